@@ -1,0 +1,24 @@
+"""The environment variables through which a pod learns where things are.
+
+Every path a container uses arrives in one of these, never inside a configuration file: that is what lets the same pod run
+in a cluster (where the paths are mounts) and on one machine (where they are folders).
+"""
+
+CONFIG = "TUNEWRIGHT_CONFIG"  # file: the TrainerConfig as JSON
+MODEL_DIR = "TUNEWRIGHT_MODEL_DIR"  # folder: the base model (trainer, when the source is a folder) or the model to serve (server)
+DATA_DIR = "TUNEWRIGHT_DATA_DIR"  # folder: DataFile.path is relative to it
+OUTPUT_DIR = "TUNEWRIGHT_OUTPUT_DIR"  # folder: this revision's checkpoints/, final/ and metrics.jsonl
+PUBLISH_DIR = "TUNEWRIGHT_PUBLISH_DIR"  # folder: the finished model folder appears here, whole or not at all
+TERMINATION_LOG = "TUNEWRIGHT_TERMINATION_LOG"  # file: what this process had to say at its end
+HOST = "TUNEWRIGHT_HOST"  # address the server listens on
+PORT = "TUNEWRIGHT_PORT"  # port the server listens on
+MODEL_NAME = "TUNEWRIGHT_MODEL_NAME"  # what clients put into `model`
+MAX_SLOTS = "TUNEWRIGHT_MAX_SLOTS"  # requests decoded together
+MAX_LENGTH = "TUNEWRIGHT_MAX_LENGTH"  # tokens per request, prompt and answer together
+EXECUTION_PROVIDERS = "TUNEWRIGHT_EXECUTION_PROVIDERS"  # comma-separated, e.g. `CUDA,CPU`
+DRAIN_SECONDS = "TUNEWRIGHT_DRAIN_SECONDS"  # how long requests in flight may go on after SIGTERM
+
+# Kubeflow Trainer's progress protocol (its proposal 2779), which transformers >= 5.4 speaks by itself.
+PROGRESS_URL = "KUBEFLOW_TRAINER_SERVER_URL"
+PROGRESS_TOKEN_FILE = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 - the name of a file, not a secret
+PROGRESS_CA_FILE = "KUBEFLOW_TRAINER_SERVER_CA_CERT"

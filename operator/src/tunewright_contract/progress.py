@@ -1,0 +1,39 @@
+"""Kubeflow Trainer's progress protocol (its proposal 2779), as transformers >= 5.4 posts it during training.
+
+`POST <KUBEFLOW_TRAINER_SERVER_URL>` with `Authorization: Bearer <token>`; 200 accepted, 403 wrong token, 404 unknown job, 422 bad body.
+Our trainer adds the metrics named below to what transformers logs. Metric values are strings on the wire.
+"""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+STEP = "global_step"
+MAX_STEPS = "max_steps"
+TOKENS_PER_SECOND = "tokens_per_second"
+LOSS = "loss"
+EVAL_LOSS = "eval_loss"
+LEARNING_RATE = "learning_rate"
+
+
+class _Foreign(BaseModel):
+    """Written by other programs too, so unknown fields are let through."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="ignore")
+
+
+class Metric(_Foreign):
+    name: str = Field(max_length=128)
+    value: str = Field(max_length=128)
+
+
+class TrainerStatus(_Foreign):
+    progress_percentage: int | None = Field(default=None, ge=0, le=100)
+    estimated_remaining_seconds: int | None = None
+    metrics: list[Metric] = Field(default_factory=list, max_length=256)
+    last_updated_time: datetime | None = None
+
+
+class ProgressReport(_Foreign):
+    trainer_status: TrainerStatus

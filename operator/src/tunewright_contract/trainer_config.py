@@ -1,0 +1,112 @@
+"""What the operator writes and the trainer reads: the decided job, in the libraries' own words.
+
+The operator has decided; the trainer obeys. Maps named after a library hold that library's keyword arguments unchanged
+(`trl.SFTConfig`, `peft.LoraConfig`, `transformers.BitsAndBytesConfig`, a DeepSpeed configuration), so there is nothing to translate twice.
+Paths are relative to the folders of `environment`.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from tunewright_contract.base import Message
+
+DataFormat = Literal["messages", "promptCompletion", "text"]
+Task = Literal["ChatCompletion", "TextGeneration"]
+Precision = Literal["fp32", "int8", "int4"]
+
+
+class HubModel(Message):
+    """A model on the Hugging Face hub. `HF_TOKEN` and `HF_HOME` come from the environment."""
+
+    repo: str
+    revision: str
+
+
+class ModelConfig(Message):
+    """Which base model, and how to load it. Without `hub` it is the folder `TUNEWRIGHT_MODEL_DIR`."""
+
+    hub: HubModel | None = None
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "bfloat16"
+    attn_implementation: str = "sdpa"
+    trust_remote_code: bool = False
+    from_scratch: bool = False  # configuration and tokenizer only, random weights
+    chat_template: str | None = None  # Jinja text that replaces the tokenizer's own
+
+
+class DataFile(Message):
+    """One file of examples. `path` is relative to `TUNEWRIGHT_DATA_DIR`; `format` None means: recognise it."""
+
+    path: str
+    format: DataFormat | None = None
+    columns: dict[str, str] = Field(default_factory=dict)  # our name -> the file's name
+
+
+class DataConfig(Message):
+    """The data sets, and what to do with an example."""
+
+    train: list[DataFile]
+    validation: list[DataFile] = Field(default_factory=list)
+    test: list[DataFile] = Field(default_factory=list)
+    val_set_size: float = 0.0  # share of train taken for validation when no validation file is given
+    max_length: int = 1024  # tokens
+    overlong_policy: Literal["truncate", "drop", "raise"] = "truncate"
+    shuffle_seed: int = 42
+    min_samples: int = 1
+    dedup: Literal["none", "exact"] = "none"
+
+
+class MethodConfig(Message):
+    """Which weights are trained. `lora` is `peft.LoraConfig`'s arguments, `quantization` is `BitsAndBytesConfig`'s."""
+
+    type: Literal["sft"] = "sft"
+    tuner: Literal["full", "lora"] = "lora"
+    lora: dict[str, Any] | None = None
+    quantization: dict[str, Any] | None = None
+
+
+class ParityConfig(Message):
+    """How far the exported model may stand from the trained one, measured on real prompts."""
+
+    max_logit_difference: float | None = None  # absolute; None: not gated (quantised exports)
+    min_top1_agreement: float = 0.99  # share of positions with the same most likely token
+    prompts: int = 16  # how many held-out examples are compared
+
+
+class ExportConfig(Message):
+    """What the export stage writes."""
+
+    precision: Precision = "int8"
+    parity: ParityConfig = ParityConfig()
+
+
+class EvaluationConfig(Message):
+    """What is measured on base and tuned model after training, on the test files, else the validation files."""
+
+    max_samples: int = 200  # for loss and token accuracy
+    generate_samples: int = 0  # answered greedily by both models; exact match is counted on these
+    max_new_tokens: int = 64
+
+
+class JobIdentity(Message):
+    """Whose work this is; goes into lineage."""
+
+    namespace: str
+    name: str
+    uid: str
+    revision: str
+
+
+class TrainerConfig(Message):
+    """The whole instruction for check, train and export."""
+
+    job: JobIdentity
+    task: Task
+    model: ModelConfig
+    data: DataConfig
+    method: MethodConfig
+    training: dict[str, Any]  # trl.SFTConfig's arguments, snake_case
+    deepspeed: dict[str, Any] | None = None  # a complete DeepSpeed configuration; None: plain DDP
+    world_size: int = 1
+    export: ExportConfig = ExportConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
