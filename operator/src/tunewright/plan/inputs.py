@@ -1,0 +1,90 @@
+"""What a plan is made from besides the job: what the world was found to hold, what happened so far, and the operator's defaults.
+
+All of it is plain values. Whoever reads the world (kube/ or local/) fills `References`; observe/ fills `Past`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from tunewright_contract.reports import CheckReport, ExportReport, Failure, Report, TrainReport
+
+GIB = 2**30
+R = TypeVar("R", bound=Report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """Something the job names that is not there (yet)."""
+
+    field: str  # the job's field, e.g. spec.data.train[0].source.pvc.claimName
+    kind: str  # PersistentVolumeClaim, Secret, ConfigMap, Folder, …
+    name: str
+    message: str  # with the way out
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """What the names in a job stand for in this world."""
+
+    missing: tuple[Missing, ...] = ()
+    folders: Mapping[str, str] = field(default_factory=dict)  # a `path` source as written -> absolute folder or file
+    host_paths: bool = False  # True on one machine, where a `path` source can be mounted
+    progress_url: str = ""  # where pods of this job post progress; empty: nowhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """The operator's own settings, as far as planning needs them."""
+
+    trainer_image: str = "tunewright/trainer:0.1.0"
+    server_image: str = "tunewright/server:0.1.0"
+    accelerator_memory_bytes: int = 80 * GIB  # of one accelerator, when the job does not say
+    output_size: str = "50Gi"  # of a created output claim, when the job does not say
+
+
+class StageState(StrEnum):
+    """How far a stage is."""
+
+    ABSENT = "Absent"
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    SUSPENDED = "Suspended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOutcome(Generic[R]):
+    """What is known of one stage, read from its child objects."""
+
+    state: StageState = StageState.ABSENT
+    report: R | None = None  # when it succeeded
+    failure: Failure | None = None  # when it failed, or why it is not getting on
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOutcome(StageOutcome[TrainReport]):
+    """Train, over all its attempts. A gang is restarted whole, as a new attempt."""
+
+    attempts: int = 0  # Jobs that exist for this revision
+    counted_failures: int = 0  # attempts that ended with Disposition.RETRY
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOutcome(StageOutcome[ExportReport]):
+    """The server. SUCCEEDED means: ready, with the wanted revision."""
+
+    ready_replicas: int = 0
+    url: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What happened so far to this job's present revision."""
+
+    check: StageOutcome[CheckReport] = field(default_factory=lambda: StageOutcome[CheckReport]())
+    train: TrainOutcome = TrainOutcome()
+    export: StageOutcome[ExportReport] = field(default_factory=lambda: StageOutcome[ExportReport]())
+    serve: ServeOutcome = ServeOutcome()

@@ -1,0 +1,183 @@
+"""`FineTunePlan`: everything that has been decided, in our own words. Rendering it cannot fail and needs nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tunewright_contract.trainer_config import TrainerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """The FineTuneJob itself, for owner references and labels."""
+
+    namespace: str
+    name: str
+    uid: str
+    api_version: str = "tunewright.io/v1alpha1"
+    kind: str = "FineTuneJob"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """The children's names: DNS labels of at most 52 characters, so that `-<index>-<5 random>` fits into 63."""
+
+    config: str
+    check: str
+    train: str  # the headless Service; attempt N of the Job is `<train>-<N>`
+    export: str
+    serve: str
+    output: str  # the created claim
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimSource:
+    """A PersistentVolumeClaim, and a folder or file in it."""
+
+    claim: str
+    path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderSource:
+    """An absolute folder or file of this machine. Only where `References.host_paths` holds."""
+
+    path: str
+
+
+Source = ClaimSource | FolderSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataVolume:
+    """A source mounted read-only at `/workspace/data/<name>`; `DataFile.path` begins with `<name>/`."""
+
+    name: str
+    source: Source  # the folder that holds the file, never the file itself
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewClaim:
+    """The claim to create for checkpoints and models when the job names none."""
+
+    size: str
+    storage_class: str | None = None
+    access_modes: tuple[str, ...] = ("ReadWriteOnce",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """Where checkpoints go (`output`) and where finished models go (`models`): claims by name, perhaps the same."""
+
+    output_claim: str
+    models_claim: str
+    models_path: str = ""  # folder within the claim
+    create: NewClaim | None = None  # for output_claim
+    retain: bool = True  # a created claim outlives the job
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduling:
+    """What is passed through to pods unchanged (Kubernetes' own shapes)."""
+
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    affinity: Mapping[str, Any] | None = None
+    priority_class_name: str | None = None
+    runtime_class_name: str | None = None
+    scheduler_name: str | None = None
+    service_account_name: str | None = None
+    image_pull_secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretKey:
+    """One key of a Secret in the job's namespace."""
+
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryFit:
+    """The ZeRO decision with its arithmetic. Bytes are per rank, of model states (weights, gradients, optimizer)."""
+
+    zero_stage: int  # 0: plain DDP, no DeepSpeed
+    offload_optimizer: str  # none | cpu | nvme
+    offload_param: str
+    world_size: int
+    estimated_bytes_per_rank: int | None  # None until Check has counted the parameters
+    available_bytes_per_rank: int | None  # of the accelerator, or of the worker's memory limit
+    why: str  # one sentence with the numbers, for status and for people
+    table: tuple[tuple[str, int], ...] = ()  # every stage/offload considered -> bytes per rank
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckPlan:
+    """The Check Job."""
+
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    backoff_limit: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainPlan:
+    """The gang. Attempts 0..`attempt` are rendered: earlier ones are history and stay."""
+
+    attempt: int
+    replicas: int  # pods
+    processes_per_replica: int  # ranks per pod: accelerators per pod, at least 1
+    resources: Mapping[str, Mapping[str, str]]
+    termination_grace_seconds: int = 300
+    shared_memory: str = "2Gi"  # /dev/shm
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportPlan:
+    """The Export Job."""
+
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    backoff_limit: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServePlan:
+    """The server Deployment and its Service."""
+
+    replicas: int
+    model_name: str
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    execution_providers: tuple[str, ...] = ("CPU",)
+    max_slots: int = 16
+    max_length: int | None = None  # None: the model's context length
+    drain_seconds: int = 30
+    scheduling: Scheduling = Scheduling()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTunePlan:
+    """The decided job. A stage that is None is not wanted yet (or not at all); nothing is rendered for it."""
+
+    owner: Owner
+    names: Names
+    revision: str
+    config: TrainerConfig
+    trainer_image: str
+    server_image: str
+    model_source: Source | None  # None: the hub
+    data_volumes: tuple[DataVolume, ...]
+    storage: Storage
+    fit: MemoryFit
+    scheduling: Scheduling = Scheduling()  # of check, train and export pods
+    hub_token: SecretKey | None = None
+    hub_access: bool = False  # True: pods may leave the cluster to reach the hub
+    progress_url: str = ""
+    pass_labels: Mapping[str, str] = field(default_factory=dict)  # queue labels, copied to Jobs
+    pass_annotations: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)  # extra environment of the workers, from the job
+    suspend: bool = False
+    active_deadline_seconds: int | None = None
+    check: CheckPlan | None = CheckPlan()
+    train: TrainPlan | None = None
+    export: ExportPlan | None = None
+    serve: ServePlan | None = None
