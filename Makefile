@@ -1,0 +1,53 @@
+# One command each. Everything is installed into .venv from requirements/lock.txt; nothing outside this folder is touched.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+UV_VERSION := 0.13.8
+PURE := tunewright.api tunewright.plan tunewright.render tunewright.observe tunewright.status tunewright_contract
+
+.PHONY: help demo test check setup doctor format crds lock clean
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+demo: setup  ## a FineTuneJob from its manifest to a served answer, on this machine
+	$(BIN)/tunewright run examples/quickstart.yaml
+
+test: setup  ## all tests
+	$(BIN)/pytest
+
+check: setup  ## lint, types, import direction, generated files; under a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(foreach p,$(PURE),-p $(p))
+	$(BIN)/lint-imports
+	$(BIN)/python tools/crds.py --check
+	$(BIN)/python tools/house.py
+
+setup: doctor .venv/.installed .venv/.ops  ## install everything into .venv
+
+doctor:  ## say what this machine lacks, and the command that brings it
+	@test -n "$(PYTHON)" || { echo "missing: Python 3.11 or newer. Bring it, or name it: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
+	@$(PYTHON) tools/doctor.py
+
+.venv/.installed: requirements/lock.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes -r requirements/lock.txt
+	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --no-deps -e .
+	touch $@
+
+.venv/.ops: .venv/.installed
+	$(BIN)/python -m tunewright_trainer prebuild
+	touch $@
+
+format:  ## format and fix what can be fixed
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+crds: .venv/.installed  ## generate crds/ from the API room
+	$(BIN)/python tools/crds.py
+
+lock:  ## resolve the dependencies anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/lock.txt
+
+clean:  ## remove what was installed and built
+	rm -rf .venv .cache
