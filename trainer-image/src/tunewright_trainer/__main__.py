@@ -1,0 +1,88 @@
+"""`python -m tunewright_trainer check | launch | train | export | prebuild`: run one stage, say how it ended, exit with its code.
+
+Promises that a process never ends without a termination message and an exit code of the contract. `launch` runs `train` in this pod's
+processes through torchrun's agent and ends as they ended; `torchrun -m tunewright_trainer train` trains the same, but exits 1 on any failure.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+
+from tunewright_contract import environment
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.reports import Report
+from tunewright_trainer.exits import StageError, clear_termination, failure, stage_error, write_termination
+from tunewright_trainer.settings import Settings
+
+log = logging.getLogger("tunewright_trainer")
+
+# Imported when asked for: `check` must not wait for what only `train` needs.
+_STAGES = {
+    "check": "tunewright_trainer.check",
+    "train": "tunewright_trainer.recipe",
+    "export": "tunewright_trainer.export",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the stage named on the command line and return its exit code."""
+    parser = argparse.ArgumentParser(prog="tunewright_trainer", description="Run one stage of a FineTuneJob.")
+    parser.add_argument("stage", choices=[*_STAGES, "launch", "prebuild"])
+    stage = parser.parse_args(argv).stage
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s %(levelname)s {_rank_label(os.environ)}%(message)s")
+    if stage == "prebuild":
+        from tunewright_trainer.prebuild import prebuild
+
+        return _guarded(prebuild, termination_log=None)
+    termination_log = Path(os.environ.get(environment.TERMINATION_LOG) or os.devnull)
+    if not _is_worker(os.environ):
+        clear_termination(termination_log)
+    if stage == "launch":
+        from tunewright_trainer.launch import launch
+
+        return int(launch(termination_log))
+    return _guarded(lambda: _run(stage), termination_log=termination_log)
+
+
+def _run(stage: str) -> Report | None:
+    return import_module(_STAGES[stage]).run(Settings.from_environment(os.environ))
+
+
+def _guarded(work: Callable[[], Report | None], *, termination_log: Path | None) -> int:
+    try:
+        report = work()
+    except (Exception, KeyboardInterrupt) as raised:
+        error = stage_error(raised)
+        _log_failure(error, raised)
+        if termination_log is not None:
+            write_termination(failure(error, rank=_rank(os.environ)), termination_log)
+        return int(error.code)
+    if report is not None and termination_log is not None:
+        write_termination(report, termination_log)
+    return int(ExitCode.DONE)
+
+
+def _log_failure(error: StageError, raised: BaseException) -> None:
+    known = error is raised and error.code is not ExitCode.BUG
+    log.error("%s: %s\n  way out: %s", error.reason, error.message, error.suggestion, exc_info=None if known else raised)
+
+
+def _is_worker(env: Mapping[str, str]) -> bool:
+    return "TORCHELASTIC_RUN_ID" in env
+
+
+def _rank(env: Mapping[str, str]) -> int | None:
+    return int(env["RANK"]) if env.get("RANK", "").isdecimal() else None
+
+
+def _rank_label(env: Mapping[str, str]) -> str:
+    rank = _rank(env)
+    return "" if rank is None else f"[rank {rank}] "
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""The job's data sets: read, validated, split. What cannot be used is named by file and line, all of it at once.
+
+Promises datasets in the task's shape (see `data_rows`) plus `source`, the row's place as `file:line`.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.trainer_config import DataFile, DataFormat
+from tunewright_trainer.data_files import Located, Problem, Row, read_rows
+from tunewright_trainer.data_rows import BadRow, normalise, recognise
+from tunewright_trainer.exits import StageError
+from tunewright_trainer.settings import Settings
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_SHOWN = 5  # problems named one by one; a termination message has 4 KiB
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three sets. `validation` is None when there is neither a file nor a share for it; so is `test` without files."""
+
+    train: "Dataset"
+    validation: "Dataset | None"
+    test: "Dataset | None"
+
+
+def read_splits(settings: Settings) -> Splits:
+    """Read every set, taking `valSetSize` of train for validation when no validation file is given. Raises `StageError`."""
+    data = settings.config.data
+    train = read_split(data.train, settings)
+    validation = read_split(data.validation, settings) if data.validation else None
+    if validation is None and data.val_set_size > 0:
+        if len(train) < 2:
+            raise _refuse("data.valSetSize takes a share of train, which has only one example", "Add examples or give a validation file.")
+        parts = train.train_test_split(test_size=data.val_set_size, seed=data.shuffle_seed)
+        train, validation = parts["train"], parts["test"]
+    if len(train) < data.min_samples:
+        raise _refuse(f"{len(train)} training example(s), fewer than data.minSamples={data.min_samples}", "Add examples, or lower minSamples.")
+    return Splits(train, validation, read_split(data.test, settings) if data.test else None)
+
+
+def read_split(files: Sequence[DataFile], settings: Settings) -> "Dataset":
+    """The examples of one set, in file order. Raises `StageError` (DATA) naming every bad row's file and line."""
+    from datasets import Dataset
+
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    for file in files:
+        for found in _examples(file, settings):
+            if isinstance(found, Problem):
+                problems.append(found)
+            else:
+                rows.append(found)
+    if problems:
+        raise _refuse(_summary(problems), "Correct the lines named above; nothing was trained and nothing was changed.")
+    if not rows:
+        raise _refuse(f"no examples in {', '.join(file.path for file in files)}", "Give files with at least one example.")
+    if settings.config.data.dedup == "exact":
+        rows = _without_duplicates(rows)
+    return Dataset.from_list(rows)
+
+
+def data_format(settings: Settings) -> DataFormat:
+    """The format of the first training row, given or recognised."""
+    file = settings.config.data.train[0]
+    if file.format is not None:
+        return file.format
+    first = next(read_rows(settings.data_dir / file.path, file.path))
+    if isinstance(first, Problem):
+        raise _refuse(str(first), "Correct the line.")
+    return recognise(first.row, file.columns)
+
+
+def data_sha256(settings: Settings) -> str:
+    """SHA-256 over the SHA-256 of every file, in the order train, validation, test."""
+    data = settings.config.data
+    whole = hashlib.sha256()
+    for file in (*data.train, *data.validation, *data.test):
+        with (settings.data_dir / file.path).open("rb") as opened:
+            whole.update(hashlib.file_digest(opened, "sha256").digest())
+    return whole.hexdigest()
+
+
+def fingerprint(row: Row) -> str:
+    """What makes two examples the same example: everything but their place."""
+    content = {key: value for key, value in row.items() if key != "source"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _examples(file: DataFile, settings: Settings) -> Iterable[Row | Problem]:
+    format_ = file.format
+    for found in read_rows(settings.data_dir / file.path, file.path):
+        if isinstance(found, Problem):
+            yield found
+            continue
+        try:
+            format_ = format_ or recognise(found.row, file.columns)
+            row = normalise(found.row, format_=format_, columns=file.columns, task=settings.config.task)
+        except BadRow as error:
+            yield Problem(found.file, found.line, str(error))
+            if format_ is None:
+                return  # every row would say the same
+        else:
+            yield {**row, "source": _place(found)}
+
+
+def _place(found: Located) -> str:
+    return f"{found.file}:{found.line}"
+
+
+def _without_duplicates(rows: list[Row]) -> list[Row]:
+    first: dict[str, Row] = {}
+    for row in rows:
+        first.setdefault(fingerprint(row), row)
+    return list(first.values())
+
+
+def _summary(problems: list[Problem]) -> str:
+    shown = "; ".join(str(problem) for problem in problems[:_SHOWN])
+    rest = len(problems) - _SHOWN
+    return f"{len(problems)} problem(s): {shown}" + (f"; and {rest} more" if rest > 0 else "")
+
+
+def _refuse(message: str, suggestion: str) -> StageError:
+    return StageError(ExitCode.DATA, "DataInvalid", message, suggestion)

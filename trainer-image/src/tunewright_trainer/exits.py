@@ -1,0 +1,170 @@
+"""How a stage ends: one error type, one table from exceptions to exit codes, one termination message.
+
+Promises that whatever goes wrong leaves as an exit code of the contract, with a reason and a way out. An exception the table does
+not know is our bug and says so; it is never dressed up as the user's mistake.
+"""
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.reports import Failure, Report, dump, load
+
+_DISK = (ExitCode.RETRY, "DiskFull", "Free space on the output volume or enlarge it; the checkpoints written before are intact.")
+_PEER = (ExitCode.RETRY, "PeerLost", "Another rank went away; its own termination message says why. The gang resumes from its checkpoint.")
+_MEMORY = (
+    ExitCode.OUT_OF_MEMORY,
+    "OutOfMemory",
+    "Lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or give the workers more memory.",
+)
+_HUB_AWAY = (
+    ExitCode.RETRY,
+    "HubUnreachable",
+    "Give the pods a way to the hub, fill the cache volume beforehand, or use a pvc model source.",
+)
+_HUB_MISSING = (
+    ExitCode.CONFIGURATION,
+    "ModelNotFound",
+    "Check model.source.huggingFace.repo; a private repository also looks missing until a token with access is given.",
+)
+
+# Exceptions by qualified name, so that knowing them does not mean importing their libraries. Base classes count; the most derived wins.
+_BY_TYPE: dict[str, tuple[ExitCode, str, str]] = {
+    "torch.OutOfMemoryError": _MEMORY,
+    "builtins.MemoryError": _MEMORY,
+    "torch.distributed.DistNetworkError": _PEER,
+    "torch.distributed.DistStoreError": _PEER,
+    "torch.distributed.DistBackendError": _PEER,
+    "huggingface_hub.errors.GatedRepoError": (
+        ExitCode.CONFIGURATION,
+        "ModelGated",
+        "Accept the model's licence on the hub and give a token of that account (HF_TOKEN from a Secret).",
+    ),
+    "huggingface_hub.errors.RepositoryNotFoundError": _HUB_MISSING,
+    "huggingface_hub.errors.RevisionNotFoundError": (
+        ExitCode.CONFIGURATION,
+        "RevisionNotFound",
+        "Set model.source.huggingFace.revision to a branch, tag or commit that exists.",
+    ),
+    "huggingface_hub.errors.HfHubHTTPError": (
+        ExitCode.RETRY,
+        "HubRefused",
+        "Read the hub's answer above: 401 and 403 mean the token (HF_TOKEN from a Secret), 429 and 5xx pass with time.",
+    ),
+    "huggingface_hub.errors.EntryNotFoundError": _HUB_MISSING,
+    "huggingface_hub.errors.LocalEntryNotFoundError": _HUB_AWAY,
+    "huggingface_hub.errors.OfflineModeIsEnabled": _HUB_AWAY,
+    "httpx2.TransportError": _HUB_AWAY,
+}
+
+_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+# Native code reports these as a RuntimeError or an error type of its own, with nothing but a text to go by.
+_BY_TEXT: tuple[tuple[str, tuple[ExitCode, str, str]], ...] = (
+    ("No space left on device", _DISK),
+    ("File too large (os error 27)", _DISK),
+    ("Disk quota exceeded", _DISK),
+    ("PytorchStreamWriter failed writing file", _DISK),
+    ("unexpected pos", _DISK),  # torch.save, when the archive's end cannot be written
+    ("DefaultCPUAllocator: can't allocate memory", _MEMORY),
+    ("DefaultCPUAllocator: not enough memory", _MEMORY),
+    ("Connection closed by peer", _PEER),
+    ("Connection reset by peer", _PEER),
+    ("gloo/transport", _PEER),
+    ("Broken pipe", _PEER),
+)
+
+
+class StageError(Exception):
+    """A failure with a cause and a way out. `reason` is CamelCase and stable; `suggestion` says what to do."""
+
+    def __init__(self, code: ExitCode, reason: str, message: str, suggestion: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.suggestion = suggestion
+
+
+def stage_error(error: BaseException) -> StageError:
+    """Translate any exception, looking through its causes. What nothing explains is a BUG."""
+    chain = list(_causes(error))
+    for cause in chain:
+        if isinstance(cause, StageError):
+            return cause
+    for cause in chain:
+        found = _look_up(cause)
+        if found is not None:
+            code, reason, suggestion = found
+            return StageError(code, reason, f"{type(cause).__name__}: {cause}", suggestion)
+    return StageError(
+        ExitCode.BUG,
+        "InternalError",
+        f"{type(error).__name__}: {error}",
+        "This is a defect of Tunewright: please report it with this pod's log, which holds the traceback.",
+    )
+
+
+def failure(error: StageError, *, rank: int | None = None) -> Failure:
+    """The termination message for an error."""
+    return Failure(reason=error.reason, message=error.message, rank=rank, suggestion=error.suggestion)
+
+
+def write_termination(report: Report, path: Path) -> None:
+    """Write a stage's last word. Of several failures on one pod the first is kept: the others are its echoes.
+
+    Written in place, because in a pod the file is itself a mount and cannot be renamed over.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        if isinstance(report, Failure) and isinstance(_parse(file.read()), Failure):
+            return
+        file.truncate(0)
+        file.write(dump(report))
+
+
+def read_termination(path: Path) -> Report | None:
+    """The last word written so far, or None."""
+    try:
+        return _parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+
+
+def clear_termination(path: Path) -> None:
+    """Forget what an earlier process said there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("", encoding="utf-8")
+
+
+def _parse(text: str) -> Report | None:
+    try:
+        return load(text) if text else None
+    except ValidationError:
+        return None  # not ours: whatever it is, it does not stand in for a report
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+
+
+def _look_up(error: BaseException) -> tuple[ExitCode, str, str] | None:
+    if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
+        return _DISK
+    for kind in type(error).__mro__:
+        found = _BY_TYPE.get(f"{kind.__module__}.{kind.__qualname__}")
+        if found is not None:
+            return found
+    text = str(error)
+    return next((outcome for fragment, outcome in _BY_TEXT if fragment in text), None)

@@ -1,0 +1,189 @@
+"""The base model and its tokenizer, from a folder or the hub, and nothing that could run foreign code unasked.
+
+Promises a folder of safetensors, JSON and tokenizer files on this disk before anything is loaded, so that every later step has
+one case only. Refuses pickled weights, a base without tokenizer, and a chat task without chat template.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.exits import StageError, stage_error
+from tunewright_trainer.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import BitsAndBytesConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+# What a tokenizer can be made of; the first is the format of the last years, the others are older or of one family.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "chat_template.jinja",
+)
+_TOKENIZER_MODELS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+_HUB_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py"]
+_RANDOM_BASE = "base"
+
+
+def base_folder(settings: Settings, *, weights: bool = True) -> Path:
+    """The base model as a folder on this disk. From the hub only what is needed is fetched: `weights=False` leaves those out.
+
+    Raises `StageError` naming the source for a missing folder, repository, revision, licence, token or network.
+    """
+    if settings.config.model.hub is not None:
+        return _snapshot(settings, weights=weights)
+    folder = settings.model_dir
+    if folder is None or not folder.is_dir():
+        raise _refuse("ModelNotFound", f"base model folder {folder} does not exist", "Check the path or the volume of model.source.")
+    return folder
+
+
+def load_config(settings: Settings) -> "PretrainedConfig":
+    """The architecture's configuration. Raises `StageError` when config.json is missing or of an unknown architecture."""
+    from transformers import AutoConfig
+
+    folder = base_folder(settings, weights=False)
+    if not (folder / "config.json").is_file():
+        raise _refuse("ModelIncomplete", f"{folder} has no config.json", "Point model.source at the folder that holds config.json.")
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=settings.config.model.trust_remote_code)
+    except (ValueError, KeyError, OSError) as error:
+        raise _refuse(
+            "ModelUnsupported", f"{folder / 'config.json'}: {error}", "Use an architecture that transformers knows as a causal language model."
+        ) from error
+
+
+def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
+    """The tokenizer, with the job's chat template in place of its own where one is given.
+
+    Raises `StageError` when there is none, when it cannot be read, and for `ChatCompletion` without a chat template.
+    """
+    from transformers import AutoTokenizer
+
+    model = settings.config.model
+    folder = base_folder(settings, weights=False)
+    if not any((folder / name).is_file() for name in _TOKENIZER_MODELS):
+        raise _refuse(
+            "TokenizerMissing",
+            f"{folder} has none of {', '.join(_TOKENIZER_MODELS)}",
+            "Copy the tokenizer files of the base model into its folder.",
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+    except Exception as error:  # tokenizer files fail in as many ways as there are parsers
+        raise _refuse(
+            "TokenizerUnreadable", f"{folder}: {type(error).__name__}: {error}", "Save the tokenizer again with transformers >= 5."
+        ) from error
+    if model.chat_template is not None:
+        tokenizer.chat_template = model.chat_template
+    if settings.config.task == "ChatCompletion" and not tokenizer.chat_template:
+        raise _refuse(
+            "ChatTemplateMissing",
+            f"task ChatCompletion needs a chat template, and the tokenizer in {folder} has none",
+            "Set model.chatTemplate.jinja to the template the model shall speak, or use task TextGeneration.",
+        )
+    if tokenizer.eos_token_id is None:
+        raise _refuse("EosMissing", f"the tokenizer in {folder} has no eos_token, so the model could never stop", "Set eos_token in it.")
+    return tokenizer
+
+
+def load_base(settings: Settings, *, dtype: "torch.dtype | str | None" = None, quantize: bool = True) -> "PreTrainedModel":
+    """The base model in `dtype` (default: the job's), quantised as the job says unless `quantize` is False.
+
+    Raises `StageError` for pickled or missing weights, and for whatever the hub has against it.
+    """
+    from transformers import AutoModelForCausalLM
+
+    model = settings.config.model
+    folder = random_base(settings) if model.from_scratch else base_folder(settings)
+    _require_safetensors(folder)
+    quantization = quantization_config(settings) if quantize else None
+    return AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=dtype if dtype is not None else model.dtype,
+        attn_implementation=model.attn_implementation,
+        trust_remote_code=model.trust_remote_code,
+        use_safetensors=True,
+        local_files_only=True,
+        quantization_config=quantization,
+        device_map=_quantized_device_map() if quantization is not None else None,
+    )
+
+
+def quantization_config(settings: Settings) -> "BitsAndBytesConfig | None":
+    """The job's quantisation in bitsandbytes' words, or None."""
+    from transformers import BitsAndBytesConfig
+
+    arguments = settings.config.method.quantization
+    return None if arguments is None else BitsAndBytesConfig(**arguments)
+
+
+def random_base(settings: Settings) -> Path:
+    """`model.fromScratch`: random weights, drawn once from `training.seed` and kept beside the checkpoints.
+
+    Kept as a folder, so that every rank, every resume, a ZeRO-3 load and the export all see the very same base. Under DeepSpeed it
+    must be drawn before `TrainingArguments` exist, or the drawing itself would be partitioned.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, set_seed
+
+    folder = settings.output_dir / _RANDOM_BASE
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    if not (together and torch.distributed.get_rank()) and not (folder / "config.json").is_file():
+        set_seed(int(settings.config.training.get("seed", 42)))
+        dtype = "float32" if settings.config.model.dtype == "auto" else settings.config.model.dtype
+        drawn = AutoModelForCausalLM.from_config(load_config(settings), dtype=getattr(torch, dtype))
+        partial = folder.with_name(f".{_RANDOM_BASE}-partial")
+        drawn.save_pretrained(partial)
+        partial.rename(folder)
+    if together:
+        torch.distributed.barrier()
+    return folder
+
+
+def _snapshot(settings: Settings, *, weights: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    hub = settings.config.model.hub
+    patterns = [*_HUB_FILES, "*.safetensors"] if weights else _HUB_FILES
+    try:
+        return Path(snapshot_download(hub.repo, revision=hub.revision, allow_patterns=patterns))
+    except Exception as error:
+        found = stage_error(error)
+        raise StageError(found.code, found.reason, f"{hub.repo}@{hub.revision}: {found.message}", found.suggestion) from error
+
+
+def _require_safetensors(folder: Path) -> None:
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise _refuse(
+            "PickledWeights",
+            f"{folder} holds its weights as pickles only ({', '.join(pickles[:3])}), which run code when they are loaded",
+            "Convert them once, where you trust them: model.save_pretrained(folder) of transformers writes safetensors.",
+        )
+    raise _refuse("WeightsMissing", f"{folder} holds no *.safetensors", "Copy the weights there, or set model.fromScratch: true.")
+
+
+def _quantized_device_map() -> dict[str, int | str] | None:
+    """bitsandbytes quantises while placing, so it must know the device; ZeRO-3 places by itself."""
+    import torch
+    from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+
+    if is_deepspeed_zero3_enabled():
+        return None
+    return {"": int(os.environ.get("LOCAL_RANK", "0")) if torch.cuda.is_available() else "cpu"}
+
+
+def _refuse(reason: str, message: str, suggestion: str) -> StageError:
+    return StageError(ExitCode.CONFIGURATION, reason, message, suggestion)

@@ -1,0 +1,76 @@
+"""ONNX export through the ONNX Runtime GenAI model builder, for the decoder architectures it knows.
+
+Promises a graph of GroupQueryAttention nodes for the CPU provider, with one full-length cache per layer. Refuses nothing itself:
+the builder ignores options it does not know and ends without an error when it does the wrong thing, so `graph_check` and `parity`
+judge what came out.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from transformers import PretrainedConfig
+
+from tunewright_contract.trainer_config import Precision
+from tunewright_trainer.quiet import quiet
+
+Exporter = Literal["genai", "dynamo"]
+
+# Text decoders of onnxruntime_genai.models.builder.create_model (0.18.0) whose only state is a key/value cache and which need no
+# code from the model's repository. Mixtures of experts and recurrent layers are left out: the CPU provider has no kernel for the former,
+# the server no state for the latter.
+ARCHITECTURES = frozenset(
+    {
+        "Ernie4_5ForCausalLM",
+        "Gemma2ForCausalLM",
+        "Gemma3ForCausalLM",
+        "GemmaForCausalLM",
+        "GraniteForCausalLM",
+        "HunYuanDenseV1ForCausalLM",
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "NemotronForCausalLM",
+        "OlmoForCausalLM",
+        "Phi3ForCausalLM",
+        "PhiForCausalLM",
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+        "SmolLM3ForCausalLM",
+    }
+)
+
+# int4: k-quant, with the head and the layers that suffer most in 8 bits; its KL against fp32 is a third of plain rounding's.
+_QUANTISATION = {"fp32": [], "int8": [], "int4": ["algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8"]}
+_ALWAYS = ["hf_token=false", "windowed_kv_cache=false"]  # our server keeps whole caches: a ring buffer would be read as one
+
+
+def exporter_for(config: PretrainedConfig) -> Exporter:
+    """Say which exporter takes a model of this configuration.
+
+    A Phi-3 whose two lengths differ is a LongRoPE model to the builder; without LongRoPE factors only torch's exporter can take it.
+    """
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    if architecture not in ARCHITECTURES:
+        return "dynamo"
+    if architecture == "Phi3ForCausalLM" and not is_long_rope(config):
+        original = getattr(config, "original_max_position_embeddings", None)
+        return "genai" if original == config.max_position_embeddings else "dynamo"
+    return "genai"
+
+
+def is_long_rope(config: PretrainedConfig) -> bool:
+    """Say whether the model has one rotary table for short sequences and another for long ones."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    return parameters.get("rope_type") == "longrope"
+
+
+def build(model_dir: Path, folder: Path, *, precision: Precision) -> None:
+    """Write `model.onnx`, `model.onnx.data` and `genai_config.json` of the model in `model_dir` into `folder`.
+
+    The tokenizer files that the builder leaves there too are re-saved ones, not to be published.
+    """
+    where = ("", str(model_dir), str(folder), precision, "cpu", str(folder / "cache"))
+    with quiet():
+        from onnxruntime_genai.models.builder import create_model, parse_extra_options  # noqa: PLC0415 - slow, and sets up logging
+
+        options = parse_extra_options(*where, [*_ALWAYS, *_QUANTISATION[precision]])
+        create_model(*where, **options)
