@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import CheckReport, ExportReport, Failure, Report, TrainReport
 
 GIB = 2**30
@@ -62,6 +63,7 @@ class StageOutcome(Generic[R]):
     state: StageState = StageState.ABSENT
     report: R | None = None  # when it succeeded
     failure: Failure | None = None  # when it failed, or why it is not getting on
+    disposition: Disposition | None = None  # when it failed: what the failure asks for
 
 
 @dataclass(frozen=True, kw_only=True)
