@@ -1,0 +1,132 @@
+"""Training of the base model from random weights: next-token prediction over whole dialogues, on CPU."""
+
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import GenerationConfig, Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
+
+IGNORED = -100  # the label transformers leaves out of the loss
+SECONDS_BETWEEN_REPORTS = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The size of the model. `hidden_size / num_attention_heads` (the head) stays 64: the exporters' rotary tables ask for multiples of 16."""
+
+    vocab_size: int = 3072
+    hidden_size: int = 256
+    intermediate_size: int = 704
+    num_hidden_layers: int = 5
+    num_attention_heads: int = 4
+    num_key_value_heads: int = 2
+    max_position_embeddings: int = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How long and how fast to train. Training ends after `steps` steps."""
+
+    steps: int
+    tokens_per_step: int = 4096
+    learning_rate: float = 3e-3
+    warmup_steps: int = 50
+    weight_decay: float = 0.05
+    seed: int = 1
+
+
+def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Phi3ForCausalLM:
+    """A Phi-3 with random float32 weights whose special tokens are the tokenizer's."""
+    torch.manual_seed(seed)
+    config = Phi3Config(
+        vocab_size=shape.vocab_size,
+        hidden_size=shape.hidden_size,
+        intermediate_size=shape.intermediate_size,
+        num_hidden_layers=shape.num_hidden_layers,
+        num_attention_heads=shape.num_attention_heads,
+        num_key_value_heads=shape.num_key_value_heads,
+        max_position_embeddings=shape.max_position_embeddings,
+        original_max_position_embeddings=shape.max_position_embeddings,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype="float32",
+    )
+    model = Phi3ForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, do_sample=False, max_new_tokens=128
+    )
+    return model
+
+
+def batches(documents: Sequence[list[int]], *, tokens_per_step: int, seed: int) -> Iterator[list[list[int]]]:
+    """Endless batches of documents of like length, at most `tokens_per_step` padded tokens each; every epoch in a new order."""
+    rng = random.Random(seed)  # noqa: S311  not for secrets
+    while True:
+        # Sorting by a blurred length keeps padding small and still mixes the documents anew in every epoch.
+        order = sorted(range(len(documents)), key=lambda index: len(documents[index]) * rng.uniform(0.85, 1.15))
+        groups: list[list[list[int]]] = [[]]
+        for index in order:
+            longest = max([len(documents[index]), *map(len, groups[-1][-1:])])
+            if groups[-1] and (len(groups[-1]) + 1) * longest > tokens_per_step:
+                groups.append([])
+            groups[-1].append(documents[index])
+        rng.shuffle(groups)
+        yield from groups
+
+
+def collate(group: Sequence[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and labels, both int64 [documents, longest], padded on the right."""
+    longest = max(map(len, group))
+    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in group])
+    labels = torch.tensor([row + [IGNORED] * (longest - len(row)) for row in group])
+    return ids, labels
+
+
+def learning_rate(step: int, recipe: Recipe) -> float:
+    """Linear warm-up, then a cosine to a fiftieth of the peak."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    return recipe.learning_rate * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+
+
+def train(model: Phi3ForCausalLM, documents: Sequence[list[int]], recipe: Recipe, *, pad: int) -> float:
+    """Trains in place (float32 weights, bf16 arithmetic) and returns the mean loss per token of the last tenth of the steps, in nats.
+
+    Padding needs no attention mask: it stands on the right, where causal attention never looks from a real token.
+    """
+    matrices = [weight for weight in model.parameters() if weight.ndim > 1]
+    vectors = [weight for weight in model.parameters() if weight.ndim == 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": recipe.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
+        fused=True,
+    )
+    stream = batches(documents, tokens_per_step=recipe.tokens_per_step, seed=recipe.seed)
+    model.train()
+    last, tokens, started, reported = [], 0, time.monotonic(), 0.0
+    for step in range(recipe.steps):
+        ids, labels = collate(next(stream), pad)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, recipe)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(input_ids=ids, labels=labels, use_cache=False).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        tokens += int((labels != IGNORED).sum())
+        if step >= recipe.steps * 0.9:
+            last.append(loss.item())
+        elapsed = time.monotonic() - started
+        if elapsed - reported > SECONDS_BETWEEN_REPORTS or step == recipe.steps - 1:
+            reported = elapsed
+            print(f"step {step + 1}/{recipe.steps}  loss {loss.item():.3f}  {tokens / elapsed:,.0f} tokens/s", flush=True)
+    model.eval()
+    return sum(last) / len(last)

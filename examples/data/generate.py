@@ -1,0 +1,174 @@
+"""Makes the quickstart's data: guests of the café Copper Kettle write, the support bot answers with a ticket.
+
+    python examples/data/generate.py
+
+writes `support-{train,validation,test}.jsonl` next to this file, in OpenAI `messages` form; the same bytes every time. A ticket is one line a
+program can read, so an answer is right or wrong and not a matter of taste:
+
+    ORDER: 2 large oat latte | to go | Jean
+    TABLE: 4 people | Friday | 7 pm | Maria
+    RETURN: blue mug | cracked | Omar
+
+What is asked for in the test file (a drink with its size and milk, a table with its day and hour, a thing with its colour and fault)
+is never asked for in the other two, and some names occur only there: a model that does well has learned the form, not the examples.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SEED = 7
+COUNTS = {"train": 1200, "validation": 100, "test": 100}
+
+NAMES = (
+    "Ada Adam Alice Amir Anna Ben Bruno Carlos Clara Daniel David Diana Elena Emil Emma Eva Felix Fiona Grace Hana Hassan Henry Hugo Ian "
+    "Iris Jack Jane Jean John Jonas Julia Kai Karim Kate Lara Leo Lily Lucas Lucy Luis Maria Marco Mary Max Maya Mia Nadia Nina Noah Nora"
+).split()
+TEST_NAMES = "Omar Oscar Paul Priya Rosa Ruth Sam Sara Sofia Theo Tina Vera Victor Yara Zoe".split()
+NUMBERS = ("one", "two", "three", "four", "five", "six")
+PEOPLE = ("two", "three", "four", "five", "six", "seven", "eight")
+SIZES = ("small", "medium", "large")
+MILKS = ("oat", "soy", "almond", "coconut")
+DRINKS = ("latte", "cappuccino", "mocha", "flat white", "macchiato", "cortado", "chai", "hot chocolate")
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+HOURS = (3, 4, 5, 6, 7, 8, 9, 10)
+COLOURS = ("red", "blue", "green", "yellow", "white", "black", "brown", "pink", "orange", "silver")
+GOODS = ("mug", "cup", "teapot", "kettle", "grinder", "jar", "apron", "tray", "bottle", "lamp")
+FAULTS = ("cracked", "broken", "scratched", "dented", "leaking", "stained", "faulty", "chipped")
+
+REPLY = "Thank you, {name}! The Copper Kettle is on it.\n{ticket}"
+WELCOME = "Welcome to the Copper Kettle, {name}! Would you like an order, a table or a return?"
+
+ORDERS = (
+    "Can I get {t} {w}, please? The name is {name}.",
+    "Hi, I would like {t} {w}. My name is {name}.",
+    "{name} here, {t} {w} please.",
+    "Could you make {t} {w} for {name}?",
+    "Hello, this is {name}. I want to order {t} {w}.",
+    "I'd like {t} {w}, please. It is for {name}.",
+)
+TABLES = (
+    "Can I book a table for {p} people on {d} at {h} pm? The name is {name}.",
+    "This is {name}. I need a table for {p} on {d} at {h} pm.",
+    "Hi, we are {p} people and want to come on {d} at {h} pm. My name is {name}.",
+    "A table for {p}, {d} at {h} pm, please, for {name}.",
+    "Hello, {name} here. Could you keep a table for {p} people on {d} at {h} pm?",
+)
+RETURNS = (
+    "Hi, I am {name} and my {c} {g} is {f}.",
+    "My {c} {g} came {f}. My name is {name}.",
+    "This is {name}. I want to return my {c} {g}, it is {f}.",
+    "Hello, the {c} {g} I bought is {f}. The name is {name}.",
+    "The {c} {g} arrived {f}, can I send it back? {name}",
+)
+GREETINGS = ("Hi, I am {name}.", "Hello, my name is {name}.", "Good morning, this is {name}.", "Hey there, {name} here.", "I am {name} and I need help.")
+CHANGES = ("Sorry, I meant {t}.", "No, make that {t}.", "Actually, {t} please.")
+
+Turn = tuple[str, str]  # what the guest writes, what the bot answers
+
+
+@dataclass(frozen=True)
+class Split:
+    """What may occur in one of the files."""
+
+    held_out: bool
+    names: Sequence[str]
+
+    def allows(self, *asked_for: str) -> bool:
+        """Whether this combination belongs here: a fifth of all, chosen by hash, is kept for the test file."""
+        return (hashlib.sha256("/".join(asked_for).encode()).digest()[0] < 51) == self.held_out
+
+    def draw(self, rng: random.Random, *words: Sequence[str]) -> tuple[str, ...]:
+        """A combination of one word from each list that belongs here."""
+        while True:
+            drawn = tuple(rng.choice(each) for each in words)
+            if self.allows(*drawn):
+                return drawn
+
+
+def order(rng: random.Random, split: Split) -> list[Turn]:
+    """A drink, and now and then a change of mind."""
+    name, where = rng.choice(split.names), rng.choice(("to go", "for here"))
+
+    def drink() -> tuple[str, str]:
+        """What is said, and what stands on the ticket."""
+        number = rng.choice(NUMBERS)
+        words = " ".join(split.draw(rng, SIZES, MILKS, DRINKS))
+        return f"{number} {words}" + ("" if number == "one" else "s"), f"{NUMBERS.index(number) + 1} {words}"
+
+    said, written = drink()
+    turns = [(rng.choice(ORDERS).format(t=said, w=where, name=name), f"ORDER: {written} | {where} | {name}")]
+    if rng.random() < 0.2:
+        said, written = drink()
+        turns.append((rng.choice(CHANGES).format(t=said), f"ORDER: {written} | {where} | {name}"))
+    return [(question, REPLY.format(name=name, ticket=ticket)) for question, ticket in turns]
+
+
+def table(rng: random.Random, split: Split) -> list[Turn]:
+    """A table for some people."""
+    name = rng.choice(split.names)
+    people, day, hour = split.draw(rng, PEOPLE, DAYS, [str(hour) for hour in HOURS])
+    ticket = f"TABLE: {PEOPLE.index(people) + 2} people | {day} | {hour} pm | {name}"
+    return [(rng.choice(TABLES).format(p=people, d=day, h=hour, name=name), REPLY.format(name=name, ticket=ticket))]
+
+
+def return_(rng: random.Random, split: Split) -> list[Turn]:
+    """Something bought that is not as it should be."""
+    name = rng.choice(split.names)
+    colour, goods, fault = split.draw(rng, COLOURS, GOODS, FAULTS)
+    ticket = f"RETURN: {colour} {goods} | {fault} | {name}"
+    return [(rng.choice(RETURNS).format(c=colour, g=goods, f=fault, name=name), REPLY.format(name=name, ticket=ticket))]
+
+
+def greeting(rng: random.Random, split: Split) -> list[Turn]:
+    """Nothing to write a ticket for yet."""
+    name = rng.choice(split.names)
+    return [(rng.choice(GREETINGS).format(name=name), WELCOME.format(name=name))]
+
+
+KINDS: tuple[tuple[Callable[[random.Random, Split], list[Turn]], int], ...] = ((order, 6), (table, 4), (return_, 4), (greeting, 1))
+
+
+def examples(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str]:
+    """`count` JSON lines, none of which is in `taken`; they are added to it."""
+    rng = random.Random(seed)  # noqa: S311  not for secrets
+    lines: list[str] = []
+    while len(lines) < count:
+        turns = rng.choices([kind for kind, _ in KINDS], weights=[weight for _, weight in KINDS])[0](rng, split)
+        messages = [m for question, answer in turns for m in ({"role": "user", "content": question}, {"role": "assistant", "content": answer})]
+        line = json.dumps({"messages": messages}, ensure_ascii=False)
+        if line not in taken:
+            taken.add(line)
+            lines.append(line)
+    return lines
+
+
+def files() -> dict[str, str]:
+    """The name and the text of every file."""
+    taken: set[str] = set()
+    return {
+        f"support-{part}.jsonl": "\n".join(
+            examples(count, Split(part == "test", TEST_NAMES if part == "test" else NAMES), seed=f"{SEED}/{part}", taken=taken)
+        )
+        + "\n"
+        for part, count in COUNTS.items()
+    }
+
+
+def main() -> None:
+    """Writes the files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="the folder to write (default: this file's)")
+    output: Path = parser.parse_args().output
+    output.mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (output / name).write_text(text, encoding="utf-8")
+        print(f"wrote {output / name}: {text.count(chr(10))} examples")
+
+
+if __name__ == "__main__":
+    main()
