@@ -1,0 +1,171 @@
+"""What every part of the specification is made of: the closed base class, constrained words, quantities, and pod fields.
+
+Promises: a value that was accepted here is well formed by itself; what two fields mean together is for `tunewright.api.rules`.
+Refuses: unknown fields, and any conversion between types (`"2"` is not 2, `1` is not true), because the API server makes none either.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, Strict, StringConstraints, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+T = TypeVar("T")
+
+Items = Annotated[tuple[T, ...], Strict(False)]  # a list in YAML; frozen here, hence a tuple
+
+DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+DnsSubdomain = Annotated[
+    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+]
+ConfigKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+LabelKey = Annotated[
+    str, StringConstraints(min_length=1, max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=65536)]
+
+# A path below a volume's root: no leading slash, no `.` or `..` segment, no control characters.
+_SEGMENT = r"([^./\x00-\x1f]|\.[^./\x00-\x1f]|\.\.[^/\x00-\x1f])[^/\x00-\x1f]*"
+VolumePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=rf"^{_SEGMENT}(/{_SEGMENT})*/?$")]
+LocalPath = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]+$")]
+Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*://[^\s]+$")]
+Share = Annotated[float, Field(ge=0, lt=1)]
+OpenMap = Annotated[dict[str, JsonValue], Field(max_length=256)]  # raw JSON of another system's making
+
+QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,2})?$"
+_SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY_SUFFIXES = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+
+
+def _whole_number_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Quantity = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=32, pattern=QUANTITY_PATTERN),
+    BeforeValidator(_whole_number_as_text),
+    WithJsonSchema(
+        {
+            "x-kubernetes-int-or-string": True,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": QUANTITY_PATTERN,
+            "maxLength": 32,
+            "minimum": 0,
+        }
+    ),
+]
+
+
+def amount(quantity: str) -> Decimal:
+    """Return a Kubernetes quantity (`500m`, `80Gi`, `1e3`) in its base unit: cores, bytes or pieces.
+
+    Source: the Kubernetes API's resource.Quantity serialisation. Expects a value that `Quantity` has accepted.
+    """
+    for suffix, power in _BINARY_SUFFIXES.items():
+        if quantity.endswith(suffix):
+            return Decimal(quantity[:-2]) * Decimal(2**power)
+    if quantity[-1] in _SUFFIXES:
+        return Decimal(quantity[:-1]).scaleb(_SUFFIXES[quantity[-1]])
+    return Decimal(quantity)
+
+
+class Spec(BaseModel):
+    """The base of every part: frozen, closed, camelCase in YAML and snake_case in Python, no conversion between types."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class SecretKeyRef(Spec):
+    """One key of a Secret in the job's namespace."""
+
+    name: DnsSubdomain
+    """Name of the Secret."""
+    key: ConfigKey = "token"
+    """Key within the Secret."""
+
+
+class PvcSource(Spec):
+    """A folder or file in a PersistentVolumeClaim of the job's namespace."""
+
+    claim_name: DnsSubdomain
+    """Name of the claim."""
+    path: VolumePath | None = None
+    """Folder or file within the volume; its root when absent."""
+
+
+class ObjectSource(Spec):
+    """An object or prefix in S3-compatible storage."""
+
+    uri: Annotated[str, StringConstraints(max_length=2048, pattern=r"^s3://[^\s]+$")]
+    """`s3://bucket/prefix`."""
+    endpoint: Uri | None = None
+    """Another endpoint than the provider's own."""
+    secret_ref: DnsSubdomain | None = None
+    """Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`."""
+
+
+class UrlSource(Spec):
+    """A file that is fetched over HTTPS."""
+
+    url: Annotated[str, StringConstraints(max_length=2048, pattern=r"^https://[^\s]+$")]
+    """Address of the file or archive."""
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """What its content must hash to."""
+
+
+class ResourceRequirements(Spec):
+    """Kubernetes' own resource requirements."""
+
+    limits: Annotated[dict[LabelKey, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+    """The most a container may use, e.g. `nvidia.com/gpu: 1`, `memory: 64Gi`."""
+    requests: Annotated[dict[LabelKey, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+    """What the scheduler sets aside; the limits when absent."""
+
+    def wire(self) -> dict[str, dict[str, str]]:
+        """Return the Kubernetes object, without empty parts."""
+        return {name: values for name, values in (("limits", dict(self.limits)), ("requests", dict(self.requests))) if values}
+
+
+class Toleration(Spec):
+    """Kubernetes' own toleration."""
+
+    key: LabelKey | None = None
+    operator: Literal["Exists", "Equal"] | None = None
+    value: LabelValue | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+
+
+class EnvVar(Spec):
+    """One environment variable of the training container, in plain text. Secrets do not belong here."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    value: Annotated[str, StringConstraints(max_length=4096)] = ""
+
+
+NodeSelector = Annotated[dict[LabelKey, LabelValue], Field(max_length=32)]
+Tolerations = Annotated[Items[Toleration], Field(max_length=32)]
+
+
+def keyed(*keys: str) -> Any:
+    """Mark a list as a map by these keys, for server-side apply (`x-kubernetes-list-type: map`)."""
+    return Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)})
+
+
+def as_set() -> Any:
+    """Mark a list as a set of scalars, for server-side apply."""
+    return Field(json_schema_extra={"x-kubernetes-list-type": "set"})

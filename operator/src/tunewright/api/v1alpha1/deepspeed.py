@@ -1,0 +1,53 @@
+"""`spec.deepspeed`: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054) as fields, or a raw DeepSpeed configuration. Absent: plain DDP."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunewright.api.v1alpha1.common import LocalPath, OpenMap, Spec
+
+AUTO = "auto"
+Buffer = Annotated[int, Field(ge=1, le=2**40)]  # elements
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class OffloadOptimizer(Spec):
+    """Where the optimizer's states live: on the accelerator (none), in host memory, or on NVMe."""
+
+    device: Literal["Auto", "none", "cpu", "nvme"] = "Auto"
+    """Auto: cpu only when the states do not fit otherwise."""
+    ratio: Ratio = 1.0
+    """Share of the states that is updated on the host (stage 3 only)."""
+    nvme_path: LocalPath | None = None
+    pin_memory: bool = False
+
+
+class OffloadParam(Spec):
+    """Where the sharded parameters live between uses (stage 3 only)."""
+
+    device: Literal["Auto", "none", "cpu", "nvme"] = "none"
+    nvme_path: LocalPath | None = None
+    pin_memory: bool = False
+
+
+class DeepSpeedSpec(Spec):
+    """Sharding of model states over the ranks. Sizes that are absent are derived from the model's hidden size by transformers."""
+
+    stage: Literal["Auto", 0, 1, 2, 3] = "Auto"
+    """ZeRO stage. Auto: the lowest that fits, by the memory formula; 0 means plain DDP."""
+    offload_optimizer: OffloadOptimizer = OffloadOptimizer()
+    offload_param: OffloadParam = OffloadParam()
+    overlap_comm: bool | None = None
+    """Reduce gradients while the backward pass runs. Absent: only in stage 3, which is DeepSpeed's own default."""
+    reduce_bucket_size: Buffer | None = None
+    stage3_prefetch_bucket_size: Buffer | None = None
+    stage3_param_persistence_threshold: Annotated[int, Field(ge=0, le=2**40)] | None = None
+    stage3_gather_16bit_weights_on_model_save: bool = Field(default=True, alias="stage3Gather16bitWeightsOnModelSave")
+    zero_quantized_weights: bool = False
+    zero_hpz_partition_size: Annotated[int, Field(ge=1, le=65536)] = 1
+    zero_quantized_gradients: bool = False
+    zero_quantized_nontrainable_weights: bool = False
+    universal_checkpoint: bool = True
+    """Resume on another number of ranks through a universal checkpoint."""
+    config: OpenMap | None = None
+    """A raw DeepSpeed configuration instead of all other fields here. `auto` is filled in from `training`."""

@@ -1,0 +1,68 @@
+"""`spec.method.lora`: peft.LoraConfig, field by field, in camelCase. Defaults are PEFT's except `targetModules`, for which it has none."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from tunewright.api.v1alpha1.common import Items, OpenMap, Share, Spec
+
+ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
+ModuleNames = Annotated[Items[ModuleName], Field(max_length=256)]
+ModulePattern = ModuleName | Annotated[Items[ModuleName], Field(min_length=1, max_length=256)]
+InitMethod = Annotated[
+    str, StringConstraints(max_length=32, pattern=r"^(gaussian|orthogonal|pissa|pissa_niter_[1-9][0-9]{0,3}|olora|loftq|eva|corda|mica)$")
+]
+ALL_LINEAR = "all-linear"
+
+
+class LoftqConfig(Spec):
+    """peft.LoftQConfig."""
+
+    loftq_bits: Literal[2, 4, 8] = 4
+    loftq_iter: Annotated[int, Field(ge=1, le=100)] = 1
+
+
+class LoraSpec(Spec):
+    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685); with `useDora`, DoRA (Liu et al. 2024, arXiv:2402.09353)."""
+
+    r: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Rank of the update."""
+    lora_alpha: Annotated[int, Field(ge=1, le=65536)] = 8
+    """The update is scaled by loraAlpha/r, with `useRslora` by loraAlpha/sqrt(r)."""
+    lora_dropout: Share = 0.0
+    """Dropout on the adapter's input."""
+    target_modules: ModulePattern = ALL_LINEAR
+    """Which modules are adapted: `all-linear`, a list of name endings, or a regular expression on full names."""
+    exclude_modules: ModulePattern | None = None
+    """Modules that are not adapted, as a list of name endings or a regular expression."""
+    layers_to_transform: Annotated[Items[Annotated[int, Field(ge=0, le=4095)]], Field(max_length=1024)] = ()
+    """Only these layers, counted from 0."""
+    layers_pattern: ModuleNames = ()
+    """Name of the list of layers, when it is not a usual one."""
+    rank_pattern: Annotated[dict[ModuleName, Annotated[int, Field(ge=1, le=1024)]], Field(max_length=256)] = Field(default_factory=dict)
+    """Another rank for modules whose name ends so."""
+    alpha_pattern: Annotated[dict[ModuleName, Annotated[int, Field(ge=1, le=65536)]], Field(max_length=256)] = Field(default_factory=dict)
+    """Another loraAlpha for modules whose name ends so."""
+    modules_to_save: ModuleNames = ()
+    """Modules trained and stored in full beside the adapter."""
+    target_parameters: ModuleNames = ()
+    """Parameters (not modules) to adapt, for mixtures of experts."""
+    trainable_token_indices: Annotated[Items[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(max_length=4096)] = ()
+    """Rows of the embedding that are trained in full."""
+    ensure_weight_tying: bool = False
+    bias: Literal["none", "all", "lora_only"] = "none"
+    use_rslora: bool = False
+    """Scale by loraAlpha/sqrt(r) (Kalajdzievski 2023, arXiv:2312.03732)."""
+    use_dora: bool = False
+    """Learn magnitude and direction apart (DoRA)."""
+    lora_bias: bool = False
+    """A bias in the adapter's second matrix."""
+    init_lora_weights: bool | InitMethod = True
+    """How the adapter starts: true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, loftq, eva, corda, mica."""
+    loftq_config: LoftqConfig | None = None
+    loraplus_lr_ratio: Annotated[float, Field(ge=1, le=1024)] | None = None
+    """LoRA+: how much faster the second matrix learns."""
+    merge_lora_weights: bool = True
+    """Merge the adapter into the base before export."""
+    extra: OpenMap = Field(default_factory=dict)
+    """Further peft.LoraConfig arguments, in snake_case."""

@@ -1,0 +1,114 @@
+"""`spec.model`: which base model, where it lies, and how it is loaded."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from tunewright.api.v1alpha1.common import (
+    DnsSubdomain,
+    Items,
+    LocalPath,
+    ObjectSource,
+    OpenMap,
+    PvcSource,
+    SecretKeyRef,
+    Spec,
+    Text,
+    UrlSource,
+    VolumePath,
+    Word,
+)
+
+RepoName = Annotated[
+    str, StringConstraints(max_length=193, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")
+]
+Revision = Annotated[str, StringConstraints(max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")]
+
+MODEL_SOURCES = ("hugging_face", "pvc", "path", "oci", "s3", "url", "model_ref")
+
+
+class HuggingFaceModel(Spec):
+    """A model repository on the Hugging Face hub."""
+
+    repo: RepoName
+    """`owner/name`."""
+    revision: Revision = "main"
+    """Branch, tag or commit. A 40-digit commit makes the job repeatable; a branch may move."""
+    token_secret_ref: SecretKeyRef | None = None
+    """Where the access token of a gated or private repository is kept."""
+
+
+class OciModel(Spec):
+    """A model packed as an OCI artefact."""
+
+    image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")]
+    """Image reference, with a digest where it must not move."""
+    pull_secret: DnsSubdomain | None = None
+
+
+class ModelReference(Spec):
+    """The model that another FineTuneJob of the namespace has made."""
+
+    name: DnsSubdomain
+
+
+class ModelSource(Spec):
+    """Where the base model lies: exactly one of these."""
+
+    hugging_face: HuggingFaceModel | None = None
+    """A repository on the Hugging Face hub."""
+    pvc: PvcSource | None = None
+    """A model folder (configuration, tokenizer, safetensors) in a claim."""
+    path: LocalPath | None = None
+    """A model folder of this machine; only without a cluster."""
+    oci: OciModel | None = None
+    s3: ObjectSource | None = None
+    url: UrlSource | None = None
+    model_ref: ModelReference | None = None
+
+    def chosen(self) -> tuple[str, ...]:
+        """Return the attribute names of the sources given; the rules see to it that it is exactly one."""
+        return tuple(name for name in MODEL_SOURCES if getattr(self, name) is not None)
+
+
+class ChatTemplate(Spec):
+    """Which chat template replaces the tokenizer's own: at most one of these."""
+
+    name: Word | None = None
+    """A known template by name."""
+    jinja: Text | None = None
+    """The Jinja text itself."""
+    path: VolumePath | None = None
+    """A file in the model folder."""
+
+
+class SpecialTokens(Spec):
+    """Special tokens, when the tokenizer's own do not fit."""
+
+    pad: Word | None = None
+    eos: Word | None = None
+    bos: Word | None = None
+    additional: Annotated[Items[Word], Field(max_length=64)] = ()
+
+
+class ModelSpec(Spec):
+    """The base model."""
+
+    source: ModelSource
+    """Where it lies: exactly one of huggingFace, pvc, path, oci, s3, url, modelRef."""
+    dtype: Literal["bfloat16", "float16", "float32", "auto"] = "bfloat16"
+    """Type of the weights as loaded."""
+    attn_implementation: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"] = "sdpa"
+    """How attention is computed."""
+    trust_remote_code: bool = False
+    """Running Python code that lies beside a model. Must stay false."""
+    chat_template: ChatTemplate | None = None
+    """Replaces the tokenizer's own chat template."""
+    special_tokens: SpecialTokens | None = None
+    add_tokens: Annotated[Items[Word], Field(max_length=1024)] = ()
+    """Words to add to the vocabulary."""
+    rope_scaling: OpenMap | None = None
+    max_position_embeddings: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    ignore_mismatched_sizes: bool = False
+    from_scratch: bool = False
+    """Take configuration and tokenizer only and start from random weights."""

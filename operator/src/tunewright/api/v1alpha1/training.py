@@ -1,0 +1,118 @@
+"""`spec.training`: the arguments of transformers.TrainingArguments and trl.SFTConfig, in camelCase, with defaults for fine-tuning."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunewright.api.v1alpha1.common import Items, OpenMap, SecretKeyRef, Spec, Word
+
+LrScheduler = Literal[
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+    "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
+]  # fmt: skip
+Optimizer = Literal[
+    "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor", "adamw_anyprecision",
+    "adamw_torch_4bit", "adamw_torch_8bit", "ademamix", "sgd", "adagrad", "adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit",
+    "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit",
+    "paged_lion_32bit", "paged_lion_8bit", "rmsprop", "rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "galore_adamw",
+    "galore_adamw_8bit", "galore_adafactor", "galore_adamw_layerwise", "galore_adamw_8bit_layerwise",
+    "galore_adafactor_layerwise", "lomo", "adalomo", "grokadamw", "schedule_free_radam", "schedule_free_adamw",
+    "schedule_free_sgd", "apollo_adamw", "apollo_adamw_layerwise", "stable_adamw",
+]  # fmt: skip
+Tracker = Literal[
+    "wandb", "mlflow", "tensorboard", "trackio", "comet_ml", "neptune", "clearml", "dvclive", "swanlab", "kubeflow",
+    "azure_ml", "codecarbon", "dagshub", "flyte",
+]  # fmt: skip
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+PositiveCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
+BatchSize = Annotated[int, Field(ge=1, le=65536)]
+Steps = Annotated[float, Field(gt=0, le=2**31 - 1)]  # below 1 it is a share of all steps, as in transformers
+
+
+class EarlyStopping(Spec):
+    """Stop when the metric no longer improves (transformers.EarlyStoppingCallback)."""
+
+    patience: PositiveCount = 1
+    threshold: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    min_evals: Count = 0
+
+
+class PushToHub(Spec):
+    """Upload to the Hugging Face hub while training."""
+
+    model_id: Word
+    strategy: Literal["every_save", "end", "checkpoint", "all_checkpoints"] = "every_save"
+    private: bool = True
+    revision: Word | None = None
+    token_secret_ref: SecretKeyRef | None = None
+
+
+class TrainingSpec(Spec):
+    """How long, how fast, and with which batch the model learns."""
+
+    num_train_epochs: Annotated[float, Field(gt=0, le=10000)] = 1.0
+    """Passes over the training data."""
+    max_steps: Annotated[int, Field(ge=-1, le=2**31 - 1)] = -1
+    """Optimizer steps; overrides numTrainEpochs unless -1."""
+    per_device_train_batch_size: BatchSize = 1
+    """Examples per rank and forward pass."""
+    per_device_eval_batch_size: BatchSize = 1
+    gradient_accumulation_steps: BatchSize | None = None
+    """Forward passes per optimizer step. Absent: 1, or what globalBatchSize asks for."""
+    global_batch_size: Annotated[int, Field(ge=1, le=2**24)] | None = None
+    """Examples per optimizer step over all ranks = perDeviceTrainBatchSize * gradientAccumulationSteps * ranks."""
+    learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
+    """Absent: 2e-5, for adapters 2e-4."""
+    lr_scheduler_type: LrScheduler = "cosine"
+    lr_scheduler_kwargs: OpenMap = Field(default_factory=dict)
+    warmup_steps: Annotated[float, Field(ge=0, le=2**31 - 1)] = 0.0
+    """Steps over which the learning rate rises; below 1 it is a share of all steps."""
+    optim: Optimizer = "adamw_torch"
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
+    max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Type of the arithmetic during training."""
+    gradient_checkpointing: bool = True
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    neftune_noise_alpha: Annotated[float, Field(gt=0, le=1000)] | None = None
+    use_liger_kernel: bool = False
+    train_sampling_strategy: Literal["random", "sequential", "group_by_length"] = "random"
+    label_smoothing_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    logging_steps: Steps = 10.0
+    """Report loss every so many steps."""
+    logging_first_step: bool = False
+    eval_strategy: Literal["no", "steps", "epoch"] = "epoch"
+    """When eval_loss is measured on the validation data."""
+    eval_steps: Steps | None = None
+    """Absent: as loggingSteps."""
+    eval_delay: Annotated[float, Field(ge=0, le=2**31 - 1)] = 0.0
+    eval_on_start: bool = False
+    eval_accumulation_steps: PositiveCount | None = None
+    save_strategy: Literal["no", "steps", "epoch", "best"] = "steps"
+    """When a checkpoint is written."""
+    save_steps: Steps = 500.0
+    save_total_limit: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Checkpoints kept."""
+    save_only_model: bool = False
+    load_best_model_at_end: bool = False
+    metric_for_best_model: Word | None = None
+    greater_is_better: bool | None = None
+    early_stopping: EarlyStopping | None = None
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
+    data_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    full_determinism: bool = False
+    enable_jit_checkpoint: bool = True
+    """Save when the pod is asked to stop. All ranks agree on the step first."""
+    auto_find_batch_size: bool = False
+    predict_with_generate: bool = False
+    dataloader_num_workers: Annotated[int, Field(ge=0, le=256)] = 0
+    dataloader_prefetch_factor: Annotated[int, Field(ge=1, le=1024)] | None = None
+    ddp_timeout: Annotated[int, Field(ge=1, le=604800)] = 1800
+    """Seconds until a rank that waits for the others gives up."""
+    report_to: Annotated[Items[Tracker], Field(max_length=16)] = ()
+    push_to_hub: PushToHub | None = None
+    extra_args: OpenMap = Field(default_factory=dict)
+    """Further trl.SFTConfig arguments, in snake_case."""
