@@ -97,11 +97,11 @@ def _trace(model: PreTrainedModel) -> torch.onnx.ONNXProgram:
 
 def _quantise(path: Path, *, bits: int) -> None:
     """Put every weight matrix into a MatMulNBits node by k-quant; the head, which is the last, always in 8 bits."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import (  # noqa: PLC0415 - sets up logging when imported
+    from onnxruntime.quantization.matmul_nbits_quantizer import (
         KQuantWeightOnlyQuantConfig,
         MatMulNBitsQuantizer,
     )
-    from onnxruntime.quantization.onnx_model import ONNXModel  # noqa: PLC0415
+    from onnxruntime.quantization.onnx_model import ONNXModel
 
     model = onnx.load(path)
     del model.graph.value_info[:]  # the old shapes contradict the new nodes
@@ -126,7 +126,7 @@ def _fold_transposed_weights(graph: onnx.GraphProto) -> None:
     weights = {tensor.name: tensor for tensor in graph.initializer}
     for node in [node for node in graph.node if node.op_type == "Transpose" and node.input[0] in weights]:
         weight = weights[node.input[0]]
-        if len(weight.dims) == 2:  # noqa: PLR2004 - a matrix
+        if len(weight.dims) == 2:
             graph.initializer.append(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight).T.copy(), node.output[0]))
             graph.node.remove(node)
 

@@ -70,7 +70,7 @@ def build(model_dir: Path, folder: Path, *, precision: Precision) -> None:
     """
     where = ("", str(model_dir), str(folder), precision, "cpu", str(folder / "cache"))
     with quiet():
-        from onnxruntime_genai.models.builder import create_model, parse_extra_options  # noqa: PLC0415 - slow, and sets up logging
+        from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
         options = parse_extra_options(*where, [*_ALWAYS, *_QUANTISATION[precision]])
         create_model(*where, **options)

@@ -1,0 +1,94 @@
+"""The gate between export and rollout: does the exported model say what the trained model says?
+
+Measured teacher-forced on real, templated examples: at every position of every example, the exported logits against those of the
+trained model in fp32, adapter and all, before anything was merged. So a faulty merge is caught too, not only a faulty export.
+The figures are the usual ones: largest absolute logit difference, mean KL(trained || exported) in nats, share of equal argmax.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.reports import ParityReport
+from tunewright_contract.trainer_config import ParityConfig, Precision
+from tunewright_trainer.exits import StageError
+from tunewright_trainer.onnx_runner import FloatArray
+
+# What fp32 arithmetic in another order may do to a logit of ordinary size. Beyond it, two different greedy tokens are no near tie.
+_TIE = 1e-3
+_WAY_OUT = {
+    "fp32": "The graph itself is wrong: report it with the model's config.json. Nothing was published; what served before still serves.",
+    "int8": "Use output.onnx.precision: fp32, or loosen output.onnx.parity if these figures are good enough. Nothing was published.",
+    "int4": "Use output.onnx.precision: int8, or loosen output.onnx.parity if these figures are good enough. Nothing was published.",
+}
+
+
+@dataclass(frozen=True)
+class GreedyPair:
+    """Two greedy answers to one prompt, and the trained model's logits [len(trained), vocab] along its own answer."""
+
+    trained: list[int]
+    exported: list[int]
+    logits: FloatArray
+
+
+def compare(pairs: Iterable[tuple[FloatArray, FloatArray]]) -> ParityReport:
+    """Compare (trained, exported) logits, each [tokens, vocab], one example at a time. Raises `ValueError` when there is none."""
+    worst, divergence, agreed, positions = 0.0, 0.0, 0, 0
+    for trained, exported in pairs:
+        if not np.isfinite(exported).all():
+            worst = float("inf")
+        worst = max(worst, float(np.abs(trained - exported).max()))
+        log_p, log_q = _log_softmax(trained), _log_softmax(exported)
+        divergence += float((np.exp(log_p) * (log_p - log_q)).sum())
+        agreed += int((trained.argmax(-1) == exported.argmax(-1)).sum())
+        positions += len(trained)
+    if not positions:
+        raise ValueError("parity needs at least one example")
+    return ParityReport(
+        max_logit_difference=worst, mean_kl=max(0.0, divergence / positions), top1_agreement=agreed / positions, positions=positions
+    )
+
+
+def gate(report: ParityReport, config: ParityConfig, *, precision: Precision) -> None:
+    """Let the export pass, or raise `StageError` (CONFIGURATION, ParityFailed) with figures, tolerance and way out."""
+    misses = []
+    # Written so that a NaN fails.
+    if not np.isfinite(report.max_logit_difference):
+        misses.append("the exported logits are not finite")
+    elif config.max_logit_difference is not None and not report.max_logit_difference <= config.max_logit_difference:
+        misses.append(
+            f"largest logit difference {report.max_logit_difference:.3g}, allowed maxLogitDifference {config.max_logit_difference:g}"
+        )
+    if not report.top1_agreement >= config.min_top1_agreement:
+        misses.append(f"top-1 agreement {report.top1_agreement:.4f}, required minTop1Agreement {config.min_top1_agreement:g}")
+    if misses:
+        figures = f"{report.positions} positions, mean KL {report.mean_kl:.3g}, largest logit difference {report.max_logit_difference:.3g}"
+        raise _failed(f"the {precision} export does not say what the trained model says: {'; '.join(misses)} ({figures})", precision)
+
+
+def gate_greedy(pairs: Iterable[GreedyPair], *, precision: Precision) -> None:
+    """For fp32: the same greedy tokens, unless they part at a near tie. Raises `StageError` (ParityFailed)."""
+    for number, pair in enumerate(pairs):
+        split = next((at for at, (a, b) in enumerate(zip(pair.trained, pair.exported, strict=False)) if a != b), None)
+        if split is None:
+            continue  # equal up to the shorter one, and both end at the same stop token or length
+        ours, theirs = pair.logits[split][pair.trained[split]], pair.logits[split][pair.exported[split]]
+        if float(ours - theirs) > _TIE:
+            message = (
+                f"greedy decoding of prompt {number} parts at token {split}: trained {pair.trained[split]}, "
+                f"exported {pair.exported[split]}, {float(ours - theirs):.3g} apart in the trained model's logits"
+            )
+            raise _failed(message, precision)
+
+
+def _failed(message: str, precision: Precision) -> StageError:
+    return StageError(ExitCode.CONFIGURATION, "ParityFailed", message, _WAY_OUT[precision])
+
+
+def _log_softmax(logits: FloatArray) -> np.ndarray:
+    wide = logits.astype(np.float64)
+    wide -= wide.max(-1, keepdims=True)
+    return wide - np.log(np.exp(wide).sum(-1, keepdims=True))
