@@ -86,7 +86,7 @@ class ServeOutcome(StageOutcome[ExportReport]):
 class Past:
     """What happened so far to this job's present revision."""
 
-    check: StageOutcome[CheckReport] = field(default_factory=lambda: StageOutcome[CheckReport]())
+    check: StageOutcome[CheckReport] = field(default_factory=StageOutcome[CheckReport])
     train: TrainOutcome = TrainOutcome()
-    export: StageOutcome[ExportReport] = field(default_factory=lambda: StageOutcome[ExportReport]())
+    export: StageOutcome[ExportReport] = field(default_factory=StageOutcome[ExportReport])
     serve: ServeOutcome = ServeOutcome()

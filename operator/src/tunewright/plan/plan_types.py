@@ -99,6 +99,34 @@ class SecretKey:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemoryOption:
+    """One way to spread the model states over the ranks, and what it costs each of them. All figures are bytes per rank."""
+
+    name: str  # DDP, ZeRO-2, ZeRO-3 + optimizer on cpu, …
+    zero_stage: int
+    offload_optimizer: str
+    offload_param: str
+    weights: int
+    gradients: int
+    optimizer: int
+    buffers: int  # communication buckets, gathered parameters: named constants of plan/memory.py
+    activations: int  # an estimate; see plan/memory.py
+    process: int  # what a process needs before it has any model
+    host: int = 0  # of the pod's own memory, when states are offloaded to it
+    refused: str = ""  # why this combination cannot be used whatever it costs; empty: it can
+
+    @property
+    def states(self) -> int:
+        """Weights, gradients and optimizer."""
+        return self.weights + self.gradients + self.optimizer
+
+    @property
+    def needed(self) -> int:
+        """Everything that has to fit at once."""
+        return self.states + self.buffers + self.activations + self.process
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryFit:
     """The ZeRO decision with its arithmetic. Bytes are per rank, of model states (weights, gradients, optimizer)."""
 
@@ -110,6 +138,9 @@ class MemoryFit:
     available_bytes_per_rank: int | None  # of the accelerator, or of the worker's memory limit
     why: str  # one sentence with the numbers, for status and for people
     table: tuple[tuple[str, int], ...] = ()  # every stage/offload considered -> bytes per rank
+    options: tuple[MemoryOption, ...] = ()  # the same options with every part; empty until parameters are counted
+    needed_bytes_per_rank: int | None = None  # states, buffers, activations and process together: what is compared with available
+    fits: bool | None = None  # None until parameters are counted
 
 
 @dataclass(frozen=True, kw_only=True)

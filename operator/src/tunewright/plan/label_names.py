@@ -1,0 +1,27 @@
+"""The labels and annotations by which children are found again: written by render/, read by observe/ and by whoever stores objects.
+
+Selectors use `JOB_NAME` and `COMPONENT` only: those never change in a child's life, which the others may.
+"""
+
+from enum import StrEnum
+
+JOB_NAME = "tunewright.io/job-name"
+JOB_UID = "tunewright.io/job-uid"  # a job deleted and made again has the same name and another uid
+COMPONENT = "tunewright.io/component"
+REVISION = "tunewright.io/revision"  # on Deployments and their pods also as an annotation: which model is meant
+ATTEMPT = "tunewright.io/attempt"
+RETAIN = "tunewright.io/retain"  # annotation: why this object outlives its job
+URL = "tunewright.io/url"  # annotation on a Service: its address, where it is not the cluster's own name for it
+
+# Set by Kubernetes itself.
+COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+
+
+class Component(StrEnum):
+    """What a child is part of: one stage of a job, or what all stages share."""
+
+    CHECK = "checker"
+    TRAIN = "trainer"
+    EXPORT = "exporter"
+    SERVE = "server"
+    SHARED = "shared"

@@ -1,0 +1,228 @@
+"""How many bytes a rank needs to train: model states exactly, buffers as named constants, activations as an estimate.
+
+Model states follow Rajbhandari et al. 2020 (ZeRO, arXiv:1910.02054): (2 + 2 + K) bytes per parameter with K = 12 for mixed-precision
+Adam, of which a stage divides a part by the number of ranks N:
+
+    stage 0        w + g + K
+    stage 1, 2     w + (g + K) / N          (stage 1 in the paper: w + g + K / N)
+    stage 3        (w + g + K) / N
+
+Only trained parameters have g and K; frozen ones cost their weights, divided by N at stage 3 alone. Activations are not the formula's
+duty: they are estimated apart, from Korthikanti et al. 2022 (arXiv:2205.05198), and shown apart.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tunewright.plan.plan_types import MemoryOption
+from tunewright_contract.reports import ModelFacts
+
+# Bits per weight of a base quantised by bitsandbytes. 4-bit blocks of 64 carry one fp32 scale: 4 + 32/64 = 4.5. Quantising the scales
+# themselves to 8 bits in blocks of 256 leaves 4 + 8/64 + 32/(64*256) = 4.127 (QLoRA, arXiv:2305.14314, section 3).
+NF4_BITS = 4 + 32 / 64
+NF4_DOUBLE_QUANT_BITS = 4 + 8 / 64 + 32 / (64 * 256)
+INT8_BITS = 8.0
+
+# Bytes per trained parameter that the optimizer keeps beside the weights, by `training.optim`. Adam's two moments in fp32 are 8.
+MOMENT_BYTES = {
+    "adafactor": 0.0,  # only row and column sums
+    "sgd": 0.0,  # without momentum, as transformers builds it
+    "adagrad": 4.0,
+    "rmsprop": 4.0,
+    "lion_32bit": 4.0,
+    "paged_lion_32bit": 4.0,
+    "lion_8bit": 1.0,
+    "paged_lion_8bit": 1.0,
+    "adamw_bnb_8bit": 2.0,
+    "adamw_8bit": 2.0,
+    "adamw_torch_8bit": 2.0,
+    "paged_adamw_8bit": 2.0,
+    "adamw_torch_4bit": 1.0,
+}
+ADAM_MOMENT_BYTES = 8.0
+MASTER_BYTES = 4  # the fp32 copy that ZeRO updates. DeepSpeed 0.19.8 keeps it in fp32 training too, where it is a second one.
+FP32_GRADIENT_BYTES = 4  # at the step a rank's share of the gradients is cast to fp32; activations are gone by then
+
+# Values of the DeepSpeed configuration as `trainer_config` leaves them: `auto` for the bucket is hidden_size**2, the rest are defaults.
+MAX_LIVE_PARAMETERS = 10**9  # stage3_max_live_parameters: what stage 3 may hold gathered during forward and backward
+SUB_GROUP_PARAMETERS = 10**9  # sub_group_size: stage 3 steps through its share in such pieces
+
+# Resident memory of a rank before it has a model: importing torch, transformers, trl and deepspeed, measured 866 MiB.
+CPU_PROCESS_BYTES = 900 * 2**20
+# CUDA context, cuBLAS and NCCL workspaces and the allocator's fragmentation: a round figure, not measured here.
+ACCELERATOR_PROCESS_BYTES = 2 * 2**30
+
+# Korthikanti et al. 2022, equation 1: a transformer layer keeps 34 * s * b * h bytes in 16 bit, without the attention matrix, which
+# flash, memory-efficient and sdpa attention never store. Eager attention adds 5 * a * s**2 * b.
+LAYER_ACTIVATION_BYTES = 34
+EAGER_ATTENTION_BYTES = 5
+SMALLEST_COMMON_HEAD = 64  # heads are not among the facts; hidden_size / 64 is the upper bound in use
+# TRL 1.16 projects to the vocabulary in tiles of 4096 tokens, in fp32, and never holds all logits (trl/kernels/chunked_logprob.py).
+LOGIT_TILE_TOKENS = 4096
+LOGIT_COPIES = 2  # the tile and its gradient
+
+Tuning = Literal["full", "adapter"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What has to be held, before it is spread. Weight sizes are bytes per parameter."""
+
+    facts: ModelFacts
+    tuning: Tuning = "adapter"
+    loaded_bytes: int = 2  # of a base weight as loaded (model.dtype)
+    compute_bytes: int = 2  # of a weight under DeepSpeed (training.precision)
+    quantized_bits: float | None = None  # of a linear weight of the base
+    moment_bytes: float = ADAM_MOMENT_BYTES
+    batch: int = 1  # examples per rank and forward pass
+    length: int = 1024  # tokens per example
+    gradient_checkpointing: bool = True
+    eager_attention: bool = False
+    overlap_comm: bool | None = None
+    reduce_bucket: int | None = None  # elements; None: hidden_size**2
+
+    @property
+    def trained(self) -> int:
+        """Parameters with gradients."""
+        return self.facts.trainable_parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """A ZeRO stage (0: plain DDP) and where optimizer and parameters live."""
+
+    stage: int
+    offload_optimizer: str = "none"
+    offload_param: str = "none"
+
+    @property
+    def name(self) -> str:
+        """How tables and sentences call it."""
+        words = ["DDP" if self.stage == 0 else f"ZeRO-{self.stage}"]
+        words += [f"optimizer on {self.offload_optimizer}"] * (self.offload_optimizer != "none")
+        words += [f"parameters on {self.offload_param}"] * (self.offload_param != "none")
+        return " + ".join(words)
+
+
+def paper_bytes(parameters: int, stage: int, world_size: int, *, k: int = 12) -> float:
+    """Return the ZeRO paper's figure 1: bytes per rank of `parameters` trained ones in mixed precision.
+
+    Stages 0 to 3 are baseline, P_os, P_os+g and P_os+g+p.
+    """
+    divided = (0, k, 2 + k, 4 + k)[stage]
+    return parameters * (4 + k - divided + divided / world_size)
+
+
+def quantized_bytes(facts: ModelFacts, bits: float, rest_bytes: int = 2) -> int:
+    """Return the size of a quantised base: its linear weights in `bits`, embeddings, head and norms as they were."""
+    return round(facts.linear_parameters * bits / 8) + (facts.parameters - facts.linear_parameters) * rest_bytes
+
+
+def estimate(load: Workload, strategy: Strategy, world_size: int, *, on_accelerator: bool) -> MemoryOption:
+    """Return what one rank of `world_size` needs under a strategy.
+
+    Without an accelerator, what is offloaded to the cpu stays in the rank's own memory and is counted there.
+    """
+    stage = strategy.stage
+    spread = world_size if stage else 1
+    trained, frozen = _trained_bytes(load, stage), _frozen_bytes(load, stage)
+    weights = (trained.weights + frozen) // (spread if stage == 3 else 1)
+    gradients, optimizer = trained.gradients // spread, trained.optimizer // spread
+    option = MemoryOption(
+        name=strategy.name,
+        zero_stage=stage,
+        offload_optimizer=strategy.offload_optimizer,
+        offload_param=strategy.offload_param,
+        weights=weights,
+        gradients=gradients,
+        optimizer=optimizer,
+        buffers=_buffers(load, stage, world_size, trained.weights + frozen),
+        activations=max(activation_bytes(load), _step_bytes(load, stage, spread)),
+        process=ACCELERATOR_PROCESS_BYTES if on_accelerator else CPU_PROCESS_BYTES,
+    )
+    return _offloaded(option, strategy, fp32_gradients=trained.count * FP32_GRADIENT_BYTES // spread) if on_accelerator else option
+
+
+def activation_bytes(load: Workload) -> int:
+    """Estimate the activations of one forward and backward pass over `batch` examples of `length` tokens.
+
+    With checkpointing: each layer's input, and one layer at a time in full. Without: every layer in full. Plus one tile of logits.
+    An estimate: it knows neither the width of the MLP nor fused kernels; expect it within a factor of two, mostly from above.
+    """
+    facts, tokens = load.facts, load.batch * load.length
+    in_16_bit = tokens * facts.hidden_size * LAYER_ACTIVATION_BYTES
+    if load.eager_attention:
+        heads = max(1, facts.hidden_size // SMALLEST_COMMON_HEAD)
+        in_16_bit += EAGER_ATTENTION_BYTES * heads * load.length**2 * load.batch
+    layer = in_16_bit * load.compute_bytes // 2
+    kept = facts.layers * tokens * facts.hidden_size * load.compute_bytes + layer if load.gradient_checkpointing else facts.layers * layer
+    return kept + LOGIT_COPIES * min(tokens, LOGIT_TILE_TOKENS) * facts.vocab_size * 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trained:
+    """The trained parameters' bytes before anything is divided."""
+
+    count: int
+    weights: int
+    gradients: int
+    optimizer: int
+
+
+def _trained_bytes(load: Workload, stage: int) -> _Trained:
+    if stage:
+        size, master = load.compute_bytes, MASTER_BYTES
+    else:
+        # Plain DDP trains the weights as they are loaded and keeps no master copy: PEFT makes adapters fp32, TRL makes them bf16 on a
+        # quantised base.
+        size, master = load.loaded_bytes if load.tuning == "full" else (2 if load.quantized_bits else 4), 0
+    moments = load.moment_bytes * (1.0 if stage else size / 4)  # torch keeps moments in the parameter's own type
+    return _Trained(
+        count=load.trained, weights=load.trained * size, gradients=load.trained * size, optimizer=round(load.trained * (master + moments))
+    )
+
+
+def _frozen_bytes(load: Workload, stage: int) -> int:
+    if load.tuning == "full":
+        return 0
+    size = load.compute_bytes if stage else load.loaded_bytes
+    if load.quantized_bits is not None:
+        return quantized_bytes(load.facts, load.quantized_bits, size)
+    return load.facts.parameters * size
+
+
+def _buffers(load: Workload, stage: int, world_size: int, all_weights: int) -> int:
+    gradient_bytes = load.trained * load.compute_bytes
+    if stage == 0:
+        # DDP's buckets are a copy of the gradients (torch's `gradient_as_bucket_view` is off).
+        return _trained_bytes(load, 0).gradients if world_size > 1 else 0
+    bucket = (load.reduce_bucket or load.facts.hidden_size**2) * load.compute_bytes
+    overlap = load.overlap_comm if load.overlap_comm is not None else stage == 3  # DeepSpeed's own default
+    buckets = bucket * (2 if overlap else 1)
+    if stage == 1:
+        # Stage 1 reduces after the backward pass, so all gradients exist once before they are divided.
+        return buckets + gradient_bytes - gradient_bytes // world_size
+    if stage == 2:
+        return buckets
+    held = load.facts.parameters + (load.trained if load.tuning == "adapter" else 0)
+    live = max(load.facts.largest_layer_parameters, min(held, MAX_LIVE_PARAMETERS))
+    return buckets + all_weights * live // held
+
+
+def _step_bytes(load: Workload, stage: int, spread: int) -> int:
+    if stage == 0 or load.compute_bytes == FP32_GRADIENT_BYTES:
+        return 0
+    share = -(-load.trained // spread)
+    return FP32_GRADIENT_BYTES * (min(share, SUB_GROUP_PARAMETERS) if stage == 3 else share)
+
+
+def _offloaded(option: MemoryOption, strategy: Strategy, *, fp32_gradients: int) -> MemoryOption:
+    """Move what is offloaded off the accelerator. The share of the gradients goes with the optimizer, as fp32. NVMe costs no memory."""
+    host = 0
+    if strategy.offload_optimizer != "none":
+        host += (option.optimizer if strategy.offload_optimizer == "cpu" else 0) + fp32_gradients
+        option = replace(option, gradients=0, optimizer=0)
+    if strategy.offload_param != "none":
+        host += option.weights if strategy.offload_param == "cpu" else 0
+        option = replace(option, weights=0)
+    return replace(option, host=host)
