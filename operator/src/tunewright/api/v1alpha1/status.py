@@ -50,7 +50,9 @@ class Phase(StrEnum):
     """One word for people, derived from the conditions."""
 
     PENDING = "Pending"
+    WAITING = "Waiting"
     CHECKING = "Checking"
+    QUEUED = "Queued"
     TRAINING = "Training"
     EXPORTING = "Exporting"
     DEPLOYING = "Deploying"
@@ -109,6 +111,9 @@ class ProgressStatus(StatusPart):
     learning_rate: Name | None = None
     tokens_per_second: Name | None = None
     last_updated_time: datetime | None = None
+    since_step: int | None = None
+    """The present attempt's first report: the rate, and so the time left, is measured from there."""
+    since_time: datetime | None = None
 
 
 class CheckpointStatus(StatusPart):
@@ -175,6 +180,16 @@ class ServingStatus(StatusPart):
     ready_replicas: int = 0
 
 
+class FailureStatus(StatusPart):
+    """What went wrong last, and the way out. Absent when nothing stands in the way any more."""
+
+    stage: Name
+    reason: Name
+    message: Message = ""
+    rank: int | None = None
+    suggestion: Message = ""
+
+
 class FineTuneJobStatus(StatusPart):
     """Everything the operator has to say about a job."""
 
@@ -187,6 +202,7 @@ class FineTuneJobStatus(StatusPart):
     reason: Name | None = None
     message: Message | None = None
     attempts: int | None = None
+    failure: FailureStatus | None = None
     plan: PlanStatus | None = None
     progress: ProgressStatus | None = None
     checkpoint: CheckpointStatus | None = None
