@@ -1,0 +1,74 @@
+"""Metadata of children: the recommended labels, our own, and the owner reference through which a deleted job takes its children along."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.plan import label_names
+from tunewright.plan.label_names import Component
+from tunewright.plan.names import label_value
+from tunewright.plan.plan_types import FineTunePlan, Owner
+
+Manifest = dict[str, Any]  # a Kubernetes object as JSON
+
+_KUEUE = "kueue.x-k8s.io/"
+
+
+def metadata(
+    plan: FineTunePlan,
+    name: str,
+    component: Component,
+    *,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    owned: bool = True,
+) -> Manifest:
+    """Return the `metadata` of a child. Without an owner the child stays when the job is deleted."""
+    result: Manifest = {
+        "name": name,
+        "namespace": plan.owner.namespace,
+        "labels": child_labels(plan, component) | dict(labels or {}),
+    }
+    if annotations:
+        result["annotations"] = dict(annotations)
+    if owned:
+        result["ownerReferences"] = [owner_reference(plan.owner)]
+    return result
+
+
+def child_labels(plan: FineTunePlan, component: Component) -> dict[str, str]:
+    """Return the labels of a child or of its pods.
+
+    The operator's version is not among them: a pod template of a Job is immutable, and a Deployment would roll at every upgrade.
+    """
+    return {
+        "app.kubernetes.io/name": "tunewright",
+        "app.kubernetes.io/instance": label_value(plan.owner.name),
+        "app.kubernetes.io/component": component.value,
+        "app.kubernetes.io/part-of": "tunewright",
+        "app.kubernetes.io/managed-by": "tunewright",
+        **selector(plan, component),
+        label_names.JOB_UID: plan.owner.uid,
+        label_names.REVISION: plan.revision,
+    }
+
+
+def selector(plan: FineTunePlan, component: Component) -> dict[str, str]:
+    """Return the labels that select a component's pods, and that never change."""
+    return {label_names.JOB_NAME: label_value(plan.owner.name), label_names.COMPONENT: component.value}
+
+
+def pod_pass_labels(plan: FineTunePlan) -> dict[str, str]:
+    """Return the queue labels that pods carry too. Kueue's stay on the Job: on a pod they would queue it a second time."""
+    return {key: value for key, value in plan.pass_labels.items() if not key.startswith(_KUEUE)}
+
+
+def owner_reference(owner: Owner) -> Manifest:
+    """Name the FineTuneJob as the one controller of a child."""
+    return {
+        "apiVersion": owner.api_version,
+        "kind": owner.kind,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }

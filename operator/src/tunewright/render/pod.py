@@ -1,0 +1,93 @@
+"""The pod that every stage shares: one container, restricted, knowing nothing of the cluster it runs in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tunewright.plan.label_names import Component
+from tunewright.plan.plan_types import FineTunePlan, Scheduling
+from tunewright.render.labels import Manifest, child_labels
+from tunewright.render.variables import TERMINATION_LOG, Value, env_list
+from tunewright.render.volumes import Mount, volume_mounts, volumes
+
+USER = 10001  # any number but 0; both images are built for it
+
+
+def pod_template(
+    plan: FineTunePlan,
+    component: Component,
+    *,
+    container: Manifest,
+    mounts: Sequence[Mount],
+    scheduling: Scheduling,
+    grace_seconds: int,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    **spec: Any,
+) -> Manifest:
+    """Return a pod template. `spec` holds what only this stage's pods have (restartPolicy, subdomain, …)."""
+    metadata: Manifest = {"labels": child_labels(plan, component) | dict(labels or {})}
+    if annotations:
+        metadata["annotations"] = dict(annotations)
+    return {
+        "metadata": metadata,
+        "spec": {
+            "automountServiceAccountToken": False,
+            "containers": [container],
+            "enableServiceLinks": False,  # they would fill the environment with every Service of the namespace
+            "securityContext": {
+                "fsGroup": USER,
+                "fsGroupChangePolicy": "OnRootMismatch",  # changing the owner of every checkpoint at every start takes minutes
+                "runAsGroup": USER,
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": grace_seconds,
+            "volumes": volumes(mounts),
+            **_scheduling(scheduling),
+            **spec,
+        },
+    }
+
+
+def container(
+    name: Component,
+    *,
+    image: str,
+    command: Sequence[str],
+    variables: Mapping[str, Value],
+    mounts: Sequence[Mount],
+    resources: Mapping[str, Mapping[str, str]],
+    **more: Any,
+) -> Manifest:
+    """Return the one container of a pod. `more` holds what only this stage's container has (ports, probes, …)."""
+    return {
+        "name": name.value,
+        "image": image,
+        "command": list(command),
+        "env": env_list(variables),
+        "resources": {kind: dict(amounts) for kind, amounts in resources.items()},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "terminationMessagePath": TERMINATION_LOG,
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # a crash that could not write its report leaves its last lines
+        "volumeMounts": volume_mounts(mounts),
+        **more,
+    }
+
+
+def _scheduling(scheduling: Scheduling) -> Manifest:
+    wanted: Manifest = {
+        "nodeSelector": dict(scheduling.node_selector),
+        "tolerations": [dict(toleration) for toleration in scheduling.tolerations],
+        "affinity": scheduling.affinity,
+        "priorityClassName": scheduling.priority_class_name,
+        "runtimeClassName": scheduling.runtime_class_name,
+        "schedulerName": scheduling.scheduler_name,
+        "serviceAccountName": scheduling.service_account_name,
+        "imagePullSecrets": [{"name": name} for name in scheduling.image_pull_secrets],
+    }
+    return {field: value for field, value in wanted.items() if value}

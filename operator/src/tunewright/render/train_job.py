@@ -1,0 +1,69 @@
+"""The gang: one Indexed Job per attempt, every pod a node of one torchrun.
+
+A gang is restarted whole, so an attempt never retries a pod (`backoffLimit: 0`): a new attempt is a new Job, and the earlier ones
+stay as the record from which attempts are counted.
+"""
+
+from tunewright.plan import label_names
+from tunewright.plan.label_names import Component
+from tunewright.plan.names import attempt_name
+from tunewright.plan.plan_types import FineTunePlan, TrainPlan
+from tunewright.render.job import GANG_POLICY, TRAIN_COMMAND, deadline, suspension
+from tunewright.render.labels import Manifest, metadata, pod_pass_labels
+from tunewright.render.pod import container, pod_template
+from tunewright.render.variables import RENDEZVOUS_PORT, train_variables
+from tunewright.render.volumes import train_mounts
+
+
+def render_train_jobs(plan: FineTunePlan) -> tuple[Manifest, ...]:
+    """Return the Jobs of all attempts, the newest last."""
+    if plan.train is None:
+        return ()
+    return tuple(_train_job(plan, plan.train, attempt) for attempt in range(plan.train.attempt + 1))
+
+
+def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
+    mounts = train_mounts(plan, train.shared_memory)
+    labels = {label_names.ATTEMPT: str(attempt)}
+    newest = attempt == train.attempt
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(
+            plan,
+            attempt_name(plan.names.train, attempt),
+            Component.TRAIN,
+            labels=labels | dict(plan.pass_labels),
+            annotations=plan.pass_annotations,
+        ),
+        "spec": {
+            **deadline(plan),
+            **(suspension(plan) if newest else {}),
+            "backoffLimit": 0,
+            "completionMode": "Indexed",
+            "completions": train.replicas,
+            "parallelism": train.replicas,
+            "podFailurePolicy": GANG_POLICY,
+            "podReplacementPolicy": "Failed",  # never two writers of one checkpoint folder
+            "template": pod_template(
+                plan,
+                Component.TRAIN,
+                container=container(
+                    Component.TRAIN,
+                    image=plan.trainer_image,
+                    command=TRAIN_COMMAND,
+                    variables=train_variables(plan, train, attempt),
+                    mounts=mounts,
+                    resources=train.resources,
+                    ports=[{"name": "rendezvous", "containerPort": RENDEZVOUS_PORT}],
+                ),
+                mounts=mounts,
+                scheduling=plan.scheduling,
+                grace_seconds=train.termination_grace_seconds,
+                labels=labels | pod_pass_labels(plan),
+                annotations=plan.pass_annotations,
+                restartPolicy="Never",
+                subdomain=plan.names.train,
+            ),
+        },
+    }

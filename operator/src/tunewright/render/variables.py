@@ -1,0 +1,125 @@
+"""The environment variables of each stage's container.
+
+Three layers, later ones winning: what a user may tune, what the job sets (`workers.env`), and the contract, which nobody may bend.
+A secret is always a reference.
+"""
+
+from collections.abc import Mapping
+from math import floor
+from typing import Any
+
+from tunewright.api.v1alpha1.common import amount
+from tunewright.plan import label_names
+from tunewright.plan.names import attempt_name
+from tunewright.plan.plan_types import ClaimSource, FineTunePlan, ServePlan, TrainPlan
+from tunewright.render import volumes
+from tunewright_contract import environment
+
+TERMINATION_LOG = "/dev/termination-log"
+SERVER_PORT = 8080
+RENDEZVOUS_PORT = 29500  # torchrun's own default
+
+Value = str | Mapping[str, Any]  # a plain value, or Kubernetes' `valueFrom`
+Resources = Mapping[str, Mapping[str, str]]
+
+
+def check_variables(plan: FineTunePlan, resources: Resources) -> dict[str, Value]:
+    """Return the environment of Check."""
+    return {**_tunable(plan, resources), **plan.env, **_contract(plan)}
+
+
+def train_variables(plan: FineTunePlan, train: TrainPlan, attempt: int) -> dict[str, Value]:
+    """Return the environment of one pod of the gang: torchrun reads its options from PET_*, one per command-line flag."""
+    gang: dict[str, Value] = {
+        "PET_NNODES": str(train.replicas),
+        "PET_NPROC_PER_NODE": str(train.processes_per_replica),
+        "PET_NODE_RANK": {"fieldRef": {"fieldPath": f"metadata.annotations['{label_names.COMPLETION_INDEX}']"}},
+        "PET_MASTER_ADDR": f"{attempt_name(plan.names.train, attempt)}-0.{plan.names.train}",
+        "PET_MASTER_PORT": str(RENDEZVOUS_PORT),
+    }
+    return {
+        **_tunable(plan, train.resources, processes=train.processes_per_replica),
+        **plan.env,
+        **_contract(plan),
+        **_progress(plan),
+        **gang,
+    }
+
+
+def export_variables(plan: FineTunePlan, resources: Resources) -> dict[str, Value]:
+    """Return the environment of Export."""
+    return {**check_variables(plan, resources), environment.PUBLISH_DIR: _of_revision(plan, volumes.MODELS_DIR)}
+
+
+def serve_variables(plan: FineTunePlan, serve: ServePlan) -> dict[str, Value]:
+    """Return the environment of the server."""
+    optional: dict[str, Value] = {} if serve.max_length is None else {environment.MAX_LENGTH: str(serve.max_length)}
+    return {
+        **_threads(serve.resources),
+        "PYTHONUNBUFFERED": "1",
+        **optional,
+        environment.MODEL_DIR: _of_revision(plan, volumes.MODELS_DIR),
+        environment.MODEL_NAME: serve.model_name,
+        environment.HOST: "0.0.0.0",  # noqa: S104 - a pod's own address is not known when it is rendered
+        environment.PORT: str(SERVER_PORT),
+        environment.MAX_SLOTS: str(serve.max_slots),
+        environment.EXECUTION_PROVIDERS: ",".join(serve.execution_providers),
+        environment.DRAIN_SECONDS: str(serve.drain_seconds),
+        environment.TERMINATION_LOG: TERMINATION_LOG,
+    }
+
+
+def env_list(variables: Mapping[str, Value]) -> list[dict[str, Any]]:
+    """Return a container's `env`, sorted by name."""
+    return [
+        {"name": name, "value": value} if isinstance(value, str) else {"name": name, "valueFrom": dict(value)}
+        for name, value in sorted(variables.items())
+    ]
+
+
+def _tunable(plan: FineTunePlan, resources: Resources, *, processes: int = 1) -> dict[str, Value]:
+    return {
+        **_threads(resources, processes=processes),
+        **({} if _has_devices(resources) else {"DS_ACCELERATOR": "cpu"}),
+        **({} if plan.hub_access else {"HF_HUB_OFFLINE": "1"}),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HOME": volumes.CACHE_DIR,
+        "TRITON_CACHE_DIR": f"{volumes.CACHE_DIR}/triton",  # by default in the home folder, which is read-only
+        "PYTHONUNBUFFERED": "1",  # a line that waits in a buffer is lost with its process
+    }
+
+
+def _contract(plan: FineTunePlan) -> dict[str, Value]:
+    result: dict[str, Value] = {
+        environment.CONFIG: f"{volumes.CONFIG_DIR}/config.json",
+        environment.DATA_DIR: volumes.DATA_DIR,
+        environment.OUTPUT_DIR: _of_revision(plan, volumes.OUTPUT_DIR),
+        environment.TERMINATION_LOG: TERMINATION_LOG,
+    }
+    if plan.model_source is not None:
+        folder = plan.model_source.path.strip("/") if isinstance(plan.model_source, ClaimSource) else ""
+        result[environment.MODEL_DIR] = f"{volumes.MODEL_DIR}/{folder}".rstrip("/")
+    if plan.hub_token is not None:
+        result["HF_TOKEN"] = {"secretKeyRef": {"name": plan.hub_token.name, "key": plan.hub_token.key}}
+    return result
+
+
+def _progress(plan: FineTunePlan) -> dict[str, Value]:
+    if not plan.progress_url:
+        return {}
+    return {environment.PROGRESS_URL: plan.progress_url, environment.PROGRESS_TOKEN_FILE: f"{volumes.TOKEN_DIR}/token"}
+
+
+def _of_revision(plan: FineTunePlan, folder: str) -> str:
+    return f"{folder}/{plan.owner.name}/{plan.revision}"
+
+
+def _threads(resources: Resources, *, processes: int = 1) -> dict[str, Value]:
+    """Share the CPU limit among a pod's processes. Libraries count the node's CPUs, not the pod's, and would thrash."""
+    limit = resources.get("limits", {}).get("cpu")
+    return {} if limit is None else {"OMP_NUM_THREADS": str(max(1, floor(amount(limit) / processes)))}
+
+
+def _has_devices(resources: Resources) -> bool:
+    """Say whether a device plugin's resource (`vendor.example/device`) is asked for."""
+    return any("/" in name for amounts in resources.values() for name in amounts)

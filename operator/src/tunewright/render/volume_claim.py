@@ -1,0 +1,31 @@
+"""The claim for checkpoints and models, when the job names none of its own."""
+
+from tunewright.plan import label_names
+from tunewright.plan.label_names import Component
+from tunewright.plan.plan_types import FineTunePlan
+from tunewright.render.labels import Manifest, metadata
+
+_WHY_RETAINED = "holds checkpoints and models; deleting the FineTuneJob leaves it, deleting this claim deletes them"
+
+
+def render_volume_claim(plan: FineTunePlan) -> tuple[Manifest, ...]:
+    """Return the claim to create. A retained one has no owner, so that garbage collection passes it by, and says so."""
+    new = plan.storage.create
+    if new is None:
+        return ()
+    retain = plan.storage.retain
+    storage_class = {} if new.storage_class is None else {"storageClassName": new.storage_class}
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": metadata(
+                plan,
+                plan.storage.output_claim,
+                Component.SHARED,
+                annotations={label_names.RETAIN: _WHY_RETAINED} if retain else None,
+                owned=not retain,
+            ),
+            "spec": {"accessModes": list(new.access_modes), "resources": {"requests": {"storage": new.size}}, **storage_class},
+        },
+    )

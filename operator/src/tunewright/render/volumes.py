@@ -1,0 +1,129 @@
+"""Which folders a stage's pod sees, and where.
+
+Every claim and folder is one volume of the pod however often it is mounted. What a stage only reads is mounted read-only.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.plan.names import volume_name
+from tunewright.plan.plan_types import FineTunePlan, FolderSource, Source
+
+CONFIG_DIR = "/etc/tunewright"
+MODEL_DIR = "/workspace/model"
+DATA_DIR = "/workspace/data"
+OUTPUT_DIR = "/workspace/output"
+MODELS_DIR = "/workspace/models"
+CACHE_DIR = "/workspace/cache"
+TOKEN_DIR = "/var/run/secrets/kubeflow/trainer"  # noqa: S105 - where Kubeflow Trainer has it, and so where any of its images looks
+
+# Checkpoints keep to a folder of their own, so that one claim can hold them and the finished models.
+RUNS_FOLDER = "runs"
+TOKEN_SECONDS = 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """One folder of the container, and the volume behind it."""
+
+    volume: str  # its name in the pod
+    source: Mapping[str, Any]  # Kubernetes' volume source
+    path: str
+    sub_path: str = ""
+    read_only: bool = False
+
+
+def check_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
+    """Return what Check sees. Not the output claim: the first pod to use a claim may pin it to a zone without accelerators."""
+    return (*_inputs(plan), Mount(volume="output", source={"emptyDir": {}}, path=OUTPUT_DIR))
+
+
+def train_mounts(plan: FineTunePlan, shared_memory: str) -> tuple[Mount, ...]:
+    """Return what a rank sees. NCCL and data loaders exchange tensors in /dev/shm, which is 64 MiB unless mounted."""
+    shm = Mount(volume="shm", source={"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}, path="/dev/shm")  # noqa: S108
+    return (*_inputs(plan), _output(plan), shm, *_progress_token(plan))
+
+
+def export_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
+    """Return what Export sees: everything Train read and wrote, and the place for the finished model."""
+    return (*_inputs(plan), _output(plan), _models(plan))
+
+
+def serve_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
+    """Return what the server sees: finished models, read-only."""
+    return (_scratch("tmp", "/tmp"), _models(plan, read_only=True))  # noqa: S108
+
+
+def volumes(mounts: Iterable[Mount]) -> list[dict[str, Any]]:
+    """Return a pod's `volumes`, each once."""
+    sources = {mount.volume: mount.source for mount in mounts}
+    return [{"name": name, **sources[name]} for name in sorted(sources)]
+
+
+def volume_mounts(mounts: Iterable[Mount]) -> list[dict[str, Any]]:
+    """Return a container's `volumeMounts`."""
+    return [_volume_mount(mount) for mount in sorted(mounts, key=lambda mount: mount.path)]
+
+
+def _volume_mount(mount: Mount) -> dict[str, Any]:
+    result: dict[str, Any] = {"name": mount.volume, "mountPath": mount.path}
+    if mount.sub_path:
+        result["subPath"] = mount.sub_path
+    if mount.read_only:
+        result["readOnly"] = True
+    return result
+
+
+def _inputs(plan: FineTunePlan) -> tuple[Mount, ...]:
+    config = Mount(volume="config", source={"configMap": {"name": plan.names.config}}, path=CONFIG_DIR, read_only=True)
+    model = () if plan.model_source is None else (_whole(plan.model_source, MODEL_DIR),)
+    data = tuple(_folder(volume.source, f"{DATA_DIR}/{volume.name}") for volume in plan.data_volumes)
+    return (config, _scratch("tmp", "/tmp"), _scratch("cache", CACHE_DIR), *model, *data)  # noqa: S108
+
+
+def _output(plan: FineTunePlan) -> Mount:
+    return _claim(plan.storage.output_claim, OUTPUT_DIR, sub_path=RUNS_FOLDER)
+
+
+def _models(plan: FineTunePlan, *, read_only: bool = False) -> Mount:
+    return _claim(plan.storage.models_claim, MODELS_DIR, sub_path=plan.storage.models_path, read_only=read_only)
+
+
+def _progress_token(plan: FineTunePlan) -> tuple[Mount, ...]:
+    if not plan.progress_url:
+        return ()
+    token = {"serviceAccountToken": {"audience": progress_audience(plan), "expirationSeconds": TOKEN_SECONDS, "path": "token"}}
+    return (Mount(volume="progress-token", source={"projected": {"sources": [token]}}, path=TOKEN_DIR, read_only=True),)
+
+
+def progress_audience(plan: FineTunePlan) -> str:
+    """Name whom a progress token is for: this job's status and nothing else."""
+    return f"{plan.owner.api_version}/namespaces/{plan.owner.namespace}/finetunejobs/{plan.owner.name}/status"
+
+
+def _whole(source: Source, path: str) -> Mount:
+    """Mount a base model's claim whole: MODEL_DIR names the folder, so a wrong one is reported by Check and not by the kubelet."""
+    return _folder(source, path) if isinstance(source, FolderSource) else _claim(source.claim, path, read_only=True)
+
+
+def _folder(source: Source, path: str) -> Mount:
+    if isinstance(source, FolderSource):
+        return Mount(
+            volume=volume_name(source.path), source={"hostPath": {"path": source.path, "type": "Directory"}}, path=path, read_only=True
+        )
+    return _claim(source.claim, path, sub_path=source.path.strip("/"), read_only=True)
+
+
+def _claim(name: str, path: str, *, sub_path: str = "", read_only: bool = False) -> Mount:
+    return Mount(
+        volume=volume_name(name),
+        source={"persistentVolumeClaim": {"claimName": name}},
+        path=path,
+        sub_path=sub_path.strip("/"),
+        read_only=read_only,
+    )
+
+
+def _scratch(volume: str, path: str) -> Mount:
+    return Mount(volume=volume, source={"emptyDir": {}}, path=path)
