@@ -1,1 +1,22 @@
+"""The Tunewright server: one exported decoder behind the OpenAI API, on plain ONNX Runtime.
 
+`python -m tunewright_server` serves the model folder that `TUNEWRIGHT_MODEL_DIR` names. Everything is configured by the environment
+variables of `tunewright_contract.environment`; there are no flags and no configuration file.
+
+    settings ──> model_folder ──> machine, capacity ──> text (tokenizer, chat template)
+                                                    └─> engine (decoder, scheduler, one thread) <── http (OpenAI, health, metrics)
+
+What it promises:
+- Requests are decoded together (continuous batching); a greedy answer is token for token what torch's `generate` would give,
+  and a seeded answer does not depend on who else is being served.
+- Nothing is ignored: an OpenAI parameter that would change the meaning and is not supported is refused by name.
+- A prompt is never cut, a request never silently shortened: what does not fit is refused with `context_length_exceeded`.
+- After SIGTERM it is unready at once, refuses new work with 503 and Retry-After, and finishes what it has begun.
+- Prompts and answers appear in no log line.
+
+What it refuses to start on (exit codes 64 and 65, with a `Failure` in the termination message): a folder that is missing, has no
+readable manifest, or differs from it by one byte; an execution provider that is not there; a port in use; a cache that does not fit.
+
+Its dependencies are onnxruntime, tokenizers, jinja2, numpy, starlette, uvicorn, prometheus-client and pydantic: about 170 MB,
+and neither torch nor transformers among them.
+"""

@@ -1,0 +1,54 @@
+"""How many requests of which length fit: the key-value cache is the only thing that grows, and it is paid in advance."""
+
+from dataclasses import dataclass
+
+from tunewright_contract import environment
+from tunewright_contract.model_manifest import DecoderGraph, ModelManifest
+from tunewright_server.refusal import RefusalError
+
+DEFAULT_SLOTS = 16  # where throughput levelled off on CPU
+DEFAULT_LENGTH = 4096  # tokens; a long context is asked for, not stumbled into: its cache is paid for every slot
+CACHE_SHARE = 0.5  # of the memory the weights leave, when the server decides; the rest is for activations, logits and the process
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """`slots` requests of at most `max_length` tokens each."""
+
+    slots: int
+    max_length: int
+    cache_bytes: int
+
+
+def bytes_per_token(graph: DecoderGraph) -> int:
+    """Key and value, in every layer: 2 x layers x kv_heads x head_size x bytes per number."""
+    return 2 * graph.layers * graph.kv_heads * graph.head_size * (4 if graph.kv_dtype == "float32" else 2)
+
+
+def plan_capacity(
+    manifest: ModelManifest, *, weight_bytes: int, memory_bytes: int, max_slots: int | None, max_length: int | None
+) -> Capacity:
+    """Obey what was asked, decide what was not. Raises `RefusalError` when what was asked cannot work."""
+    context = manifest.context_length
+    if max_length is not None and max_length > context:
+        raise RefusalError(
+            "MaxLengthTooLong",
+            f"{environment.MAX_LENGTH}={max_length} exceeds the model's context of {context} tokens",
+            suggestion=f"use at most {context}",
+        )
+    length = max_length or min(context, DEFAULT_LENGTH)
+    row_bytes = length * bytes_per_token(manifest.graph)
+    free = max(0, memory_bytes - weight_bytes)
+    slots = max_slots or max(1, min(DEFAULT_SLOTS, int(free * CACHE_SHARE) // row_bytes))
+    if slots * row_bytes > free:
+        raise RefusalError(
+            "CacheDoesNotFit",
+            f"the key-value cache needs {_gib(slots * row_bytes)}: {slots} slots x {length} tokens x "
+            f"{bytes_per_token(manifest.graph)} bytes, and the weights leave {_gib(free)} of {_gib(memory_bytes)}",
+            suggestion=f"lower {environment.MAX_SLOTS} or {environment.MAX_LENGTH}, or raise the memory limit",
+        )
+    return Capacity(slots, length, slots * row_bytes)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB"

@@ -1,0 +1,1 @@
+"""Continuous batching: one thread, one graph, many requests. Knows tokens and text, and nothing of HTTP."""

@@ -1,0 +1,63 @@
+"""One answer in the making: its tokens, its text, and whether it has ended."""
+
+from tunewright_server.engine.decoder import Logits
+from tunewright_server.engine.request import FinishReason, Progress, Ticket, Timing
+from tunewright_server.engine.sampling import Sampler, log_probability
+from tunewright_server.engine.stopping import StopStrings
+from tunewright_server.text.detokenize import Decode, Detokenizer
+
+
+class Answer:
+    """`tokens` is prompt and answer together; the row of its cache holds the first `cached` of them."""
+
+    def __init__(self, ticket: Ticket, decode: Decode, *, admitted: float) -> None:
+        request = ticket.request
+        self.ticket = ticket
+        self.tokens = list(request.prompt)
+        self.cached = 0
+        self._admitted = admitted
+        self._first_token: float | None = None
+        self._sampler = Sampler(request.sampling)
+        self._text = Detokenizer(decode, request.context)
+        self._stops = StopStrings(request.stop)
+
+    @property
+    def generated(self) -> int:
+        return len(self.tokens) - len(self.ticket.request.prompt)
+
+    def accept(self, logits: Logits, *, now: float) -> bool:
+        """Draw the next token from `logits` [vocab], deliver it, and say whether the answer goes on."""
+        request = self.ticket.request
+        token = self._sampler.choose(logits)
+        self.tokens.append(token)
+        self._first_token = self._first_token or now
+        finish, text = self._read(token)
+        timing = Timing(submitted=self.ticket.submitted, admitted=self._admitted, first_token=self._first_token, finished=now)
+        self.ticket.deliver(
+            Progress(
+                token=token,
+                text=text,
+                tokens=self.generated,
+                logprob=None if request.logprobs is None else log_probability(logits, token, request.logprobs),
+                finish=finish,
+                timing=timing if finish else None,
+            )
+        )
+        return finish is None
+
+    def _read(self, token: int) -> tuple[FinishReason | None, str]:
+        request = self.ticket.request
+        if token in request.stop_token_ids:
+            return FinishReason.STOP, self._ending("")[0]
+        text, stopped = self._stops.push(self._text.push(token))
+        if stopped:
+            return FinishReason.STOP, text
+        if self.generated == request.max_tokens:
+            text, stopped = self._ending(text)
+            return FinishReason.STOP if stopped else FinishReason.LENGTH, text
+        return None, text
+
+    def _ending(self, text: str) -> tuple[str, bool]:
+        """Add what was withheld; it may still hold a stop string."""
+        rest, stopped = self._stops.push(self._text.flush())
+        return text + rest + self._stops.flush(), stopped

@@ -1,0 +1,98 @@
+"""A decoder with rows: what the scheduler needs of a graph, whatever its cache looks like."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from tunewright_contract import environment
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_server.refusal import RefusalError
+
+Logits = NDArray[np.float32]
+_SUFFIX = "ExecutionProvider"
+
+
+class Decoder(Protocol):
+    """`slots` rows, each holding the keys and values of at most `max_length` tokens. Not thread-safe."""
+
+    slots: int
+    max_length: int
+
+    def prefill(self, row: int, tokens: Sequence[int], start: int) -> Logits:
+        """Append `tokens` to the first `start` tokens of `row`; what came after those is forgotten. Return the last logits [vocab]."""
+
+    def decode(self, first_row: int, tokens: Sequence[int]) -> Logits:
+        """Append one token to each of the rows `first_row`, `first_row + 1`, …; return the logits [len(tokens), vocab]."""
+
+    def move(self, source: int, target: int) -> None:
+        """Let row `target` continue what row `source` holds."""
+
+
+def resolve_providers(names: Sequence[str]) -> list[str]:
+    """Turn `CPU` or `CPUExecutionProvider` into ONNX Runtime's names, in order of preference.
+
+    Raises `RefusalError` on one that this build of ONNX Runtime does not have, with the list of those it has.
+    """
+    available = ort.get_available_providers()
+    known = {provider.removesuffix(_SUFFIX).lower(): provider for provider in available}
+    for name in names:
+        if name.removesuffix(_SUFFIX).lower() not in known:
+            raise RefusalError(
+                "ExecutionProviderUnavailable",
+                f"{environment.EXECUTION_PROVIDERS} asks for {name!r}, which this ONNX Runtime {ort.__version__} does not have",
+                suggestion=f"use one of {', '.join(provider.removesuffix(_SUFFIX) for provider in available)}, or an image built for {name}",
+            )
+    return [known[name.removesuffix(_SUFFIX).lower()] for name in names]
+
+
+def open_session(graph: Path, *, providers: Sequence[str], threads: int) -> ort.InferenceSession:
+    """Load a graph. Threads do not spin while idle: alone that costs nothing, and beside other pods it saves a third of their time."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(graph), options, providers=list(providers))
+    except Exception as error:  # ONNX Runtime raises a dozen unrelated classes here
+        raise RefusalError(
+            "GraphUnreadable",
+            f"ONNX Runtime {ort.__version__} cannot load {graph}: {str(error).splitlines()[0]}",
+            suggestion="export the model again with the versions of this release",
+            exit_code=ExitCode.DATA,
+        ) from error
+
+
+def check_graph(session: ort.InferenceSession, graph: DecoderGraph) -> None:
+    """Compare the session's inputs with the manifest. Raises `RefusalError` (65) naming the first difference."""
+    found = {node.name: node.shape for node in session.get_inputs()}
+    expected = {"input_ids", "attention_mask", *cache_names(graph)}
+    if graph.takes_position_ids:
+        expected.add("position_ids")
+    if set(found) != expected:
+        missing, extra = sorted(expected - set(found)), sorted(set(found) - expected)
+        raise _mismatch(f"lacks the inputs {missing[:4]}" if missing else f"wants inputs the manifest does not know: {extra[:4]}")
+    for name in cache_names(graph):
+        for axis, wanted in ((1, graph.kv_heads), (3, graph.head_size)):
+            size = found[name][axis]
+            if isinstance(size, int) and size != wanted:  # a name instead of a number is decided at run time
+                raise _mismatch(f"has size {size} in axis {axis} of {name}, the manifest says {wanted}")
+
+
+def cache_names(graph: DecoderGraph) -> list[str]:
+    """Names of the cache inputs, layer by layer."""
+    return [f"past_key_values.{layer}.{part}" for layer in range(graph.layers) for part in ("key", "value")]
+
+
+def present_name(past: str) -> str:
+    """Name of the output that continues the cache input `past`."""
+    return past.replace("past_key_values", "present")
+
+
+def _mismatch(message: str) -> RefusalError:
+    return RefusalError("GraphMismatch", f"the graph {message}", suggestion="export the model again", exit_code=ExitCode.DATA)

@@ -1,0 +1,91 @@
+"""What is asked of the engine, and what it answers."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class FinishReason(StrEnum):
+    """Why an answer ended, in OpenAI's words."""
+
+    STOP = "stop"  # an end-of-sequence token, a stop token or a stop string
+    LENGTH = "length"  # `max_tokens` were generated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is drawn. Temperature 0 is greedy: always the most likely token."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0  # nucleus sampling (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps everything
+    top_k: int = 0  # 0 keeps everything
+    seed: int | None = None  # None: drawn by the engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One prompt to be continued."""
+
+    prompt: tuple[int, ...]  # token ids, at least one
+    max_tokens: int  # at least 1; prompt and answer together fit the engine's max_length
+    sampling: Sampling = Sampling()
+    stop: tuple[str, ...] = ()  # the answer ends before the first of these
+    stop_token_ids: frozenset[int] = frozenset()  # end the answer and are not part of its text
+    context: tuple[int, ...] = ()  # tokens that stand before the answer for the purpose of decoding it to text
+    logprobs: int | None = None  # how many alternatives to report per token; None: no log-probabilities at all
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """Natural logarithms of probabilities before temperature and truncation. `top` is ordered, most likely first."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """Seconds on one monotonic clock."""
+
+    submitted: float
+    admitted: float
+    first_token: float
+    finished: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One more token of an answer. `text` may be empty while a character or a possible stop string is incomplete."""
+
+    token: int  # its id
+    text: str
+    tokens: int  # generated so far, an ending token included
+    logprob: TokenLogprob | None = None
+    finish: FinishReason | None = None
+    timing: Timing | None = None  # with the last token only
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The answer cannot be continued: the engine's fault, or the server is stopping."""
+
+    message: str
+    stopping: bool = False
+
+
+Event = Progress | Failed
+Deliver = Callable[[Event], None]
+
+
+@dataclass
+class Ticket:
+    """A submitted request, for the one who submitted it. Setting `cancelled` frees its row before the next step."""
+
+    request: GenerationRequest
+    deliver: Deliver
+    submitted: float
+    cancelled: bool = field(default=False)
+
+    def cancel(self) -> None:
+        self.cancelled = True

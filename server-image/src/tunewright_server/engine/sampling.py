@@ -1,0 +1,62 @@
+"""From one row of logits to one token.
+
+Each request has its own generator and draws exactly one uniform number per sampled token, so an answer depends on its seed and its
+own logits, and on nothing that happens in the rows beside it.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewright_server.engine.request import Sampling, TokenLogprob
+
+Logits = NDArray[np.float32]  # [vocab]
+
+
+class LogitsError(ArithmeticError):
+    """The graph produced a number that is none."""
+
+
+class Sampler:
+    """Draws the tokens of one answer."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._random = np.random.Generator(np.random.PCG64(sampling.seed))
+
+    def choose(self, logits: Logits) -> int:
+        """Return the next token id. Raises `LogitsError` when the largest logit is not finite (a NaN anywhere makes it NaN)."""
+        if not np.isfinite(logits.max()):
+            msg = "the graph returned logits that are not finite"
+            raise LogitsError(msg)
+        if self._sampling.temperature == 0:
+            return int(logits.argmax())
+        ids, probabilities = distribution(logits, self._sampling)
+        drawn = self._random.random() * probabilities.sum()
+        return int(ids[min(int(np.searchsorted(np.cumsum(probabilities), drawn, side="right")), len(ids) - 1)])
+
+
+def distribution(logits: Logits, sampling: Sampling) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Token ids that may be drawn, and their probabilities (not renormalised), most likely first.
+
+    Temperature first, then top_k, then top_p: the smallest set of most likely tokens whose mass reaches `top_p`.
+    """
+    scaled = (logits.astype(np.float64) - float(logits.max())) / sampling.temperature
+    probabilities = np.exp(scaled)
+    probabilities /= probabilities.sum()
+    if sampling.top_k == 0 and sampling.top_p == 1:
+        return np.arange(len(logits)), probabilities
+    order = np.argsort(-probabilities, kind="stable")
+    if sampling.top_k:
+        order = order[: sampling.top_k]
+        probabilities = probabilities / probabilities[order].sum()
+    before = np.cumsum(probabilities[order]) - probabilities[order]
+    kept = order[before < sampling.top_p]
+    return kept, probabilities[kept]
+
+
+def log_probability(logits: Logits, token: int, alternatives: int) -> TokenLogprob:
+    """Log-softmax of `token`, and the `alternatives` most likely tokens beside it."""
+    exact = logits.astype(np.float64)
+    normaliser = exact.max() + np.log(np.exp(exact - exact.max()).sum())
+    best = np.argsort(-logits, kind="stable")[:alternatives]
+    return TokenLogprob(token, float(exact[token] - normaliser), tuple((int(i), float(exact[i] - normaliser)) for i in best))

@@ -1,0 +1,32 @@
+"""Stop strings: the answer ends before the first of them, even when it is spread over several tokens."""
+
+from collections.abc import Sequence
+
+
+class StopStrings:
+    """Watches growing text. Text that may be the beginning of a stop string is withheld until that is decided."""
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._stop = tuple(stop)
+        self._held = ""
+
+    def push(self, piece: str) -> tuple[str, bool]:
+        """Return the text that may be shown, and whether a stop string was found; after that nothing more is to be pushed."""
+        text = self._held + piece
+        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
+        if found:
+            self._held = ""
+            return text[: min(found)], True
+        safe = len(text) - max((_overlap(text, stop) for stop in self._stop), default=0)
+        self._held = text[safe:]
+        return text[:safe], False
+
+    def flush(self) -> str:
+        """Return what was withheld: the answer has ended otherwise."""
+        held, self._held = self._held, ""
+        return held
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` that `stop` begins with."""
+    return next((n for n in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:n])), 0)

@@ -1,0 +1,33 @@
+"""One log line per request: what was asked of which path, how it ended and how long it took. Never what was said."""
+
+import logging
+import time
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+_QUIET = ("/v2/health/", "/health", "/metrics")  # asked every few seconds by machines
+
+
+class AccessLog:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_QUIET):
+            await self._app(scope, receive, send)
+            return
+        began = time.monotonic()
+        status = 0  # stays 0 when the client left before an answer began
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_status)
+        finally:
+            fields = {"method": scope["method"], "path": scope["path"], "status": status, "seconds": round(time.monotonic() - began, 4)}
+            log.info("request", extra={"fields": fields})

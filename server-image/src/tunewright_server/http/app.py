@@ -1,0 +1,50 @@
+"""The routes, and errors in one shape whatever raised them."""
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tunewright_server.http import health, openai
+from tunewright_server.http.access_log import AccessLog
+from tunewright_server.http.errors import ApiError
+from tunewright_server.http.state import ServerState
+
+log = logging.getLogger(__name__)
+
+
+def create_app(state: ServerState) -> Starlette:
+    """Build the application around `state`, which the shell fills and drains."""
+    routes = [
+        Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
+        Route("/v1/completions", openai.completions, methods=["POST"]),
+        Route("/v1/models", openai.models),
+        Route("/v1/models/{model:path}", openai.one_model),
+        Route("/v2/health/live", health.live),
+        Route("/v2/health/ready", health.ready),
+        Route("/health", health.live),
+        Route("/metrics", health.metrics),
+    ]
+    app = Starlette(routes=routes, exception_handlers={ApiError: _refused, HTTPException: _not_routed, Exception: _defect})
+    app.state.server = state
+    app.add_middleware(AccessLog)
+    return app
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - registered for it
+    return error.response
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    message = f"{request.method} {request.url.path}: {error.detail}"
+    return ApiError(error.status_code, message, code="not_found", headers=error.headers).response
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    log.error("a defect in %s", request.url.path, exc_info=error)
+    return ApiError(500, "the server has a defect; its log says more", code="internal_error").response

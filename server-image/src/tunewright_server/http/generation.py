@@ -1,0 +1,121 @@
+"""From parameters to the engine and back: one HTTP request, one or several answers, told apart by their index."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
+from tunewright_server.engine.request import Deliver, Event, Failed, GenerationRequest, Progress, Sampling, Ticket
+from tunewright_server.http.errors import engine_failed, invalid, too_many_requests, unavailable
+from tunewright_server.http.parameters import Generation
+from tunewright_server.http.state import ServerState
+from tunewright_server.served import ServedModel
+
+_SEED_BITS = 2**64
+
+
+def generation_request(
+    prompt: tuple[int, ...],
+    asked: Generation,
+    model: ServedModel,
+    *,
+    max_tokens: int | None,
+    context: tuple[int, ...] = (),
+    choice: int = 0,
+) -> GenerationRequest:
+    """Fill in what was not said. `max_tokens` None means: as much as fits. Raises `ApiError` 400 for what does not fit."""
+    limit = model.engine.max_length
+    room = limit - len(prompt)
+    wanted = room if max_tokens is None else max_tokens
+    if not prompt:
+        raise invalid("the prompt has no tokens", param="prompt")
+    if wanted > room or room < 1:
+        split = f"{len(prompt)} in the prompt" + (
+            f" and {max_tokens} in max_tokens" if max_tokens else ", which leaves no room for an answer"
+        )
+        raise invalid(
+            f"this server's context length is {limit} tokens, and the request asks for more: {split}",
+            param="messages" if context == () else "prompt",
+            code="context_length_exceeded",
+        )
+    out_of_range = [token for token in (*prompt, *(asked.stop_token_ids or ())) if token >= model.manifest.vocab_size]
+    if out_of_range:
+        raise invalid(f"token id {out_of_range[0]} is not in the vocabulary of {model.manifest.vocab_size}", param="prompt")
+    eos = () if asked.ignore_eos else model.manifest.eos_token_ids
+    return GenerationRequest(
+        prompt=prompt,
+        max_tokens=wanted,
+        sampling=_sampling(asked, model.defaults, choice),
+        stop=asked.stop_strings,
+        stop_token_ids=frozenset([*eos, *(asked.stop_token_ids or ())]),
+        context=context,
+        logprobs=asked.alternatives,
+    )
+
+
+def _sampling(asked: Generation, defaults: Sampling, choice: int) -> Sampling:
+    """Each of the `n` choices has a seed of its own, so that they differ."""
+    return Sampling(
+        temperature=defaults.temperature if asked.temperature is None else asked.temperature,
+        top_p=defaults.top_p if asked.top_p is None else asked.top_p,
+        top_k=defaults.top_k if asked.top_k is None else max(0, asked.top_k),
+        seed=None if asked.seed is None else (asked.seed + choice) % _SEED_BITS,
+    )
+
+
+class Answers:
+    """The answers to some requests, as they come. Whoever opens them must `close` them: that frees the rows of the unfinished."""
+
+    def __init__(self, state: ServerState, requests: Sequence[GenerationRequest]) -> None:
+        """Submit all or none. Raises `ApiError` 429 or 503."""
+        self._state = state
+        self._requests = requests
+        self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
+        self._tickets: list[Ticket] = []
+        model, self._metrics = state.open()
+        loop = asyncio.get_running_loop()
+        try:
+            for index, request in enumerate(requests):
+                self._tickets.append(model.engine.submit(request, _bridge(loop, self._events, index)))
+        except QueueFullError:
+            self._cancel()
+            raise too_many_requests() from None
+        except EngineStoppedError:
+            self._cancel()
+            raise unavailable("the engine has stopped", code="engine_stopped") from None
+        state.begin()
+
+    def close(self) -> None:
+        self._state.end()
+        self._cancel()
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, Progress]]:
+        """Yield (index, progress) until every answer has ended. Raises `ApiError` 500 or 503 when one cannot be continued."""
+        clock = asyncio.get_running_loop().time
+        previous: dict[int, float] = {}
+        unfinished = len(self._requests)
+        while unfinished:
+            index, event = await self._events.get()
+            if isinstance(event, Failed):
+                raise unavailable(event.message, code="shutting_down") if event.stopping else engine_failed(event.message)
+            now = clock()
+            self._metrics.observe_token(since_previous=now - previous[index] if index in previous else None)
+            previous[index] = now
+            if event.finish:
+                unfinished -= 1
+                self._metrics.observe_finished(event, prompt_tokens=len(self._requests[index].prompt))
+            yield index, event
+
+    def _cancel(self) -> None:
+        for ticket in self._tickets:
+            ticket.cancel()
+
+
+def _bridge(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[tuple[int, Event]], index: int) -> Deliver:
+    """Hand events from the engine's thread to the event loop's."""
+
+    def deliver(event: Event) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(events.put_nowait, (index, event))
+
+    return deliver

@@ -1,0 +1,28 @@
+"""Probes and metrics.
+
+Live: the process is worth keeping. Ready: new work is taken (the self-test has passed and no shutdown has begun).
+Paths: KServe's Open Inference Protocol v2, and vLLM's `/health`.
+"""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tunewright_server.http.metrics import CONTENT_TYPE
+from tunewright_server.http.state import state_of
+
+_UNAVAILABLE = 503
+
+
+async def live(request: Request) -> Response:
+    alive = state_of(request).alive
+    return JSONResponse({"live": alive}, 200 if alive else _UNAVAILABLE)
+
+
+async def ready(request: Request) -> Response:
+    reason = state_of(request).unready
+    return JSONResponse({"ready": False, "reason": reason}, _UNAVAILABLE) if reason else JSONResponse({"ready": True})
+
+
+async def metrics(request: Request) -> Response:
+    known = state_of(request).metrics
+    return Response(known.exposition() if known else b"", media_type=CONTENT_TYPE)

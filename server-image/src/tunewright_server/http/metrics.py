@@ -1,0 +1,83 @@
+"""Prometheus metrics under vLLM's names and buckets, so that its dashboards, autoscaling recipes and endpoint pickers work unchanged.
+
+Source: vllm docs/design/metrics.md and vllm/v1/metrics/loggers.py; kubernetes-sigs gateway-api-inference-extension, proposal 003.
+All times in seconds.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from tunewright_server.engine.loop import Engine
+from tunewright_server.engine.request import Progress
+
+_FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560)
+_REQUEST = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
+_PER_TOKEN = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80)
+_TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """Everything is labelled `model_name`. Gauges read the engine when they are scraped."""
+
+    def __init__(self, engine: Engine, *, model_name: str) -> None:
+        self._registry = CollectorRegistry()
+        self._model = model_name
+        self._gauge("vllm:num_requests_running", "Requests being decoded.").set_function(lambda: engine.load.running)
+        self._gauge("vllm:num_requests_waiting", "Requests in the queue.").set_function(lambda: engine.waiting)
+        capacity = engine.slots * engine.max_length
+        self._gauge("vllm:kv_cache_usage_perc", "Share of the key-value cache in use, 0 to 1.").set_function(
+            lambda: engine.load.cached_tokens / capacity
+        )
+        blocks = Gauge(
+            "vllm:cache_config_info", "One block is one slot.", ["model_name", "block_size", "num_gpu_blocks"], registry=self._registry
+        )
+        blocks.labels(model_name, str(engine.max_length), str(engine.slots)).set(1)
+        self._prompt_tokens = self._counter("vllm:prompt_tokens", "Prompt tokens read.")
+        self._generation_tokens = self._counter("vllm:generation_tokens", "Tokens generated.")
+        self._success = Counter("vllm:request_success", "Finished requests.", ["model_name", "finished_reason"], registry=self._registry)
+        self._first_token = self._histogram("vllm:time_to_first_token_seconds", "From submission to the first token.", _FIRST_TOKEN)
+        self._inter_token = self._histogram("vllm:inter_token_latency_seconds", "Between two tokens of one answer.", _PER_TOKEN)
+        self._per_token = self._histogram("vllm:request_time_per_output_token_seconds", "Mean per token after the first.", _PER_TOKEN)
+        self._latency = self._histogram("vllm:e2e_request_latency_seconds", "From submission to the last token.", _REQUEST)
+        self._queued = self._histogram("vllm:request_queue_time_seconds", "From submission to a slot.", _REQUEST)
+        self._prefill = self._histogram("vllm:request_prefill_time_seconds", "From a slot to the first token.", _REQUEST)
+        self._decode = self._histogram("vllm:request_decode_time_seconds", "From the first token to the last.", _REQUEST)
+        self._prompt_sizes = self._histogram("vllm:request_prompt_tokens", "Prompt tokens per request.", _TOKENS)
+        self._answer_sizes = self._histogram("vllm:request_generation_tokens", "Generated tokens per request.", _TOKENS)
+
+    def observe_token(self, *, since_previous: float | None) -> None:
+        """Count a token; `since_previous` is None for the first of an answer."""
+        self._generation_tokens.inc()
+        if since_previous is not None:
+            self._inter_token.observe(since_previous)
+
+    def observe_finished(self, last: Progress, *, prompt_tokens: int) -> None:
+        """Count an answer that came to its end."""
+        if last.finish is None or last.timing is None:
+            return
+        timing = last.timing
+        self._success.labels(self._model, last.finish.value).inc()
+        self._prompt_tokens.inc(prompt_tokens)
+        self._prompt_sizes.observe(prompt_tokens)
+        self._answer_sizes.observe(last.tokens)
+        self._first_token.observe(timing.first_token - timing.submitted)
+        self._latency.observe(timing.finished - timing.submitted)
+        self._queued.observe(timing.admitted - timing.submitted)
+        self._prefill.observe(timing.first_token - timing.admitted)
+        self._decode.observe(timing.finished - timing.first_token)
+        if last.tokens > 1:
+            self._per_token.observe((timing.finished - timing.first_token) / (last.tokens - 1))
+
+    def exposition(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self._registry)
+
+    def _gauge(self, name: str, help_text: str) -> Gauge:
+        return Gauge(name, help_text, ["model_name"], registry=self._registry).labels(self._model)
+
+    def _counter(self, name: str, help_text: str) -> Counter:
+        return Counter(name, help_text, ["model_name"], registry=self._registry).labels(self._model)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, help_text, ["model_name"], buckets=buckets, registry=self._registry).labels(self._model)

@@ -1,0 +1,149 @@
+"""`/v1/chat/completions`, `/v1/completions` and `/v1/models`."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from tunewright_server.engine.request import GenerationRequest
+from tunewright_server.http.errors import ApiError, invalid
+from tunewright_server.http.formats import ChatFormat, Collected, CompletionFormat, Format, usage
+from tunewright_server.http.generation import Answers, generation_request
+from tunewright_server.http.parameters import ChatRequest, CompletionRequest, Generation, parse
+from tunewright_server.http.state import ServerState, check_model, read_body, state_of
+from tunewright_server.http.stream import EventStream, stream_chunks
+from tunewright_server.served import ServedModel
+from tunewright_server.text.chat_template import TemplateRefusedError
+
+BODY_LIMIT = 16 * 2**20  # bytes
+COMPLETION_MAX_TOKENS = 16  # OpenAI's default for this endpoint; a chat answer may use what fits
+_CLIENT_CLOSED_REQUEST = 499  # nginx's code; nobody is left to read it
+
+
+async def chat_completions(request: Request) -> Response:
+    state = state_of(request)
+    model, _ = state.open()
+    asked = parse(ChatRequest, await read_body(request, limit=BODY_LIMIT))
+    check_model(asked.model, model)
+    prompt = await asyncio.to_thread(_chat_prompt, asked, model)
+    max_tokens = _max_tokens(asked)
+    requests = [generation_request(prompt, asked, model, max_tokens=max_tokens, choice=choice) for choice in range(asked.n or 1)]
+    return await _answer(request, state, asked, ChatFormat(model.tokenizer), requests, prompt_tokens=len(prompt))
+
+
+async def completions(request: Request) -> Response:
+    state = state_of(request)
+    model, _ = state.open()
+    asked = parse(CompletionRequest, await read_body(request, limit=BODY_LIMIT))
+    check_model(asked.model, model)
+    prompts = await asyncio.to_thread(_plain_prompts, asked, model)
+    max_tokens = asked.max_tokens or COMPLETION_MAX_TOKENS
+    requests = [
+        generation_request(prompt, asked, model, max_tokens=max_tokens, context=prompt, choice=choice)
+        for prompt in prompts
+        for choice in range(asked.n or 1)
+    ]
+    return await _answer(request, state, asked, CompletionFormat(model.tokenizer), requests, prompt_tokens=sum(map(len, prompts)))
+
+
+async def models(request: Request) -> Response:
+    """OpenAI's list, with what is known of the model's origin under `tunewright`."""
+    model, _ = state_of(request).open()
+    return JSONResponse({"object": "list", "data": [_describe(model)]})
+
+
+async def one_model(request: Request) -> Response:
+    model, _ = state_of(request).open()
+    check_model(request.path_params["model"], model)
+    return JSONResponse(_describe(model))
+
+
+def _describe(model: ServedModel) -> dict[str, Any]:
+    manifest = model.manifest
+    origin = manifest.model_dump(
+        mode="json", exclude_none=True, include={"revision", "task", "architecture", "precision", "lineage", "parity", "evaluation"}
+    )
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "tunewright",
+        "max_model_len": model.engine.max_length,
+        "tunewright": origin,
+    }
+
+
+def _chat_prompt(asked: ChatRequest, model: ServedModel) -> tuple[int, ...]:
+    if model.template is None:
+        raise invalid("this model has no chat template; use /v1/completions", param="messages", code="no_chat_template")
+    try:
+        text = model.template.render([message.for_template() for message in asked.messages])
+    except TemplateRefusedError as error:
+        raise ApiError(
+            422, f"the model's chat template refuses these messages: {error}", param="messages", code="template_refused"
+        ) from error
+    return model.tokenizer.encode(text, add_special_tokens=False)
+
+
+def _plain_prompts(asked: CompletionRequest, model: ServedModel) -> list[tuple[int, ...]]:
+    return [
+        model.tokenizer.encode(prompt, add_special_tokens=True) if isinstance(prompt, str) else tuple(prompt) for prompt in asked.prompts
+    ]
+
+
+def _max_tokens(asked: ChatRequest) -> int | None:
+    old, new = asked.max_tokens, asked.max_completion_tokens
+    if old and new and old != new:
+        raise invalid(f"max_tokens is {old} and max_completion_tokens is {new}; give one of them", param="max_completion_tokens")
+    return new or old
+
+
+async def _answer(
+    request: Request, state: ServerState, asked: Generation, form: Format, requests: Sequence[GenerationRequest], *, prompt_tokens: int
+) -> Response:
+    head = {
+        "id": form.prefix + secrets.token_hex(12),
+        "object": form.chunk_object if asked.stream else form.object,
+        "created": int(time.time()),
+        "model": asked.model,
+    }
+    answers = Answers(state, requests)
+    if asked.stream:
+        counted = prompt_tokens if asked.include_usage else None
+        return EventStream(answers, stream_chunks(answers, form, head, choices=len(requests), prompt_tokens=counted))
+    collected = [Collected() for _ in requests]
+    with contextlib.closing(answers):
+        if not await _unless_disconnected(request, lambda: _collect(answers, collected)):
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    return JSONResponse(
+        {
+            **head,
+            "choices": [form.choice(index, each) for index, each in enumerate(collected)],
+            "usage": usage(prompt_tokens=prompt_tokens, completion_tokens=sum(each.tokens for each in collected)),
+        }
+    )
+
+
+async def _collect(answers: Answers, collected: Sequence[Collected]) -> None:
+    async for index, progress in answers:
+        collected[index].add(progress)
+
+
+async def _unless_disconnected(request: Request, work: Callable[[], Awaitable[None]]) -> bool:
+    """Do `work`, and stop it when the client goes away; say whether it was finished."""
+    working = asyncio.ensure_future(work())
+    listening = asyncio.ensure_future(request.receive())  # the body has been read: only a disconnect can come
+    try:
+        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:
+        working.cancel()
+        listening.cancel()

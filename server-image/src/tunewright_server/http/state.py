@@ -1,0 +1,76 @@
+"""What every route shares: the model once it is ready, and whether new work is taken."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from tunewright_server.http.errors import ApiError, model_not_found, unavailable
+from tunewright_server.http.metrics import Metrics
+from tunewright_server.served import ServedModel
+
+
+@dataclass
+class ServerState:
+    """Lives on the event loop's thread. `model` and `metrics` are None until the self-test has passed."""
+
+    model: ServedModel | None = None
+    metrics: Metrics | None = None
+    draining: bool = False
+    in_flight: int = 0  # requests being answered
+    idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while `in_flight` is 0
+
+    def __post_init__(self) -> None:
+        self.idle.set()
+
+    def begin(self) -> None:
+        self.in_flight += 1
+        self.idle.clear()
+
+    def end(self) -> None:
+        self.in_flight -= 1
+        if not self.in_flight:
+            self.idle.set()
+
+    @property
+    def alive(self) -> bool:
+        """False only when the engine's loop has ended. Loading, busy and draining are alive."""
+        return self.model is None or self.model.engine.alive or self.draining
+
+    @property
+    def unready(self) -> str | None:
+        """Why no new work is taken, or None."""
+        if self.draining:
+            return "the server is shutting down"
+        if self.model is None:
+            return "the model is being loaded"
+        return None if self.model.engine.alive else "the engine has stopped"
+
+    def open(self) -> tuple[ServedModel, Metrics]:
+        """The model, for new work. Raises `ApiError` 503."""
+        reason = self.unready
+        if reason or self.model is None or self.metrics is None:
+            code = "shutting_down" if self.draining else "loading" if self.model is None else "engine_stopped"
+            raise unavailable(reason or "not ready", code=code)
+        return self.model, self.metrics
+
+
+def state_of(request: Request) -> ServerState:
+    state: ServerState = request.app.state.server
+    return state
+
+
+def check_model(asked: str, model: ServedModel) -> None:
+    """Raises `ApiError` 404."""
+    if asked != model.name:
+        raise model_not_found(asked, model.name)
+
+
+async def read_body(request: Request, *, limit: int) -> bytes:
+    """Read at most `limit` bytes. Raises `ApiError` 413 as soon as that is exceeded, whatever the headers promise."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise ApiError(413, f"the body is larger than {limit} bytes", code="request_too_large")
+    return bytes(body)

@@ -1,0 +1,58 @@
+"""Server-sent events: `data: {json}` per chunk and `data: [DONE]` at the end (WHATWG HTML, section 9.2; OpenAI API reference)."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from tunewright_server.http.errors import ApiError
+from tunewright_server.http.formats import Format, JsonObject, usage
+from tunewright_server.http.generation import Answers
+
+_DONE = b"data: [DONE]\n\n"
+
+
+class EventStream(StreamingResponse):
+    """Streams answers, and closes them however it ends, even when the client has left before the first byte."""
+
+    def __init__(self, answers: Answers, chunks: AsyncIterator[bytes]) -> None:
+        super().__init__(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answers.close()
+
+
+async def stream_chunks(
+    answers: Answers, form: Format, head: dict[str, Any], *, choices: int, prompt_tokens: int | None
+) -> AsyncIterator[bytes]:
+    """Chunks as bytes. `prompt_tokens` asks for a last chunk with the usage; every other chunk then says `usage: null`.
+
+    A failure in the middle is an event with `error`: the status line has long been sent.
+    """
+    extra = {"usage": None} if prompt_tokens is not None else {}
+    generated, shown = [0] * choices, [0] * choices  # tokens, characters
+    try:
+        for index in range(choices):
+            if opening := form.opening(index):
+                yield _event({**head, "choices": [opening], **extra})
+        async for index, progress in answers:
+            generated[index] = progress.tokens
+            if piece := form.piece(index, progress, offset=shown[index]):
+                yield _event({**head, "choices": [piece], **extra})
+            shown[index] += len(progress.text)
+    except ApiError as error:
+        yield _event(error.body)
+        return
+    if prompt_tokens is not None:
+        yield _event({**head, "choices": [], "usage": usage(prompt_tokens=prompt_tokens, completion_tokens=sum(generated))})
+    yield _DONE
+
+
+def _event(content: JsonObject) -> bytes:
+    return b"data: " + json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

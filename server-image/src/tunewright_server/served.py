@@ -1,0 +1,120 @@
+"""A model that is ready to answer: folder, tokenizer, template and running engine, put together and tried once."""
+
+import json
+import queue
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.model_manifest import ModelManifest
+from tunewright_server import machine
+from tunewright_server.capacity import Capacity, plan_capacity
+from tunewright_server.engine.decoder import Decoder, check_graph, open_session, resolve_providers
+from tunewright_server.engine.dynamic_cache import DynamicCacheDecoder
+from tunewright_server.engine.gqa import GqaDecoder
+from tunewright_server.engine.loop import Engine
+from tunewright_server.engine.request import Event, Failed, GenerationRequest, Sampling
+from tunewright_server.model_folder import ModelFolder, verify_contents
+from tunewright_server.refusal import RefusalError
+from tunewright_server.settings import Settings
+from tunewright_server.text.chat_template import ChatTemplate, load_chat_template
+from tunewright_server.text.tokenizer import TextTokenizer, load_tokenizer
+
+DECODERS: dict[str, type[GqaDecoder] | type[DynamicCacheDecoder]] = {"gqa": GqaDecoder, "dynamic_cache": DynamicCacheDecoder}
+QUEUED_PER_SLOT = 16  # requests that may wait; beyond that a client is better told to come back
+_SELF_TEST_SECONDS = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServedModel:
+    """Everything a request needs."""
+
+    name: str  # what clients put into `model`
+    manifest: ModelManifest
+    created: int  # Unix time
+    tokenizer: TextTokenizer
+    template: ChatTemplate | None
+    engine: Engine
+    defaults: Sampling  # for requests that do not say
+    capacity: Capacity
+    threads: int
+
+
+def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
+    """Verify, load and try the model. Blocks for seconds to minutes. Raises `RefusalError`; leaves no thread behind then."""
+    providers = resolve_providers(settings.execution_providers)
+    capacity = plan_capacity(
+        folder.manifest,
+        weight_bytes=folder.weight_bytes,
+        memory_bytes=machine.memory_limit(),
+        max_slots=settings.max_slots,
+        max_length=settings.max_length,
+    )
+    verify_contents(folder)
+    tokenizer = load_tokenizer(folder.path)
+    template = load_chat_template(folder.path)
+    threads = machine.cpu_limit()
+    session = open_session(folder.graph, providers=providers, threads=threads)
+    graph = folder.manifest.graph
+    check_graph(session, graph)
+    decoder: Decoder = DECODERS[graph.kind](session, graph, slots=capacity.slots, max_length=capacity.max_length)
+    engine = Engine(
+        decoder,
+        tokenizer.decode,
+        long_rope_switch=folder.manifest.long_rope_switch,
+        queue_limit=QUEUED_PER_SLOT * capacity.slots,
+    )
+    engine.start()
+    try:
+        self_test(engine, folder.manifest)
+    except RefusalError:
+        engine.stop()
+        raise
+    return ServedModel(
+        name=settings.model_name or folder.manifest.name,
+        manifest=folder.manifest,
+        created=int((folder.path / "tunewright.json").stat().st_mtime),
+        tokenizer=tokenizer,
+        template=template,
+        engine=engine,
+        defaults=default_sampling(folder.path),
+        capacity=capacity,
+        threads=threads,
+    )
+
+
+def self_test(engine: Engine, manifest: ModelManifest) -> None:
+    """Generate a few tokens, so that the first client is not the one to find out. Raises `RefusalError` (65)."""
+    start = manifest.bos_token_id if manifest.bos_token_id is not None else 0
+    length = min(4, engine.max_length - 1)
+    events: queue.Queue[Event] = queue.Queue()
+    engine.submit(GenerationRequest(prompt=(start,), max_tokens=length), events.put)
+    while True:
+        try:
+            event = events.get(timeout=_SELF_TEST_SECONDS)
+        except queue.Empty:
+            event = Failed(f"no token within {_SELF_TEST_SECONDS:.0f} seconds")
+        if isinstance(event, Failed):
+            raise RefusalError(
+                "SelfTestFailed",
+                f"the model cannot generate: {event.message}",
+                suggestion="export the model again; the parity check of that stage shows where it goes wrong",
+                exit_code=ExitCode.DATA,
+            )
+        if event.finish:
+            return
+
+
+def default_sampling(folder: Path) -> Sampling:
+    """What the model's `generation_config.json` recommends, as vLLM reads it; else OpenAI's defaults (temperature 1, top_p 1)."""
+    path = folder / "generation_config.json"
+    recommended = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not recommended.get("do_sample"):
+        recommended = {}
+    return Sampling(
+        temperature=float(np.clip(recommended.get("temperature") or 1.0, 0, 2)),
+        top_p=float(np.clip(recommended.get("top_p") or 1.0, 0, 1)),
+        top_k=int(recommended.get("top_k") or 0),
+    )

@@ -1,0 +1,80 @@
+"""What the environment asks for, read once and checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunewright_contract import environment
+from tunewright_server.refusal import RefusalError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The server's configuration. None means: decide from the model and the machine."""
+
+    model_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    model_name: str | None = None
+    max_slots: int | None = None  # requests decoded together
+    max_length: int | None = None  # tokens per request, prompt and answer together
+    execution_providers: tuple[str, ...] = ("CPU",)
+    drain_seconds: float = 30.0
+    termination_log: Path | None = None
+
+
+def read_settings(env: Mapping[str, str]) -> Settings:
+    """Read the variables of `tunewright_contract.environment`. Raises `RefusalError` naming variable, value and way out."""
+    if not env.get(environment.MODEL_DIR):
+        raise RefusalError(
+            "ModelFolderNotGiven", f"{environment.MODEL_DIR} is not set", suggestion="set it to the folder that holds tunewright.json"
+        )
+    return Settings(
+        model_dir=Path(env[environment.MODEL_DIR]),
+        host=env.get(environment.HOST) or Settings.host,
+        port=_whole_number(env, environment.PORT, at_least=0, at_most=65535) or (0 if env.get(environment.PORT) else Settings.port),
+        model_name=env.get(environment.MODEL_NAME) or None,
+        max_slots=_whole_number(env, environment.MAX_SLOTS, at_least=1, at_most=1024),
+        max_length=_whole_number(env, environment.MAX_LENGTH, at_least=2, at_most=10_000_000),
+        execution_providers=_providers(env.get(environment.EXECUTION_PROVIDERS) or "CPU"),
+        drain_seconds=_seconds(env, environment.DRAIN_SECONDS, default=Settings.drain_seconds),
+        termination_log=termination_log(env),
+    )
+
+
+def termination_log(env: Mapping[str, str]) -> Path | None:
+    """Where to say why it ended; read apart, since it is needed when the rest cannot be read."""
+    path = env.get(environment.TERMINATION_LOG)
+    return Path(path) if path else None
+
+
+def _whole_number(env: Mapping[str, str], name: str, *, at_least: int, at_most: int) -> int | None:
+    text = env.get(name)
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and at_least <= int(text) <= at_most):
+        raise RefusalError("InvalidSetting", f"{name}={text!r} is not a whole number", suggestion=f"use {at_least} to {at_most}")
+    return int(text)
+
+
+def _seconds(env: Mapping[str, str], name: str, *, default: float) -> float:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400:
+        raise RefusalError("InvalidSetting", f"{name}={text!r} is not a number of seconds", suggestion="use 0 to 86400")
+    return value
+
+
+def _providers(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        variable = environment.EXECUTION_PROVIDERS
+        raise RefusalError(
+            "InvalidSetting", f"{variable}={text!r} names no execution provider", suggestion="use for example CPU or CUDA,CPU"
+        )
+    return names

@@ -1,0 +1,126 @@
+"""The process: take the port, load the model behind it, serve, and drain on SIGTERM.
+
+The port answers from the first moment, so that a probe can tell "loading" (live, not ready) from "gone".
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from tunewright_contract import environment
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_server.engine.decoder import resolve_providers
+from tunewright_server.http.app import create_app
+from tunewright_server.http.metrics import Metrics
+from tunewright_server.http.state import ServerState
+from tunewright_server.model_folder import ModelFolder, open_folder
+from tunewright_server.refusal import RefusalError
+from tunewright_server.served import ServedModel, load_model
+from tunewright_server.settings import Settings
+
+log = logging.getLogger(__name__)
+_FLUSH_SECONDS = 5  # for the last bytes of the last answers to leave
+
+
+def run(settings: Settings) -> ExitCode:
+    """Serve until told to stop. Raises `RefusalError` when there is nothing to serve, before the port is taken where possible."""
+    resolve_providers(settings.execution_providers)
+    folder = open_folder(settings.model_dir)
+    with listening_socket(settings.host, settings.port) as sock:
+        return asyncio.run(_serve(settings, folder, sock))
+
+
+@contextlib.contextmanager
+def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """Bind the address; port 0 takes a free one. Raises `RefusalError` when that is not possible."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise RefusalError(
+            "AddressUnusable", f"{environment.HOST}={host!r}: {error.strerror}", suggestion="use an address of this machine, or 0.0.0.0"
+        ) from error
+    with contextlib.closing(sock):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host, port))
+            sock.listen(1024)
+        except OSError as error:
+            raise RefusalError(
+                "PortInUse" if error.errno == errno.EADDRINUSE else "AddressUnusable",
+                f"cannot listen on {host}:{port}: {error.strerror}",
+                suggestion=f"stop what listens there (`ss -ltnp 'sport = :{port}'` names it), or set {environment.PORT} to another port",
+            ) from error
+        yield sock
+
+
+async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -> ExitCode:
+    state = ServerState()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = _Server(
+        uvicorn.Config(create_app(state), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_FLUSH_SECONDS)
+    )
+    serving = asyncio.create_task(server.serve(sockets=[sock]))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await _load(state, settings, folder, stopping)
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await _drain(state, settings.drain_seconds)
+    finally:
+        server.should_exit = True
+        await serving
+        if state.model:
+            state.model.engine.stop()
+    return ExitCode.DONE
+
+
+class _Server(uvicorn.Server):
+    """Signals are ours: uvicorn would close the port at once, and clients would see refused connections instead of 503."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _load(state: ServerState, settings: Settings, folder: ModelFolder, stopping: asyncio.Task[bool]) -> None:
+    loading = asyncio.create_task(asyncio.to_thread(load_model, folder, settings))
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.done():
+        state.draining = True  # a thread cannot be interrupted; what it loads is dropped
+    model = await loading
+    state.metrics = Metrics(model.engine, model_name=model.name)
+    state.model = model
+    log.info("ready", extra={"fields": _facts(model, settings)})
+
+
+async def _drain(state: ServerState, limit_seconds: float) -> None:
+    """Take nothing new, wait for what is in flight, and no longer than the limit."""
+    state.draining = True
+    log.info("draining", extra={"fields": {"inFlight": state.in_flight, "limitSeconds": limit_seconds}})
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(state.idle.wait(), limit_seconds)
+    if state.in_flight and state.model:
+        log.warning("unfinished answers are ended", extra={"fields": {"inFlight": state.in_flight}})
+        await asyncio.to_thread(state.model.engine.stop)
+
+
+def _facts(model: ServedModel, settings: Settings) -> dict[str, object]:
+    return {
+        "model": model.name,
+        "revision": model.manifest.revision,
+        "precision": model.manifest.precision,
+        "slots": model.capacity.slots,
+        "maxLength": model.capacity.max_length,
+        "cacheBytes": model.capacity.cache_bytes,
+        "threads": model.threads,
+        "address": f"{settings.host}:{settings.port}",
+    }
