@@ -17,6 +17,7 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Report
 from tunewright_trainer.exits import StageError, clear_termination, failure, stage_error, write_termination
 from tunewright_trainer.settings import Settings
+from tunewright_trainer.signals import stop_on_the_spot
 
 log = logging.getLogger("tunewright_trainer")
 
@@ -34,28 +35,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("stage", choices=[*_STAGES, "launch", "prebuild"])
     stage = parser.parse_args(argv).stage
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s %(levelname)s {_rank_label(os.environ)}%(message)s")
-    if stage == "prebuild":
-        from tunewright_trainer.prebuild import prebuild
-
-        return _guarded(prebuild, termination_log=None)
-    termination_log = Path(os.environ.get(environment.TERMINATION_LOG) or os.devnull)
-    if not _is_worker(os.environ):
+    stop_on_the_spot()  # until training takes the signals over
+    termination_log = _termination_log(os.environ)
+    if termination_log is not None and not _is_worker(os.environ):
         clear_termination(termination_log)
-    if stage == "launch":
-        from tunewright_trainer.launch import launch
-
-        return int(launch(termination_log))
-    return _guarded(lambda: _run(stage), termination_log=termination_log)
+    return _guarded(lambda: _run(stage), termination_log)
 
 
 def _run(stage: str) -> Report | None:
+    if stage == "prebuild":
+        return import_module("tunewright_trainer.prebuild").prebuild()
+    if stage == "launch":
+        return import_module("tunewright_trainer.launch").launch()
     return import_module(_STAGES[stage]).run(Settings.from_environment(os.environ))
 
 
-def _guarded(work: Callable[[], Report | None], *, termination_log: Path | None) -> int:
+def _guarded(work: Callable[[], Report | None], termination_log: Path | None) -> int:
     try:
         report = work()
-    except (Exception, KeyboardInterrupt) as raised:
+    except Exception as raised:
         error = stage_error(raised)
         _log_failure(error, raised)
         if termination_log is not None:
@@ -69,6 +67,12 @@ def _guarded(work: Callable[[], Report | None], *, termination_log: Path | None)
 def _log_failure(error: StageError, raised: BaseException) -> None:
     known = error is raised and error.code is not ExitCode.BUG
     log.error("%s: %s\n  way out: %s", error.reason, error.message, error.suggestion, exc_info=None if known else raised)
+
+
+def _termination_log(env: Mapping[str, str]) -> Path | None:
+    """Read apart from the settings: what is wrong with those must be said there too."""
+    value = env.get(environment.TERMINATION_LOG, "")
+    return Path(value) if value else None
 
 
 def _is_worker(env: Mapping[str, str]) -> bool:

@@ -1,0 +1,90 @@
+"""Checkpoints: staged, verified, then named; pruned only after the new one is whole; resumed from the newest that verifies.
+
+Promises that `checkpoint-<step>` exists whole or not at all, so that a kill, a full disk or a lost peer at any moment costs at most the
+steps since the last one. The folder must be shared by all ranks, as ZeRO's shards are written by each.
+"""
+
+import logging
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer import distributed, manifest
+from tunewright_trainer.exits import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"checkpoint-(\d+)")
+_STAGED = ".partial-"
+
+
+def staging_folder(checkpoints: Path, step: int) -> Path:
+    """Where a checkpoint is written before it is whole. Every rank writes below it."""
+    return checkpoints / f"{_STAGED}{step}"
+
+
+def commit(staged: Path, checkpoints: Path, *, step: int) -> Path:
+    """Hash, write the manifest, rename: every rank must call this once its own files are written. Returns the checkpoint's folder.
+
+    The hashing is shared among the ranks; rank 0 writes the manifest last. Raises what the disk raises; then the older ones are intact.
+    """
+    final = checkpoints / f"checkpoint-{step}"
+    distributed.barrier()  # every rank's files are there
+    files = manifest.files_in(staged)
+    mine = manifest.entries(staged, files[distributed.rank() :: distributed.world_size()])
+    parts = distributed.gather(mine)
+    if distributed.rank() == 0:
+        manifest.seal(staged, final, [entry for part in parts for entry in part], step=step, worldSize=distributed.world_size())
+        log.info("checkpoint-%d is complete (%d files)", step, len(files))
+    distributed.barrier()  # no rank goes on before it has its name
+    return final
+
+
+def prune(checkpoints: Path, *, keep: int | None, also_keep: "Iterable[Path]" = ()) -> None:
+    """Remove the oldest beyond `keep` (None: keep all), and what was staged by a run that died. Rank 0 only."""
+    for leftover in (*checkpoints.glob(f"{_STAGED}*"), *checkpoints.glob(".replaced-*")):
+        manifest.remove_tree(leftover)
+    protected = {path.name for path in also_keep}
+    if keep is not None and keep > 0:
+        for _, folder in _by_step(checkpoints)[:-keep]:
+            if folder.name not in protected:
+                manifest.remove_tree(folder)
+
+
+def newest_verified(checkpoints: Path) -> Path | None:
+    """The newest checkpoint whose manifest verifies; each newer one that does not is named in the log."""
+    for _, folder in reversed(_by_step(checkpoints)):
+        fault = manifest.verify(folder)
+        if fault is None:
+            return folder
+        log.warning("%s is not used: %s", folder.name, fault)
+    return None
+
+
+def choose(checkpoints: Path) -> tuple[Path, int] | None:
+    """What to resume from and its step, rank 0's choice on every rank.
+
+    Raises `StageError` when it was written by a gang of another size: ZeRO's shards are cut for one size, and so is the data's order.
+    """
+    found = newest_verified(checkpoints) if distributed.rank() == 0 else None
+    folder = distributed.from_rank_zero(found)
+    if folder is None:
+        return None
+    facts = manifest.read(folder)
+    if facts["worldSize"] != distributed.world_size():
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "CheckpointWorldSize",
+            f"{folder.name} was written by {facts['worldSize']} processes, and there are {distributed.world_size()} now",
+            f"Resuming on another number of workers is not supported yet: go back to {facts['worldSize']}, or remove {checkpoints.name}/.",
+        )
+    return folder, int(facts["step"])
+
+
+def _by_step(checkpoints: Path) -> list[tuple[int, Path]]:
+    found = ((_NAME.fullmatch(path.name), path) for path in checkpoints.glob("checkpoint-*"))
+    return sorted((int(match[1]), path) for match, path in found if match and path.is_dir())

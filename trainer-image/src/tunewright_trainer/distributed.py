@@ -1,0 +1,115 @@
+"""The ranks of the gang: joining them, and the few words they say to each other.
+
+Promises that the gang has the planned size, and that the process group exists before anything that DeepSpeed would partition.
+"""
+
+import logging
+import os
+import socket
+from datetime import timedelta
+from typing import Any
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.exits import StageError
+from tunewright_trainer.prebuild import use_prebuilt
+from tunewright_trainer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def join(settings: Settings) -> None:
+    """Join the process group. Raises `StageError` when the gang is not the planned size, or when an op cannot be built."""
+    actual = int(os.environ.get("WORLD_SIZE", "1"))
+    planned = settings.config.world_size
+    if actual != planned:
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "WorldSizeMismatch",
+            f"{actual} process(es) were started, and the job is planned for {planned}",
+            "Start as many as planned (PET_NNODES x PET_NPROC_PER_NODE), or apply the job again with other workers.",
+        )
+    if planned == 1:
+        _alone()
+    import torch
+
+    timeout = timedelta(seconds=int(settings.config.training.get("ddp_timeout", 1800)))
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    if settings.config.deepspeed is None:
+        torch.distributed.init_process_group(backend, timeout=timeout)
+        return
+    if backend == "gloo":
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed would look for a GPU first, and warn
+        use_prebuilt()
+    import deepspeed
+
+    # Before TrainingArguments and from_pretrained: under ZeRO-3 those partition the weights, by a world size that DeepSpeed
+    # takes for 1 as long as no group exists.
+    deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, timeout=timeout, verbose=False)
+
+
+def rank() -> int:
+    """This process's place in the gang."""
+    import torch
+
+    return torch.distributed.get_rank()
+
+
+def world_size() -> int:
+    """How many processes the gang has."""
+    import torch
+
+    return torch.distributed.get_world_size()
+
+
+def barrier() -> None:
+    """Wait for every rank."""
+    import torch
+
+    torch.distributed.barrier()
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether the flag is up on any rank. Every rank must ask."""
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    told = torch.tensor([int(flag)], device=device)
+    torch.distributed.all_reduce(told, op=torch.distributed.ReduceOp.MAX)
+    return bool(told.item())
+
+
+def from_rank_zero(value: Any) -> Any:
+    """Rank 0's value, on every rank."""
+    import torch
+
+    box = [value]
+    torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def gather(value: Any) -> list[Any]:
+    """Every rank's value, on every rank, in rank order."""
+    import torch
+
+    box: list[Any] = [None] * world_size()
+    torch.distributed.all_gather_object(box, value)
+    return box
+
+
+def leave() -> None:
+    """Leave the group, so that peers see an end and not a loss."""
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _alone() -> None:
+    """A gang of one may be started without torchrun; it still needs a place to meet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,109 @@
+"""The examples that neither training nor its loss curve has used: what exports are compared on and models are scored on."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunewright_trainer.data import Splits, read_splits
+from tunewright_trainer.data_files import Row
+from tunewright_trainer.encode import IGNORED, encode
+from tunewright_trainer.model import base_folder
+from tunewright_trainer.settings import Settings
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Example:
+    """Token ids of a templated example, and which of them the model is asked to say."""
+
+    ids: list[int]
+    supervised: list[bool]
+
+    @property
+    def prompt(self) -> list[int]:
+        """The ids before the first supervised one; at least one."""
+        first = self.supervised.index(True) if True in self.supervised else len(self.ids)
+        return self.ids[: max(1, first)]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A conversation up to the last answer. `text` is what people read; `ids` is what the model reads."""
+
+    text: str
+    ids: list[int]
+    reference: str
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What to compare and what to score. `scored` and `questions` are empty when the job names no test or validation data."""
+
+    compared: list[Example]
+    scored: list[Example]
+    questions: list[Question]
+
+
+def read_held_out(settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> HeldOut:
+    """Test files, else validation; for parity alone, which needs text and not honesty, else train. Raises `StageError` for bad data."""
+    splits = read_splits(settings)
+    scored = _scored(splits)
+    config = settings.config
+    return HeldOut(
+        compared=_examples(scored or splits.train, config.export.parity.prompts, tokenizer, settings),
+        scored=_examples(scored, config.evaluation.max_samples, tokenizer, settings) if scored else [],
+        questions=_questions(scored, settings, tokenizer) if scored else [],
+    )
+
+
+def stop_ids(settings: Settings, tokenizer: "PreTrainedTokenizerBase", examples: list[Example]) -> list[int]:
+    """Every token that ends an answer: the base's own eos ids, the tokenizer's, and the special token the examples end their turns with.
+
+    The last one matters for bases whose eos ends a text, not a turn: their tuned model stops where its examples stopped.
+    """
+    found = {tokenizer.eos_token_id, *_configured(settings)}
+    special = set(tokenizer.added_tokens_decoder)
+    for example in examples:
+        said = [token for token, supervised in zip(example.ids, example.supervised, strict=True) if supervised]
+        found |= special & set(said[-2:])  # some templates put a newline after the end of the turn
+    return sorted(found)
+
+
+def _configured(settings: Settings) -> list[int]:
+    from transformers import GenerationConfig
+
+    folder = base_folder(settings, weights=False)
+    if not (folder / "generation_config.json").is_file():
+        return []
+    ids = GenerationConfig.from_pretrained(folder).eos_token_id
+    return [] if ids is None else ids if isinstance(ids, list) else [ids]
+
+
+def _scored(splits: Splits) -> "Dataset | None":
+    return splits.test if splits.test is not None else splits.validation
+
+
+def _examples(dataset: "Dataset", limit: int, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> list[Example]:
+    encoded = encode(dataset.select(range(min(limit, len(dataset)))), tokenizer, settings).dataset
+    return [Example(row["input_ids"], [label != IGNORED for label in row["labels"]]) for row in encoded]
+
+
+def _questions(dataset: "Dataset", settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> list[Question]:
+    wanted = settings.config.evaluation.generate_samples
+    room = settings.config.data.max_length
+    asked = (_question(row, tokenizer) for row in dataset)
+    fitting = [question for question in asked if question is not None and len(question.ids) <= room] if wanted else []
+    return fitting[:wanted]
+
+
+def _question(row: Row, tokenizer: "PreTrainedTokenizerBase") -> Question | None:
+    if "messages" not in row:
+        return Question(row["prompt"], tokenizer(row["prompt"])["input_ids"], row["completion"]) if row["prompt"] else None
+    messages = [{"role": message["role"], "content": message["content"]} for message in row["messages"]]
+    last = max(index for index, message in enumerate(messages) if message["role"] == "assistant")
+    if last == 0:
+        return None  # nothing was asked
+    ids = tokenizer.apply_chat_template(messages[:last], add_generation_prompt=True, return_dict=True)["input_ids"]
+    return Question(messages[last - 1]["content"], ids, messages[last]["content"])

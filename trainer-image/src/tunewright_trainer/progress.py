@@ -1,0 +1,111 @@
+"""What the outside hears while training: Kubeflow's progress protocol, and `metrics.jsonl`.
+
+Promises that 100 % is said only by a run that reached its last step, and that the file holds each step once, however often it was replayed.
+"""
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import KubeflowCallback
+
+from tunewright_contract import environment, progress
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.exits import StageError
+
+_WRITTEN = (progress.LOSS, progress.EVAL_LOSS, progress.LEARNING_RATE, progress.TOKENS_PER_SECOND, "grad_norm", "mean_token_accuracy")
+
+
+class Metrics(TrainerCallback):
+    """Adds step and speed to what is logged, ends a run whose loss is no number, and keeps `metrics.jsonl`.
+
+    Must stand before `Progress`: it changes the logs that `Progress` posts.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._training_seconds = 0.0
+        self._step_began = 0.0
+        self._counted = (0.0, 0.0)  # tokens and seconds at the last log
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        if state.is_world_process_zero:
+            _forget_after(self._file, state.global_step)
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._step_began = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        self._training_seconds += time.perf_counter() - self._step_began
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, Any], **_: object) -> None:
+        loss = logs.get(progress.LOSS)
+        if loss is not None:
+            _require_number(float(loss), state.global_step)
+            self._add_speed(logs)
+        logs[progress.STEP] = state.global_step
+        logs[progress.MAX_STEPS] = state.max_steps
+        if state.is_world_process_zero and (loss is not None or progress.EVAL_LOSS in logs):
+            self._append(state.global_step, logs)
+
+    def _add_speed(self, logs: dict[str, Any]) -> None:
+        """Tokens over the time spent in steps; evaluation and saving between them do not count."""
+        tokens = float(logs.get("num_tokens", 0.0))
+        before_tokens, before_seconds = self._counted
+        if self._training_seconds > before_seconds and tokens > before_tokens:
+            logs[progress.TOKENS_PER_SECOND] = round((tokens - before_tokens) / (self._training_seconds - before_seconds), 1)
+        self._counted = (tokens, self._training_seconds)
+
+    def _append(self, step: int, logs: dict[str, Any]) -> None:
+        line = {"step": step, **{name: logs[name] for name in _WRITTEN if name in logs}, "time": round(time.time(), 3)}
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class Progress(KubeflowCallback):
+    """Transformers' own poster, made honest about an interrupted run, which it would report as 100 %."""
+
+    _MIN_UPDATE_INTERVAL = 2.0  # seconds; a person is watching
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        self._metrics |= {progress.STEP: state.global_step, progress.MAX_STEPS: state.max_steps}
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        if state.global_step >= state.max_steps:
+            super().on_train_end(args, state, control, **kwargs)
+
+
+def posters() -> list[TrainerCallback]:
+    """`Progress` where an endpoint is given, nothing elsewhere."""
+    return [Progress()] if os.environ.get(environment.PROGRESS_URL) else []
+
+
+def _require_number(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "NaNLoss",
+            f"the loss is {loss} at step {step}",
+            "Lower training.learningRate, add warmupSteps, or train in bf16 instead of fp16; the checkpoints before are intact.",
+        )
+
+
+def _forget_after(file: Path, step: int) -> None:
+    """Drop what a lost attempt wrote beyond the step the run goes on from, and a last line cut short by a kill."""
+    if not file.exists():
+        return
+    kept = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except (ValueError, KeyError):
+            continue
+    partial = file.with_suffix(".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(file)

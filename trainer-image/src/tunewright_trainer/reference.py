@@ -1,0 +1,66 @@
+"""What the trained model itself says, recorded before its adapter is merged: the yardstick of parity.
+
+Logits are kept on disk, one file per example: together they may be larger than the model.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tunewright_trainer.held_out import Example
+from tunewright_trainer.onnx_runner import ExportedDecoder, FloatArray
+from tunewright_trainer.parity import GreedyPair
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+GREEDY_PROMPTS, GREEDY_TOKENS = 4, 24
+
+
+class Reference:
+    """The recorded logits of some examples, and greedy answers to the first few of their prompts."""
+
+    def __init__(self, examples: list[Example], stop: list[int], folder: Path) -> None:
+        self._examples = examples
+        self._stop = stop
+        self._folder = folder
+        self._greedy: list[tuple[list[int], FloatArray]] = []
+
+    def record(self, trained: "PreTrainedModel") -> None:
+        """Ask an fp32 model in evaluation mode everything that exports will be asked."""
+        import torch
+
+        for number, example in enumerate(self._examples):
+            with torch.no_grad():
+                logits = trained(input_ids=torch.tensor([example.ids])).logits[0]
+            np.save(self._file(number), logits.float().numpy())
+        for example in self._examples[:GREEDY_PROMPTS]:
+            with torch.no_grad():
+                output = trained.generate(
+                    input_ids=torch.tensor([example.prompt]),
+                    attention_mask=torch.ones(1, len(example.prompt), dtype=torch.long),
+                    max_new_tokens=GREEDY_TOKENS,
+                    do_sample=False,
+                    eos_token_id=self._stop,
+                    pad_token_id=self._stop[0],
+                    return_dict_in_generate=True,
+                    output_logits=True,
+                )
+            answer = output.sequences[0, len(example.prompt) :].tolist()
+            self._greedy.append((answer, torch.cat(output.logits).float().numpy()))
+
+    def against(self, exported: ExportedDecoder) -> Iterator[tuple[FloatArray, FloatArray]]:
+        """(trained, exported) logits [tokens, vocab], example by example."""
+        for number, example in enumerate(self._examples):
+            yield np.load(self._file(number)), exported.logits(example.ids)
+
+    def greedy_against(self, exported: ExportedDecoder) -> Iterator[GreedyPair]:
+        """Greedy answers of both, decoded token by token through their caches."""
+        for example, (answer, logits) in zip(self._examples, self._greedy, strict=False):
+            said = exported.greedy(example.prompt, max_new_tokens=GREEDY_TOKENS, stop=frozenset(self._stop))
+            yield GreedyPair(trained=answer, exported=said, logits=logits)
+
+    def _file(self, number: int) -> Path:
+        return self._folder / f"{number}.npy"

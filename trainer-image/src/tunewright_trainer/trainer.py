@@ -1,0 +1,54 @@
+"""TRL's `SFTTrainer` with checkpoints that are whole or not there. Nothing else is changed."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl import SFTTrainer
+
+from tunewright_trainer import checkpoint, distributed
+from tunewright_trainer.agreement import EvaluationLeft
+from tunewright_trainer.signals import stopped
+
+
+class Tuner(SFTTrainer):
+    """Writes each checkpoint into a staging folder and commits it; see `checkpoint`."""
+
+    _staged: Path | None = None
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staged) if self._staged is not None else super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Every rank. Hugging Face's own writer fills the staging folder; its pruning sees that folder only."""
+        step = self.state.global_step
+        checkpoints = Path(self.args.output_dir)
+        self._staged = checkpoint.staging_folder(checkpoints, step)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            staged, self._staged = self._staged, None
+        self._point_at_best(staged / f"checkpoint-{step}", checkpoints)
+        checkpoint.commit(staged / f"checkpoint-{step}", checkpoints, step=step)
+        if distributed.rank() == 0:
+            best = self.state.best_model_checkpoint
+            checkpoint.prune(checkpoints, keep=self.args.save_total_limit, also_keep=[Path(best)] if best else [])
+
+    def _point_at_best(self, folder: Path, checkpoints: Path) -> None:
+        """The best checkpoint's final name, which the staging folder hid from the writer."""
+        if not self.state.best_global_step:
+            return
+        best = checkpoints / f"checkpoint-{self.state.best_global_step}"
+        self.state.best_model_checkpoint = str(best) if best.is_dir() or best.name == folder.name else None
+        if distributed.rank() == 0:
+            self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def _evaluate(self, trial: Any, ignore_keys_for_eval: list[str] | None, **kwargs: Any) -> dict[str, float]:
+        try:
+            return super()._evaluate(trial, ignore_keys_for_eval, **kwargs)
+        except EvaluationLeft:
+            self._save_checkpoint(self.model, trial)
+            raise stopped(f"asked to stop during an evaluation; checkpoint-{self.state.global_step} is saved") from None
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """The exporter writes the card, with figures that exist only then."""
