@@ -11,7 +11,6 @@ Tuner = Literal[
     "full", "freeze", "lora", "ia3", "adalora", "prefixTuning", "promptTuning", "pTuning",
     "vera", "oft", "boft", "loha", "lokr", "lnTuning", "trainableTokens",
 ]  # fmt: skip
-LORA_TUNERS = ("lora", "adalora")  # whose adapters bitsandbytes' quantised linear layers can carry, beside oft
 
 DpoLoss = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",

@@ -1,0 +1,85 @@
+"""E301-E304: examples and the loss on them. Sources: trl 1.16.0 (trainer/sft_trainer.py), axolotl's and LLaMA-Factory's argument checks."""
+
+from typing import Any
+
+from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+
+UNPACKABLE = ("dpo", "kto", "reward")
+WITHOUT_COMPLETION = ("messages", "text")
+WITHOUT_TURNS = ("promptCompletion", "text", "alpaca")
+
+
+def formats(spec: FineTuneJobSpec, unfit: tuple[str, ...]) -> list[str]:
+    """Return which of these formats the job's data sets are said to have. A format that is left out is Check's to judge."""
+    data = spec.data
+    return sorted({entry.format for entry in (*data.train, *data.validation, *data.test) if entry.format in unfit})
+
+
+def _format_cel(flag: str, unfit: tuple[str, ...]) -> str:
+    bad = "[" + ", ".join(f"'{name}'" for name in unfit) + "]"
+    lists = " && ".join(f"self.data.{split}.all(d, !has(d.format) || !(d.format in {bad}))" for split in ("train", "validation", "test"))
+    return f"!(has(self.data.{flag}) && self.data.{flag}) || ({lists})"
+
+
+RULES: tuple[Rule[Any], ...] = (
+    job_rule(
+        code="E301",
+        path="data.packing",
+        broken=lambda spec: spec.data.packing and spec.method.type in UNPACKABLE,
+        says=lambda spec: f"packing joins examples, but type {spec.method.type} compares them one by one",
+        refuses="packing with dpo, kto or reward",
+        way_out="Set data.packing to false.",
+        cel="!(self.data.packing && self.method.type in ['dpo', 'kto', 'reward'])",
+    ),
+    job_rule(
+        code="E302",
+        path="data.paddingFree",
+        broken=lambda spec: spec.data.padding_free and not spec.data.packing,
+        says=lambda spec: f"paddingFree without packing does not enforce maxLength {spec.data.max_length}",
+        refuses="paddingFree without packing",
+        way_out="Set data.packing to true, or paddingFree to false.",
+        cel="!(self.data.paddingFree && !self.data.packing)",
+    ),
+    job_rule(
+        code="E303",
+        path="data.completionOnlyLoss",
+        broken=lambda spec: spec.data.completion_only_loss is True and bool(formats(spec, WITHOUT_COMPLETION)),
+        says=lambda spec: (
+            f"completionOnlyLoss: true needs prompt and completion apart, which format "
+            f"{', '.join(formats(spec, WITHOUT_COMPLETION))} has not"
+        ),
+        refuses="completionOnlyLoss with data that has no completion",
+        way_out="Leave completionOnlyLoss out, or bring the data as promptCompletion.",
+        cel=_format_cel("completionOnlyLoss", WITHOUT_COMPLETION),
+    ),
+    job_rule(
+        code="E303",
+        path="data.assistantOnlyLoss",
+        broken=lambda spec: spec.data.assistant_only_loss is True and bool(formats(spec, WITHOUT_TURNS)),
+        says=lambda spec: (
+            f"assistantOnlyLoss: true needs turns of a conversation, which format {', '.join(formats(spec, WITHOUT_TURNS))} has not"
+        ),
+        refuses="assistantOnlyLoss with data that is no conversation",
+        way_out="Leave assistantOnlyLoss out, or bring the data as messages.",
+        cel=_format_cel("assistantOnlyLoss", WITHOUT_TURNS),
+    ),
+    job_rule(
+        code="E304",
+        path="data.streaming",
+        broken=lambda spec: spec.data.streaming and spec.training.max_steps < 1,
+        says=lambda spec: f"a stream has no length, so epochs cannot be counted, and training.maxSteps is {spec.training.max_steps}",
+        refuses="streaming without maxSteps",
+        way_out="Set training.maxSteps.",
+        cel="!(self.data.streaming && self.training.maxSteps < 1)",
+    ),
+    job_rule(
+        code="E304",
+        path="data.valSetSize",
+        broken=lambda spec: spec.data.streaming and spec.data.validation_share() > 0,
+        says=lambda spec: f"a share of {spec.data.validation_share()} cannot be split off a stream",
+        refuses="splitting validation data off a stream",
+        way_out="Give data.validation, or valSetSize: 0.",
+        cel="!(self.data.streaming && size(self.data.validation) == 0 && (!has(self.data.valSetSize) || self.data.valSetSize > 0.0))",
+    ),
+)

@@ -1,0 +1,220 @@
+"""E201-E209: ZeRO, offloading, raw DeepSpeed configurations.
+
+Sources: deepspeed 0.19.8 (runtime/config.py, runtime/zero/), transformers 5.23.0 (integrations/deepspeed.py).
+"""
+
+from typing import Any
+
+from tunewright.api.rules.facts import STAGE_3, asked_stage, block, raw_deepspeed
+from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+
+# deepspeed/runtime/config.py: _REMOVED_TOP_LEVEL_CONFIG_KEYS and _REMOVED_ZERO_CONFIG_KEYS, each with what it says instead.
+REMOVED_KEYS = {
+    "nebula": "checkpoints would silently be plain files",
+    "compression_training": "the model would train uncompressed",
+    "amp": "use fp16, bf16 or torch_autocast",
+    "quantize_training": "mixture of quantization is gone",
+    "sparse_gradients": "gradients of sparse embeddings are reduced sparsely without it",
+    "eigenvalue": "mixture of quantization is gone",
+    "sparse_attention": "sparse attention is gone",
+    "elasticity": "set the batch sizes directly",
+    "graph_harvesting": "graph harvesting is gone",
+    "curriculum_learning": "use data_efficiency.data_sampling.curriculum_learning",
+    "progressive_layer_drop": "progressive layer dropping is gone",
+}
+REMOVED_ZERO_KEYS = {
+    "mics_shard_size": "MiCS is gone",
+    "mics_hierarchical_params_gather": "MiCS is gone",
+    "zeropp_loco_param": "LoCo is gone",
+}
+BAD_OPTIMIZERS = ("galore_", "apollo_")
+
+
+def removed_keys(spec: FineTuneJobSpec) -> list[str]:
+    """Return the keys of the raw configuration that DeepSpeed no longer knows, each with what to know about it."""
+    raw = raw_deepspeed(spec)
+    zero = block(raw, "zero_optimization")
+    found = [f"{key} ({why})" for key, why in REMOVED_KEYS.items() if key in raw]
+    return found + [f"zero_optimization.{key} ({why})" for key, why in REMOVED_ZERO_KEYS.items() if key in zero]
+
+
+def typed_beside_raw(spec: FineTuneJobSpec) -> list[str]:
+    """Return the typed fields set beside a raw configuration. Defaults do not count: the API server fills them in."""
+    if spec.deepspeed is None or spec.deepspeed.config is None:
+        return []
+    fields = DeepSpeedSpec.model_fields
+    plain = DeepSpeedSpec()
+    return [str(fields[name].alias) for name in fields if name != "config" and getattr(spec.deepspeed, name) != getattr(plain, name)]
+
+
+def contradictions(spec: FineTuneJobSpec) -> list[str]:
+    """Return where a raw configuration says something else than `training`. `auto` and absent keys contradict nothing."""
+    raw = raw_deepspeed(spec)
+    training = spec.training
+    optimizer = block(block(raw, "optimizer"), "params")
+    accumulation = spec.gradient_accumulation_steps()
+    pairs: list[tuple[str, Any, Any]] = [
+        ("train_micro_batch_size_per_gpu", raw.get("train_micro_batch_size_per_gpu"), training.per_device_train_batch_size),
+        ("gradient_accumulation_steps", raw.get("gradient_accumulation_steps"), accumulation),
+        ("train_batch_size", raw.get("train_batch_size"), training.per_device_train_batch_size * accumulation * spec.world_size),
+        ("gradient_clipping", raw.get("gradient_clipping"), training.max_grad_norm),
+        ("bf16.enabled", block(raw, "bf16").get("enabled"), training.precision == "bf16"),
+        ("fp16.enabled", block(raw, "fp16").get("enabled"), training.precision == "fp16"),
+        ("optimizer.params.lr", optimizer.get("lr"), spec.learning_rate()),
+        ("optimizer.params.weight_decay", optimizer.get("weight_decay"), training.weight_decay),
+        ("optimizer.params.eps", optimizer.get("eps"), training.adam_epsilon),
+        ("optimizer.params.betas", optimizer.get("betas"), [training.adam_beta1, training.adam_beta2]),
+    ]
+    return [f"{key} {said} (training says {wanted})" for key, said, wanted in pairs if said not in (None, "auto", wanted)]
+
+
+def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
+    """Return what is wrong with the typed offload settings, given the stage asked for (Auto may still become 3)."""
+    if spec.deepspeed is None:
+        return []
+    optimizer, param = spec.deepspeed.offload_optimizer, spec.deepspeed.offload_param
+    stage = asked_stage(spec)
+    not_3 = stage is not None and stage != 3
+    checks = {
+        f"offloadParam.device {param.device} needs stage 3, but stage is {stage}": not_3 and param.device in {"cpu", "nvme"},
+        f"offloadOptimizer.ratio {optimizer.ratio} needs stage 3, but stage is {stage}": not_3 and optimizer.ratio < 1,
+        f"offloadOptimizer.device nvme needs stage 3, but stage is {stage}": not_3 and optimizer.device == "nvme",
+        "offloadOptimizer.device cpu needs stage 1 or above, but stage is 0": stage == 0 and optimizer.device == "cpu",
+        "offloadOptimizer.device nvme needs nvmePath": optimizer.device == "nvme" and optimizer.nvme_path is None,
+        "offloadParam.device nvme needs nvmePath": param.device == "nvme" and param.nvme_path is None,
+        f"offloadOptimizer.nvmePath {optimizer.nvme_path} would be ignored by device {optimizer.device}": optimizer.nvme_path is not None
+        and optimizer.device != "nvme",
+        f"offloadParam.nvmePath {param.nvme_path} would be ignored by device {param.device}": param.nvme_path is not None
+        and param.device != "nvme",
+    }
+    return [text for text, present in checks.items() if present]
+
+
+def gathers(spec: FineTuneJobSpec) -> bool:
+    """Say whether stage 3 gathers whole weights when it saves."""
+    if spec.deepspeed is not None and spec.deepspeed.config is None:
+        return spec.deepspeed.stage3_gather_16bit_weights_on_model_save
+    return block(raw_deepspeed(spec), "zero_optimization").get("stage3_gather_16bit_weights_on_model_save") is True
+
+
+def batch_conflict(spec: FineTuneJobSpec) -> str:
+    """Say why globalBatchSize cannot be reached, or nothing. It is micro batch x accumulation x ranks."""
+    training = spec.training
+    if training.global_batch_size is None:
+        return ""
+    per_pass = training.per_device_train_batch_size * spec.world_size
+    passes, rest = divmod(training.global_batch_size, per_pass)
+    shape = f"perDeviceTrainBatchSize {training.per_device_train_batch_size} x {spec.world_size} ranks = {per_pass}"
+    if rest:
+        return f"globalBatchSize {training.global_batch_size} is not a multiple of {shape}"
+    if training.gradient_accumulation_steps not in {None, passes}:
+        return (
+            f"globalBatchSize {training.global_batch_size} needs gradientAccumulationSteps {passes} ({shape}), not "
+            f"{training.gradient_accumulation_steps}"
+        )
+    return ""
+
+
+def _bad_optimizer(name: str) -> bool:
+    return name.startswith(BAD_OPTIMIZERS) or name.endswith("_layerwise")
+
+
+def _both_precisions(spec: FineTuneJobSpec) -> bool:
+    raw = raw_deepspeed(spec)
+    return block(raw, "bf16").get("enabled") is True and block(raw, "fp16").get("enabled") is True
+
+
+RULES: tuple[Rule[Any], ...] = (
+    job_rule(
+        code="E201",
+        path="deepspeed.config",
+        broken=lambda spec: bool(removed_keys(spec)),
+        says=lambda spec: f"DeepSpeed 0.19.8 refuses keys of features it has removed: {'; '.join(removed_keys(spec))}",
+        refuses="keys that DeepSpeed has removed",
+        way_out="Delete these keys.",
+    ),
+    job_rule(
+        code="E202",
+        path="deepspeed.config",
+        broken=lambda spec: bool(typed_beside_raw(spec)),
+        says=lambda spec: f"a raw configuration stands alone, but {', '.join(typed_beside_raw(spec))} is set beside it",
+        refuses="a raw configuration beside typed fields",
+        way_out="Move these settings into config, or drop config.",
+    ),
+    job_rule(
+        code="E202",
+        path="deepspeed.config",
+        broken=lambda spec: bool(contradictions(spec)),
+        says=lambda spec: f"contradicts spec.training: {'; '.join(contradictions(spec))}",
+        refuses="a raw configuration that contradicts training",
+        way_out='Write "auto" there, so that the value of spec.training is taken.',
+    ),
+    job_rule(
+        code="E203",
+        path="deepspeed",
+        broken=lambda spec: bool(offload_conflicts(spec)),
+        says=lambda spec: "; ".join(offload_conflicts(spec)),
+        refuses="offloading that the ZeRO stage cannot do, or NVMe without a path",
+        way_out="Set deepspeed.stage to 3 or Auto, or the device to none or cpu; with nvme give nvmePath.",
+        cel="!(has(self.deepspeed) && ("
+        "(self.deepspeed.stage in [0, 1, 2] && (self.deepspeed.offloadParam.device in ['cpu', 'nvme'] || "
+        "self.deepspeed.offloadOptimizer.ratio < 1.0 || self.deepspeed.offloadOptimizer.device == 'nvme')) || "
+        "(self.deepspeed.stage == 0 && self.deepspeed.offloadOptimizer.device == 'cpu') || "
+        "has(self.deepspeed.offloadOptimizer.nvmePath) != (self.deepspeed.offloadOptimizer.device == 'nvme') || "
+        "has(self.deepspeed.offloadParam.nvmePath) != (self.deepspeed.offloadParam.device == 'nvme')))",
+    ),
+    job_rule(
+        code="E204",
+        path="deepspeed.stage3Gather16bitWeightsOnModelSave",
+        broken=lambda spec: asked_stage(spec) == 3 and not gathers(spec),
+        says=lambda _: "under stage 3 the saved model would be empty shards, and there would be nothing to export",
+        refuses="stage 3 without gathering weights on save",
+        way_out="Set it to true (in a raw configuration: zero_optimization.stage3_gather_16bit_weights_on_model_save).",
+        cel=f"!({STAGE_3} && !self.deepspeed.stage3Gather16bitWeightsOnModelSave)",
+    ),
+    job_rule(
+        code="E205",
+        path="training.predictWithGenerate",
+        broken=lambda spec: asked_stage(spec) == 3 and spec.training.predict_with_generate,
+        says=lambda _: "predictWithGenerate: true generates during training, which sharded parameters (stage 3) do not allow",
+        refuses="generation during training under stage 3",
+        way_out="Set predictWithGenerate to false; evaluation.generateSamples generates after training.",
+        cel=f"!({STAGE_3} && self.training.predictWithGenerate)",
+    ),
+    job_rule(
+        code="E206",
+        path="training.autoFindBatchSize",
+        broken=lambda spec: spec.deepspeed is not None and spec.training.auto_find_batch_size,
+        says=lambda _: "autoFindBatchSize: true and DeepSpeed exclude each other: the engine's batch size is fixed when it starts",
+        refuses="autoFindBatchSize with DeepSpeed",
+        way_out="Set perDeviceTrainBatchSize, or leave deepspeed out.",
+        cel="!(has(self.deepspeed) && self.training.autoFindBatchSize)",
+    ),
+    job_rule(
+        code="E207",
+        path="training.optim",
+        broken=lambda spec: spec.deepspeed is not None and _bad_optimizer(spec.training.optim),
+        says=lambda spec: f"{spec.training.optim} works on whole gradients of single layers, which DeepSpeed does not hand out",
+        refuses="GaLore, APOLLO and layerwise optimizers with DeepSpeed",
+        way_out="Choose adamw_torch, or leave deepspeed out.",
+        cel="!(has(self.deepspeed) && (self.training.optim.startsWith('galore_') || self.training.optim.startsWith('apollo_')))",
+    ),
+    job_rule(
+        code="E207",
+        path="deepspeed.config",
+        broken=_both_precisions,
+        says=lambda _: "bf16.enabled and fp16.enabled are both true",
+        refuses="bf16 and fp16 together",
+        way_out='Write "auto" for both; training.precision decides.',
+    ),
+    job_rule(
+        code="E209",
+        path="training.globalBatchSize",
+        broken=lambda spec: bool(batch_conflict(spec)),
+        says=batch_conflict,
+        refuses="a globalBatchSize that micro batch, accumulation and ranks cannot make",
+        way_out="Choose a multiple of perDeviceTrainBatchSize x ranks, and leave gradientAccumulationSteps out.",
+    ),
+)

@@ -1,0 +1,200 @@
+"""E305-E312: evaluating, saving and stopping.
+
+Sources: transformers 5.23.0 (training_args.py, optimization.py), trl 1.16.0, Azure ML's components.
+"""
+
+from typing import Any
+
+from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+
+METRIC_SCHEDULERS = ("reduce_lr_on_plateau", "greedy")
+# trl/trainer/dpo_trainer.py: f_divergence_loss_types
+F_DIVERGENCE_LOSSES = frozenset({"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft"})
+# Azure ML's metrics per task; `loss` is allowed everywhere.
+TASK_METRICS = {
+    "ChatCompletion": ("mean_token_accuracy",),
+    "TextGeneration": ("mean_token_accuracy", "perplexity"),
+    "SingleLabelClassification": ("accuracy", "f1_macro", "mcc", "precision_macro", "recall_macro"),
+    "MultiLabelClassification": ("accuracy", "f1_macro", "f1_micro", "precision_macro", "recall_macro"),
+    "NamedEntityRecognition": ("f1", "accuracy", "precision", "recall"),
+    "QuestionAnswering": ("f1", "exact"),
+    "Translation": ("bleu",),
+    "Summarization": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
+}
+
+
+def needs_evaluation(spec: FineTuneJobSpec) -> list[str]:
+    """Return the settings that decide by eval_loss."""
+    training = spec.training
+    wants = {
+        "earlyStopping": training.early_stopping is not None,
+        f"lrSchedulerType {training.lr_scheduler_type}": training.lr_scheduler_type in METRIC_SCHEDULERS,
+    }
+    return [name for name, present in wants.items() if present]
+
+
+def evaluates(spec: FineTuneJobSpec) -> bool:
+    """Say whether eval_loss is measured during training."""
+    return spec.training.eval_strategy != "no"
+
+
+def best_model_conflict(spec: FineTuneJobSpec) -> str:
+    """Say why the best model cannot be known at the end, or nothing."""
+    training = spec.training
+    if not training.load_best_model_at_end or training.save_strategy == "best":
+        return ""
+    if training.eval_strategy != training.save_strategy:
+        return (
+            f"every saved step must have been evaluated, but evalStrategy is {training.eval_strategy} and "
+            f"saveStrategy {training.save_strategy}"
+        )
+    eval_steps = training.eval_steps or training.logging_steps
+    if training.eval_strategy == "steps" and not _multiple(training.save_steps, eval_steps):
+        return (
+            f"every saved step must have been evaluated, but saveSteps {training.save_steps:g} is not a multiple of "
+            f"evalSteps {eval_steps:g}"
+        )
+    return ""
+
+
+def _multiple(value: float, of: float) -> bool:
+    return abs(value / of - round(value / of)) < 1e-9
+
+
+def generation_conflict(spec: FineTuneJobSpec) -> str:
+    """Say why GRPO's groups cannot be made, or nothing."""
+    grpo, training = spec.method.grpo, spec.training
+    if grpo is None:
+        return ""
+    if grpo.num_generations < 2:
+        return f"numGenerations {grpo.num_generations} leaves nothing to compare: every advantage is 0"
+    batch = training.per_device_train_batch_size * spec.gradient_accumulation_steps() * spec.world_size
+    return (
+        f"the generation batch of {batch} examples is not a multiple of numGenerations {grpo.num_generations}"
+        if batch % grpo.num_generations
+        else ""
+    )
+
+
+def dpo_conflict(spec: FineTuneJobSpec) -> str:
+    """Say what is wrong with DPO's losses, or nothing."""
+    dpo = spec.method.dpo
+    if dpo is None:
+        return ""
+    if dpo.loss_weights and len(dpo.loss_weights) != len(dpo.loss_type):
+        return f"{len(dpo.loss_weights)} lossWeights for {len(dpo.loss_type)} losses"
+    unfit = sorted(set(dpo.loss_type) - F_DIVERGENCE_LOSSES)
+    return (
+        f"fDivergenceType {dpo.f_divergence_type} does not go with {', '.join(unfit)}"
+        if unfit and dpo.f_divergence_type != "reverse_kl"
+        else ""
+    )
+
+
+def scheduler_conflict(spec: FineTuneJobSpec) -> str:
+    """Say which argument the schedule lacks, or nothing."""
+    given = spec.training.lr_scheduler_kwargs
+    name = spec.training.lr_scheduler_type
+    if name in {"cosine_with_min_lr", "cosine_warmup_with_min_lr"} and ("min_lr" in given) == ("min_lr_rate" in given):
+        return f"{name} needs exactly one of min_lr and min_lr_rate"
+    return f"{name} needs num_decay_steps" if name == "warmup_stable_decay" and "num_decay_steps" not in given else ""
+
+
+def metrics_of(spec: FineTuneJobSpec) -> tuple[str, ...]:
+    """Return the metrics by which a best model may be chosen."""
+    return ("loss", *TASK_METRICS[spec.task])
+
+
+RULES: tuple[Rule[Any], ...] = (
+    job_rule(
+        code="E305",
+        path="training.evalStrategy",
+        broken=lambda spec: bool(needs_evaluation(spec)) and not evaluates(spec),
+        says=lambda spec: f"{' and '.join(needs_evaluation(spec))} decides by eval_loss, but evalStrategy is {spec.training.eval_strategy}",
+        refuses="a decision by eval_loss without evaluation",
+        way_out="Set evalStrategy to steps or epoch.",
+        cel="!(self.training.evalStrategy == 'no' && "
+        "(has(self.training.earlyStopping) || self.training.lrSchedulerType in ['reduce_lr_on_plateau', 'greedy']))",
+    ),
+    job_rule(
+        code="E305",
+        path="training.evalStrategy",
+        broken=lambda spec: (evaluates(spec) or spec.training.eval_on_start) and not spec.data.has_validation(),
+        says=lambda spec: (
+            f"evalStrategy {spec.training.eval_strategy} (evalOnStart {str(spec.training.eval_on_start).lower()}) has "
+            f"nothing to evaluate on: "
+            f"data.validation is empty and valSetSize is {spec.data.val_set_size}"
+        ),
+        refuses="evaluation without validation data",
+        way_out="Give data.validation, or a valSetSize above 0, or set evalStrategy to no.",
+        cel="!((self.training.evalStrategy != 'no' || self.training.evalOnStart) && size(self.data.validation) == 0 && "
+        "has(self.data.valSetSize) && self.data.valSetSize == 0.0)",
+    ),
+    job_rule(
+        code="E306",
+        path="training.loadBestModelAtEnd",
+        broken=lambda spec: bool(best_model_conflict(spec)),
+        says=best_model_conflict,
+        refuses="loadBestModelAtEnd where saved steps are not evaluated",
+        way_out="Give evalStrategy and saveStrategy the same value, and saveSteps a multiple of evalSteps.",
+        cel="!(self.training.loadBestModelAtEnd && self.training.saveStrategy != 'best' && self.training.evalStrategy != "
+        "self.training.saveStrategy)",
+    ),
+    job_rule(
+        code="E307",
+        path="method.grpo.numGenerations",
+        broken=lambda spec: bool(generation_conflict(spec)),
+        says=generation_conflict,
+        refuses="fewer than two generations, or a batch that they do not divide",
+        way_out="Choose numGenerations of at least 2 that divides perDeviceTrainBatchSize x gradientAccumulationSteps x ranks.",
+    ),
+    job_rule(
+        code="E308",
+        path="method.dpo",
+        broken=lambda spec: bool(dpo_conflict(spec)),
+        says=dpo_conflict,
+        refuses="DPO losses without weights of their own, or with a divergence they cannot take",
+        way_out="Give one lossWeight per lossType, and fDivergenceType: reverse_kl with these losses.",
+        cel="!has(self.method.dpo) || size(self.method.dpo.lossWeights) == 0 || size(self.method.dpo.lossWeights) == "
+        "size(self.method.dpo.lossType)",
+    ),
+    job_rule(
+        code="E309",
+        path="training.saveOnlyModel",
+        broken=lambda spec: spec.training.save_only_model and (spec.backoff_limit > 0 or spec.elasticity is not None),
+        says=lambda spec: (
+            f"saveOnlyModel: true leaves the optimizer out, so a gang that is started again (backoffLimit "
+            f"{spec.backoff_limit}) could not go on"
+        ),
+        refuses="saveOnlyModel where training must be able to resume",
+        way_out="Set saveOnlyModel to false, or backoffLimit to 0 without elasticity.",
+    ),
+    job_rule(
+        code="E310",
+        path="training.lrSchedulerKwargs",
+        broken=lambda spec: bool(scheduler_conflict(spec)),
+        says=scheduler_conflict,
+        refuses="a learning rate schedule without the arguments it needs",
+        way_out="Add it, e.g. lrSchedulerKwargs: {min_lr_rate: 0.1}.",
+    ),
+    job_rule(
+        code="E311",
+        path="training.metricForBestModel",
+        broken=lambda spec: (spec.training.metric_for_best_model or "loss").removeprefix("eval_") not in metrics_of(spec),
+        says=lambda spec: f"{spec.training.metric_for_best_model} is not measured for task {spec.task}",
+        refuses="a metric that the task does not have",
+        way_out="Choose loss, or see the task's metrics in the documentation.",
+    ),
+    job_rule(
+        code="E312",
+        path="training.dataloaderPrefetchFactor",
+        broken=lambda spec: spec.training.dataloader_prefetch_factor is not None and spec.training.dataloader_num_workers == 0,
+        says=lambda spec: (
+            f"dataloaderPrefetchFactor {spec.training.dataloader_prefetch_factor} needs loader processes, but dataloaderNumWorkers is 0"
+        ),
+        refuses="prefetching without loader processes",
+        way_out="Set dataloaderNumWorkers above 0, or leave dataloaderPrefetchFactor out.",
+        cel="!(has(self.training.dataloaderPrefetchFactor) && self.training.dataloaderNumWorkers == 0)",
+    ),
+)

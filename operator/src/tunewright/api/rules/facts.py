@@ -1,0 +1,35 @@
+"""What several rules ask of a specification."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+
+
+def raw_deepspeed(spec: FineTuneJobSpec) -> Mapping[str, Any]:
+    """Return the raw DeepSpeed configuration, empty when there is none."""
+    return (spec.deepspeed and spec.deepspeed.config) or {}
+
+
+def block(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a nested block of a raw configuration, empty when it is absent or no block."""
+    value = config.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def asked_stage(spec: FineTuneJobSpec) -> int | None:
+    """Return the ZeRO stage that is asked for, typed or raw; None when it is left to the plan or there is no DeepSpeed."""
+    if spec.deepspeed is None:
+        return None
+    typed = spec.deepspeed.stage
+    stage = typed if spec.deepspeed.config is None else block(spec.deepspeed.config, "zero_optimization").get("stage", 0)
+    return stage if isinstance(stage, int) else None
+
+
+def is_quantized(spec: FineTuneJobSpec) -> bool:
+    """Say whether the frozen base is stored by bitsandbytes."""
+    return spec.method.quantization.type != "none"
+
+
+# CEL for `asked_stage(spec) == 3`, as far as typed fields go: a raw configuration has no schema, so CEL cannot look into it.
+STAGE_3 = "(has(self.deepspeed) && !has(self.deepspeed.config) && self.deepspeed.stage == 3)"

@@ -1,0 +1,41 @@
+"""E401: what a processor cannot do. Sources: torch 2.13.0, bitsandbytes 0.50.2, flash-attn, liger-kernel."""
+
+from typing import Any
+
+from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+
+
+def needs_accelerator(spec: FineTuneJobSpec) -> list[str]:
+    """Return the settings that only an accelerator can carry out."""
+    training, model = spec.training, spec.model
+    optim = training.optim
+    wants = {
+        "training.precision fp16": training.precision == "fp16",
+        f"model.attnImplementation {model.attn_implementation}": model.attn_implementation.startswith("flash_attention"),
+        "training.useLigerKernel": training.use_liger_kernel,
+        f"training.optim {optim}": "bnb" in optim or "8bit" in optim or "4bit" in optim or optim.startswith("paged_"),
+    }
+    return [name for name, present in wants.items() if present]
+
+
+RULES: tuple[Rule[Any], ...] = (
+    job_rule(
+        code="E401",
+        path="workers.resources.limits",
+        broken=lambda spec: spec.workers.accelerators == 0 and bool(needs_accelerator(spec)),
+        says=lambda spec: f"no accelerator is asked for, but {', '.join(needs_accelerator(spec))} needs one",
+        refuses="fp16, flash attention, Liger kernels, paged or 8-bit optimizers without an accelerator",
+        way_out="Add nvidia.com/gpu to workers.resources.limits, or choose precision bf16 or fp32, attnImplementation "
+        "sdpa, optim adamw_torch.",
+    ),
+    job_rule(
+        code="E401",
+        path="model.attnImplementation",
+        broken=lambda spec: spec.model.attn_implementation.startswith("flash_attention") and spec.model.dtype == "float32",
+        says=lambda spec: f"{spec.model.attn_implementation} computes in 16 bits only, but model.dtype is float32",
+        refuses="flash attention with 32-bit weights",
+        way_out="Set model.dtype to bfloat16, or attnImplementation to sdpa.",
+        cel="!(self.model.attnImplementation.startsWith('flash_attention') && self.model.dtype == 'float32')",
+    ),
+)

@@ -1,0 +1,155 @@
+"""E101-E113: tuners, adapters and quantisation. Sources: peft 0.21.2, trl 1.16.0, bitsandbytes 0.50.2, LLaMA-Factory's argument parser."""
+
+from typing import Any
+
+from tunewright.api.rules.facts import STAGE_3, asked_stage, is_quantized
+from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.lora import LoraSpec
+
+QUANTIZABLE = ("lora", "oft")
+_LORA = "self.method.lora"
+_QUANTIZED = "self.method.quantization.type != 'none'"
+
+
+def lora_of(spec: FineTuneJobSpec) -> LoraSpec:
+    """Return the lora settings in force, or defaults, which break no rule."""
+    return spec.method.effective_lora() or LoraSpec()
+
+
+def lora_cel(condition: str) -> str:
+    """Return CEL that refuses a condition on the lora settings."""
+    return f"!(has({_LORA}) && {condition})"
+
+
+def dora_conflicts(lora: LoraSpec) -> list[str]:
+    """Return the lora settings that peft refuses together with DoRA."""
+    conflicts = {
+        "loraBias": lora.lora_bias,
+        "targetParameters": bool(lora.target_parameters),
+        "extra.megatron_config": bool(lora.extra.get("megatron_config")),
+    }
+    return [name for name, present in conflicts.items() if lora.use_dora and present]
+
+
+def layer_conflict(lora: LoraSpec) -> str:
+    """Say why the choice of layers contradicts the choice of modules, or nothing."""
+    if isinstance(lora.target_modules, str) and (lora.layers_to_transform or lora.layers_pattern):
+        return f"layersToTransform and layersPattern need a list of modules, but targetModules is the text {lora.target_modules}"
+    if lora.layers_pattern and not lora.layers_to_transform:
+        return f"layersPattern {list(lora.layers_pattern)} names where layers lie, but layersToTransform names no layers"
+    return ""
+
+
+def heads(lora: LoraSpec) -> list[str]:
+    """Return the target modules that are the output head."""
+    named = lora.target_modules if isinstance(lora.target_modules, tuple) else (lora.target_modules,)
+    return [name for name in named if name.rsplit(".", 1)[-1] == "lm_head"]
+
+
+RULES: tuple[Rule[Any], ...] = (
+    job_rule(
+        code="E101",
+        path="method.lora.useDora",
+        broken=lambda spec: lora_of(spec).use_dora and is_quantized(spec) and asked_stage(spec) == 3,
+        says=lambda spec: (
+            f"useDora with quantization {spec.method.quantization.type} crashes under ZeRO-3: quantised weights cannot "
+            f"be sharded there (peft#1731)"
+        ),
+        refuses="DoRA on a quantised base under ZeRO-3",
+        way_out="Set deepspeed.stage to 2, or useDora to false, or quantization.type to none.",
+        cel=lora_cel(f"{_LORA}.useDora && {_QUANTIZED} && {STAGE_3}"),
+    ),
+    job_rule(
+        code="E102",
+        path="method.quantization.type",
+        broken=lambda spec: is_quantized(spec) and spec.method.tuner not in QUANTIZABLE,
+        says=lambda spec: (
+            f"quantization {spec.method.quantization.type} stores weights that the tuner {spec.method.tuner} cannot train or adapt"
+        ),
+        refuses="quantization with another tuner than lora or oft",
+        way_out="Set method.tuner to lora, or quantization.type to none.",
+        cel=f"!({_QUANTIZED} && !(self.method.tuner in ['lora', 'oft']))",
+    ),
+    job_rule(
+        code="E103",
+        path="model.addTokens",
+        broken=lambda spec: is_quantized(spec) and bool(spec.model.add_tokens),
+        says=lambda spec: (
+            f"addTokens {list(spec.model.add_tokens)[:3]} would resize the embeddings of a base quantised as "
+            f"{spec.method.quantization.type}"
+        ),
+        refuses="added tokens on a quantised base",
+        way_out="Add the tokens to the base model first, or set quantization.type to none.",
+        cel=f"!({_QUANTIZED} && size(self.model.addTokens) > 0)",
+    ),
+    job_rule(
+        code="E104",
+        path="method.lora.initLoraWeights",
+        broken=lambda spec: str(lora_of(spec).init_lora_weights).startswith("pissa") and (is_quantized(spec) or asked_stage(spec) == 3),
+        says=lambda spec: (
+            f"{lora_of(spec).init_lora_weights} decomposes whole base weights, which a quantised base or ZeRO-3 does not have"
+        ),
+        refuses="PiSSA on a quantised base or under ZeRO-3",
+        way_out="Prepare the PiSSA base offline, or choose initLoraWeights: true, or stage 2 without quantization.",
+    ),
+    job_rule(
+        code="E106",
+        path="method.lora.useDora",
+        broken=lambda spec: bool(dora_conflicts(lora_of(spec))),
+        says=lambda spec: f"useDora excludes {', '.join(dora_conflicts(lora_of(spec)))}",
+        refuses="DoRA with loraBias, targetParameters or megatron",
+        way_out="Remove those settings, or set useDora to false.",
+        cel=lora_cel(f"{_LORA}.useDora && ({_LORA}.loraBias || size({_LORA}.targetParameters) > 0)"),
+    ),
+    job_rule(
+        code="E108",
+        path="method.lora.layersToTransform",
+        broken=lambda spec: bool(layer_conflict(lora_of(spec))),
+        says=lambda spec: layer_conflict(lora_of(spec)),
+        refuses="a choice of layers that contradicts the choice of modules",
+        way_out="Give targetModules as a list and layersToTransform with it, or leave the layer settings out.",
+    ),
+    job_rule(
+        code="E109",
+        path="method.lora.targetModules",
+        broken=lambda spec: spec.method.type == "sft" and bool(heads(lora_of(spec))),
+        says=lambda spec: (
+            f"an adapter on {', '.join(heads(lora_of(spec)))} would stay untrained: the trainer computes the loss from its base weight"
+        ),
+        refuses="an adapter on the output head",
+        way_out="Take it out of targetModules; to train the head in full, name it in modulesToSave.",
+    ),
+    job_rule(
+        code="E110",
+        path="training.gradientCheckpointing",
+        broken=lambda spec: spec.method.tuner == "prefixTuning" and spec.training.gradient_checkpointing,
+        says=lambda _: "prefixTuning feeds its prefix through the key-value cache, which gradientCheckpointing: true turns off (peft#869)",
+        refuses="prefix tuning with gradient checkpointing",
+        way_out="Set training.gradientCheckpointing to false.",
+        cel="!(self.method.tuner == 'prefixTuning' && self.training.gradientCheckpointing)",
+    ),
+    job_rule(
+        code="E111",
+        path="method.lora.loftqConfig",
+        broken=lambda spec: (lora_of(spec).init_lora_weights == "loftq") != (lora_of(spec).loftq_config is not None),
+        says=lambda spec: (
+            f"initLoraWeights {str(lora_of(spec).init_lora_weights).lower()} and loftqConfig "
+            f"{lora_of(spec).loftq_config!r}: one without the other"
+        ),
+        refuses="initLoraWeights loftq without loftqConfig, or the reverse",
+        way_out="Give both: initLoraWeights: loftq and loftqConfig: {loftqBits: 4}; or neither.",
+    ),
+    job_rule(
+        code="E112",
+        path="method.quantization.quantType",
+        broken=lambda spec: spec.method.quantization.type != "bnb4" and spec.method.quantization.quant_type != "nf4",
+        says=lambda spec: (
+            f"quantType {spec.method.quantization.quant_type} is a four-bit type, and quantization.type "
+            f"{spec.method.quantization.type} would ignore it"
+        ),
+        refuses="a four-bit type without four-bit quantization",
+        way_out="Set quantization.type to bnb4, or leave quantType out.",
+        cel="self.method.quantization.type == 'bnb4' || self.method.quantization.quantType == 'nf4'",
+    ),
+)

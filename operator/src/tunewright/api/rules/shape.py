@@ -1,0 +1,221 @@
+"""E001-E014: parts of a job that exclude or need each other by their meaning, before any library has a say."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from tunewright.api.rules.table import DATASET, Rule, job_rule
+from tunewright.api.v1alpha1.common import amount
+from tunewright.api.v1alpha1.data import DATA_SOURCES
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.model import MODEL_SOURCES
+from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
+
+# Which tuner or type each settings block belongs to.
+TUNER_BLOCKS = ("lora", "adalora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "vera", "oft")
+TYPE_BLOCKS = ("dpo", "kto", "grpo", "distillation")
+CHAT_TEMPLATE = ("name", "jinja", "path")
+NEW_CLAIM = ("size", "storage_class_name", "access_modes")
+EMBEDDINGS = frozenset({"embed_tokens", "lm_head"})
+
+
+def names(attributes: Sequence[str]) -> str:
+    """Write attribute names as they stand in YAML."""
+    return ", ".join(map(to_camel, attributes))
+
+
+def given(part: Any, attributes: Sequence[str]) -> list[str]:
+    """Return the attributes that have a value."""
+    return [name for name in attributes if part is not None and getattr(part, name)]
+
+
+def foreign_blocks(spec: FineTuneJobSpec) -> list[str]:
+    """Return the settings blocks under `method` that the chosen tuner and type would ignore."""
+    method = spec.method
+    tuners = [name for name in given(method, TUNER_BLOCKS) if to_camel(name) != method.tuner]
+    return tuners + [name for name in given(method, TYPE_BLOCKS) if name != method.type]
+
+
+def count(fields: Sequence[str], owner: str) -> str:
+    """Return CEL that counts how many of the fields are set."""
+    return "[" + ", ".join(f"has({owner}.{to_camel(field)})" for field in fields) + "].filter(x, x).size()"
+
+
+def _blocks_cel() -> str:
+    blocks = [*((block, "tuner") for block in TUNER_BLOCKS), *((block, "type") for block in TYPE_BLOCKS)]
+    return " && ".join(f"(!has(self.method.{to_camel(block)}) || self.method.{by} == '{to_camel(block)}')" for block, by in blocks)
+
+
+def bad_probabilities(spec: FineTuneJobSpec) -> str:
+    """Say why interleaveProbs do not fit, or nothing."""
+    data = spec.data
+    if not data.interleave_probs:
+        return ""
+    if data.mix_strategy == "concat":
+        return "mixStrategy concat takes all examples, so interleaveProbs would be ignored"
+    if len(data.interleave_probs) != len(data.train):
+        return f"{len(data.interleave_probs)} probabilities for {len(data.train)} train entries"
+    total = sum(data.interleave_probs)
+    return "" if abs(total - 1) <= 1e-6 else f"the probabilities sum to {total:g}"
+
+
+def _is_whole(quantity: str) -> bool:
+    return amount(quantity) % 1 == 0
+
+
+def _embeddings_frozen(spec: FineTuneJobSpec) -> bool:
+    lora = spec.method.effective_lora()
+    return lora is not None and not lora.trainable_token_indices and not set(lora.modules_to_save) >= EMBEDDINGS
+
+
+RULES: tuple[Rule[Any], ...] = (
+    job_rule(
+        code="E001",
+        path="model.source",
+        broken=lambda spec: len(spec.model.source.chosen()) != 1,
+        says=lambda spec: f"exactly one source must be given, here: {names(spec.model.source.chosen()) or 'none'}",
+        refuses="more or fewer than one model source",
+        way_out=f"Give one of {names(MODEL_SOURCES)}.",
+        cel=f"{count(MODEL_SOURCES, 'self.model.source')} == 1",
+    ),
+    Rule(
+        code="E002",
+        subject=DATASET,
+        path="source",
+        broken=lambda data: len(data.source.chosen()) != 1,
+        says=lambda data: f"exactly one source must be given, here: {names(data.source.chosen()) or 'none'}",
+        refuses="more or fewer than one data source",
+        way_out=f"Give one of {names(DATA_SOURCES)}.",
+        cel=f"{count(DATA_SOURCES, 'self.source')} == 1",
+    ),
+    job_rule(
+        code="E003",
+        path="model.chatTemplate",
+        broken=lambda spec: spec.model.chat_template is not None and len(given(spec.model.chat_template, CHAT_TEMPLATE)) != 1,
+        says=lambda spec: (
+            f"exactly one of name, jinja, path must be given, here: {names(given(spec.model.chat_template, CHAT_TEMPLATE)) or 'none'}"
+        ),
+        refuses="a chat template from more or fewer than one place",
+        way_out="Keep one, or leave chatTemplate out to use the tokenizer's own.",
+        cel=f"!has(self.model.chatTemplate) || {count(CHAT_TEMPLATE, 'self.model.chatTemplate')} == 1",
+    ),
+    Rule(
+        code="E004",
+        subject=DATASET,
+        path="fraction",
+        broken=lambda data: data.fraction is not None and data.num_samples is not None,
+        says=lambda data: f"fraction {data.fraction} and numSamples {data.num_samples} both say how much is used",
+        refuses="fraction together with numSamples",
+        way_out="Keep one of the two.",
+        cel="!(has(self.fraction) && has(self.numSamples))",
+    ),
+    job_rule(
+        code="E005",
+        path="data.interleaveProbs",
+        broken=lambda spec: bool(bad_probabilities(spec)),
+        says=bad_probabilities,
+        refuses="interleaveProbs that do not fit mixStrategy and train",
+        way_out="Give one probability per train entry, summing to 1, with mixStrategy interleave_under or interleave_over.",
+    ),
+    job_rule(
+        code="E006",
+        path="method",
+        broken=lambda spec: bool(foreign_blocks(spec)),
+        says=lambda spec: (
+            f"tuner {spec.method.tuner} and type {spec.method.type} would ignore the settings in {names(foreign_blocks(spec))}"
+        ),
+        refuses="settings of another tuner or type than the chosen one",
+        way_out="Remove those settings, or choose the tuner or type they belong to.",
+        cel=_blocks_cel(),
+    ),
+    job_rule(
+        code="E007",
+        path="output.storage",
+        broken=lambda spec: bool(spec.output.storage.claim_name and given(spec.output.storage, NEW_CLAIM)),
+        says=lambda spec: (
+            f"claimName {spec.output.storage.claim_name} is an existing claim, so "
+            f"{names(given(spec.output.storage, NEW_CLAIM))} would be ignored"
+        ),
+        refuses="an existing claim together with the settings of a new one",
+        way_out="Keep claimName, or describe the claim to create.",
+        cel="!has(self.output.storage.claimName) || "
+        "!(has(self.output.storage.size) || has(self.output.storage.storageClassName) || size(self.output.storage.accessModes) > 0)",
+    ),
+    job_rule(
+        code="E008",
+        path="workers.acceleratorsPerReplica",
+        broken=lambda spec: spec.workers.accelerators_per_replica not in {None, spec.workers.accelerators},
+        says=lambda spec: (
+            f"acceleratorsPerReplica is {spec.workers.accelerators_per_replica}, resources.limits hold "
+            f"{spec.workers.accelerators} accelerators"
+        ),
+        refuses="acceleratorsPerReplica unlike the number in resources.limits",
+        way_out=f"Set one of {', '.join(ACCELERATOR_RESOURCES)} in workers.resources.limits to that number, or leave "
+        f"acceleratorsPerReplica out.",
+    ),
+    job_rule(
+        code="E009",
+        path="workers.resources.limits",
+        broken=lambda spec: any(
+            not _is_whole(value) for name, value in spec.workers.resources.limits.items() if name in ACCELERATOR_RESOURCES
+        ),
+        says=lambda spec: f"accelerators are whole pieces, here: {spec.workers.resources.wire().get('limits')}",
+        refuses="a fraction of an accelerator",
+        way_out="Give a whole number such as 1.",
+    ),
+    job_rule(
+        code="E010",
+        path="method.oft",
+        broken=lambda spec: spec.method.oft is not None and (spec.method.oft.r > 0) == (spec.method.oft.oft_block_size > 0),
+        says=lambda spec: f"exactly one of r and oftBlockSize must be above 0, here: {spec.method.oft!r}",
+        refuses="OFT with r and oftBlockSize both set, or neither",
+        way_out="Set the one you mean and the other to 0.",
+        cel="!has(self.method.oft) || (self.method.oft.r > 0) != (self.method.oft.oftBlockSize > 0)",
+    ),
+    job_rule(
+        code="E011",
+        path="model.addTokens",
+        broken=lambda spec: bool(spec.model.add_tokens) and _embeddings_frozen(spec),
+        says=lambda spec: f"{len(spec.model.add_tokens)} added tokens would keep random embeddings: the adapter freezes them",
+        refuses="added tokens whose embeddings an adapter leaves untrained",
+        way_out="Set method.lora.modulesToSave: [embed_tokens, lm_head], or list the tokens in method.lora.trainableTokenIndices.",
+    ),
+    job_rule(
+        code="E012",
+        path="model.specialTokens.pad",
+        broken=lambda spec: (
+            spec.task == "ChatCompletion"
+            and spec.model.special_tokens is not None
+            and spec.model.special_tokens.pad is not None
+            and spec.model.special_tokens.pad == spec.model.special_tokens.eos
+        ),
+        says=lambda spec: (
+            f"pad and eos are the same ({spec.model.special_tokens!r}): the end of a turn would be masked, and the model never stop"
+        ),
+        refuses="the same token for pad and eos in ChatCompletion",
+        way_out="Choose another pad token of the vocabulary.",
+        cel="self.task != 'ChatCompletion' || !has(self.model.specialTokens) || !has(self.model.specialTokens.pad) || "
+        "!has(self.model.specialTokens.eos) || self.model.specialTokens.pad != self.model.specialTokens.eos",
+    ),
+    job_rule(
+        code="E013",
+        path="elasticity",
+        broken=lambda spec: spec.elasticity is not None and spec.elasticity.min_replicas > spec.elasticity.max_replicas,
+        says=lambda spec: f"minReplicas is above maxReplicas: {spec.elasticity!r}",
+        refuses="minReplicas above maxReplicas",
+        way_out="Swap them.",
+        cel="!has(self.elasticity) || self.elasticity.minReplicas <= self.elasticity.maxReplicas",
+    ),
+    job_rule(
+        code="E014",
+        path="evaluation.gates",
+        broken=lambda spec: any(
+            not (gate.must_not_regress or gate.minimum is not None or gate.maximum is not None) for gate in spec.evaluation.gates
+        ),
+        says=lambda spec: f"a gate demands nothing: {[gate.metric for gate in spec.evaluation.gates]}",
+        refuses="a gate without a demand",
+        way_out="Give mustNotRegress: true, minimum or maximum.",
+        cel="self.evaluation.gates.all(gate, gate.mustNotRegress || has(gate.minimum) || has(gate.maximum))",
+    ),
+)

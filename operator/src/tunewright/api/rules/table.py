@@ -1,0 +1,64 @@
+"""The shape of a rule: on what it looks, when it is broken, what to say then, and the same for the API server."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from tunewright.api.problems import Problem
+from tunewright.api.v1alpha1.data import Dataset
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Subject(Generic[S]):
+    """What a rule looks at: the places of it in a specification, and the schema nodes that describe it."""
+
+    nodes: tuple[str, ...]
+    places: Callable[[FineTuneJobSpec], Iterable[tuple[str, S]]]  # (path, value)
+
+
+JOB = Subject[FineTuneJobSpec](nodes=("spec",), places=lambda spec: [("spec", spec)])
+DATASET = Subject[Dataset](
+    nodes=("spec.data.train[*]", "spec.data.validation[*]", "spec.data.test[*]"),
+    places=lambda spec: [
+        (f"spec.data.{split}[{index}]", dataset)
+        for split, datasets in (("train", spec.data.train), ("validation", spec.data.validation), ("test", spec.data.test))
+        for index, dataset in enumerate(datasets)
+    ],
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(Generic[S]):
+    """One thing that must not be. `path` is relative to the subject; `says` is asked only where the rule is broken."""
+
+    code: str
+    subject: Subject[S]
+    path: str
+    broken: Callable[[S], bool]
+    says: Callable[[S], str]  # names the values and the reason
+    refuses: str  # the same without values, for the API server and for documentation
+    way_out: str
+    cel: str | None = None  # true where the rule holds; `self` is the subject with defaults filled in
+
+    def find(self, spec: FineTuneJobSpec) -> Iterator[Problem]:
+        """Yield a violation for every place where the rule is broken."""
+        for place, value in self.subject.places(spec):
+            if self.broken(value):
+                yield Problem(code=self.code, path=f"{place}.{self.path}", message=self.says(value), way_out=self.way_out)
+
+
+def job_rule(
+    *,
+    code: str,
+    path: str,
+    broken: Callable[[FineTuneJobSpec], bool],
+    says: Callable[[FineTuneJobSpec], str],
+    refuses: str,
+    way_out: str,
+    cel: str | None = None,
+) -> Rule[FineTuneJobSpec]:
+    """Return a rule on the whole specification."""
+    return Rule(code=code, subject=JOB, path=path, broken=broken, says=says, refuses=refuses, way_out=way_out, cel=cel)
