@@ -15,6 +15,8 @@ TOKENS_PER_SECOND = "tokens_per_second"
 LOSS = "loss"
 EVAL_LOSS = "eval_loss"
 LEARNING_RATE = "learning_rate"
+CHECKPOINT_STEP = "checkpoint_step"  # of the newest checkpoint that is whole
+RESUMED_FROM_STEP = "resumed_from_step"  # where this attempt took over
 
 
 class _Foreign(BaseModel):

@@ -35,6 +35,7 @@ class Reason(StrEnum):
     REFERENCE_MISSING = "ReferenceMissing"
     SUSPENDED = "Suspended"
     PENDING = "Pending"
+    QUEUED = "Queued"
     RUNNING = "Running"
     RETRYING = "Retrying"
     SUCCEEDED = "Succeeded"
@@ -188,6 +189,9 @@ class FailureStatus(StatusPart):
     message: Message = ""
     rank: int | None = None
     suggestion: Message = ""
+    pod: Name | None = None
+    """Whose log tells more."""
+    exit_code: int | None = None
 
 
 class FineTuneJobStatus(StatusPart):
