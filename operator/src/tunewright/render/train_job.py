@@ -15,6 +15,10 @@ from tunewright.render.variables import RENDEZVOUS_PORT, train_variables
 from tunewright.render.volumes import train_mounts
 
 
+# Means nothing to a Job that has ended. One that somebody deleted comes back asleep, and not as a second writer of the checkpoints.
+_HISTORY: Manifest = {"suspend": True}
+
+
 def render_train_jobs(plan: FineTunePlan) -> tuple[Manifest, ...]:
     """Return the Jobs of all attempts, the newest last."""
     if plan.train is None:
@@ -38,7 +42,7 @@ def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
         ),
         "spec": {
             **deadline(plan),
-            **(suspension(plan) if newest else {}),
+            **(suspension(plan) if newest else _HISTORY),
             "backoffLimit": 0,
             "completionMode": "Indexed",
             "completions": train.replicas,

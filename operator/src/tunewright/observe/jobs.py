@@ -1,0 +1,91 @@
+"""A Job with its pods becomes the outcome of a stage, or of one attempt of the gang."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tunewright.observe.pods import PodState
+from tunewright.observe.raw import Raw, condition, number, part, text
+from tunewright.observe.reasons import Reason
+from tunewright.plan.inputs import StageState
+from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.reports import Failure, Report
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOutcome:
+    """How far a Job is, and which pod tells."""
+
+    state: StageState
+    report: Report | None = None
+    failure: Failure | None = None
+    disposition: Disposition | None = None
+    culprit: PodState | None = None  # the pod whose failure it is
+
+
+def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False) -> JobOutcome:
+    """Read a Job and its pods. In a gang the first to fail is the culprit; of one pod after another it is the last."""
+    culprit = _first_cause(pods) if gang else _last_failure(pods)
+    if condition(job, "Complete"):
+        return JobOutcome(state=StageState.SUCCEEDED, report=_success(pods))
+    failed = condition(job, "Failed")
+    if failed:
+        return _failed(failed, culprit)
+    if part(job, "spec").get("suspend") is True and not _busy(job):
+        return JobOutcome(state=StageState.SUSPENDED)
+    running = any(pod.running for pod in pods)
+    ending = not running or bool(condition(job, "FailureTarget"))  # the others of the gang are still being stopped
+    hindered = next((pod for pod in pods if pod.failure and pod.disposition is None), culprit if ending else None)
+    return JobOutcome(
+        state=StageState.RUNNING if running else StageState.PENDING,
+        failure=hindered.failure if hindered else None,
+        culprit=hindered,
+    )
+
+
+def _failed(failed: Raw, culprit: PodState | None) -> JobOutcome:
+    reason = text(failed, "reason")
+    if reason == "DeadlineExceeded":  # the pods only say that they were stopped
+        failure = Failure(reason=Reason.DEADLINE_EXCEEDED.value, message="it took longer than spec.activeDeadlineSeconds")
+        return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL)
+    if culprit is not None:
+        return JobOutcome(state=StageState.FAILED, failure=culprit.failure, disposition=culprit.disposition, culprit=culprit)
+    message = text(failed, "message") or reason or "its pods are gone, and nothing says why"
+    return JobOutcome(
+        state=StageState.FAILED,
+        failure=Failure(reason=Reason.JOB_FAILED.value, message=message),
+        disposition=_disposition_of(reason, message),
+    )
+
+
+def _disposition_of(reason: str, message: str) -> Disposition:
+    """Read from a Job's own words, all that is left without its pods, which rule of our podFailurePolicy applied."""
+    if reason != "PodFailurePolicy":
+        return Disposition.RETRY
+    return Disposition.RESUME if "DisruptionTarget" in message else Disposition.FAIL
+
+
+def _busy(job: Raw) -> bool:
+    """Say whether pods are still there: a suspended gang saves before it goes."""
+    return any(number(job, "status", field) for field in ("active", "terminating"))
+
+
+def _success(pods: Sequence[PodState]) -> Report | None:
+    """Return the report of rank 0, or of the only pod."""
+    told = [pod for pod in pods if pod.report is not None and not isinstance(pod.report, Failure)]
+    return min(told, key=lambda pod: pod.index or 0).report if told else None
+
+
+def _first_cause(pods: Sequence[PodState]) -> PodState | None:
+    """Return the pod that fell first, passing over those that only tell of another's fall."""
+    return min(_fallen(pods), key=lambda pod: (pod.weight, pod.ended or _NEVER, pod.index or 0), default=None)
+
+
+def _last_failure(pods: Sequence[PodState]) -> PodState | None:
+    return max(_fallen(pods), key=lambda pod: (pod.ended is not None, pod.ended or _NEVER), default=None)
+
+
+def _fallen(pods: Sequence[PodState]) -> list[PodState]:
+    return [pod for pod in pods if pod.failure and pod.disposition is not None]

@@ -1,0 +1,96 @@
+"""`observe`: all children of a job, sorted by stage and read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from tunewright.observe.jobs import JobOutcome, read_job
+from tunewright.observe.pods import PodState, read_pod
+from tunewright.observe.raw import Raw, label, number, text
+from tunewright.observe.servers import read_server
+from tunewright.plan import label_names
+from tunewright.plan.inputs import Past, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.label_names import Component
+from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.reports import CheckReport, ExportReport, Report, TrainReport
+
+R = TypeVar("R", bound=Report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What happened to a job's present revision, and which pods tell of it."""
+
+    past: Past
+    culprits: Mapping[Component, PodState] = field(default_factory=dict)  # stage -> the pod its failure is read from
+
+
+def observe(children: Sequence[Raw], *, revision: str) -> Observation:
+    """Read a job's children. Those of other revisions are passed over, save the server, which must become this one's."""
+    present = [child for child in children if label(child, label_names.REVISION) == revision]
+    check = _read_stage(present, Component.CHECK)
+    attempts = _read_attempts(present)
+    export = _read_stage(present, Component.EXPORT)
+    pods = [read_pod(pod) for pod in _of(present, Component.SERVE, "Pod")]
+    serve = read_server(
+        next(iter(_of(children, Component.SERVE, "Deployment")), {}),
+        next(iter(_of(children, Component.SERVE, "Service")), {}),
+        pods,
+        revision=revision,
+    )
+    culprits = {
+        Component.CHECK: check.culprit,
+        Component.TRAIN: attempts[max(attempts)].culprit if attempts else None,
+        Component.EXPORT: export.culprit,
+        Component.SERVE: next((pod for pod in pods if serve.failure and pod.failure is serve.failure), None),
+    }
+    return Observation(
+        past=Past(check=_outcome(check, CheckReport), train=_train(attempts), export=_outcome(export, ExportReport), serve=serve),
+        culprits={component: pod for component, pod in culprits.items() if pod is not None},
+    )
+
+
+def _read_stage(children: Sequence[Raw], component: Component) -> JobOutcome:
+    job = next(iter(_of(children, component, "Job")), None)
+    if job is None:
+        return JobOutcome(state=StageState.ABSENT)
+    return read_job(job, [read_pod(pod) for pod in _of(children, component, "Pod")])
+
+
+def _read_attempts(children: Sequence[Raw]) -> dict[int, JobOutcome]:
+    """Return the attempts whose Jobs exist, by number, the newest last."""
+    pods = _of(children, Component.TRAIN, "Pod")
+    jobs = {_attempt(job): job for job in _of(children, Component.TRAIN, "Job")}
+    return {
+        attempt: read_job(jobs[attempt], [read_pod(pod) for pod in pods if _attempt(pod) == attempt], gang=True) for attempt in sorted(jobs)
+    }
+
+
+def _train(attempts: Mapping[int, JobOutcome]) -> TrainOutcome:
+    """Sum up the attempts. The number of one whose Job somebody deleted stays taken."""
+    if not attempts:
+        return TrainOutcome()
+    newest = max(attempts)
+    outcome = _outcome(attempts[newest], TrainReport)
+    return TrainOutcome(
+        state=outcome.state,
+        report=outcome.report,
+        failure=outcome.failure,
+        disposition=outcome.disposition,
+        attempts=newest + 1,
+        counted_failures=sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values()),
+    )
+
+
+def _outcome(job: JobOutcome, kind: type[R]) -> StageOutcome[R]:
+    report = job.report if isinstance(job.report, kind) else None
+    return StageOutcome(state=job.state, report=report, failure=job.failure, disposition=job.disposition)
+
+
+def _of(children: Sequence[Raw], component: Component, kind: str) -> list[Raw]:
+    found = [child for child in children if child.get("kind") == kind and label(child, label_names.COMPONENT) == component]
+    return sorted(found, key=lambda child: text(child, "metadata", "name"))
+
+
+def _attempt(child: Raw) -> int:
+    return number(child, "metadata", "labels", label_names.ATTEMPT) or 0

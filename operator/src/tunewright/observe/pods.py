@@ -1,0 +1,128 @@
+"""One pod: is it running, how did it end, and what did it say?
+
+The trainer's own word (its termination message) is believed first; the kubelet's and the exit code's only where it said nothing.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from signal import Signals
+
+from pydantic import ValidationError
+
+from tunewright.observe.raw import Raw, condition, moment, number, part, parts, text
+from tunewright.observe.reasons import WAITING, Reason
+from tunewright.plan import label_names
+from tunewright_contract.exit_codes import Disposition, ExitCode, disposition
+from tunewright_contract.reports import Failure, Report, load
+
+_LAST_WORDS = 300  # characters of a log's end that are repeated in a failure
+_ECHOES = {"PeerLost", "RendezvousFailed", Reason.STOPPED}  # what ranks say when another one was the first to fall
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodState:
+    """What is known of one pod."""
+
+    name: str
+    index: int | None = None  # completion index, the node's rank in the gang
+    running: bool = False
+    ended: datetime | None = None
+    exit_code: int | None = None
+    report: Report | None = None  # its last word, when it is one of ours
+    failure: Failure | None = None  # why it ended without success, or is not getting on
+    disposition: Disposition | None = None  # None while it may still succeed
+    weight: int = 0  # of its failure among those of its gang: 0 names a cause, 1 only an end, 2 is an echo
+
+
+def read_pod(raw: Raw) -> PodState:
+    """Read one pod."""
+    container = _container(raw)
+    terminated = part(container, "state", "terminated")
+    failed = text(raw, "status", "phase") == "Failed" or bool(number(terminated, "exitCode"))
+    state = PodState(
+        name=text(raw, "metadata", "name"),
+        index=_index(raw),
+        running=bool(part(container, "state", "running")) and not failed,
+        ended=moment(terminated, "finishedAt"),
+        exit_code=number(terminated, "exitCode"),
+        report=_report(text(terminated, "message")),
+    )
+    return _ended(raw, state, terminated) if failed else _under_way(raw, state, container)
+
+
+def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
+    asks = Disposition.RETRY if state.exit_code is None else disposition(state.exit_code)
+    disrupted = condition(raw, "DisruptionTarget")
+    if disrupted and asks is not Disposition.FAIL:
+        why = text(disrupted, "message") or text(disrupted, "reason") or "its node was needed otherwise"
+        return _because(state, Reason.DISRUPTED, f"pod {state.name} was disrupted: {why}", then=Disposition.RESUME)
+    if isinstance(state.report, Failure):
+        weight = 2 if state.report.reason in _ECHOES else 0
+        rank = state.index if state.report.rank is None else state.report.rank
+        return _with(state, state.report.model_copy(update={"rank": rank}), then=asks, weight=weight)
+    if text(terminated, "reason") == "OOMKilled":
+        return _because(state, Reason.OUT_OF_MEMORY, f"pod {state.name} used more memory than its limit and was killed", then=asks)
+    if state.exit_code is None or text(raw, "status", "reason") == "Evicted":
+        reason = Reason.EVICTED if text(raw, "status", "reason") == "Evicted" else Reason.PROCESS_FAILED
+        why = text(raw, "status", "message") or text(raw, "status", "reason") or "no container of it ever reported"
+        return _because(state, reason, f"pod {state.name} failed: {why}", then=Disposition.RETRY)
+    return _wordless(state, terminated, asks)
+
+
+def _wordless(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
+    words = text(terminated, "message").strip()[-_LAST_WORDS:]
+    said = f"; its last words: {words}" if words else ""
+    message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}{said}"
+    if state.exit_code == ExitCode.OUT_OF_MEMORY:
+        return _because(state, Reason.OUT_OF_MEMORY, f"{message} (the kernel does that when memory runs out)", then=asks, weight=1)
+    if state.exit_code == ExitCode.STOPPED:
+        return _because(state, Reason.STOPPED, message, then=asks, weight=2)
+    return _because(state, Reason.PROCESS_FAILED, message, then=asks, weight=1)
+
+
+def _under_way(raw: Raw, state: PodState, container: Raw) -> PodState:
+    waiting = part(container, "state", "waiting")
+    reason = WAITING.get(text(waiting, "reason"))
+    if reason is not None:
+        before = part(container, "lastState", "terminated")
+        said = _report(text(before, "message"))
+        if isinstance(said, Failure):
+            return _with(state, said)
+        why = text(waiting, "message") or text(before, "message").strip()[-_LAST_WORDS:] or "no reason was given"
+        return _because(state, reason, f"pod {state.name}: {why}")
+    for found in parts(raw, "status", "conditions"):
+        if found.get("type") == "PodScheduled" and found.get("reason") == "Unschedulable":
+            return _because(state, Reason.UNSCHEDULABLE, f"pod {state.name} finds no node: {text(found, 'message')}")
+    return state
+
+
+def _because(state: PodState, reason: Reason, message: str, *, then: Disposition | None = None, weight: int = 0) -> PodState:
+    return _with(state, Failure(reason=reason.value, message=message, rank=state.index), then=then, weight=weight)
+
+
+def _with(state: PodState, failure: Failure, *, then: Disposition | None = None, weight: int = 0) -> PodState:
+    return replace(state, failure=failure, disposition=then, weight=weight)
+
+
+def _container(raw: Raw) -> Raw:
+    """Return the status of our container: others may have been injected beside it."""
+    statuses = parts(raw, "status", "containerStatuses")
+    ours = text(raw, "metadata", "labels", label_names.COMPONENT)
+    return next((status for status in statuses if status.get("name") == ours), statuses[0] if statuses else {})
+
+
+def _index(raw: Raw) -> int | None:
+    return number(raw, "metadata", "annotations", label_names.COMPLETION_INDEX)
+
+
+def _report(message: str) -> Report | None:
+    try:
+        return load(message) if message else None
+    except ValidationError:
+        return None  # the end of a log, or another program's message
+
+
+def _name_of_code(code: int) -> str:
+    """Return an exit code with the signal it stands for, by the shell's rule of 128 + signal."""
+    names = {signal.value: signal.name for signal in Signals}
+    return f"exit code {code} ({names[code - 128]})" if code - 128 in names else f"exit code {code}"

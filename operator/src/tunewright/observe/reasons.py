@@ -1,0 +1,38 @@
+"""The reasons that are found rather than reported: what Kubernetes says of a pod that could not speak for itself.
+
+Reasons reported by our own processes pass through unchanged; status/failures.py has a way out for each of these.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a pod ended, or is not getting on."""
+
+    OUT_OF_MEMORY = "OutOfMemory"
+    PROCESS_FAILED = "ProcessFailed"
+    STOPPED = "Stopped"
+    DISRUPTED = "Disrupted"
+    EVICTED = "Evicted"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    JOB_FAILED = "JobFailed"
+    IMAGE_PULL = "ImagePullBackOff"
+    IMAGE_NAME = "InvalidImageName"
+    CONTAINER_CONFIG = "CreateContainerConfigError"
+    CONTAINER_CREATE = "CreateContainerError"
+    CRASH_LOOP = "CrashLoopBackOff"
+    UNSCHEDULABLE = "Unschedulable"
+    ROLLOUT_STUCK = "ProgressDeadlineExceeded"
+
+
+# What a container is waiting for -> our reason. Kubernetes alternates between some of these while it retries; a condition must not.
+WAITING: dict[str, Reason] = {
+    "ErrImagePull": Reason.IMAGE_PULL,
+    "ImagePullBackOff": Reason.IMAGE_PULL,
+    "ErrImageNeverPull": Reason.IMAGE_PULL,
+    "InvalidImageName": Reason.IMAGE_NAME,
+    "CreateContainerConfigError": Reason.CONTAINER_CONFIG,
+    "CreateContainerError": Reason.CONTAINER_CREATE,
+    "RunContainerError": Reason.CONTAINER_CREATE,
+    "CrashLoopBackOff": Reason.CRASH_LOOP,
+}
