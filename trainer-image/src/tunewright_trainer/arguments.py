@@ -26,8 +26,10 @@ def sft_config(settings: Settings, *, has_validation: bool) -> "SFTConfig":
     from trl import SFTConfig
 
     on_cpu = not torch.cuda.is_available()
+    refuse_impossible(settings)
+    if on_cpu:
+        _refuse_on_cpu(settings)
     asked = dict(settings.config.training)
-    _refuse_impossible(settings, asked, on_cpu=on_cpu)
     unknown = sorted(asked.keys() - inspect.signature(SFTConfig).parameters.keys())
     if unknown:
         raise _refuse(f"training.{unknown[0]} is not an argument of trl.SFTConfig", "Take it out, or correct its name.")
@@ -62,8 +64,6 @@ def lora_config(settings: Settings) -> "LoraConfig | None":
     """PEFT's configuration, or None for a full fine-tune. Raises `StageError` for what PEFT refuses."""
     method = settings.config.method
     if method.tuner == "full":
-        if method.quantization is not None:
-            raise _refuse("method.quantization goes with tuner lora only: quantised weights cannot be trained", "Set method.tuner: lora.")
         return None
     from peft import LoraConfig
 
@@ -92,19 +92,29 @@ def zero_stage(settings: Settings) -> int | None:
     return None if config is None else int(config.get("zero_optimization", {}).get("stage", 0))
 
 
-def _refuse_impossible(settings: Settings, asked: dict[str, Any], *, on_cpu: bool) -> None:
-    method, stage = settings.config.method, zero_stage(settings)
-    if (method.lora or {}).get("use_dora") and method.quantization is not None and stage == 3:  # huggingface/peft#1731
+def refuse_impossible(settings: Settings) -> None:
+    """What no machine can do with these versions. Raises `StageError`."""
+    method = settings.config.method
+    if (method.lora or {}).get("use_dora") and method.quantization is not None and zero_stage(settings) == 3:  # huggingface/peft#1731
         raise _refuse(
-            "DoRA on a quantised base cannot run under ZeRO-3: 4-bit parameters cannot be gathered to take their norm",
+            "E101: DoRA on a quantised base cannot run under ZeRO-3: 4-bit parameters cannot be gathered to take their norm",
             "Use deepspeed.stage 2, or lora.useDora: false, or no quantization.",
         )
-    offload = (settings.config.deepspeed or {}).get("zero_optimization", {})
-    if any(offload.get(name, {}).get("device") == "nvme" for name in ("offload_optimizer", "offload_param")):
+    if method.tuner == "full" and method.quantization is not None:
+        raise _refuse(
+            "E102: method.quantization goes with tuner lora only: quantised weights cannot be trained",
+            "Set method.tuner: lora, or take method.quantization out.",
+        )
+    zero = (settings.config.deepspeed or {}).get("zero_optimization", {})
+    if any(zero.get(name, {}).get("device") == "nvme" for name in ("offload_optimizer", "offload_param")):
         raise _refuse("deepspeed offload to nvme is not supported yet", "Offload to cpu, or to none.")
-    if on_cpu and asked.get("fp16"):
-        raise _refuse("training.precision fp16 needs an accelerator", "Use bf16 or fp32 on a CPU.")
-    if on_cpu and asked.get("packing"):
+
+
+def _refuse_on_cpu(settings: Settings) -> None:
+    asked = settings.config.training
+    if asked.get("fp16"):
+        raise _refuse("E401: training.precision fp16 needs an accelerator", "Use bf16 or fp32 on a CPU.")
+    if asked.get("packing"):
         raise _refuse(
             "training.packing lets samples see each other unless FlashAttention separates them, and that needs an accelerator",
             "Set packing: false on a CPU.",

@@ -5,16 +5,20 @@ one case only. Refuses pickled weights, a base without tokenizer, and a chat tas
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.trainer_config import HubModel
 from tunewright_trainer.exits import StageError, stage_error
 from tunewright_trainer.settings import Settings
 
 if TYPE_CHECKING:
     import torch
     from transformers import BitsAndBytesConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+T = TypeVar("T")
 
 # What a tokenizer can be made of; the first is the format of the last years, the others are older or of one family.
 TOKENIZER_FILES = (
@@ -150,29 +154,62 @@ def random_base(settings: Settings) -> Path:
     return folder
 
 
+def require_weights(settings: Settings) -> None:
+    """Without loading them: are there weights that may be loaded? Raises `StageError` for pickles, none, and files cut short."""
+    if settings.config.model.from_scratch:
+        return
+    hub = settings.config.model.hub
+    if hub is None:
+        _require_safetensors(base_folder(settings))
+        return
+    from huggingface_hub import list_repo_files
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return  # what the cache lacks is named when it is loaded
+    names = _from_hub(hub, lambda: list_repo_files(hub.repo, revision=hub.revision))
+    if not any(name.endswith(".safetensors") for name in names):
+        raise _no_safetensors(f"{hub.repo}@{hub.revision}", [name for name in names if Path(name).match("*.bin")])
+
+
 def _snapshot(settings: Settings, *, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     hub = settings.config.model.hub
     patterns = [*_HUB_FILES, "*.safetensors"] if weights else _HUB_FILES
+    return Path(_from_hub(hub, lambda: snapshot_download(hub.repo, revision=hub.revision, allow_patterns=patterns)))
+
+
+def _from_hub(hub: HubModel, call: Callable[[], T]) -> T:
     try:
-        return Path(snapshot_download(hub.repo, revision=hub.revision, allow_patterns=patterns))
+        return call()
     except Exception as error:
         found = stage_error(error)
         raise StageError(found.code, found.reason, f"{hub.repo}@{hub.revision}: {found.message}", found.suggestion) from error
 
 
 def _require_safetensors(folder: Path) -> None:
-    if any(folder.glob("*.safetensors")):
-        return
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    from safetensors import SafetensorError, safe_open
+
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise _no_safetensors(str(folder), sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern)))
+    for path in files:
+        try:
+            with safe_open(path, framework="pt"):
+                pass  # the header is compared with the file's length
+        except SafetensorError as error:
+            raise _refuse("WeightsUnreadable", f"{path}: {error}", "Copy the file again: it is cut short or not safetensors.") from error
+
+
+def _no_safetensors(where: str, pickles: list[str]) -> StageError:
     if pickles:
-        raise _refuse(
+        return _refuse(
             "PickledWeights",
-            f"{folder} holds its weights as pickles only ({', '.join(pickles[:3])}), which run code when they are loaded",
+            f"{where} holds its weights as pickles only ({', '.join(pickles[:3])}), which run code when they are loaded",
             "Convert them once, where you trust them: model.save_pretrained(folder) of transformers writes safetensors.",
         )
-    raise _refuse("WeightsMissing", f"{folder} holds no *.safetensors", "Copy the weights there, or set model.fromScratch: true.")
+    return _refuse("WeightsMissing", f"{where} holds no *.safetensors", "Copy the weights there, or set model.fromScratch: true.")
 
 
 def _quantized_device_map() -> dict[str, int | str] | None:
