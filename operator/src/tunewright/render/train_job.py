@@ -14,7 +14,6 @@ from tunewright.render.pod import container, pod_template
 from tunewright.render.variables import RENDEZVOUS_PORT, train_variables
 from tunewright.render.volumes import train_mounts
 
-
 # Means nothing to a Job that has ended. One that somebody deleted comes back asleep, and not as a second writer of the checkpoints.
 _HISTORY: Manifest = {"suspend": True}
 

@@ -1,0 +1,49 @@
+"""The way out of failures that nobody wrote a message for: a table from the reasons that observe/ finds.
+
+What our own processes report brings its suggestion along and passes through unchanged.
+"""
+
+from tunewright.api.v1alpha1.status import FailureStatus
+from tunewright.observe.pods import PodState
+from tunewright.observe.reasons import Reason
+from tunewright.plan.label_names import Component
+from tunewright.status.conditions import clip
+from tunewright_contract.reports import Failure
+
+WAYS_OUT: dict[Reason, str] = {
+    Reason.OUT_OF_MEMORY: (
+        "Raise the memory limit, lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or add workers."
+    ),
+    Reason.PROCESS_FAILED: "Read the pod's log; the next attempt goes on from the last whole checkpoint.",
+    Reason.STOPPED: "Nothing to do: it goes on from the last whole checkpoint.",
+    Reason.DISRUPTED: "Nothing to do: it goes on from the last whole checkpoint, and this does not count against backoffLimit.",
+    Reason.EVICTED: "Free the resource that the message names on the node, or raise the pod's requests to what it really uses.",
+    Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds, or train less: fewer epochs, fewer examples, more workers.",
+    Reason.JOB_FAILED: "Look at the events of the Job; apply the FineTuneJob under another name to try again.",
+    Reason.IMAGE_PULL: "Check that the image exists and that its registry can be reached; a private one needs workers.imagePullSecrets.",
+    Reason.IMAGE_NAME: "Correct the image's name.",
+    Reason.CONTAINER_CONFIG: "Create the Secret, ConfigMap or folder that the message names; the pod starts by itself then.",
+    Reason.CONTAINER_CREATE: "Check the node's container runtime, and that the image has Python and this release of Tunewright.",
+    Reason.CRASH_LOOP: "Read the log of the pod's previous run (`kubectl logs --previous`).",
+    Reason.UNSCHEDULABLE: "Add nodes that fit, ask for less in workers.resources, or relax workers.nodeSelector and tolerations.",
+    Reason.ROLLOUT_STUCK: "Read the log of the newest server pod; the previous revision goes on serving.",
+}
+_WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
+
+
+def suggestion(failure: Failure) -> str:
+    """Return the way out: what the failure itself says, else what the table says of its reason."""
+    return failure.suggestion or _WAYS_OUT.get(failure.reason, "")
+
+
+def failure_status(stage: Component, failure: Failure, culprit: PodState | None) -> FailureStatus:
+    """Return what status says of a failure."""
+    return FailureStatus(
+        stage=stage.value,
+        reason=clip(failure.reason, 253),
+        message=clip(failure.message),
+        rank=failure.rank,
+        suggestion=clip(suggestion(failure)),
+        pod=culprit.name if culprit else None,
+        exit_code=culprit.exit_code if culprit else None,
+    )

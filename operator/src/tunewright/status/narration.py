@@ -1,0 +1,76 @@
+"""The story of a job told in conditions: Ready, then Reconciling or Stalled while they are true, then one per stage."""
+
+from tunewright.api.v1alpha1.status import Condition, ConditionType, Reason
+from tunewright.plan.inputs import Past
+from tunewright.plan.label_names import Component
+from tunewright.plan.plan_types import FineTunePlan
+from tunewright.status.conditions import FALSE, TRUE, UNKNOWN, make_condition
+from tunewright.status.failures import suggestion
+from tunewright.status.story import Outcome, Story, reason_of
+
+_CONDITIONS = {
+    Component.CHECK: ConditionType.VALIDATED,
+    Component.TRAIN: ConditionType.TRAINED,
+    Component.EXPORT: ConditionType.EXPORTED,
+    Component.SERVE: ConditionType.DEPLOYED,
+}
+_NAMES = {Component.CHECK: "check", Component.TRAIN: "train", Component.EXPORT: "export", Component.SERVE: "serve"}
+
+
+def conditions_of(story: Story, past: Past, plan: FineTunePlan) -> list[Condition]:
+    """Return a job's conditions, as yet without times."""
+    reason, message = _reason(story), _message(story, past)
+    wanted = [make_condition(ConditionType.READY, FALSE if story.at else TRUE, reason, message)]
+    if story.stalled:
+        wanted.append(make_condition(ConditionType.STALLED, TRUE, reason, message))
+    elif story.at is not None and not story.suspended:
+        wanted.append(make_condition(ConditionType.RECONCILING, TRUE, reason, message))
+    wanted += _stage_conditions(story)
+    if plan.suspend:
+        wanted.append(make_condition(ConditionType.SUSPENDED, TRUE if story.suspended else FALSE, reason, message))
+    return wanted
+
+
+def _stage_conditions(story: Story) -> list[Condition]:
+    """Walk the stages: those before the present one are done, those after it have yet to come."""
+    conditions = []
+    passed = True
+    for component, kind in _CONDITIONS.items():
+        if component not in story.stages:
+            conditions.append(make_condition(kind, FALSE, Reason.NOT_WANTED.value, "the job asks for no server"))
+        elif component is story.at:
+            passed = False
+            conditions.append(make_condition(kind, FALSE if story.stalled else UNKNOWN, _reason(story), _why(story.outcome)))
+        elif passed:
+            conditions.append(make_condition(kind, TRUE, Reason.SUCCEEDED.value))
+        else:
+            conditions.append(make_condition(kind, UNKNOWN, Reason.PENDING.value))
+    return conditions
+
+
+def _reason(story: Story) -> str:
+    """Return the reason a failed stage gave; else the general one."""
+    failure = story.outcome.failure
+    return failure.reason if story.stalled and failure else reason_of(story).value
+
+
+def _message(story: Story, past: Past) -> str:
+    if story.at is None:
+        return f"the model answers at {past.serve.url}" if Component.SERVE in story.stages else "the model is written"
+    stage = _NAMES[story.at]
+    why = _why(story.outcome)
+    if story.suspended:
+        return f"{stage} is suspended (spec.suspend); it goes on from the last whole checkpoint"
+    if story.queued:
+        return f"{stage} waits for its queue to admit it"
+    if story.retrying:
+        return f"attempt {past.train.attempts} failed, another follows: {why}"
+    state = story.outcome.state.value.lower()
+    return f"{stage} is {state}: {why}" if why else f"{stage} is {'pending' if state == 'absent' else state}"
+
+
+def _why(outcome: Outcome) -> str:
+    if outcome.failure is None:
+        return ""
+    way_out = suggestion(outcome.failure)
+    return f"{outcome.failure.message} {way_out}" if way_out else outcome.failure.message

@@ -1,0 +1,113 @@
+"""How far training is: from what pods posted and what was known before.
+
+The time left is computed here, from steps and times of the present attempt: the trainer divides by steps that an earlier attempt made.
+"""
+
+from datetime import datetime
+from math import isfinite
+
+from tunewright.api.v1alpha1.status import CheckpointStatus, ProgressStatus
+from tunewright.plan.inputs import StageState, TrainOutcome
+from tunewright.plan.plan_types import FineTunePlan
+from tunewright.render.volumes import RUNS_FOLDER
+from tunewright_contract import progress as words
+from tunewright_contract.progress import ProgressReport
+
+NOT_YET = 99  # per cent at most, until the Job itself has succeeded: an interrupted run may claim 100
+
+
+def summarise_progress(
+    report: ProgressReport | None, train: TrainOutcome, previous: ProgressStatus | None, *, same_attempt: bool, now: datetime
+) -> ProgressStatus | None:
+    """Return how far training is. `same_attempt`: `previous` tells of the attempt that runs now."""
+    if train.state is StageState.ABSENT:
+        return previous
+    posted = previous if report is None else _posted(report, previous, same_attempt=same_attempt, now=now)
+    if train.state is not StageState.SUCCEEDED:
+        return (
+            posted
+            if train.state is StageState.RUNNING or posted is None
+            else posted.model_copy(update={"estimated_remaining_seconds": None})
+        )
+    done = posted or ProgressStatus()
+    reached: dict[str, object] = {"progress_percentage": 100, "estimated_remaining_seconds": None, "since_step": None, "since_time": None}
+    if train.report is not None:
+        reached |= {"step": train.report.step, "max_steps": train.report.max_steps}
+        if train.report.eval_loss is not None:
+            reached["eval_loss"] = as_text(train.report.eval_loss)
+    return done.model_copy(update=reached)
+
+
+def summarise_checkpoint(
+    report: ProgressReport | None, train: TrainOutcome, plan: FineTunePlan, previous: CheckpointStatus | None
+) -> CheckpointStatus | None:
+    """Return the newest checkpoint that anybody told of."""
+    numbers = _numbers(report)
+    step = numbers.get(words.CHECKPOINT_STEP)
+    resumed = numbers.get(words.RESUMED_FROM_STEP)
+    if train.report is not None:
+        step, resumed = train.report.step, train.report.resumed_from_step
+    if step is None:
+        return previous
+    folder = f"{RUNS_FOLDER}/{plan.owner.name}/{plan.revision}/checkpoints/checkpoint-{int(step)}"
+    return CheckpointStatus(
+        step=int(step), path=f"pvc://{plan.storage.output_claim}/{folder}", resumed_from_step=None if resumed is None else int(resumed)
+    )
+
+
+def as_text(value: float) -> str:
+    """Write a number as status does, with six significant digits."""
+    return f"{value:.6g}"
+
+
+def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_attempt: bool, now: datetime) -> ProgressStatus:
+    before = previous or ProgressStatus()
+    numbers = _numbers(report)
+    step = int(numbers.get(words.STEP, before.step))
+    max_steps = int(numbers.get(words.MAX_STEPS, before.max_steps))
+    at = (report.trainer_status.last_updated_time or now).replace(microsecond=0)
+    since_step, since_time = before.since_step, before.since_time
+    if not same_attempt or since_step is None or since_time is None or step < since_step:
+        since_step, since_time = step, at
+    return ProgressStatus(
+        step=max(step, before.step),
+        max_steps=max_steps,
+        progress_percentage=max(before.progress_percentage, _percentage(report, step, max_steps)),
+        estimated_remaining_seconds=_seconds_left(step, max_steps, at, since_step, since_time),
+        loss=_text(numbers, words.LOSS, before.loss),
+        eval_loss=_text(numbers, words.EVAL_LOSS, before.eval_loss),
+        learning_rate=_text(numbers, words.LEARNING_RATE, before.learning_rate),
+        tokens_per_second=_text(numbers, words.TOKENS_PER_SECOND, before.tokens_per_second),
+        last_updated_time=at,
+        since_step=since_step,
+        since_time=since_time,
+    )
+
+
+def _percentage(report: ProgressReport, step: int, max_steps: int) -> int:
+    said = report.trainer_status.progress_percentage or 0
+    return max(0, min(NOT_YET, 100 * step // max_steps if max_steps > 0 else said))
+
+
+def _seconds_left(step: int, max_steps: int, at: datetime, since_step: int, since_time: datetime) -> int | None:
+    seconds = (at - since_time).total_seconds()
+    if step <= since_step or seconds <= 0 or max_steps < step:
+        return None
+    return round((max_steps - step) * seconds / (step - since_step))
+
+
+def _numbers(report: ProgressReport | None) -> dict[str, float]:
+    """Return the metrics that are finite numbers. Others' programs may post anything."""
+    found: dict[str, float] = {}
+    for metric in report.trainer_status.metrics if report else ():
+        try:
+            value = float(metric.value)
+        except ValueError:
+            continue
+        if isfinite(value):
+            found[metric.name] = value
+    return found
+
+
+def _text(numbers: dict[str, float], name: str, before: str | None) -> str | None:
+    return as_text(numbers[name]) if name in numbers else before

@@ -1,0 +1,92 @@
+"""What the stages found and made, in the shapes of status. Numbers with a fraction are text there."""
+
+from tunewright.api.v1alpha1.status import (
+    ArtifactStatus,
+    DataStatus,
+    EvaluationStatus,
+    ParityStatus,
+    PlanStatus,
+    ScoreStatus,
+    ServingStatus,
+)
+from tunewright.plan.inputs import ServeOutcome, StageState
+from tunewright.plan.plan_types import FineTunePlan, MemoryFit
+from tunewright.status.conditions import clip
+from tunewright.status.progress import as_text
+from tunewright_contract.reports import Artifact, CheckReport, EvaluationReport, ParityReport, Score
+
+
+def plan_status(fit: MemoryFit) -> PlanStatus:
+    """Return the ZeRO decision."""
+    parts = {"optimizer": fit.offload_optimizer, "param": fit.offload_param}
+    offload = ",".join(f"{part}:{device}" for part, device in parts.items() if device != "none")
+    return PlanStatus(
+        zero_stage=fit.zero_stage,
+        offload=offload or "none",
+        world_size=fit.world_size,
+        estimated_bytes_per_rank=fit.estimated_bytes_per_rank,
+        available_bytes_per_rank=fit.available_bytes_per_rank,
+        why=clip(fit.why),
+    )
+
+
+def data_status(report: CheckReport, plan: FineTunePlan) -> DataStatus:
+    """Return what Check found in the data, and where validation comes from."""
+    data = report.data
+    share = plan.config.data.val_set_size
+    held_out = not plan.config.data.validation and share > 0
+    return DataStatus(
+        format=data.format,
+        sha256=data.sha256,
+        train_samples=data.train.samples,
+        validation_samples=data.validation.samples if data.validation else None,
+        test_samples=data.test.samples if data.test else None,
+        truncated=data.train.truncated,
+        split=f"{share:.0%} of train is held out for validation (data.valSetSize)" if held_out else "as given",
+    )
+
+
+def evaluation_status(report: EvaluationReport) -> EvaluationStatus:
+    """Return the base model's and the tuned model's scores."""
+    return EvaluationStatus(base=_score(report.base), tuned=_score(report.tuned))
+
+
+def artifact_status(artifact: Artifact, plan: FineTunePlan) -> ArtifactStatus:
+    """Return where an exported model lies and how close it is."""
+    folders = [plan.storage.models_claim, plan.storage.models_path.strip("/"), artifact.path]
+    return ArtifactStatus(
+        uri="pvc://" + "/".join(folder for folder in folders if folder),
+        digest=f"sha256:{artifact.sha256}",
+        precision=artifact.precision,
+        bytes=artifact.bytes,
+        parity=_parity(artifact.parity),
+    )
+
+
+def serving_status(serve: ServeOutcome, plan: FineTunePlan, previous: ServingStatus | None) -> ServingStatus | None:
+    """Return what answers now. Until the new revision is ready everywhere that is the one before."""
+    if serve.state is StageState.ABSENT:
+        return previous
+    before = previous or ServingStatus()
+    if serve.state is not StageState.SUCCEEDED:
+        return before.model_copy(update={"ready_replicas": serve.ready_replicas})
+    replaced = before.revision if before.revision not in (None, plan.revision) else before.previous_revision
+    return ServingStatus(url=serve.url or None, revision=plan.revision, previous_revision=replaced, ready_replicas=serve.ready_replicas)
+
+
+def _score(score: Score) -> ScoreStatus:
+    return ScoreStatus(
+        loss=as_text(score.loss),
+        token_accuracy=as_text(score.token_accuracy),
+        exact_match=None if score.exact_match is None else as_text(score.exact_match),
+        samples=score.samples,
+    )
+
+
+def _parity(parity: ParityReport) -> ParityStatus:
+    return ParityStatus(
+        max_logit_difference=as_text(parity.max_logit_difference),
+        mean_kl=as_text(parity.mean_kl),
+        top1_agreement=as_text(parity.top1_agreement),
+        positions=parity.positions,
+    )

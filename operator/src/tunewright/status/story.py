@@ -1,0 +1,100 @@
+"""Where a job stands: which stage it is at, how that goes, and the one word for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.api.v1alpha1.status import Phase, Reason
+from tunewright.plan.inputs import Past, StageOutcome, StageState
+from tunewright.plan.label_names import Component
+from tunewright.plan.plan_types import FineTunePlan
+
+Outcome = StageOutcome[Any]
+
+_PHASES: Mapping[Component, Phase] = {
+    Component.CHECK: Phase.CHECKING,
+    Component.TRAIN: Phase.TRAINING,
+    Component.EXPORT: Phase.EXPORTING,
+    Component.SERVE: Phase.DEPLOYING,
+}
+_SUSPENDABLE = (Component.TRAIN, Component.EXPORT)  # Check takes no accelerator, and a server is not work in progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Story:
+    """A job's stages in their order, and the one it is at; None when all that was wanted is done."""
+
+    stages: Mapping[Component, Outcome]
+    at: Component | None
+    suspended: bool = False  # on our own word
+    queued: bool = False  # on another's: a queue holds the Job back
+    retrying: bool = False  # the newest attempt failed, and the plan holds another
+    stalled: bool = False  # nothing will happen until somebody changes something
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the present stage goes."""
+        return Outcome(state=StageState.SUCCEEDED) if self.at is None else self.stages[self.at]
+
+
+def tell(past: Past, plan: FineTunePlan, *, serving: bool) -> Story:
+    """Say where a job stands. `serving`: the job asks for a server."""
+    stages: dict[Component, Outcome] = {Component.CHECK: past.check, Component.TRAIN: past.train, Component.EXPORT: past.export}
+    if serving:
+        stages[Component.SERVE] = past.serve
+    at = _present(stages)
+    if at is None:
+        return Story(stages=stages, at=None)
+    state = stages[at].state
+    retrying = at is Component.TRAIN and state is StageState.FAILED and plan.train is not None and plan.train.attempt >= past.train.attempts
+    suspended = plan.suspend and at in _SUSPENDABLE and state in {StageState.ABSENT, StageState.PENDING, StageState.SUSPENDED}
+    return Story(
+        stages=stages,
+        at=at,
+        suspended=suspended,
+        queued=state is StageState.SUSPENDED and not plan.suspend,
+        retrying=retrying,
+        stalled=state is StageState.FAILED and not retrying,
+    )
+
+
+def phase_of(story: Story) -> Phase:
+    """Return the one word for people."""
+    if story.at is None:
+        return Phase.SERVING if Component.SERVE in story.stages else Phase.COMPLETE
+    if story.stalled:
+        return Phase.FAILED
+    if story.suspended:
+        return Phase.SUSPENDED
+    return Phase.QUEUED if story.queued else _PHASES[story.at]
+
+
+def reason_of(story: Story) -> Reason:
+    """Return why the job is not ready, or that it is."""
+    if story.at is None:
+        return Reason.SERVING if Component.SERVE in story.stages else Reason.COMPLETE
+    if story.suspended:
+        return Reason.SUSPENDED
+    if story.retrying:
+        return Reason.RETRYING
+    if story.queued:
+        return Reason.QUEUED
+    return _REASONS[story.outcome.state]
+
+
+_REASONS: Mapping[StageState, Reason] = {
+    StageState.ABSENT: Reason.PENDING,
+    StageState.PENDING: Reason.PENDING,
+    StageState.SUSPENDED: Reason.SUSPENDED,
+    StageState.RUNNING: Reason.RUNNING,
+    StageState.SUCCEEDED: Reason.SUCCEEDED,
+    StageState.FAILED: Reason.FAILED,
+}
+
+
+def _present(stages: Mapping[Component, Outcome]) -> Component | None:
+    """Return the stage after the last one that is done: a Job that was cleared away does not set its successors back."""
+    names = list(stages)
+    done = [number for number, name in enumerate(names) if stages[name].state is StageState.SUCCEEDED]
+    following = done[-1] + 1 if done else 0
+    return names[following] if following < len(names) else None

@@ -1,0 +1,123 @@
+"""`summarise`: the whole status of a job, written once per reconcile.
+
+Derived anew every time from the plan and what was observed. From the previous status it takes only what cannot be derived: since when
+a condition holds, the highest step ever seen, and what was reported by pods that are gone.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.v1alpha1.status import Condition, ConditionType, FineTuneJobStatus, Phase, Reason
+from tunewright.observe.observation import Observation
+from tunewright.plan.inputs import Missing
+from tunewright.plan.plan_types import FineTunePlan
+from tunewright.status.conditions import FALSE, TRUE, clip, make_condition, set_conditions
+from tunewright.status.failures import failure_status
+from tunewright.status.narration import conditions_of
+from tunewright.status.progress import summarise_checkpoint, summarise_progress
+from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status, serving_status
+from tunewright.status.story import phase_of, tell
+from tunewright_contract.progress import ProgressReport
+
+
+def summarise(
+    job: FineTuneJob,
+    plan: FineTunePlan,
+    seen: Observation,
+    *,
+    progress: ProgressReport | None,
+    now: datetime,
+    previous: Mapping[str, Any] | None,
+) -> FineTuneJobStatus:
+    """Return a job's status. `previous` is its status as stored, `now` the time with a time zone."""
+    before = _of_revision(_read(previous), plan.revision)
+    story = tell(seen.past, plan, serving=job.spec.serving is not None)
+    generation = job.metadata.generation
+    conditions = set_conditions(_read(previous).conditions, conditions_of(story, seen.past, plan), generation=generation, now=now)
+    failure = story.outcome.failure
+    check, export = seen.past.check.report, seen.past.export.report
+    attempts = seen.past.train.attempts
+    return FineTuneJobStatus(
+        conditions=conditions,
+        observed_generation=generation,
+        phase=phase_of(story),
+        revision=plan.revision,
+        reason=conditions[0].reason,
+        message=conditions[0].message,
+        attempts=attempts or None,
+        failure=failure_status(story.at, failure, seen.culprits.get(story.at)) if failure and story.at else None,
+        plan=plan_status(plan.fit),
+        progress=summarise_progress(progress, seen.past.train, before.progress, same_attempt=before.attempts == attempts, now=now),
+        checkpoint=summarise_checkpoint(progress, seen.past.train, plan, before.checkpoint),
+        data=data_status(check, plan) if check else before.data,
+        evaluation=evaluation_status(export.evaluation) if export and export.evaluation else before.evaluation,
+        artifacts=tuple(artifact_status(artifact, plan) for artifact in export.artifacts) if export else before.artifacts,
+        serving=serving_status(seen.past.serve, plan, _read(previous).serving) if job.spec.serving else None,
+        warnings=tuple(clip(warning) for warning in check.warnings[:32]) if check else before.warnings,
+    )
+
+
+def summarise_invalid(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
+    """Return the status of a job whose own words are wrong: nothing happens until it is edited."""
+    return _stopped(Reason.INVALID_SPEC.value, message, generation=generation, now=now, previous=previous)
+
+
+def summarise_rejected(
+    reason: str, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None
+) -> FineTuneJobStatus:
+    """Return the status of a job that reads well but for which no plan can be made."""
+    return _stopped(reason or Reason.PLAN_REJECTED.value, message, generation=generation, now=now, previous=previous)
+
+
+def summarise_missing(
+    missing: Sequence[Missing], *, generation: int, now: datetime, previous: Mapping[str, Any] | None
+) -> FineTuneJobStatus:
+    """Return the status of a job that waits for something it names. It goes on by itself when that is there."""
+    reason = Reason.REFERENCE_MISSING.value
+    message = "; ".join(f"{item.field}: {item.kind} {item.name}: {item.message}" for item in missing)
+    wanted = [
+        make_condition(ConditionType.READY, FALSE, reason, message),
+        make_condition(ConditionType.RECONCILING, TRUE, reason, message),
+    ]
+    return _interrupted(Phase.WAITING, wanted, generation=generation, now=now, previous=previous)
+
+
+def _stopped(reason: str, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
+    wanted = [make_condition(ConditionType.READY, FALSE, reason, message), make_condition(ConditionType.STALLED, TRUE, reason, message)]
+    return _interrupted(Phase.FAILED, wanted, generation=generation, now=now, previous=previous)
+
+
+def _interrupted(
+    phase: Phase, wanted: Sequence[Condition], *, generation: int, now: datetime, previous: Mapping[str, Any] | None
+) -> FineTuneJobStatus:
+    """Keep what is known of the stages and of their results, and say why there is no more."""
+    before = _read(previous)
+    replaced = {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED}
+    kept = [condition for condition in before.conditions if condition.type not in replaced]
+    conditions = (*set_conditions(before.conditions, wanted, generation=generation, now=now), *kept)
+    return before.model_copy(
+        update={
+            "conditions": conditions,
+            "observed_generation": generation,
+            "phase": phase,
+            "reason": conditions[0].reason,
+            "message": conditions[0].message,
+        }
+    )
+
+
+def _read(previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
+    """Read the stored status. One that does not fit (another version's, a person's) is as good as none."""
+    try:
+        return FineTuneJobStatus.model_validate(previous or {})
+    except ValidationError:
+        return FineTuneJobStatus()
+
+
+def _of_revision(before: FineTuneJobStatus, revision: str) -> FineTuneJobStatus:
+    """Forget numbers that belong to other training inputs."""
+    return before if before.revision == revision else FineTuneJobStatus()
