@@ -136,11 +136,19 @@ def estimate(load: Workload, strategy: Strategy, world_size: int, *, on_accelera
         weights=weights,
         gradients=gradients,
         optimizer=optimizer,
-        buffers=_buffers(load, stage, world_size, trained.weights + frozen),
+        buffers=_buffers(load, stage, world_size, trained.weights + frozen, on_accelerator=on_accelerator),
         activations=max(activation_bytes(load), _step_bytes(load, stage, spread)),
         process=ACCELERATOR_PROCESS_BYTES if on_accelerator else CPU_PROCESS_BYTES,
     )
     return _offloaded(option, strategy, fp32_gradients=trained.count * FP32_GRADIENT_BYTES // spread) if on_accelerator else option
+
+
+def overlaps_by_default(stage: int, *, on_accelerator: bool) -> bool:
+    """Say whether gradients are reduced during the backward pass: DeepSpeed's default (stage 3), but never on processors.
+
+    It costs a second bucket, and gloo has no other stream to gain from.
+    """
+    return stage == 3 and on_accelerator
 
 
 def activation_bytes(load: Workload) -> int:
@@ -191,13 +199,13 @@ def _frozen_bytes(load: Workload, stage: int) -> int:
     return load.facts.parameters * size
 
 
-def _buffers(load: Workload, stage: int, world_size: int, all_weights: int) -> int:
+def _buffers(load: Workload, stage: int, world_size: int, all_weights: int, *, on_accelerator: bool) -> int:
     gradient_bytes = load.trained * load.compute_bytes
     if stage == 0:
         # DDP's buckets are a copy of the gradients (torch's `gradient_as_bucket_view` is off).
         return _trained_bytes(load, 0).gradients if world_size > 1 else 0
     bucket = (load.reduce_bucket or load.facts.hidden_size**2) * load.compute_bytes
-    overlap = load.overlap_comm if load.overlap_comm is not None else stage == 3  # DeepSpeed's own default
+    overlap = load.overlap_comm if load.overlap_comm is not None else overlaps_by_default(stage, on_accelerator=on_accelerator)
     buckets = bucket * (2 if overlap else 1)
     if stage == 1:
         # Stage 1 reduces after the backward pass, so all gradients exist once before they are divided.

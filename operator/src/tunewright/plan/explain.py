@@ -1,0 +1,123 @@
+"""A plan for people: its stages, the ZeRO decision with its arithmetic, and the memory of every option. What `tunewright plan` prints."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tunewright.plan.names import attempt_name
+from tunewright.plan.plan_types import ClaimSource, FineTunePlan, FolderSource, MemoryOption, Source
+from tunewright.plan.quantities import people_bytes
+from tunewright.plan.zero import strategy_of
+
+COLUMNS = ("option", "weights", "gradients", "optimizer", "model states", "buffers", "activations", "process", "needed", "verdict")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """The parts of an explanation: (label, text) pairs, and a table of rows under `COLUMNS`."""
+
+    job: tuple[tuple[str, str], ...]
+    stages: tuple[tuple[str, str], ...]
+    memory: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, ...], ...]
+
+
+def explain(plan: FineTunePlan) -> Explanation:
+    """Return a plan in words. A table renderer may draw the parts; `explain_text` writes them plainly."""
+    return Explanation(job=tuple(_job(plan)), stages=tuple(_stages(plan)), memory=tuple(_memory(plan)), options=tuple(_options(plan)))
+
+
+def explain_text(plan: FineTunePlan) -> str:
+    """Return the explanation as plain text."""
+    parts = explain(plan)
+    blocks = [_pairs("Job", parts.job), _pairs("Stages", parts.stages), _pairs("Memory", parts.memory)]
+    if parts.options:
+        blocks.append("Memory per rank, for every option\n" + _table([COLUMNS, *parts.options]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _job(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
+    hub, storage = plan.config.model.hub, plan.storage
+    yield "name", f"{plan.owner.namespace}/{plan.owner.name}, revision {plan.revision}"
+    yield "model", f"{hub.repo}@{hub.revision} from the hub" if hub else _place(plan.model_source)
+    yield "data", ", ".join(f"{volume.name} = {_place(volume.source)}" for volume in plan.data_volumes)
+    made = f" (created, {storage.create.size}, {'kept' if storage.retain else 'deleted'} with the job)" if storage.create else ""
+    yield "checkpoints", f"claim {storage.output_claim}{made}"
+    yield "models", f"claim {storage.models_claim}{f', folder {storage.models_path}' if storage.models_path else ''}"
+
+
+def _stages(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
+    config, names = plan.config, plan.names
+    yield "Check", f"Job {names.check}, 1 pod, no accelerator: counts parameters, reads the data, proves the model exportable"
+    job = attempt_name(names.train, plan.train.attempt) if plan.train else f"{attempt_name(names.train, 0)}, when Check has succeeded"
+    how = f"{config.world_size} rank{'s' * (config.world_size != 1)}, {_strategy(plan)}, {_method(plan)}"
+    yield "Train", f"Job {job}: {how}"
+    yield "Export", f"Job {names.export}: merge, ONNX {config.export.precision}, parity against torch"
+    yield (
+        "Serve",
+        f"Deployment {names.serve}: {plan.serve.replicas} x {plan.serve.model_name}"
+        if plan.serve
+        else "no server, or not before Export has succeeded",
+    )
+
+
+def _memory(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
+    fit = plan.fit
+    yield "decision", fit.why
+    available = fit.available_bytes_per_rank
+    yield "available", f"{people_bytes(available)} per rank" if available is not None else "no limit is set"
+    chosen = next((option for option in fit.options if option.name == _strategy(plan)), None)
+    if chosen is not None:
+        terms = ("weights", "gradients", "optimizer", "buffers", "activations", "process")
+        for term in terms:
+            yield term, f"{getattr(chosen, term):>18,} bytes"
+        yield "needed", f"{chosen.needed:>18,} bytes = {people_bytes(chosen.needed)}"
+        if chosen.host:
+            yield "offloaded", f"{chosen.host:>18,} bytes of the pod's own memory per rank"
+
+
+def _options(plan: FineTunePlan) -> Iterator[tuple[str, ...]]:
+    for option in plan.fit.options:
+        sizes = (option.weights, option.gradients, option.optimizer, option.states, option.buffers, option.activations, option.process)
+        yield (option.name, *(people_bytes(size) for size in (*sizes, option.needed)), _verdict(plan, option))
+
+
+def _verdict(plan: FineTunePlan, option: MemoryOption) -> str:
+    available = plan.fit.available_bytes_per_rank
+    chosen = "chosen, " if option.name == _strategy(plan) else ""
+    if option.refused:
+        return f"{chosen}{option.refused}"
+    if available is None:
+        return f"{chosen}no limit is set"
+    short = option.needed - available
+    return f"{chosen}{'fits' if short <= 0 else f'{people_bytes(short)} too much'}"
+
+
+def _strategy(plan: FineTunePlan) -> str:
+    return strategy_of(plan.fit).name
+
+
+def _method(plan: FineTunePlan) -> str:
+    method = plan.config.method
+    if method.lora is None:
+        return "full fine-tune"
+    kind = "DoRA" if method.lora.get("use_dora") else "LoRA"
+    return f"{'Q' if method.quantization else ''}{kind} r={method.lora['r']}"
+
+
+def _place(source: Source | None) -> str:
+    match source:
+        case ClaimSource(claim=claim, path=path):
+            return f"claim {claim}, {path or 'its root'}"
+        case FolderSource(path=path):
+            return path
+        case None:
+            return "the hub"
+
+
+def _pairs(title: str, pairs: Sequence[tuple[str, str]]) -> str:
+    return "\n".join([title, *(f"  {label:<12} {text}" for label, text in pairs)])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

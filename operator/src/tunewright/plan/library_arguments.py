@@ -1,0 +1,108 @@
+"""The job's settings as the keyword arguments of trl.SFTConfig, peft.LoraConfig and transformers.BitsAndBytesConfig.
+
+Names are the libraries' own in snake_case, so this is mostly a change of case. What is added to what the job says is said here, with the
+reason. Output paths, progress and logging are the trainer's. The tests hold every name against the installed libraries.
+"""
+
+from typing import Any
+
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.lora import LoraSpec
+
+# Fields of spec.training whose name and meaning are SFTConfig's.
+_SAME = (
+    "num_train_epochs", "max_steps", "per_device_train_batch_size", "per_device_eval_batch_size", "lr_scheduler_type", "warmup_steps",
+    "optim", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "gradient_checkpointing", "use_liger_kernel",
+    "train_sampling_strategy", "label_smoothing_factor", "logging_steps", "logging_first_step", "save_strategy", "save_steps",
+    "save_total_limit", "save_only_model", "seed", "full_determinism", "auto_find_batch_size", "dataloader_num_workers", "ddp_timeout",
+)  # fmt: skip
+# The same, but left to SFTConfig's own default when the job does not say.
+_SAME_IF_SET = ("lr_scheduler_kwargs", "neftune_noise_alpha", "data_seed", "dataloader_prefetch_factor", "report_to")
+_BEST_MODEL = ("load_best_model_at_end", "metric_for_best_model", "greater_is_better")
+_STEP_COUNTS = ("warmup_steps", "logging_steps", "save_steps", "eval_steps")  # a share below 1, a whole number of steps from 1 on
+
+
+def sft_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
+    """Return the keyword arguments of `trl.SFTConfig`. `stage` is the ZeRO stage decided, 0 without DeepSpeed."""
+    training, data = spec.training, spec.data
+    arguments: dict[str, Any] = {name: getattr(training, name) for name in _SAME}
+    arguments |= {name: value for name in _SAME_IF_SET if (value := getattr(training, name)) not in (None, (), {})}
+    arguments |= {
+        "learning_rate": spec.learning_rate(),
+        "gradient_accumulation_steps": spec.gradient_accumulation_steps(),
+        "bf16": training.precision == "bf16",
+        "fp16": training.precision == "fp16",
+        "logging_strategy": "steps",
+        "max_length": data.max_length,
+        "packing": data.packing,
+        "padding_free": data.padding_free,
+        # SIGTERM is the trainer's own duty, agreed between ranks: transformers' timer per process leaves the others in a collective.
+        "enable_jit_checkpoint": False,
+        "use_cpu": spec.workers.accelerators == 0,
+    }
+    if data.packing:
+        arguments["packing_strategy"] = data.packing_strategy
+    if training.gradient_checkpointing:
+        # Reentrant checkpointing marks adapters ready twice under DDP; under ZeRO-3 with PEFT it is the only one TRL accepts.
+        arguments["gradient_checkpointing_kwargs"] = {"use_reentrant": stage == 3 and spec.method.tuner != "full"}
+    arguments |= _loss_arguments(spec) | _evaluation_arguments(spec)
+    arguments |= training.extra_args
+    return {name: _plain(name, value) for name, value in arguments.items()}
+
+
+def lora_arguments(lora: LoraSpec) -> dict[str, Any]:
+    """Return the keyword arguments of `peft.LoraConfig`. What the job leaves empty is left to PEFT."""
+    ours = {"merge_lora_weights", "loraplus_lr_ratio", "extra", "loftq_config"}  # not LoraConfig's, or not of this shape
+    arguments = {name: value for name, value in lora.model_dump(by_alias=False, exclude=ours).items() if value not in (None, (), {})}
+    if lora.loftq_config is not None:
+        arguments["loftq_config"] = lora.loftq_config.model_dump(by_alias=False)
+    arguments = {"task_type": "CAUSAL_LM", **arguments, **lora.extra}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
+
+
+def quantization_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any] | None:
+    """Return the keyword arguments of `transformers.BitsAndBytesConfig`, or None for an unquantised base."""
+    quantization = spec.method.quantization
+    if quantization.type == "none":
+        return None
+    if quantization.type == "bnb8":
+        return {"load_in_8bit": True}
+    # ZeRO-3 shards floating-point parameters only, so packed weights have to lie in the compute type there.
+    storage = quantization.quant_storage or (quantization.compute_dtype if stage == 3 else "uint8")
+    return {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": quantization.quant_type,
+        "bnb_4bit_use_double_quant": quantization.double_quant,
+        "bnb_4bit_compute_dtype": quantization.compute_dtype,
+        "bnb_4bit_quant_storage": storage,
+    }
+
+
+def _loss_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
+    """On which tokens the loss is taken. Absent for text completions: TRL looks at the data's columns."""
+    arguments: dict[str, Any] = {}
+    if spec.task == "ChatCompletion":
+        arguments["assistant_only_loss"] = spec.data.assistant_only_loss is not False
+    if spec.data.completion_only_loss is not None:
+        arguments["completion_only_loss"] = spec.data.completion_only_loss
+    return arguments
+
+
+def _evaluation_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
+    training = spec.training
+    arguments = {name: value for name in _BEST_MODEL if (value := getattr(training, name)) is not None}
+    if not spec.data.has_validation() or training.eval_strategy == "no":
+        return {**arguments, "eval_strategy": "no"}
+    arguments |= {"eval_strategy": training.eval_strategy, "eval_delay": training.eval_delay, "eval_on_start": training.eval_on_start}
+    if training.eval_strategy == "steps":
+        arguments["eval_steps"] = training.eval_steps or training.logging_steps
+    if training.eval_accumulation_steps is not None:
+        arguments["eval_accumulation_steps"] = training.eval_accumulation_steps
+    return arguments
+
+
+def _plain(name: str, value: Any) -> Any:
+    """JSON's own types: a tuple is a list, and a whole number of steps is an integer."""
+    if name in _STEP_COUNTS and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return list(value) if isinstance(value, tuple) else value

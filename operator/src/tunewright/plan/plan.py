@@ -1,0 +1,84 @@
+"""`plan`: a job, what its names stand for, and what happened so far → everything decided. The door of this room.
+
+Promises a `FineTunePlan` that can be rendered as it is, the same for the same arguments. Raises `PlanRejected` when the job must change and
+`PlanWaiting` when the world must, and nothing else for a job that admission has let through.
+"""
+
+from collections.abc import Mapping
+
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.plan.errors import PlanRejected, PlanWaiting
+from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.names import names_of
+from tunewright.plan.plan_types import FineTunePlan, Owner
+from tunewright.plan.revision import revision_of
+from tunewright.plan.sources import data_files, model_origin
+from tunewright.plan.stages import check_stage, export_stage, scheduling_of, serve_stage, train_stage
+from tunewright.plan.storage import storage_of
+from tunewright.plan.trainer_config import trainer_config
+from tunewright.plan.zero import fit_memory, strategy_of
+from tunewright_contract.reports import ModelFacts
+
+# What is missing of this machine will not appear by waiting; anything else may be applied a moment later.
+_FINAL_KINDS = ("Folder", "File", "Path")
+# Queues and gang schedulers read these on the Job and on its pods.
+_PASSED_PREFIXES = ("kueue.x-k8s.io/", "kai.scheduler/", "scheduling.volcano.sh/", "scheduling.k8s.io/", "alpha.jobset.sigs.k8s.io/")
+
+
+def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
+    """Decide a job. `model_facts` stand in for Check's count while there is none, so that memory can be judged beforehand.
+
+    Raises `PlanRejected` and `PlanWaiting`.
+    """
+    _require(refs, past)
+    spec, names, revision = job.spec, names_of(job.metadata.name), revision_of(job)
+    origin, files = model_origin(job, refs), data_files(job, refs)
+    facts = past.check.report.model if past.check.report is not None else model_facts
+    fit = fit_memory(spec, facts, defaults)
+    return FineTunePlan(
+        owner=Owner(namespace=job.metadata.namespace, name=job.metadata.name, uid=job.metadata.uid),
+        names=names,
+        revision=revision,
+        config=trainer_config(job, revision=revision, origin=origin, files=files, strategy=strategy_of(fit)),
+        trainer_image=spec.workers.image or defaults.trainer_image,
+        server_image=defaults.server_image,
+        model_source=origin.source,
+        data_volumes=files.volumes,
+        storage=storage_of(job, names.output, defaults, facts),
+        fit=fit,
+        scheduling=scheduling_of(spec.workers),
+        hub_token=origin.token,
+        hub_access=origin.hub is not None,
+        progress_url=refs.progress_url,
+        pass_labels=_passed(job.metadata.labels),
+        pass_annotations=_passed(job.metadata.annotations),
+        env={variable.name: variable.value for variable in spec.workers.env},
+        suspend=spec.suspend,
+        active_deadline_seconds=spec.active_deadline_seconds,
+        check=check_stage(),
+        train=train_stage(job, past),
+        export=export_stage(past),
+        serve=serve_stage(job, past),
+    )
+
+
+def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
+    """Decide a job as if every stage had gone well: what will have been made at its end. Raises as `plan` does."""
+    well = StageState.SUCCEEDED
+    past = Past(check=StageOutcome(state=well), train=TrainOutcome(state=well, attempts=1), export=StageOutcome(state=well))
+    _require(refs, Past())
+    return plan(job, refs, past, defaults, model_facts=model_facts)
+
+
+def _require(refs: References, past: Past) -> None:
+    """A finished model needs its sources no more: a server goes on when the data it was made from is deleted."""
+    if not refs.missing or past.export.state is StageState.SUCCEEDED:
+        return
+    gone: Missing | None = next((item for item in refs.missing if item.kind in _FINAL_KINDS), None)
+    if gone is not None:
+        raise PlanRejected(reason="ReferenceMissing", field=gone.field, message=gone.message)
+    raise PlanWaiting(refs.missing)
+
+
+def _passed(values: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in values.items() if key.startswith(_PASSED_PREFIXES)}

@@ -1,0 +1,23 @@
+"""The revision of a job: a name for everything that decides what the trained and exported model is."""
+
+import json
+from hashlib import sha256
+
+from tunewright.api.v1alpha1.job import FineTuneJob
+
+REVISION_DIGITS = 10
+# Where checkpoints lie, how many pods work on them, and what serves the result leaves the result as it is.
+INPUTS: dict[str, bool | set[str]] = {
+    **dict.fromkeys(("task", "model", "data", "method", "training", "deepspeed", "evaluation"), True),
+    "output": {"onnx"},
+}
+
+
+def revision_of(job: FineTuneJob) -> str:
+    """Return the first 10 hexadecimal digits of a sha256 over the job's uid and its training inputs as canonical JSON.
+
+    Settings at their default are left out, so that an operator that learns a new field does not rename the revisions it finds.
+    """
+    inputs = job.spec.model_dump(mode="json", include=INPUTS, exclude_defaults=True)
+    canonical = json.dumps({"uid": job.metadata.uid, "inputs": inputs}, sort_keys=True, separators=(",", ":"))
+    return sha256(canonical.encode()).hexdigest()[:REVISION_DIGITS]

@@ -1,0 +1,103 @@
+"""Which stages are wanted now, from what happened so far. Check, Train, Export, Serve; each only after the one before it."""
+
+from collections.abc import Mapping
+
+from tunewright.api.v1alpha1.common import Toleration
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.v1alpha1.workers import WorkersSpec
+from tunewright.plan.inputs import Past, StageState, TrainOutcome
+from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, ServePlan, TrainPlan
+from tunewright.plan.quantities import quantity_of_bytes
+from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.reports import ModelFacts
+
+_GIB = 2**30
+# What the scheduler sets aside for the CPU stages. They have no limits: a limit guessed too low would kill work that the node could do.
+_CHECK_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
+# Export holds the merged model in fp32 twice, once in torch and once in ONNX, and the graph being written (server figures: docs/memory.md).
+_EXPORT_BYTES_PER_PARAMETER = 12
+_EXPORT_LEAST = 2 * _GIB
+
+
+def check_stage() -> CheckPlan:
+    """Plan Check: always there, for its report is what everything else is decided on."""
+    return CheckPlan(resources={"requests": dict(_CHECK_REQUESTS)})
+
+
+def train_stage(job: FineTuneJob, past: Past) -> TrainPlan | None:
+    """Plan the gang once Check has succeeded. None before."""
+    if past.check.state is not StageState.SUCCEEDED:
+        return None
+    workers = job.spec.workers
+    return TrainPlan(
+        attempt=attempt_of(past.train, backoff_limit=job.spec.backoff_limit),
+        replicas=workers.replicas,
+        processes_per_replica=workers.processes,
+        resources=workers.resources.wire(),
+    )
+
+
+def attempt_of(train: TrainOutcome, *, backoff_limit: int) -> int:
+    """Return the number of the last attempt that shall exist, counted from 0.
+
+    A gang that stopped after saving goes on as a new attempt and counts nothing; one that failed for the world's reasons does so until
+    `backoff_limit` such failures have been repeated; one that failed for good, or has not failed, stays the last.
+    """
+    if train.attempts == 0:
+        return 0
+    again = train.state is StageState.FAILED and (
+        train.disposition is Disposition.RESUME or (train.disposition is Disposition.RETRY and train.counted_failures <= backoff_limit)
+    )
+    return train.attempts if again else train.attempts - 1
+
+
+def export_stage(past: Past) -> ExportPlan | None:
+    """Plan the export once the gang has succeeded. None before."""
+    if past.train.state is not StageState.SUCCEEDED:
+        return None
+    report = past.check.report
+    return ExportPlan(resources={"requests": {"cpu": "1", "memory": quantity_of_bytes(_export_bytes(report.model if report else None))}})
+
+
+def serve_stage(job: FineTuneJob, past: Past) -> ServePlan | None:
+    """Plan the server once the model is exported, when the job wants one."""
+    serving = job.spec.serving
+    if serving is None or past.export.state is not StageState.SUCCEEDED:
+        return None
+    return ServePlan(
+        replicas=serving.replicas,
+        model_name=job.served_model_name(),
+        resources=serving.resources.wire(),
+        execution_providers=tuple(serving.execution_providers),
+        max_slots=serving.max_concurrent_requests,
+        max_length=serving.max_model_len,
+        drain_seconds=serving.drain_seconds,
+        scheduling=Scheduling(
+            node_selector=dict(serving.node_selector),
+            tolerations=tuple(_wire(toleration) for toleration in serving.tolerations),
+            image_pull_secrets=tuple(job.spec.workers.image_pull_secrets),
+        ),
+    )
+
+
+def scheduling_of(workers: WorkersSpec) -> Scheduling:
+    """Return what is passed through to check, train and export pods."""
+    return Scheduling(
+        node_selector=dict(workers.node_selector),
+        tolerations=tuple(_wire(toleration) for toleration in workers.tolerations),
+        affinity=workers.affinity,
+        priority_class_name=workers.priority_class_name,
+        runtime_class_name=workers.runtime_class_name,
+        scheduler_name=workers.scheduler_name,
+        service_account_name=workers.service_account_name,
+        image_pull_secrets=tuple(workers.image_pull_secrets),
+    )
+
+
+def _export_bytes(facts: ModelFacts | None) -> int:
+    needed = facts.parameters * _EXPORT_BYTES_PER_PARAMETER if facts is not None else 0
+    return max(_EXPORT_LEAST, -(-needed // _GIB) * _GIB)
+
+
+def _wire(toleration: Toleration) -> Mapping[str, str | int]:
+    return toleration.model_dump(mode="json", by_alias=True, exclude_none=True)

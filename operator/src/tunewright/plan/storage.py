@@ -1,0 +1,63 @@
+"""Where checkpoints and finished models go. Refuses volumes that a gang cannot share or that cannot hold its checkpoints."""
+
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.inputs import Defaults
+from tunewright.plan.plan_types import NewClaim, Storage
+from tunewright.plan.quantities import people_bytes, whole
+from tunewright_contract.reports import ModelFacts
+
+_CHECKPOINT_BYTES = 2 + 12  # of a trained parameter: its weight, and the fp32 master copy and two moments of Adam
+_WEIGHT_BYTES = 2  # of the model as kept at the end of a full fine-tune
+
+
+def storage_of(job: FineTuneJob, output_claim: str, defaults: Defaults, facts: ModelFacts | None) -> Storage:
+    """Return where things are kept; `output_claim` is the name of a claim to create. Raises `PlanRejected`.
+
+    Once the parameters are counted, a claim that is to be created must hold the checkpoints that are kept (E402).
+    """
+    output = job.spec.output
+    if len(output.destinations) > 1:
+        raise PlanRejected(
+            reason="DestinationsUnsupported",
+            field="spec.output.destinations",
+            message=f"{len(output.destinations)} destinations are not supported yet; name one, and copy the model folder from there",
+        )
+    create = _new_claim(job, defaults) if output.storage.claim_name is None else None
+    if create is not None and facts is not None:
+        _refuse_too_small(job, create, facts)
+    kept = output.storage.claim_name or output_claim
+    published = output.destinations[0].pvc if output.destinations else None
+    return Storage(
+        output_claim=kept,
+        models_claim=published.claim_name if published else kept,
+        models_path=(published.path or "").rstrip("/") if published else "",
+        create=create,
+        retain=output.storage.retain,
+    )
+
+
+def _new_claim(job: FineTuneJob, defaults: Defaults) -> NewClaim:
+    storage = job.spec.output.storage
+    modes = storage.access_modes or ("ReadWriteOnce",)
+    if job.spec.workers.replicas > 1 and set(modes) == {"ReadWriteOncePod"}:
+        raise PlanRejected(
+            reason="VolumeNotShared",
+            field="spec.output.storage.accessModes",
+            message=f"{job.spec.workers.replicas} pods write to this volume; use ReadWriteMany, or ReadWriteOnce where they share a node",
+        )
+    return NewClaim(size=storage.size or defaults.output_size, storage_class=storage.storage_class_name, access_modes=tuple(modes))
+
+
+def _refuse_too_small(job: FineTuneJob, create: NewClaim, facts: ModelFacts) -> None:
+    per_parameter = _WEIGHT_BYTES if job.spec.training.save_only_model else _CHECKPOINT_BYTES
+    # The newest is written before the oldest is removed, and the final weights lie beside them.
+    checkpoints = (job.spec.training.save_total_limit + 1) * facts.trainable_parameters * per_parameter
+    needed = checkpoints + facts.trainable_parameters * _WEIGHT_BYTES
+    if needed > whole(create.size):
+        raise PlanRejected(
+            reason="StorageTooSmall",
+            field="spec.output.storage.size",
+            message=f"E402: {create.size} cannot hold {job.spec.training.save_total_limit} checkpoints, one being written, and the result: "
+            f"{people_bytes(needed)}; raise it, or lower spec.training.saveTotalLimit",
+        )

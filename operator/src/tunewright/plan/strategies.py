@@ -1,0 +1,77 @@
+"""The ways to spread a job over its ranks: which exist, which the job allows, and which `Auto` stays away from, with the reason."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.plan.memory import Strategy
+
+_STAGES = (0, 1, 2, 3)
+
+
+def every_strategy(*, on_accelerator: bool) -> tuple[Strategy, ...]:
+    """Return all there are, cheapest communication first. On processors there is no other memory to offload to."""
+    devices = ("none", "cpu") if on_accelerator else ("none",)
+    return tuple(_combined(_STAGES, devices, devices))
+
+
+def asked_strategies(spec: FineTuneJobSpec, *, on_accelerator: bool) -> tuple[Strategy, ...]:
+    """Return what the job leaves to choose from, in order of preference: one strategy where it says everything itself."""
+    deepspeed = spec.deepspeed
+    if deepspeed is None:
+        return (Strategy(stage=0),)
+    if deepspeed.config is not None:
+        return (_raw(deepspeed.config),)
+    stages = _STAGES if deepspeed.stage == "Auto" else (deepspeed.stage,)
+    if stages == (0,):
+        return (Strategy(stage=0),)
+    automatic = ("none", "cpu") if on_accelerator else ("none",)
+    optimizer, param = deepspeed.offload_optimizer.device, deepspeed.offload_param.device
+    return tuple(_combined(stages, automatic if optimizer == "Auto" else (optimizer,), automatic if param == "Auto" else (param,)))
+
+
+def leaves_stage_open(spec: FineTuneJobSpec) -> bool:
+    """Say whether the stage is the planner's to choose."""
+    return spec.deepspeed is not None and spec.deepspeed.config is None and spec.deepspeed.stage == "Auto"
+
+
+def objection(spec: FineTuneJobSpec, strategy: Strategy) -> str:
+    """Say why `Auto` does not take a strategy whatever it costs; empty: it may. What is asked for by name is not questioned here."""
+    quantized = spec.method.quantization.type
+    lora = spec.method.effective_lora()
+    if strategy.stage == 3 and lora is not None:
+        if quantized != "none" and lora.use_dora:
+            return "E101: DoRA needs the norm of the base weights, which ZeRO-3 cannot gather in 4 or 8 bits (huggingface/peft#1731)"
+        if str(lora.init_lora_weights).startswith(("pissa", "loftq")):
+            return f"E104: initLoraWeights {lora.init_lora_weights} needs whole weights, which ZeRO-3 never has in one place"
+        if quantized == "bnb8":
+            return "8-bit weights under ZeRO-3 have not been seen to work"
+    if strategy.offload_param != "none" and quantized != "none":
+        return "offloading a quantised base takes more accelerator memory, not less (PEFT's DeepSpeed guide)"
+    return ""
+
+
+def _combined(stages: Sequence[int], optimizers: Iterable[str], params: Iterable[str]) -> Iterable[Strategy]:
+    optimizers = tuple(optimizers)
+    for param in params:
+        for optimizer in optimizers:
+            for stage in stages:
+                if (stage > 0 or optimizer == "none") and (stage == 3 or param == "none"):
+                    yield Strategy(stage=stage, offload_optimizer=optimizer, offload_param=param)
+
+
+def _raw(config: Mapping[str, Any]) -> Strategy:
+    """Read a raw DeepSpeed configuration as far as memory is concerned. What is not of the expected shape counts as absent."""
+    zero = config.get("zero_optimization")
+    zero = zero if isinstance(zero, Mapping) else {}
+    stage = zero.get("stage")
+    return Strategy(
+        stage=stage if isinstance(stage, int) and stage in _STAGES else 0,
+        offload_optimizer=_device(zero.get("offload_optimizer")),
+        offload_param=_device(zero.get("offload_param")),
+    )
+
+
+def _device(offload: object) -> str:
+    device = offload.get("device", "none") if isinstance(offload, Mapping) else "none"
+    return device if device in {"cpu", "nvme"} else "none"

@@ -1,0 +1,97 @@
+"""FineTuneJob → TrainerConfig: the decided job in the libraries' words, the one file that check, train and export read."""
+
+from typing import Any, get_args
+
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.plan.deepspeed_config import deepspeed_config
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.library_arguments import lora_arguments, quantization_arguments, sft_arguments
+from tunewright.plan.memory import Strategy
+from tunewright.plan.sources import DataFiles, ModelOrigin
+from tunewright_contract.trainer_config import (
+    DataConfig,
+    EvaluationConfig,
+    ExportConfig,
+    JobIdentity,
+    MethodConfig,
+    ModelConfig,
+    ParityConfig,
+    Task,
+    TrainerConfig,
+)
+
+_TASKS = get_args(Task)
+
+
+def trainer_config(job: FineTuneJob, *, revision: str, origin: ModelOrigin, files: DataFiles, strategy: Strategy) -> TrainerConfig:
+    """Return the whole instruction for the job's pods. Raises `PlanRejected` for what no trainer can do yet."""
+    spec, meta = job.spec, job.metadata
+    if spec.task not in _TASKS:
+        raise _unsupported("spec.task", spec.task, _TASKS)
+    parity = spec.output.onnx.parity
+    return TrainerConfig(
+        job=JobIdentity(namespace=meta.namespace, name=meta.name, uid=meta.uid, revision=revision),
+        task=spec.task,
+        model=_model(job, origin),
+        data=_data(job, files),
+        method=_method(job, strategy),
+        training=sft_arguments(spec, stage=strategy.stage),
+        deepspeed=deepspeed_config(spec.deepspeed, strategy, on_accelerator=spec.workers.accelerators > 0),
+        world_size=spec.world_size,
+        export=ExportConfig(
+            precision=spec.output.onnx.precision,
+            parity=ParityConfig(
+                max_logit_difference=parity.max_logit_difference, min_top1_agreement=parity.min_top1_agreement, prompts=parity.prompts
+            ),
+        ),
+        evaluation=EvaluationConfig(
+            max_samples=spec.evaluation.max_samples,
+            generate_samples=spec.evaluation.generate_samples,
+            max_new_tokens=spec.evaluation.max_new_tokens,
+        ),
+    )
+
+
+def _model(job: FineTuneJob, origin: ModelOrigin) -> ModelConfig:
+    model = job.spec.model
+    return ModelConfig(
+        hub=origin.hub,
+        dtype=model.dtype,
+        attn_implementation=model.attn_implementation,
+        trust_remote_code=model.trust_remote_code,
+        from_scratch=model.from_scratch,
+        chat_template=model.chat_template.jinja if model.chat_template else None,
+    )
+
+
+def _data(job: FineTuneJob, files: DataFiles) -> DataConfig:
+    data = job.spec.data
+    return DataConfig(
+        train=list(files.train),
+        validation=list(files.validation),
+        test=list(files.test),
+        val_set_size=data.validation_share(),
+        max_length=data.max_length,
+        overlong_policy=data.overlong_policy,
+        shuffle_seed=data.shuffle_seed,
+        min_samples=data.min_samples,
+        dedup=data.dedup,
+    )
+
+
+def _method(job: FineTuneJob, strategy: Strategy) -> MethodConfig:
+    method = job.spec.method
+    if method.type != "sft":
+        raise _unsupported("spec.method.type", method.type, ("sft",))
+    if method.tuner not in {"full", "lora"}:
+        raise _unsupported("spec.method.tuner", method.tuner, ("full", "lora"))
+    lora = method.effective_lora()
+    return MethodConfig(
+        tuner=method.tuner,
+        lora=lora_arguments(lora) if lora is not None else None,
+        quantization=quantization_arguments(job.spec, stage=strategy.stage),
+    )
+
+
+def _unsupported(field: str, value: Any, known: tuple[str, ...]) -> PlanRejected:
+    return PlanRejected(reason="Unsupported", field=field, message=f"{value} is not supported yet; use {' or '.join(known)}")

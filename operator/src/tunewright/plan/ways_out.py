@@ -1,0 +1,76 @@
+"""What would make a job fit that does not: the smallest change of each kind, cheapest first."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.plan.memory import Strategy, Workload, estimate
+from tunewright.plan.plan_types import MemoryOption
+from tunewright.plan.quantities import people_bytes
+from tunewright.plan.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
+from tunewright.plan.workload import Ground, as_qlora, fits
+
+MOST_REPLICAS = 1024  # the API's bound
+SHORTEST_LENGTH = 128  # a suggestion of fewer tokens helps nobody
+
+
+def ways_out(spec: FineTuneJobSpec, load: Workload, least: MemoryOption, ground: Ground) -> list[str]:
+    """Return the changes that would each make the job fit. The last one, more memory, always would."""
+    return [*_changes(spec, load, ground), _more_memory(least, ground)]
+
+
+def _changes(spec: FineTuneJobSpec, load: Workload, ground: Ground) -> Iterator[str]:
+    def would(changed: Workload, on: Ground = ground, as_asked: FineTuneJobSpec = spec) -> bool:
+        return any(_fits(changed, strategy, on) for strategy in _choices(as_asked, ground))
+
+    if not leaves_stage_open(spec) and any(_fits(load, option, ground) for option in _unobjected(spec, ground)):
+        yield "deepspeed.stage: Auto"
+    checkpointed = replace(load, gradient_checkpointing=True)
+    if checkpointed != load and would(checkpointed):
+        yield "training.gradientCheckpointing: true"
+    for batch in _halves(load.batch, 1):
+        if would(replace(load, batch=batch)):
+            yield f"training.perDeviceTrainBatchSize: {batch} (now {load.batch})"
+            break
+    for length in _halves(load.length, SHORTEST_LENGTH):
+        if would(replace(load, length=length)):
+            yield f"data.maxLength: {length} (now {load.length})"
+            break
+    if load.quantized_bits != as_qlora(load).quantized_bits and would(as_qlora(load), as_asked=_with_bnb4(spec)):
+        yield "method.tuner: lora with method.quantization.type: bnb4 (QLoRA)"
+    replicas = spec.workers.replicas * 2
+    while replicas <= MOST_REPLICAS:
+        if would(load, replace(ground, world_size=replicas * spec.workers.processes)):
+            yield f"workers.replicas: {replicas} (now {spec.workers.replicas})"
+            break
+        replicas *= 2
+
+
+def _more_memory(least: MemoryOption, ground: Ground) -> str:
+    what = "accelerators" if ground.on_accelerator else "workers.resources.limits.memory"
+    beside = f", and {people_bytes(least.host)} of pod memory per rank" if least.host else ""
+    return f"{what} of at least {people_bytes(least.needed)} per rank{beside}"
+
+
+def _choices(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy]:
+    asked = asked_strategies(spec, on_accelerator=ground.on_accelerator)
+    return [strategy for strategy in asked if not (leaves_stage_open(spec) and objection(spec, strategy))]
+
+
+def _unobjected(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy]:
+    return [strategy for strategy in every_strategy(on_accelerator=ground.on_accelerator) if not objection(spec, strategy)]
+
+
+def _with_bnb4(spec: FineTuneJobSpec) -> FineTuneJobSpec:
+    quantization = spec.method.quantization.model_copy(update={"type": "bnb4"})
+    return spec.model_copy(update={"method": spec.method.model_copy(update={"tuner": "lora", "quantization": quantization})})
+
+
+def _fits(load: Workload, strategy: Strategy, ground: Ground) -> bool:
+    return fits(estimate(load, strategy, ground.world_size, on_accelerator=ground.on_accelerator), ground)
+
+
+def _halves(now: int, least: int) -> Iterator[int]:
+    while now // 2 >= least:
+        now //= 2
+        yield now

@@ -1,0 +1,70 @@
+"""A job's settings as a memory workload, and the memory a rank has."""
+
+from dataclasses import dataclass, replace
+
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.plan.inputs import Defaults
+from tunewright.plan.memory import ADAM_MOMENT_BYTES, CPU_PROCESS_BYTES, INT8_BITS, MOMENT_BYTES, NF4_BITS, NF4_DOUBLE_QUANT_BITS, Workload
+from tunewright.plan.plan_types import MemoryOption
+from tunewright.plan.quantities import whole
+from tunewright_contract.reports import ModelFacts
+
+_DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+# LoRA of rank 16 on all linear layers trains about a hundredth of them; for the question whether QLoRA instead of this would fit.
+_ADAPTER_SHARE = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What there is to fit into. Bytes; None: no limit is known."""
+
+    on_accelerator: bool
+    world_size: int
+    available: int | None  # of one rank: the accelerator's memory, or its part of the pod's memory limit
+    host: int | None  # of one rank, beside an accelerator: its part of the pod's memory limit
+
+
+def ground_of(spec: FineTuneJobSpec, defaults: Defaults) -> Ground:
+    """Return the memory of a rank: an accelerator where `workers.resources.limits` name one, else the pod's memory limit."""
+    workers = spec.workers
+    limit = workers.resources.limits.get("memory")
+    of_pod = whole(limit) // workers.processes if limit is not None else None
+    if workers.accelerators == 0:
+        return Ground(on_accelerator=False, world_size=spec.world_size, available=of_pod, host=None)
+    memory = workers.accelerator_memory
+    available = whole(memory) if memory is not None else defaults.accelerator_memory_bytes
+    return Ground(on_accelerator=True, world_size=spec.world_size, available=available, host=of_pod)
+
+
+def fits(option: MemoryOption, ground: Ground) -> bool:
+    """Say whether an option stays within what a rank has, on the accelerator and beside it. An unknown limit is not in the way."""
+    within = ground.available is None or option.needed <= ground.available
+    return within and (ground.host is None or option.host == 0 or option.host + CPU_PROCESS_BYTES <= ground.host)
+
+
+def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
+    """Return what the job has to hold in memory."""
+    training, quantization = spec.training, spec.method.quantization
+    compute = 4 if training.precision == "fp32" else 2
+    bits = {"none": None, "bnb8": INT8_BITS, "bnb4": NF4_DOUBLE_QUANT_BITS if quantization.double_quant else NF4_BITS}
+    return Workload(
+        facts=facts,
+        tuning="full" if spec.method.tuner == "full" else "adapter",
+        loaded_bytes=_DTYPE_BYTES.get(spec.model.dtype, compute),  # auto: the checkpoint's own, most often that of the training
+        compute_bytes=compute,
+        quantized_bits=bits[quantization.type],
+        moment_bytes=MOMENT_BYTES.get(training.optim, ADAM_MOMENT_BYTES),
+        batch=training.per_device_train_batch_size,
+        length=spec.data.max_length,
+        gradient_checkpointing=training.gradient_checkpointing,
+        eager_attention=spec.model.attn_implementation == "eager",
+        overlap_comm=spec.deepspeed.overlap_comm if spec.deepspeed else None,
+        reduce_bucket=spec.deepspeed.reduce_bucket_size if spec.deepspeed else None,
+    )
+
+
+def as_qlora(load: Workload) -> Workload:
+    """Return the workload with its base in 4 bits and an adapter on it. A full fine-tune's adapter is guessed from the linear layers."""
+    trained = load.trained if load.tuning == "adapter" else round(load.facts.linear_parameters * _ADAPTER_SHARE)
+    facts = load.facts.model_copy(update={"trainable_parameters": trained})
+    return replace(load, facts=facts, tuning="adapter", quantized_bits=NF4_DOUBLE_QUANT_BITS)
