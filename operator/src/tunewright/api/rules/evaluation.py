@@ -42,7 +42,11 @@ def evaluates(spec: FineTuneJobSpec) -> bool:
 def best_model_conflict(spec: FineTuneJobSpec) -> str:
     """Say why the best model cannot be known at the end, or nothing."""
     training = spec.training
-    if not training.load_best_model_at_end or training.save_strategy == "best":
+    if training.save_strategy == "best":
+        measured = training.eval_strategy != "no" and (training.metric_for_best_model is not None or training.load_best_model_at_end)
+        lack = f"metricForBestModel is {training.metric_for_best_model} and evalStrategy {training.eval_strategy}"
+        return "" if measured else f"saveStrategy best saves when a metric improves, but {lack}"
+    if not training.load_best_model_at_end:
         return ""
     if training.eval_strategy != training.save_strategy:
         return (
@@ -136,8 +140,8 @@ RULES: tuple[Rule[Any], ...] = (
         path="training.loadBestModelAtEnd",
         broken=lambda spec: bool(best_model_conflict(spec)),
         says=best_model_conflict,
-        refuses="loadBestModelAtEnd where saved steps are not evaluated",
-        way_out="Give evalStrategy and saveStrategy the same value, and saveSteps a multiple of evalSteps.",
+        refuses="a best model where saved steps are not evaluated",
+        way_out="Give evalStrategy and saveStrategy the same value, saveSteps a multiple of evalSteps, and metricForBestModel.",
         cel="!(self.training.loadBestModelAtEnd && self.training.saveStrategy != 'best' && self.training.evalStrategy != "
         "self.training.saveStrategy)",
     ),

@@ -1,4 +1,4 @@
-"""E001-E014: parts of a job that exclude or need each other by their meaning, before any library has a say."""
+"""E001-E015: parts of a job that exclude or need each other by their meaning, before any library has a say."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -217,5 +217,14 @@ RULES: tuple[Rule[Any], ...] = (
         refuses="a gate without a demand",
         way_out="Give mustNotRegress: true, minimum or maximum.",
         cel="self.evaluation.gates.all(gate, gate.mustNotRegress || has(gate.minimum) || has(gate.maximum))",
+    ),
+    job_rule(
+        code="E015",
+        path="model.trustRemoteCode",
+        broken=lambda spec: spec.model.trust_remote_code,
+        says=lambda _: "true would run code that lies beside the model, with the rights of this job",
+        refuses="running code that lies beside a model",
+        way_out="Set it to false, and use a model whose architecture transformers knows.",
+        cel="!self.model.trustRemoteCode",
     ),
 )

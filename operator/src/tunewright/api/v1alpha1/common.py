@@ -2,22 +2,24 @@
 
 Promises: a value that was accepted here is well formed by itself; what two fields mean together is for `tunewright.api.rules`.
 Refuses: unknown fields, and any conversion between types (`"2"` is not 2, `1` is not true), because the API server makes none either.
+An explicit null means absent, as it does there.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, Strict, StringConstraints, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, Strict, StringConstraints, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
 
 Items = Annotated[tuple[T, ...], Strict(False)]  # a list in YAML; frozen here, hence a tuple
 
-DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-DnsSubdomain = Annotated[
-    str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-]
+_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+_DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_DNS_LABEL)]
+DnsSubdomain = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_DNS_SUBDOMAIN)]
 ConfigKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 LabelKey = Annotated[
     str, StringConstraints(min_length=1, max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
@@ -28,7 +30,8 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=65536)]
 
 # A path below a volume's root: no leading slash, no `.` or `..` segment, no control characters.
 _SEGMENT = r"([^./\x00-\x1f]|\.[^./\x00-\x1f]|\.\.[^/\x00-\x1f])[^/\x00-\x1f]*"
-VolumePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=rf"^{_SEGMENT}(/{_SEGMENT})*/?$")]
+_VOLUME_PATH = rf"^{_SEGMENT}(/{_SEGMENT})*/?$"
+VolumePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_VOLUME_PATH)]
 LocalPath = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]+$")]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*://[^\s]+$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -57,6 +60,14 @@ Quantity = Annotated[
         }
     ),
 ]
+
+# What a pattern asks for, in words.
+FORMS = {
+    _DNS_LABEL: "Use lower-case letters, digits and dashes, beginning and ending with a letter or digit.",
+    _DNS_SUBDOMAIN: "Use lower-case letters, digits, dashes and dots, beginning and ending with a letter or digit.",
+    _VOLUME_PATH: "Give a path below the volume's root: no leading slash, no `.` or `..` in it.",
+    QUANTITY_PATTERN: "Give a Kubernetes quantity such as 1, 500m or 16Gi.",
+}
 
 
 def amount(quantity: str) -> Decimal:
@@ -87,6 +98,12 @@ class Spec(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, raw: Any) -> Any:
+        """Drop nulls as the API server does, so that an empty `training:` in YAML means its defaults."""
+        return {name: value for name, value in raw.items() if value is not None} if isinstance(raw, Mapping) else raw
 
 
 class SecretKeyRef(Spec):

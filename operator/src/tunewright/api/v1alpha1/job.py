@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
-from tunewright.api.v1alpha1.common import DnsSubdomain, Items, Spec
+from tunewright.api.v1alpha1.common import DnsLabel, Items, Spec
 from tunewright.api.v1alpha1.data import DataSpec
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.api.v1alpha1.evaluation import EvaluationSpec
@@ -97,9 +97,9 @@ class FineTuneJobSpec(Spec):
 class ObjectMeta(Spec):
     """Kubernetes' own metadata. Only name, namespace, uid, generation, labels and annotations mean something here."""
 
-    name: DnsSubdomain
+    name: DnsLabel
     generate_name: str | None = None
-    namespace: DnsSubdomain = "default"
+    namespace: DnsLabel = "default"
     uid: str = ""
     generation: int = 0
     labels: dict[str, str] = Field(default_factory=dict)

@@ -1,0 +1,121 @@
+"""From pydantic's errors to problems that a person can mend: the field, the value, the reason, the way out, with near misses named."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from tunewright.api.fields import Step, model_at, names_in, places_of
+from tunewright.api.problems import Problem
+from tunewright.api.renamed import GONE, RENAMED, as_camel
+from tunewright.api.v1alpha1.common import FORMS
+
+UNKNOWN, MISSING, INVALID = "unknown field", "missing field", "invalid value"
+LONGEST_VALUE = 80
+_UNQUOTED = re.compile(r"^([-+]?[0-9.]+([eE][-+]?[0-9]+)?|true|false)$")  # means a number or a truth value without quotes
+
+
+def explain(errors: Iterable[ErrorDetails], raw: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Return one problem per place. A value that fits none of several types fails once for each, and is reported once."""
+    by_place: dict[tuple[Step, ...], list[ErrorDetails]] = {}
+    for error in errors:
+        by_place.setdefault(_place(error, raw), []).append(error)
+    return tuple(_problem(steps, found, raw) for steps, found in by_place.items() if not _follows(steps, found, by_place))
+
+
+def _follows(steps: tuple[Step, ...], errors: list[ErrorDetails], places: Iterable[tuple[Step, ...]]) -> bool:
+    """Say whether a list is too short only because its entries are wrong."""
+    within = any(place != steps and place[: len(steps)] == steps for place in places)
+    return within and all(error["type"] == "too_short" for error in errors)
+
+
+def written(steps: Sequence[Step]) -> str:
+    """Write a place as a path: spec.data.train[0].format."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
+
+
+def _place(error: ErrorDetails, raw: Mapping[str, Any]) -> tuple[Step, ...]:
+    """Return where the error lies in the raw job, without the names of types that pydantic puts between."""
+    here: Any = raw
+    steps: list[Step] = []
+    for step in error["loc"]:
+        if _holds(here, step):
+            here = here[step]
+        elif error["type"] != "missing" or step != error["loc"][-1]:
+            continue
+        steps.append(step)
+    return tuple(steps)
+
+
+def _holds(here: Any, step: Step) -> bool:
+    if isinstance(here, Mapping):
+        return step in here
+    return isinstance(here, list) and isinstance(step, int) and step < len(here)
+
+
+def _problem(steps: tuple[Step, ...], errors: list[ErrorDetails], raw: Mapping[str, Any]) -> Problem:
+    path, first = written(steps), errors[0]
+    if first["type"] == "extra_forbidden":
+        return Problem(code=UNKNOWN, path=path, message="there is no such field", way_out=_instead(steps))
+    if first["type"] == "missing":
+        return Problem(code=MISSING, path=path, message="is required", way_out="Add it.")
+    reason = " or ".join(dict.fromkeys(_reason(error) for error in errors))
+    return Problem(code=INVALID, path=path, message=f"{_shown(_value(raw, steps))} {reason}", way_out=_way_out(first, _value(raw, steps)))
+
+
+def _value(raw: Any, steps: Sequence[Step]) -> Any:
+    for step in steps:
+        raw = raw[step]
+    return raw
+
+
+def _shown(value: Any) -> str:
+    """Write a value shortly, and so that text and number can be told apart."""
+    text = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None
+    text = text or ("a map" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else repr(value))
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
+
+
+def _reason(error: ErrorDetails) -> str:
+    if error["type"] == "string_pattern_mismatch":
+        return "is not well formed"
+    message = error["msg"].removeprefix("Input ").removeprefix("String ").removeprefix("Value error, ").replace(" tuple", " list")
+    message = message.replace("Tuple ", "").replace("dictionary", "map").replace("Dictionary", "map").replace(" after validation", "")
+    if error["type"] == "model_type":
+        message = "should be a map"
+    return message[0].lower() + message[1:]
+
+
+def _way_out(error: ErrorDetails, value: Any) -> str:
+    kind = error["type"]
+    if kind == "string_pattern_mismatch":
+        return FORMS.get(str(error.get("ctx", {}).get("pattern")), "Correct the value.")
+    if kind in {"int_type", "float_type", "bool_type", "literal_error"} and isinstance(value, str) and _UNQUOTED.match(value):
+        return "Write it without quotes."
+    if kind == "literal_error" and isinstance(value, str):
+        allowed = [word.strip("'") for word in str(error.get("ctx", {}).get("expected", "")).replace(" or ", ", ").split(", ")]
+        near = difflib.get_close_matches(value.lower(), [word.lower() for word in allowed], n=1, cutoff=0.6)
+        return f"Did you mean {next(word for word in allowed if word.lower() == near[0])}?" if near else "Choose one of these."
+    if kind == "string_type" and isinstance(value, int | float):
+        return "Write it in quotes."
+    return "Correct the value."
+
+
+def _instead(steps: Sequence[Step]) -> str:
+    """Return what an unknown field was probably meant to be."""
+    name = str(steps[-1])
+    camel = as_camel(name)
+    model = model_at(steps[:-1])
+    known = names_in(model) if model is not None else ()
+    if camel in known:
+        return f"Write {camel}: names are in camelCase."
+    if camel in RENAMED:
+        gone = RENAMED[camel].removeprefix(f"{GONE}: ")
+        return f"Remove it: {gone}." if gone != RENAMED[camel] else f"It is replaced by {RENAMED[camel]}."
+    elsewhere = places_of(camel)
+    if elsewhere:
+        return f"It belongs to {elsewhere[0]}."
+    near = difflib.get_close_matches(camel, known, n=1, cutoff=0.6)
+    return f"Did you mean {near[0]}?" if near else f"Remove it. Known here: {', '.join(known)}."

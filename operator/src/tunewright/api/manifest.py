@@ -1,0 +1,59 @@
+"""The reader of manifests: YAML text → FineTuneJob, or everything that is wrong with it, each with file, line and column."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tunewright.api.admission import admit
+from tunewright.api.problems import InvalidJob, Problem
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.yaml_nodes import Document, read_document
+
+__all__ = ["ManifestError", "Problem", "read_job"]
+
+
+class ManifestError(InvalidJob):
+    """A manifest that cannot be accepted. `problems` are sorted by line."""
+
+    def __init__(self, filename: str, problems: Iterable[Problem]) -> None:
+        super().__init__(sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0)))
+        self.filename = filename
+
+    def __str__(self) -> str:
+        """Write `file:line:column: path: message [code]` for each problem, with its way out below."""
+        return "\n".join(f"{self.filename}:{problem.line}:{problem.column}: {problem}" for problem in self.problems)
+
+
+def read_job(text: str, filename: str) -> FineTuneJob:
+    """Read the one FineTuneJob of a YAML text. Raises `ManifestError` with all problems at once."""
+    document = read_document(text)
+    problems = list(document.problems)
+    if isinstance(document.value, Mapping):
+        try:
+            job = admit(document.value)
+        except InvalidJob as error:
+            # What is ambiguous has been said already; that the value then has the wrong type would only confuse.
+            said = {problem.path for problem in problems}
+            problems += [_placed(problem, document) for problem in error.problems if problem.path not in said]
+    elif not problems:
+        problems.append(
+            Problem(
+                code="malformed YAML",
+                path="",
+                message="the document is no map of fields",
+                way_out="Begin with apiVersion, kind, metadata, spec.",
+                line=1,
+                column=1,
+            )
+        )
+    if problems:
+        raise ManifestError(filename, problems)
+    return job
+
+
+def _placed(problem: Problem, document: Document) -> Problem:
+    """Add line and column: of the field itself, or of the nearest part around it that is written down."""
+    path = problem.path
+    while path not in document.positions:
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    line, column = document.positions[path]
+    return replace(problem, line=line, column=column)

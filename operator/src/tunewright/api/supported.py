@@ -1,0 +1,153 @@
+"""What the language can say already and no stage honours yet: refused, never ignored. The list shrinks with every release.
+
+`NOT_SUPPORTED_YET` is data: the README's list is written from it. What will never be allowed is a rule (E015), not an entry here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.api.problems import Problem
+from tunewright.api.v1alpha1.common import Spec
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+
+CODE = "not supported yet"
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """A field, or some of its values, that nothing honours yet. `[*]` stands for every entry of a list, `[1]` for the second."""
+
+    path: str
+    instead: str
+    values: tuple[str, ...] = ()  # only these values are refused; empty: everything but the field's default
+
+
+_DATASETS = ("spec.data.train[*]", "spec.data.validation[*]", "spec.data.test[*]")
+
+
+def _in_every_dataset(field: str, instead: str, values: tuple[str, ...] = ()) -> tuple[NotYet, ...]:
+    return tuple(NotYet(f"{dataset}.{field}", instead, values) for dataset in _DATASETS)
+
+
+NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
+    NotYet(
+        "spec.task",
+        "Use ChatCompletion or TextGeneration.",
+        (
+            "SingleLabelClassification", "MultiLabelClassification", "NamedEntityRecognition",
+            "QuestionAnswering", "Translation", "Summarization",
+        ),
+    ),
+    NotYet("spec.model.source.oci", "Use huggingFace or pvc."),
+    NotYet("spec.model.source.s3", "Copy the model into a claim and use pvc."),
+    NotYet("spec.model.source.url", "Copy the model into a claim and use pvc."),
+    NotYet("spec.model.source.modelRef", "Use pvc with the claim the other job published to."),
+    NotYet("spec.model.chatTemplate.name", "Write the template into chatTemplate.jinja."),
+    NotYet("spec.model.chatTemplate.path", "Write the template into chatTemplate.jinja."),
+    NotYet("spec.model.specialTokens", "Set the tokens in the base model's tokenizer."),
+    NotYet("spec.model.addTokens", "Add the tokens to the base model first."),
+    NotYet("spec.model.ropeScaling", "Set it in the base model's config.json."),
+    NotYet("spec.model.maxPositionEmbeddings", "Set it in the base model's config.json."),
+    NotYet("spec.model.ignoreMismatchedSizes", "Leave it out."),
+    *_in_every_dataset("source.huggingFace", "Download the data set and use pvc, or path without a cluster."),
+    *_in_every_dataset("source.url", "Download the file and use pvc, or path without a cluster."),
+    *_in_every_dataset("source.s3", "Copy the file into a claim and use pvc."),
+    *_in_every_dataset("source.configMap", "Copy the file into a claim and use pvc."),
+    *_in_every_dataset(
+        "format",
+        "Bring the data as messages, promptCompletion or text.",
+        ("sharegpt", "alpaca", "preference", "unpairedPreference", "promptOnly", "tokenized"),
+    ),
+    *_in_every_dataset("split", "Give each split as a file of its own."),
+    *_in_every_dataset("fraction", "Shorten the file."),
+    *_in_every_dataset("numSamples", "Shorten the file."),
+    *_in_every_dataset("weight", "Name the source several times under train."),
+    *_in_every_dataset("chatTemplate", "Use model.chatTemplate.jinja for all data."),
+    NotYet("spec.data.mixStrategy", "Mix the files beforehand."),
+    NotYet("spec.data.interleaveProbs", "Mix the files beforehand."),
+    NotYet("spec.data.packing", "Leave it false: packed examples could see each other where flash attention is missing."),
+    NotYet("spec.data.packingStrategy", "Leave it out."),
+    NotYet("spec.data.paddingFree", "Leave it false."),
+    NotYet("spec.data.maskHistory", "Leave it false, or cut conversations to their last turn."),
+    NotYet("spec.data.streaming", "Leave it false."),
+    NotYet("spec.method.type", "Use sft.", ("dpo", "kto", "orpo", "grpo", "reward", "distillation")),
+    NotYet(
+        "spec.method.tuner",
+        "Use lora or full.",
+        (
+            "freeze", "ia3", "adalora", "prefixTuning", "promptTuning", "pTuning", "vera", "oft", "boft", "loha", "lokr",
+            "lnTuning", "trainableTokens",
+        ),
+    ),
+    NotYet("spec.method.lora.initLoraWeights", "Use true, gaussian, pissa or olora.", ("loftq", "eva", "corda", "mica")),
+    NotYet("spec.method.lora.loftqConfig", "Leave it out."),
+    NotYet("spec.method.lora.loraplusLrRatio", "Leave it out."),
+    NotYet("spec.method.lora.mergeLoraWeights", "Leave it true: the exported model is the merged one."),
+    NotYet("spec.method.lora.extra", "Use the typed fields of method.lora."),
+    NotYet("spec.training.useLigerKernel", "Leave it false."),
+    NotYet(
+        "spec.training.optim",
+        "Use adamw_torch, adamw_torch_fused, adafactor, sgd, or one of bitsandbytes' 8-bit or paged optimizers.",
+        (
+            "adamw_torch_xla", "adamw_torch_npu_fused", "adamw_anyprecision", "adamw_torch_4bit", "adamw_torch_8bit",
+            "galore_adamw", "galore_adamw_8bit", "galore_adafactor", "galore_adamw_layerwise", "galore_adamw_8bit_layerwise",
+            "galore_adafactor_layerwise", "lomo", "adalomo", "grokadamw", "schedule_free_radam", "schedule_free_adamw",
+            "schedule_free_sgd", "apollo_adamw", "apollo_adamw_layerwise", "stable_adamw",
+        ),
+    ),
+    NotYet("spec.training.metricForBestModel", "Use loss or mean_token_accuracy.", ("perplexity", "eval_perplexity")),
+    NotYet("spec.training.earlyStopping", "Use loadBestModelAtEnd."),
+    NotYet("spec.training.enableJitCheckpoint", "Leave it true: a job that is asked to stop always saves first."),
+    NotYet("spec.training.autoFindBatchSize", "Set perDeviceTrainBatchSize; `tunewright plan` shows what fits."),
+    NotYet("spec.training.predictWithGenerate", "Use evaluation.generateSamples."),
+    NotYet("spec.training.reportTo", "Leave it out: metrics are in status and in metrics.jsonl."),
+    NotYet("spec.training.pushToHub", "Publish to a claim with output.destinations."),
+    NotYet("spec.training.extraArgs", "Use the typed fields of training."),
+    NotYet("spec.deepspeed.universalCheckpoint", "Leave it true."),
+    NotYet("spec.elasticity", "Set workers.replicas."),
+    NotYet("spec.evaluation.gates", "Compare status.evaluation by hand."),
+    NotYet("spec.output.destinations[1]", "Name one destination."),
+    NotYet("spec.serving.executionProviders[*]", "Use CPU or CUDA.", ("TensorRT", "ROCm", "OpenVINO")),
+    NotYet("spec.ttlSecondsAfterFinished", "Delete the job by hand."),
+)  # fmt: skip
+
+
+def unsupported(spec: FineTuneJobSpec) -> tuple[Problem, ...]:
+    """Return every setting that nothing honours yet, in the list's order."""
+    return tuple(
+        Problem(code=CODE, path=path, message=f"{_written(value)} is not supported yet", way_out=entry.instead)
+        for entry in NOT_SUPPORTED_YET
+        for path, value, default in _places(spec, "spec", entry.path.removeprefix("spec.").split("."))
+        if _refused(entry, value, default)
+    )
+
+
+def _refused(entry: NotYet, value: Any, default: Any) -> bool:
+    return value in entry.values if entry.values else value != default
+
+
+def _places(part: Spec | None, path: str, steps: list[str]) -> Iterator[tuple[str, Any, Any]]:
+    """Yield (path, value, default) of every place that the steps lead to, below parts that are present."""
+    if part is None:
+        return
+    step, *rest = steps
+    alias, _, index = step.removesuffix("]").partition("[")
+    name, field = next((name, field) for name, field in type(part).model_fields.items() if field.alias == alias)
+    value = getattr(part, name)
+    if not index:
+        places = [(f"{path}.{alias}", value, field.get_default(call_default_factory=True))]
+    else:
+        wanted = range(len(value)) if index == "*" else range(int(index), min(int(index) + 1, len(value)))
+        places = [(f"{path}.{alias}[{i}]", value[i], None) for i in wanted]
+    for place, found, default in places:
+        if rest:
+            yield from _places(found, place, rest)
+        else:
+            yield place, found, default
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else "this setting"
