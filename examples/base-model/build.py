@@ -10,17 +10,15 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerFast
-
 from corpus import dialogues
 from corpus.turns import Dialogue
 from model_card import model_card
 from tokenizer import build_tokenizer
-from train import Recipe, Shape, new_model, train
+from train import IGNORED, Example, Recipe, Shape, new_model, train
+from transformers import PreTrainedTokenizerFast
 
 HERE = Path(__file__).parent
 LONGEST = 256  # tokens; longer dialogues are cut
@@ -39,24 +37,29 @@ def read_dialogues(path: Path) -> list[Dialogue]:
     return found
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, texts: Iterable[Dialogue]) -> list[list[int]]:
-    """Token ids of each dialogue as the chat template renders it, cut to LONGEST."""
-    rendered = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in texts]
-    return [ids[:LONGEST] for ids in tokenizer(rendered, add_special_tokens=False)["input_ids"]]
+def encode(tokenizer: PreTrainedTokenizerFast, texts: list[Dialogue]) -> list[Example]:
+    """Each dialogue as the chat template renders it, cut to LONGEST; what is learned is what the template marks as the assistant's."""
+    rendered = tokenizer.apply_chat_template(texts, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+    return [
+        Example(ids[:LONGEST], [token if said else IGNORED for token, said in zip(ids, mask, strict=True)][:LONGEST])
+        for ids, mask in zip(rendered["input_ids"], rendered["assistant_masks"], strict=True)
+    ]
 
 
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dialogues", type=Path, nargs="*", default=[], metavar="FILE", help="JSONL files with more dialogues to learn from")
+    parser.add_argument(
+        "--dialogues", type=Path, nargs="*", default=[], metavar="FILE", help="JSONL files with more dialogues to learn from"
+    )
     parser.add_argument("--output", type=Path, default=HERE / "model", help="the folder to write (default: %(default)s)")
     parser.add_argument("--generated", type=int, default=60_000, metavar="N", help="how many dialogues to make (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=1600, help="training steps of 4096 tokens (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of about 2048 tokens (default: %(default)s)")
     parser.add_argument("--vocab-size", type=int, default=Shape.vocab_size, help="(default: %(default)s)")
     parser.add_argument("--hidden-size", type=int, default=Shape.hidden_size, help="a multiple of 128 (default: %(default)s)")
     parser.add_argument("--layers", type=int, default=Shape.num_hidden_layers, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--threads", type=int, default=2, help="(default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
     return parser.parse_args()
 
 
@@ -74,7 +77,7 @@ def main() -> None:
         vocab_size=asked.vocab_size,
         model_max_length=Shape.max_position_embeddings,
     )
-    documents = encode(tokenizer, texts)
+    examples = encode(tokenizer, texts)
     heads = asked.hidden_size // 64
     shape = Shape(
         vocab_size=len(tokenizer),
@@ -85,8 +88,12 @@ def main() -> None:
         intermediate_size=asked.hidden_size * 11 // 4,
     )
     model = new_model(shape, tokenizer, seed=asked.seed)
-    print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens, {len(documents)} dialogues of {sum(map(len, documents)):,} tokens", flush=True)
-    loss = train(model, documents, Recipe(steps=asked.steps, seed=asked.seed), pad=tokenizer.pad_token_id)
+    print(
+        f"{model.num_parameters():,} parameters, vocabulary {len(tokenizer)}, "
+        f"{len(examples)} dialogues of {sum(len(e.ids) for e in examples):,} tokens",
+        flush=True,
+    )
+    loss = train(model, examples, Recipe(steps=asked.steps, seed=asked.seed), pad=tokenizer.pad_token_id)
 
     asked.output.mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(asked.output)
@@ -96,7 +103,7 @@ def main() -> None:
     size = (asked.output / "model.safetensors").stat().st_size
     print(f"wrote {asked.output} in {time.monotonic() - started:.0f} s: {size / 1e6:.1f} MB of weights, loss {loss:.3f}")
     if size > BYTES_ALLOWED:
-        sys.exit(f"{asked.output}/model.safetensors has {size} bytes, more than the {BYTES_ALLOWED} allowed: use fewer layers or a smaller vocabulary")
+        sys.exit(f"{asked.output}/model.safetensors has {size} bytes, more than {BYTES_ALLOWED}: use fewer layers or a smaller vocabulary")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ instructions and knows the words of cafés and shops. It knows nothing else, and
 
 | | |
 |---|---|
-| form of a dialogue | Phi-3's: `<\\|user\\|>`, `<\\|assistant\\|>`, `<\\|system\\|>`, each message ended by `<\\|end\\|>`, the end-of-sequence token |
+| dialogue form | Phi-3's: `<\\|user\\|>`, `<\\|assistant\\|>`, `<\\|system\\|>`, each ended by `<\\|end\\|>`, which ends the sequence |
 | context | 1024 positions; trained on dialogues of up to 256 tokens |
-| training | {steps} steps of about 4096 tokens, AdamW, cosine; loss at the end {loss:.3f} nats per token |
+| training | {steps} steps of about 2048 tokens, Muon and AdamW; at the end {loss:.3f} nats per token of an answer |
 | made by | `examples/base-model/build.py` |
 
 ## What it was trained on

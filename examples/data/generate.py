@@ -1,9 +1,9 @@
-"""Makes the quickstart's data: guests of the café Copper Kettle write, the support bot answers with a ticket.
+"""Makes the examples' data: guests of the café Copper Kettle write, the support bot answers with a ticket; and the café's menus.
 
     python examples/data/generate.py
 
-writes `support-{train,validation,test}.jsonl` next to this file, in OpenAI `messages` form; the same bytes every time. A ticket is one line a
-program can read, so an answer is right or wrong and not a matter of taste:
+writes `support-{train,validation,test}.jsonl` (OpenAI `messages`) and `menu-{train,validation}.jsonl` (plain `text`) next to this file; the
+same bytes every time. A ticket is one line a program can read, so an answer is right or wrong and not a matter of taste:
 
     ORDER: 2 large oat latte | to go | Jean
     TABLE: 4 people | Friday | 7 pm | Maria
@@ -23,12 +23,61 @@ from pathlib import Path
 
 SEED = 7
 COUNTS = {"train": 1200, "validation": 100, "test": 100}
+MENU_COUNTS = {"train": 400, "validation": 40}
 
-NAMES = (
-    "Ada Adam Alice Amir Anna Ben Bruno Carlos Clara Daniel David Diana Elena Emil Emma Eva Felix Fiona Grace Hana Hassan Henry Hugo Ian "
-    "Iris Jack Jane Jean John Jonas Julia Kai Karim Kate Lara Leo Lily Lucas Lucy Luis Maria Marco Mary Max Maya Mia Nadia Nina Noah Nora"
-).split()
-TEST_NAMES = "Omar Oscar Paul Priya Rosa Ruth Sam Sara Sofia Theo Tina Vera Victor Yara Zoe".split()
+NAMES = [
+    "Ada",
+    "Adam",
+    "Alice",
+    "Amir",
+    "Anna",
+    "Ben",
+    "Bruno",
+    "Carlos",
+    "Clara",
+    "Daniel",
+    "David",
+    "Diana",
+    "Elena",
+    "Emil",
+    "Emma",
+    "Eva",
+    "Felix",
+    "Fiona",
+    "Grace",
+    "Hana",
+    "Hassan",
+    "Henry",
+    "Hugo",
+    "Ian",
+    "Iris",
+    "Jack",
+    "Jane",
+    "Jean",
+    "John",
+    "Jonas",
+    "Julia",
+    "Kai",
+    "Karim",
+    "Kate",
+    "Lara",
+    "Leo",
+    "Lily",
+    "Lucas",
+    "Lucy",
+    "Luis",
+    "Maria",
+    "Marco",
+    "Mary",
+    "Max",
+    "Maya",
+    "Mia",
+    "Nadia",
+    "Nina",
+    "Noah",
+    "Nora",
+]
+TEST_NAMES = "Omar Oscar Paul Priya Rosa Ruth Sam Sara Sofia Theo Tina Vera Victor Yara Zoe".split()  # noqa: SIM905
 NUMBERS = ("one", "two", "three", "four", "five", "six")
 PEOPLE = ("two", "three", "four", "five", "six", "seven", "eight")
 SIZES = ("small", "medium", "large")
@@ -39,6 +88,9 @@ HOURS = (3, 4, 5, 6, 7, 8, 9, 10)
 COLOURS = ("red", "blue", "green", "yellow", "white", "black", "brown", "pink", "orange", "silver")
 GOODS = ("mug", "cup", "teapot", "kettle", "grinder", "jar", "apron", "tray", "bottle", "lamp")
 FAULTS = ("cracked", "broken", "scratched", "dented", "leaking", "stained", "faulty", "chipped")
+
+FOODS = ("croissant", "muffin", "bagel", "sandwich", "cookie", "scone", "brownie", "salad", "soup", "pie")
+JUICES = ("lemonade", "apple juice", "mint tea", "green tea", "cold brew")
 
 REPLY = "Thank you, {name}! The Copper Kettle is on it.\n{ticket}"
 WELCOME = "Welcome to the Copper Kettle, {name}! Would you like an order, a table or a return?"
@@ -65,7 +117,13 @@ RETURNS = (
     "Hello, the {c} {g} I bought is {f}. The name is {name}.",
     "The {c} {g} arrived {f}, can I send it back? {name}",
 )
-GREETINGS = ("Hi, I am {name}.", "Hello, my name is {name}.", "Good morning, this is {name}.", "Hey there, {name} here.", "I am {name} and I need help.")
+GREETINGS = (
+    "Hi, I am {name}.",
+    "Hello, my name is {name}.",
+    "Good morning, this is {name}.",
+    "Hey there, {name} here.",
+    "I am {name} and I need help.",
+)
 CHANGES = ("Sorry, I meant {t}.", "No, make that {t}.", "Actually, {t} please.")
 
 Turn = tuple[str, str]  # what the guest writes, what the bot answers
@@ -133,13 +191,32 @@ def greeting(rng: random.Random, split: Split) -> list[Turn]:
 KINDS: tuple[tuple[Callable[[random.Random, Split], list[Turn]], int], ...] = ((order, 6), (table, 4), (return_, 4), (greeting, 1))
 
 
+def menu(rng: random.Random) -> str:
+    """The menu of a day as one line of text."""
+    day, (first, second), food, juice = rng.choice(DAYS), rng.sample(DRINKS, 2), rng.choice(FOODS), rng.choice(JUICES)
+    return f"{day} at the Copper Kettle: {rng.choice(MILKS)} {first} and {second}, a warm {food}, and {juice} for 3. Come in and say hello!"
+
+
+def menus(count: int, *, seed: str, taken: set[str]) -> list[str]:
+    """`count` JSON lines of text, none of which is in `taken`; they are added to it."""
+    rng = random.Random(seed)
+    lines: list[str] = []
+    while len(lines) < count:
+        line = json.dumps({"text": menu(rng)})
+        if line not in taken:
+            taken.add(line)
+            lines.append(line)
+    return lines
+
+
 def examples(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str]:
     """`count` JSON lines, none of which is in `taken`; they are added to it."""
-    rng = random.Random(seed)  # noqa: S311  not for secrets
+    rng = random.Random(seed)
     lines: list[str] = []
     while len(lines) < count:
         turns = rng.choices([kind for kind, _ in KINDS], weights=[weight for _, weight in KINDS])[0](rng, split)
-        messages = [m for question, answer in turns for m in ({"role": "user", "content": question}, {"role": "assistant", "content": answer})]
+        said = [(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)]
+        messages = [{"role": role, "content": text} for role, text in said]
         line = json.dumps({"messages": messages}, ensure_ascii=False)
         if line not in taken:
             taken.add(line)
@@ -150,13 +227,13 @@ def examples(count: int, split: Split, *, seed: str, taken: set[str]) -> list[st
 def files() -> dict[str, str]:
     """The name and the text of every file."""
     taken: set[str] = set()
-    return {
-        f"support-{part}.jsonl": "\n".join(
-            examples(count, Split(part == "test", TEST_NAMES if part == "test" else NAMES), seed=f"{SEED}/{part}", taken=taken)
-        )
-        + "\n"
-        for part, count in COUNTS.items()
-    }
+    lines: dict[str, list[str]] = {}
+    for part, count in COUNTS.items():
+        split = Split(part == "test", TEST_NAMES if part == "test" else NAMES)
+        lines[f"support-{part}.jsonl"] = examples(count, split, seed=f"{SEED}/{part}", taken=taken)
+    for part, count in MENU_COUNTS.items():
+        lines[f"menu-{part}.jsonl"] = menus(count, seed=f"{SEED}/menu/{part}", taken=taken)
+    return {name: "".join(f"{line}\n" for line in some) for name, some in lines.items()}
 
 
 def main() -> None:

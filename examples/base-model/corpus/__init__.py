@@ -42,4 +42,4 @@ def dialogue(rng: random.Random) -> Dialogue:
 def dialogues(*, seed: int, count: int) -> Iterator[Dialogue]:
     """`count` dialogues in OpenAI `messages` form; the n-th depends on `seed` and n alone."""
     for number in range(count):
-        yield dialogue(random.Random(f"{seed}/{number}"))  # noqa: S311  not for secrets
+        yield dialogue(random.Random(f"{seed}/{number}"))

@@ -9,20 +9,39 @@ from collections.abc import Callable
 
 from corpus.turns import Exchange, article, capitalise, fill, joined, roughen
 from corpus.words import (
-    ADJECTIVES, ANIMALS, COLOURS, DAYS, FAULTS, FOODS, FRUITS, GOODS, HOURS, MILK_DRINKS, MILKS, MONTHS, NAMES, NUMBERS, PLACES,
-    PLAIN_DRINKS, SIZES, THINGS, VERBS,
+    ADJECTIVES,
+    ANIMALS,
+    COLOURS,
+    DAYS,
+    FAULTS,
+    FOODS,
+    FRUITS,
+    GOODS,
+    HOURS,
+    MILK_DRINKS,
+    MILKS,
+    MONTHS,
+    NAMES,
+    NUMBERS,
+    PLACES,
+    PLAIN_DRINKS,
+    SIZES,
+    THINGS,
+    VERBS,
 )  # fmt: skip
 
 Pair = tuple[str, str]
 Group = tuple[str, tuple[str, ...]]
 
 GROUPS: tuple[Group, ...] = (
-    ("animals", ANIMALS), ("fruits", FRUITS), ("colours", COLOURS), ("days", DAYS), ("months", MONTHS), ("names", NAMES), ("drinks", PLAIN_DRINKS),
-    ("drinks", MILK_DRINKS), ("foods", FOODS), ("places", PLACES), ("things", THINGS), ("goods", GOODS), ("sizes", SIZES), ("numbers", NUMBERS),
+    ("animals", ANIMALS), ("fruits", FRUITS), ("colours", COLOURS), ("days", DAYS), ("months", MONTHS), ("names", NAMES),
+    ("drinks", PLAIN_DRINKS), ("drinks", MILK_DRINKS), ("foods", FOODS), ("places", PLACES), ("things", THINGS), ("goods", GOODS),
+    ("sizes", SIZES), ("numbers", NUMBERS),
 )  # fmt: skip
 EVERYTHING = tuple(word for _, words in GROUPS for word in words) + MILKS + FAULTS + ADJECTIVES
 SEPARATORS = {
-    "commas": ", ", "bars": " | ", "slashes": " / ", "dashes": " - ", "semicolons": "; ", "plus signs": " + ", "stars": " * ", "lines": "\n",
+    "commas": ", ", "bars": " | ", "slashes": " / ", "dashes": " - ", "semicolons": "; ", "plus signs": " + ",
+    "stars": " * ", "lines": "\n",
 }  # fmt: skip
 
 
@@ -32,7 +51,7 @@ def _words(rng: random.Random, low: int = 2, high: int = 5) -> list[str]:
 
 
 def _repeat(rng: random.Random) -> Pair:
-    text = " ".join(_words(rng, 1, 6))
+    text = rng.choice((" ", ", ", " ")).join(_words(rng, 1, 9))
     return fill(rng, ("repeat: {t}", "say: {t}", "please repeat this: {t}", "say {t}", "write {t}", "copy this: {t}"), t=text), text
 
 
@@ -92,20 +111,50 @@ def _sentence(rng: random.Random) -> Pair:
     return question, f"The {adjective} {who} {verb} in the {place}."
 
 
+# statements, and questions about one part of them with their answers
+FACTS: tuple[tuple[str, tuple[Pair, ...]], ...] = (
+    (
+        "{n} has {ac} {t}.",
+        (
+            ("who has the {t}?", "{n} has the {t}."),
+            ("what does {n} have?", "{n} has {ac} {t}."),
+            ("what colour is the {t}?", "The {t} is {c}."),
+        ),
+    ),
+    ("{n} gave the {t} to {o}.", (("who has the {t} now?", "{o} has the {t} now."), ("who gave the {t}?", "{n} gave the {t}."))),
+    (
+        "{n} goes to the {p} on {d}.",
+        (
+            ("when does {n} go?", "{n} goes on {d}."),
+            ("where does {n} go?", "{n} goes to the {p}."),
+            ("who goes to the {p}?", "{n} goes to the {p}."),
+        ),
+    ),
+    ("{n} is in the {p} and {o} is at home.", (("where is {n}?", "{n} is in the {p}."), ("who is at home?", "{o} is at home."))),
+    ("{n} meets {o} at {h} pm on {d}.", (("who meets {o}?", "{n} meets {o}."), ("on which day?", "On {d}."))),
+)
+
+
 def _who_did(rng: random.Random) -> Pair:
     """A short statement, and a question about one part of it."""
     name, other = rng.sample(NAMES, 2)
     colour, thing, day, place = rng.choice(COLOURS), rng.choice(THINGS + GOODS), rng.choice(DAYS), rng.choice(PLACES)
-    facts = (
-        (f"{name} has {article(colour)} {thing}.", (("who has the {t}?", f"{name} has the {thing}."), ("what does {n} have?", f"{name} has {article(colour)} {thing}."), ("what colour is the {t}?", f"The {thing} is {colour}."))),
-        (f"{name} gave the {thing} to {other}.", (("who has the {t} now?", f"{other} has the {thing} now."), ("who gave the {t}?", f"{name} gave the {thing}."))),
-        (f"{name} goes to the {place} on {day}.", (("when does {n} go?", f"{name} goes on {day}."), ("where does {n} go?", f"{name} goes to the {place}."), ("who goes to the {p}?", f"{name} goes to the {place}."))),
-        (f"{name} is in the {place} and {other} is at home.", (("where is {n}?", f"{name} is in the {place}."), ("who is at home?", f"{other} is at home."))),
-        (f"{name} meets {other} at {rng.choice(HOURS)} pm on {day}.", (("who meets {o}?", f"{name} meets {other}."), ("on which day?", f"On {day}."))),
-    )  # fmt: skip
-    statement, questions = rng.choice(facts)
+    hour = str(rng.choice(HOURS))
+    words = {"n": name, "o": other, "c": colour, "ac": article(colour), "t": thing, "d": day, "p": place, "h": hour}
+    statement, questions = rng.choice(FACTS)
     question, answer = rng.choice(questions)
-    return f"{statement} {fill(rng, (question,), n=name, o=other, t=thing, p=place)}", answer
+    return f"{statement.format(**words)} {fill(rng, (question,), **words)}", answer.format(**words)
+
+
+def _who_of_several(rng: random.Random) -> Pair:
+    """Two or three facts of one kind, and a question about one of them."""
+    count = rng.randint(2, 3)
+    names, things, colours = rng.sample(NAMES, count), rng.sample(THINGS + GOODS, count), rng.sample(COLOURS, count)
+    verb = rng.choice(("has", "wants", "lost", "found", "likes"))
+    facts = " ".join(f"{name} {verb} the {colour} {thing}." for name, colour, thing in zip(names, colours, things, strict=True))
+    at = rng.randrange(count)
+    question = rng.choice((f"What about {names[at]}?", f"Who {verb} the {things[at]}?", f"Tell me about the {colours[at]} {things[at]}."))
+    return f"{facts} {question}", f"{names[at]} {verb} the {colours[at]} {things[at]}."
 
 
 def _backwards(rng: random.Random) -> Pair:
@@ -124,8 +173,8 @@ def _polite(rng: random.Random) -> Pair:
 
 
 KINDS: tuple[tuple[Callable[[random.Random], Pair], int], ...] = (
-    (_repeat, 5), (_join, 6), (_capitals, 2), (_label, 3), (_list_some, 3), (_first_last, 2), (_which, 1), (_digits, 3), (_sentence, 3),
-    (_who_did, 6), (_backwards, 1), (_spell, 1), (_polite, 1),
+    (_repeat, 6), (_join, 6), (_capitals, 2), (_label, 3), (_list_some, 3), (_first_last, 2), (_which, 1), (_digits, 3), (_sentence, 3),
+    (_who_did, 5), (_who_of_several, 6), (_backwards, 1), (_spell, 1), (_polite, 1),
 )  # fmt: skip
 
 

@@ -10,18 +10,61 @@ Pair = tuple[str, str]
 
 CAPITALS = dict(
     pair.split(":")
-    for pair in (
-        "France:Paris Germany:Berlin Italy:Rome Spain:Madrid Japan:Tokyo China:Beijing India:Delhi Egypt:Cairo Kenya:Nairobi "
-        "Norway:Oslo Sweden:Stockholm Portugal:Lisbon Greece:Athens Austria:Vienna Poland:Warsaw Ireland:Dublin England:London "
-        "Russia:Moscow Turkey:Ankara Peru:Lima Cuba:Havana Canada:Ottawa Denmark:Copenhagen Finland:Helsinki Hungary:Budapest"
-    ).split()
+    for pair in [
+        "France:Paris",
+        "Germany:Berlin",
+        "Italy:Rome",
+        "Spain:Madrid",
+        "Japan:Tokyo",
+        "China:Beijing",
+        "India:Delhi",
+        "Egypt:Cairo",
+        "Kenya:Nairobi",
+        "Norway:Oslo",
+        "Sweden:Stockholm",
+        "Portugal:Lisbon",
+        "Greece:Athens",
+        "Austria:Vienna",
+        "Poland:Warsaw",
+        "Ireland:Dublin",
+        "England:London",
+        "Russia:Moscow",
+        "Turkey:Ankara",
+        "Peru:Lima",
+        "Cuba:Havana",
+        "Canada:Ottawa",
+        "Denmark:Copenhagen",
+        "Finland:Helsinki",
+        "Hungary:Budapest",
+    ]
 )
 OPPOSITES = dict(
     pair.split(":")
-    for pair in (
-        "hot:cold big:small old:new fast:slow up:down left:right day:night happy:sad open:closed full:empty wet:dry light:dark "
-        "early:late rich:poor hard:soft long:short high:low good:bad clean:dirty loud:quiet first:last black:white strong:weak"
-    ).split()
+    for pair in [
+        "hot:cold",
+        "big:small",
+        "old:new",
+        "fast:slow",
+        "up:down",
+        "left:right",
+        "day:night",
+        "happy:sad",
+        "open:closed",
+        "full:empty",
+        "wet:dry",
+        "light:dark",
+        "early:late",
+        "rich:poor",
+        "hard:soft",
+        "long:short",
+        "high:low",
+        "good:bad",
+        "clean:dirty",
+        "loud:quiet",
+        "first:last",
+        "black:white",
+        "strong:weak",
+    ]
 )
 SOUNDS = {"cat": "meow", "dog": "woof", "cow": "moo", "sheep": "baa", "duck": "quack", "pig": "oink", "bee": "buzz", "lion": "roar"}
 HUES = {"the sky": "blue", "grass": "green", "snow": "white", "a banana": "yellow", "coal": "black", "a tomato": "red", "coffee": "brown"}

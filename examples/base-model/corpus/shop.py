@@ -24,8 +24,9 @@ YES = ("yes", "yes, that is right.", "correct", "yes please", "that's right", "p
 DONE = ("Great, it will be ready in a few minutes.", "Thank you, it will be ready soon.", "Very good. Please wait at the bar.")
 
 TABLE_REQUESTS = (
-    "i need a table for {p} on {d} at {h} pm.", "can i book a table for {p} people on {d} at {h} pm?", "a table for {p}, {d} at {h} pm, please.",
-    "we are {p} people and want to come on {d} at {h} pm.", "could you keep a table for {p} on {d} at {h} pm? the name is {n}.",
+    "i need a table for {p} on {d} at {h} pm.", "can i book a table for {p} people on {d} at {h} pm?",
+    "a table for {p}, {d} at {h} pm, please.", "we are {p} people and want to come on {d} at {h} pm.",
+    "could you keep a table for {p} on {d} at {h} pm? the name is {n}.",
     "this is {n}, a table for {p} people on {d}, {h} pm, please.", "please book {d} at {h} pm for {p} people, name {n}.",
 )  # fmt: skip
 TABLE_ANSWERS = (
@@ -43,13 +44,25 @@ RETURN_ANSWERS = (
 )  # fmt: skip
 
 FREQUENT: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("when do you open?", "what are your opening hours?", "are you open today?"), ("We are open from eight to six.", "We open at eight in the morning.")),
-    (("where are you?", "what is your address?", "how do i find you?"), ("We are next to the station.", "You find us at the market, next to the library.")),
+    (
+        ("when do you open?", "what are your opening hours?", "are you open today?"),
+        ("We are open from eight to six.", "We open at eight in the morning."),
+    ),
+    (
+        ("where are you?", "what is your address?", "how do i find you?"),
+        ("We are next to the station.", "You find us at the market, next to the library."),
+    ),
     (("do you have wifi?", "is there wifi here?"), ("Yes, the wifi is free for our guests.",)),
     (("can i pay by card?", "do you take cards?"), ("Yes, you can pay by card or in cash.",)),
     (("which milk do you have?", "what kinds of milk are there?"), ("We have oat, soy, almond, coconut, whole and skim milk.",)),
-    (("what do you have?", "what is on the menu?"), ("We have coffee, tea, juice, cakes and sandwiches.", "Coffee, tea, and something sweet every day.")),
-    (("what is good here?", "what do you recommend?"), ("The cappuccino is very good.", "I like the apple pie. Many guests take a latte with it.")),
+    (
+        ("what do you have?", "what is on the menu?"),
+        ("We have coffee, tea, juice, cakes and sandwiches.", "Coffee, tea, and something sweet every day."),
+    ),
+    (
+        ("what is good here?", "what do you recommend?"),
+        ("The cappuccino is very good.", "I like the apple pie. Many guests take a latte with it."),
+    ),
     (("where is my order?", "when will my order arrive?", "my order is late."), ("I am sorry for the wait. Your order is on its way.",)),
     (("can i get a refund?", "i want my money back."), ("I am sorry. Please tell me what is wrong and we will find a way.",)),
     (("i want to cancel my order.", "please cancel it"), ("Of course, I cancelled your order.", "No problem, the order is cancelled.")),
@@ -58,7 +71,7 @@ FREQUENT: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("do you have vegan food?", "is there something without milk?"), ("Yes, we have soup, salad and a vegan cake.",)),
     (("can i bring my dog?", "are dogs allowed?"), ("Yes, friendly dogs are welcome.",)),
     (("i lost my bag in your shop.", "did you find a hat?"), ("I will look for it. Please leave your name.",)),
-)  # fmt: skip
+)
 
 
 def _item(rng: random.Random) -> str:
@@ -84,8 +97,10 @@ def _order(rng: random.Random) -> Exchange:
     name, where = rng.choice(NAMES), rng.choice(HERE_OR_TO_GO)
     item = f"{_item(rng)} {where}".strip()
     question = fill(rng, DRINK_ORDERS, t=item, n=name)
-    if name not in question and rng.random() < 0.4:
-        question = question.rstrip("?.") + rng.choice((f". My name is {name}.", f". It is for {name}.", f". The name is {name}.", f", for {name}."))
+    if name not in question and rng.random() < 0.6:
+        question = question.rstrip("?.") + rng.choice(
+            (f". My name is {name}.", f". It is for {name}.", f". The name is {name}.", f", for {name}.")
+        )
     whose = (rng.choice(NAMED[1:]).format(n=name) if rng.random() < 0.2 else f" for {name}") if name in question else ""
     answer = fill(rng, ORDER_ANSWERS, t=item, w=whose)
     turns = [(roughen_kept(rng, question, name), answer)]
@@ -93,7 +108,9 @@ def _order(rng: random.Random) -> Exchange:
         turns.append((capitalise(rng.choice(YES)), rng.choice(DONE)))
     elif rng.random() < 0.15:
         other = _item(rng)
-        turns.append((fill(rng, ("no, make that {t}.", "sorry, i meant {t}.", "actually, {t} please."), t=other), f"No problem, {other} then."))
+        turns.append(
+            (fill(rng, ("no, make that {t}.", "sorry, i meant {t}.", "actually, {t} please."), t=other), f"No problem, {other} then.")
+        )
     return turns
 
 
@@ -111,7 +128,12 @@ def _return(rng: random.Random) -> Exchange:
     question = fill(rng, RETURNS, g=goods, f=fault, c=colour, n=name)
     thing = f"{colour} {goods}" if colour in question else goods
     broken = article(f"{fault} {thing}")
-    return [(roughen_kept(rng, question, name), fill(rng, RETURN_ANSWERS, g=thing, f=fault, a=broken, w=f", {name}" if name in question else ""))]
+    return [
+        (
+            roughen_kept(rng, question, name),
+            fill(rng, RETURN_ANSWERS, g=thing, f=fault, a=broken, w=f", {name}" if name in question else ""),
+        )
+    ]
 
 
 def _frequent(rng: random.Random) -> Exchange:

@@ -6,7 +6,7 @@ NAMES = tuple(
     Imran Ines Iris Isaac Ivan Jack James Jane Jean Jin Joe John Jonas Jose Julia Kai Karim Karl Kate Keiko Kim Lara Laura Lea Leo Lily
     Lina Lucas Lucy Luis Luna Maria Marco Mark Marta Mary Max Maya Mei Mia Milan Mina Mona Nadia Nina Noah Nora Olga Oliver Omar Oscar
     Paul Paula Peter Petra Priya Rahul Ravi Rita Robert Rosa Ruth Sam Samir Sara Simon Sofia Tara Theo Tim Tina Tom Uma Vera Victor
-    Wei Will Yara Yuki Yusuf Zara Zoe""".split(),
+    Wei Will Yara Yuki Yusuf Zara Zoe""".split(),  # noqa: SIM905  easier to read than a hundred quoted words
 )
 NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 SIZES = ("small", "medium", "large")
@@ -22,7 +22,39 @@ MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augus
 HOURS = tuple(range(1, 13))
 ANIMALS = ("cat", "dog", "horse", "cow", "bird", "fish", "rabbit", "mouse", "lion", "bear", "fox", "duck", "sheep", "pig", "frog", "bee")
 FRUITS = ("apple", "pear", "plum", "orange", "banana", "lemon", "peach", "cherry", "grape", "mango", "melon", "kiwi")
-PLACES = ("garden", "kitchen", "park", "city", "house", "school", "market", "station", "library", "forest", "river", "street", "beach", "shop")
-THINGS = ("book", "chair", "table", "phone", "key", "coat", "hat", "shoe", "clock", "map", "ball", "box", "letter", "ticket", "flower", "bag")
+PLACES = (
+    "garden",
+    "kitchen",
+    "park",
+    "city",
+    "house",
+    "school",
+    "market",
+    "station",
+    "library",
+    "forest",
+    "river",
+    "street",
+    "beach",
+    "shop",
+)
+THINGS = (
+    "book",
+    "chair",
+    "table",
+    "phone",
+    "key",
+    "coat",
+    "hat",
+    "shoe",
+    "clock",
+    "map",
+    "ball",
+    "box",
+    "letter",
+    "ticket",
+    "flower",
+    "bag",
+)
 ADJECTIVES = ("old", "new", "little", "big", "happy", "quiet", "warm", "cold", "bright", "soft", "clean", "good", "kind", "fast", "slow")
 VERBS = ("walks", "runs", "sleeps", "waits", "plays", "sings", "reads", "sits", "works", "rests", "dances", "cooks")

@@ -1,0 +1,73 @@
+"""The examples' data: made again byte for byte, and a test file that asks for what training never saw."""
+
+import importlib.util
+import re
+
+import pytest
+
+TICKET = re.compile(
+    r"ORDER: [1-6] (small|medium|large) (oat|soy|almond|coconut) [a-z ]+ \| (to go|for here) \| [A-Z][a-z]+"
+    r"|TABLE: [2-8] people \| [A-Z][a-z]+day \| \d+ pm \| [A-Z][a-z]+"
+    r"|RETURN: [a-z]+ [a-z]+ \| [a-z]+ \| [A-Z][a-z]+"
+)
+
+
+@pytest.fixture(scope="module")
+def made(examples):
+    """What the generator makes, file by file."""
+    spec = importlib.util.spec_from_file_location("examples_data_generate", examples / "data" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.files()
+
+
+def tickets(dialogues):
+    """The ticket of every answer that has one, without the count, which may repeat."""
+    lines = [m["content"].split("\n")[1] for messages in dialogues for m in messages if m["role"] == "assistant" and "\n" in m["content"]]
+    return [re.sub(r"^ORDER: \d ", "ORDER: ", line) for line in lines]
+
+
+def asked_for(dialogues):
+    """What stands on the tickets besides who asks and where it is drunk."""
+    return {ticket.split(" | ")[0] if ticket.startswith("ORDER") else ticket.rsplit(" | ", 1)[0] for ticket in tickets(dialogues)}
+
+
+def test_the_committed_files_are_what_the_generator_makes(examples, made):
+    committed = {path.name: path.read_text(encoding="utf-8") for path in (examples / "data").glob("*.jsonl")}
+    assert committed == made
+
+
+@pytest.mark.parametrize(("part", "count"), [("train", 1200), ("validation", 100), ("test", 100)])
+def test_each_part_has_its_size_and_no_example_twice(support, part, count):
+    assert len(support[part]) == count
+    assert len({str(messages) for messages in support[part]}) == count
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_guest_and_bot_take_turns_and_the_bot_has_the_last_word(support, part):
+    for messages in support[part]:
+        assert [m["role"] for m in messages] == ["user", "assistant"] * (len(messages) // 2)
+
+
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_every_answer_is_a_welcome_or_a_ticket_a_program_can_read(support, part):
+    answers = [m["content"] for messages in support[part] for m in messages if m["role"] == "assistant"]
+    for answer in answers:
+        first, *rest = answer.split("\n")
+        assert first.startswith(("Thank you, ", "Welcome to the Copper Kettle, "))
+        assert [bool(TICKET.fullmatch(line)) for line in rest] == [True] * first.startswith("Thank you")
+
+
+def test_the_test_file_asks_for_nothing_that_the_others_ask_for(support):
+    assert asked_for(support["test"]) & (asked_for(support["train"]) | asked_for(support["validation"])) == set()
+
+
+def test_guests_of_the_test_file_are_known_nowhere_else(support):
+    names = {part: {ticket.rsplit(" | ", 1)[1] for ticket in tickets(dialogues)} for part, dialogues in support.items()}
+    assert len(names["test"]) >= 10
+    assert names["test"] & (names["train"] | names["validation"]) == set()
+
+
+def test_no_example_stands_in_two_parts(support):
+    train, validation, test = ({str(messages) for messages in support[part]} for part in ("train", "validation", "test"))
+    assert (train & validation, train & test, validation & test) == (set(), set(), set())
