@@ -204,7 +204,7 @@ class FineTunePlan:
     hub_access: bool = False  # True: pods may leave the cluster to reach the hub
     progress_url: str = ""
     pass_labels: Mapping[str, str] = field(default_factory=dict)  # queue labels, copied to Jobs
-    pass_annotations: Mapping[str, str] = field(default_factory=dict)
+    pass_annotations: Mapping[str, str] = field(default_factory=dict)  # topology wishes, copied to the gang
     env: Mapping[str, str] = field(default_factory=dict)  # extra environment of the workers, from the job
     suspend: bool = False
     active_deadline_seconds: int | None = None

@@ -21,7 +21,7 @@ def render_check_job(plan: FineTunePlan) -> tuple[Manifest, ...]:
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": metadata(plan, plan.names.check, Component.CHECK, labels=plan.pass_labels, annotations=plan.pass_annotations),
+            "metadata": metadata(plan, plan.names.check, Component.CHECK, labels=plan.pass_labels),
             "spec": {
                 **deadline(plan),
                 "backoffLimit": plan.check.backoff_limit,
@@ -42,7 +42,6 @@ def render_check_job(plan: FineTunePlan) -> tuple[Manifest, ...]:
                     scheduling=plan.scheduling,
                     grace_seconds=GRACE_SECONDS,
                     labels=pod_pass_labels(plan),
-                    annotations=plan.pass_annotations,
                     restartPolicy="Never",
                 ),
             },

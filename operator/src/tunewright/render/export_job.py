@@ -21,7 +21,7 @@ def render_export_job(plan: FineTunePlan) -> tuple[Manifest, ...]:
         {
             "apiVersion": "batch/v1",
             "kind": "Job",
-            "metadata": metadata(plan, plan.names.export, Component.EXPORT, labels=plan.pass_labels, annotations=plan.pass_annotations),
+            "metadata": metadata(plan, plan.names.export, Component.EXPORT, labels=plan.pass_labels),
             "spec": {
                 **suspension(plan),
                 **deadline(plan),
@@ -43,7 +43,6 @@ def render_export_job(plan: FineTunePlan) -> tuple[Manifest, ...]:
                     scheduling=plan.scheduling,
                     grace_seconds=GRACE_SECONDS,
                     labels=pod_pass_labels(plan),
-                    annotations=plan.pass_annotations,
                     restartPolicy="Never",
                 ),
             },

@@ -1,0 +1,319 @@
+"""What render promises, one rule at a time."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from plan_builders import GANG, REVISION, UID, exporting, hub_plan, quickstart_plan, serving
+
+from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Scheduling, SecretKey, Storage
+from tunewright.render import render
+from tunewright_contract.trainer_config import TrainerConfig
+
+
+def find(plan, kind, name):
+    (found,) = [item for item in render(plan) if item["kind"] == kind and item["metadata"]["name"] == name]
+    return found
+
+
+def names(plan, kind):
+    return [item["metadata"]["name"] for item in render(plan) if item["kind"] == kind]
+
+
+def container(manifest):
+    (only,) = manifest["spec"]["template"]["spec"]["containers"]
+    return only
+
+
+def env(manifest):
+    return {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container(manifest)["env"]}
+
+
+def mounts(manifest):
+    return {mount["mountPath"]: mount for mount in container(manifest)["volumeMounts"]}
+
+
+class TestStages:
+    def test_a_stage_that_is_not_wanted_renders_nothing(self):
+        idle = quickstart_plan(check=None, train=None)
+        assert [item["kind"] for item in render(idle)] == ["ConfigMap", "PersistentVolumeClaim"]
+
+    def test_every_stage_that_is_wanted_is_there_in_the_order_of_the_story(self):
+        everything = serving(quickstart_plan(), replicas=2)
+        workloads = [item["metadata"]["name"] for item in render(everything) if item["kind"] in {"Job", "Deployment"}]
+        assert workloads == ["support-bot-check", "support-bot-train-0", "support-bot-export", "support-bot-serve"]
+
+    def test_what_a_pod_needs_comes_before_the_pod(self):
+        kinds = [item["kind"] for item in render(serving(quickstart_plan(), replicas=2))]
+        first_workload = kinds.index("Job")
+        assert {"ConfigMap", "PersistentVolumeClaim", "NetworkPolicy", "PodDisruptionBudget", "Service"} == set(kinds[:first_workload])
+
+    def test_the_config_map_holds_the_very_configuration(self):
+        plan = hub_plan()
+        text = find(plan, "ConfigMap", "phi3-config")["data"]["config.json"]
+        assert TrainerConfig.model_validate_json(text) == plan.config
+
+    def test_stages_run_the_trainer_and_keep_its_exit_codes(self):
+        plan = exporting(quickstart_plan())
+        commands = {name: container(find(plan, "Job", name))["command"][-1] for name in names(plan, "Job")}
+        assert commands == {"support-bot-check": "check", "support-bot-train-0": "launch", "support-bot-export": "export"}
+
+
+class TestGang:
+    def test_every_attempt_is_a_job_and_only_the_newest_may_run(self):
+        plan = quickstart_plan(train=replace(GANG, attempt=2))
+        suspended = {name: find(plan, "Job", name)["spec"]["suspend"] for name in names(plan, "Job") if "train" in name}
+        assert suspended == {"support-bot-train-0": True, "support-bot-train-1": True, "support-bot-train-2": False}
+
+    def test_an_attempt_never_retries_a_single_pod(self):
+        spec = find(quickstart_plan(), "Job", "support-bot-train-0")["spec"]
+        assert (spec["backoffLimit"], spec["completions"], spec["parallelism"]) == (0, 2, 2)
+        assert {"Ignore"}.isdisjoint(rule["action"] for rule in spec["podFailurePolicy"]["rules"])
+
+    def test_hopeless_exit_codes_end_the_job_and_a_drained_node_costs_a_single_pod_no_try(self):
+        rules = find(quickstart_plan(), "Job", "support-bot-check")["spec"]["podFailurePolicy"]["rules"]
+        assert rules[0] == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [64, 65, 70]}}
+        assert rules[1]["action"] == "Ignore"
+
+    def test_ranks_find_the_master_of_their_own_attempt(self):
+        found = env(find(quickstart_plan(train=replace(GANG, attempt=3)), "Job", "support-bot-train-3"))
+        assert found["PET_MASTER_ADDR"] == "support-bot-train-3-0.support-bot-train"
+        assert found["PET_NODE_RANK"] == {"fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}}
+
+    @pytest.mark.parametrize(
+        ("limits", "processes", "expected"),
+        [
+            ({"cpu": "8"}, 4, "2"),
+            ({"cpu": "7500m"}, 2, "3"),
+            ({"cpu": "500m"}, 1, "1"),
+            ({"cpu": "2"}, 4, "1"),
+            ({"memory": "4Gi"}, 1, None),
+        ],
+    )
+    def test_threads_share_the_cpu_limit(self, limits, processes, expected):
+        plan = quickstart_plan(train=replace(GANG, resources={"limits": limits}, processes_per_replica=processes))
+        assert env(find(plan, "Job", "support-bot-train-0")).get("OMP_NUM_THREADS") == expected
+
+    def test_deepspeed_is_told_of_the_processor_only_where_there_is_no_device(self):
+        assert env(find(quickstart_plan(), "Job", "support-bot-train-0"))["DS_ACCELERATOR"] == "cpu"
+        assert "DS_ACCELERATOR" not in env(find(hub_plan(), "Job", "phi3-train-0"))
+
+    def test_without_an_endpoint_there_is_no_progress_and_no_token(self):
+        plan = quickstart_plan(progress_url="")
+        job = find(plan, "Job", "support-bot-train-0")
+        assert not [name for name in env(job) if name.startswith("KUBEFLOW_")]
+        assert "/var/run/secrets/kubeflow/trainer" not in mounts(job)
+
+
+class TestSuspensionAndQueues:
+    def test_suspending_holds_train_and_export_but_not_check(self):
+        plan = exporting(quickstart_plan(suspend=True))
+        held = {name: find(plan, "Job", name)["spec"].get("suspend") for name in names(plan, "Job")}
+        assert held == {"support-bot-check": None, "support-bot-train-0": True, "support-bot-export": True}
+
+    def test_a_queue_decides_for_itself_when_a_job_starts(self):
+        assert "suspend" not in find(hub_plan(), "Job", "phi3-train-0")["spec"]
+        assert find(hub_plan(suspend=True), "Job", "phi3-train-0")["spec"]["suspend"] is True
+
+    def test_queue_labels_reach_the_job_and_kueues_stay_off_the_pod(self):
+        job = find(hub_plan(), "Job", "phi3-train-0")
+        assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
+        pod = job["spec"]["template"]["metadata"]["labels"]
+        assert pod["kai.scheduler/queue"] == "team-a"
+        assert "kueue.x-k8s.io/queue-name" not in pod
+
+    def test_topology_wishes_are_the_gangs_alone(self):
+        plan = hub_plan()
+        wish = "kueue.x-k8s.io/podset-required-topology"
+        assert find(plan, "Job", "phi3-train-0")["spec"]["template"]["metadata"]["annotations"][wish] == "rack"
+        assert "annotations" not in find(plan, "Job", "phi3-check")["spec"]["template"]["metadata"]
+
+    def test_the_deadline_is_each_stages_own(self):
+        plan = exporting(hub_plan(active_deadline_seconds=60))
+        assert {find(plan, "Job", name)["spec"]["activeDeadlineSeconds"] for name in names(plan, "Job")} == {60}
+
+
+class TestFolders:
+    def test_a_base_model_within_a_claim_is_named_by_the_environment(self):
+        plan = quickstart_plan(model_source=ClaimSource(claim="bases", path="phi/3-mini/"))
+        job = find(plan, "Job", "support-bot-train-0")
+        assert env(job)["TUNEWRIGHT_MODEL_DIR"] == "/workspace/model/phi/3-mini"
+        assert "subPath" not in mounts(job)["/workspace/model"]
+
+    def test_a_base_model_folder_is_mounted_as_it_is(self):
+        job = find(quickstart_plan(model_source=FolderSource(path="/srv/base")), "Job", "support-bot-train-0")
+        assert env(job)["TUNEWRIGHT_MODEL_DIR"] == "/workspace/model"
+        assert mounts(job)["/workspace/model"]["readOnly"] is True
+
+    def test_a_hub_model_needs_no_folder(self):
+        assert "TUNEWRIGHT_MODEL_DIR" not in env(find(hub_plan(), "Job", "phi3-train-0"))
+
+    def test_one_claim_for_checkpoints_and_models_is_one_volume_and_two_folders(self):
+        job = find(exporting(quickstart_plan()), "Job", "support-bot-export")
+        output, models = mounts(job)["/workspace/output"], mounts(job)["/workspace/models"]
+        assert output["name"] == models["name"]
+        assert (output.get("subPath"), models.get("subPath")) == ("runs", None)
+
+    def test_models_go_to_the_folder_that_was_asked_for(self):
+        job = find(exporting(hub_plan()), "Job", "phi3-export")
+        assert mounts(job)["/workspace/models"]["subPath"] == "tuned"
+        assert env(job)["TUNEWRIGHT_PUBLISH_DIR"] == f"/workspace/models/phi3/{REVISION}"
+
+    def test_check_does_not_touch_the_output_claim(self):
+        job = find(quickstart_plan(), "Job", "support-bot-check")
+        (output,) = [volume for volume in job["spec"]["template"]["spec"]["volumes"] if volume["name"] == "output"]
+        assert output == {"name": "output", "emptyDir": {}}
+
+    def test_a_server_only_reads(self):
+        deployment = find(serving(quickstart_plan()), "Deployment", "support-bot-serve")
+        assert mounts(deployment)["/workspace/models"]["readOnly"] is True
+        assert "/workspace/output" not in mounts(deployment)
+
+
+class TestEnvironment:
+    def test_a_token_is_always_a_reference(self):
+        plan = hub_plan(hub_token=SecretKey(name="hugging-face", key="token"))
+        assert env(find(plan, "Job", "phi3-train-0"))["HF_TOKEN"] == {"secretKeyRef": {"name": "hugging-face", "key": "token"}}
+        assert "HF_TOKEN" not in env(find(hub_plan(hub_token=None), "Job", "phi3-train-0"))
+
+    def test_without_a_way_to_the_hub_nobody_tries(self):
+        assert env(find(quickstart_plan(), "Job", "support-bot-check"))["HF_HUB_OFFLINE"] == "1"
+        assert "HF_HUB_OFFLINE" not in env(find(hub_plan(), "Job", "phi3-check"))
+
+    def test_a_user_tunes_what_is_tunable_and_never_bends_the_contract(self):
+        plan = quickstart_plan(env={"OMP_NUM_THREADS": "3", "NCCL_DEBUG": "INFO", "TUNEWRIGHT_OUTPUT_DIR": "/elsewhere", "PET_NNODES": "9"})
+        found = env(find(plan, "Job", "support-bot-train-0"))
+        assert (found["OMP_NUM_THREADS"], found["NCCL_DEBUG"]) == ("3", "INFO")
+        assert (found["TUNEWRIGHT_OUTPUT_DIR"], found["PET_NNODES"]) == (f"/workspace/output/support-bot/{REVISION}", "2")
+
+    def test_the_server_learns_its_limits(self):
+        found = env(find(serving(quickstart_plan(), max_length=2048, max_slots=4, drain_seconds=7), "Deployment", "support-bot-serve"))
+        assert found["TUNEWRIGHT_MAX_LENGTH"] == "2048"
+        assert found["TUNEWRIGHT_MAX_SLOTS"] == "4"
+        assert found["TUNEWRIGHT_DRAIN_SECONDS"] == "7"
+        assert found["TUNEWRIGHT_MODEL_DIR"] == f"/workspace/models/support-bot/{REVISION}"
+        assert "TUNEWRIGHT_MAX_LENGTH" not in env(find(serving(quickstart_plan()), "Deployment", "support-bot-serve"))
+
+
+class TestServer:
+    def test_an_update_surges_first_and_drains_after(self):
+        spec = find(serving(quickstart_plan()), "Deployment", "support-bot-serve")["spec"]
+        assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+    def test_the_kernel_waits_longer_than_the_server_drains(self):
+        pod = find(serving(quickstart_plan(), drain_seconds=45), "Deployment", "support-bot-serve")["spec"]["template"]["spec"]
+        before_stop = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert pod["terminationGracePeriodSeconds"] > 45 + before_stop
+
+    def test_the_revision_is_on_the_deployment_and_its_pods_and_never_in_a_selector(self):
+        deployment = find(serving(quickstart_plan()), "Deployment", "support-bot-serve")
+        assert deployment["metadata"]["annotations"]["tunewright.io/revision"] == REVISION
+        assert deployment["spec"]["template"]["metadata"]["annotations"]["tunewright.io/revision"] == REVISION
+        assert "tunewright.io/revision" not in deployment["spec"]["selector"]["matchLabels"]
+
+    def test_selectors_match_the_pods_they_mean(self):
+        plan = serving(quickstart_plan())
+        for service, workload in (("support-bot-train", "Job"), ("support-bot-serve", "Deployment")):
+            wanted = find(plan, "Service", service)["spec"]["selector"].items()
+            pods = [item["spec"]["template"]["metadata"]["labels"].items() for item in render(plan) if item["kind"] == workload]
+            assert any(wanted <= labels for labels in pods)
+
+
+class TestProtection:
+    @pytest.mark.parametrize(
+        ("plan", "expected"),
+        [
+            (quickstart_plan(), {"support-bot-train": {"minAvailable": 2}}),
+            (quickstart_plan(suspend=True), {}),
+            (quickstart_plan(train=None), {}),
+            (exporting(quickstart_plan()), {}),
+            (serving(quickstart_plan(), replicas=1), {}),
+            (serving(quickstart_plan(), replicas=3), {"support-bot-serve": {"maxUnavailable": 1}}),
+        ],
+        ids=["a gang that trains", "a suspended one", "none yet", "none any more", "one server", "several servers"],
+    )
+    def test_budgets_protect_what_is_there_to_protect(self, plan, expected):
+        budgets = {item["metadata"]["name"]: item["spec"] for item in render(plan) if item["kind"] == "PodDisruptionBudget"}
+        limits = {name: {key: value for key, value in spec.items() if key.endswith("vailable")} for name, spec in budgets.items()}
+        assert limits == expected
+
+    @pytest.mark.parametrize("plan", [quickstart_plan(), hub_plan()], ids=["offline", "hub"])
+    def test_only_a_job_that_needs_the_hub_may_leave_the_cluster(self, plan):
+        for policy in [item for item in render(exporting(plan)) if item["kind"] == "NetworkPolicy"]:
+            leaves = [rule for rule in policy["spec"]["egress"] if any("ipBlock" in peer for peer in rule.get("to", ()))]
+            assert bool(leaves) == plan.hub_access
+
+    def test_nobody_reaches_a_worker_but_its_gang(self):
+        plan = serving(quickstart_plan())
+        ingress = {name: find(plan, "NetworkPolicy", name)["spec"]["ingress"] for name in names(plan, "NetworkPolicy")}
+        gang = {"podSelector": {"matchLabels": {"tunewright.io/job-name": "support-bot", "tunewright.io/component": "trainer"}}}
+        assert ingress == {
+            "support-bot-check": [],
+            "support-bot-train": [{"from": [gang]}],
+            "support-bot-export": [],
+            "support-bot-serve": [{"ports": [{"port": "http", "protocol": "TCP"}]}],
+        }
+
+    @pytest.mark.parametrize(
+        ("url", "expected"),
+        [
+            ("", None),
+            ("http://127.0.0.1:20001/x", {"ports": [{"port": 20001, "protocol": "TCP"}]}),
+            ("https://10.0.0.1/x", {"ports": [{"port": 443, "protocol": "TCP"}]}),
+            (
+                "http://tunewright.ops.svc/x",
+                {
+                    "ports": [{"port": 80, "protocol": "TCP"}],
+                    "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ops"}}}],
+                },
+            ),
+        ],
+    )
+    def test_the_gang_may_report_its_progress(self, url, expected):
+        egress = find(quickstart_plan(progress_url=url), "NetworkPolicy", "support-bot-train")["spec"]["egress"]
+        assert egress[2:] == ([] if expected is None else [expected])
+
+
+class TestOwnership:
+    def test_everything_but_a_retained_claim_goes_with_the_job(self):
+        plan = serving(quickstart_plan(), replicas=2)
+        ownerless = [item["kind"] for item in render(plan) if "ownerReferences" not in item["metadata"]]
+        assert ownerless == ["PersistentVolumeClaim"]
+        assert "tunewright.io/retain" in find(plan, "PersistentVolumeClaim", "support-bot-output")["metadata"]["annotations"]
+
+    def test_a_claim_that_need_not_stay_has_an_owner(self):
+        storage = Storage(output_claim="mine", models_claim="mine", create=NewClaim(size="1Gi"), retain=False)
+        claim = find(quickstart_plan(storage=storage), "PersistentVolumeClaim", "mine")
+        assert claim["metadata"]["ownerReferences"][0]["uid"] == UID
+        assert "annotations" not in claim["metadata"]
+
+    def test_an_existing_claim_is_used_and_not_rendered(self):
+        plan = quickstart_plan(storage=Storage(output_claim="mine", models_claim="mine"))
+        assert names(plan, "PersistentVolumeClaim") == []
+
+    def test_scheduling_wishes_are_passed_on_unchanged(self):
+        wishes = Scheduling(
+            node_selector={"pool": "a"},
+            tolerations=({"key": "gpu", "operator": "Exists"},),
+            affinity={"nodeAffinity": {}},
+            priority_class_name="high",
+            runtime_class_name="nvidia",
+            scheduler_name="kai-scheduler",
+            service_account_name="trainer",
+            image_pull_secrets=("registry",),
+        )
+        pod = find(quickstart_plan(scheduling=wishes), "Job", "support-bot-train-0")["spec"]["template"]["spec"]
+        assert pod["nodeSelector"] == {"pool": "a"}
+        assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+        assert pod["affinity"] == {"nodeAffinity": {}}
+        assert pod["imagePullSecrets"] == [{"name": "registry"}]
+        assert (pod["priorityClassName"], pod["runtimeClassName"], pod["schedulerName"], pod["serviceAccountName"]) == (
+            "high",
+            "nvidia",
+            "kai-scheduler",
+            "trainer",
+        )
+
+    def test_a_secret_never_lies_in_a_manifest(self):
+        assert "secretKeyRef" in json.dumps(render(hub_plan()))
+        assert '"kind": "Secret"' not in json.dumps(render(hub_plan()))
