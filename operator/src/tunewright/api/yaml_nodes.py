@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from tunewright.api.problems import Problem
 
@@ -89,9 +89,9 @@ def _value(node: Node, path: str, document: Document, *, depth: int) -> Any:
         raise NotJson(_malformed("it is nested too deeply, or aliases make it too large", "Write it without aliases.", node.start_mark))
     if isinstance(node, MappingNode):
         return _mapping(node, path, document, depth)
-    if isinstance(node, SequenceNode):
-        return [_value(item, f"{path}[{index}]", document, depth=depth + 1) for index, item in enumerate(node.value)]
-    return _scalar(node, path, document)
+    if isinstance(node, ScalarNode):
+        return _scalar(node, path, document)
+    return [_value(item, f"{path}[{index}]", document, depth=depth + 1) for index, item in enumerate(node.value)]
 
 
 def _mapping(node: MappingNode, path: str, document: Document, depth: int) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _mapping(node: MappingNode, path: str, document: Document, depth: int) -> di
     return value
 
 
-def _scalar(node: Node, path: str, document: Document) -> Any:
+def _scalar(node: ScalarNode, path: str, document: Document) -> Any:
     text = str(node.value)
     kind = str(node.tag).removeprefix(_TAG)
     plain = node.style is None

@@ -1,0 +1,137 @@
+"""The CustomResourceDefinition, generated: the models' structural schema, the rules' CEL, immutability, and the columns of kubectl.
+
+`make crds` writes it to `crds/` (tools/crds.py does the writing, since nothing here touches files); a test compares.
+"""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tunewright.api.rules import RULES
+from tunewright.api.structural import Schema, structural
+from tunewright.api.v1alpha1.job import GROUP, KIND, VERSION, FineTuneJobSpec
+from tunewright.api.v1alpha1.status import FineTuneJobStatus
+
+PLURAL = "finetunejobs"
+FILENAME = f"{PLURAL}.{GROUP}.yaml"
+IMMUTABLE = "field is immutable"
+NAME_RULE = r"size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
+NAME_MESSAGE = "metadata.name must be a DNS label of at most 63 characters: names of Services are made from it"
+
+# What a model is made from. Serving, suspension, deadlines and where pods may be scheduled stay open to change.
+IMMUTABLE_FIELDS = (
+    "task", "model", "data", "method", "training", "deepspeed", "elasticity", "evaluation", "output",
+    "workers.replicas", "workers.acceleratorsPerReplica", "workers.resources", "workers.acceleratorMemory", "workers.image", "workers.env",
+)  # fmt: skip
+
+COLUMNS: tuple[tuple[str, str, str, int], ...] = (
+    ("PHASE", "string", ".status.phase", 0),
+    ("PROGRESS", "integer", ".status.progress.progressPercentage", 0),
+    ("LOSS", "string", ".status.progress.loss", 0),
+    ("ETA", "integer", ".status.progress.estimatedRemainingSeconds", 0),
+    ("READY", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+    ("AGE", "date", ".metadata.creationTimestamp", 0),
+    ("MODEL", "string", ".spec.model.source.huggingFace.repo", 1),
+    ("WORKERS", "integer", ".spec.workers.replicas", 1),
+    ("ZERO", "integer", ".status.plan.zeroStage", 1),
+    ("ENDPOINT", "string", ".status.serving.url", 1),
+    ("REASON", "string", ".status.reason", 1),
+)
+
+
+def crd() -> dict[str, Any]:
+    """Return the CustomResourceDefinition as JSON."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["ftj"],
+                "categories": ["tunewright"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(*column) for column in COLUMNS],
+                    "schema": {"openAPIV3Schema": job_schema()},
+                }
+            ],
+        },
+    }
+
+
+def crd_yaml() -> str:
+    """Return the file's text."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 140
+    yaml.representer.ignore_aliases = lambda *_: True
+    text = io.StringIO()
+    yaml.dump(crd(), text)
+    return f"# Generated from operator/src/tunewright/api by `make crds`. A test compares; do not edit.\n{text.getvalue()}"
+
+
+def job_schema() -> Schema:
+    """Return the schema of a FineTuneJob, with its CEL rules."""
+    schema: Schema = {
+        "description": "From a base model and examples to a served model.",
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural(FineTuneJobSpec),
+            "status": structural(FineTuneJobStatus),
+        },
+        "x-kubernetes-validations": [{"rule": NAME_RULE, "message": NAME_MESSAGE}],
+    }
+    for path, validation in (*_rules(), *_immutability()):
+        node_at(schema, path).setdefault("x-kubernetes-validations", []).append(validation)
+    return schema
+
+
+def node_at(schema: Schema, path: str) -> Schema:
+    """Return the schema node of a path such as spec.data.train[*]."""
+    for step in path.split("."):
+        name = step.removesuffix("[*]")
+        schema = schema["properties"][name]
+        schema = schema["items"] if step != name else schema
+    return schema
+
+
+def _rules() -> Iterator[tuple[str, Schema]]:
+    for rule in RULES:
+        if rule.cel is not None:
+            message = f"{rule.code}: {rule.refuses}. {rule.way_out}"
+            for node in rule.subject.nodes:
+                yield node, {"rule": rule.cel, "message": message, "reason": "FieldValueInvalid", "fieldPath": f".{rule.path}"}
+
+
+def _immutability() -> Iterator[tuple[str, Schema]]:
+    """A rule on an optional field does not see it come or go, so its owner looks after that."""
+    spec = structural(FineTuneJobSpec)
+    for field in IMMUTABLE_FIELDS:
+        yield f"spec.{field}", {"rule": "self == oldSelf", "message": IMMUTABLE}
+        *above, name = field.split(".")
+        owner = node_at({"properties": {"spec": spec}}, ".".join(["spec", *above]))
+        if name not in owner.get("required", ()) and "default" not in owner["properties"][name]:
+            rule = f"has(self.{name}) == has(oldSelf.{name})"
+            yield ".".join(["spec", *above]), {"rule": rule, "message": IMMUTABLE, "fieldPath": f".{name}"}
+
+
+def _column(name: str, kind: str, path: str, priority: int) -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name, "type": kind, "jsonPath": path}
+    return {**column, "priority": priority} if priority else column

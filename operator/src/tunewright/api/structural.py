@@ -1,0 +1,86 @@
+"""pydantic's JSON schema → a structural schema, the dialect that CustomResourceDefinitions take.
+
+Source: the Kubernetes documentation on structural schemas. Every node has a type, or is `x-kubernetes-int-or-string`, or keeps
+unknown fields; references are inlined; null is absence; bounds are draft 4's. What the dialect cannot say is left to the operator's
+own reading: that a value is text or a list (targetModules), that unknown fields are wrong (the API server prunes them), and how the
+keys of a map are spelled.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+
+_KEPT = (
+    "description", "type", "format", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
+    "minProperties", "maxProperties", "required", "x-kubernetes-int-or-string", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+)  # fmt: skip
+
+
+def structural(model: type[BaseModel]) -> Schema:
+    """Return the structural schema of a model, named as in YAML."""
+    raw = model.model_json_schema(by_alias=True)
+    return _node(raw, raw.get("$defs", {}))
+
+
+def _node(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
+    raw = _inlined(raw, defs)
+    kinds = [kind for kind in raw.get("anyOf", ()) if kind.get("type") != "null"]
+    if len(kinds) == 1:
+        return _node({**kinds[0], **{name: value for name, value in raw.items() if name != "anyOf"}}, defs)
+    node: Schema = {name: raw[name] for name in _KEPT if name in raw}
+    if raw.get("default") is not None:
+        node["default"] = raw["default"]
+    if node.get("x-kubernetes-int-or-string"):
+        return {**node, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+    if kinds:  # several types: only the operator can tell
+        return {**node, "x-kubernetes-preserve-unknown-fields": True}
+    if "const" in raw:
+        node["enum"] = [raw["const"]]
+    if "type" not in node:  # an enumeration of words and numbers
+        return {**node, "x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+    return {**node, **_bounds(raw), **_PARTS.get(node["type"], _nothing)(raw, defs)}
+
+
+def _inlined(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Replace a reference by what it refers to. What stands beside it (a description, a default) is closer to the reader and wins."""
+    if "$ref" not in raw:
+        return raw
+    target = defs[raw["$ref"].rsplit("/", 1)[-1]]
+    return {**target, **{name: value for name, value in raw.items() if name != "$ref"}}
+
+
+def _bounds(raw: Mapping[str, Any]) -> Schema:
+    bounds: Schema = {}
+    for ours, theirs in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if theirs in raw:
+            bounds |= {ours: raw[theirs], theirs: True}
+    return bounds
+
+
+def _nothing(_raw: Mapping[str, Any], _defs: Mapping[str, Any]) -> Schema:
+    return {}
+
+
+def _integer(_raw: Mapping[str, Any], _defs: Mapping[str, Any]) -> Schema:
+    return {"format": "int64"}
+
+
+def _array(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
+    return {"items": _node(raw["items"], defs), "x-kubernetes-list-type": raw.get("x-kubernetes-list-type", "atomic")}
+
+
+def _object(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
+    if "properties" in raw:
+        parts = {name: _node(value, defs) for name, value in raw["properties"].items()}
+        # The parts have defaults of their own: an empty object is enough for the API server to fill them in.
+        return {"properties": parts, **({"default": {}} if "default" in raw else {})}
+    values = raw.get("additionalProperties")
+    if isinstance(values, Mapping) and _inlined(values, defs).keys() & {"type", "anyOf", "x-kubernetes-int-or-string"}:
+        return {"additionalProperties": _node(values, defs)}
+    return {"x-kubernetes-preserve-unknown-fields": True}
+
+
+_PARTS = {"integer": _integer, "array": _array, "object": _object}
