@@ -1,0 +1,95 @@
+"""How one pod ended, or why it is not getting on."""
+
+import pytest
+from child_builders import a_pod, ended, running, waiting
+
+from tunewright.observe.pods import read_pod
+from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.reports import Failure, TrainReport, dump
+
+SAID = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", suggestion="mend the line")
+
+
+def read(**status):
+    return read_pod(a_pod("trainer", index=1, **status))
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "disposition"),
+    [
+        (ended(65, dump(SAID)), "DataInvalid", Disposition.FAIL),
+        (ended(137, reason="OOMKilled"), "OutOfMemory", Disposition.RETRY),
+        (ended(137), "OutOfMemory", Disposition.RETRY),
+        (ended(143), "Stopped", Disposition.RESUME),
+        (ended(139, "Segmentation fault"), "ProcessFailed", Disposition.RETRY),
+        (ended(70), "ProcessFailed", Disposition.FAIL),
+        (ended(1, "Traceback: ..."), "ProcessFailed", Disposition.RETRY),
+        ({"phase": "Failed", "reason": "Evicted", "message": "low on resource: ephemeral-storage"}, "Evicted", Disposition.RETRY),
+        (ended(137) | {"reason": "Evicted", "message": "low on memory"}, "Evicted", Disposition.RETRY),
+        ({"phase": "Failed", "reason": "UnexpectedAdmissionError"}, "ProcessFailed", Disposition.RETRY),
+        ({"phase": "Failed"}, "ProcessFailed", Disposition.RETRY),
+        ({"phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": "True"}]}, "Disrupted", Disposition.RESUME),
+    ],
+)  # fmt: skip
+def test_an_end_has_a_reason_and_asks_for_something(status, reason, disposition):
+    pod = read(**status)
+    assert (pod.failure.reason, pod.disposition, pod.running) == (reason, disposition, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (waiting("ImagePullBackOff", "back-off pulling"), "ImagePullBackOff"),
+        (waiting("ErrImagePull"), "ImagePullBackOff"),
+        (waiting("InvalidImageName"), "InvalidImageName"),
+        (waiting("CreateContainerConfigError", 'secret "hf" not found'), "CreateContainerConfigError"),
+        (waiting("RunContainerError"), "CreateContainerError"),
+        (waiting("CrashLoopBackOff", last_message="ValueError: x"), "CrashLoopBackOff"),
+        (waiting("CrashLoopBackOff", last_message=dump(SAID)), "DataInvalid"),
+    ],
+)
+def test_a_hindrance_has_a_reason_and_asks_for_nothing_yet(status, reason):
+    pod = read(**status)
+    assert (pod.failure.reason, pod.disposition) == (reason, None)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"phase": "Pending"},
+        {"conditions": [{"type": "PodScheduled", "status": "True"}]},
+        waiting("ContainerCreating"),
+        running(),
+        ended(0),
+    ],
+)
+def test_a_pod_on_its_way_has_no_failure(status):
+    assert read(**status).failure is None
+
+
+def test_the_last_words_of_a_crash_are_repeated_in_part():
+    message = read(**ended(139, "x" * 5000 + " Segmentation fault\n")).failure.message
+    assert message.endswith("Segmentation fault")
+    assert "exit code 139 (SIGSEGV)" in message
+    assert len(message) < 500
+
+
+def test_a_failure_without_a_rank_is_that_of_its_pod():
+    assert read(**ended(65, dump(SAID))).failure.rank == 1
+    assert read(**ended(65, dump(SAID.model_copy(update={"rank": 7})))).failure.rank == 7
+
+
+def test_a_report_is_read_from_a_pod_that_succeeded():
+    report = TrainReport(step=1, max_steps=1, train_loss=1.0)
+    assert read(**ended(0, dump(report))).report == report
+
+
+def test_a_sidecar_does_not_speak_for_our_container():
+    pod = a_pod("trainer", **ended(0, dump(SAID)))
+    pod["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "state": {"terminated": {"exitCode": 1, "message": "bye"}}})
+    assert read_pod(pod).exit_code == 0
+
+
+def test_a_container_under_another_name_speaks_where_there_is_no_other():
+    assert read(**ended(64, component="renamed")).exit_code == 64

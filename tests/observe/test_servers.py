@@ -1,0 +1,98 @@
+"""When the server is ready, with the wanted revision, and where it answers."""
+
+import pytest
+from child_builders import REVISION, a_deployment, a_pod, a_service, ended, running, waiting
+
+from tunewright.observe import observe
+from tunewright.plan.inputs import StageState
+from tunewright.plan.label_names import Component
+
+READY = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+
+
+def serve(*children):
+    return observe(children, revision=REVISION).past.serve
+
+
+@pytest.mark.parametrize(
+    ("deployment", "expected"),
+    [
+        (a_deployment(**READY), StageState.SUCCEEDED),
+        (a_deployment(**READY, wanted="older"), StageState.PENDING),
+        (a_deployment(**READY | {"observedGeneration": 3}), StageState.PENDING),
+        (a_deployment(**READY | {"updatedReplicas": 1}), StageState.PENDING),
+        (a_deployment(**READY | {"readyReplicas": 1}), StageState.PENDING),
+        (a_deployment(**READY | {"replicas": 3}), StageState.PENDING),
+        (a_deployment(), StageState.PENDING),
+    ],
+    ids=["all of it", "another revision", "not seen yet", "not all updated", "not all ready", "an old one is still there", "new"],
+)
+def test_a_server_is_ready_when_all_of_it_is(deployment, expected):
+    assert serve(deployment).state is expected
+
+
+def test_a_server_of_no_replicas_is_ready():
+    deployment = a_deployment()
+    deployment["spec"]["replicas"] = 0
+    assert serve(deployment).state is StageState.SUCCEEDED
+
+
+def test_one_replica_is_wanted_when_nothing_is_said():
+    deployment = a_deployment(replicas=1, updatedReplicas=1, readyReplicas=1)
+    del deployment["spec"]["replicas"]
+    found = serve(deployment)
+    assert (found.state, found.ready_replicas) == (StageState.SUCCEEDED, 1)
+
+
+def test_a_server_that_starts_is_running():
+    assert serve(a_deployment(), a_pod("server", **running("server"))).state is StageState.RUNNING
+
+
+def test_a_server_that_crashes_says_why():
+    crash = a_pod("server", **waiting("CrashLoopBackOff", last_message="ModelManifest: no such file", component="server"))
+    seen = observe([a_deployment(), crash], revision=REVISION)
+    assert seen.past.serve.failure.reason == "CrashLoopBackOff"
+    assert "no such file" in seen.past.serve.failure.message
+    assert seen.culprits[Component.SERVE].name == "server-0"
+
+
+def test_a_failure_of_the_revision_before_is_not_this_ones():
+    assert serve(a_deployment(), a_pod("server", revision="older", **ended(1, component="server"))).failure is None
+
+
+def test_a_rollout_that_takes_too_long_has_failed():
+    stuck = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out progressing"}
+    found = serve(a_deployment(conditions=[{"type": "Available", "status": "True"}, stuck]))
+    assert (found.state, found.failure.reason, found.failure.message) == (
+        StageState.FAILED,
+        "ProgressDeadlineExceeded",
+        "has timed out progressing",
+    )
+    without_words = serve(a_deployment(conditions=[stuck | {"message": ""}]))
+    assert without_words.failure.message == "the servers did not become ready in time"
+
+
+def test_a_pod_tells_more_than_the_rollout():
+    stuck = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    pod = a_pod("server", **waiting("ErrImagePull", "not found", component="server"))
+    assert serve(a_deployment(conditions=[stuck]), pod).failure.reason == "ImagePullBackOff"
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ([a_service()], "http://bot-serve.default.svc"),
+        ([a_service(port=8080)], "http://bot-serve.default.svc:8080"),
+        ([a_service(url="http://127.0.0.1:20007")], "http://127.0.0.1:20007"),
+        ([{"kind": "Service", "metadata": a_service()["metadata"]}], "http://bot-serve.default.svc"),
+        ([], ""),
+    ],
+    ids=["in a cluster", "on another port", "as its annotation says", "half-filled", "none"],
+)
+def test_the_address_is_the_services(service, expected):
+    assert serve(a_deployment(**READY), *service).url == expected
+
+
+def test_an_address_may_be_there_before_the_server():
+    found = serve(a_service())
+    assert (found.state, found.url) == (StageState.ABSENT, "http://bot-serve.default.svc")

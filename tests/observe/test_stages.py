@@ -1,0 +1,205 @@
+"""From raw children to what happened, stage by stage."""
+
+from child_builders import REVISION, a_job, a_pod, ended, running, waiting
+
+from tunewright.observe import observe
+from tunewright.plan.inputs import Past, StageState
+from tunewright.plan.label_names import Component
+from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.reports import (
+    CheckReport,
+    DataFacts,
+    ExportReport,
+    Failure,
+    ModelFacts,
+    SplitFacts,
+    TrainReport,
+    dump,
+)
+
+CHECKED = CheckReport(
+    model=ModelFacts(
+        architecture="phi3",
+        parameters=1000,
+        trainable_parameters=10,
+        linear_parameters=900,
+        largest_layer_parameters=100,
+        hidden_size=8,
+        layers=2,
+        vocab_size=288,
+        context_length=256,
+    ),
+    data=DataFacts(format="messages", sha256="ab", train=SplitFacts(samples=4)),
+    exporter="genai",
+)
+TRAINED = TrainReport(step=10, max_steps=10, train_loss=1.5)
+
+
+def past(*children) -> Past:
+    return observe(children, revision=REVISION).past
+
+
+def failure(reason, **more):
+    return dump(Failure(reason=reason, message=f"{reason} happened", suggestion="do this", **more))
+
+
+class TestHowFarAStageIs:
+    def test_nothing_is_there(self):
+        assert past() == Past()
+
+    def test_a_job_without_pods_is_pending(self):
+        assert past(a_job("checker")).check.state is StageState.PENDING
+
+    def test_a_job_with_a_running_pod_is_running(self):
+        assert past(a_job("checker"), a_pod("checker", **running())).check.state is StageState.RUNNING
+
+    def test_a_complete_job_hands_on_its_report(self):
+        found = past(a_job("checker", ("Complete", "")), a_pod("checker", **ended(0, dump(CHECKED)))).check
+        assert (found.state, found.report) == (StageState.SUCCEEDED, CHECKED)
+
+    def test_a_complete_job_whose_pod_is_gone_has_succeeded_all_the_same(self):
+        found = past(a_job("exporter", ("Complete", ""))).export
+        assert (found.state, found.report) == (StageState.SUCCEEDED, None)
+
+    def test_a_report_of_another_stage_is_not_taken_for_this_ones(self):
+        found = past(a_job("exporter", ("Complete", "")), a_pod("exporter", **ended(0, dump(CHECKED)))).export
+        assert found.report is None
+
+    def test_a_report_from_export_is_read(self):
+        report = ExportReport(artifacts=[])
+        assert past(a_job("exporter", ("Complete", "")), a_pod("exporter", **ended(0, dump(report)))).export.report == report
+
+    def test_a_suspended_job_is_suspended_once_its_pods_are_gone(self):
+        assert past(a_job("trainer", attempt=0, suspend=True)).train.state is StageState.SUSPENDED
+        saving = a_job("trainer", attempt=0, suspend=True, status={"active": 1})
+        assert past(saving, a_pod("trainer", attempt=0, index=0, **running())).train.state is StageState.RUNNING
+        assert past(a_job("trainer", attempt=0, suspend=True, status={"terminating": 2})).train.state is StageState.PENDING
+
+    def test_children_of_another_revision_are_passed_over(self):
+        old = [a_job("checker", ("Complete", ""), revision="old"), a_pod("checker", revision="old", **ended(0, dump(CHECKED)))]
+        assert past(*old) == Past()
+
+    def test_a_pod_that_failed_before_the_next_try_says_why_it_is_not_getting_on(self):
+        found = past(a_job("checker"), a_pod("checker", **ended(75, failure("HubUnreachable")))).check
+        assert (found.state, found.failure.reason, found.disposition) == (StageState.PENDING, "HubUnreachable", None)
+
+    def test_an_earlier_failure_is_forgotten_while_the_next_try_runs(self):
+        found = past(a_job("checker"), a_pod("checker", **ended(75, failure("HubUnreachable"))), a_pod("checker", **running())).check
+        assert (found.state, found.failure) == (StageState.RUNNING, None)
+
+    def test_of_several_tries_the_last_one_tells(self):
+        first = a_pod("checker", index=0, **ended(75, failure("HubUnreachable"), at="2026-01-01T10:00:00Z"))
+        last = a_pod("checker", index=1, **ended(65, failure("DataInvalid"), at="2026-01-01T10:05:00Z"))
+        found = past(a_job("checker", ("Failed", "PodFailurePolicy")), last, first).check
+        assert (found.state, found.failure.reason, found.disposition) == (StageState.FAILED, "DataInvalid", Disposition.FAIL)
+
+
+class TestTheGang:
+    def gang(self, *statuses, attempt=0, condition=("Failed", "BackoffLimitExceeded")):
+        pods = [a_pod("trainer", attempt=attempt, index=index, **status) for index, status in enumerate(statuses)]
+        return [a_job("trainer", condition, attempt=attempt), *pods]
+
+    def culprit(self, *statuses):
+        seen = observe(self.gang(*statuses), revision=REVISION)
+        return seen.past.train.failure.reason, seen.culprits[Component.TRAIN].index, seen.past.train.disposition
+
+    def test_the_report_is_rank_zeros(self):
+        other = TRAINED.model_copy(update={"step": 9})
+        found = past(*self.gang(ended(0, dump(TRAINED)), ended(0, dump(other)), condition=("Complete", ""))).train
+        assert (found.state, found.report) == (StageState.SUCCEEDED, TRAINED)
+
+    def test_a_typed_failure_beats_a_lost_peer_that_was_noticed_first(self):
+        lost = ended(75, failure("PeerLost"), at="2026-01-01T10:00:01Z")
+        cause = ended(65, failure("DataInvalid"), at="2026-01-01T10:00:09Z")
+        assert self.culprit(lost, cause) == ("DataInvalid", 1, Disposition.FAIL)
+
+    def test_the_first_to_fall_is_the_culprit(self):
+        late = ended(75, failure("DiskFull"), at="2026-01-01T10:00:09Z")
+        early = ended(75, failure("HubUnreachable"), at="2026-01-01T10:00:01Z")
+        assert self.culprit(late, early) == ("HubUnreachable", 1, Disposition.RETRY)
+
+    def test_a_pod_that_was_killed_for_its_memory_is_the_culprit(self):
+        lost = ended(75, failure("PeerLost"))
+        assert self.culprit(lost, ended(137, reason="OOMKilled")) == ("OutOfMemory", 1, Disposition.RETRY)
+
+    def test_a_drained_node_costs_no_attempt(self):
+        disrupted = ended(143, failure("Stopped")) | {
+            "conditions": [
+                {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
+            ]
+        }
+        children = self.gang(ended(75, failure("PeerLost")), disrupted)
+        assert self.culprit(ended(75, failure("PeerLost")), disrupted) == ("Disrupted", 1, Disposition.RESUME)
+        assert past(*children).train.counted_failures == 0
+
+    def test_a_gang_that_stopped_after_saving_costs_no_attempt(self):
+        found = past(*self.gang(ended(143, failure("Stopped")), ended(143, failure("Stopped")))).train
+        assert (found.failure.reason, found.disposition, found.counted_failures) == ("Stopped", Disposition.RESUME, 0)
+
+    def test_a_hopeless_failure_of_a_disrupted_pod_stays_hopeless(self):
+        disrupted = ended(65, failure("DataInvalid")) | {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
+        assert self.culprit(disrupted) == ("DataInvalid", 0, Disposition.FAIL)
+
+    def test_attempts_are_counted_from_their_jobs(self):
+        failed = [self.gang(ended(75, failure("DiskFull")), attempt=attempt) for attempt in (0, 1)]
+        found = past(*failed[0], *failed[1], a_job("trainer", attempt=2)).train
+        assert (found.attempts, found.counted_failures, found.state, found.failure) == (3, 2, StageState.PENDING, None)
+
+    def test_the_number_of_a_deleted_attempt_stays_taken(self):
+        assert past(a_job("trainer", attempt=2)).train.attempts == 3
+
+    def test_an_attempt_without_a_number_is_the_first(self):
+        job = a_job("trainer", attempt=0)
+        del job["metadata"]["labels"]["tunewright.io/attempt"]
+        assert past(job).train.attempts == 1
+
+    def test_a_gang_that_is_going_down_already_says_why(self):
+        going = [a_job("trainer", ("FailureTarget", "PodFailurePolicy"), attempt=0)]
+        pods = [
+            a_pod("trainer", attempt=0, index=0, **running()),
+            a_pod("trainer", attempt=0, index=1, **ended(65, failure("DataInvalid"))),
+        ]
+        found = past(*going, *pods).train
+        assert (found.state, found.failure.reason, found.disposition) == (StageState.RUNNING, "DataInvalid", None)
+
+    def test_a_member_that_finds_no_node_is_named_while_the_others_run(self):
+        unschedulable = {
+            "phase": "Pending",
+            "conditions": [
+                {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: insufficient gpu"}
+            ],
+        }
+        found = past(
+            a_job("trainer", attempt=0),
+            a_pod("trainer", attempt=0, index=0, **running()),
+            a_pod("trainer", attempt=0, index=1, **unschedulable),
+        ).train
+        assert (found.state, found.failure.reason) == (StageState.RUNNING, "Unschedulable")
+        assert "insufficient gpu" in found.failure.message
+
+
+class TestAJobThatFailedWithoutWitnesses:
+    def failed(self, reason, message=""):
+        return past(a_job("trainer", ("Failed", reason), attempt=0, message=message)).train
+
+    def test_a_deadline_is_final_and_not_blamed_on_the_pods_it_stopped(self):
+        pod = a_pod("trainer", attempt=0, index=0, **ended(143, failure("Stopped")))
+        found = past(a_job("trainer", ("Failed", "DeadlineExceeded"), attempt=0), pod).train
+        assert (found.failure.reason, found.disposition) == ("DeadlineExceeded", Disposition.FAIL)
+
+    def test_a_policy_that_named_an_exit_code_is_final(self):
+        found = self.failed("PodFailurePolicy", "Container trainer failed with exit code 65 matching FailJob rule at index 0")
+        assert (found.failure.reason, found.disposition) == ("JobFailed", Disposition.FAIL)
+        assert "exit code 65" in found.failure.message
+
+    def test_a_policy_that_named_a_disruption_is_resumed(self):
+        assert self.failed("PodFailurePolicy", "Pod has condition DisruptionTarget matching FailJob").disposition is Disposition.RESUME
+
+    def test_anything_else_is_worth_a_retry(self):
+        assert self.failed("BackoffLimitExceeded").disposition is Disposition.RETRY
+        assert self.failed("").failure.message == "its pods are gone, and nothing says why"
+
+
+def test_a_pod_that_waits_for_its_image_says_so():
+    found = past(a_job("trainer", attempt=0), a_pod("trainer", attempt=0, index=0, **waiting("ErrImagePull", "not found"))).train
+    assert (found.state, found.failure.reason, found.failure.rank) == (StageState.PENDING, "ImagePullBackOff", 0)
