@@ -19,7 +19,7 @@ class Key(NamedTuple):
 
 
 class World(Protocol):
-    """The store of objects. Errors are those of `reconcile.errors`."""
+    """The store of objects. Errors are those of `tunewright.errors`, which stands below both rooms."""
 
     async def get(self, key: Key) -> Manifest | None:
         """Return the FineTuneJob as stored, or None when it is gone."""

@@ -1,0 +1,141 @@
+"""The home folder as a person uses it: apply a job, look at it, read its logs, delete it. Running it is for whoever joins this with the spine."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tunewright.errors import Gone, Invalid, TunewrightError
+from tunewright.local.kubelet import clean_up_orphans
+from tunewright.local.layout import Layout, default_home
+from tunewright.local.logs import logs_of
+from tunewright.local.machine import Machine
+from tunewright.local.pod import remove_tree
+from tunewright.local.secrets import Secrets
+from tunewright.local.store import Object, Store, explain
+from tunewright.local.supervisor import Holder, hold, holder_of
+from tunewright.local.world import KIND, MANIFEST_DIRECTORY, Key
+from tunewright.plan.label_names import JOB_NAME
+from tunewright.plan.names import label_value, names_of
+from tunewright.render.volumes import RUNS_FOLDER
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+class Home:
+    """Everything under one home folder. Raises TunewrightError when the folder cannot be used."""
+
+    def __init__(self, path: Path | None = None, *, environ: Mapping[str, str] = os.environ) -> None:
+        self.layout = Layout((path or default_home(environ)).absolute())
+        self.store = Store(self.layout, clock=utc_now)
+        self.secrets = Secrets(self.layout, environ)
+        try:
+            for folder in (self.layout.objects, self.layout.pods):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.layout.home.chmod(0o700)  # it holds tokens
+        except OSError as error:
+            raise TunewrightError(f"cannot use {self.layout.home} as home: {explain(error, self.layout.home)}") from error
+        clean_up_orphans(self.store, self.layout)
+
+    def apply(self, raw: Mapping[str, Any], directory: Path) -> Key:
+        """Store a FineTuneJob manifest that was read from `directory`. The same manifest again changes nothing."""
+        meta = raw.get("metadata") or {}
+        if raw.get("kind") != KIND or not isinstance(meta.get("name"), str):
+            raise Invalid(f"this is not a {KIND} with a name")
+        key = (str(meta.get("namespace") or "default"), str(meta["name"]))
+        annotations = dict(meta.get("annotations") or {}) | {MANIFEST_DIRECTORY: str(directory.absolute())}
+
+        def adapt(stored: Object) -> None:
+            stored["spec"] = raw.get("spec")
+            stored["metadata"]["labels"] = dict(meta.get("labels") or {})
+            stored["metadata"]["annotations"] = annotations
+
+        if self.store.change(KIND, *key, adapt) is None:
+            labels = dict(meta.get("labels") or {})
+            self.store.create(
+                {
+                    "apiVersion": raw.get("apiVersion"),
+                    "kind": KIND,
+                    "metadata": {"namespace": key[0], "name": key[1], "labels": labels, "annotations": annotations},
+                    "spec": raw.get("spec"),
+                }
+            )
+        return key
+
+    def jobs(self, namespace: str = "*") -> list[Object]:
+        """Return all FineTuneJobs."""
+        return self.store.select(KIND, namespace)
+
+    def job(self, key: Key) -> Object:
+        """Return a FineTuneJob. Raises Gone."""
+        found = self.store.get(KIND, *key)
+        if found is None:
+            raise Gone(f"there is no FineTuneJob {key[0]}/{key[1]} in {self.layout.home}")
+        return found
+
+    def children(self, key: Key) -> list[Object]:
+        """Return everything a job owns. Raises Gone."""
+        return self.store.descendants(self.job(key)["metadata"]["uid"], key[0])
+
+    def logs(self, key: Key) -> dict[str, Path]:
+        """Return the log files of a job's pods, those of ended ones too, the oldest first."""
+        return logs_of(self.log_folder(key))
+
+    def log_folder(self, key: Key) -> Path:
+        """Return the folder in which a job's logs are."""
+        return self.layout.logs(key[0], label_value(key[1]))
+
+    def holder(self, key: Key) -> Holder | None:
+        """Return who runs the job just now."""
+        return holder_of(self.layout, *key)
+
+    def machine(self, key: Key) -> Machine:
+        """Return what looks after the job's children."""
+        return Machine(self.store, self.layout, self.secrets, namespace=key[0], job=key[1], clock=utc_now)
+
+    async def delete(self, key: Key, *, keep_models: bool = False) -> list[Path]:
+        """Stop a job and remove what it made. Returns the folders that stay and still hold something of it.
+
+        Checkpoints go; finished models too, unless `keep_models`. A created claim goes whole, unless the job itself says `retain: true`.
+        Raises Rejected while another process runs the job, Gone when there is no such job.
+        """
+        with hold(self.layout, *key, now=utc_now()):
+            job = self.job(key)
+            self.store.delete(KIND, *key)
+            machine = self.machine(key)
+            while machine.children("Pod"):
+                await machine.step()
+            await machine.close()
+            kept = self._remove_files(job, keep_models=keep_models)
+            self.layout.supervisor(*key).unlink(missing_ok=True)
+        return kept
+
+    def _remove_files(self, job: Object, *, keep_models: bool) -> list[Path]:
+        namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
+        output = (job["spec"] or {}).get("output") or {}
+        storage = output.get("storage") or {}
+        destination = (output.get("destinations") or [{}])[0].get("pvc") or {}
+        created = names_of(name).output if not storage.get("claimName") else None
+        claim = self.layout.claim(namespace, created or storage["claimName"])
+        published = self.layout.claim(namespace, destination["claimName"]) if destination else claim
+        models = published / (destination.get("path") or "") / name
+        kept = [models] if keep_models and models.exists() else []
+        if created and storage.get("retain") is True:
+            kept = [claim] if claim.exists() else []
+        else:
+            remove_tree(claim / RUNS_FOLDER / name)
+            if not keep_models:
+                remove_tree(models)
+            if created and not kept:
+                remove_tree(claim)
+                self.store.delete("PersistentVolumeClaim", namespace, created)
+        remove_tree(self.log_folder((namespace, name)))
+        return kept
+
+    def leftovers(self, key: Key) -> list[Object]:
+        """Return children that outlived their job: a retained claim, or pods of a deletion that was interrupted."""
+        return self.store.labelled(key[0], JOB_NAME, label_value(key[1]))

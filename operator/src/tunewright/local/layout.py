@@ -1,0 +1,81 @@
+"""Where everything lies on this machine. The home folder is `$TUNEWRIGHT_HOME`, else `$XDG_DATA_HOME/tunewright`, else `~/.local/share/tunewright`.
+
+<home>/
+  objects/<namespace>/<Kind>/<name>.json    every object, as an API server would return it; written whole or not at all
+  objects/.lock                             held for the length of one read-modify-write
+  pods/<namespace>/<pod>-<uid>/             one pod, see below; goes when its Pod object goes
+  logs/<namespace>/<owner>/<pod>.log        what its containers printed; outlives the pod, goes with the job
+  volumes/<namespace>/<claim>/              one PersistentVolumeClaim: put your files here
+  secrets/<namespace>/<secret>/<key>        one file per key: put your tokens here, readable by you alone
+  supervisors/<namespace>.<job>.json        who runs this job (held with flock), and the port of its progress endpoint
+
+pods/…/<pod>-<uid>/
+  root/                                     the pod's file system: a link for every mountPath
+  volumes/<volume>/                         ConfigMaps as files, emptyDirs, tokens
+  token                                     what this pod shows to the progress endpoint
+  runs/<n>/                                 one start of the container: container.json, shim.json, exit.json, termination-log
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def default_home(environ: Mapping[str, str]) -> Path:
+    """Return the home folder that this environment asks for."""
+    if home := environ.get("TUNEWRIGHT_HOME"):
+        return Path(home).expanduser().absolute()
+    data = environ.get("XDG_DATA_HOME") or os.path.join(environ.get("HOME", "~"), ".local", "share")  # noqa: PTH118
+    return (Path(data).expanduser() / "tunewright").absolute()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders under one home."""
+
+    home: Path
+
+    @property
+    def objects(self) -> Path:
+        return self.home / "objects"
+
+    @property
+    def pods(self) -> Path:
+        return self.home / "pods"
+
+    def pod(self, namespace: str, name: str, uid: str) -> "PodFolder":
+        return PodFolder(self.pods / namespace / f"{name}-{uid[:8]}")
+
+    def logs(self, namespace: str, owner: str) -> Path:
+        return self.home / "logs" / namespace / owner
+
+    def claim(self, namespace: str, name: str) -> Path:
+        return self.home / "volumes" / namespace / name
+
+    def secret(self, namespace: str, name: str, key: str) -> Path:
+        return self.home / "secrets" / namespace / name / key
+
+    def supervisor(self, namespace: str, job: str) -> Path:
+        return self.home / "supervisors" / f"{namespace}.{job}.json"
+
+
+@dataclass(frozen=True)
+class PodFolder:
+    """The folder of one pod."""
+
+    path: Path
+
+    @property
+    def root(self) -> Path:
+        return self.path / "root"
+
+    @property
+    def token(self) -> Path:
+        return self.path / "token"
+
+    def volume(self, name: str) -> Path:
+        return self.path / "volumes" / name
+
+    def run(self, number: int) -> Path:
+        return self.path / "runs" / str(number)

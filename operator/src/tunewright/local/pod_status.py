@@ -1,0 +1,112 @@
+"""A Pod's status, written as the kubelet writes it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from tunewright.local.container import Ended, Running
+from tunewright.local.network import LOOPBACK
+from tunewright.local.store import timestamp
+
+DISRUPTED = "DisruptionTarget"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The container does not run, and why."""
+
+    reason: str  # ContainerCreating, CreateContainerConfigError, CrashLoopBackOff
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is known of a pod's one container."""
+
+    state: Waiting | Running | Ended
+    last: Ended | None = None  # the run before
+    restarts: int = 0
+    started: bool = False
+    ready: bool = False
+    message: str = ""  # what the container said at its end
+    final: bool = False  # it will not be started again
+    disrupted: str = ""  # why it is stopped from outside
+
+
+def pod_status(pod: Mapping[str, Any], seen: Seen, now: datetime) -> dict[str, Any]:
+    """Return the status of a pod."""
+    (container,) = pod["spec"]["containers"]
+    before = pod.get("status", {})
+    phase = _phase(seen)
+    running = isinstance(seen.state, Running)
+    entry: dict[str, Any] = {
+        "name": container["name"],
+        "image": container.get("image", ""),
+        "imageID": "",
+        "ready": running and seen.ready,
+        "started": running and seen.started,
+        "restartCount": seen.restarts,
+        "state": _state(seen.state, seen.message),
+        "lastState": {} if seen.last is None else _state(seen.last, "" if isinstance(seen.state, Ended) else seen.message),
+    }
+    status: dict[str, Any] = {
+        "phase": phase,
+        "hostIP": LOOPBACK,
+        "podIP": LOOPBACK,
+        "startTime": before.get("startTime") or timestamp(now),
+        "containerStatuses": [entry],
+        "conditions": _conditions(before.get("conditions", ()), seen, phase, now),
+    }
+    if seen.disrupted and phase == "Failed":
+        status |= {"reason": "Terminated", "message": seen.disrupted}
+    return status
+
+
+def _phase(seen: Seen) -> str:
+    if seen.final and isinstance(seen.state, Ended):
+        return "Succeeded" if seen.state.exit_code == 0 else "Failed"
+    if seen.final:
+        return "Failed"  # stopped before it ever ran
+    return "Pending" if isinstance(seen.state, Waiting) and seen.last is None else "Running"
+
+
+def _state(state: Waiting | Running | Ended, message: str) -> dict[str, Any]:
+    match state:
+        case Waiting(reason=reason, message=why):
+            return {"waiting": {"reason": reason, **({"message": why} if why else {})}}
+        case Running(started_at=started):
+            return {"running": {"startedAt": _time(started)}} if started else {"waiting": {"reason": "ContainerCreating"}}
+    ended: dict[str, Any] = {
+        "exitCode": state.exit_code,
+        "reason": state.reason,
+        "startedAt": _time(state.started_at),
+        "finishedAt": _time(state.finished_at),
+    }
+    return {"terminated": ended | ({"message": message} if message else {})}
+
+
+def _conditions(before: Any, seen: Seen, phase: str, now: datetime) -> list[dict[str, Any]]:
+    ready = isinstance(seen.state, Running) and seen.ready
+    over = phase in ("Succeeded", "Failed")
+    because = "PodCompleted" if over else "ContainersNotReady"
+    wanted = [
+        {"type": "PodScheduled", "status": "True"},
+        {"type": "Initialized", "status": "True"},
+        {"type": "ContainersReady", "status": str(ready), **({} if ready else {"reason": because})},
+        {"type": "Ready", "status": str(ready), **({} if ready else {"reason": because})},
+    ]
+    if seen.disrupted:
+        wanted.append({"type": DISRUPTED, "status": "True", "reason": "TerminationByKubelet", "message": seen.disrupted})
+    return [with_transition(condition, before, now) for condition in wanted]
+
+
+def with_transition(condition: dict[str, Any], before: Any, now: datetime) -> dict[str, Any]:
+    """Date a condition: since when it has had this status."""
+    old = next((item for item in before if item["type"] == condition["type"]), None)
+    kept = old is not None and old["status"] == condition["status"]
+    return condition | {"lastTransitionTime": old["lastTransitionTime"] if old is not None and kept else timestamp(now)}
+
+
+def _time(seconds: float) -> str:
+    return timestamp(datetime.fromtimestamp(seconds, UTC))

@@ -1,0 +1,221 @@
+# ruff: noqa: PTH - pathlib is most of what this process would hold in memory, once per container
+"""One process per running container, as containerd-shim is: `python -m tunewright.local.shim <run folder>`.
+
+It starts the container's process, outlives whoever started it, and writes how it ended: a killed `tunewright run` loses nothing.
+Reads `container.json` {argv, env, cwd, log, memoryLimitBytes, graceSeconds}; writes `shim.json` {pid, identity, containerPid, startedAt}
+and, last, `exit.json` {exitCode, reason, startedAt, finishedAt}. A run is started once: a second shim on the same folder leaves at once.
+
+SIGTERM: the container gets SIGTERM, and SIGKILL after `graceSeconds`. SIGINT: SIGKILL at once.
+A container is all processes below its first one; when the first ends, the rest is killed. If this process dies, the kernel kills the first.
+Few imports, because it stays in memory for as long as the container runs.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+MEMORY_POLL_SECONDS = 0.25
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before fork: dlopen in the child could deadlock
+
+
+def main(folder: str) -> int:
+    """Run one container to its end. Returns this process's own exit code, which says nothing of the container's."""
+    lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return 0
+    if any(os.path.exists(os.path.join(folder, name)) for name in ("shim.json", "exit.json")):
+        return 0
+    with open(os.path.join(folder, "container.json"), encoding="utf-8") as file:
+        container = json.load(file)
+    ended = run(folder, container)
+    while True:
+        try:
+            write(folder, "exit.json", ended)
+        except FileNotFoundError:  # the pod was removed: nobody wants to know any more
+            return 0
+        except OSError as error:  # a full disk: how the container ended is worth waiting for
+            print(f"cannot write exit.json: {error}", file=sys.stderr, flush=True)  # noqa: T201 - its own log
+            time.sleep(1.0)
+        else:
+            return 0
+
+
+def run(folder: str, container: dict[str, Any]) -> dict[str, Any]:
+    """Start the container, watch it, and return how it ended."""
+    # Signals wait in line until `wait` asks for them: none can be lost between two looks.
+    wanted = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    started = time.time()
+    write(folder, "shim.json", {"pid": os.getpid(), "identity": identity(os.getpid()), "containerPid": None, "startedAt": started})
+    try:
+        process = start(container)
+    except OSError as error:
+        with open(container["log"], "a", encoding="utf-8") as file:
+            file.write(f"could not start {container['argv'][0]}: {error.strerror}\n")
+        # 127 and 126: what a shell says of a command that is not there, or cannot be executed.
+        code = 127 if isinstance(error, FileNotFoundError) else 126
+        return {"exitCode": code, "reason": "StartError", "startedAt": started, "finishedAt": time.time()}
+    write(folder, "shim.json", {"pid": os.getpid(), "identity": identity(os.getpid()), "containerPid": process.pid, "startedAt": started})
+    reason = watch(process, container, wanted)
+    code = process.returncode if process.returncode >= 0 else 128 - process.returncode
+    return {
+        "exitCode": 137 if reason == "OOMKilled" else code,
+        "reason": reason or ("Completed" if code == 0 else "Error"),
+        "startedAt": started,
+        "finishedAt": time.time(),
+    }
+
+
+def start(container: dict[str, Any]) -> "subprocess.Popen[bytes]":
+    """Start the container's first process in a session of its own, its output appended to the log."""
+    shim = os.getpid()
+
+    def in_child() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != shim:  # the shim died between fork and prctl
+            os._exit(137)
+
+    with open(container["log"], "ab", buffering=0) as log:
+        return subprocess.Popen(
+            container["argv"],
+            env=container["env"],
+            cwd=container["cwd"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=in_child,
+        )
+
+
+def watch(process: "subprocess.Popen[bytes]", container: dict[str, Any], wanted: set[signal.Signals]) -> str:
+    """Wait for the end, pass signals on, keep to the limit. Returns `OOMKilled`, or nothing."""
+    limit = container.get("memoryLimitBytes")
+    kill_at: float | None = None
+    reason = ""
+    while process.poll() is None:
+        timeout = MEMORY_POLL_SECONDS if limit else 3600.0
+        if kill_at is not None:
+            timeout = min(timeout, max(kill_at - time.monotonic(), 0.0))
+        received = signal.sigtimedwait(wanted, timeout)
+        if received is not None and received.si_signo == signal.SIGTERM and kill_at is None:
+            kill_at = time.monotonic() + float(container["graceSeconds"])
+            process.send_signal(signal.SIGTERM)
+        if received is not None and received.si_signo == signal.SIGINT:
+            kill_at = time.monotonic()
+        if limit and not reason and memory(descendants(os.getpid()), limit) > limit:
+            reason = "OOMKilled"
+            kill_at = time.monotonic()
+        if kill_at is not None and time.monotonic() >= kill_at:
+            kill_all()
+            kill_at = time.monotonic() + 1.0  # what was forked meanwhile is killed in the next round
+        reap(process)
+    while descendants(os.getpid()):
+        kill_all()
+        reap(process)
+        time.sleep(0.01)
+    return reason
+
+
+def kill_all() -> None:
+    """Kill every process of the container."""
+    for pid in descendants(os.getpid()):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def reap(process: "subprocess.Popen[bytes]") -> None:
+    """Collect orphans that came to us (we are the subreaper), leaving the first process to `poll`."""
+    for pid in children(os.getpid()):
+        if pid != process.pid:
+            try:
+                os.waitpid(pid, os.WNOHANG)
+            except ChildProcessError:
+                continue
+
+
+def children(pid: int) -> list[int]:
+    """Return the direct children of a process, of all its threads."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += [int(child) for child in file.read().split()]
+    except OSError:
+        return found  # it ended while we looked
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """Return everything below a process."""
+    below = children(pid)
+    return below + [deeper for child in below for deeper in descendants(child)]
+
+
+def memory(pids: list[int], limit: int) -> int:
+    """Return the bytes that cannot be reclaimed: anonymous and shared memory, shared pages counted in parts (PSS).
+
+    File pages are left out, as the kernel leaves them out of an out-of-memory decision: mapped weights can always be read again.
+    The exact count makes the kernel walk all pages, so it is asked for only when the cheap upper bound (RSS) is beyond `limit`.
+    """
+    bound = sum(resident(pid) for pid in pids)
+    if bound <= limit:
+        return bound
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+                fields = dict(line.split(":", 1) for line in file if ":" in line)
+        except OSError:
+            continue  # it ended while we looked
+        total += sum(int(fields[name].split()[0]) for name in ("Pss_Anon", "Pss_Shmem") if name in fields)
+    return total * 1024
+
+
+def resident(pid: int) -> int:
+    """Return a process's resident bytes, shared ones included."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * PAGE_BYTES
+    except OSError:
+        return 0
+
+
+def identity(pid: int) -> str:
+    """Return what tells this process from any other that ever had its pid: the boot, and its start in ticks since then (proc(5), field 22).
+
+    Raises OSError when there is no such process; a zombie has no identity either, and gives "".
+    """
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return "" if fields[0] == "Z" else f"{file.read().strip()}:{fields[19]}"
+
+
+def write(folder: str, name: str, value: dict[str, Any]) -> None:
+    """Write JSON whole or not at all."""
+    scratch = os.path.join(folder, f".{name}")
+    with open(scratch, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, os.path.join(folder, name))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

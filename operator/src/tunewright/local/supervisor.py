@@ -1,0 +1,88 @@
+"""One supervisor for a FineTuneJob at a time, on one machine: a lock that goes with the process that holds it, however that ends."""
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from tunewright.errors import Rejected
+from tunewright.local.layout import Layout
+from tunewright.local.store import timestamp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who looks after a job."""
+
+    pid: int
+    command: str
+    since: str
+    progress_port: int | None = None  # kept for the next one: running pods know only this port
+
+
+@contextmanager
+def hold(layout: Layout, namespace: str, job: str, *, now: datetime) -> Iterator["Lease"]:
+    """Hold a job for as long as the block runs. Raises Rejected naming who holds it already."""
+    path = layout.supervisor(namespace, job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        before = _read(handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Rejected(_already(namespace, job, before), reason="AlreadyRunning") from None
+        command = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])  # noqa: PTH119 - not a path any more
+        holder = Holder(pid=os.getpid(), command=command, since=timestamp(now), progress_port=before.progress_port if before else None)
+        lease = Lease(handle, holder)
+        lease.write(holder)
+        yield lease
+    finally:
+        os.close(handle)  # which gives up the lock
+
+
+def holder_of(layout: Layout, namespace: str, job: str) -> Holder | None:
+    """Return who looks after a job just now, or None."""
+    try:
+        handle = os.open(layout.supervisor(namespace, job), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(handle)
+    finally:
+        os.close(handle)
+    return None
+
+
+class Lease:
+    """The right to look after a job."""
+
+    def __init__(self, handle: int, holder: Holder) -> None:
+        self._handle = handle
+        self.holder = holder
+
+    def write(self, holder: Holder) -> None:
+        """Say who we are. In place, never by renaming: the lock hangs on this very file."""
+        self.holder = holder
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, json.dumps(holder.__dict__).encode(), 0)
+
+
+def _read(handle: int) -> Holder | None:
+    try:
+        return Holder(**json.loads(os.pread(handle, 65536, 0)))
+    except (ValueError, TypeError):
+        return None  # empty, or its writer was killed at this very moment
+
+
+def _already(namespace: str, job: str, holder: Holder | None) -> str:
+    if holder is None:
+        return f"FineTuneJob {namespace}/{job} is being run by another process; stop that one first"
+    who = f"process {holder.pid} (`{holder.command}`, since {holder.since})"
+    return f"FineTuneJob {namespace}/{job} is being run by {who}; stop that one first: press Ctrl-C there, or `kill {holder.pid}`"

@@ -1,0 +1,151 @@
+"""The World port on this machine (see reconcile/ports.py): the same objects, in a store of files.
+
+Jobs are created once and only their `suspend` follows what is applied; everything else is replaced by what is applied. Children that are
+not applied any more are pruned, by owner uid: nobody else's objects are touched.
+"""
+
+import hmac
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunewright.api.v1alpha1.common import PvcSource
+from tunewright.api.v1alpha1.data import DataSource
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.v1alpha1.model import ModelSource
+from tunewright.errors import Conflict, Gone
+from tunewright.local import job_controller, pod
+from tunewright.local.layout import Layout
+from tunewright.local.secrets import Secrets
+from tunewright.local.store import Object, Store, owners
+from tunewright.plan.inputs import Missing, References
+from tunewright.plan.label_names import URL
+
+KIND = "FineTuneJob"
+MANIFEST_DIRECTORY = "tunewright.io/manifest-directory"  # annotation of a FineTuneJob: what its relative paths are relative to
+TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - a variable's name
+OURS = (URL,)  # annotations that this world puts on children, and that applying must leave alone
+
+Manifest = Mapping[str, Any]
+Key = tuple[str, str]  # namespace, name; reconcile.ports.Key is one
+
+
+class LocalWorld:
+    """Objects of this machine. `progress_url` tells where the pods of a job post progress."""
+
+    def __init__(self, store: Store, layout: Layout, secrets: Secrets, *, progress_url: str) -> None:
+        self._store = store
+        self._layout = layout
+        self._secrets = secrets
+        self._progress_url = progress_url
+
+    async def get(self, key: Key) -> Manifest | None:
+        """Return the FineTuneJob as stored, or None."""
+        return self._store.get(KIND, *key)
+
+    async def dereference(self, job: FineTuneJob) -> References:
+        """Look up the folders, claims and secrets that a job names."""
+        namespace, source = job.metadata.namespace, job.spec.model.source
+        base = Path(job.metadata.annotations.get(MANIFEST_DIRECTORY, "."))
+        sources: dict[str, ModelSource | DataSource] = {"spec.model.source": source}
+        for name, items in (("train", job.spec.data.train), ("validation", job.spec.data.validation), ("test", job.spec.data.test)):
+            sources |= {f"spec.data.{name}[{index}].source": item.source for index, item in enumerate(items)}
+        folders: dict[str, str] = {}
+        missing: list[Missing] = []
+        for field, item in sources.items():
+            if item.path is not None:
+                folders[item.path] = place = os.path.abspath(base / os.path.expanduser(item.path))  # noqa: PTH100, PTH111 - keeps links
+                if not os.path.exists(place):  # noqa: PTH110
+                    missing.append(Missing(field=f"{field}.path", kind="Path", name=item.path, message=f"{place} does not exist"))
+            if item.pvc is not None:
+                missing += self._missing_in_claim(namespace, item.pvc, f"{field}.pvc")
+        token = source.hugging_face.token_secret_ref if source.hugging_face else None
+        if token is not None and self._secrets.find(namespace, token.name, token.key, TOKEN_VARIABLE) is None:
+            message = f"no token; {self._secrets.way_out(namespace, token.name, token.key, TOKEN_VARIABLE)}"
+            missing.append(Missing(field="spec.model.source.huggingFace.tokenSecretRef", kind="Secret", name=token.name, message=message))
+        return References(missing=tuple(missing), folders=folders, host_paths=True, progress_url=self._progress_url)
+
+    async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
+        """Return everything the job owns, at any depth."""
+        return self._store.descendants(uid, key[0])
+
+    async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> None:
+        """Make the store hold these children, and prune those that are not among them. Raises Gone when the job is another by now."""
+        job = self._store.get(KIND, *key)
+        if job is None or job["metadata"]["uid"] != uid:
+            raise Gone(f"FineTuneJob {key[0]}/{key[1]} is gone, or another one by now")
+        for manifest in manifests:
+            self._apply_one(dict(manifest), uid)
+        wanted = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+        for child in self._store.owned(uid, namespace=key[0]):
+            if (child["kind"], child["metadata"]["name"]) not in wanted:
+                self._store.delete(child["kind"], key[0], child["metadata"]["name"])
+
+    async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
+        """Replace the job's status, unless the job is gone or another one by now."""
+
+        def replace(job: Object) -> None:
+            if job["metadata"]["uid"] == uid:
+                job["status"] = dict(status)
+
+        self._store.change_status(KIND, *key, replace)
+
+    async def authenticate(self, key: Key, token: str) -> str | None:
+        """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""
+        job = self._store.get(KIND, *key)
+        if job is None:
+            raise Gone(f"there is no FineTuneJob {key[0]}/{key[1]}")
+        uid = str(job["metadata"]["uid"])
+        for child in self._store.descendants(uid, key[0]):
+            if child["kind"] == "Pod":
+                file = self._layout.pod(key[0], child["metadata"]["name"], child["metadata"]["uid"]).token
+                if file.exists() and hmac.compare_digest(file.read_bytes(), token.encode()):
+                    return uid
+        return None
+
+    def _apply_one(self, manifest: Object, uid: str) -> None:
+        kind, meta = manifest["kind"], manifest["metadata"]
+        if kind == "Job":
+            job_controller.check(manifest)
+        if "template" in manifest.get("spec", {}):
+            pod.check({"metadata": meta, "spec": manifest["spec"]["template"]["spec"]})
+        if kind == "PersistentVolumeClaim":
+            self._layout.claim(meta["namespace"], meta["name"]).mkdir(parents=True, exist_ok=True)
+        existing = self._store.get(kind, meta["namespace"], meta["name"])
+        if existing is None:
+            self._store.create(manifest)
+            return
+        if owners(existing) and uid not in owners(existing):
+            raise Conflict(f"{kind} {meta['name']} belongs to another object, which is perhaps being deleted")
+        self._store.change(kind, meta["namespace"], meta["name"], lambda stored: _adapt(stored, manifest))
+
+    def _missing_in_claim(self, namespace: str, source: PvcSource, field: str) -> list[Missing]:
+        folder = self._layout.claim(namespace, source.claim_name)
+        folder.mkdir(parents=True, exist_ok=True)
+        wanted = folder / (source.path or "")
+        if wanted.exists():
+            return []
+        message = f"{source.path} is not in claim {source.claim_name}; on this machine the claim is the folder {folder}: put it there"
+        return [Missing(field=field, kind="PersistentVolumeClaim", name=source.claim_name, message=message)]
+
+
+def _adapt(stored: Object, manifest: Object) -> None:
+    """Change a stored child into what is applied now."""
+    if manifest["kind"] == "Job":  # its template is immutable; an earlier attempt does not say `suspend` at all
+        if "suspend" in manifest["spec"]:
+            stored["spec"]["suspend"] = manifest["spec"]["suspend"]
+        return
+    kept = {name: text for name, text in stored["metadata"].get("annotations", {}).items() if name in OURS}
+    annotations = manifest["metadata"].get("annotations", {}) | kept
+    for name in set(stored) | set(manifest):
+        if name in manifest and name not in ("metadata", "status"):
+            stored[name] = manifest[name]
+        elif name not in ("metadata", "status"):
+            del stored[name]
+    stored["metadata"]["labels"] = manifest["metadata"].get("labels", {})
+    stored["metadata"]["ownerReferences"] = manifest["metadata"].get("ownerReferences", [])
+    stored["metadata"]["annotations"] = annotations
+    for name in ("annotations", "ownerReferences"):
+        if not stored["metadata"][name]:
+            del stored["metadata"][name]

@@ -1,0 +1,80 @@
+"""Where pods report how far they are: the server side of Kubeflow Trainer's progress protocol (its proposal 2779), for both worlds.
+
+`POST /apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status`, `Authorization: Bearer <token of the pod>`:
+200 accepted · 403 not a pod of this job · 404 no such job · 413 more than 64 KiB · 422 not a progress report.
+A refused report never touches what was accepted before. Nothing is stored on disk: progress that is lost with the process is reported again
+within seconds.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from tunewright.errors import Gone
+from tunewright.reconcile.ports import Key
+from tunewright_contract.progress import ProgressReport
+
+PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
+LIMIT_BYTES = 64 * 1024
+
+
+class Gatekeeper(Protocol):
+    """Knows whose token it is."""
+
+    async def authenticate(self, key: Key, token: str) -> str | None:
+        """Return the uid of the job if `token` belongs to one of its pods, else None. Raises Gone when there is no such job."""
+
+
+class Board:
+    """The latest report of each job. A job's successor of the same name starts with none: reports are kept by uid."""
+
+    def __init__(self) -> None:
+        self._latest: dict[Key, tuple[str, ProgressReport]] = {}
+
+    def post(self, key: Key, uid: str, report: ProgressReport) -> None:
+        """Keep a report in place of the one before."""
+        self._latest[key] = (uid, report)
+
+    def latest(self, key: Key, uid: str) -> ProgressReport | None:
+        """Return the last accepted report of this very job, if any."""
+        owner, report = self._latest.get(key, ("", None))
+        return report if owner == uid else None
+
+    def forget(self, key: Key) -> None:
+        """Drop what a job reported."""
+        self._latest.pop(key, None)
+
+
+def application(board: Board, gatekeeper: Gatekeeper, *, wake: Callable[[Key], None]) -> web.Application:
+    """Build the endpoint. `wake` is called after each accepted report."""
+
+    async def receive(request: web.Request) -> web.Response:
+        key = Key(namespace=request.match_info["namespace"], name=request.match_info["name"])
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        try:
+            uid = await gatekeeper.authenticate(key, token.strip()) if scheme.lower() == "bearer" and token.strip() else None
+        except Gone:
+            return refuse(404, f"there is no FineTuneJob {key.namespace}/{key.name}")
+        if uid is None:
+            return refuse(403, "this token does not belong to a pod of that job")
+        try:
+            report = ProgressReport.model_validate_json(await request.read())
+        except web.HTTPRequestEntityTooLarge:
+            return refuse(413, f"a progress report has at most {LIMIT_BYTES} bytes")
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            return refuse(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
+        board.post(key, uid, report)
+        wake(key)
+        return web.json_response({})
+
+    app = web.Application(client_max_size=LIMIT_BYTES)
+    app.router.add_post(PATH, receive)
+    return app
+
+
+def refuse(status: int, message: str) -> web.Response:
+    """Answer with the reason, as the API server would word it."""
+    return web.json_response({"kind": "Status", "status": "Failure", "code": status, "message": message}, status=status)

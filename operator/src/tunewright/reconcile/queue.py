@@ -1,0 +1,116 @@
+"""The keyed work queue: controller-runtime's contract, for asyncio.
+
+It promises: a key is worked on by one worker at a time; a key added while it is being worked on is worked on again afterwards; adding a
+waiting key twice is adding it once; every added key is handed out eventually; a delayed key is handed out no earlier than asked for.
+It refuses new keys once closed. It is for one event loop; nothing in it is thread-safe.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from tunewright.reconcile.backoff import Backoff
+
+K = TypeVar("K", bound=Hashable)
+
+
+class QueueClosedError(Exception):
+    """There is no more work, because the queue was closed."""
+
+
+class Queue(Generic[K]):
+    """Keys to work on. `clock` gives seconds that never go back; `chance` draws from [0, 1)."""
+
+    def __init__(self, *, clock: Callable[[], float], chance: Callable[[], float], backoff: Backoff | None = None) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._backoff = backoff or Backoff()
+        self._waiting: dict[K, None] = {}  # in line, in order; never also being worked on
+        self._working: set[K] = set()
+        self._again: set[K] = set()  # added while being worked on
+        self._due: dict[K, float] = {}  # delayed keys -> when to put them in line
+        self._failures: dict[K, int] = {}
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def add(self, key: K) -> None:
+        """Ask for `key` to be worked on."""
+        if self._closed:
+            return
+        if key in self._working:
+            self._again.add(key)
+        else:
+            self._waiting[key] = None
+        self._changed.set()
+
+    def add_after(self, key: K, seconds: float) -> None:
+        """Ask for `key` to be worked on in a while. The earliest of several such wishes counts."""
+        if self._closed:
+            return
+        due = self._clock() + max(seconds, 0.0)
+        self._due[key] = min(due, self._due.get(key, due))
+        self._changed.set()
+
+    def retry(self, key: K, *, at_least: float = 0.0) -> float:
+        """Count a failure and ask for `key` after a backoff of `at_least` seconds. Returns the delay in seconds."""
+        self._failures[key] = self._failures.get(key, 0) + 1
+        delay = max(self._backoff.delay(self._failures[key], self._chance()), at_least)
+        self.add_after(key, delay)
+        return delay
+
+    def failures(self, key: K) -> int:
+        """Return how often in a row `key` has failed."""
+        return self._failures.get(key, 0)
+
+    def forget(self, key: K) -> None:
+        """Stop counting failures of `key`: it went well, or is gone."""
+        self._failures.pop(key, None)
+
+    def take(self) -> K | None:
+        """Hand out the next key if one is in line. Whoever takes a key owes a `done` for it."""
+        now = self._clock()
+        for key in [key for key, due in self._due.items() if due <= now]:
+            del self._due[key]
+            self.add(key)
+        if self._closed or not self._waiting:
+            return None
+        key = next(iter(self._waiting))
+        del self._waiting[key]
+        self._working.add(key)
+        return key
+
+    def done(self, key: K) -> None:
+        """Say that the work on a taken key has ended, well or not."""
+        self._working.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
+
+    def next_due(self) -> float | None:
+        """Return when the next delayed key falls due, on the queue's clock."""
+        return min(self._due.values(), default=None)
+
+    def idle(self) -> bool:
+        """Return whether nothing is in line, delayed or being worked on."""
+        return not (self._waiting or self._working or self._due)
+
+    async def get(self) -> K:
+        """Wait for the next key. Raises QueueClosedError once the queue is closed."""
+        while True:
+            # Nothing can slip in between clearing and waiting: there is no await between them.
+            self._changed.clear()
+            if self._closed:
+                raise QueueClosedError
+            if (key := self.take()) is not None:
+                return key
+            due = self.next_due()
+            timeout = None if due is None else max(due - self._clock(), 0.0)
+            try:
+                await asyncio.wait_for(self._changed.wait(), timeout)
+            except TimeoutError:
+                continue
+
+    def close(self) -> None:
+        """Hand out nothing more. Work in progress goes on to its end."""
+        self._closed = True
+        self._changed.set()

@@ -1,0 +1,80 @@
+"""The spine: one FineTuneJob, from its words to its status. Seven lines, each one room; everything around them is what can go wrong.
+
+Level-triggered: it does not ask what has changed, and may run at any time, any number of times, by any process.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.api.admission import admit
+from tunewright.api.problems import InvalidJob
+from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
+from tunewright.errors import Gone, Invalid, Rejected
+from tunewright.observe import observe
+from tunewright.plan.errors import PlanRejected, PlanWaiting
+from tunewright.plan.plan import plan
+from tunewright.plan.revision import revision_of
+from tunewright.reconcile.driver import Result
+from tunewright.reconcile.ports import Key, Manifest, Ports
+from tunewright.render import render
+from tunewright.status import summarise, summarise_invalid, summarise_missing, summarise_rejected
+
+WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
+RUNNING_SECONDS = 30.0  # a wake-up may be lost; this one never is
+RESTING_SECONDS = 600.0
+RESTING = frozenset({Phase.COMPLETE, Phase.FAILED, Phase.SERVING, Phase.SUSPENDED})
+
+log = logging.getLogger(__name__)
+
+
+async def reconcile(key: Key, ports: Ports) -> Result:
+    """Bring the world one step closer to what a job says, and write down how far it is. Raises Gone, Conflict and Transient."""
+    raw = await ports.world.get(key)
+    if raw is None or raw["metadata"].get("deletionTimestamp"):
+        raise Gone(f"FineTuneJob {key.namespace}/{key.name} is gone")
+    try:
+        status = await _advance(key, raw, ports)
+    except (InvalidJob, Invalid) as error:
+        status = summarise_invalid(str(error), **_context(raw, ports))
+    except PlanWaiting as error:
+        status = summarise_missing(error.missing, **_context(raw, ports))
+    except PlanRejected as error:
+        status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
+    except Rejected as error:
+        status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
+    await _finish(key, raw, status, ports)
+    return Result(requeue_after=_next_look(status))
+
+
+async def _advance(key: Key, raw: Manifest, ports: Ports) -> FineTuneJobStatus:
+    uid = str(raw["metadata"]["uid"])
+    job = admit(raw)
+    refs = await ports.world.dereference(job)
+    seen = observe(await ports.world.children(key, uid), revision=revision_of(job))
+    plan_ = plan(job, refs, seen.past, ports.defaults)
+    await ports.world.apply(key, uid, render(plan_))
+    progress = ports.progress.latest(key, uid)
+    return summarise(job, plan_, seen, progress=progress, now=ports.clock(), previous=raw.get("status"))
+
+
+async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Ports) -> None:
+    """Write the status if it says something new."""
+    wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if wanted == raw.get("status"):
+        return
+    await ports.world.patch_status(key, str(raw["metadata"]["uid"]), wanted)
+    before = (raw.get("status") or {}).get("phase")
+    if before != status.phase:
+        log.info("%s/%s: %s -> %s: %s", key.namespace, key.name, before or "new", status.phase, status.message or status.reason)
+
+
+def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:
+    previous: Mapping[str, Any] | None = raw.get("status")
+    return {"generation": int(raw["metadata"].get("generation", 0)), "now": ports.clock(), "previous": previous}
+
+
+def _next_look(status: FineTuneJobStatus) -> float:
+    if status.phase is Phase.WAITING:
+        return WAITING_SECONDS
+    return RESTING_SECONDS if status.phase in RESTING else RUNNING_SECONDS

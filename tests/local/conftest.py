@@ -1,0 +1,28 @@
+"""A home of its own for each test; whatever a test leaves running is killed."""
+
+import os
+from pathlib import Path
+
+import pytest
+from local_cluster import Cluster
+
+from tunewright.local.app import Home
+from tunewright.local.container import kill_leftovers
+from tunewright.local.files import read_json
+
+
+@pytest.fixture
+def home(tmp_path: Path):
+    home = Home(tmp_path / "home", environ={**os.environ, "HF_TOKEN": "hf_canary"})
+    yield home
+    for path in home.layout.pods.glob("*/*/runs/*/container.json"):
+        if not (path.parent / "exit.json").exists():
+            kill_leftovers(read_json(path)["env"]["TUNEWRIGHT_POD_UID"])
+
+
+@pytest.fixture
+async def cluster(home: Home):
+    machine = home.machine(("default", "demo"))
+    yield Cluster(home, machine)
+    await machine.stop(at_once=lambda: True)
+    await machine.close()
