@@ -137,9 +137,11 @@ def estimate(load: Workload, strategy: Strategy, world_size: int, *, on_accelera
         gradients=gradients,
         optimizer=optimizer,
         buffers=_buffers(load, stage, world_size, trained.weights + frozen, on_accelerator=on_accelerator),
-        activations=max(activation_bytes(load), _step_bytes(load, stage, spread)),
+        activations=activation_bytes(load),
         process=ACCELERATOR_PROCESS_BYTES if on_accelerator else CPU_PROCESS_BYTES,
     )
+    if strategy.offload_optimizer == "none" or not on_accelerator:
+        option = replace(option, activations=max(option.activations, _step_bytes(load, stage, spread)))
     return _offloaded(option, strategy, fp32_gradients=trained.count * FP32_GRADIENT_BYTES // spread) if on_accelerator else option
 
 
@@ -229,7 +231,8 @@ def _offloaded(option: MemoryOption, strategy: Strategy, *, fp32_gradients: int)
     host = 0
     if strategy.offload_optimizer != "none":
         host += (option.optimizer if strategy.offload_optimizer == "cpu" else 0) + fp32_gradients
-        option = replace(option, gradients=0, optimizer=0)
+        whole_at_first = option.gradients if option.zero_stage == 1 else 0  # they are complete before they are divided and moved
+        option = replace(option, gradients=0, optimizer=0, buffers=option.buffers + whole_at_first)
     if strategy.offload_param != "none":
         host += option.weights if strategy.offload_param == "cpu" else 0
         option = replace(option, weights=0)

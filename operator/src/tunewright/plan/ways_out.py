@@ -23,8 +23,9 @@ def _changes(spec: FineTuneJobSpec, load: Workload, ground: Ground) -> Iterator[
     def would(changed: Workload, on: Ground = ground, as_asked: FineTuneJobSpec = spec) -> bool:
         return any(_fits(changed, strategy, on) for strategy in _choices(as_asked, ground))
 
-    if not leaves_stage_open(spec) and any(_fits(load, option, ground) for option in _unobjected(spec, ground)):
-        yield "deepspeed.stage: Auto"
+    left_open = next((strategy for strategy in _unobjected(spec, ground) if _fits(load, strategy, ground)), None)
+    if left_open is not None:
+        yield _leave_open(left_open)
     checkpointed = replace(load, gradient_checkpointing=True)
     if checkpointed != load and would(checkpointed):
         yield "training.gradientCheckpointing: true"
@@ -44,6 +45,15 @@ def _changes(spec: FineTuneJobSpec, load: Workload, ground: Ground) -> Iterator[
             yield f"workers.replicas: {replicas} (now {spec.workers.replicas})"
             break
         replicas *= 2
+
+
+def _leave_open(strategy: Strategy) -> str:
+    offload = [f"{name}.device" for name, device in _offloads(strategy) if device != "none"]
+    return f"deepspeed.stage{''.join(f' and {name}' for name in offload)}: Auto, which takes {strategy.name}"
+
+
+def _offloads(strategy: Strategy) -> tuple[tuple[str, str], ...]:
+    return ("offloadOptimizer", strategy.offload_optimizer), ("offloadParam", strategy.offload_param)
 
 
 def _more_memory(least: MemoryOption, ground: Ground) -> str:

@@ -1,0 +1,283 @@
+"""Which ZeRO stage and offload a job gets."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plan_jobs import GPU, facts, job, merged
+
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.inputs import GIB, Defaults
+from tunewright.plan.memory import Strategy
+from tunewright.plan.strategies import objection
+from tunewright.plan.zero import fit_memory
+
+FULL = facts(trainable=None)
+
+
+def spec(**changes):
+    return job(changes).spec
+
+
+def gpu(gib, *, replicas=1, per_pod=1, host=None, **changes):
+    limits = {"nvidia.com/gpu": per_pod} | ({"memory": host} if host else {})
+    workers = {"replicas": replicas, "acceleratorMemory": f"{gib}Gi", "resources": {"limits": limits}}
+    return spec(**merged({"deepspeed": {}, "workers": workers}, changes))
+
+
+def fit(spec, counted=None, **defaults):
+    return fit_memory(spec, counted, Defaults(**defaults))
+
+
+def decided(fit):
+    return (fit.zero_stage, fit.offload_optimizer, fit.offload_param)
+
+
+FULL_TUNING = {"method": {"tuner": "full"}}
+
+
+@pytest.mark.parametrize(
+    ("gib", "replicas", "expected"),
+    [
+        (80, 1, (1, "none", "none")),
+        (24, 8, (1, "none", "none")),
+        (20, 8, (2, "none", "none")),
+        (14, 8, (3, "none", "none")),
+        (18, 1, (1, "cpu", "none")),
+        (10, 1, (2, "cpu", "none")),
+        (8, 2, (3, "cpu", "none")),
+    ],
+)
+def test_auto_takes_the_smallest_intervention_that_fits_a_full_fine_tune_of_phi3_mini(gib, replicas, expected):
+    found = fit(gpu(gib, replicas=replicas, **FULL_TUNING), FULL)
+    assert decided(found) == expected, found.why
+    assert found.fits
+    assert found.needed_bytes_per_rank <= gib * GIB
+
+
+def test_the_decision_names_its_numbers_and_what_was_passed_over():
+    found = fit(gpu(20, replicas=8, **FULL_TUNING), FULL)
+    assert found.why.startswith("ZeRO-2 on 8 ranks fits 20.0 GiB per rank: it needs 17.1 GiB (weights 7.12 GiB, gradients 911 MiB")
+    assert found.why.endswith("; ZeRO-1 would need 23.4 GiB")
+
+
+def test_every_option_is_in_the_table_with_its_states():
+    found = fit(gpu(20, replicas=8, **FULL_TUNING), FULL)
+    assert [name for name, _ in found.table] == [
+        "DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3", "ZeRO-1 + optimizer on cpu", "ZeRO-2 + optimizer on cpu", "ZeRO-3 + optimizer on cpu",
+        "ZeRO-3 + parameters on cpu", "ZeRO-3 + optimizer on cpu + parameters on cpu",
+    ]  # fmt: skip
+    assert dict(found.table)["ZeRO-2"] == found.estimated_bytes_per_rank
+    assert [option.states for option in found.options] == [size for _, size in found.table]
+
+
+def test_without_deepspeed_it_is_plain_ddp_even_where_that_does_not_fit():
+    found = fit(gpu(8, replicas=8, deepspeed=None, **FULL_TUNING), FULL)
+    assert (decided(found), found.fits) == ((0, "none", "none"), False)
+    assert "deepspeed.stage: Auto" in found.why
+
+
+def test_an_explicit_stage_is_kept_and_said_to_fit():
+    found = fit(gpu(80, replicas=2, deepspeed={"stage": 3}), facts())
+    assert (decided(found), found.fits) == ((3, "none", "none"), True)
+    assert found.why.startswith("ZeRO-3 on 2 ranks fits 80.0 GiB")
+
+
+def test_an_explicit_stage_is_kept_and_said_not_to_fit():
+    found = fit(gpu(10, replicas=2, deepspeed={"stage": 2, "offloadOptimizer": {"device": "none"}}, **FULL_TUNING), FULL)
+    assert (decided(found), found.fits) == ((2, "none", "none"), False)
+    assert (
+        "and a rank has 10.0 GiB. Any one of these would fit: deepspeed.stage and offloadOptimizer.device: Auto, which takes ZeRO-2 + optimizer on cpu;"
+        in found.why
+    )
+
+
+def test_an_explicit_stage_0_is_plain_ddp():
+    assert decided(fit(gpu(80, deepspeed={"stage": 0}), facts())) == (0, "none", "none")
+
+
+def test_the_offload_of_an_explicit_stage_is_chosen_when_it_is_auto():
+    assert decided(fit(gpu(14, deepspeed={"stage": 2}, **FULL_TUNING), FULL)) == (2, "cpu", "none")
+    parameters_too = {"stage": 3, "offloadParam": {"device": "Auto"}}
+    assert decided(fit(gpu(6, deepspeed=parameters_too, **FULL_TUNING), FULL)) == (3, "cpu", "cpu")
+
+
+def test_an_explicit_offload_leaves_auto_only_the_stages_that_can():
+    assert decided(fit(gpu(80, deepspeed={"offloadOptimizer": {"device": "cpu"}}), facts())) == (1, "cpu", "none")
+    assert decided(fit(gpu(80, deepspeed={"offloadParam": {"device": "cpu"}}), facts())) == (3, "none", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}}}, (3, "cpu", "none")),
+        ({"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}}}, (3, "none", "nvme")),
+        ({"zero_optimization": {"stage": "auto", "offload_param": "cpu"}}, (0, "none", "none")),
+        ({"zero_optimization": True}, (0, "none", "none")),
+        ({}, (0, "none", "none")),
+    ],
+)
+def test_a_raw_configuration_is_read_as_far_as_memory_is_concerned(config, expected):
+    assert decided(fit(gpu(80, deepspeed={"config": config}), facts())) == expected
+
+
+def test_before_check_the_decision_is_provisional():
+    found = fit(gpu(80))
+    assert (decided(found), found.estimated_bytes_per_rank, found.options, found.fits) == ((0, "none", "none"), None, (), None)
+    assert found.why == "Auto: decided when Check has counted the parameters; DDP until then"
+    assert found.available_bytes_per_rank == 80 * GIB
+
+
+def test_before_check_an_explicit_stage_is_known_but_not_whether_it_fits():
+    found = fit(gpu(80, deepspeed={"stage": 3, "offloadOptimizer": {"device": "none"}}))
+    assert decided(found) == (3, "none", "none")
+    assert found.why == "ZeRO-3 as asked; whether it fits is known when Check has counted the parameters"
+
+
+def test_an_accelerator_whose_size_the_job_does_not_say_has_the_operators_default():
+    assert fit(spec(workers=GPU), accelerator_memory_bytes=24 * GIB).available_bytes_per_rank == 24 * GIB
+
+
+def test_on_processors_a_rank_has_the_pods_memory_limit():
+    found = fit(spec(workers={"replicas": 2, "resources": {"limits": {"memory": "4Gi"}}}))
+    assert (found.available_bytes_per_rank, found.world_size) == (4 * GIB, 2)
+
+
+def test_on_processors_nothing_is_offloaded_because_there_is_nowhere_to():
+    cpu = {"workers": {"replicas": 4, "resources": {"limits": {"memory": "25Gi"}}}, "deepspeed": {}}
+    found = fit(spec(**cpu, **FULL_TUNING), FULL)
+    assert [option.name for option in found.options] == ["DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3"]
+    assert decided(found) == (2, "none", "none")
+
+
+def test_without_a_memory_limit_there_is_nothing_to_compare_with():
+    found = fit(spec(deepspeed={}), facts())
+    assert (decided(found), found.available_bytes_per_rank, found.fits) == ((0, "none", "none"), None, None)
+    assert "no memory limit to compare with" in found.why
+    assert found.why.startswith("DDP on 1 rank needs ")
+
+
+def test_offloading_needs_room_in_the_pods_own_memory():
+    assert decided(fit(gpu(13, host="80Gi", **FULL_TUNING), FULL)) == (2, "cpu", "none")
+    with pytest.raises(PlanRejected, match=r"of the pod's own memory.*of pod memory per rank"):
+        fit(gpu(13, host="16Gi", **FULL_TUNING), FULL)
+
+
+def test_auto_does_not_train_16_bit_weights_without_an_fp32_copy():
+    assert fit(gpu(200, **FULL_TUNING), FULL).options[0].refused.startswith("plain DDP would update bfloat16 weights without an fp32 copy")
+    assert decided(fit(gpu(200, model={"dtype": "float32"}, **FULL_TUNING), FULL)) == (0, "none", "none")
+    assert decided(fit(gpu(200), facts())) == (0, "none", "none"), "PEFT keeps adapters in fp32"
+
+
+def test_qdora_is_never_sharded_to_stage_3_by_auto():
+    qdora = {"method": {"lora": {"useDora": True}, "quantization": {"type": "bnb4"}}}
+    found = fit(gpu(80, replicas=8, **qdora), facts())
+    assert {option.name for option in found.options if option.refused.startswith("E101")} == {
+        "ZeRO-3", "ZeRO-3 + optimizer on cpu", "ZeRO-3 + parameters on cpu", "ZeRO-3 + optimizer on cpu + parameters on cpu",
+    }  # fmt: skip
+    with pytest.raises(PlanRejected) as refused:
+        fit(gpu(4, replicas=8, **qdora), facts())
+    assert "ZeRO-3" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("method", "strategy", "reason"),
+    [
+        ({"lora": {"initLoraWeights": "pissa_niter_4"}}, Strategy(stage=3), "E104"),
+        ({"quantization": {"type": "bnb8"}}, Strategy(stage=3), "8-bit weights under ZeRO-3 have not been seen to work"),
+        ({"quantization": {"type": "bnb4"}}, Strategy(stage=3, offload_param="cpu"), "takes more accelerator memory"),
+        ({"quantization": {"type": "bnb4"}}, Strategy(stage=3), ""),
+        ({"lora": {"useDora": True}}, Strategy(stage=3), ""),
+        ({"tuner": "full"}, Strategy(stage=3, offload_param="cpu"), ""),
+    ],
+)
+def test_what_auto_stays_away_from(method, strategy, reason):
+    found = objection(spec(method=method), strategy)
+    assert reason in found
+    assert bool(reason) == bool(found)
+
+
+def test_where_every_choice_has_an_objection_the_job_is_refused():
+    asked = {"method": {"quantization": {"type": "bnb4"}}, "deepspeed": {"offloadParam": {"device": "cpu"}}}
+    with pytest.raises(PlanRejected, match=r"offloadParam.device: leaves only ZeRO-3 \+ parameters on cpu to choose, and offloading"):
+        fit(gpu(80, **asked), facts())
+
+
+@pytest.mark.parametrize(
+    ("gib", "changes", "ways"),
+    [
+        (
+            13,
+            {"training": {"perDeviceTrainBatchSize": 16}},
+            ["training.perDeviceTrainBatchSize: 8 (now 16)", "data.maxLength: 512 (now 1024)"],
+        ),
+        (
+            14,
+            {"training": {"perDeviceTrainBatchSize": 8, "gradientCheckpointing": False}},
+            ["training.gradientCheckpointing: true"],
+        ),
+        (9, {"workers": {"replicas": 8}}, ["deepspeed.stage: Auto", "method.tuner: lora with method.quantization.type: bnb4 (QLoRA)"]),
+    ],
+)
+def test_what_would_fit_instead_is_said(gib, changes, ways):
+    asked = gpu(gib, **merged({"deepspeed": {"stage": 0}}, changes))
+    why = fit(asked, facts()).why
+    for way in ways:
+        assert way in why, why
+    assert why.endswith("per rank")
+
+
+def test_auto_that_finds_nothing_is_refused_with_the_ways_out():
+    with pytest.raises(PlanRejected) as refused:
+        fit(gpu(7, deepspeed={"offloadOptimizer": {"device": "none"}}, **FULL_TUNING), FULL)
+    assert refused.value.reason == "DoesNotFit"
+    assert refused.value.field == "spec.deepspeed.stage"
+    assert "(QLoRA)" in refused.value.message
+    assert "workers.replicas: 32 (now 1)" in refused.value.message
+    assert "accelerators of at least" in refused.value.message
+
+
+def test_parameters_are_offloaded_by_auto_only_where_that_is_left_open():
+    with pytest.raises(PlanRejected, match="deepspeed.stage and offloadOptimizer.device and offloadParam.device: Auto, which takes ZeRO-3"):
+        fit(gpu(6, **FULL_TUNING), FULL)
+    assert decided(fit(gpu(6, deepspeed={"offloadParam": {"device": "Auto"}}, **FULL_TUNING), FULL)) == (3, "cpu", "cpu")
+
+
+def test_more_pods_are_no_way_out_of_plain_ddp():
+    assert "workers.replicas" not in fit(gpu(5, deepspeed=None), facts()).why
+
+
+def test_on_processors_the_way_out_is_a_higher_memory_limit():
+    why = fit(spec(workers={"resources": {"limits": {"memory": "1Gi"}}}), facts()).why
+    assert "workers.resources.limits.memory of at least 8.72 GiB" in why
+
+
+@given(
+    gib=st.integers(1, 200),
+    replicas=st.integers(1, 64),
+    tuner=st.sampled_from(["full", "lora"]),
+    quantization=st.sampled_from(["none", "bnb4", "bnb8"]),
+    precision=st.sampled_from(["bf16", "fp32"]),
+    stage=st.sampled_from(["Auto", 0, 1, 2, 3]),
+    batch=st.integers(1, 64),
+)
+def test_what_auto_takes_fits_and_nothing_before_it_would(gib, replicas, tuner, quantization, precision, stage, batch):
+    method = {"tuner": tuner, "quantization": {"type": quantization if tuner == "lora" else "none"}}
+    training = {"precision": precision, "perDeviceTrainBatchSize": batch}
+    asked = gpu(gib, replicas=replicas, method=method, training=training, deepspeed={"stage": stage})
+    try:
+        found = fit(asked, FULL if tuner == "full" else facts())
+    except PlanRejected as refused:
+        assert stage == "Auto"
+        assert refused.reason == "DoesNotFit"
+        return
+    if stage == "Auto":
+        names = [option.name for option in found.options]
+        chosen = (
+            names.index(Strategy(stage=found.zero_stage, offload_optimizer=found.offload_optimizer).name)
+            if found.offload_param == "none"
+            else len(names)
+        )
+        assert all(option.refused or option.needed > gib * GIB for option in found.options[:chosen])
+    else:
+        assert found.zero_stage == stage
+    assert found.fits == (found.needed_bytes_per_rank <= gib * GIB)
