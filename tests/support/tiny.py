@@ -113,3 +113,13 @@ def save_adapter(base: Path, folder: Path, *, seed: int = 1, strength: float = 0
                 parameter.add_(strength * torch.randn(parameter.shape, generator=generator))
     model.save_pretrained(folder)
     return arguments
+
+
+def tuned(base: Path, *, seed: int = 2, strength: float = 0.05) -> PreTrainedModel:
+    """Load a base and move every weight a little, as a full fine-tuning would."""
+    model = AutoModelForCausalLM.from_pretrained(base)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(strength * torch.randn(parameter.shape, generator=generator))
+    return model

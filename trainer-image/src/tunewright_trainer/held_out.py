@@ -27,6 +27,11 @@ class Example:
         first = self.supervised.index(True) if True in self.supervised else len(self.ids)
         return self.ids[: max(1, first)]
 
+    @property
+    def speaking(self) -> list[int]:
+        """The positions whose logits choose a supervised token: the only ones that serving ever reads."""
+        return [at for at, supervised in enumerate(self.supervised[1:]) if supervised]
+
 
 @dataclass(frozen=True)
 class Question:

@@ -13,9 +13,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import Precision
-from tunewright_trainer.exits import StageError
 from tunewright_trainer.quiet import quiet
 
 # Any small, distinct sizes will do: every one of them becomes a symbol, but torch.export takes 0 and 1 for constants.
@@ -44,20 +42,11 @@ class _CachedDecoder(torch.nn.Module):
 
 
 def build(model: PreTrainedModel, folder: Path, *, precision: Precision) -> None:
-    """Write `model.onnx` and `model.onnx.data` of an fp32 model into `folder`. Raises `StageError` when torch cannot trace it."""
+    """Write `model.onnx` and `model.onnx.data` of an fp32 model into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.onnx"
-    try:
-        with quiet():
-            program = _trace(model)
-    except Exception as error:  # torch.export fails in many types; the model is what they have in common
-        raise StageError(
-            ExitCode.CONFIGURATION,
-            "ExportUnsupported",
-            f"architecture {model.config.model_type}: torch.onnx.export cannot trace it: {_first_line(error)}",
-            "Choose a base model of an architecture that exports (Check names the exporter), or leave output.onnx out.",
-        ) from error
-    program.save(path, external_data=True)
+    with quiet():
+        _trace(model).save(path, external_data=True)
     if precision != "fp32":
         with quiet():
             _quantise(path, bits=8 if precision == "int8" else 4)
@@ -129,7 +118,3 @@ def _fold_transposed_weights(graph: onnx.GraphProto) -> None:
         if len(weight.dims) == 2:
             graph.initializer.append(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight).T.copy(), node.output[0]))
             graph.node.remove(node)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"

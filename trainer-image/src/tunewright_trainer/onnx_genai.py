@@ -39,7 +39,12 @@ ARCHITECTURES = frozenset(
 )
 
 # int4: k-quant, with the head and the layers that suffer most in 8 bits; its KL against fp32 is a third of plain rounding's.
-_QUANTISATION = {"fp32": [], "int8": [], "int4": ["algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8"]}
+# int8: an embedding tied to the head stays in fp32, because the builder's 8-bit quantiser has no Gather.
+_QUANTISATION = {
+    "fp32": [],
+    "int8": ["shared_embeddings=false"],
+    "int4": ["algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8"],
+}
 _ALWAYS = ["hf_token=false", "windowed_kv_cache=false"]  # our server keeps whole caches: a ring buffer would be read as one
 
 

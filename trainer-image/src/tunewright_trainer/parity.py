@@ -1,7 +1,7 @@
 """The gate between export and rollout: does the exported model say what the trained model says?
 
-Measured teacher-forced on real, templated examples: at every position of every example, the exported logits against those of the
-trained model in fp32, adapter and all, before anything was merged. So a faulty merge is caught too, not only a faulty export.
+Measured teacher-forced on real, templated examples, at every position where the model speaks: the exported logits against those of
+the trained model in fp32, adapter and all, before anything was merged. So a faulty merge is caught too, not only a faulty export.
 The figures are the usual ones: largest absolute logit difference, mean KL(trained || exported) in nats, share of equal argmax.
 """
 
@@ -35,7 +35,7 @@ class GreedyPair:
 
 
 def compare(pairs: Iterable[tuple[FloatArray, FloatArray]]) -> ParityReport:
-    """Compare (trained, exported) logits, each [tokens, vocab], one example at a time. Raises `ValueError` when there is none."""
+    """Compare (trained, exported) logits, each [positions, vocab], one example at a time. Raises `ValueError` when there is none."""
     worst, divergence, agreed, positions = 0.0, 0.0, 0, 0
     for trained, exported in pairs:
         if not np.isfinite(exported).all():

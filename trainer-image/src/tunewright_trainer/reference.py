@@ -35,7 +35,7 @@ class Reference:
         for number, example in enumerate(self._examples):
             with torch.no_grad():
                 logits = trained(input_ids=torch.tensor([example.ids])).logits[0]
-            np.save(self._file(number), logits.float().numpy())
+            np.save(self._file(number), logits[example.speaking].float().numpy())
         for example in self._examples[:GREEDY_PROMPTS]:
             with torch.no_grad():
                 output = trained.generate(
@@ -52,9 +52,9 @@ class Reference:
             self._greedy.append((answer, torch.cat(output.logits).float().numpy()))
 
     def against(self, exported: ExportedDecoder) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """(trained, exported) logits [tokens, vocab], example by example."""
+        """(trained, exported) logits [positions, vocab], example by example, where the model speaks."""
         for number, example in enumerate(self._examples):
-            yield np.load(self._file(number)), exported.logits(example.ids)
+            yield np.load(self._file(number)), exported.logits(example.ids)[example.speaking]
 
     def greedy_against(self, exported: ExportedDecoder) -> Iterator[GreedyPair]:
         """Greedy answers of both, decoded token by token through their caches."""

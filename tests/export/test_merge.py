@@ -1,0 +1,127 @@
+"""What is merged is what was trained."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from tiny import PAD_ID, VOCAB_SIZE
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer import merge
+from tunewright_trainer.exits import StageError
+from tunewright_trainer.model import load_base
+from tunewright_trainer.settings import Settings
+
+NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
+Job = Callable[..., Settings]
+
+
+def logits(model: PreTrainedModel, *, gradients: bool = False) -> torch.Tensor:
+    ids = torch.randint(PAD_ID + 6, VOCAB_SIZE - 20, (3, 40), generator=torch.Generator().manual_seed(3))
+    with torch.set_grad_enabled(gradients):
+        return model(input_ids=ids).logits.detach().float()
+
+
+ADAPTERS = [
+    pytest.param("phi3", {}, id="lora"),
+    pytest.param("phi3", {"use_dora": True}, id="dora"),
+    pytest.param("phi3", {"use_rslora": True, "rank_pattern": {"o_proj": 2}}, id="rslora with a rank pattern"),
+    pytest.param("llama", {"target_modules": ["q_proj", "lm_head"]}, id="a tied head that is adapted"),
+    pytest.param("llama", {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}, id="a tied head that is trained whole"),
+    pytest.param("gpt2", {"fan_in_fan_out": True}, id="transposed weights"),
+]
+
+
+@pytest.mark.parametrize(("base", "lora"), ADAPTERS)
+def test_merged_and_saved_it_answers_as_the_adapter_did(job: Job, base: str, lora: dict) -> None:
+    settings = job(base=base, lora=lora)
+    trained = merge.load_trained(settings)
+    before = logits(trained)
+    saved = merge.save_merged(merge.merge(trained), settings)
+
+    again = AutoModelForCausalLM.from_pretrained(saved)
+    assert again.dtype == torch.float32
+    assert not isinstance(again, PeftModel)
+    torch.testing.assert_close(logits(again), before, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize(("base", "lora"), ADAPTERS)
+def test_the_adapter_makes_a_difference_to_begin_with(job: Job, base: str, lora: dict) -> None:
+    settings = job(base=base, lora=lora)
+    assert (logits(merge.load_trained(settings)) - logits(merge.load_original(settings))).abs().max() > 1e-2
+
+
+def test_dequantised_it_answers_as_the_quantised_base_that_was_trained_on(job: Job) -> None:
+    exact = {"dtype": "float32"}  # arithmetic in bfloat16 would blur what is compared
+    settings = job(quantization=NF4, model=exact)
+    quantised = PeftModel.from_pretrained(load_base(settings), settings.final_dir).eval()
+    dequantised = merge.merge(merge.load_trained(settings))
+    unquantised = merge.merge(merge.load_trained(job(model=exact)))
+
+    quantised.enable_input_require_grads()
+    trained = logits(quantised, gradients=True)  # without gradients bitsandbytes takes another, rougher kernel than in training
+    right, wrong = (float((logits(model) - trained).abs().max()) for model in (dequantised, unquantised))
+    assert right < 1e-3
+    assert wrong > 0.5  # merged into the unquantised base it would be a model that nobody trained
+
+
+def test_a_full_fine_tuning_is_passed_on_as_it_is(job: Job) -> None:
+    settings = job(full=True)
+    saved = merge.save_merged(merge.merge(merge.load_trained(settings)), settings)
+    expected = AutoModelForCausalLM.from_pretrained(settings.final_dir, dtype=torch.float32)
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(saved)), logits(expected))
+
+
+def test_the_base_is_taken_in_the_dtype_it_was_trained_in(job: Job) -> None:
+    full, half = job(model={"dtype": "float32"}), job(model={"dtype": "bfloat16"})
+    rounded = merge.load_original(half).get_input_embeddings().weight
+    assert rounded.dtype == torch.float32
+    assert torch.equal(rounded, merge.load_original(full).get_input_embeddings().weight.bfloat16().float())
+
+
+def test_the_tokenizer_lies_beside_it_byte_for_byte(job: Job) -> None:
+    settings = job()
+    saved = merge.save_merged(merge.merge(merge.load_trained(settings)), settings)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        assert (saved / name).read_bytes() == (settings.model_dir / name).read_bytes()
+
+
+def test_a_job_with_its_own_chat_template_replaces_only_that_file(job: Job) -> None:
+    settings = job(model={"chat_template": "{% for m in messages %}[{{ m['content'] }}]{% endfor %}"})
+    saved = merge.save_merged(merge.merge(merge.load_trained(settings)), settings)
+    assert (saved / "chat_template.jinja").read_text() == settings.config.model.chat_template
+    assert (saved / "tokenizer_config.json").read_bytes() == (settings.model_dir / "tokenizer_config.json").read_bytes()
+    asked = AutoTokenizer.from_pretrained(saved).apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
+    assert asked == "[hi]"
+
+
+@pytest.mark.parametrize("missing", ["adapter_model.safetensors", "adapter_config.json", "train.json"])
+def test_an_unfinished_training_is_named_before_anything_is_loaded(job: Job, missing: str) -> None:
+    settings = job()
+    (settings.final_dir / missing).unlink()
+    with pytest.raises(StageError, match=missing) as raised:
+        merge.read_train_report(settings)
+    assert (raised.value.code, raised.value.reason) == (ExitCode.CONFIGURATION, "TrainingIncomplete")
+
+
+def test_a_training_that_never_ended_is_named(job: Job) -> None:
+    settings = job()
+    shutil.rmtree(settings.final_dir)
+    with pytest.raises(StageError, match="adapter_model"):
+        merge.read_train_report(settings)
+
+
+def test_an_adapter_that_diverged_is_refused(job: Job) -> None:
+    settings = job()
+    file: Path = settings.final_dir / "adapter_model.safetensors"
+    tensors = load_file(file)
+    next(iter(tensors.values())).fill_(float("nan"))
+    save_file(tensors, file)
+    with pytest.raises(StageError) as raised:
+        merge.merge(merge.load_trained(settings))
+    assert raised.value.reason == "AdapterNotFinite"

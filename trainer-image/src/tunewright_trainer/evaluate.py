@@ -1,0 +1,124 @@
+"""Did tuning help? The base model and the tuned one take the same exam: held-out examples to be scored on, questions to be answered.
+
+Loss and accuracy are means over supervised tokens, teacher-forced. Answers are greedy and count as right when they equal the reference
+but for white space around them.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright_contract.reports import EvaluationReport, Score
+from tunewright_trainer.held_out import Example, HeldOut, Question
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_BATCH_TOKENS = 4096  # logits of a batch stay below 1 GiB up to a vocabulary of 65,000
+_BATCH_QUESTIONS = 32
+
+
+@dataclass(frozen=True)
+class Result:
+    """One model's score, and its answers in the order of the questions."""
+
+    score: Score
+    answers: list[str]
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Puts the same exam to any model. `stop` are the token ids that end an answer."""
+
+    exam: HeldOut
+    tokenizer: "PreTrainedTokenizerBase"
+    stop: list[int]
+    max_new_tokens: int
+
+    def examine(self, model: "PreTrainedModel") -> Result:
+        """Score an fp32 model in evaluation mode."""
+        loss, accuracy = token_scores(model, self.exam.scored, pad=self._pad)
+        answers = list(self._answers(model))
+        right = [answer.strip() == question.reference.strip() for answer, question in zip(answers, self.exam.questions, strict=True)]
+        exact = sum(right) / len(right) if right else None
+        return Result(Score(loss=loss, token_accuracy=accuracy, exact_match=exact, samples=len(self.exam.scored)), answers)
+
+    @property
+    def _pad(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.tokenizer.eos_token_id if pad is None else pad
+
+    def _answers(self, model: "PreTrainedModel") -> Iterator[str]:
+        import torch
+
+        for start in range(0, len(self.exam.questions), _BATCH_QUESTIONS):
+            questions = self.exam.questions[start : start + _BATCH_QUESTIONS]
+            ids, mask = _pad_left([question.ids for question in questions], self._pad)
+            with torch.no_grad():
+                output = model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    max_new_tokens=self.max_new_tokens,
+                    do_sample=False,
+                    eos_token_id=self.stop,
+                    pad_token_id=self._pad,
+                )
+            for answer in output[:, ids.shape[1] :].tolist():
+                end = next((at for at, token in enumerate(answer) if token in self.stop), len(answer))
+                yield self.tokenizer.decode(answer[:end], skip_special_tokens=True)
+
+
+def token_scores(model: "PreTrainedModel", examples: list[Example], *, pad: int) -> tuple[float, float]:
+    """Mean cross entropy in nats and accuracy, over every supervised token of all examples together."""
+    import torch
+
+    loss, right, count = 0.0, 0, 0
+    for batch in _by_length(examples):
+        width = max(len(example.ids) for example in batch)
+        ids = torch.tensor([example.ids + [pad] * (width - len(example.ids)) for example in batch])
+        said = torch.tensor([example.supervised + [False] * (width - len(example.ids)) for example in batch])
+        mask = torch.tensor([[1] * len(example.ids) + [0] * (width - len(example.ids)) for example in batch])
+        with torch.no_grad():
+            logits = model(input_ids=ids, attention_mask=mask).logits
+        chosen, targets = logits[:, :-1][said[:, 1:]], ids[:, 1:][said[:, 1:]]
+        loss += float(torch.nn.functional.cross_entropy(chosen, targets, reduction="sum"))
+        right += int((chosen.argmax(-1) == targets).sum())
+        count += len(targets)
+    return loss / count, right / count
+
+
+def write_evaluation(path: Path, questions: list[Question], base: Result, tuned: Result) -> EvaluationReport:
+    """Write both scores and, question by question, what was expected and what either model said. Returns the scores."""
+    report = EvaluationReport(base=base.score, tuned=tuned.score)
+    answers = [
+        {"question": question.text, "reference": question.reference, "base": before, "tuned": after}
+        for question, before, after in zip(questions, base.answers, tuned.answers, strict=True)
+    ]
+    document = {**report.model_dump(mode="json", exclude_none=True), "answers": answers}
+    path.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+def _by_length(examples: list[Example]) -> Iterator[list[Example]]:
+    """Batches of similar length, each of at most `_BATCH_TOKENS` with its padding, or of one example."""
+    batch: list[Example] = []
+    for example in sorted(examples, key=lambda example: len(example.ids)):
+        if batch and (len(batch) + 1) * len(example.ids) > _BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(example)
+    if batch:
+        yield batch
+
+
+def _pad_left(prompts: list[list[int]], pad: int) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Ids and mask [prompts, longest]; a decoder goes on from the right end, so the padding is on the left."""
+    import torch
+
+    width = max(len(prompt) for prompt in prompts)
+    ids = [[pad] * (width - len(prompt)) + prompt for prompt in prompts]
+    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids), torch.tensor(mask)
