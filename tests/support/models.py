@@ -47,7 +47,7 @@ class TinyModel:
     precision: Literal["fp32", "int8", "int4"] = "fp32"
     hidden_size: int = 64
     layers: int = 2
-    context_length: int = 512
+    context_length: int = 4096
     vocab_size: int = 700
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)

@@ -14,7 +14,7 @@ class Settings:
 
     model_dir: Path
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = 8080  # 0: any free one, named in the log
     model_name: str | None = None
     max_slots: int | None = None  # requests decoded together
     max_length: int | None = None  # tokens per request, prompt and answer together
@@ -29,10 +29,11 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         raise RefusalError(
             "ModelFolderNotGiven", f"{environment.MODEL_DIR} is not set", suggestion="set it to the folder that holds tunewright.json"
         )
+    port = _whole_number(env, environment.PORT, at_least=0, at_most=65535)
     return Settings(
         model_dir=Path(env[environment.MODEL_DIR]),
         host=env.get(environment.HOST) or Settings.host,
-        port=_whole_number(env, environment.PORT, at_least=0, at_most=65535) or (0 if env.get(environment.PORT) else Settings.port),
+        port=Settings.port if port is None else port,
         model_name=env.get(environment.MODEL_NAME) or None,
         max_slots=_whole_number(env, environment.MAX_SLOTS, at_least=1, at_most=1024),
         max_length=_whole_number(env, environment.MAX_LENGTH, at_least=2, at_most=10_000_000),

@@ -61,6 +61,8 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
 
 
 async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -> ExitCode:
+    host, port = sock.getsockname()[:2]
+    log.info("listening", extra={"fields": {"host": host, "port": port}})
     state = ServerState()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -99,7 +101,7 @@ async def _load(state: ServerState, settings: Settings, folder: ModelFolder, sto
     model = await loading
     state.metrics = Metrics(model.engine, model_name=model.name)
     state.model = model
-    log.info("ready", extra={"fields": _facts(model, settings)})
+    log.info("ready", extra={"fields": _facts(model)})
 
 
 async def _drain(state: ServerState, limit_seconds: float) -> None:
@@ -113,7 +115,7 @@ async def _drain(state: ServerState, limit_seconds: float) -> None:
         await asyncio.to_thread(state.model.engine.stop)
 
 
-def _facts(model: ServedModel, settings: Settings) -> dict[str, object]:
+def _facts(model: ServedModel) -> dict[str, object]:
     return {
         "model": model.name,
         "revision": model.manifest.revision,
@@ -122,5 +124,4 @@ def _facts(model: ServedModel, settings: Settings) -> dict[str, object]:
         "maxLength": model.capacity.max_length,
         "cacheBytes": model.capacity.cache_bytes,
         "threads": model.threads,
-        "address": f"{settings.host}:{settings.port}",
     }

@@ -24,7 +24,7 @@ class Decoder(Protocol):
     max_length: int
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> Logits:
-        """Append `tokens` to the first `start` tokens of `row`; what came after those is forgotten. Return the last logits [vocab]."""
+        """Append `tokens` to the first `start` tokens of `row`, forgetting what came after those; return the last logits [vocab]."""
 
     def decode(self, first_row: int, tokens: Sequence[int]) -> Logits:
         """Append one token to each of the rows `first_row`, `first_row + 1`, …; return the logits [len(tokens), vocab]."""
@@ -40,18 +40,22 @@ def resolve_providers(names: Sequence[str]) -> list[str]:
     """
     available = ort.get_available_providers()
     known = {provider.removesuffix(_SUFFIX).lower(): provider for provider in available}
+    usable = ", ".join(provider.removesuffix(_SUFFIX) for provider in available)
     for name in names:
         if name.removesuffix(_SUFFIX).lower() not in known:
             raise RefusalError(
                 "ExecutionProviderUnavailable",
                 f"{environment.EXECUTION_PROVIDERS} asks for {name!r}, which this ONNX Runtime {ort.__version__} does not have",
-                suggestion=f"use one of {', '.join(provider.removesuffix(_SUFFIX) for provider in available)}, or an image built for {name}",
+                suggestion=f"use one of {usable}, or an image built for {name}",
             )
     return [known[name.removesuffix(_SUFFIX).lower()] for name in names]
 
 
 def open_session(graph: Path, *, providers: Sequence[str], threads: int) -> ort.InferenceSession:
-    """Load a graph. Threads do not spin while idle: alone that costs nothing, and beside other pods it saves a third of their time."""
+    """Load a graph. Idle threads do not spin: that costs nothing alone, and takes time from nobody beside other pods.
+
+    Raises `RefusalError` (65).
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -123,7 +123,6 @@ class Engine:
                 self._step()
         except Exception:
             log.exception("the engine loop ended by a defect")
-            raise
         finally:
             with self._changed:
                 self._stopping = True
@@ -233,4 +232,5 @@ class Engine:
         unfinished += [answer.ticket for lane in self._lanes for answer in (*lane.answers, lane.filling) if answer is not None]
         for ticket in unfinished:
             ticket.deliver(Failed("the server is stopping", stopping=True))
-        self._lanes, self._load = [], Load()
+        self._lanes = []
+        self.load = Load()

@@ -50,7 +50,7 @@ def distribution(logits: Logits, sampling: Sampling) -> tuple[NDArray[np.int64],
         order = order[: sampling.top_k]
         probabilities = probabilities / probabilities[order].sum()
     before = np.cumsum(probabilities[order]) - probabilities[order]
-    kept = order[before < sampling.top_p]
+    kept = order[: max(1, int((before < sampling.top_p).sum()))]
     return kept, probabilities[kept]
 
 

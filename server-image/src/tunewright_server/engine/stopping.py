@@ -1,4 +1,4 @@
-"""Stop strings: the answer ends before the first of them, even when it is spread over several tokens."""
+"""Stop strings: the answer ends before the first of them to be complete, even when it is spread over several tokens."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,10 @@ class StopStrings:
     def push(self, piece: str) -> tuple[str, bool]:
         """Return the text that may be shown, and whether a stop string was found; after that nothing more is to be pushed."""
         text = self._held + piece
-        found = [at for at in (text.find(stop) for stop in self._stop) if at >= 0]
-        if found:
+        ends = [(at + len(stop), at) for stop in self._stop if (at := text.find(stop)) >= 0]
+        if ends:
             self._held = ""
-            return text[: min(found)], True
+            return text[: min(ends)[1]], True
         safe = len(text) - max((_overlap(text, stop) for stop in self._stop), default=0)
         self._held = text[safe:]
         return text[:safe], False

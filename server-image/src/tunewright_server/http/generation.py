@@ -19,38 +19,43 @@ def generation_request(
     asked: Generation,
     model: ServedModel,
     *,
+    param: str,
     max_tokens: int | None,
     context: tuple[int, ...] = (),
     choice: int = 0,
 ) -> GenerationRequest:
-    """Fill in what was not said. `max_tokens` None means: as much as fits. Raises `ApiError` 400 for what does not fit."""
-    limit = model.engine.max_length
-    room = limit - len(prompt)
-    wanted = room if max_tokens is None else max_tokens
+    """Fill in what was not said. `max_tokens` None means: as much as fits; `param` names where the prompt came from.
+
+    Raises `ApiError` 400 for what does not fit.
+    """
     if not prompt:
-        raise invalid("the prompt has no tokens", param="prompt")
-    if wanted > room or room < 1:
-        split = f"{len(prompt)} in the prompt" + (
-            f" and {max_tokens} in max_tokens" if max_tokens else ", which leaves no room for an answer"
-        )
+        raise invalid("the prompt has no tokens", param=param)
+    _check_vocabulary(prompt, model, param=param)
+    _check_vocabulary(asked.stop_token_ids or (), model, param="stop_token_ids")
+    room = model.engine.max_length - len(prompt)
+    if room < (max_tokens or 1):
+        answer = f" and {max_tokens} for the answer" if max_tokens else ", which leaves no room for an answer"
         raise invalid(
-            f"this server's context length is {limit} tokens, and the request asks for more: {split}",
-            param="messages" if context == () else "prompt",
+            f"this server's maximum context length is {model.engine.max_length} tokens; you asked for {len(prompt)} in the {param}{answer}",
+            param=param,
             code="context_length_exceeded",
         )
-    out_of_range = [token for token in (*prompt, *(asked.stop_token_ids or ())) if token >= model.manifest.vocab_size]
-    if out_of_range:
-        raise invalid(f"token id {out_of_range[0]} is not in the vocabulary of {model.manifest.vocab_size}", param="prompt")
     eos = () if asked.ignore_eos else model.manifest.eos_token_ids
     return GenerationRequest(
         prompt=prompt,
-        max_tokens=wanted,
+        max_tokens=max_tokens or room,
         sampling=_sampling(asked, model.defaults, choice),
         stop=asked.stop_strings,
         stop_token_ids=frozenset([*eos, *(asked.stop_token_ids or ())]),
         context=context,
         logprobs=asked.alternatives,
     )
+
+
+def _check_vocabulary(tokens: Sequence[int], model: ServedModel, *, param: str) -> None:
+    unknown = next((token for token in tokens if token >= model.manifest.vocab_size), None)
+    if unknown is not None:
+        raise invalid(f"token id {unknown} is not in the vocabulary of {model.manifest.vocab_size} tokens", param=param)
 
 
 def _sampling(asked: Generation, defaults: Sampling, choice: int) -> Sampling:
@@ -73,6 +78,8 @@ class Answers:
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._tickets: list[Ticket] = []
         model, self._metrics = state.open()
+        if len(requests) > model.engine.queue_limit:
+            raise invalid(f"{len(requests)} answers in one request are more than the queue holds ({model.engine.queue_limit})", param="n")
         loop = asyncio.get_running_loop()
         try:
             for index, request in enumerate(requests):

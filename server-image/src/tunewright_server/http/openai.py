@@ -32,7 +32,9 @@ async def chat_completions(request: Request) -> Response:
     check_model(asked.model, model)
     prompt = await asyncio.to_thread(_chat_prompt, asked, model)
     max_tokens = _max_tokens(asked)
-    requests = [generation_request(prompt, asked, model, max_tokens=max_tokens, choice=choice) for choice in range(asked.n or 1)]
+    requests = [
+        generation_request(prompt, asked, model, param="messages", max_tokens=max_tokens, choice=choice) for choice in range(asked.n or 1)
+    ]
     return await _answer(request, state, asked, ChatFormat(model.tokenizer), requests, prompt_tokens=len(prompt))
 
 
@@ -44,7 +46,7 @@ async def completions(request: Request) -> Response:
     prompts = await asyncio.to_thread(_plain_prompts, asked, model)
     max_tokens = asked.max_tokens or COMPLETION_MAX_TOKENS
     requests = [
-        generation_request(prompt, asked, model, max_tokens=max_tokens, context=prompt, choice=choice)
+        generation_request(prompt, asked, model, param="prompt", max_tokens=max_tokens, context=prompt, choice=choice)
         for prompt in prompts
         for choice in range(asked.n or 1)
     ]

@@ -1,0 +1,123 @@
+"""Whatever is decoded together, each answer is what torch gives for its prompt alone."""
+
+import queue
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from models import BuiltModel, TinyModel, build, long_rope
+from tokenizers import Tokenizer
+
+from tunewright_server.engine.decoder import check_graph, open_session
+from tunewright_server.engine.loop import Engine
+from tunewright_server.engine.request import Event, Failed, GenerationRequest, Sampling
+from tunewright_server.model_folder import open_folder
+from tunewright_server.served import DECODERS
+
+PHI3 = TinyModel()
+LLAMA = TinyModel(architecture="llama")
+QWEN3 = TinyModel(architecture="qwen3")
+TWO_ROTARY_TABLES = TinyModel(context_length=256, options=long_rope(switch=64, factors=8))
+EXPORTED_BY_TORCH = TinyModel(architecture="gpt2", graph="dynamic_cache")
+ALL = [PHI3, LLAMA, QWEN3, TWO_ROTARY_TABLES, EXPORTED_BY_TORCH]
+WHOLE = 100_000  # a chunk that no prompt exceeds
+
+
+@contextmanager
+def engine_over(wanted: TinyModel, *, slots: int, chunk: int = WHOLE, max_length: int = 256) -> Iterator[Engine]:
+    folder = open_folder(build(wanted).served_dir)
+    session = open_session(folder.graph, providers=["CPUExecutionProvider"], threads=1)
+    check_graph(session, folder.manifest.graph)
+    decoder = DECODERS[folder.manifest.graph.kind](session, folder.manifest.graph, slots=slots, max_length=max_length)
+    tokenizer = Tokenizer.from_file(str(folder.path / "tokenizer.json"))
+    switch = folder.manifest.long_rope_switch
+    engine = Engine(decoder, lambda ids: tokenizer.decode(list(ids)), long_rope_switch=switch, chunk=chunk)
+    engine.start()
+    try:
+        yield engine
+    finally:
+        engine.stop()
+
+
+def answers_of(engine: Engine, requests: Sequence[GenerationRequest]) -> list[list[int]]:
+    """Submit everything at once; return each answer's tokens."""
+    queues: list[queue.Queue[Event]] = [queue.Queue() for _ in requests]
+    for request, events in zip(requests, queues, strict=True):
+        engine.submit(request, events.put)
+    return [tokens_of(events) for events in queues]
+
+
+def tokens_of(events: queue.Queue[Event]) -> list[int]:
+    tokens = []
+    while True:
+        event = events.get(timeout=120)
+        assert not isinstance(event, Failed), event
+        tokens.append(event.token)
+        if event.finish:
+            assert event.tokens == len(tokens)
+            return tokens
+
+
+def ragged_requests(count: int, *, seed: int, **common: object) -> list[GenerationRequest]:
+    random = np.random.default_rng(seed)
+    return [
+        GenerationRequest(
+            prompt=tuple(random.integers(8, 600, size=int(random.integers(1, 120))).tolist()),
+            max_tokens=int(random.integers(1, 60)),
+            **common,
+        )
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [WHOLE, 16, 1], ids=["prompts whole", "prompts in chunks of 16", "prompts token by token"])
+@pytest.mark.parametrize("wanted", ALL, ids=lambda wanted: f"{wanted.architecture}-{wanted.graph}-{wanted.context_length}")
+def test_greedy_answers_equal_torch_while_rows_join_finish_and_move(wanted: TinyModel, chunk: int, generate_with_torch) -> None:
+    requests = ragged_requests(12, seed=0)
+    expected = [generate_with_torch(build(wanted).torch_dir, each.prompt, each.max_tokens) for each in requests]
+    with engine_over(wanted, slots=4, chunk=chunk) as engine:
+        assert answers_of(engine, requests) == expected
+
+
+@pytest.mark.slow
+def test_an_answer_that_outgrows_its_rotary_table_is_read_again_as_torch_does(generate_with_torch) -> None:
+    prompts = [tuple(range(100, 100 + length)) for length in (60, 63, 64, 65, 20)]
+    expected = [generate_with_torch(build(TWO_ROTARY_TABLES).torch_dir, prompt, 60) for prompt in prompts]
+    with engine_over(TWO_ROTARY_TABLES, slots=3) as engine:
+        assert answers_of(engine, [GenerationRequest(prompt=prompt, max_tokens=60) for prompt in prompts]) == expected
+
+
+@pytest.mark.parametrize("wanted", [PHI3, EXPORTED_BY_TORCH], ids=["gqa", "dynamic_cache"])
+def test_nothing_of_a_former_request_is_left_in_its_row(wanted: TinyModel) -> None:
+    prompt = GenerationRequest(prompt=(300, 301, 302), max_tokens=40)
+    with engine_over(wanted, slots=1) as engine:
+        fresh = answers_of(engine, [prompt])
+        answers_of(engine, [GenerationRequest(prompt=tuple(range(8, 208)), max_tokens=48)])
+        assert answers_of(engine, [prompt]) == fresh
+
+
+@pytest.mark.parametrize("wanted", [PHI3, EXPORTED_BY_TORCH], ids=["gqa", "dynamic_cache"])
+def test_a_seeded_answer_does_not_depend_on_its_neighbours(wanted: TinyModel) -> None:
+    seeded = GenerationRequest(prompt=(300, 301, 302), max_tokens=50, sampling=Sampling(temperature=1.0, top_p=0.9, seed=7))
+    neighbours = ragged_requests(9, seed=3, sampling=Sampling(temperature=1.0))
+    with engine_over(wanted, slots=4, chunk=16) as engine:
+        alone = answers_of(engine, [seeded])
+        in_company = answers_of(engine, [*neighbours[:5], seeded, *neighbours[5:]])
+        assert in_company[5] == alone[0]
+
+
+def test_another_seed_gives_another_answer() -> None:
+    requests = [GenerationRequest(prompt=(300,), max_tokens=30, sampling=Sampling(temperature=1.0, seed=seed)) for seed in (1, 2)]
+    with engine_over(PHI3, slots=2) as engine:
+        first, second = answers_of(engine, requests)
+    assert first != second
+
+
+def test_an_answer_may_fill_its_row_to_the_last_token(tiny: BuiltModel, generate_with_torch) -> None:
+    prompt = tuple(range(100, 110))
+    with engine_over(PHI3, slots=2, max_length=32) as engine:
+        assert answers_of(engine, [GenerationRequest(prompt=prompt, max_tokens=22)]) == [generate_with_torch(tiny.torch_dir, prompt, 22)]
+        with pytest.raises(ValueError, match="do not fit 32"):
+            engine.submit(GenerationRequest(prompt=prompt, max_tokens=24), lambda _: None)
