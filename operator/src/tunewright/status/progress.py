@@ -41,7 +41,7 @@ def summarise_progress(
 def summarise_checkpoint(
     report: ProgressReport | None, train: TrainOutcome, plan: FineTunePlan, previous: CheckpointStatus | None
 ) -> CheckpointStatus | None:
-    """Return the newest checkpoint that anybody told of."""
+    """Return the newest checkpoint that anybody told of; of a finished training what came out of it."""
     numbers = _numbers(report)
     step = numbers.get(words.CHECKPOINT_STEP)
     resumed = numbers.get(words.RESUMED_FROM_STEP)
@@ -49,9 +49,11 @@ def summarise_checkpoint(
         step, resumed = train.report.step, train.report.resumed_from_step
     if step is None:
         return previous
-    folder = f"{RUNS_FOLDER}/{plan.owner.name}/{plan.revision}/checkpoints/checkpoint-{int(step)}"
+    folder = f"checkpoints/checkpoint-{int(step)}" if train.report is None else "final"
     return CheckpointStatus(
-        step=int(step), path=f"pvc://{plan.storage.output_claim}/{folder}", resumed_from_step=None if resumed is None else int(resumed)
+        step=int(step),
+        path=f"pvc://{plan.storage.output_claim}/{RUNS_FOLDER}/{plan.owner.name}/{plan.revision}/{folder}",
+        resumed_from_step=None if resumed is None else int(resumed),
     )
 
 

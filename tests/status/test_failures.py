@@ -1,0 +1,22 @@
+"""Every reason that observe finds has a way out."""
+
+import pytest
+
+from tunewright.observe.reasons import WAITING, Reason
+from tunewright.status.failures import WAYS_OUT, suggestion
+from tunewright_contract.reports import Failure
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_a_reason_has_a_way_out_in_one_sentence(reason):
+    assert suggestion(Failure(reason=reason.value, message="x")) == WAYS_OUT[reason]
+    assert WAYS_OUT[reason].endswith(".")
+
+
+@pytest.mark.parametrize("reason", sorted(set(WAITING.values())))
+def test_a_reason_for_waiting_is_one_of_them(reason):
+    assert reason in WAYS_OUT
+
+
+def test_a_failures_own_words_come_first():
+    assert suggestion(Failure(reason="OutOfMemory", message="x", suggestion="Use ZeRO-3.")) == "Use ZeRO-3."

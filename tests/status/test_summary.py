@@ -1,0 +1,287 @@
+"""From what was observed to what people and tools read."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from plan_builders import GANG, exporting, hub_plan, quickstart_plan, serving
+from status_builders import CHECKED, NOON, URL, a_job, seen
+
+from tunewright.observe.observation import Observation
+from tunewright.observe.pods import PodState
+from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.label_names import Component
+from tunewright.plan.plan_types import MemoryFit, Storage
+from tunewright.status import summarise, summarise_invalid, summarise_missing, summarise_rejected
+from tunewright_contract.reports import Failure
+
+RUNNING = TrainOutcome(state=StageState.RUNNING, attempts=1)
+BROKEN = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", rank=1, suggestion="Mend the line.")
+LOST = Failure(reason="DiskFull", message="no space left", suggestion="Free space.")
+
+
+def status(observation, plan=None, *, job=None, now=NOON, previous=None, progress=None):
+    return summarise(job or a_job(), plan or quickstart_plan(), observation, progress=progress, now=now, previous=previous)
+
+
+def conditions(summary):
+    return {condition.type: (condition.status, condition.reason) for condition in summary.conditions}
+
+
+def failed(failure=None, **more):
+    return StageOutcome(state=StageState.FAILED, failure=failure, **more)
+
+
+class TestPhase:
+    @pytest.mark.parametrize(
+        ("observation", "plan", "phase", "reason"),
+        [
+            (seen(), quickstart_plan(train=None), "Checking", "Pending"),
+            (seen(check=StageOutcome(state=StageState.RUNNING)), quickstart_plan(train=None), "Checking", "Running"),
+            (seen(check=failed(BROKEN)), quickstart_plan(train=None), "Failed", "DataInvalid"),
+            (seen(check=failed()), quickstart_plan(train=None), "Failed", "Failed"),
+            (seen("check"), quickstart_plan(), "Training", "Pending"),
+            (seen("check", train=RUNNING), quickstart_plan(), "Training", "Running"),
+            (seen("check", train=TrainOutcome(state=StageState.SUSPENDED, attempts=1)), hub_plan(), "Queued", "Queued"),
+            (seen("check", train=TrainOutcome(state=StageState.SUSPENDED, attempts=1)), hub_plan(suspend=True), "Suspended", "Suspended"),
+            (seen("check"), quickstart_plan(suspend=True, train=None), "Suspended", "Suspended"),
+            (seen("check", train=RUNNING), quickstart_plan(suspend=True), "Training", "Running"),
+            (seen(check=StageOutcome(state=StageState.RUNNING)), quickstart_plan(suspend=True), "Checking", "Running"),
+            (seen("check", "train"), exporting(quickstart_plan()), "Exporting", "Pending"),
+            (seen("check", "train", export=StageOutcome(state=StageState.RUNNING)), exporting(quickstart_plan()), "Exporting", "Running"),
+            (seen("check", "train", "export"), serving(quickstart_plan()), "Deploying", "Pending"),
+            (seen("check", "train", "export", "serve"), serving(quickstart_plan()), "Serving", "Serving"),
+            (seen("train", "export", "serve"), serving(quickstart_plan()), "Serving", "Serving"),
+        ],
+    )
+    def test_a_phase_is_one_word_for_where_the_job_stands(self, observation, plan, phase, reason):
+        summary = status(observation, plan)
+        assert (summary.phase, summary.reason) == (phase, reason)
+
+    def test_a_job_without_a_server_is_complete_when_its_model_is_written(self):
+        summary = status(seen("check", "train", "export"), exporting(quickstart_plan()), job=a_job(serving=False))
+        assert summary.phase == "Complete"
+        assert conditions(summary)["Ready"] == ("True", "Complete")
+        assert conditions(summary)["Deployed"] == ("False", "NotWanted")
+        assert summary.serving is None
+
+
+class TestConditions:
+    def test_a_job_at_work_is_reconciling_and_not_ready(self):
+        assert conditions(status(seen("check", train=RUNNING))) == {
+            "Ready": ("False", "Running"),
+            "Reconciling": ("True", "Running"),
+            "Validated": ("True", "Succeeded"),
+            "Trained": ("Unknown", "Running"),
+            "Exported": ("Unknown", "Pending"),
+            "Deployed": ("Unknown", "Pending"),
+        }
+
+    def test_a_job_that_is_done_is_ready_and_nothing_else(self):
+        found = conditions(status(seen("check", "train", "export", "serve"), serving(quickstart_plan())))
+        assert found == {
+            "Ready": ("True", "Serving"),
+            "Validated": ("True", "Succeeded"),
+            "Trained": ("True", "Succeeded"),
+            "Exported": ("True", "Succeeded"),
+            "Deployed": ("True", "Succeeded"),
+        }
+
+    def test_a_job_that_failed_is_stalled(self):
+        found = conditions(status(seen(check=failed(BROKEN)), quickstart_plan(train=None)))
+        assert found["Ready"] == ("False", "DataInvalid")
+        assert found["Stalled"] == ("True", "DataInvalid")
+        assert found["Validated"] == ("False", "DataInvalid")
+        assert "Reconciling" not in found
+
+    def test_a_suspended_job_is_neither_reconciling_nor_stalled(self):
+        found = conditions(status(seen("check"), quickstart_plan(suspend=True)))
+        assert found["Suspended"] == ("True", "Suspended")
+        assert {"Reconciling", "Stalled"}.isdisjoint(found)
+
+    def test_a_job_that_is_saving_before_it_rests_is_not_suspended_yet(self):
+        assert conditions(status(seen("check", train=RUNNING), quickstart_plan(suspend=True)))["Suspended"] == ("False", "Running")
+
+    def test_a_failed_attempt_that_is_followed_by_another_is_no_failure_of_the_job(self):
+        outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=1, counted_failures=1)
+        summary = status(seen("check", train=outcome), quickstart_plan(train=replace(GANG, attempt=1)))
+        assert summary.phase == "Training"
+        assert conditions(summary)["Trained"] == ("Unknown", "Retrying")
+        assert "Stalled" not in conditions(summary)
+        assert "attempt 1 failed, another follows: no space left" in summary.message
+
+    def test_a_failed_attempt_that_is_the_last_is(self):
+        outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=2, counted_failures=2)
+        summary = status(seen("check", train=outcome), quickstart_plan(train=replace(GANG, attempt=1)))
+        assert (summary.phase, conditions(summary)["Trained"]) == ("Failed", ("False", "DiskFull"))
+        without_plan = status(seen("check", train=outcome), quickstart_plan(train=None))
+        assert without_plan.phase == "Failed"
+
+    def test_the_time_of_a_condition_changes_with_its_status_only(self):
+        first = status(seen(check=StageOutcome(state=StageState.PENDING))).wire()
+        later = status(seen("check", train=RUNNING), now=NOON + timedelta(minutes=5), previous=first)
+        since = {condition.type: condition.last_transition_time for condition in later.conditions}
+        assert since["Ready"] == NOON
+        assert since["Trained"] == NOON
+        assert since["Validated"] == NOON + timedelta(minutes=5)
+
+    def test_times_have_whole_seconds(self):
+        summary = status(seen(), now=NOON + timedelta(microseconds=5))
+        assert {condition.last_transition_time for condition in summary.conditions} == {NOON}
+
+    def test_every_condition_names_the_generation_it_speaks_of(self):
+        summary = status(seen(), job=a_job(generation=7))
+        assert {condition.observed_generation for condition in summary.conditions} == {summary.observed_generation} == {7}
+
+    def test_the_same_observation_gives_the_same_status(self):
+        observation = seen("check", train=RUNNING)
+        first = status(observation).wire()
+        assert status(observation, now=NOON + timedelta(hours=1), previous=first).wire() == first
+
+
+class TestFailures:
+    def test_a_failure_is_named_with_its_pod_and_its_way_out(self):
+        culprit = PodState(name="support-bot-train-0-1-abcde", index=1, exit_code=65)
+        observation = seen(
+            "check", train=TrainOutcome(state=StageState.FAILED, failure=BROKEN, attempts=1), culprits={Component.TRAIN: culprit}
+        )
+        found = status(observation).wire()["failure"]
+        assert found == {
+            "stage": "trainer",
+            "reason": "DataInvalid",
+            "message": "train.jsonl line 3: no role",
+            "rank": 1,
+            "suggestion": "Mend the line.",
+            "pod": "support-bot-train-0-1-abcde",
+            "exitCode": 65,
+        }
+
+    def test_a_failure_without_words_of_its_own_gets_the_tables(self):
+        stuck = StageOutcome(state=StageState.PENDING, failure=Failure(reason="Unschedulable", message="0/3 nodes"))
+        summary = status(seen("check", "train", export=stuck), exporting(quickstart_plan()))
+        assert "Add nodes that fit" in summary.failure.suggestion
+        assert summary.message.startswith("export is pending: 0/3 nodes Add nodes")
+
+    def test_a_reason_that_nobody_knows_has_no_way_out(self):
+        stuck = StageOutcome(state=StageState.PENDING, failure=Failure(reason="Novelty", message="who knows"))
+        summary = status(seen(check=stuck))
+        assert (summary.failure.suggestion, summary.message) == ("", "check is pending: who knows")
+
+    def test_nothing_is_left_of_a_failure_that_was_overcome(self):
+        outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=1)
+        first = status(seen("check", train=outcome), quickstart_plan(train=replace(GANG, attempt=1)))
+        second = status(seen("check", train=replace(RUNNING, attempts=2)), previous=first.wire())
+        assert first.failure is not None
+        assert (second.failure, second.attempts) == (None, 2)
+
+    def test_a_long_message_is_cut(self):
+        summary = status(seen(check=failed(Failure(reason="Long", message="x" * 5000))))
+        assert len(summary.message) == 1024
+        assert summary.message.endswith("…")
+
+
+class TestBeforeAPlan:
+    def test_an_invalid_job_is_stalled_and_says_why(self):
+        summary = summarise_invalid("spec.method.lora.r: 0 is below 1", generation=3, now=NOON, previous=None)
+        assert conditions(summary) == {"Ready": ("False", "InvalidSpec"), "Stalled": ("True", "InvalidSpec")}
+        assert (summary.phase, summary.message, summary.observed_generation) == ("Failed", "spec.method.lora.r: 0 is below 1", 3)
+
+    def test_a_job_without_a_plan_is_stalled_with_the_planners_reason(self):
+        named = summarise_rejected("MemoryDoesNotFit", "61 GiB of 24 GiB", generation=1, now=NOON, previous=None)
+        assert conditions(named)["Stalled"] == ("True", "MemoryDoesNotFit")
+        assert summarise_rejected("", "no", generation=1, now=NOON, previous=None).reason == "PlanRejected"
+
+    def test_a_job_that_waits_for_a_secret_is_reconciling(self):
+        missing = [
+            Missing(field="spec.model.source.huggingFace.tokenSecretRef", kind="Secret", name="hf", message="create it"),
+            Missing(field="spec.data.train[0]", kind="Folder", name="/x", message="is not there"),
+        ]
+        summary = summarise_missing(missing, generation=1, now=NOON, previous=None)
+        assert conditions(summary) == {"Ready": ("False", "ReferenceMissing"), "Reconciling": ("True", "ReferenceMissing")}
+        assert summary.phase == "Waiting"
+        assert "Secret hf: create it; spec.data.train[0]: Folder /x: is not there" in summary.message
+
+    def test_what_was_reached_is_kept_meanwhile(self):
+        before = status(seen("check", "train", "export", "serve"), serving(quickstart_plan())).wire()
+        summary = summarise_invalid("no", generation=2, now=NOON + timedelta(hours=1), previous=before)
+        assert summary.serving.url == URL
+        assert conditions(summary)["Trained"] == ("True", "Succeeded")
+        assert [condition.type for condition in summary.conditions[:2]] == ["Ready", "Stalled"]
+
+    def test_a_stored_status_that_makes_no_sense_is_as_good_as_none(self):
+        assert status(seen(), previous={"conditions": "none"}).wire() == status(seen()).wire()
+
+
+class TestResults:
+    def test_the_zero_decision_is_shown_with_its_arithmetic(self):
+        fit = MemoryFit(
+            zero_stage=3,
+            offload_optimizer="cpu",
+            offload_param="nvme",
+            world_size=8,
+            estimated_bytes_per_rank=1,
+            available_bytes_per_rank=2,
+            why="because",
+        )
+        assert status(seen(), quickstart_plan(fit=fit)).wire()["plan"] == {
+            "zeroStage": 3,
+            "offload": "optimizer:cpu,param:nvme",
+            "worldSize": 8,
+            "estimatedBytesPerRank": 1,
+            "availableBytesPerRank": 2,
+            "why": "because",
+        }
+
+    def test_what_check_found_outlives_its_pods(self):
+        first = status(seen("check", train=RUNNING)).wire()
+        later = status(seen(check=StageOutcome(state=StageState.SUCCEEDED), train=RUNNING), previous=first)
+        assert later.data.train_samples == 3000
+        assert later.warnings == tuple(CHECKED.warnings)
+
+    def test_numbers_of_other_inputs_are_forgotten(self):
+        first = status(seen("check", "train", "export"), quickstart_plan(revision="older")).wire()
+        later = status(seen(), previous=first)
+        assert (later.data, later.progress, later.artifacts, later.evaluation) == (None, None, (), None)
+
+    def test_a_held_out_share_of_train_is_said(self):
+        plan = quickstart_plan()
+        share = plan.config.data.model_copy(update={"val_set_size": 0.1})
+        summary = status(seen("check"), replace(plan, config=plan.config.model_copy(update={"data": share})))
+        assert summary.data.split == "10% of train is held out for validation (data.valSetSize)"
+
+    def test_artifacts_and_scores_are_shown_as_text(self):
+        found = status(seen("check", "train", "export"), exporting(hub_plan())).wire()
+        (artifact,) = found["artifacts"]
+        assert artifact["uri"] == "pvc://models/tuned/support-bot/3f9a1c2b"
+        assert artifact["parity"] == {"maxLogitDifference": "0.0123457", "meanKl": "1.5e-06", "top1Agreement": "0.998", "positions": 512}
+        assert found["evaluation"]["tuned"] == {"loss": "1.31", "tokenAccuracy": "0.7", "exactMatch": "0.42", "samples": 50}
+        assert found["evaluation"]["base"] == {"loss": "3.2", "tokenAccuracy": "0.31", "samples": 50}
+
+    def test_an_artifact_at_the_root_of_a_claim_has_a_clean_address(self):
+        plan = exporting(quickstart_plan(storage=Storage(output_claim="out", models_claim="out", models_path="/a/b/")))
+        assert status(seen("check", "train", "export"), plan).artifacts[0].uri == "pvc://out/a/b/support-bot/3f9a1c2b"
+
+    def test_the_whole_status_is_json(self):
+        found = status(seen("check", "train", "export", "serve"), serving(quickstart_plan())).wire()
+        assert json.loads(json.dumps(found)) == found
+
+
+class TestServing:
+    def test_the_revision_before_is_shown_until_the_new_one_is_ready(self):
+        done = seen("check", "train", "export", "serve")
+        first = status(done, serving(quickstart_plan(revision="older"))).wire()
+        rolling = seen("check", "train", "export", serve=ServeOutcome(state=StageState.RUNNING, ready_replicas=1, url=URL))
+        second = status(rolling, serving(quickstart_plan()), previous=first)
+        third = status(done, serving(quickstart_plan()), previous=second.wire())
+        assert (second.serving.revision, second.serving.previous_revision) == ("older", None)
+        assert (third.serving.revision, third.serving.previous_revision) == ("3f9a1c2b", "older")
+        again = status(done, serving(quickstart_plan()), previous=third.wire())
+        assert again.serving.previous_revision == "older"
+
+    def test_no_address_is_given_before_anything_answers(self):
+        starting = seen("check", "train", "export", serve=ServeOutcome(state=StageState.RUNNING, url=URL))
+        assert status(starting, serving(quickstart_plan())).serving.url is None
+
+    def test_a_server_that_is_not_there_leaves_what_was_known(self):
+        assert status(Observation(past=seen("check").past)).serving is None
