@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV_VERSION := 0.13.8
 PURE := tunewright.api tunewright.plan tunewright.render tunewright.observe tunewright.status tunewright_contract
 
-.PHONY: help demo test check setup doctor format crds lock clean
+.PHONY: help demo test check setup doctor format crds readme lock clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
@@ -20,6 +20,7 @@ check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/mypy $(foreach p,$(PURE),-p $(p))
 	$(BIN)/lint-imports
 	$(BIN)/python tools/crds.py --check
+	$(BIN)/python tools/readme.py --check
 	$(BIN)/python tools/house.py
 
 setup: doctor .venv/.installed .venv/.ops  ## install everything into .venv
@@ -45,6 +46,9 @@ format:  ## format and fix what can be fixed
 
 crds: .venv/.installed  ## generate crds/ from the API room
 	$(BIN)/python tools/crds.py
+
+readme: .venv/.installed  ## write the README's list of what is not supported yet
+	$(BIN)/python tools/readme.py
 
 lock:  ## resolve the dependencies anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/lock.txt

@@ -1,0 +1,93 @@
+"""Live progress of a job: one moving line on a terminal, one line per change everywhere else. Drawn from status alone."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+STAGES = {  # phase -> what people read, and whether there is a percentage to show
+    "Pending": "waiting",
+    "Checking": "check",
+    "Training": "train",
+    "Exporting": "export",
+    "Deploying": "serve",
+    "Serving": "serving",
+    "Complete": "complete",
+    "Suspended": "suspended",
+    "Failed": "failed",
+}
+
+
+def headline(status: Mapping[str, Any]) -> str:
+    """Say where a job stands in one line: stage, percent, loss, tokens/s, ETA."""
+    phase = str(status.get("phase") or "Pending")
+    parts = [STAGES.get(phase, phase.lower())]
+    if phase == "Training":
+        parts += _training(status.get("progress") or {})
+    elif status.get("message"):
+        parts.append(str(status["message"]))
+    return " · ".join(parts)
+
+
+def _training(progress: Mapping[str, Any]) -> list[str]:
+    parts = []
+    if progress.get("maxSteps"):
+        parts.append(f"{progress.get('progressPercentage', 0)} %")
+        parts.append(f"step {progress.get('step', 0)}/{progress['maxSteps']}")
+    if progress.get("loss") is not None:
+        parts.append(f"loss {float(progress['loss']):.3f}")
+    if progress.get("evalLoss") is not None:
+        parts.append(f"validation {float(progress['evalLoss']):.3f}")
+    if progress.get("tokensPerSecond") is not None:
+        parts.append(f"{float(progress['tokensPerSecond']):,.0f} tokens/s")
+    if progress.get("estimatedRemainingSeconds") is not None:
+        parts.append(f"ETA {duration(int(progress['estimatedRemainingSeconds']))}")
+    return parts or ["starting"]
+
+
+def duration(seconds: int) -> str:
+    """Write seconds as people do: 42 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
+
+
+class LiveView:
+    """Shows each status it is given. On a terminal the line moves; elsewhere only what is new is printed."""
+
+    def __init__(self, console: Console, *, name: str) -> None:
+        self._console = console
+        self._name = name
+        self._last = ""
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            columns = (TextColumn("[bold]{task.fields[job]}[/bold]"), BarColumn(bar_width=24), TextColumn("{task.description}"))
+            self._progress = Progress(*columns, console=self._console, transient=True)
+            self._task = self._progress.add_task("waiting", total=100, job=self._name)
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def show(self, status: Mapping[str, Any]) -> None:
+        """Draw one status. A stage that ended stays on the screen as a line."""
+        line = headline(status)
+        if self._progress is not None and self._task is not None:
+            percent = (status.get("progress") or {}).get("progressPercentage", 0)
+            self._progress.update(self._task, description=line, completed=percent)
+        elif line != self._last:
+            self._console.print(f"{self._name}: {line}", markup=False)
+        self._last = line
+
+    def note(self, text: str) -> None:
+        """Print a line that stays, above the moving one."""
+        self._console.print(text, markup=False)

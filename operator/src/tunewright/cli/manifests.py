@@ -1,0 +1,39 @@
+"""From the file a person names to a job that the home folder accepts. Everything that is wrong with it is said here, at once."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from tunewright.api.immutable import changed_inputs
+from tunewright.api.manifest import ManifestError, read_job
+from tunewright.api.v1alpha1.job import FineTuneJob, parse
+from tunewright.api.yaml_nodes import read_document
+from tunewright.cli.console import EXIT_REFUSED, fail, read_text, show_manifest_error
+from tunewright.local.app import Home
+
+
+def load(path: Path) -> tuple[FineTuneJob, dict[str, Any]]:
+    """Return a manifest as a job and as it was written. Prints every problem and leaves when there is one."""
+    text = read_text(path)
+    try:
+        job = read_job(text, str(path))
+    except ManifestError as error:
+        show_manifest_error(error)
+        raise typer.Exit(EXIT_REFUSED) from None
+    return job, dict(read_document(text).value)
+
+
+def refuse_changed_inputs(home: Home, job: FineTuneJob) -> None:
+    """Leave when this job exists already and would be made from something else now, as an API server would refuse it."""
+    name = job.metadata.name
+    stored = next((raw for raw in home.jobs(job.metadata.namespace) if raw["metadata"]["name"] == name), None)
+    if stored is None:
+        return
+    changed = changed_inputs(parse(stored), job)
+    if changed:
+        fail(
+            f"FineTuneJob {name} exists already, and what a model is made from cannot change under it: {', '.join(changed)}",
+            f"Give the job another metadata.name, or remove the old one first: tunewright delete {name}",
+            code=EXIT_REFUSED,
+        )

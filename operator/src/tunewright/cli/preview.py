@@ -1,0 +1,47 @@
+"""`tunewright plan`: the whole decision before anything happens. Reads the manifest and the base model's headers; writes nothing."""
+
+import json
+import os
+import struct
+from pathlib import Path
+from typing import Any
+
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.plan.architectures import UnknownArchitecture
+from tunewright.plan.counts import model_facts, shapes_of_header
+from tunewright.plan.inputs import References
+from tunewright.plan.library_arguments import lora_arguments
+from tunewright_contract.reports import ModelFacts
+
+
+def references(job: FineTuneJob, directory: Path) -> References:
+    """Return where the manifest's `path` sources are, whether they exist or not: a plan may come before its data."""
+    spec = job.spec
+    sources = [spec.model.source, *(item.source for part in (spec.data.train, spec.data.validation, spec.data.test) for item in part)]
+    folders = {source.path: os.path.abspath(directory / source.path) for source in sources if source.path}  # noqa: PTH100 - keeps links
+    return References(folders=folders, host_paths=True)
+
+
+def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, str]:
+    """Count the base model from its config.json and safetensors headers, without loading it. Returns (facts or None, how they were got)."""
+    if folder is None:
+        return None, "the base model is not a folder of this machine: Check counts it before anything trains"
+    model = Path(folder)
+    try:
+        config = json.loads((model / "config.json").read_text())
+        headers = {name: entry for file in sorted(model.glob("*.safetensors")) for name, entry in _header(file).items()}
+    except (OSError, ValueError, struct.error) as error:
+        return None, f"the base model in {folder} cannot be read ({error}): Check will say more"
+    lora = lora_arguments(job.spec.method.lora) if job.spec.method.tuner == "lora" else None
+    try:
+        return model_facts(config, shapes=shapes_of_header(headers) or None, lora=lora), f"counted from the headers in {folder}"
+    except (UnknownArchitecture, KeyError) as error:
+        return None, f"the base model in {folder} cannot be counted from its configuration ({error}): Check counts it"
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Read a safetensors header: 8 bytes of length, little-endian, then JSON."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        header: dict[str, Any] = json.loads(stream.read(length))
+    return header
