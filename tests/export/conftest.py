@@ -27,7 +27,7 @@ from tunewright_trainer.settings import Settings
 
 TRAINED = TrainReport(step=12, max_steps=12, train_loss=1.25, eval_loss=1.5, tokens=3456)
 # Random weights make flat distributions, in which 8 bits move many a near tie: these jobs ask for less than a real one would.
-LENIENT = ParityConfig(min_top1_agreement=0.75, prompts=6)
+LENIENT = ParityConfig(min_top1_agreement=0.5, prompts=6)
 STRICT = ParityConfig(max_logit_difference=1e-3, min_top1_agreement=0.999, prompts=6)
 
 
