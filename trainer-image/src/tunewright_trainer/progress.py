@@ -74,10 +74,18 @@ class Progress(KubeflowCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         super().on_train_begin(args, state, control, **kwargs)
         self._metrics |= {progress.STEP: state.global_step, progress.MAX_STEPS: state.max_steps}
+        if state.is_world_process_zero and state.global_step:  # going on: transformers has just said 0 %
+            self._update_status(progress_percent=_percent(state), metrics=self._metrics, force=True)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         if state.global_step >= state.max_steps:
             super().on_train_end(args, state, control, **kwargs)
+        elif state.is_world_process_zero:
+            self._update_status(progress_percent=_percent(state), metrics=self._metrics, force=True)
+
+
+def _percent(state: TrainerState) -> int:
+    return int(100 * state.global_step / state.max_steps)
 
 
 def posters() -> list[TrainerCallback]:
