@@ -60,6 +60,14 @@ def test_a_failure_of_the_revision_before_is_not_this_ones():
     assert serve(a_deployment(), a_pod("server", revision="older", **ended(1, component="server"))).failure is None
 
 
+def test_a_server_that_is_being_replaced_has_not_failed():
+    leaving = a_pod("server", **ended(143, component="server"))
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T10:00:00Z"
+    assert serve(a_deployment(), leaving).failure is None
+    del leaving["metadata"]["deletionTimestamp"]
+    assert serve(a_deployment(), leaving).failure.reason == "Stopped"
+
+
 def test_a_rollout_that_takes_too_long_has_failed():
     stuck = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out progressing"}
     found = serve(a_deployment(conditions=[{"type": "Available", "status": "True"}, stuck]))

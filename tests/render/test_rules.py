@@ -114,6 +114,8 @@ class TestSuspensionAndQueues:
     def test_a_queue_decides_for_itself_when_a_job_starts(self):
         assert "suspend" not in find(hub_plan(), "Job", "phi3-train-0")["spec"]
         assert find(hub_plan(suspend=True), "Job", "phi3-train-0")["spec"]["suspend"] is True
+        elsewhere = hub_plan(pass_labels={"kai.scheduler/queue": "team-a"})
+        assert find(elsewhere, "Job", "phi3-train-0")["spec"]["suspend"] is False
 
     def test_queue_labels_reach_the_job_and_kueues_stay_off_the_pod(self):
         job = find(hub_plan(), "Job", "phi3-train-0")

@@ -57,6 +57,20 @@ def test_a_resumed_attempt_measures_its_own_speed_and_takes_back_no_step():
     assert [progress.estimated_remaining_seconds for progress in found] == [None, 12, None, 130]
 
 
+def test_the_pause_between_two_attempts_is_not_counted_as_slowness():
+    last_word = posted(at=10, global_step=60, max_steps=120)
+    found = follow(
+        posted(global_step=10, max_steps=120),
+        last_word,
+        last_word,
+        last_word,
+        posted(at=900, global_step=61, max_steps=120),
+        posted(at=910, global_step=71, max_steps=120),
+        attempts=[1, 1, 2, 2, 2, 2],
+    )
+    assert [progress.estimated_remaining_seconds for progress in found] == [None, 12, None, None, None, 49]
+
+
 def test_a_step_before_the_first_one_starts_the_measurement_anew():
     *_, found = follow(posted(global_step=50, max_steps=100), posted(at=10, global_step=5, max_steps=100))
     assert (found.since_step, found.estimated_remaining_seconds) == (5, None)

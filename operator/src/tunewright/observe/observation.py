@@ -31,7 +31,8 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
     check = _read_stage(present, Component.CHECK)
     attempts = _read_attempts(present)
     export = _read_stage(present, Component.EXPORT)
-    pods = [read_pod(pod) for pod in _of(present, Component.SERVE, "Pod")]
+    # A server that is being replaced ends without success, and that is nobody's failure.
+    pods = [read_pod(pod) for pod in _of(present, Component.SERVE, "Pod") if not text(pod, "metadata", "deletionTimestamp")]
     serve = read_server(
         next(iter(_of(children, Component.SERVE, "Deployment")), {}),
         next(iter(_of(children, Component.SERVE, "Service")), {}),

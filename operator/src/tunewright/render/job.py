@@ -4,7 +4,7 @@
 """
 
 from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.labels import Manifest
+from tunewright.render.labels import Manifest, is_queued
 from tunewright_contract.exit_codes import DISPOSITIONS, Disposition
 
 TRAINER = ("python", "-m", "tunewright_trainer")
@@ -32,8 +32,8 @@ def deadline(plan: FineTunePlan) -> Manifest:
 def suspension(plan: FineTunePlan) -> Manifest:
     """Return the Job's `suspend`, if it is ours to say.
 
-    A Job with queue labels is released by its queue (Kueue); asserting `false` would take it out of the queue's hands.
+    A Job in a queue is released by Kueue; asserting `false` would take it out of the queue's hands.
     """
     if plan.suspend:
         return {"suspend": True}
-    return {} if plan.pass_labels else {"suspend": False}
+    return {} if is_queued(plan) else {"suspend": False}

@@ -62,6 +62,11 @@ def pod_pass_labels(plan: FineTunePlan) -> dict[str, str]:
     return {key: value for key, value in plan.pass_labels.items() if not key.startswith(_KUEUE)}
 
 
+def is_queued(plan: FineTunePlan) -> bool:
+    """Say whether Kueue decides when the job's Jobs start."""
+    return any(key.startswith(_KUEUE) for key in plan.pass_labels)
+
+
 def owner_reference(owner: Owner) -> Manifest:
     """Name the FineTuneJob as the one controller of a child."""
     return {

@@ -70,7 +70,8 @@ def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_att
     at = (report.trainer_status.last_updated_time or now).replace(microsecond=0)
     since_step, since_time = before.since_step, before.since_time
     if not same_attempt or since_step is None or since_time is None or step < since_step:
-        since_step, since_time = step, at
+        # The last word of an attempt that is over says nothing of the new one's speed.
+        since_step, since_time = (None, None) if at == before.last_updated_time else (step, at)
     return ProgressStatus(
         step=max(step, before.step),
         max_steps=max_steps,
@@ -91,7 +92,9 @@ def _percentage(report: ProgressReport, step: int, max_steps: int) -> int:
     return max(0, min(NOT_YET, 100 * step // max_steps if max_steps > 0 else said))
 
 
-def _seconds_left(step: int, max_steps: int, at: datetime, since_step: int, since_time: datetime) -> int | None:
+def _seconds_left(step: int, max_steps: int, at: datetime, since_step: int | None, since_time: datetime | None) -> int | None:
+    if since_step is None or since_time is None:
+        return None
     seconds = (at - since_time).total_seconds()
     if step <= since_step or seconds <= 0 or max_steps < step:
         return None
