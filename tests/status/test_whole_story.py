@@ -1,0 +1,138 @@
+"""A job from its first reconcile to its server, through the real pure rooms: plan, render, observe, summarise. Only the pods are made up."""
+
+from typing import Any
+
+import pytest
+from status_builders import CHECKED, EXPORTED, NOON, TRAINED, a_job
+
+from tunewright.observe import observe
+from tunewright.plan.inputs import Defaults, References
+from tunewright.plan.plan import plan
+from tunewright.plan.revision import revision_of
+from tunewright.render import render
+from tunewright.status import summarise
+from tunewright_contract.reports import Failure, dump
+
+FOLDERS = {"/home/ada/base-model": "/home/ada/base-model", "/home/ada/data/train.jsonl": "/home/ada/data/train.jsonl"}
+
+
+class Machine:
+    """Holds what was rendered, as an API server would, and lets Jobs end as a test says."""
+
+    def __init__(self, job) -> None:
+        self.job = job
+        self.children: dict[tuple[str, str], dict[str, Any]] = {}
+        self.status: dict[str, Any] | None = None
+
+    def reconcile(self) -> str:
+        seen = observe(list(self.children.values()), revision=revision_of(self.job))
+        decided = plan(self.job, References(folders=FOLDERS, host_paths=True), seen.past, Defaults())
+        rendered = {(item["kind"], item["metadata"]["name"]): item for item in render(decided)}
+        pods = {key: child for key, child in self.children.items() if key[0] == "Pod"}
+        self.children = {key: item | {"status": self.children.get(key, {}).get("status", {})} for key, item in rendered.items()} | pods
+        self.status = summarise(self.job, decided, seen, progress=None, now=NOON, previous=self.status).wire()
+        return f"{self.status['phase']}: {self.status['reason']}"
+
+    def end(self, name: str, code: int, message: str) -> None:
+        """End a Job with one pod that says this."""
+        job = self.children["Job", name]
+        template = job["spec"]["template"]
+        terminated = {"exitCode": code, "message": message, "finishedAt": "2026-01-01T12:00:00Z"}
+        container = {"name": template["spec"]["containers"][0]["name"], "state": {"terminated": terminated}}
+        phase = "Failed" if code else "Succeeded"
+        self.children["Pod", f"{name}-0"] = {
+            "kind": "Pod",
+            "metadata": {"name": f"{name}-0", "labels": template["metadata"]["labels"]},
+            "status": {"phase": phase, "containerStatuses": [container]},
+        }
+        job["status"] = {"conditions": [{"type": "Failed" if code else "Complete", "status": "True"}]}
+
+    def serve(self) -> None:
+        self.children["Deployment", "support-bot-serve"]["status"] = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+
+    def jobs(self) -> list[str]:
+        return sorted(name for kind, name in self.children if kind == "Job")
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine(a_job())
+
+
+def failure(reason: str) -> str:
+    return dump(Failure(reason=reason, message="it happened", suggestion="Do this."))
+
+
+def test_everything_goes_well(machine):
+    told = [machine.reconcile()]
+    machine.end("support-bot-check", 0, dump(CHECKED))
+    told += [machine.reconcile(), machine.reconcile()]
+    machine.end("support-bot-train-0", 0, dump(TRAINED))
+    told.append(machine.reconcile())
+    machine.end("support-bot-export", 0, dump(EXPORTED))
+    told.append(machine.reconcile())
+    machine.serve()
+    told.append(machine.reconcile())
+    assert told == [
+        "Checking: Pending",
+        "Training: Pending",
+        "Training: Pending",
+        "Exporting: Pending",
+        "Deploying: Pending",
+        "Serving: Serving",
+    ]
+    assert machine.status["serving"]["url"] == "http://support-bot-serve.default.svc"
+
+
+def test_once_it_serves_nothing_changes_any_more(machine):
+    test_everything_goes_well(machine)
+    status, children = machine.status, dict(machine.children)
+    machine.reconcile()
+    assert (machine.status, machine.children) == (status, children)
+
+
+def test_data_that_cannot_be_used_ends_the_job_before_a_gang_is_made(machine):
+    machine.reconcile()
+    machine.end("support-bot-check", 65, failure("DataInvalid"))
+    assert machine.reconcile() == "Failed: DataInvalid"
+    assert machine.jobs() == ["support-bot-check"]
+    assert machine.status["failure"]["suggestion"] == "Do this."
+
+
+def test_a_gang_that_failed_for_the_worlds_reasons_goes_on_as_a_new_attempt(machine):
+    machine.reconcile()
+    machine.end("support-bot-check", 0, dump(CHECKED))
+    machine.reconcile()
+    machine.end("support-bot-train-0", 75, failure("DiskFull"))
+    assert machine.reconcile() == "Training: Retrying"
+    assert machine.reconcile() == "Training: Pending"
+    assert machine.jobs() == ["support-bot-check", "support-bot-train-0", "support-bot-train-1"]
+    assert machine.status["attempts"] == 2
+
+
+def test_the_patience_with_a_failing_gang_has_an_end(machine):
+    machine.reconcile()
+    machine.end("support-bot-check", 0, dump(CHECKED))
+    told = []
+    for attempt in range(4):
+        machine.reconcile()
+        machine.end(f"support-bot-train-{attempt}", 75, failure("DiskFull"))
+        told.append(machine.reconcile())
+    assert told == ["Training: Retrying"] * 3 + ["Failed: DiskFull"]  # backoffLimit is 3
+
+
+def test_a_gang_that_stopped_after_saving_may_do_so_for_ever(machine):
+    machine.reconcile()
+    machine.end("support-bot-check", 0, dump(CHECKED))
+    for attempt in range(8):
+        machine.reconcile()
+        machine.end(f"support-bot-train-{attempt}", 143, failure("Stopped"))
+        assert machine.reconcile() == "Training: Retrying"
+
+
+def test_a_suspended_job_is_checked_and_then_rests(machine):
+    machine.job = machine.job.model_copy(update={"spec": machine.job.spec.model_copy(update={"suspend": True})})
+    assert machine.reconcile() == "Checking: Pending"
+    machine.end("support-bot-check", 0, dump(CHECKED))
+    assert [machine.reconcile(), machine.reconcile()] == ["Suspended: Suspended"] * 2
+    assert machine.children["Job", "support-bot-train-0"]["spec"]["suspend"] is True
