@@ -22,23 +22,18 @@ def test_phi3_mini_and_medium():
 
 
 @pytest.mark.parametrize(
-    ("config", "target", "lora_8", "dora_8", "lora_16", "lora_64"),
+    ("config", "target", "counts"),
     [
-        (PHI3_MINI, ["qkv_proj"], 3_145_728, 3_440_640, 6_291_456, 25_165_824),
-        (PHI3_MINI, ["qkv_proj", "o_proj"], 4_718_592, 5_111_808, 9_437_184, 37_748_736),
-        (PHI3_MINI, "all-linear", 12_582_912, 13_598_720, 25_165_824, 100_663_296),
-        (PHI3_MEDIUM, "all-linear", 27_852_800, 30_003_200, 55_705_600, 222_822_400),
+        (PHI3_MINI, ["qkv_proj"], [3_145_728, 3_440_640, 6_291_456, 25_165_824]),
+        (PHI3_MINI, ["qkv_proj", "o_proj"], [4_718_592, 5_111_808, 9_437_184, 37_748_736]),
+        (PHI3_MINI, "all-linear", [12_582_912, 13_598_720, 25_165_824, 100_663_296]),
+        (PHI3_MEDIUM, "all-linear", [27_852_800, 30_003_200, 55_705_600, 222_822_400]),
     ],
     ids=["mini qkv", "mini qkv+o", "mini all-linear", "medium all-linear"],
 )
-def test_the_table_of_trainable_parameters(config, target, lora_8, dora_8, lora_16, lora_64):
-    counted = [
-        trained(config, target),
-        trained(config, target, use_dora=True),
-        trained(config, target, r=16),
-        trained(config, target, r=64),
-    ]
-    assert counted == [lora_8, dora_8, lora_16, lora_64]
+def test_the_table_of_trainable_parameters(config, target, counts):
+    lora_8, dora_8 = trained(config, target), trained(config, target, use_dora=True)
+    assert counts == [lora_8, dora_8, trained(config, target, r=16), trained(config, target, r=64)]
 
 
 def test_kaitos_llama_names_adapt_only_o_proj_of_a_phi3():
@@ -161,7 +156,7 @@ def test_the_decoder_of_a_multimodal_configuration_is_counted():
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones():
-    with pytest.raises(UnknownArchitecture, match="'mamba' is not among gemma, .*phi3"):
+    with pytest.raises(UnknownArchitecture, match=r"'mamba' is not among gemma, .*phi3"):
         model_facts({"model_type": "mamba"})
 
 

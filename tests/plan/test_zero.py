@@ -9,7 +9,7 @@ from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import GIB, Defaults
 from tunewright.plan.memory import Strategy
 from tunewright.plan.strategies import objection
-from tunewright.plan.zero import fit_memory
+from tunewright.plan.zero import fit_memory, strategy_of
 
 FULL = facts(trainable=None)
 
@@ -73,7 +73,7 @@ def test_every_option_is_in_the_table_with_its_states():
 def test_without_deepspeed_it_is_plain_ddp_even_where_that_does_not_fit():
     found = fit(gpu(8, replicas=8, deepspeed=None, **FULL_TUNING), FULL)
     assert (decided(found), found.fits) == ((0, "none", "none"), False)
-    assert "deepspeed.stage: Auto" in found.why
+    assert "deepspeed.stage and offloadOptimizer.device: Auto, which takes ZeRO-3 + optimizer on cpu" in found.why
 
 
 def test_an_explicit_stage_is_kept_and_said_to_fit():
@@ -237,7 +237,9 @@ def test_auto_that_finds_nothing_is_refused_with_the_ways_out():
 
 
 def test_parameters_are_offloaded_by_auto_only_where_that_is_left_open():
-    with pytest.raises(PlanRejected, match="deepspeed.stage and offloadOptimizer.device and offloadParam.device: Auto, which takes ZeRO-3"):
+    with pytest.raises(
+        PlanRejected, match=r"deepspeed.stage and offloadOptimizer.device and offloadParam.device: Auto, which takes ZeRO-3"
+    ):
         fit(gpu(6, **FULL_TUNING), FULL)
     assert decided(fit(gpu(6, deepspeed={"offloadParam": {"device": "Auto"}}, **FULL_TUNING), FULL)) == (3, "cpu", "cpu")
 
@@ -251,33 +253,29 @@ def test_on_processors_the_way_out_is_a_higher_memory_limit():
     assert "workers.resources.limits.memory of at least 8.72 GiB" in why
 
 
-@given(
-    gib=st.integers(1, 200),
-    replicas=st.integers(1, 64),
-    tuner=st.sampled_from(["full", "lora"]),
-    quantization=st.sampled_from(["none", "bnb4", "bnb8"]),
-    precision=st.sampled_from(["bf16", "fp32"]),
-    stage=st.sampled_from(["Auto", 0, 1, 2, 3]),
-    batch=st.integers(1, 64),
-)
-def test_what_auto_takes_fits_and_nothing_before_it_would(gib, replicas, tuner, quantization, precision, stage, batch):
-    method = {"tuner": tuner, "quantization": {"type": quantization if tuner == "lora" else "none"}}
-    training = {"precision": precision, "perDeviceTrainBatchSize": batch}
-    asked = gpu(gib, replicas=replicas, method=method, training=training, deepspeed={"stage": stage})
+@st.composite
+def asked_jobs(draw):
+    tuner, stage = draw(st.sampled_from(["full", "lora"])), draw(st.sampled_from(["Auto", 0, 1, 2, 3]))
+    quantization = draw(st.sampled_from(["none", "bnb4", "bnb8"])) if tuner == "lora" else "none"
+    training = {"precision": draw(st.sampled_from(["bf16", "fp32"])), "perDeviceTrainBatchSize": draw(st.integers(1, 64))}
+    method = {"tuner": tuner, "quantization": {"type": quantization}}
+    gib, replicas = draw(st.integers(1, 200)), draw(st.integers(1, 64))
+    return gpu(gib, replicas=replicas, method=method, training=training, deepspeed={"stage": stage}), FULL if tuner == "full" else facts()
+
+
+@given(asked_jobs())
+def test_a_decision_says_truly_whether_it_fits_and_auto_takes_nothing_before_something_that_fits(asked):
+    spec, counted = asked
     try:
-        found = fit(asked, FULL if tuner == "full" else facts())
-    except PlanRejected as refused:
-        assert stage == "Auto"
-        assert refused.reason == "DoesNotFit"
+        found = fit(spec, counted)
+    except PlanRejected:
+        assert spec.deepspeed.stage == "Auto", "an explicit stage is never refused for its size"
         return
-    if stage == "Auto":
+    available = found.available_bytes_per_rank
+    assert found.fits == (found.needed_bytes_per_rank <= available)
+    if spec.deepspeed.stage == "Auto":
         names = [option.name for option in found.options]
-        chosen = (
-            names.index(Strategy(stage=found.zero_stage, offload_optimizer=found.offload_optimizer).name)
-            if found.offload_param == "none"
-            else len(names)
-        )
-        assert all(option.refused or option.needed > gib * GIB for option in found.options[:chosen])
+        before = found.options[: names.index(strategy_of(found).name)]
+        assert all(option.refused or option.needed > available for option in before)
     else:
-        assert found.zero_stage == stage
-    assert found.fits == (found.needed_bytes_per_rank <= gib * GIB)
+        assert found.zero_stage == spec.deepspeed.stage

@@ -7,10 +7,7 @@ from tunewright.api.v1alpha1.job import FineTuneJob
 
 REVISION_DIGITS = 10
 # Where checkpoints lie, how many pods work on them, and what serves the result leaves the result as it is.
-INPUTS: dict[str, bool | set[str]] = {
-    **dict.fromkeys(("task", "model", "data", "method", "training", "deepspeed", "evaluation"), True),
-    "output": {"onnx"},
-}
+INPUTS = {"task", "model", "data", "method", "training", "deepspeed", "evaluation"}
 
 
 def revision_of(job: FineTuneJob) -> str:
@@ -19,5 +16,6 @@ def revision_of(job: FineTuneJob) -> str:
     Settings at their default are left out, so that an operator that learns a new field does not rename the revisions it finds.
     """
     inputs = job.spec.model_dump(mode="json", include=INPUTS, exclude_defaults=True)
+    inputs["onnx"] = job.spec.output.onnx.model_dump(mode="json", exclude_defaults=True)
     canonical = json.dumps({"uid": job.metadata.uid, "inputs": inputs}, sort_keys=True, separators=(",", ":"))
     return sha256(canonical.encode()).hexdigest()[:REVISION_DIGITS]

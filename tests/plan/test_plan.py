@@ -1,0 +1,402 @@
+"""The whole decision: what is wanted when, what stops a job, and that nothing but two errors ever comes out."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from plan_jobs import CLUSTER, GPU, PHI3_MINI, checked, facts, job, merged, past
+
+from tunewright.api.admission import objections
+from tunewright.plan.counts import model_facts
+from tunewright.plan.errors import PlanRejected, PlanWaiting
+from tunewright.plan.explain import COLUMNS, explain, explain_text
+from tunewright.plan.inputs import Defaults, Missing, Past, References, StageState
+from tunewright.plan.plan import forecast, plan
+from tunewright.plan.plan_types import ClaimSource, FolderSource, SecretKey
+from tunewright.plan.revision import revision_of
+from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.trainer_config import TrainerConfig
+
+ABSENT, RUNNING, SUCCEEDED, FAILED, SUSPENDED = (
+    StageState.ABSENT, StageState.RUNNING, StageState.SUCCEEDED, StageState.FAILED, StageState.SUSPENDED,
+)  # fmt: skip
+ROOMY = {"output": {"storage": {"size": "1Ti"}}}
+SERVED = {"serving": {"replicas": 2, "servedModelName": "bot", "maxConcurrentRequests": 4, "maxModelLen": 512}}
+
+
+def planned(so_far=None, refs=CLUSTER, counted=None, **spec):
+    return plan(job(spec), refs, so_far or Past(), Defaults(), model_facts=counted)
+
+
+def stages(made):
+    return [name for name in ("check", "train", "export", "serve") if getattr(made, name) is not None]
+
+
+@pytest.mark.parametrize(
+    ("so_far", "expected"),
+    [
+        (past(), ["check"]),
+        (past(check=RUNNING), ["check"]),
+        (past(check=FAILED), ["check"]),
+        (past(check=SUCCEEDED), ["check", "train"]),
+        (past(check=SUCCEEDED, train=RUNNING, attempts=1), ["check", "train"]),
+        (past(check=SUCCEEDED, train=FAILED, attempts=1, asks=Disposition.FAIL), ["check", "train"]),
+        (past(check=SUCCEEDED, train=SUCCEEDED, attempts=1), ["check", "train", "export"]),
+        (past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=FAILED), ["check", "train", "export"]),
+        (past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED), ["check", "train", "export", "serve"]),
+    ],
+)
+def test_each_stage_is_wanted_when_the_one_before_it_has_succeeded(so_far, expected):
+    assert stages(planned(so_far, **SERVED)) == expected
+
+
+def test_without_serving_a_job_ends_with_its_export():
+    assert stages(planned(past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED))) == ["check", "train", "export"]
+
+
+@pytest.mark.parametrize(
+    ("train", "attempts", "failures", "asks", "attempt"),
+    [
+        (ABSENT, 0, 0, None, 0),
+        (RUNNING, 1, 0, None, 0),
+        (SUSPENDED, 1, 0, None, 0),
+        (SUCCEEDED, 2, 1, None, 1),
+        (FAILED, 1, 0, Disposition.FAIL, 0),
+        (FAILED, 1, 0, None, 0),
+        (FAILED, 1, 1, Disposition.RETRY, 1),
+        (FAILED, 2, 2, Disposition.RETRY, 2),
+        (FAILED, 3, 3, Disposition.RETRY, 2),
+        (FAILED, 7, 1, Disposition.RESUME, 7),
+        (FAILED, 7, 3, Disposition.RESUME, 7),
+    ],
+    ids=[
+        "the first", "it runs", "it waits", "it is done", "it failed for good", "it failed, nobody knows how", "worth a retry",
+        "the last retry", "no retries left", "stopped after saving counts nothing", "also when no retries are left",
+    ],
+)  # fmt: skip
+def test_which_attempt_is_the_last(train, attempts, failures, asks, attempt):
+    so_far = past(check=SUCCEEDED, train=train, attempts=attempts, failures=failures, asks=asks)
+    assert planned(so_far, backoffLimit=2).train.attempt == attempt
+
+
+def test_the_gang_is_as_asked():
+    found = planned(past(check=SUCCEEDED), workers={"replicas": 3, "resources": {"limits": {"nvidia.com/gpu": 4, "memory": "64Gi"}}})
+    assert (found.train.replicas, found.train.processes_per_replica, found.config.world_size) == (3, 4, 12)
+    assert found.train.resources == {"limits": {"nvidia.com/gpu": "4", "memory": "64Gi"}}
+
+
+def test_no_accelerator_is_taken_but_by_the_gang():
+    found = planned(past(check=SUCCEEDED, train=SUCCEEDED, attempts=1), workers=GPU)
+    assert "nvidia.com/gpu" not in str([found.check.resources, found.export.resources])
+
+
+@pytest.mark.parametrize(("parameters", "memory"), [(4_000_000, "2Gi"), (3_821_079_552, "43Gi")])
+def test_export_asks_for_memory_by_the_size_of_the_model(parameters, memory):
+    so_far = past(check=checked(facts(parameters=parameters, linear_parameters=1)), train=SUCCEEDED, attempts=1)
+    assert planned(so_far).export.resources["requests"]["memory"] == memory
+
+
+def test_the_server_is_as_asked():
+    serving = SERVED["serving"] | {
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "gpu", "operator": "Exists", "tolerationSeconds": 5}],
+    }
+    serving |= {"resources": {"limits": {"cpu": "2"}}, "executionProviders": ["CUDA", "CPU"], "drainSeconds": 7}
+    done = past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED)
+    serve = planned(done, serving=serving, workers={"imagePullSecrets": ["registry"]}).serve
+    assert (serve.replicas, serve.model_name, serve.max_slots, serve.max_length, serve.drain_seconds) == (2, "bot", 4, 512, 7)
+    assert (serve.execution_providers, serve.resources) == (("CUDA", "CPU"), {"limits": {"cpu": "2"}})
+    assert serve.scheduling.node_selector == {"disk": "ssd"}
+    assert serve.scheduling.tolerations == ({"key": "gpu", "operator": "Exists", "tolerationSeconds": 5},)
+    assert serve.scheduling.image_pull_secrets == ("registry",)
+
+
+def test_what_is_passed_through():
+    workers = {
+        "nodeSelector": {"pool": "a100"}, "tolerations": [{"key": "gpu", "effect": "NoSchedule"}], "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "high", "runtimeClassName": "nvidia", "schedulerName": "kai", "serviceAccountName": "trainer",
+        "imagePullSecrets": ["registry"], "image": "mine:1", "env": [{"name": "NCCL_DEBUG", "value": "INFO"}],
+    }  # fmt: skip
+    labels = {"kueue.x-k8s.io/queue-name": "team", "app": "bot"}
+    annotations = {"kueue.x-k8s.io/podset-required-topology": "rack", "note": "mine"}
+    asked = job({"workers": workers, "suspend": True, "activeDeadlineSeconds": 60}, labels=labels, annotations=annotations)
+    found = plan(asked, References(progress_url="http://progress"), Past(), Defaults())
+    scheduling = found.scheduling
+    assert (scheduling.node_selector, scheduling.affinity, scheduling.tolerations) == (
+        {"pool": "a100"}, {"nodeAffinity": {}}, ({"key": "gpu", "effect": "NoSchedule"},),
+    )  # fmt: skip
+    assert (scheduling.priority_class_name, scheduling.runtime_class_name, scheduling.scheduler_name) == ("high", "nvidia", "kai")
+    assert (scheduling.service_account_name, scheduling.image_pull_secrets) == ("trainer", ("registry",))
+    assert (found.pass_labels, found.pass_annotations) == (
+        {"kueue.x-k8s.io/queue-name": "team"}, {"kueue.x-k8s.io/podset-required-topology": "rack"},
+    )  # fmt: skip
+    assert (found.trainer_image, found.env, found.suspend) == ("mine:1", {"NCCL_DEBUG": "INFO"}, True)
+    assert (found.active_deadline_seconds, found.progress_url) == (60, "http://progress")
+
+
+def test_a_model_on_the_hub_needs_the_network_and_its_token():
+    hub = {"repo": "a/b", "tokenSecretRef": {"name": "hub"}}
+    found = planned(model={"source": {"pvc": None, "huggingFace": hub}})
+    assert (found.hub_access, found.hub_token, found.model_source) == (True, SecretKey(name="hub", key="token"), None)
+    assert found.config.model.hub.repo == "a/b"
+    assert planned().hub_access is False
+
+
+def test_the_trainers_configuration():
+    found = planned(
+        data={
+            "validation": [{"source": {"pvc": {"claimName": "corpora", "path": "chat/valid.jsonl"}}}],
+            "maxLength": 512,
+            "dedup": "exact",
+        },
+        model={"chatTemplate": {"jinja": "{{ messages }}"}},
+        method={"lora": {"r": 4}, "quantization": {"type": "bnb4"}},
+        deepspeed={"stage": 3},
+        output={"onnx": {"precision": "fp32", "parity": {"maxLogitDifference": 0.1, "prompts": 3}}},
+        evaluation={"generateSamples": 5},
+    ).config
+    assert (found.data.max_length, found.data.dedup, found.data.val_set_size, len(found.data.validation)) == (512, "exact", 0.0, 1)
+    assert (found.model.chat_template, found.model.hub) == ("{{ messages }}", None)
+    assert (found.method.tuner, found.method.lora["r"], found.method.quantization["bnb_4bit_quant_storage"]) == ("lora", 4, "bfloat16")
+    assert (found.deepspeed["zero_optimization"]["stage"], found.export.precision) == (3, "fp32")
+    assert (found.export.parity.max_logit_difference, found.export.parity.prompts, found.evaluation.generate_samples) == (0.1, 3, 5)
+    assert (found.job.name, found.job.namespace, found.job.revision) == ("support-bot", "default", revision_of(job_like(found)))
+    assert TrainerConfig.model_validate_json(found.model_dump_json()) == found
+
+
+def job_like(config):
+    """The same job, for its revision."""
+    return job(
+        {
+            "data": {
+                "validation": [{"source": {"pvc": {"claimName": "corpora", "path": "chat/valid.jsonl"}}}],
+                "maxLength": 512,
+                "dedup": "exact",
+            },
+            "model": {"chatTemplate": {"jinja": "{{ messages }}"}},
+            "method": {"lora": {"r": 4}, "quantization": {"type": "bnb4"}},
+            "deepspeed": {"stage": 3},
+            "output": {"onnx": {"precision": "fp32", "parity": {"maxLogitDifference": 0.1, "prompts": 3}}},
+            "evaluation": {"generateSamples": 5},
+        },
+        name=config.job.name,
+    )
+
+
+def test_validation_data_is_taken_from_train_unless_there_is_some():
+    assert planned().config.data.val_set_size == 0.2
+    assert planned(method={"tuner": "full"}).config.method.lora is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"task": "Translation"}, "spec.task"),
+        ({"method": {"type": "dpo"}}, "spec.method.type"),
+        ({"method": {"tuner": "ia3"}}, "spec.method.tuner"),
+    ],
+)
+def test_what_no_trainer_can_do_is_refused(spec, field):
+    with pytest.raises(PlanRejected, match="is not supported yet; use") as refused:
+        planned(**spec)
+    assert refused.value.field == field
+
+
+def test_the_check_decides_the_stage_that_the_gang_is_given():
+    asked = {**ROOMY, "method": {"tuner": "full"}, "deepspeed": {}, "workers": {"replicas": 8, "acceleratorMemory": "20Gi", **GPU}}
+    before = planned(past(), **asked)
+    after = planned(past(check=checked(facts(trainable=None))), **asked)
+    assert (before.fit.estimated_bytes_per_rank, before.fit.zero_stage) == (None, 1)
+    assert after.fit.zero_stage == 2
+    assert after.config.deepspeed["zero_optimization"]["stage"] == 2
+    read_by_check = {"deepspeed", "training"}
+    assert before.config.model_dump(exclude=read_by_check) == after.config.model_dump(exclude=read_by_check)
+
+
+def test_facts_given_beforehand_stand_in_until_check_has_counted():
+    counted = model_facts(PHI3_MINI, lora={"r": 8})
+    assert planned(counted=counted).fit.estimated_bytes_per_rank is not None
+    theirs = facts(parameters=10_000_000, linear_parameters=1_000_000)
+    assert planned(past(check=checked(theirs)), counted=counted).fit == planned(past(check=checked(theirs))).fit
+
+
+def missing(kind, field="spec.data.train[0].source.pvc.claimName"):
+    return References(
+        missing=(Missing(field=field, kind=kind, name="corpora", message="there is no such thing; create it"),), host_paths=True
+    )
+
+
+def test_what_may_still_appear_is_waited_for():
+    with pytest.raises(PlanWaiting, match=r"spec.data.train\[0\].source.pvc.claimName: there is no such thing; create it") as waiting:
+        planned(refs=missing("PersistentVolumeClaim"))
+    assert (waiting.value.reason, waiting.value.missing[0].name) == ("ReferencesMissing", "corpora")
+
+
+def test_a_folder_that_is_not_there_is_refused():
+    with pytest.raises(PlanRejected, match="there is no such thing") as refused:
+        planned(refs=missing("Folder", "spec.model.source.path"))
+    assert (refused.value.reason, refused.value.field) == ("ReferenceMissing", "spec.model.source.path")
+
+
+def test_a_finished_model_is_served_on_when_its_sources_are_gone():
+    done = past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED)
+    assert planned(done, refs=missing("PersistentVolumeClaim"), **SERVED).serve is not None
+
+
+def test_a_forecast_has_every_stage_and_waits_like_a_plan():
+    made = forecast(job(SERVED), CLUSTER, Defaults(), model_facts=facts())
+    assert stages(made) == ["check", "train", "export", "serve"]
+    assert made.train.attempt == 0
+    with pytest.raises(PlanWaiting):
+        forecast(job(SERVED), missing("Secret"), Defaults())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"training": {"seed": 43}}, {"data": {"maxLength": 64}}, {"method": {"lora": {"r": 64}}}, {"model": {"dtype": "float32"}},
+        {"output": {"onnx": {"precision": "fp32"}}}, {"deepspeed": {}}, {"evaluation": {"maxSamples": 1}}, {"task": "TextGeneration"},
+    ],
+)  # fmt: skip
+def test_another_result_is_another_revision(change):
+    assert revision_of(job(change)) != revision_of(job())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        SERVED, {"suspend": True}, {"backoffLimit": 9}, {"activeDeadlineSeconds": 9}, {"workers": {"replicas": 9}},
+        {"output": {"storage": {"size": "9Gi"}}}, {"training": {"seed": 42}},
+    ],
+)  # fmt: skip
+def test_what_leaves_the_result_as_it_is_leaves_the_revision_too(change):
+    assert revision_of(job(change)) == revision_of(job())
+
+
+def test_a_job_made_again_under_its_name_has_another_revision():
+    assert revision_of(job(uid="1")) != revision_of(job(uid="2"))
+    assert len(revision_of(job())) == 10
+
+
+def test_explaining_a_plan_before_and_after_the_count():
+    before, after = planned(deepspeed={}), planned(counted=facts(), deepspeed={}, workers=GPU)
+    assert "Auto: decided when Check has counted the parameters" in explain_text(before)
+    assert "Memory per rank" not in explain_text(before)
+    text = explain_text(after)
+    for column in COLUMNS:
+        assert column in text
+    assert "DDP" in text and "chosen, fits" in text  # noqa: PT018 - one row
+    assert f"{after.fit.options[0].weights:,} bytes" in text
+
+
+def test_the_arithmetic_in_an_explanation_adds_up():
+    terms = dict(explain(planned(counted=facts(), workers=GPU)).memory)
+    sizes = [
+        int(terms[name].split()[0].replace(",", "")) for name in ("weights", "gradients", "optimizer", "buffers", "activations", "process")
+    ]
+    assert sum(sizes) == int(terms["needed"].split()[0].replace(",", ""))
+
+
+def test_an_explanation_says_what_does_not_fit_and_what_may_not_be_used():
+    qdora = {"method": {"lora": {"useDora": True}, "quantization": {"type": "bnb4"}}, "deepspeed": {}}
+    rows = {row[0]: row[-1] for row in explain(planned(counted=facts(), workers=GPU | {"acceleratorMemory": "6Gi"}, **qdora)).options}
+    assert rows["ZeRO-3"].startswith("E101")
+    full = {**ROOMY, "method": {"tuner": "full"}, "deepspeed": {"stage": 2}, "workers": GPU | {"acceleratorMemory": "16Gi"}}
+    assert any("too much" in row[-1] for row in explain(planned(counted=facts(trainable=None), **full)).options)
+    assert "no limit is set" in explain_text(planned(counted=facts()))
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({}, ["claim models, phi3", "LoRA r=8", "1 rank, DDP", "created, 50Gi, kept with the job", "no server"]),
+        ({"model": {"source": {"pvc": {"claimName": "models", "path": None}}}}, ["claim models, its root"]),
+        ({"model": {"source": {"pvc": None, "huggingFace": {"repo": "a/b"}}}}, ["a/b@main from the hub"]),
+        ({"method": {"tuner": "full"}, "workers": {"replicas": 2}}, ["full fine-tune", "2 ranks"]),
+        ({"method": {"lora": {"useDora": True}, "quantization": {"type": "bnb4"}}}, ["QDoRA r=8"]),
+        ({"output": {"storage": {"claimName": "out"}, "destinations": [{"pvc": {"claimName": "done", "path": "team"}}]}}, ["claim out\n", "claim done, folder team"]),
+        ({"output": {"storage": {"retain": False}}}, ["deleted with the job"]),
+    ],
+)  # fmt: skip
+def test_an_explanation_is_in_words(spec, words):
+    text = explain_text(planned(**spec))
+    for word in words:
+        assert word in text
+
+
+def test_an_explanation_of_everything_names_the_server_and_the_offload():
+    asked = {**SERVED, **ROOMY, "method": {"tuner": "full"}, "deepspeed": {"stage": 2}, "workers": GPU | {"acceleratorMemory": "12Gi"}}
+    made = forecast(job(asked), CLUSTER, Defaults(), model_facts=facts(trainable=None))
+    text = explain_text(made)
+    assert "Deployment support-bot-serve: 2 x bot" in text
+    assert "Job support-bot-train-0: 1 rank, ZeRO-2 + optimizer on cpu" in text
+    assert "offloaded" in text
+    local = replace(made, model_source=FolderSource(path="/home/me/base"))
+    assert "model        /home/me/base" in explain_text(local)
+    assert isinstance(made.model_source, ClaimSource)
+
+
+VARIED = st.fixed_dictionaries(
+    {},
+    optional={
+        "task": st.sampled_from(["ChatCompletion", "TextGeneration"]),
+        "model": st.sampled_from([{"dtype": "float32"}, {"source": {"pvc": None, "huggingFace": {"repo": "a/b"}}}, {"source": {"pvc": None, "path": "base"}}]),
+        "method": st.fixed_dictionaries(
+            {"tuner": st.sampled_from(["lora", "full"])},
+            optional={"quantization": st.fixed_dictionaries({"type": st.sampled_from(["none", "bnb4", "bnb8"])})},
+        ),
+        "training": st.fixed_dictionaries(
+            {},
+            optional={
+                "precision": st.sampled_from(["bf16", "fp32"]),
+                "perDeviceTrainBatchSize": st.integers(1, 64),
+                "globalBatchSize": st.integers(1, 4096),
+                "gradientCheckpointing": st.booleans(),
+                "evalStrategy": st.sampled_from(["no", "steps", "epoch"]),
+                "optim": st.sampled_from(["adamw_torch", "sgd", "adafactor"]),
+            },
+        ),
+        "deepspeed": st.fixed_dictionaries(
+            {},
+            optional={
+                "stage": st.sampled_from(["Auto", 0, 1, 2, 3]),
+                "offloadOptimizer": st.fixed_dictionaries({"device": st.sampled_from(["Auto", "none", "cpu"])}),
+                "offloadParam": st.fixed_dictionaries({"device": st.sampled_from(["Auto", "none", "cpu"])}),
+            },
+        ),
+        "workers": st.fixed_dictionaries(
+            {"replicas": st.integers(1, 64)},
+            optional={"resources": st.sampled_from([{"limits": {"nvidia.com/gpu": 2}}, {"limits": {"memory": "4Gi"}}])},
+        ),
+        "output": st.fixed_dictionaries({}, optional={"storage": st.fixed_dictionaries({"size": st.sampled_from(["1Gi", "1Ti"])})}),
+        "serving": st.fixed_dictionaries({"replicas": st.integers(0, 4)}),
+        "suspend": st.booleans(),
+    },
+)  # fmt: skip
+OUTCOMES = st.builds(
+    past,
+    check=st.sampled_from([*StageState, checked(), checked(facts(trainable=None))]),
+    train=st.sampled_from(StageState),
+    attempts=st.integers(0, 5),
+    failures=st.integers(0, 5),
+    asks=st.sampled_from([None, *Disposition]),
+    export=st.sampled_from(StageState),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(changes=VARIED, so_far=OUTCOMES, on_one_machine=st.booleans())
+def test_a_job_that_admission_lets_through_is_planned_or_refused_in_words(changes, so_far, on_one_machine):
+    asked = job(merged({}, changes))
+    if objections(asked.spec):
+        return
+    refs = References(host_paths=on_one_machine, folders={"base": "/home/me/base"} if on_one_machine else {})
+    try:
+        made = plan(asked, refs, so_far, Defaults())
+    except (PlanRejected, PlanWaiting) as refused:
+        assert len(refused.message) > 20  # noqa: PT017 - either outcome is right; what is asked is that it speaks
+        return
+    assert plan(asked, refs, so_far, Defaults()) == made
+    assert made.train is None or 0 <= made.train.attempt <= so_far.train.attempts
+    assert explain_text(made)

@@ -1,0 +1,167 @@
+"""Where model and data come from, and where checkpoints and models go."""
+
+import pytest
+from plan_jobs import CLUSTER, facts, job
+
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.inputs import Defaults, References
+from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, SecretKey
+from tunewright.plan.sources import data_files, model_origin
+from tunewright.plan.storage import storage_of
+from tunewright_contract.trainer_config import HubModel
+
+
+def claim_file(path, claim="corpora", **dataset):
+    return {"source": {"pvc": {"claimName": claim, "path": path}}, **dataset}
+
+
+def local(path, **dataset):
+    return {"source": {"path": path}, **dataset}
+
+
+def machine(folders):
+    return References(host_paths=True, folders=folders)
+
+
+def model(source, refs=CLUSTER):
+    return model_origin(job({"model": {"source": source | ({} if "pvc" in source else {"pvc": None})}}), refs)
+
+
+def data(train, refs=CLUSTER, **sets):
+    return data_files(job({"data": {"train": train, **sets}}), refs)
+
+
+def test_a_model_in_a_claim():
+    origin = model({"pvc": {"claimName": "models", "path": "phi3/"}})
+    assert (origin.source, origin.hub, origin.token) == (ClaimSource(claim="models", path="phi3"), None, None)
+    assert model({"pvc": {"claimName": "models", "path": None}}).source == ClaimSource(claim="models", path="")
+
+
+def test_a_model_on_the_hub_with_its_token():
+    hub = {"repo": "microsoft/Phi-3-mini-4k-instruct", "revision": "abc"}
+    assert model({"huggingFace": hub}).hub == HubModel(repo="microsoft/Phi-3-mini-4k-instruct", revision="abc")
+    origin = model({"huggingFace": hub | {"tokenSecretRef": {"name": "hub", "key": "token"}}})
+    assert (origin.token, origin.source) == (SecretKey(name="hub", key="token"), None)
+
+
+def test_a_model_folder_of_this_machine():
+    assert model({"path": "base"}, machine({"base": "/home/me/base"})).source == FolderSource(path="/home/me/base")
+
+
+def test_a_path_is_refused_where_pods_run_elsewhere():
+    with pytest.raises(PlanRejected, match="put it into a claim and use pvc, or use `tunewright run`") as refused:
+        model({"path": "base"})
+    assert (refused.value.reason, refused.value.field) == ("PathNeedsOneMachine", "spec.model.source.path")
+
+
+def test_a_path_that_is_not_there_is_refused():
+    with pytest.raises(PlanRejected, match="gone does not exist"):
+        model({"path": "gone"}, machine({}))
+
+
+@pytest.mark.parametrize("source", [{"modelRef": {"name": "other"}}, {"s3": {"uri": "s3://bucket/model"}}])
+def test_a_model_source_that_no_stage_reads_is_refused(source):
+    with pytest.raises(PlanRejected, match="is not supported yet; use huggingFace, pvc or, on one machine, path"):
+        model(source)
+
+
+def test_a_data_source_that_no_stage_reads_is_refused():
+    with pytest.raises(PlanRejected, match="config_map is not supported yet") as refused:
+        data([{"source": {"configMap": {"name": "data", "key": "train.jsonl"}}}])
+    assert refused.value.field == "spec.data.train[0].source"
+
+
+def test_files_of_one_folder_share_a_volume():
+    files = data([claim_file("chat/a.jsonl", format="messages"), claim_file("chat/b.jsonl")], validation=[claim_file("chat/valid.jsonl")])
+    (volume,) = files.volumes
+    assert volume.source == ClaimSource(claim="corpora", path="chat")
+    assert [file.path for file in (*files.train, *files.validation)] == [f"{volume.name}/{name}.jsonl" for name in ("a", "b", "valid")]
+    assert [file.format for file in files.train] == ["messages", None]
+
+
+def test_files_of_different_folders_and_claims_have_volumes_of_their_own():
+    files = data([claim_file("chat/a.jsonl"), claim_file("a.jsonl"), claim_file("chat/a.jsonl", claim="others")])
+    assert len(files.volumes) == 3
+    assert len({file.path for file in files.train}) == 3
+    assert [volume.name for volume in files.volumes] == sorted(volume.name for volume in files.volumes)
+
+
+def test_a_volumes_name_does_not_change_when_another_data_set_is_added():
+    alone = data([claim_file("chat/a.jsonl")])
+    together = data([claim_file("more/b.jsonl"), claim_file("chat/a.jsonl")])
+    assert alone.train[0] == together.train[1]
+
+
+def test_a_file_of_this_machine():
+    files = data([local("data/train.jsonl", columns={"prompt": "question"})], machine({"data/train.jsonl": "/home/me/data/train.jsonl"}))
+    assert files.volumes[0].source == FolderSource(path="/home/me/data")
+    assert files.train[0].path == f"{files.volumes[0].name}/train.jsonl"
+    assert files.train[0].columns == {"prompt": "question"}
+
+
+def test_a_file_in_the_root_of_the_machine():
+    assert data([local("t")], machine({"t": "/t.jsonl"})).volumes[0].source == FolderSource(path="/")
+
+
+@pytest.mark.parametrize("path", ["chat/", None])
+def test_a_folder_is_not_a_file_of_examples(path):
+    with pytest.raises(PlanRejected, match="names a folder; name the file of examples in it") as refused:
+        data([claim_file(path)])
+    assert refused.value.field == "spec.data.train[0].source.pvc.path"
+
+
+def test_a_format_that_no_stage_reads_is_refused():
+    with pytest.raises(PlanRejected, match="alpaca is not supported yet; convert the data to one of messages, promptCompletion, text"):
+        data([claim_file("a.jsonl")], test=[claim_file("b.jsonl", format="alpaca")])
+
+
+def storage(output=None, counted=None, **spec):
+    return storage_of(job({"output": output or {}, **spec}), "support-bot-output", Defaults(), counted)
+
+
+def test_without_a_word_a_claim_is_made_and_holds_everything():
+    found = storage()
+    assert found.create == NewClaim(size="50Gi")
+    assert (found.output_claim, found.models_claim, found.models_path, found.retain) == (
+        "support-bot-output",
+        "support-bot-output",
+        "",
+        True,
+    )
+
+
+def test_a_claim_that_is_named_is_used():
+    found = storage({"storage": {"claimName": "scratch"}, "destinations": [{"pvc": {"claimName": "models", "path": "team/"}}]})
+    assert (found.output_claim, found.models_claim, found.models_path, found.create) == ("scratch", "models", "team", None)
+
+
+def test_a_destination_without_a_path_is_the_claims_root():
+    assert storage({"destinations": [{"pvc": {"claimName": "models"}}]}).models_path == ""
+
+
+def test_the_made_claim_is_as_asked():
+    found = storage({"storage": {"size": "1Ti", "storageClassName": "fast", "accessModes": ["ReadWriteMany"], "retain": False}})
+    assert found.create == NewClaim(size="1Ti", storage_class="fast", access_modes=("ReadWriteMany",))
+    assert found.retain is False
+
+
+def test_two_destinations_are_refused():
+    with pytest.raises(PlanRejected, match="2 destinations are not supported yet"):
+        storage({"destinations": [{"pvc": {"claimName": "a"}}, {"pvc": {"claimName": "b"}}]})
+
+
+def test_a_gang_cannot_share_a_volume_for_one_pod():
+    asked = {"storage": {"accessModes": ["ReadWriteOncePod"]}}
+    assert storage(asked).create is not None
+    with pytest.raises(PlanRejected, match="2 pods write to this volume"):
+        storage(asked, workers={"replicas": 2})
+
+
+def test_a_claim_too_small_for_its_checkpoints_is_refused_once_parameters_are_counted():
+    small = {"storage": {"size": "100Gi"}}
+    assert storage(small).create is not None
+    assert storage(small, facts()).create is not None
+    with pytest.raises(PlanRejected, match=r"E402: 100Gi cannot hold 2 checkpoints, one being written, and the result: 157 GiB"):
+        storage(small, facts(trainable=None))
+    assert storage(small, facts(trainable=None), training={"saveOnlyModel": True}).create is not None
+    assert storage({"storage": {"claimName": "mine"}}, facts(trainable=None)).create is None, "the size of an existing claim is not known"
