@@ -1,0 +1,82 @@
+"""The progress endpoint: Kubeflow Trainer's protocol, its refusals, and the client that transformers ships."""
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from tunewright.errors import Gone
+from tunewright.reconcile.ports import Key
+from tunewright.reconcile.progress import Board, application
+
+KEY = Key("default", "demo")
+URL = "/apis/tunewright.io/v1alpha1/namespaces/default/finetunejobs/demo/status"
+REPORT = {"trainerStatus": {"progressPercentage": 40, "metrics": [{"name": "loss", "value": "1.5"}], "lastUpdatedTime": "2026-01-02T03:04:05Z"}}
+
+
+class Gate:
+    async def authenticate(self, key: Key, token: str) -> str | None:
+        if key != KEY:
+            raise Gone("no such job")
+        return "uid-1" if token == "right" else None
+
+
+@pytest.fixture
+async def endpoint():
+    board, woken = Board(), []
+    async with TestClient(TestServer(application(board, Gate(), wake=woken.append))) as client:
+        yield client, board, woken
+
+
+@pytest.mark.parametrize(
+    ("status", "url", "token", "body"),
+    [
+        (200, URL, "right", REPORT),
+        (200, URL, "right", REPORT | {"somebody": "else's field"}),
+        (403, URL, "wrong", REPORT),
+        (403, URL, "", REPORT),
+        (404, URL.replace("demo", "other"), "right", REPORT),
+        (404, URL.replace("tunewright.io", "example.org"), "right", REPORT),
+        (422, URL, "right", {"trainerStatus": {"progressPercentage": 101}}),
+        (422, URL, "right", {"trainerStatus": {"metrics": [{"name": "loss", "value": 1.5}]}}),
+        (422, URL, "right", {}),
+        (422, URL, "right", "not even JSON"),
+        (413, URL, "right", {"trainerStatus": {}, "padding": "x" * 70_000}),
+    ],
+    ids=["accepted", "unknown fields", "wrong token", "no token", "unknown job", "unknown group", "over 100 %", "number for text", "empty", "no JSON", "too long"],
+)
+async def test_what_is_accepted_and_what_is_refused(endpoint, status, url, token, body):
+    client, board, woken = endpoint
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = await client.post(url, headers=headers, **({"data": body} if isinstance(body, str) else {"json": body}))
+    assert answer.status == status
+    report = board.latest(KEY, "uid-1")
+    if status == 200:
+        assert report is not None
+        assert report.trainer_status.progress_percentage == 40
+        assert woken == [KEY]
+    else:
+        assert report is None
+        assert woken == []
+
+
+async def test_a_refused_report_leaves_the_one_before(endpoint):
+    client, board, _ = endpoint
+    headers = {"Authorization": "Bearer right"}
+    await client.post(URL, headers=headers, json=REPORT)
+    await client.post(URL, headers=headers, json={"trainerStatus": {"progressPercentage": -1}})
+    assert board.latest(KEY, "uid-1").trainer_status.progress_percentage == 40
+
+
+async def test_a_refusal_says_which_field_is_wrong(endpoint):
+    client, _, _ = endpoint
+    answer = await client.post(URL, headers={"Authorization": "Bearer right"}, json={"trainerStatus": {"progressPercentage": 101}})
+    assert "progressPercentage" in (await answer.json())["message"]
+
+
+async def test_a_successor_of_the_same_name_starts_without_progress(endpoint):
+    client, board, _ = endpoint
+    await client.post(URL, headers={"Authorization": "Bearer right"}, json=REPORT)
+    assert board.latest(KEY, "uid-2") is None
+    board.forget(KEY)
+    assert board.latest(KEY, "uid-1") is None
+
+

@@ -1,0 +1,127 @@
+"""The spine, with a world that is a dictionary: what is applied, what status says, and what comes next."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tunewright.errors import Conflict, Gone, Invalid, Rejected
+from tunewright.plan.inputs import Defaults, Missing, References
+from tunewright.reconcile.driver import Result
+from tunewright.reconcile.ports import Key, Ports
+from tunewright.reconcile.progress import Board
+from tunewright.reconcile.reconcile import RESTING_SECONDS, RUNNING_SECONDS, WAITING_SECONDS, reconcile
+
+KEY = Key("default", "demo")
+FOLDERS = {"model": "/data/model", "chat.jsonl": "/data/chat.jsonl"}
+
+
+def make_raw(**spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "tunewright.io/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "demo", "namespace": "default", "uid": "uid-1", "generation": 1},
+        "spec": {
+            "task": "ChatCompletion",
+            "model": {"source": {"path": "model"}},
+            "data": {"train": [{"source": {"path": "chat.jsonl"}}]},
+            **spec,
+        },
+    }
+
+
+class World:
+    """Holds one job; counts what is written."""
+
+    def __init__(self, raw: dict[str, Any] | None, refs: References | None = None, *, refuse: Exception | None = None) -> None:
+        self.raw = raw
+        self.refs = refs or References(folders=FOLDERS, host_paths=True)
+        self.refuse = refuse
+        self.applied: list[Sequence[Mapping[str, Any]]] = []
+        self.patches: list[Mapping[str, Any]] = []
+
+    async def get(self, key: Key) -> Mapping[str, Any] | None:
+        return self.raw
+
+    async def dereference(self, job: Any) -> References:
+        return self.refs
+
+    async def children(self, key: Key, uid: str) -> Sequence[Mapping[str, Any]]:
+        return self.applied[-1] if self.applied else []
+
+    async def apply(self, key: Key, uid: str, manifests: Sequence[Mapping[str, Any]]) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        self.applied.append(manifests)
+
+    async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
+        assert self.raw is not None
+        self.patches.append(status)
+        self.raw["status"] = status
+
+
+def ports(world: World) -> Ports:
+    return Ports(world=world, progress=Board(), clock=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), defaults=Defaults())
+
+
+def conditions(world: World) -> dict[str, tuple[str, str]]:
+    assert world.raw is not None
+    return {entry["type"]: (entry["status"], entry["reason"]) for entry in world.raw["status"]["conditions"]}
+
+
+async def test_a_new_job_gets_its_first_children_and_a_status():
+    world = World(make_raw())
+    assert await reconcile(KEY, ports(world)) == Result(requeue_after=RUNNING_SECONDS)
+    kinds = [(child["kind"], child["metadata"]["name"]) for child in world.applied[0]]
+    assert ("Job", "demo-check") in kinds
+    assert not [name for kind, name in kinds if kind == "Job" and name != "demo-check"]
+    assert conditions(world)["Reconciling"][0] == "True"
+    assert world.raw["status"]["observedGeneration"] == 1
+
+
+async def test_a_reconcile_that_finds_nothing_new_writes_nothing():
+    world = World(make_raw())
+    for _ in range(4):
+        await reconcile(KEY, ports(world))
+    assert len(world.patches) <= 2  # the first, and the one that saw the children
+    written = len(world.patches)
+    await reconcile(KEY, ports(world))
+    assert len(world.patches) == written
+
+
+@pytest.mark.parametrize(
+    ("want", "phase", "next_look", "world"),
+    [
+        ("InvalidSpec", "Failed", RESTING_SECONDS, World(make_raw(task="Poetry"))),
+        ("ReferenceMissing", "Failed", RESTING_SECONDS, World(make_raw(), References(missing=(Missing(field="spec.model.source.path", kind="Path", name="model", message="/x does not exist"),), host_paths=True))),
+        ("PathNeedsOneMachine", "Failed", RESTING_SECONDS, World(make_raw(), References())),
+        ("ReferenceMissing", "Waiting", WAITING_SECONDS, World(make_raw(), References(missing=(Missing(field="f", kind="Secret", name="hub", message="no token"),)))),
+        ("InvalidSpec", "Failed", RESTING_SECONDS, World(make_raw(), refuse=Invalid("two containers"))),
+        ("NameTaken", "Failed", RESTING_SECONDS, World(make_raw(), refuse=Rejected("taken", reason="NameTaken"))),
+    ],
+    ids=["its words are wrong", "a path that is not there", "it cannot be planned", "something is not there yet", "the world cannot run it", "the world refuses"],
+)
+async def test_why_a_job_does_not_go_on_is_in_its_status(want, phase, next_look, world):
+    assert await reconcile(KEY, ports(world)) == Result(requeue_after=next_look)
+    assert conditions(world)["Ready"] == ("False", want)
+    assert ("Stalled" in conditions(world)) == (phase == "Failed")
+    assert world.raw["status"]["phase"] == phase
+    assert world.applied == []
+
+
+@pytest.mark.parametrize(
+    "raw", [None, make_raw() | {"metadata": make_raw()["metadata"] | {"deletionTimestamp": "2026-01-02T03:04:05Z"}}], ids=["gone", "going"]
+)
+async def test_a_job_that_is_gone_or_going_is_left_alone(raw):
+    world = World(raw)
+    with pytest.raises(Gone):
+        await reconcile(KEY, ports(world))
+    assert (world.applied, world.patches) == ([], [])
+
+
+async def test_a_conflict_is_left_to_the_driver():
+    world = World(make_raw(), refuse=Conflict("409"))
+    with pytest.raises(Conflict):
+        await reconcile(KEY, ports(world))
+    assert world.patches == []
