@@ -76,8 +76,9 @@ def _object(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
     if "properties" in raw:
         parts = {name: _node(value, defs) for name, value in raw["properties"].items()}
         # The parts have defaults of their own: an empty object is enough for the API server to fill them in.
-        return {"properties": parts, **({"default": {}} if "default" in raw else {})}
-    values = raw.get("additionalProperties")
+        return {"properties": parts, **({"default": {}} if raw.get("default") is not None else {})}
+    # Keys of a certain form stand as a pattern in JSON schema; the dialect has no patterns for keys.
+    values = next(iter(raw.get("patternProperties", {}).values()), raw.get("additionalProperties"))
     if isinstance(values, Mapping) and _inlined(values, defs).keys() & {"type", "anyOf", "x-kubernetes-int-or-string"}:
         return {"additionalProperties": _node(values, defs)}
     return {"x-kubernetes-preserve-unknown-fields": True}

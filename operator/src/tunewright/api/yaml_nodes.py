@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from tunewright.api.problems import Problem
@@ -66,6 +67,7 @@ def _compose(text: str) -> Node:
             _malformed(f"the text has {len(text)} characters; {LARGEST_TEXT} are allowed", "Take large texts out of the manifest.")
         )
     try:
+        _refuse_depth(text)
         root: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         reason = ", ".join(part for part in (error.context, error.problem) if part)
@@ -75,18 +77,25 @@ def _compose(text: str) -> Node:
         raise NotJson(_malformed(reason, way_out, error.problem_mark)) from None
     except YAMLError as error:
         raise NotJson(_malformed(" ".join(str(error).split()), "Save the file as plain text in UTF-8.")) from None
-    except RecursionError:
-        raise NotJson(_malformed("it is nested too deeply to be read", "Write it with fewer levels.")) from None
     if root is None:
         raise NotJson(_malformed("there is no document in it", "Write a FineTuneJob; examples/ holds some."))
     return root
+
+
+def _refuse_depth(text: str) -> None:
+    """Stop at the first part that lies too deep, before anything recursive or quadratic sees the text."""
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST:
+            raise NotJson(_malformed(f"it is nested more than {DEEPEST} levels deep", "Write it with fewer levels.", event.start_mark))
 
 
 def _value(node: Node, path: str, document: Document, *, depth: int) -> Any:
     document.nodes += 1
     document.positions.setdefault(path, _at(node.start_mark))
     if depth > DEEPEST or document.nodes > MOST_NODES:
-        raise NotJson(_malformed("it is nested too deeply, or aliases make it too large", "Write it without aliases.", node.start_mark))
+        raise NotJson(_malformed("its aliases make it too large, or endless", "Write it without aliases.", node.start_mark))
     if isinstance(node, MappingNode):
         return _mapping(node, path, document, depth)
     if isinstance(node, ScalarNode):

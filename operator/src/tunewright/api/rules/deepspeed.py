@@ -159,9 +159,9 @@ RULES: tuple[Rule[Any], ...] = (
         refuses="offloading that the ZeRO stage cannot do, or NVMe without a path",
         way_out="Set deepspeed.stage to 3 or Auto, or the device to none or cpu; with nvme give nvmePath.",
         cel="!(has(self.deepspeed) && ("
-        "(self.deepspeed.stage in [0, 1, 2] && (self.deepspeed.offloadParam.device in ['cpu', 'nvme'] || "
+        "(string(self.deepspeed.stage) in ['0', '1', '2'] && (self.deepspeed.offloadParam.device in ['cpu', 'nvme'] || "
         "self.deepspeed.offloadOptimizer.ratio < 1.0 || self.deepspeed.offloadOptimizer.device == 'nvme')) || "
-        "(self.deepspeed.stage == 0 && self.deepspeed.offloadOptimizer.device == 'cpu') || "
+        "(string(self.deepspeed.stage) == '0' && self.deepspeed.offloadOptimizer.device == 'cpu') || "
         "has(self.deepspeed.offloadOptimizer.nvmePath) != (self.deepspeed.offloadOptimizer.device == 'nvme') || "
         "has(self.deepspeed.offloadParam.nvmePath) != (self.deepspeed.offloadParam.device == 'nvme')))",
     ),

@@ -32,4 +32,4 @@ def is_quantized(spec: FineTuneJobSpec) -> bool:
 
 
 # CEL for `asked_stage(spec) == 3`, as far as typed fields go: a raw configuration has no schema, so CEL cannot look into it.
-STAGE_3 = "(has(self.deepspeed) && !has(self.deepspeed.config) && self.deepspeed.stage == 3)"
+STAGE_3 = "(has(self.deepspeed) && !has(self.deepspeed.config) && string(self.deepspeed.stage) == '3')"

@@ -140,7 +140,7 @@ class UrlSource(Spec):
 
     url: Annotated[str, StringConstraints(max_length=2048, pattern=r"^https://[^\s]+$")]
     """Address of the file or archive."""
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")] | None = None
     """What its content must hash to."""
 
 

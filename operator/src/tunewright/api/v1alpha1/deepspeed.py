@@ -1,13 +1,23 @@
 """`spec.deepspeed`: ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054) as fields, or a raw DeepSpeed configuration. Absent: plain DDP."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from tunewright.api.v1alpha1.common import LocalPath, OpenMap, Spec
 
 AUTO = "auto"
 Buffer = Annotated[int, Field(ge=1, le=2**40)]  # elements
+
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("literal_error", "Input should be 'Auto', 0, 1, 2 or 3")  # Python takes true for 1
+    return value
+
+
+Stage = Annotated[Literal["Auto", 0, 1, 2, 3], BeforeValidator(_no_truth_value)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -33,7 +43,7 @@ class OffloadParam(Spec):
 class DeepSpeedSpec(Spec):
     """Sharding of model states over the ranks. Sizes that are absent are derived from the model's hidden size by transformers."""
 
-    stage: Literal["Auto", 0, 1, 2, 3] = "Auto"
+    stage: Stage = "Auto"
     """ZeRO stage. Auto: the lowest that fits, by the memory formula; 0 means plain DDP."""
     offload_optimizer: OffloadOptimizer = OffloadOptimizer()
     offload_param: OffloadParam = OffloadParam()

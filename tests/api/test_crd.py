@@ -1,0 +1,277 @@
+"""The generated CRD: structural, the committed one, and of one mind with pydantic and with the rules."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import celpy
+import jsonschema
+import pytest
+from api_jobs import SMALLEST, put, raw_job
+from celpy.adapter import json_to_cel
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from rule_cases import CASES, IDS
+
+from tunewright.api.crdgen import FILENAME, IMMUTABLE_FIELDS, crd, crd_yaml, job_schema, node_at
+from tunewright.api.fields import model_at, names_in
+from tunewright.api.rules import RULES
+from tunewright.api.v1alpha1.job import parse
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = job_schema()
+SPEC = SCHEMA["properties"]["spec"]
+VALIDATOR = jsonschema.Draft4Validator(SCHEMA)  # CRDs keep draft 4's exclusiveMinimum
+NOT_STRUCTURAL = {"$ref", "$defs", "oneOf", "allOf", "not", "title", "const", "definitions", "propertyNames", "prefixItems", "nullable"}
+
+
+def nodes(schema, path="$"):
+    yield path, schema
+    for name, part in schema.get("properties", {}).items():
+        yield from nodes(part, f"{path}.{name}")
+    for name in ("items", "additionalProperties"):
+        if name in schema:
+            yield from nodes(schema[name], f"{path}[{name}]")
+
+
+def defaulted(schema: dict[str, Any], value: Any) -> Any:
+    """What the API server makes of an object before CEL sees it: defaults filled in, numbers of the declared kind."""
+    if schema.get("type") == "object" and isinstance(value, dict) and "properties" in schema:
+        known = {name: part for name, part in schema["properties"].items() if name in value or "default" in part}
+        return {name: defaulted(part, value.get(name, copy.deepcopy(part.get("default")))) for name, part in known.items()}
+    if schema.get("type") == "array" and isinstance(value, list):
+        return [defaulted(schema["items"], item) for item in value]
+    return float(value) if schema.get("type") == "number" else value
+
+
+def test_the_committed_file_is_the_generated_one():
+    assert (ROOT / "crds" / FILENAME).read_text(encoding="utf-8") == crd_yaml()
+
+
+def refuse_unstructural(path, node):
+    """Source: the Kubernetes documentation on structural schemas and on list types."""
+    assert not NOT_STRUCTURAL & node.keys()
+    mixed = node.get("x-kubernetes-int-or-string") or node.get("x-kubernetes-preserve-unknown-fields")
+    assert "type" in node or mixed
+    assert "anyOf" not in node or node["x-kubernetes-int-or-string"]
+    kind = node.get("type")
+    if kind == "array":
+        assert node["x-kubernetes-list-type"] in {"atomic", "set", "map"}
+        assert "maxItems" in node
+        keys = node.get("x-kubernetes-list-map-keys", [])
+        assert bool(keys) == (node["x-kubernetes-list-type"] == "map")
+        assert set(keys) <= set(node["items"].get("required", []))
+    if kind == "object" and path not in {"$", "$.metadata"}:
+        assert "properties" in node or "maxProperties" in node
+        assert not ("properties" in node and "additionalProperties" in node)
+    if kind == "string" and path not in {"$.apiVersion", "$.kind"}:
+        assert node.keys() & {"maxLength", "enum", "format"}
+    for bound in ("exclusiveMinimum", "exclusiveMaximum"):
+        assert node.get(bound) in {None, True}
+
+
+def test_every_node_is_structural_and_bounded():
+    checked = 0
+    for path, node in nodes(SCHEMA):
+        refuse_unstructural(path, node)
+        checked += 1
+    assert checked > 400
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"description": "typeless"},
+        {"type": "array", "items": {"type": "string", "maxLength": 1}, "x-kubernetes-list-type": "atomic"},
+        {"type": "string"},
+        {"type": "object"},
+        {"type": "integer", "exclusiveMinimum": 0},
+        {"type": "string", "maxLength": 3, "nullable": True},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    ],
+    ids=str,
+)
+def test_the_checker_itself_refuses(node):
+    with pytest.raises((AssertionError, KeyError)):
+        refuse_unstructural("$.spec.x", node)
+
+
+def test_every_field_of_the_specification_is_in_the_schema():
+    for path, node in nodes(SPEC, "spec"):
+        model = model_at(path.replace("[items]", "").replace("[additionalProperties]", "").split("."))
+        if model is not None and "properties" in node:
+            assert tuple(node["properties"]) == names_in(model)
+
+
+def test_defaults_satisfy_the_schema():
+    for path, node in nodes(SPEC):
+        if "default" in node:
+            jsonschema.Draft4Validator(node).validate(defaulted(node, node["default"])), path
+
+
+def test_what_the_api_server_fills_in_is_what_pydantic_fills_in():
+    for changes in ({}, {"deepspeed": {}, "method.lora": {}, "serving": {}, "training.earlyStopping": {}}):
+        raw = raw_job(changes)
+        assert parse({**raw, "spec": defaulted(SPEC, raw["spec"])}) == parse(raw)
+
+
+def test_names_columns_and_status():
+    spec = crd()["spec"]
+    version = spec["versions"][0]
+    assert (spec["names"]["shortNames"], spec["names"]["categories"], spec["scope"]) == (["ftj"], ["tunewright"], "Namespaced")
+    assert version["subresources"] == {"status": {}}
+    columns = version["additionalPrinterColumns"]
+    assert [c["name"] for c in columns if "priority" not in c] == ["PHASE", "PROGRESS", "LOSS", "ETA", "READY", "AGE"]
+    assert [c["name"] for c in columns if c.get("priority") == 1] == ["MODEL", "WORKERS", "ZERO", "ENDPOINT", "REASON"]
+
+
+@pytest.mark.parametrize("column", crd()["spec"]["versions"][0]["additionalPrinterColumns"], ids=lambda column: column["name"])
+def test_columns_read_fields_that_exist_with_their_type(column):
+    path = column["jsonPath"].removeprefix(".").replace('[?(@.type=="Ready")]', "[*]")
+    if path.startswith("metadata."):
+        return
+    assert node_at(SCHEMA, path)["type"] == column["type"]
+
+
+# --- one verdict: the schema and pydantic -----------------------------------------------------------------------------------------
+
+JUNK = st.one_of(
+    st.booleans(), st.integers(-3, 70), st.sampled_from([10**12, -1.5, 0.5, 2.5]), st.text("aB-./ \n0", max_size=4), st.just([]), st.just({}),
+    st.sampled_from(["Auto", "no", "cpu", "16Gi", "x" * 300, "lora", "epoch", "true"]), st.just(["CPU"]), st.just({"a": 1}), st.just(["a", 1]),
+)  # fmt: skip
+# Below these nodes pydantic says more than the dialect can: text or a list, keys of maps, metadata.
+PLACES = sorted(
+    path.removeprefix("$.").replace("[items]", "[0]")
+    for path, node in nodes(SPEC)
+    if (path != "$" and "[additionalProperties]" not in path and "type" in node)
+    or (node.get("x-kubernetes-int-or-string") and "[additional" not in path)
+)
+
+
+def verdicts(raw):
+    by_schema = VALIDATOR.is_valid(raw)
+    try:
+        parse(raw)
+    except ValidationError as error:
+        unseen = {"extra_forbidden"}  # the API server prunes unknown fields instead
+        kinds = {problem["type"] for problem in error.errors()}
+        keys = any(str(problem["loc"][-1]) == "[key]" for problem in error.errors())
+        return by_schema, False, bool(kinds & unseen) or keys
+    return by_schema, True, False
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(st.lists(st.tuples(st.sampled_from(PLACES), JUNK), min_size=1, max_size=3))
+def test_the_schema_and_pydantic_give_one_verdict(changes):
+    raw = copy.deepcopy(SMALLEST)
+    for path, value in changes:
+        try:
+            put(raw["spec"], path, copy.deepcopy(value))
+        except (KeyError, IndexError, TypeError, AttributeError):
+            assume(False)
+    by_schema, by_pydantic, beyond_schema = verdicts(raw)
+    assume(not beyond_schema)
+    assume(
+        not any(isinstance(value, str) and "\n" in value for _, value in changes)
+    )  # Python's $ stands before a last line end, RE2's does not
+    assert by_schema == by_pydantic
+
+
+@pytest.mark.parametrize(
+    ("want", "changes"),
+    [
+        (True, {}),
+        (True, {"workers.resources": {"limits": {"nvidia.com/gpu": 1, "memory": "16Gi"}}}),
+        (True, {"deepspeed": {"stage": 3}}),
+        (True, {"deepspeed": {"stage": "Auto"}}),
+        (False, {"deepspeed": {"stage": "3"}}),
+        (False, {"deepspeed": {"stage": 4}}),
+        (False, {"deepspeed": {"stage": True}}),
+        (False, {"training.learningRate": 0}),
+        (True, {"training.learningRate": 1}),
+        (False, {"training.adamBeta1": 1}),
+        (False, {"workers.resources": {"limits": {"cpu": "1 core"}}}),
+        (False, {"data.train": []}),
+        (False, {"data.train[0].source.pvc.path": "a/../b"}),
+        (True, {"data.train[0].source.pvc.path": "a/..b/c.jsonl"}),
+        (True, {"deepspeed": {"config": {"zero_optimization": {"stage": 2}}}}),
+    ],
+    ids=str,
+)
+def test_verdicts_at_the_edges(want, changes):
+    assert verdicts(raw_job(changes))[:2] == (want, want)
+
+
+# --- one verdict: CEL and the rules -------------------------------------------------------------------------------------------------
+
+ENVIRONMENT = celpy.Environment()
+PROGRAMS = [(rule, ENVIRONMENT.program(ENVIRONMENT.compile(rule.cel))) for rule in RULES if rule.cel]
+
+
+def cel_places(rule, spec):
+    """The API server's view of every place that the rule looks at."""
+    for node in rule.subject.nodes:
+        if node == "spec":
+            yield spec
+        else:
+            yield from spec["data"][node.split(".")[2].removesuffix("[*]")]
+
+
+# Where CEL says less than the rule, because a part has no schema or the arithmetic is too long to repeat.
+CEL_SAYS_LESS = {"E101", "E106", "E203", "E204", "E205", "E207", "E306", "E308"}
+
+
+@pytest.mark.parametrize("side", ["broken", "kept"])
+@pytest.mark.parametrize(("code", "path", "broken", "kept"), CASES, ids=IDS)
+def test_cel_agrees_with_the_rules(code, path, broken, kept, side):
+    raw = raw_job(broken if side == "broken" else kept)
+    spec = defaulted(SPEC, raw["spec"])
+    job = parse(raw).spec
+    for rule, program in PROGRAMS:
+        holds = all(bool(program.evaluate({"self": json_to_cel(place)})) for place in cel_places(rule, spec))
+        obeyed = not list(rule.find(job))
+        assert holds == obeyed or (rule.code in CEL_SAYS_LESS and holds), rule.code
+
+
+def test_most_rules_that_concern_typed_fields_are_checked_by_the_api_server():
+    assert len(PROGRAMS) >= 30
+
+
+def validations(path):
+    return [validation["rule"] for validation in node_at(SCHEMA, path).get("x-kubernetes-validations", [])]
+
+
+@pytest.mark.parametrize("field", IMMUTABLE_FIELDS)
+def test_training_inputs_are_immutable(field):
+    assert "self == oldSelf" in validations(f"spec.{field}")
+    owner, _, name = f"spec.{field}".rpartition(".")
+    always_there = name in node_at(SCHEMA, owner).get("required", []) or "default" in node_at(SCHEMA, f"spec.{field}")
+    assert always_there != (f"has(self.{name}) == has(oldSelf.{name})" in validations(owner))
+
+
+@pytest.mark.parametrize(
+    "field", ["serving", "suspend", "backoffLimit", "activeDeadlineSeconds", "workers.nodeSelector", "workers.tolerations"]
+)
+def test_the_rest_may_change(field):
+    assert "self == oldSelf" not in validations(f"spec.{field}")
+
+
+def test_names_are_held_to_what_services_can_carry():
+    program = ENVIRONMENT.program(ENVIRONMENT.compile(SCHEMA["x-kubernetes-validations"][0]["rule"]))
+    for name, want in (("a-1", True), ("x" * 63, True), ("x" * 64, False), ("a.b", False)):
+        assert bool(program.evaluate({"self": json_to_cel({"metadata": {"name": name}})})) is want
+        try:
+            parse({**raw_job(), "metadata": {"name": name}})
+            by_pydantic = True
+        except ValidationError:
+            by_pydantic = False
+        assert by_pydantic is want
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule.cel], ids=lambda rule: f"{rule.code}-{rule.path}")
+def test_cel_rules_point_at_fields_and_fit_the_api_server_s_limits(rule):
+    assert len(rule.cel) < 2048
+    assert len(f"{rule.code}: {rule.refuses}. {rule.way_out}") < 2048
+    for node in rule.subject.nodes:
+        assert node_at(SCHEMA, f"{node}.{rule.path}")

@@ -1,0 +1,74 @@
+"""What this room says about libraries it does not import, held against their installed sources."""
+
+import ast
+import importlib.util
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from tunewright.api.rules.deepspeed import REMOVED_KEYS, REMOVED_ZERO_KEYS
+from tunewright.api.rules.evaluation import F_DIVERGENCE_LOSSES
+from tunewright.api.v1alpha1.lora import LoraSpec
+from tunewright.api.v1alpha1.training import LrScheduler, Optimizer, TrainingSpec
+
+OURS_IN_TRAINING = {
+    "global_batch_size", "precision", "early_stopping", "predict_with_generate", "extra_args",
+}  # fmt: skip
+OURS_IN_LORA = {"loraplus_lr_ratio", "merge_lora_weights", "extra"}
+
+
+def source(package, *path):
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        pytest.skip(f"{package} is not installed")
+    return ast.parse(Path(spec.submodule_search_locations[0], *path).read_text(encoding="utf-8"))
+
+
+def class_body(tree, name):
+    return next(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name).body
+
+
+def annotated(tree, name):
+    return {node.target.id for node in class_body(tree, name) if isinstance(node, ast.AnnAssign)}
+
+
+def enum_values(tree, name):
+    return {node.value.value for node in class_body(tree, name) if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)}
+
+
+def assigned(tree, name):
+    return next(n.value for n in ast.walk(tree) if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == name)
+
+
+def test_training_fields_are_the_arguments_of_sft_config():
+    theirs = annotated(source("trl", "trainer", "sft_config.py"), "SFTConfig") | annotated(
+        source("trl", "trainer", "base_config.py"), "_BaseConfig"
+    )
+    theirs |= annotated(source("transformers", "training_args.py"), "TrainingArguments")
+    assert set(TrainingSpec.model_fields) - theirs == OURS_IN_TRAINING
+
+
+def test_lora_fields_are_the_arguments_of_lora_config():
+    theirs = annotated(source("peft", "tuners", "lora", "config.py"), "LoraConfig")
+    assert set(LoraSpec.model_fields) - theirs == OURS_IN_LORA
+
+
+def test_optimizers_are_those_of_transformers():
+    assert set(get_args(Optimizer)) == enum_values(source("transformers", "training_args.py"), "OptimizerNames")
+
+
+def test_schedules_are_those_of_transformers():
+    assert set(get_args(LrScheduler)) == enum_values(source("transformers", "trainer_utils.py"), "SchedulerType")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(REMOVED_KEYS, "_REMOVED_TOP_LEVEL_CONFIG_KEYS"), (REMOVED_ZERO_KEYS, "_REMOVED_ZERO_CONFIG_KEYS")]
+)
+def test_removed_keys_are_those_of_deepspeed(ours, theirs):
+    keys = assigned(source("deepspeed", "runtime", "config.py"), theirs).keys
+    assert set(ours) == {key.value for key in keys}
+
+
+def test_divergence_losses_are_those_of_trl():
+    assert set(F_DIVERGENCE_LOSSES) == ast.literal_eval(assigned(source("trl", "trainer", "dpo_trainer.py"), "f_divergence_loss_types"))

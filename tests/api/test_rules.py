@@ -1,0 +1,48 @@
+"""Every rule between fields: the job that breaks it, and the closest one that does not."""
+
+import pytest
+from api_jobs import raw_job
+from rule_cases import BNB4, CASES, IDS, raw
+
+from tunewright.api.rules import RULES, check
+from tunewright.api.v1alpha1.job import parse
+
+
+def found(changes):
+    return {(problem.code, problem.path): problem for problem in check(parse(raw_job(changes)).spec)}
+
+
+def test_the_smallest_job_breaks_no_rule():
+    assert check(parse(raw_job()).spec) == ()
+
+
+@pytest.mark.parametrize(("code", "path", "broken", "kept"), CASES, ids=IDS)
+def test_a_rule_names_the_field_and_spares_the_nearest_valid_job(code, path, broken, kept):
+    problem = found(broken)[code, path]
+    assert problem.message
+    assert problem.way_out
+    assert (code, path) not in found(kept)
+
+
+def test_every_rule_has_a_case():
+    in_table = {(rule.code, rule.path) for rule in RULES}
+    tried = {(code, path.removeprefix("spec.").split("].")[-1]) for code, path, _, _ in CASES}
+    assert in_table == tried
+
+
+def test_messages_name_the_value_at_fault():
+    wanted = {
+        "E209": (
+            {"training.globalBatchSize": 3, "workers.replicas": 2},
+            "globalBatchSize 3 is not a multiple of perDeviceTrainBatchSize 1 x 2 ranks = 2",
+        ),
+        "E102": (BNB4 | {"method.tuner": "full"}, "quantization bnb4 stores weights that the tuner full cannot train or adapt"),
+        "E202": (raw(train_micro_batch_size_per_gpu=4), "contradicts spec.training: train_micro_batch_size_per_gpu 4 (training says 1)"),
+    }
+    for code, (changes, message) in wanted.items():
+        assert [problem.message for problem in check(parse(raw_job(changes)).spec) if problem.code == code] == [message]
+
+
+def test_all_violations_are_reported_at_once():
+    codes = {code for code, _ in found({"model.source.path": "/x", "data.paddingFree": True, **BNB4, "method.tuner": "full"})}
+    assert codes == {"E001", "E102", "E302"}

@@ -1,0 +1,37 @@
+"""Builders of raw jobs for the API room's tests: a small valid job, and changes named by path."""
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+ABSENT = object()
+SMALLEST: dict[str, Any] = {
+    "apiVersion": "tunewright.io/v1alpha1",
+    "kind": "FineTuneJob",
+    "metadata": {"name": "support-bot"},
+    "spec": {
+        "task": "ChatCompletion",
+        "model": {"source": {"huggingFace": {"repo": "microsoft/Phi-3-mini-4k-instruct"}}},
+        "data": {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "chat.jsonl"}}}]},
+    },
+}
+
+
+def raw_job(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A small valid job with these fields changed: {"training.maxSteps": 5, "data.train[0].format": "text"}, below spec."""
+    job = copy.deepcopy(SMALLEST)
+    for path, value in (changes or {}).items():
+        put(job["spec"], path, value if value is ABSENT else copy.deepcopy(value))
+    return job
+
+
+def put(part: Any, path: str, value: Any) -> None:
+    """Set one field, making the parts above it; ABSENT removes it."""
+    *above, last = [int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", path)]
+    for step in above:
+        part = part[step] if isinstance(step, int) else part.setdefault(step, {})
+    if value is ABSENT:
+        del part[last]
+    else:
+        part[last] = value

@@ -1,0 +1,219 @@
+"""Every rule between fields: (code, field it names, changes that break it, the nearest changes that keep it)."""
+
+PVC = {"pvc": {"claimName": "corpora"}}
+ADD_TOKENS = {"model.addTokens": ["<x>"]}
+GPU = {"workers.resources": {"limits": {"nvidia.com/gpu": 1}}}
+BNB4 = {"method.quantization": {"type": "bnb4"}}
+DORA = {"method.lora": {"useDora": True}}
+PISSA = {"method.lora": {"initLoraWeights": "pissa_niter_4"}}
+ZERO3 = {"deepspeed": {"stage": 3}}
+ZERO2 = {"deepspeed": {"stage": 2}}
+RAW3 = {"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_save": True}}
+NO_VALIDATION = {"data.valSetSize": 0, "training.evalStrategy": "no"}
+
+
+def raw(**config):
+    return {"deepspeed": {"config": config}}
+
+
+# code, field that is named, what breaks the rule, the closest that keeps it
+CASES = [
+    ("E001", "spec.model.source", {"model.source": {}}, {}),
+    ("E001", "spec.model.source", {"model.source.path": "/models/phi"}, {"model.source": {"path": "/models/phi"}}),
+    ("E002", "spec.data.train[0].source", {"data.train[0].source": {}}, {}),
+    ("E002", "spec.data.test[0].source", {"data.test": [{"source": {**PVC, "path": "/x"}}]}, {"data.test": [{"source": PVC}]}),
+    ("E003", "spec.model.chatTemplate", {"model.chatTemplate": {"name": "chatml", "jinja": "x"}}, {"model.chatTemplate": {"jinja": "x"}}),
+    ("E003", "spec.model.chatTemplate", {"model.chatTemplate": {}}, {"model.chatTemplate": {"path": "chat.jinja"}}),
+    ("E004", "spec.data.train[0].fraction", {"data.train[0].fraction": 0.5, "data.train[0].numSamples": 5}, {"data.train[0].fraction": 0.5}),
+    (
+        "E005",
+        "spec.data.interleaveProbs",
+        {"data.interleaveProbs": [1.0]},
+        {"data.interleaveProbs": [1.0], "data.mixStrategy": "interleave_under"},
+    ),
+    ("E005", "spec.data.interleaveProbs", {"data.interleaveProbs": [0.5, 0.5], "data.mixStrategy": "interleave_over"}, {}),
+    ("E005", "spec.data.interleaveProbs", {"data.interleaveProbs": [0.5], "data.mixStrategy": "interleave_over"}, {}),
+    ("E006", "spec.method", {"method": {"tuner": "full", "lora": {}}}, {"method": {"tuner": "full"}}),
+    ("E006", "spec.method", {"method": {"dpo": {}}}, {"method": {"type": "dpo", "dpo": {}}}),
+    ("E007", "spec.output.storage", {"output.storage": {"claimName": "c", "size": "5Gi"}}, {"output.storage": {"claimName": "c"}}),
+    ("E007", "spec.output.storage", {"output.storage": {"claimName": "c", "accessModes": ["ReadWriteMany"]}}, {"output.storage": {"size": 5}}),
+    ("E008", "spec.workers.acceleratorsPerReplica", {"workers.acceleratorsPerReplica": 1}, {"workers.acceleratorsPerReplica": 1, **GPU}),
+    ("E009", "spec.workers.resources.limits", {"workers.resources": {"limits": {"nvidia.com/gpu": "1500m"}}}, GPU),
+    ("E010", "spec.method.oft", {"method": {"tuner": "oft", "oft": {"r": 4}}}, {"method": {"tuner": "oft", "oft": {"r": 4, "oftBlockSize": 0}}}),
+    ("E010", "spec.method.oft", {"method": {"tuner": "oft", "oft": {"oftBlockSize": 0}}}, {"method": {"tuner": "oft", "oft": {}}}),
+    ("E011", "spec.model.addTokens", ADD_TOKENS, {**ADD_TOKENS, "method.lora": {"modulesToSave": ["embed_tokens", "lm_head"]}}),
+    ("E011", "spec.model.addTokens", {**ADD_TOKENS, "method.lora": {"modulesToSave": ["lm_head"]}}, {**ADD_TOKENS, "method.tuner": "full"}),
+    ("E011", "spec.model.addTokens", ADD_TOKENS, {**ADD_TOKENS, "method.lora": {"trainableTokenIndices": [32000]}}),
+    (
+        "E012",
+        "spec.model.specialTokens.pad",
+        {"model.specialTokens": {"pad": "</s>", "eos": "</s>"}},
+        {"model.specialTokens": {"pad": "<pad>", "eos": "</s>"}},
+    ),
+    ("E013", "spec.elasticity", {"elasticity": {"minReplicas": 3, "maxReplicas": 2}}, {"elasticity": {"minReplicas": 2, "maxReplicas": 2}}),
+    ("E014", "spec.evaluation.gates", {"evaluation.gates": [{"metric": "loss"}]}, {"evaluation.gates": [{"metric": "loss", "maximum": 2}]}),
+    ("E015", "spec.model.trustRemoteCode", {"model.trustRemoteCode": True}, {"model.trustRemoteCode": False}),
+    ("E101", "spec.method.lora.useDora", DORA | BNB4 | ZERO3, DORA | BNB4 | ZERO2),
+    ("E101", "spec.method.lora.useDora", DORA | BNB4 | raw(**RAW3), DORA | BNB4 | {"deepspeed": {"stage": "Auto"}}),
+    ("E102", "spec.method.quantization.type", BNB4 | {"method.tuner": "full"}, BNB4),
+    ("E103", "spec.model.addTokens", BNB4 | ADD_TOKENS, ADD_TOKENS | {"method.tuner": "full"}),
+    ("E104", "spec.method.lora.initLoraWeights", PISSA | BNB4, PISSA | ZERO2),
+    ("E104", "spec.method.lora.initLoraWeights", PISSA | ZERO3, {"method.lora": {"initLoraWeights": "olora"}} | ZERO3),
+    ("E106", "spec.method.lora.useDora", {"method.lora": {"useDora": True, "loraBias": True}}, {"method.lora": {"loraBias": True}}),
+    ("E106", "spec.method.lora.useDora", {"method.lora": {"useDora": True, "targetParameters": ["experts"]}}, DORA),
+    ("E106", "spec.method.lora.useDora", {"method.lora": {"useDora": True, "extra": {"megatron_config": {"x": 1}}}}, DORA),
+    (
+        "E108",
+        "spec.method.lora.layersToTransform",
+        {"method.lora": {"layersToTransform": [0]}},
+        {"method.lora": {"layersToTransform": [0], "targetModules": ["o_proj"]}},
+    ),
+    (
+        "E108",
+        "spec.method.lora.layersToTransform",
+        {"method.lora": {"targetModules": ["o_proj"], "layersPattern": ["layers"]}},
+        {"method.lora": {"targetModules": ["o_proj"], "layersPattern": ["layers"], "layersToTransform": [0]}},
+    ),
+    ("E109", "spec.method.lora.targetModules", {"method.lora": {"targetModules": ["o_proj", "lm_head"]}}, {"method.lora": {"targetModules": ["o_proj"]}}),
+    ("E109", "spec.method.lora.targetModules", {"method.lora": {"targetModules": "lm_head"}}, {"method.lora": {"modulesToSave": ["lm_head"]}}),
+    (
+        "E110",
+        "spec.training.gradientCheckpointing",
+        {"method": {"tuner": "prefixTuning", "prefixTuning": {"numVirtualTokens": 8}}},
+        {"method": {"tuner": "prefixTuning", "prefixTuning": {"numVirtualTokens": 8}}, "training.gradientCheckpointing": False},
+    ),
+    ("E111", "spec.method.lora.loftqConfig", {"method.lora": {"initLoraWeights": "loftq"}}, {"method.lora": {"initLoraWeights": "loftq", "loftqConfig": {}}}),
+    ("E111", "spec.method.lora.loftqConfig", {"method.lora": {"loftqConfig": {}}}, {}),
+    ("E112", "spec.method.quantization.quantType", {"method.quantization": {"quantType": "fp4"}}, {"method.quantization": {"type": "bnb4", "quantType": "fp4"}}),
+    ("E201", "spec.deepspeed.config", raw(nebula={"enabled": False}), raw(zero_optimization={"stage": 2})),
+    ("E201", "spec.deepspeed.config", raw(zero_optimization={"mics_shard_size": 8}), raw(zero_optimization="unusual")),
+    ("E202", "spec.deepspeed.config", {"deepspeed": {"config": {}, "stage": 2}}, {"deepspeed": {"config": {}, "stage": "Auto"}}),
+    ("E202", "spec.deepspeed.config", raw(train_micro_batch_size_per_gpu=4), raw(train_micro_batch_size_per_gpu=1)),
+    ("E202", "spec.deepspeed.config", raw(train_batch_size=4), raw(train_batch_size="auto")),
+    ("E202", "spec.deepspeed.config", raw(optimizer={"type": "AdamW", "params": {"lr": 1e-3}}), raw(optimizer={"params": {"lr": 2e-4}})),
+    ("E203", "spec.deepspeed", {"deepspeed": {"stage": 2, "offloadParam": {"device": "cpu"}}}, {"deepspeed": {"stage": 3, "offloadParam": {"device": "cpu"}}}),
+    ("E203", "spec.deepspeed", {"deepspeed": {"stage": 1, "offloadOptimizer": {"ratio": 0.5}}}, {"deepspeed": {"offloadOptimizer": {"ratio": 0.5}}}),
+    ("E203", "spec.deepspeed", {"deepspeed": {"stage": 0, "offloadOptimizer": {"device": "cpu"}}}, {"deepspeed": {"stage": 1, "offloadOptimizer": {"device": "cpu"}}}),
+    (
+        "E203",
+        "spec.deepspeed",
+        {"deepspeed": {"stage": 3, "offloadOptimizer": {"device": "nvme"}}},
+        {"deepspeed": {"stage": 3, "offloadOptimizer": {"device": "nvme", "nvmePath": "/nvme"}}},
+    ),
+    ("E203", "spec.deepspeed", {"deepspeed": {"offloadParam": {"nvmePath": "/nvme"}}}, {"deepspeed": {"offloadParam": {}}}),
+    (
+        "E204",
+        "spec.deepspeed.stage3Gather16bitWeightsOnModelSave",
+        {"deepspeed": {"stage": 3, "stage3Gather16bitWeightsOnModelSave": False}},
+        {"deepspeed": {"stage": 2, "stage3Gather16bitWeightsOnModelSave": False}},
+    ),
+    ("E204", "spec.deepspeed.stage3Gather16bitWeightsOnModelSave", raw(zero_optimization={"stage": 3}), raw(**RAW3)),
+    ("E205", "spec.training.predictWithGenerate", ZERO3 | {"training.predictWithGenerate": True}, ZERO2 | {"training.predictWithGenerate": True}),
+    ("E206", "spec.training.autoFindBatchSize", ZERO2 | {"training.autoFindBatchSize": True}, {"training.autoFindBatchSize": True}),
+    ("E207", "spec.training.optim", ZERO2 | {"training.optim": "galore_adamw"}, {"training.optim": "galore_adamw"}),
+    ("E207", "spec.deepspeed.config", raw(bf16={"enabled": True}, fp16={"enabled": True}), raw(bf16={"enabled": True})),
+    ("E209", "spec.training.globalBatchSize", {"training.globalBatchSize": 3, "workers.replicas": 2}, {"training.globalBatchSize": 4, "workers.replicas": 2}),
+    (
+        "E209",
+        "spec.training.globalBatchSize",
+        {"training.globalBatchSize": 8, "training.gradientAccumulationSteps": 4},
+        {"training.globalBatchSize": 8, "training.gradientAccumulationSteps": 8},
+    ),
+    ("E301", "spec.data.packing", {"method.type": "kto", "data.packing": True}, {"data.packing": True}),
+    ("E302", "spec.data.paddingFree", {"data.paddingFree": True}, {"data.paddingFree": True, "data.packing": True}),
+    (
+        "E303",
+        "spec.data.completionOnlyLoss",
+        {"data.completionOnlyLoss": True, "data.train[0].format": "text"},
+        {"data.completionOnlyLoss": True, "data.train[0].format": "promptCompletion"},
+    ),
+    (
+        "E303",
+        "spec.data.assistantOnlyLoss",
+        {"data.assistantOnlyLoss": True, "data.validation": [{"source": PVC, "format": "text"}]},
+        {"data.assistantOnlyLoss": True, "data.validation": [{"source": PVC, "format": "messages"}]},
+    ),
+    ("E304", "spec.data.streaming", {"data.streaming": True} | NO_VALIDATION, {"data.streaming": True, "training.maxSteps": 5} | NO_VALIDATION),
+    (
+        "E304",
+        "spec.data.valSetSize",
+        {"data.streaming": True, "training.maxSteps": 5},
+        {"data.streaming": True, "training.maxSteps": 5, "data.validation": [{"source": PVC}]},
+    ),
+    ("E305", "spec.training.evalStrategy", {"training.evalStrategy": "no", "training.earlyStopping": {}}, {"training.earlyStopping": {}}),
+    ("E305", "spec.training.evalStrategy", {"training.evalStrategy": "no", "training.lrSchedulerType": "greedy"}, {"training.lrSchedulerType": "greedy"}),
+    ("E305", "spec.training.evalStrategy", {"data.valSetSize": 0}, NO_VALIDATION),
+    ("E305", "spec.training.evalStrategy", NO_VALIDATION | {"training.evalOnStart": True}, {"training.evalOnStart": True}),
+    (
+        "E306",
+        "spec.training.loadBestModelAtEnd",
+        {"training.loadBestModelAtEnd": True},
+        {"training.loadBestModelAtEnd": True, "training.saveStrategy": "epoch"},
+    ),
+    (
+        "E306",
+        "spec.training.loadBestModelAtEnd",
+        {"training": {"loadBestModelAtEnd": True, "evalStrategy": "steps", "saveSteps": 25}},
+        {"training": {"loadBestModelAtEnd": True, "evalStrategy": "steps", "saveSteps": 20}},
+    ),
+    (
+        "E306",
+        "spec.training.loadBestModelAtEnd",
+        {"training.saveStrategy": "best"},
+        {"training.saveStrategy": "best", "training.metricForBestModel": "loss"},
+    ),
+    (
+        "E307",
+        "spec.method.grpo.numGenerations",
+        {"method": {"type": "grpo", "grpo": {"numGenerations": 1}}},
+        {"method": {"type": "grpo", "grpo": {"numGenerations": 2}}, "training.globalBatchSize": 4},
+    ),
+    (
+        "E307",
+        "spec.method.grpo.numGenerations",
+        {"method": {"type": "grpo", "grpo": {}}, "training.globalBatchSize": 12},
+        {"method": {"type": "grpo", "grpo": {}}, "training.globalBatchSize": 16},
+    ),
+    (
+        "E308",
+        "spec.method.dpo",
+        {"method": {"type": "dpo", "dpo": {"lossWeights": [1, 2]}}},
+        {"method": {"type": "dpo", "dpo": {"lossType": ["sigmoid", "hinge"], "lossWeights": [1, 2]}}},
+    ),
+    (
+        "E308",
+        "spec.method.dpo",
+        {"method": {"type": "dpo", "dpo": {"lossType": ["bco_pair"], "fDivergenceType": "js_divergence"}}},
+        {"method": {"type": "dpo", "dpo": {"lossType": ["bco_pair"]}}},
+    ),
+    ("E309", "spec.training.saveOnlyModel", {"training.saveOnlyModel": True}, {"training.saveOnlyModel": True, "backoffLimit": 0}),
+    (
+        "E310",
+        "spec.training.lrSchedulerKwargs",
+        {"training.lrSchedulerType": "cosine_with_min_lr"},
+        {"training.lrSchedulerType": "cosine_with_min_lr", "training.lrSchedulerKwargs": {"min_lr": 1e-6}},
+    ),
+    (
+        "E310",
+        "spec.training.lrSchedulerKwargs",
+        {"training.lrSchedulerType": "warmup_stable_decay"},
+        {"training.lrSchedulerType": "warmup_stable_decay", "training.lrSchedulerKwargs": {"num_decay_steps": 10}},
+    ),
+    ("E311", "spec.training.metricForBestModel", {"training.metricForBestModel": "bleu"}, {"training.metricForBestModel": "eval_mean_token_accuracy"}),
+    (
+        "E312",
+        "spec.training.dataloaderPrefetchFactor",
+        {"training.dataloaderPrefetchFactor": 2},
+        {"training.dataloaderPrefetchFactor": 2, "training.dataloaderNumWorkers": 1},
+    ),
+    ("E401", "spec.workers.resources.limits", {"training.precision": "fp16"}, GPU | {"training.precision": "fp16"}),
+    ("E401", "spec.workers.resources.limits", {"training.optim": "paged_adamw_8bit"}, {"training.optim": "adamw_torch_fused"}),
+    ("E401", "spec.workers.resources.limits", {"training.useLigerKernel": True}, GPU | {"training.useLigerKernel": True}),
+    (
+        "E401",
+        "spec.model.attnImplementation",
+        GPU | {"model.attnImplementation": "flash_attention_2", "model.dtype": "float32"},
+        GPU | {"model.attnImplementation": "flash_attention_2"},
+    ),
+]  # fmt: skip
+IDS = [f"{index:02d}-{code}-{path.removeprefix('spec.')}" for index, (code, path, _, _) in enumerate(CASES)]
