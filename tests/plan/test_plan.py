@@ -298,6 +298,25 @@ def test_the_arithmetic_in_an_explanation_adds_up():
     assert sum(sizes) == int(terms["needed"].split()[0].replace(",", ""))
 
 
+@pytest.mark.parametrize(
+    ("method", "counted", "lines"),
+    [
+        ({}, facts(), ["= (3,821,079,552 frozen x 2 B + 12,582,912 trained x 2 B) / 4 ranks", "= 12,582,912 x 12 B / 4 ranks"]),
+        ({"tuner": "full"}, facts(trainable=None), ["= (3,821,079,552 trained x 2 B) / 4 ranks", "= 3,821,079,552 x 2 B / 4 ranks"]),
+        (
+            {"quantization": {"type": "bnb4"}},
+            facts(),
+            ["3,623,878,656 quantised x 4.127 bit + 197,200,896 other x 2 B + 12,582,912 trained x 2 B"],
+        ),
+        ({}, facts(trainable=0), ["= 0 x 0 B / 4 ranks"]),
+    ],
+)
+def test_the_formula_is_written_out_with_its_numbers(method, counted, lines):
+    text = explain_text(planned(counted=counted, **ROOMY, method=method, deepspeed={"stage": 3}, workers=GPU | {"replicas": 4}))
+    for line in lines:
+        assert line in text
+
+
 def test_an_explanation_says_what_does_not_fit_and_what_may_not_be_used():
     qdora = {"method": {"lora": {"useDora": True}, "quantization": {"type": "bnb4"}}, "deepspeed": {}}
     rows = {row[0]: row[-1] for row in explain(planned(counted=facts(), workers=GPU | {"acceleratorMemory": "6Gi"}, **qdora)).options}

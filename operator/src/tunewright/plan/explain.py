@@ -36,9 +36,10 @@ def explain_text(plan: FineTunePlan) -> str:
 
 
 def _job(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
-    hub, storage = plan.config.model.hub, plan.storage
+    hub, source, storage = plan.config.model.hub, plan.model_source, plan.storage
     yield "name", f"{plan.owner.namespace}/{plan.owner.name}, revision {plan.revision}"
-    yield "model", f"{hub.repo}@{hub.revision} from the hub" if hub else _place(plan.model_source)
+    yield from [("model", f"{hub.repo}@{hub.revision} from the hub")] if hub else []
+    yield from [("model", _place(source))] if source else []
     yield "data", ", ".join(f"{volume.name} = {_place(volume.source)}" for volume in plan.data_volumes)
     made = f" (created, {storage.create.size}, {'kept' if storage.retain else 'deleted'} with the job)" if storage.create else ""
     yield "checkpoints", f"claim {storage.output_claim}{made}"
@@ -67,9 +68,10 @@ def _memory(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
     yield "available", f"{people_bytes(available)} per rank" if available is not None else "no limit is set"
     chosen = next((option for option in fit.options if option.name == _strategy(plan)), None)
     if chosen is not None:
-        terms = ("weights", "gradients", "optimizer", "buffers", "activations", "process")
-        for term in terms:
-            yield term, f"{getattr(chosen, term):>18,} bytes"
+        formulas = dict(fit.arithmetic)
+        for term in ("weights", "gradients", "optimizer", "buffers", "activations", "process"):
+            formula = f" = {formulas[term]}" if term in formulas else ""
+            yield term, f"{getattr(chosen, term):>18,} bytes{formula}"
         yield "needed", f"{chosen.needed:>18,} bytes = {people_bytes(chosen.needed)}"
         if chosen.host:
             yield "offloaded", f"{chosen.host:>18,} bytes of the pod's own memory per rank"
@@ -104,14 +106,12 @@ def _method(plan: FineTunePlan) -> str:
     return f"{'Q' if method.quantization else ''}{kind} r={method.lora['r']}"
 
 
-def _place(source: Source | None) -> str:
+def _place(source: Source) -> str:
     match source:
         case ClaimSource(claim=claim, path=path):
             return f"claim {claim}, {path or 'its root'}"
         case FolderSource(path=path):
             return path
-        case None:
-            return "the hub"
 
 
 def _pairs(title: str, pairs: Sequence[tuple[str, str]]) -> str:

@@ -125,7 +125,7 @@ def estimate(load: Workload, strategy: Strategy, world_size: int, *, on_accelera
     """
     stage = strategy.stage
     spread = world_size if stage else 1
-    trained, frozen = _trained_bytes(load, stage), _frozen_bytes(load, stage)
+    trained, frozen = trained_bytes(load, stage), _frozen_bytes(load, stage)
     weights = (trained.weights + frozen) // (spread if stage == 3 else 1)
     gradients, optimizer = trained.gradients // spread, trained.optimizer // spread
     option = MemoryOption(
@@ -170,7 +170,7 @@ def activation_bytes(load: Workload) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Trained:
+class TrainedBytes:
     """The trained parameters' bytes before anything is divided."""
 
     count: int
@@ -179,7 +179,8 @@ class _Trained:
     optimizer: int
 
 
-def _trained_bytes(load: Workload, stage: int) -> _Trained:
+def trained_bytes(load: Workload, stage: int) -> TrainedBytes:
+    """Return what the trained parameters cost on one rank alone."""
     if stage:
         size, master = load.compute_bytes, MASTER_BYTES
     else:
@@ -187,7 +188,7 @@ def _trained_bytes(load: Workload, stage: int) -> _Trained:
         # quantised base.
         size, master = load.loaded_bytes if load.tuning == "full" else (2 if load.quantized_bits else 4), 0
     moments = load.moment_bytes * (1.0 if stage else size / 4)  # torch keeps moments in the parameter's own type
-    return _Trained(
+    return TrainedBytes(
         count=load.trained, weights=load.trained * size, gradients=load.trained * size, optimizer=round(load.trained * (master + moments))
     )
 
@@ -205,7 +206,7 @@ def _buffers(load: Workload, stage: int, world_size: int, all_weights: int, *, o
     gradient_bytes = load.trained * load.compute_bytes
     if stage == 0:
         # DDP's buckets are a copy of the gradients (torch's `gradient_as_bucket_view` is off).
-        return _trained_bytes(load, 0).gradients if world_size > 1 else 0
+        return trained_bytes(load, 0).gradients if world_size > 1 else 0
     bucket = (load.reduce_bucket or load.facts.hidden_size**2) * load.compute_bytes
     overlap = load.overlap_comm if load.overlap_comm is not None else overlaps_by_default(stage, on_accelerator=on_accelerator)
     buckets = bucket * (2 if overlap else 1)

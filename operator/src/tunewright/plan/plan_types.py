@@ -140,7 +140,8 @@ class MemoryFit:
     table: tuple[tuple[str, int], ...] = ()  # every stage/offload considered -> bytes per rank
     options: tuple[MemoryOption, ...] = ()  # the same options with every part; empty until parameters are counted
     needed_bytes_per_rank: int | None = None  # states, buffers, activations and process together: what is compared with available
-    fits: bool | None = None  # None until parameters are counted
+    fits: bool | None = None  # None until parameters are counted, and where no limit is known
+    arithmetic: tuple[tuple[str, str], ...] = ()  # of the option decided on: term -> formula with its numbers
 
 
 @dataclass(frozen=True, kw_only=True)

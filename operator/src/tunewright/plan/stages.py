@@ -14,7 +14,7 @@ from tunewright_contract.reports import ModelFacts
 _GIB = 2**30
 # What the scheduler sets aside for the CPU stages. They have no limits: a limit guessed too low would kill work that the node could do.
 _CHECK_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
-# Export holds the merged model in fp32 twice, once in torch and once in ONNX, and the graph being written (server figures: docs/memory.md).
+# A request, not a limit, and an estimate: the merged model in fp32 in torch, as ONNX, and once more in ONNX Runtime for the parity run.
 _EXPORT_BYTES_PER_PARAMETER = 12
 _EXPORT_LEAST = 2 * _GIB
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.plan.arithmetic import arithmetic
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Defaults
-from tunewright.plan.memory import Strategy, estimate
+from tunewright.plan.memory import Strategy, Workload, estimate
 from tunewright.plan.plan_types import MemoryFit, MemoryOption
 from tunewright.plan.quantities import people_bytes
 from tunewright.plan.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
@@ -30,17 +31,18 @@ def fit_memory(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaul
     allowed = _allowed(spec, ground)
     if facts is None:
         return _provisional(spec, allowed, ground)
-    options = _options(spec, facts, ground, allowed)
+    load = workload_of(spec, facts)
+    options = _options(spec, load, ground, allowed)
     weighed = [option for option in options if strategy_of(option) in allowed]
     weighed.sort(key=lambda option: allowed.index(strategy_of(option)))
     chosen = next((option for option in weighed if fits(option, ground)), None)
     if chosen is not None:
-        return _decided(chosen, options, ground, why=_why_it_fits(chosen, weighed, ground))
+        return _decided(chosen, options, ground, load, why=_why_it_fits(chosen, weighed, ground))
     least = min(weighed, key=lambda option: option.needed)
-    problem = _why_it_does_not(spec, facts, least, ground)
+    problem = _why_it_does_not(spec, load, least, ground)
     if leaves_stage_open(spec):
         raise PlanRejected(reason="DoesNotFit", field="spec.deepspeed.stage", message=f"Auto finds nothing that fits: {problem}")
-    return _decided(least, options, ground, why=problem)
+    return _decided(least, options, ground, load, why=problem)
 
 
 def _allowed(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy]:
@@ -58,14 +60,14 @@ def _allowed(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy]:
     return [strategy for strategy in asked if not objections[strategy]]
 
 
-def _options(spec: FineTuneJobSpec, facts: ModelFacts, ground: Ground, allowed: Sequence[Strategy]) -> tuple[MemoryOption, ...]:
+def _options(spec: FineTuneJobSpec, load: Workload, ground: Ground, allowed: Sequence[Strategy]) -> tuple[MemoryOption, ...]:
     """Weigh every strategy, not only those allowed: the whole table is what people ask for."""
     every = dict.fromkeys([*every_strategy(on_accelerator=ground.on_accelerator), *allowed])
-    options = (estimate(workload_of(spec, facts), strategy, ground.world_size, on_accelerator=ground.on_accelerator) for strategy in every)
+    options = (estimate(load, strategy, ground.world_size, on_accelerator=ground.on_accelerator) for strategy in every)
     return tuple(replace(option, refused=objection(spec, strategy_of(option))) for option in options)
 
 
-def _decided(chosen: MemoryOption, options: tuple[MemoryOption, ...], ground: Ground, *, why: str) -> MemoryFit:
+def _decided(chosen: MemoryOption, options: tuple[MemoryOption, ...], ground: Ground, load: Workload, *, why: str) -> MemoryFit:
     return MemoryFit(
         zero_stage=chosen.zero_stage,
         offload_optimizer=chosen.offload_optimizer,
@@ -78,6 +80,7 @@ def _decided(chosen: MemoryOption, options: tuple[MemoryOption, ...], ground: Gr
         options=options,
         needed_bytes_per_rank=chosen.needed,
         fits=fits(chosen, ground) if ground.available is not None else None,
+        arithmetic=arithmetic(load, strategy_of(chosen), ground.world_size),
     )
 
 
@@ -109,12 +112,12 @@ def _why_it_fits(chosen: MemoryOption, weighed: Sequence[MemoryOption], ground: 
     return f"{chosen.name} on {_ranks(ground)} fits {people_bytes(ground.available)} per rank: it needs {_parts(chosen)}{others}"
 
 
-def _why_it_does_not(spec: FineTuneJobSpec, facts: ModelFacts, least: MemoryOption, ground: Ground) -> str:
+def _why_it_does_not(spec: FineTuneJobSpec, load: Workload, least: MemoryOption, ground: Ground) -> str:
     available = people_bytes(ground.available or 0)
     short = f"{least.name} on {_ranks(ground)} needs {_parts(least)}, and a rank has {available}"
     if least.host:
         short += f" (and {people_bytes(least.host)} of the pod's own memory)"
-    return f"{short}. Any one of these would fit: {'; '.join(ways_out(spec, workload_of(spec, facts), least, ground))}"
+    return f"{short}. Any one of these would fit: {'; '.join(ways_out(spec, load, least, ground))}"
 
 
 def _parts(option: MemoryOption) -> str:
