@@ -47,6 +47,12 @@ def _training(progress: Mapping[str, Any]) -> list[str]:
     return parts or ["starting"]
 
 
+def _landmark(status: Mapping[str, Any]) -> tuple[object, ...]:
+    """What must change for a new line to be worth printing: an ETA alone is not."""
+    progress = status.get("progress") or {}
+    return (status.get("phase"), progress.get("step"), progress.get("evalLoss"), status.get("reason"))
+
+
 def duration(seconds: int) -> str:
     """Write seconds as people do: 42 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 60:
@@ -62,7 +68,7 @@ class LiveView:
     def __init__(self, console: Console, *, name: str) -> None:
         self._console = console
         self._name = name
-        self._last = ""
+        self._last: tuple[object, ...] = ()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
@@ -84,9 +90,9 @@ class LiveView:
         if self._progress is not None and self._task is not None:
             percent = (status.get("progress") or {}).get("progressPercentage", 0)
             self._progress.update(self._task, description=line, completed=percent)
-        elif line != self._last:
+        elif (now := _landmark(status)) != self._last:
             self._console.print(f"{self._name}: {line}", markup=False)
-        self._last = line
+            self._last = now
 
     def note(self, text: str) -> None:
         """Print a line that stays, above the moving one."""

@@ -4,6 +4,7 @@ Pure but for its arguments. An environment variable that names a mounted path ge
 port (its name ends in PORT) gets the port chosen for it; one that names a Service gets 127.0.0.1. Nothing else is touched.
 """
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ def environment_of(pod: Mapping[str, Any], container: Mapping[str, Any], place: 
     if container.get("envFrom"):
         raise Invalid(f"container {container['name']}: envFrom is not supported on this machine; name each variable under env")
     return {name: value for name, value in place.host.items() if INHERITED.fullmatch(name)} | declared
+
+
+def as_image(environ: Mapping[str, str], executable: str) -> dict[str, str]:
+    """Return an environment whose `python` and `torchrun` are those of this Python environment, activated or not: here it is the image."""
+    return {**environ, "PATH": os.pathsep.join([os.path.dirname(executable), environ.get("PATH", os.defpath)])}  # noqa: PTH120 - keeps links
 
 
 def arguments_of(container: Mapping[str, Any], environment: Mapping[str, str], place: Place) -> list[str]:

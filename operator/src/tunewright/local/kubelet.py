@@ -5,6 +5,7 @@ its port to a stranger is started again with another one (the pods of a gang tog
 """
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from tunewright.errors import Invalid
 from tunewright.local import pod_root
 from tunewright.local.container import Container, Ended, Running, kill_leftovers, processes_of
-from tunewright.local.environment import Place
+from tunewright.local.environment import Place, as_image
 from tunewright.local.files import read_json
 from tunewright.local.layout import Layout
 from tunewright.local.network import free_port, is_free, is_stolen
@@ -96,7 +97,7 @@ class Kubelet:
             local.stop(at_once=at_once)
         elif not ending and not is_over(pod):
             self._keep_running(pod, local, state, pods)
-        if not is_over(pod):
+        if not is_over(pod) and gang_of(pod) not in self._moving:  # an end for the sake of another port is no end
             self._write_status(pod, local.status(pod, now=self._clock()))
         if is_deleted(pod) and not isinstance(local.container.state(), Running):
             local.remove()
@@ -162,7 +163,7 @@ class Kubelet:
             services=[service["metadata"]["name"] for service in self._store.select("Service", namespace)],
             secret=lambda name, key, variable: self._secrets(namespace, name, key, variable),
             config=config,
-            host=os.environ,
+            host=as_image(os.environ, sys.executable),
         )
         local.start(pod, place, lookup, now=self._clock(), moves=moves)
 
