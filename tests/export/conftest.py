@@ -23,6 +23,8 @@ from tunewright_contract.trainer_config import (
     Precision,
     TrainerConfig,
 )
+from tunewright_trainer import manifest
+from tunewright_trainer.final import REPORT_NAME
 from tunewright_trainer.settings import Settings
 
 TRAINED = TrainReport(step=12, max_steps=12, train_loss=1.25, eval_loss=1.5, tokens=3456)
@@ -71,15 +73,17 @@ def job(bases: dict[str, Path], data_dir: Path, tmp_path_factory: pytest.TempPat
         model: dict[str, Any] | None = None,
     ) -> Settings:
         root = tmp_path_factory.mktemp("job")
-        final = root / "output" / "final"
-        final.mkdir(parents=True)
+        final, staged = root / "output" / "final", root / "staged"
+        staged.mkdir()
+        final.parent.mkdir()
         if full:
-            tiny.tuned(bases[base]).save_pretrained(final)
+            tiny.tuned(bases[base]).save_pretrained(staged)
             method = MethodConfig(tuner="full")
         else:
-            arguments = tiny.save_adapter(bases[base], final, **(lora or {}))
+            arguments = tiny.save_adapter(bases[base], staged, **(lora or {}))
             method = MethodConfig(tuner="lora", lora=arguments, quantization=quantization)
-        (final / "train.json").write_text(TRAINED.model_dump_json(), encoding="utf-8")
+        (staged / REPORT_NAME).write_text(TRAINED.model_dump_json(), encoding="utf-8")
+        manifest.seal(staged, final, manifest.entries(staged, manifest.files_in(staged)), step=TRAINED.step)
         config = TrainerConfig(
             job=JobIdentity(namespace="team-a", name="nails", uid="0f0f", revision="r1"),
             task="ChatCompletion",

@@ -100,7 +100,7 @@ def test_a_job_with_its_own_chat_template_replaces_only_that_file(job: Job) -> N
     assert asked == "[hi]"
 
 
-@pytest.mark.parametrize("missing", ["adapter_model.safetensors", "adapter_config.json", "train.json"])
+@pytest.mark.parametrize("missing", ["adapter_model.safetensors", "adapter_config.json", "train.json", "MANIFEST.json"])
 def test_an_unfinished_training_is_named_before_anything_is_loaded(job: Job, missing: str) -> None:
     settings = job()
     (settings.final_dir / missing).unlink()
@@ -109,10 +109,20 @@ def test_an_unfinished_training_is_named_before_anything_is_loaded(job: Job, mis
     assert (raised.value.code, raised.value.reason) == (ExitCode.CONFIGURATION, "TrainingIncomplete")
 
 
+def test_a_training_result_that_was_damaged_since_is_named(job: Job) -> None:
+    settings = job()
+    file: Path = settings.final_dir / "adapter_model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(StageError, match=r"adapter_model\.safetensors has another sha256"):
+        merge.read_train_report(settings)
+
+
 def test_a_training_that_never_ended_is_named(job: Job) -> None:
     settings = job()
     shutil.rmtree(settings.final_dir)
-    with pytest.raises(StageError, match="adapter_model"):
+    with pytest.raises(StageError, match="MANIFEST"):
         merge.read_train_report(settings)
 
 

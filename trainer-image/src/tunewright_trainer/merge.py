@@ -10,11 +10,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import TrainReport
+from tunewright_trainer import manifest
 from tunewright_trainer.exits import StageError
+from tunewright_trainer.final import REPORT_NAME
 from tunewright_trainer.model import load_base
 from tunewright_trainer.settings import Settings
 from tunewright_trainer.tokenizer_files import copy_tokenizer
@@ -22,27 +22,21 @@ from tunewright_trainer.tokenizer_files import copy_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
-TRAIN_REPORT = "train.json"
+_ADAPTER = "adapter_model.safetensors"
 
 
 def read_train_report(settings: Settings) -> TrainReport:
-    """Training's own report, once `final/` is known to be whole. Raises `StageError` naming what is missing."""
+    """Training's own report, once `final/` is known to be whole, byte for byte. Raises `StageError` naming what is not."""
     final = settings.final_dir
-    if settings.config.method.tuner == "full":
-        whole = (final / "config.json").is_file() and any(final.glob("*.safetensors"))
-        needed = "config.json and *.safetensors"
-    else:
-        whole = all((final / name).is_file() for name in ADAPTER_FILES)
-        needed = " and ".join(ADAPTER_FILES)
-    if not whole:
-        raise _incomplete(f"{final} does not hold {needed}")
-    try:
-        return TrainReport.model_validate_json((final / TRAIN_REPORT).read_bytes())
-    except FileNotFoundError as error:
-        raise _incomplete(f"{final} has no {TRAIN_REPORT}, which training writes last") from error
-    except ValidationError as error:
-        raise _incomplete(f"{final / TRAIN_REPORT} is not a training report: {error.errors(include_url=False)[0]['msg']}") from error
+    fault = manifest.verify(final)
+    if fault is not None:
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "TrainingIncomplete",
+            f"{final}: {fault}",
+            "Run the train stage to its end first; it goes on from its last checkpoint.",
+        )
+    return TrainReport.model_validate_json((final / REPORT_NAME).read_bytes())
 
 
 def load_original(settings: Settings) -> "PreTrainedModel":
@@ -58,7 +52,12 @@ def load_trained(settings: Settings) -> "PreTrainedModel":
 
     if settings.config.method.tuner == "full":
         model = AutoModelForCausalLM.from_pretrained(
-            settings.final_dir, dtype=torch.float32, attn_implementation="sdpa", use_safetensors=True, local_files_only=True
+            settings.final_dir,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            trust_remote_code=settings.config.model.trust_remote_code,
+            use_safetensors=True,
+            local_files_only=True,
         )
         return _in_fp32(model)
     base = _in_fp32(load_base(_exportable(settings)))
@@ -110,7 +109,9 @@ def _in_fp32(model: "PreTrainedModel") -> "PreTrainedModel":
     plain = dequantise(model).to(device="cpu", dtype=torch.float32).eval()
     plain.config.dtype = torch.float32
     # The base's own sampling defaults are served from its generation_config.json; here every answer is greedy.
-    plain.generation_config = GenerationConfig(bos_token_id=plain.config.bos_token_id, pad_token_id=plain.config.pad_token_id)
+    plain.generation_config = GenerationConfig(
+        bos_token_id=getattr(plain.config, "bos_token_id", None), pad_token_id=getattr(plain.config, "pad_token_id", None)
+    )
     return plain
 
 
@@ -129,14 +130,8 @@ def _untie_if_adapted(model: "PreTrainedModel", adapter: Path) -> None:
     if head is None or head.weight is not embedding.weight:
         return
     own = {name.rpartition(".")[2] for name, module in model.named_modules() if module is head or module is embedding}
-    with safe_open(adapter / ADAPTER_FILES[0], framework="pt") as tensors:
+    with safe_open(adapter / _ADAPTER, framework="pt") as tensors:
         touched = {part for name in tensors.keys() for part in name.split(".")}  # noqa: SIM118 - safe_open is no mapping
     if own & touched:
         head.weight = torch.nn.Parameter(embedding.weight.detach().clone())
         model.config.tie_word_embeddings = False
-
-
-def _incomplete(message: str) -> StageError:
-    return StageError(
-        ExitCode.CONFIGURATION, "TrainingIncomplete", message, "Run the train stage to its end first; it goes on from its last checkpoint."
-    )

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from tunewright_contract.model_manifest import MANIFEST_NAME, ModelFile, ModelManifest
 from tunewright_contract.reports import Artifact
+from tunewright_trainer import manifest as manifests
 
 
 def published(folder: Path) -> ModelManifest | None:
@@ -51,7 +52,7 @@ def draft(folder: Path) -> Iterator[Path]:
 
 def list_files(assembled: Path) -> list[ModelFile]:
     """Every file in the folder with size and digest, flushed to the disk on the way."""
-    return [_describe(path, assembled) for path in sorted(assembled.rglob("*")) if path.is_file()]
+    return [ModelFile(**entry) for entry in manifests.entries(assembled, manifests.files_in(assembled))]
 
 
 def seal(assembled: Path, folder: Path, manifest: ModelManifest) -> None:
@@ -92,11 +93,6 @@ def _swap(assembled: Path, folder: Path) -> None:
 
 def _aside(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.previous")
-
-
-def _describe(path: Path, folder: Path) -> ModelFile:
-    _fsync(path)
-    return ModelFile(path=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=_sha256(path))
 
 
 def _matches(folder: Path, file: ModelFile) -> bool:
