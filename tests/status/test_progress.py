@@ -76,6 +76,18 @@ def test_a_step_before_the_first_one_starts_the_measurement_anew():
     assert (found.since_step, found.estimated_remaining_seconds) == (5, None)
 
 
+def test_between_two_logged_steps_the_time_left_counts_down():
+    reports = [posted(at=at, global_step=step, max_steps=100) for at, step in ((0, 0), (10, 10), (12, 10), (14, 10), (500, 10), (502, 11))]
+    assert [progress.estimated_remaining_seconds for progress in follow(*reports)] == [None, 90, 88, 86, 0, 4062]
+
+
+def test_a_report_without_a_step_is_of_the_step_before():
+    found = follow(
+        posted(global_step=60, max_steps=100), posted(at=5, global_step=50, max_steps=100), posted(at=9, loss=1.0), attempts=[1, 2, 2]
+    )
+    assert [progress.reported_step for progress in found] == [60, 50, 50]
+
+
 def test_a_repeated_report_changes_nothing():
     first, second = follow(posted(global_step=10, max_steps=100), posted(global_step=10, max_steps=100))
     assert first == second

@@ -30,7 +30,13 @@ def summarise_progress(
             else posted.model_copy(update={"estimated_remaining_seconds": None})
         )
     done = posted or ProgressStatus()
-    reached: dict[str, object] = {"progress_percentage": 100, "estimated_remaining_seconds": None, "since_step": None, "since_time": None}
+    reached: dict[str, object] = {
+        "progress_percentage": 100,
+        "estimated_remaining_seconds": None,
+        "since_step": None,
+        "since_time": None,
+        "reported_step": None,
+    }
     if train.report is not None:
         reached |= {"step": train.report.step, "max_steps": train.report.max_steps}
         if train.report.eval_loss is not None:
@@ -65,23 +71,25 @@ def as_text(value: float) -> str:
 def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_attempt: bool, now: datetime) -> ProgressStatus:
     before = previous or ProgressStatus()
     numbers = _numbers(report)
-    step = int(numbers.get(words.STEP, before.step))
+    step = int(numbers.get(words.STEP, before.reported_step or 0))
     max_steps = int(numbers.get(words.MAX_STEPS, before.max_steps))
     at = (report.trainer_status.last_updated_time or now).replace(microsecond=0)
     since_step, since_time = before.since_step, before.since_time
     if not same_attempt or since_step is None or since_time is None or step < since_step:
         # The last word of an attempt that is over says nothing of the new one's speed.
         since_step, since_time = (None, None) if at == before.last_updated_time else (step, at)
+    repeated = same_attempt and step == before.reported_step
     return ProgressStatus(
         step=max(step, before.step),
         max_steps=max_steps,
         progress_percentage=max(before.progress_percentage, _percentage(report, step, max_steps)),
-        estimated_remaining_seconds=_seconds_left(step, max_steps, at, since_step, since_time),
+        estimated_remaining_seconds=_counted_down(before, at) if repeated else _seconds_left(step, max_steps, at, since_step, since_time),
         loss=_text(numbers, words.LOSS, before.loss),
         eval_loss=_text(numbers, words.EVAL_LOSS, before.eval_loss),
         learning_rate=_text(numbers, words.LEARNING_RATE, before.learning_rate),
         tokens_per_second=_text(numbers, words.TOKENS_PER_SECOND, before.tokens_per_second),
         last_updated_time=at,
+        reported_step=step,
         since_step=since_step,
         since_time=since_time,
     )
@@ -90,6 +98,13 @@ def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_att
 def _percentage(report: ProgressReport, step: int, max_steps: int) -> int:
     said = report.trainer_status.progress_percentage or 0
     return max(0, min(NOT_YET, 100 * step // max_steps if max_steps > 0 else said))
+
+
+def _counted_down(before: ProgressStatus, at: datetime) -> int | None:
+    """Return the estimate of before, less the time that has passed: between two logged steps there is nothing to measure."""
+    if before.estimated_remaining_seconds is None or before.last_updated_time is None:
+        return None
+    return max(0, before.estimated_remaining_seconds - round((at - before.last_updated_time).total_seconds()))
 
 
 def _seconds_left(step: int, max_steps: int, at: datetime, since_step: int | None, since_time: datetime | None) -> int | None:

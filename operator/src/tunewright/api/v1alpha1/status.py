@@ -112,6 +112,8 @@ class ProgressStatus(StatusPart):
     learning_rate: Name | None = None
     tokens_per_second: Name | None = None
     last_updated_time: datetime | None = None
+    reported_step: int | None = None
+    """What the trainer said last; less than `step` while an attempt makes up for lost work."""
     since_step: int | None = None
     """The present attempt's first report: the rate, and so the time left, is measured from there."""
     since_time: datetime | None = None
