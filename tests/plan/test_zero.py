@@ -250,7 +250,7 @@ def test_more_pods_are_no_way_out_of_plain_ddp():
 
 def test_on_processors_the_way_out_is_a_higher_memory_limit():
     why = fit(spec(workers={"resources": {"limits": {"memory": "1Gi"}}}), facts()).why
-    assert "workers.resources.limits.memory of at least 8.72 GiB" in why
+    assert "workers.resources.limits.memory of at least 9.01 GiB" in why
 
 
 @st.composite
