@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunewright.plan.names import attempt_name
-from tunewright.plan.plan_types import ClaimSource, FineTunePlan, FolderSource, MemoryOption, Source
+from tunewright.plan.plan_types import FineTunePlan, FolderSource, MemoryOption, Source
 from tunewright.plan.quantities import people_bytes
 from tunewright.plan.zero import strategy_of
 
@@ -107,11 +107,7 @@ def _method(plan: FineTunePlan) -> str:
 
 
 def _place(source: Source) -> str:
-    match source:
-        case ClaimSource(claim=claim, path=path):
-            return f"claim {claim}, {path or 'its root'}"
-        case FolderSource(path=path):
-            return path
+    return source.path if isinstance(source, FolderSource) else f"claim {source.claim}, {source.path or 'its root'}"
 
 
 def _pairs(title: str, pairs: Sequence[tuple[str, str]]) -> str:
