@@ -1,6 +1,7 @@
 """A home of its own for each test; whatever a test leaves running is killed."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,8 @@ async def cluster(home: Home):
     yield Cluster(home, machine)
     await machine.stop(at_once=lambda: True)
     await machine.close()
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -5,7 +5,7 @@ import signal
 
 import psutil
 import pytest
-from local_cluster import Cluster, make_job
+from local_cluster import Cluster, make_gang, make_job
 
 from tunewright.local.container import processes_of
 
@@ -210,18 +210,3 @@ async def test_a_lost_watcher_counts_as_a_disruption_and_leaves_nothing_running(
     assert cluster.container(lost)["state"]["terminated"]["reason"] == "ContainerStatusUnknown"
     assert any(entry["type"] == "DisruptionTarget" for entry in lost["status"]["conditions"])
     assert processes_of(pod["metadata"]["uid"]) == []
-
-
-def make_gang(code: str, *, spec: dict | None = None) -> dict:
-    return make_job(
-        "demo-train-0",
-        code,
-        spec={"completionMode": "Indexed", "completions": 2, "parallelism": 2, **(spec or {})},
-        grace=1,
-        ports=[{"name": "rendezvous", "containerPort": 29500}],
-        env=[
-            {"name": "RANK", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}}},
-            {"name": "PET_MASTER_ADDR", "value": "demo-train-0-0.demo-train"},
-            {"name": "PET_MASTER_PORT", "value": "29500"},
-        ],
-    )

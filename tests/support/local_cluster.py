@@ -85,6 +85,21 @@ def make_job(name: str, code: str, *, spec: dict[str, Any] | None = None, **cont
     }
 
 
+def make_gang(code: str, *, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    return make_job(
+        "demo-train-0",
+        code,
+        spec={"completionMode": "Indexed", "completions": 2, "parallelism": 2, **(spec or {})},
+        grace=1,
+        ports=[{"name": "rendezvous", "containerPort": 29500}],
+        env=[
+            {"name": "RANK", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}}},
+            {"name": "PET_MASTER_ADDR", "value": "demo-train-0-0.demo-train"},
+            {"name": "PET_MASTER_PORT", "value": "29500"},
+        ],
+    )
+
+
 SERVER = """
     import os, signal, sys, http.server, threading
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -98,6 +98,9 @@ class Container:
         facts = read_json(self.folder / "exit.json")
         if facts is None:
             return None
+        if self._shim is not None:  # writing this was the last thing it did
+            self._shim.wait()
+            self._shim = None
         return Ended(facts["exitCode"], facts["reason"], facts["startedAt"], facts["finishedAt"], lost=facts.get("lost", False))
 
     def _lost(self, started_at: float) -> Ended:

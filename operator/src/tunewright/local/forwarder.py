@@ -41,21 +41,21 @@ class Forwarder:
             connection.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.current_task()
-        assert connection is not None  # noqa: S101 - asyncio runs this as a task
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._carry(reader, writer))
         self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
         try:
-            target = await self._connect()
-            if target is None:
-                return
-            inward, outward = target
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_pump(reader, outward))
-                group.create_task(_pump(inward, writer))
+            if (target := await self._connect()) is not None:
+                inward, outward = target
+                writers.append(outward)
+                await asyncio.gather(_pump(reader, outward), _pump(inward, writer))
         finally:
-            self._connections.discard(connection)
-            writer.close()
+            for side in writers:
+                side.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         deadline = asyncio.get_running_loop().time() + self._patience

@@ -86,7 +86,8 @@ class Machine:
                 log.warning("%s", error)
             self._problem = str(error)
         try:
-            await asyncio.wait_for(self._changed.wait(), TICK_SECONDS)
+            async with asyncio.timeout(TICK_SECONDS):  # not wait_for, which in Python 3.11 may swallow a cancellation
+                await self._changed.wait()
         except TimeoutError:
             return
 

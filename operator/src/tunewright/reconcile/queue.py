@@ -106,7 +106,8 @@ class Queue(Generic[K]):
             due = self.next_due()
             timeout = None if due is None else max(due - self._clock(), 0.0)
             try:
-                await asyncio.wait_for(self._changed.wait(), timeout)
+                async with asyncio.timeout(timeout):  # not wait_for, which in Python 3.11 may swallow a cancellation
+                    await self._changed.wait()
             except TimeoutError:
                 continue
 

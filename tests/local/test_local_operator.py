@@ -1,0 +1,183 @@
+"""A whole FineTuneJob on this machine, with a trainer that only pretends: every stage, stopping, resuming, deleting."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tunewright.cli.local_operator import Event, LocalOperator, LogLine, StatusChanged, settled
+from tunewright.errors import Gone, Rejected
+from tunewright.local.app import Home
+from tunewright.local.container import processes_of
+
+FAKE = Path(__file__).parents[1] / "support" / "fake_trainer"
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "manifests"
+    (folder / "model").mkdir(parents=True)
+    (folder / "chat.jsonl").write_text('{"messages": []}\n' * 3)
+    return folder
+
+
+def make_manifest(*, env: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    variables = {"PYTHONPATH": str(FAKE), **(env or {})}
+    return {
+        "apiVersion": "tunewright.io/v1alpha1",
+        "kind": "FineTuneJob",
+        "metadata": {"name": "demo"},
+        "spec": {
+            "task": "ChatCompletion",
+            "model": {"source": {"path": "model"}},
+            "data": {"train": [{"source": {"path": "chat.jsonl"}}]},
+            "workers": {"replicas": 2, "env": [{"name": name, "value": value} for name, value in variables.items()]},
+            **spec,
+        },
+    }
+
+
+class Watched:
+    """Collects what an operator tells."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+    @property
+    def lines(self) -> list[str]:
+        return [event.text for event in self.events if isinstance(event, LogLine)]
+
+    @property
+    def phases(self) -> list[str]:
+        found = [event.job["status"]["phase"] for event in self.events if isinstance(event, StatusChanged) and event.job.get("status")]
+        return [phase for index, phase in enumerate(found) if index == 0 or found[index - 1] != phase]
+
+
+async def run(home: Home, key, until=settled, watched: Watched | None = None) -> dict[str, Any]:
+    async with asyncio.timeout(PATIENCE_SECONDS), LocalOperator(home, key, on_event=watched or Watched()) as operator:
+        return await operator.wait(until)
+
+
+def is_training(job: dict[str, Any]) -> bool:
+    return bool(job.get("status", {}).get("progress", {}).get("step"))
+
+
+async def test_a_job_goes_through_its_stages_and_ends(home: Home, folder: Path):
+    key = home.apply(make_manifest(), folder)
+    watched = Watched()
+    job = await run(home, key, watched=watched)
+    assert job["status"]["phase"] == "Complete"
+    assert watched.phases == ["Pending", "Checking", "Training", "Exporting", "Complete"] or set(watched.phases) >= {
+        "Checking",
+        "Training",
+        "Complete",
+    }
+    assert job["status"]["progress"]["step"] == 4
+    assert "progress 200" in watched.lines
+    (model,) = home.layout.claim("default", "demo-output").glob("demo/*/model.onnx")
+    assert model.read_text() == "a model"
+
+
+async def test_a_stopped_job_saves_and_goes_on_from_there_without_counting_a_failure(home: Home, folder: Path, tmp_path: Path):
+    hold = tmp_path / "hold"
+    key = home.apply(make_manifest(env={"FAKE_HOLD": hold.as_uri()}, backoffLimit=0), folder)
+    await run(home, key, until=is_training)
+    assert all(processes_of(pod["metadata"]["uid"]) == [] for pod in home.store.select("Pod"))
+    hold.touch()
+    watched = Watched()
+    job = await run(home, key, watched=watched)
+    assert job["status"]["phase"] == "Complete"
+    assert {"rank 0 starts at step 2", "rank 1 starts at step 2"} <= set(watched.lines)
+    assert not any("starts at step 0" in line for line in watched.lines)  # only what is new is shown
+
+
+async def test_a_stage_that_fails_for_good_stalls_the_job_with_its_reason_and_way_out(home: Home, folder: Path):
+    key = home.apply(make_manifest(env={"FAKE_FAIL": "check=65"}), folder)
+    job = await run(home, key)
+    assert job["status"]["phase"] == "Failed"
+    assert job["status"]["failure"]["reason"] == "FakeFailure"
+    assert "do not tell it to" in str(job["status"]["failure"])
+
+
+async def test_a_finished_job_applied_again_is_finished_at_once(home: Home, folder: Path):
+    key = home.apply(make_manifest(), folder)
+    await run(home, key)
+    before = {child["metadata"]["uid"] for child in home.children(key)}
+    assert home.apply(make_manifest(), folder) == key
+    await run(home, key)
+    assert {child["metadata"]["uid"] for child in home.children(key)} == before
+
+
+async def test_a_path_that_does_not_exist_ends_the_run_with_the_path(home: Home, folder: Path):
+    (folder / "chat.jsonl").unlink()
+    job = await run(home, home.apply(make_manifest(), folder))
+    assert str(folder / "chat.jsonl") in job["status"]["message"]
+
+
+async def test_deleting_a_job_leaves_nothing_of_it(home: Home, folder: Path):
+    key = home.apply(make_manifest(), folder)
+    await run(home, key)
+    assert await home.delete(key) == []
+    left = [path for path in home.layout.home.rglob("*") if path.is_file() and path.name != ".lock"]
+    assert left == []
+    assert (folder / "chat.jsonl").exists()
+    with pytest.raises(Gone):
+        home.job(key)
+
+
+async def test_deleting_a_job_keeps_its_models_when_asked(home: Home, folder: Path):
+    key = home.apply(make_manifest(), folder)
+    await run(home, key)
+    (kept,) = await home.delete(key, keep_models=True)
+    assert list(kept.glob("*/model.onnx"))
+    assert not (kept.parent / "runs" / "demo").exists()
+
+
+async def test_deleting_a_job_keeps_a_claim_that_the_job_says_to_retain(home: Home, folder: Path):
+    key = home.apply(make_manifest(output={"storage": {"retain": True}}), folder)
+    await run(home, key)
+    assert await home.delete(key) == [home.layout.claim("default", "demo-output")]
+    assert list(home.layout.claim("default", "demo-output").glob("demo/*/model.onnx"))
+
+
+async def test_a_running_job_is_neither_run_nor_deleted_by_a_second_process(home: Home, folder: Path, tmp_path: Path):
+    key = home.apply(make_manifest(env={"FAKE_HOLD": (tmp_path / "hold").as_uri()}), folder)
+    async with asyncio.timeout(PATIENCE_SECONDS), LocalOperator(home, key, on_event=Watched()) as operator:
+        await operator.wait(is_training)
+        assert home.holder(key) is not None
+        with pytest.raises(Rejected, match="is being run by process"):
+            await run(home, key)
+        with pytest.raises(Rejected, match="is being run by process"):
+            await home.delete(key)
+        operator.hurry()
+    assert home.holder(key) is None
+
+
+async def test_running_a_job_that_does_not_exist_says_so(home: Home):
+    with pytest.raises(Gone, match="there is no FineTuneJob default/nobody"):
+        await run(home, ("default", "nobody"))
+
+
+async def test_suspending_a_job_from_elsewhere_stops_it_and_resuming_finishes_it(home: Home, folder: Path, tmp_path: Path):
+    hold = tmp_path / "hold"
+    key = home.apply(make_manifest(env={"FAKE_HOLD": hold.as_uri()}), folder)
+    async with asyncio.timeout(PATIENCE_SECONDS), LocalOperator(home, key, on_event=Watched()) as operator:
+        await operator.wait(is_training)
+        elsewhere = Home(home.layout.home)
+        elsewhere.store.change("FineTuneJob", *key, lambda job: job["spec"].update(suspend=True))
+        await operator.wait(lambda job: job["status"]["phase"] == "Suspended")
+        hold.touch()
+        elsewhere.store.change("FineTuneJob", *key, lambda job: job["spec"].update(suspend=False))
+        assert (await operator.wait(settled))["status"]["phase"] == "Complete"
+
+
+async def test_no_secret_of_the_environment_is_written_into_an_object_or_a_log(home: Home, folder: Path):
+    key = home.apply(make_manifest(), folder)
+    await run(home, key)
+    for path in [*home.layout.objects.rglob("*.json"), *home.layout.home.glob("logs/**/*.log"), *home.layout.home.glob("supervisors/*")]:
+        assert "hf_canary" not in path.read_text()
