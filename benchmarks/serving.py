@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -164,6 +165,11 @@ def genai_generator(folder: Path) -> Run:
     return run
 
 
+def best(results: list[Measured]) -> Measured:
+    """On a shared machine the best round is the one least disturbed."""
+    return Measured(max(each.tokens_per_second for each in results), min(each.first_token for each in results))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="published model folder (tunewright.json)")
@@ -171,8 +177,10 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=128, help="tokens per prompt")
     parser.add_argument("--answer", type=int, default=64, help="tokens per answer")
     parser.add_argument("--requests", type=int, default=16, help="requests at 16 at once; a quarter of it one at a time")
+    parser.add_argument("--rounds", type=int, default=2, help="turns that each system gets; the best one counts")
     asked = parser.parse_args()
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server we started is ended too
     threads = cpu_limit()
     os.environ["ORT_INTRA_OP_NUM_THREADS"] = str(threads)  # for the GenAI generator; ours decides by itself
     manifest = ModelManifest.model_validate_json((asked.model / MANIFEST_NAME).read_text())
@@ -189,18 +197,19 @@ def main() -> None:
             systems["transformers.generate (float32)"] = transformers_generate(asked.torch, threads=threads)
         for run in systems.values():
             run(warm)
-        found = {name: [run(load) for load in loads] for name, run in systems.items()}
+        rounds = [{name: [run(load) for load in loads] for name, run in systems.items()} for _ in range(asked.rounds)]
+    found = {name: [best([each[name][load] for each in rounds]) for load in range(len(loads))] for name in systems}
 
     print(f"{manifest.architecture} {manifest.precision}, {threads} threads, load average {os.getloadavg()[0]:.1f}")
     print(f"prompt {asked.prompt} + answer {asked.answer} tokens; ratio = ours / theirs")
     print(f"{'':34}{'1 at a time':^36}{'16 at a time':^36}")
     print(f"{'':34}" + 2 * f"{'tok/s':>8}{'ratio':>8}{'TTFT ms':>10}{'ratio':>8}  ")
-    best = found["tunewright server"]
+    ours_found = found["tunewright server"]
     for name, results in found.items():
         cells = [
             f"{each.tokens_per_second:8.0f}{mine.tokens_per_second / each.tokens_per_second:8.2f}"
             f"{each.first_token * 1000:10.0f}{mine.first_token / each.first_token:8.2f}"
-            for each, mine in zip(results, best, strict=True)
+            for each, mine in zip(results, ours_found, strict=True)
         ]
         print(f"{name:34}" + "  ".join(cells))
 

@@ -17,6 +17,6 @@ What it promises:
 What it refuses to start on (exit codes 64 and 65, with a `Failure` in the termination message): a folder that is missing, has no
 readable manifest, or differs from it by one byte; an execution provider that is not there; a port in use; a cache that does not fit.
 
-Its dependencies are onnxruntime, tokenizers, jinja2, numpy, starlette, uvicorn, prometheus-client and pydantic: about 170 MB,
-and neither torch nor transformers among them.
+Its dependencies are onnxruntime, tokenizers, jinja2, numpy, starlette, uvicorn, prometheus-client and pydantic: 166 MB
+installed with what they bring, and neither torch nor transformers among them.
 """

@@ -5,8 +5,6 @@ import queue
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import ModelManifest
 from tunewright_server import machine
@@ -114,7 +112,7 @@ def default_sampling(folder: Path) -> Sampling:
     if not recommended.get("do_sample"):
         recommended = {}
     return Sampling(
-        temperature=float(np.clip(recommended.get("temperature") or 1.0, 0, 2)),
-        top_p=float(np.clip(recommended.get("top_p") or 1.0, 0, 1)),
+        temperature=float(recommended.get("temperature") or 1.0),
+        top_p=float(recommended.get("top_p") or 1.0),
         top_k=int(recommended.get("top_k") or 0),
     )

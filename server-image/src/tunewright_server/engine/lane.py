@@ -21,7 +21,12 @@ class Lane:
         self._downwards = downwards
 
     def __len__(self) -> int:
-        return len(self.answers) + (self.filling is not None)
+        return len(self.all)
+
+    @property
+    def all(self) -> list[Answer]:
+        """Every answer that has a row."""
+        return [*self.answers, self.filling] if self.filling else list(self.answers)
 
     @property
     def filling_row(self) -> int:

@@ -118,15 +118,16 @@ class Engine:
         return ticket
 
     def _run(self) -> None:
+        last_words = Failed("the server is stopping", stopping=True)
         try:
             while self._wait_for_work():
                 self._step()
         except Exception:
             log.exception("the engine loop ended by a defect")
-        finally:
-            with self._changed:
-                self._stopping = True
-            self._give_up()
+            last_words = Failed("the engine has a defect; the server's log says more")
+        with self._changed:
+            self._stopping = True
+        self._give_up(last_words)
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -140,7 +141,7 @@ class Engine:
             budget -= self._fill(lane, budget)
         for lane in self._lanes:
             self._decode(lane)
-        held = [answer for lane in self._lanes for answer in (*lane.answers, *([lane.filling] if lane.filling else []))]
+        held = [answer for lane in self._lanes for answer in lane.all]
         self.load = Load(running=len(held), cached_tokens=sum(answer.cached for answer in held))
 
     def _drop_cancelled(self) -> None:
@@ -148,8 +149,8 @@ class Engine:
             self._queue = deque(ticket for ticket in self._queue if not ticket.cancelled)
         self._crossing = deque(answer for answer in self._crossing if not answer.ticket.cancelled)
         for lane in self._lanes:
-            for answer in (*lane.answers, lane.filling):
-                if answer is not None and answer.ticket.cancelled:
+            for answer in lane.all:
+                if answer.ticket.cancelled:
                     lane.remove(answer, self._decoder.move)
 
     def _lane_to_fill(self) -> Lane | None:
@@ -227,10 +228,10 @@ class Engine:
                 answer.ticket.deliver(Failed(f"the model could not be run: {type(error).__name__}"))
             return None
 
-    def _give_up(self) -> None:
+    def _give_up(self, last_words: Failed) -> None:
         unfinished = [*self._queue, *(answer.ticket for answer in self._crossing)]
-        unfinished += [answer.ticket for lane in self._lanes for answer in (*lane.answers, lane.filling) if answer is not None]
+        unfinished += [answer.ticket for lane in self._lanes for answer in lane.all]
         for ticket in unfinished:
-            ticket.deliver(Failed("the server is stopping", stopping=True))
-        self._lanes = []
+            ticket.deliver(last_words)
+        self._queue.clear()
         self.load = Load()

@@ -42,7 +42,7 @@ async def _refused(_: Request, error: Exception) -> Response:
 async def _not_routed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     message = f"{request.method} {request.url.path}: {error.detail}"
-    return ApiError(error.status_code, message, code="not_found", headers=error.headers).response
+    return ApiError(error.status_code, message, code=error.detail.lower().replace(" ", "_"), headers=error.headers).response
 
 
 async def _defect(request: Request, error: Exception) -> Response:
