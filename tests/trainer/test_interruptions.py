@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gang import WarmGang, Workspace, deepspeed, free_port, job, launch, progress_endpoint
+from gang import WarmGang, Workspace, deepspeed, free_port, job, launch, merged, progress_endpoint
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, TrainReport
@@ -21,7 +21,7 @@ TOLERANCE = 1e-6  # absolute, on the loss: the same numbers in the same order, s
 def config(**changes):
     training = {"max_steps": STEPS, "save_strategy": "steps", "save_steps": SAVED_EVERY, "save_total_limit": 3, "gradient_accumulation_steps": 2}
     dropout = {"lora": {"lora_dropout": 0.1}}  # random numbers must go on where they stopped, too
-    return job(**({"worldSize": 2, "deepspeed": deepspeed(2), "training": training, "method": dropout} | changes))
+    return job(**merged({"worldSize": 2, "deepspeed": deepspeed(2), "training": training, "method": dropout}, changes))
 
 
 DONE = [ExitCode.DONE, ExitCode.DONE]

@@ -61,7 +61,16 @@ _BY_TYPE: dict[str, tuple[ExitCode, str, str]] = {
     "httpx2.TransportError": _HUB_AWAY,
 }
 
-_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_STORAGE = (ExitCode.RETRY, "StorageFailed", "Look at the volume: it went away, went read-only or answered with an error.")
+_BY_ERRNO = {
+    errno.ENOSPC: _DISK,
+    errno.EDQUOT: _DISK,
+    errno.EFBIG: _DISK,
+    errno.EIO: _STORAGE,
+    errno.EROFS: _STORAGE,
+    errno.ESTALE: _STORAGE,
+    errno.ENOMEM: _MEMORY,
+}
 
 # Native code reports these as a RuntimeError or an error type of its own, with nothing but a text to go by.
 _BY_TEXT: tuple[tuple[str, tuple[ExitCode, str, str]], ...] = (
@@ -69,7 +78,8 @@ _BY_TEXT: tuple[tuple[str, tuple[ExitCode, str, str]], ...] = (
     ("File too large (os error 27)", _DISK),
     ("Disk quota exceeded", _DISK),
     ("PytorchStreamWriter failed writing file", _DISK),
-    ("unexpected pos", _DISK),  # torch.save, when the archive's end cannot be written
+    ("basic_ios::clear: iostream error", _DISK),  # torch.save, when the archive's end cannot be written
+    ("unexpected pos", _DISK),  # the same in other releases
     ("DefaultCPUAllocator: can't allocate memory", _MEMORY),
     ("DefaultCPUAllocator: not enough memory", _MEMORY),
     ("Connection closed by peer", _PEER),
@@ -160,8 +170,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _look_up(error: BaseException) -> tuple[ExitCode, str, str] | None:
-    if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
-        return _DISK
+    if isinstance(error, OSError) and error.errno in _BY_ERRNO:
+        return _BY_ERRNO[error.errno]
     for kind in type(error).__mro__:
         found = _BY_TYPE.get(f"{kind.__module__}.{kind.__qualname__}")
         if found is not None:

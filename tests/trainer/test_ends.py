@@ -1,0 +1,118 @@
+"""How a stage ends: settings that are missing, exceptions and what they mean, the last word in the termination log."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tunewright_contract import environment
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.reports import Failure, TrainReport, load
+from tunewright_trainer.exits import StageError, failure, read_termination, stage_error, write_termination
+from tunewright_trainer.settings import Settings
+
+
+def named(qualified: str, *bases: type) -> type[Exception]:
+    """An exception type as another library would have it."""
+    module, name = qualified.rsplit(".", 1)
+    return type(name, bases or (RuntimeError,), {"__module__": module})
+
+
+MEANINGS = {
+    "torch is out of memory": (named("torch.OutOfMemoryError")("CUDA out of memory"), ExitCode.OUT_OF_MEMORY, "OutOfMemory"),
+    "python is out of memory": (MemoryError(), ExitCode.OUT_OF_MEMORY, "OutOfMemory"),
+    "the disk is full": (OSError(errno.ENOSPC, "No space left on device"), ExitCode.RETRY, "DiskFull"),
+    "the quota is used up": (OSError(errno.EDQUOT, "Quota exceeded"), ExitCode.RETRY, "DiskFull"),
+    "safetensors met a full disk": (RuntimeError("I/O error: No space left on device (os error 28)"), ExitCode.RETRY, "DiskFull"),
+    "torch.save met a full disk": (RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"), ExitCode.RETRY, "DiskFull"),
+    "the volume went away": (OSError(errno.ESTALE, "Stale file handle"), ExitCode.RETRY, "StorageFailed"),
+    "a peer is gone": (RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"), ExitCode.RETRY, "PeerLost"),
+    "the store is gone": (named("torch.distributed.DistStoreError")("timeout"), ExitCode.RETRY, "PeerLost"),
+    "the repository is gated": (
+        named("huggingface_hub.errors.GatedRepoError", named("huggingface_hub.errors.RepositoryNotFoundError"))("403"),
+        ExitCode.CONFIGURATION,
+        "ModelGated",
+    ),
+    "the repository is unknown": (named("huggingface_hub.errors.RepositoryNotFoundError")("404"), ExitCode.CONFIGURATION, "ModelNotFound"),
+    "the hub is away": (named("huggingface_hub.errors.LocalEntryNotFoundError")("no connection"), ExitCode.RETRY, "HubUnreachable"),
+    "ours": (KeyError("oops"), ExitCode.BUG, "InternalError"),
+}
+
+
+@pytest.mark.parametrize(("raised", "code", "reason"), MEANINGS.values(), ids=MEANINGS)
+def test_an_exception_becomes_a_typed_end_with_a_way_out(raised: Exception, code: ExitCode, reason: str) -> None:
+    error = stage_error(raised)
+
+    assert (error.code, error.reason) == (code, reason)
+    assert error.suggestion
+
+
+def test_the_cause_of_a_wrapped_exception_decides() -> None:
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as cause:
+            raise ValueError("could not save") from cause
+    except ValueError as raised:
+        assert stage_error(raised).reason == "DiskFull"
+
+
+def test_the_first_failure_of_a_pod_stands_and_its_echoes_do_not(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    first = StageError(ExitCode.DATA, "DataInvalid", "line 3", "correct it")
+    echo = StageError(ExitCode.RETRY, "PeerLost", "gone", "wait")
+
+    write_termination(failure(first, rank=1), path)
+    write_termination(failure(echo, rank=0), path)
+
+    assert read_termination(path) == Failure(reason="DataInvalid", message="line 3", rank=1, suggestion="correct it")
+
+
+def test_a_failure_replaces_a_success_that_was_said_too_early(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    write_termination(TrainReport(step=1, max_steps=1, train_loss=1.0), path)
+    write_termination(Failure(reason="PeerLost", message="gone"), path)
+
+    assert isinstance(read_termination(path), Failure)
+
+
+@pytest.mark.parametrize("missing", [environment.CONFIG, environment.DATA_DIR, environment.OUTPUT_DIR, environment.MODEL_DIR])
+def test_a_missing_variable_is_named(tmp_path: Path, missing: str) -> None:
+    env = good_environment(tmp_path)
+    del env[missing]
+
+    with pytest.raises(StageError, match=missing) as caught:
+        Settings.from_environment(env)
+
+    assert caught.value.code is ExitCode.CONFIGURATION
+
+
+@pytest.mark.parametrize("stage", ["check", "train", "export"])
+def test_a_configuration_of_another_release_ends_every_stage_with_its_field_named(tmp_path: Path, stage: str) -> None:
+    env = good_environment(tmp_path)
+    Path(env[environment.CONFIG]).write_text('{"job": 1}')
+
+    ended = subprocess.run([sys.executable, "-m", "tunewright_trainer", stage], env={**os.environ, **env}, capture_output=True, check=False)
+
+    assert ended.returncode == ExitCode.CONFIGURATION
+    report = load(Path(env[environment.TERMINATION_LOG]).read_text())
+    assert isinstance(report, Failure)
+    assert report.reason == "ConfigInvalid"
+    assert "config.json: job: " in report.message
+
+
+def good_environment(folder: Path) -> dict[str, str]:
+    (folder / "config.json").write_text(
+        '{"job": {"namespace": "n", "name": "j", "uid": "u", "revision": "r"}, "task": "ChatCompletion", "model": {},'
+        ' "data": {"train": [{"path": "rows.jsonl"}]}, "method": {"tuner": "full"}, "training": {}}'
+    )
+    return {
+        environment.CONFIG: str(folder / "config.json"),
+        environment.MODEL_DIR: str(folder),
+        environment.DATA_DIR: str(folder),
+        environment.OUTPUT_DIR: str(folder / "out"),
+        environment.TERMINATION_LOG: str(folder / "termination-log"),
+    }
