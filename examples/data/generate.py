@@ -5,8 +5,8 @@
 writes `support-{train,validation,test}.jsonl` (OpenAI `messages`) and `menu-{train,validation}.jsonl` (plain `text`) next to this file; the
 same bytes every time. A ticket is one line a program can read, so an answer is right or wrong and not a matter of taste:
 
-    ORDER: 2 large oat latte | to go | Jean
-    TABLE: 4 people | Friday | 7 pm | Maria
+    ORDER: two large oat lattes | to go | Jean
+    TABLE: four people | Friday | 7 pm | Maria
     RETURN: blue mug | cracked | Omar
 
 What is asked for in the test file (a drink with its size and milk, a table with its day and hour, a thing with its colour and fault)
@@ -98,7 +98,7 @@ WELCOME = "Welcome to the Copper Kettle, {name}! Would you like an order, a tabl
 ORDERS = (
     "Can I get {t} {w}, please? The name is {name}.",
     "Hi, I would like {t} {w}. My name is {name}.",
-    "{name} here, {t} {w} please.",
+    "Hi, {name} here, {t} {w} please.",
     "Could you make {t} {w} for {name}?",
     "Hello, this is {name}. I want to order {t} {w}.",
     "I'd like {t} {w}, please. It is for {name}.",
@@ -152,17 +152,17 @@ def order(rng: random.Random, split: Split) -> list[Turn]:
     """A drink, and now and then a change of mind."""
     name, where = rng.choice(split.names), rng.choice(("to go", "for here"))
 
-    def drink() -> tuple[str, str]:
-        """What is said, and what stands on the ticket."""
+    def drink() -> str:
+        """So many of one drink, as the guest says it and as it stands on the ticket."""
         number = rng.choice(NUMBERS)
         words = " ".join(split.draw(rng, SIZES, MILKS, DRINKS))
-        return f"{number} {words}" + ("" if number == "one" else "s"), f"{NUMBERS.index(number) + 1} {words}"
+        return f"{number} {words}" + ("" if number == "one" else "s")
 
-    said, written = drink()
-    turns = [(rng.choice(ORDERS).format(t=said, w=where, name=name), f"ORDER: {written} | {where} | {name}")]
+    drinks = drink()
+    turns = [(rng.choice(ORDERS).format(t=drinks, w=where, name=name), f"ORDER: {drinks} | {where} | {name}")]
     if rng.random() < 0.2:
-        said, written = drink()
-        turns.append((rng.choice(CHANGES).format(t=said), f"ORDER: {written} | {where} | {name}"))
+        drinks = drink()
+        turns.append((rng.choice(CHANGES).format(t=drinks), f"ORDER: {drinks} | {where} | {name}"))
     return [(question, REPLY.format(name=name, ticket=ticket)) for question, ticket in turns]
 
 
@@ -170,7 +170,7 @@ def table(rng: random.Random, split: Split) -> list[Turn]:
     """A table for some people."""
     name = rng.choice(split.names)
     people, day, hour = split.draw(rng, PEOPLE, DAYS, [str(hour) for hour in HOURS])
-    ticket = f"TABLE: {PEOPLE.index(people) + 2} people | {day} | {hour} pm | {name}"
+    ticket = f"TABLE: {people} people | {day} | {hour} pm | {name}"
     return [(rng.choice(TABLES).format(p=people, d=day, h=hour, name=name), REPLY.format(name=name, ticket=ticket))]
 
 

@@ -6,8 +6,8 @@ import re
 import pytest
 
 TICKET = re.compile(
-    r"ORDER: [1-6] (small|medium|large) (oat|soy|almond|coconut) [a-z ]+ \| (to go|for here) \| [A-Z][a-z]+"
-    r"|TABLE: [2-8] people \| [A-Z][a-z]+day \| \d+ pm \| [A-Z][a-z]+"
+    r"ORDER: (one|two|three|four|five|six) (small|medium|large) (oat|soy|almond|coconut) [a-z ]+ \| (to go|for here) \| [A-Z][a-z]+"
+    r"|TABLE: [a-z]+ people \| [A-Z][a-z]+day \| \d+ pm \| [A-Z][a-z]+"
     r"|RETURN: [a-z]+ [a-z]+ \| [a-z]+ \| [A-Z][a-z]+"
 )
 
@@ -22,9 +22,9 @@ def made(examples):
 
 
 def tickets(dialogues):
-    """The ticket of every answer that has one, without the count, which may repeat."""
+    """The ticket of every answer that has one, without count and plural, which may repeat."""
     lines = [m["content"].split("\n")[1] for messages in dialogues for m in messages if m["role"] == "assistant" and "\n" in m["content"]]
-    return [re.sub(r"^ORDER: \d ", "ORDER: ", line) for line in lines]
+    return [re.sub(r"^ORDER: [a-z]+ ([a-z ]+?)s? \|", r"ORDER: \1 |", line) for line in lines]
 
 
 def asked_for(dialogues):
