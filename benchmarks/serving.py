@@ -19,10 +19,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 from openai import AsyncOpenAI
 
 from tunewright_contract import environment
@@ -38,6 +39,7 @@ class Measured:
 
     tokens_per_second: float  # generated tokens over the whole duration
     first_token: float  # median over the requests
+    cpu_per_token: float = 0.0  # processor time of the process that runs the model; says something on a busy machine too
 
 
 @dataclass(frozen=True)
@@ -57,17 +59,19 @@ class Load:
 
 
 Run = Callable[[Load], Measured]
+OURS = "tunewright server"
 
 
 @contextmanager
-def our_server(model: Path, *, max_length: int) -> Iterator[Run]:
+def our_server(model: Path, *, max_length: int) -> Iterator[tuple[Run, int]]:
+    """Start our server; yield how to ask it, and its process id."""
     env = {**os.environ, environment.MODEL_DIR: str(model), environment.PORT: "0"}
     env |= {environment.MAX_SLOTS: "16", environment.MAX_LENGTH: str(max_length)}
     name = ModelManifest.model_validate_json((model / MANIFEST_NAME).read_text()).name
     with subprocess.Popen([sys.executable, "-m", "tunewright_server"], env=env, stderr=subprocess.PIPE, text=True) as process:
         try:
             port = wait_until_ready(process)
-            yield lambda load: asyncio.run(ask_our_server(f"http://127.0.0.1:{port}/v1", name, load))
+            yield (lambda load: asyncio.run(ask_our_server(f"http://127.0.0.1:{port}/v1", name, load))), process.pid
         finally:
             process.terminate()
 
@@ -167,7 +171,18 @@ def genai_generator(folder: Path) -> Run:
 
 def best(results: list[Measured]) -> Measured:
     """On a shared machine the best round is the one least disturbed."""
-    return Measured(max(each.tokens_per_second for each in results), min(each.first_token for each in results))
+    return Measured(
+        max(each.tokens_per_second for each in results),
+        min(each.first_token for each in results),
+        min(each.cpu_per_token for each in results),
+    )
+
+
+def measure(run: Run, process: int, load: Load) -> Measured:
+    before = sum(psutil.Process(process).cpu_times()[:2])
+    found = run(load)
+    cpu = sum(psutil.Process(process).cpu_times()[:2]) - before
+    return replace(found, cpu_per_token=cpu / (len(load.prompts) * load.answer))
 
 
 def main() -> None:
@@ -189,27 +204,26 @@ def main() -> None:
     loads = [Load(prompts[: max(1, asked.requests // 4)], asked.answer, 1), Load(prompts, asked.answer, 16)]
     warm = Load(prompts[:1], 4, 1)
 
-    with our_server(asked.model, max_length=asked.prompt + asked.answer) as ours:
-        systems = {"tunewright server": ours}
+    with our_server(asked.model, max_length=asked.prompt + asked.answer) as (ours, server):
+        systems = {OURS: (ours, server)}
         if (asked.model / "genai_config.json").exists():
-            systems["ONNX Runtime GenAI generator"] = genai_generator(asked.model)
+            systems["ONNX Runtime GenAI generator"] = (genai_generator(asked.model), os.getpid())
         if asked.torch:
-            systems["transformers.generate (float32)"] = transformers_generate(asked.torch, threads=threads)
-        for run in systems.values():
+            systems["transformers.generate (float32)"] = (transformers_generate(asked.torch, threads=threads), os.getpid())
+        for run, _ in systems.values():
             run(warm)
-        rounds = [{name: [run(load) for load in loads] for name, run in systems.items()} for _ in range(asked.rounds)]
+        rounds = [{name: [measure(*system, load) for load in loads] for name, system in systems.items()} for _ in range(asked.rounds)]
     found = {name: [best([each[name][load] for each in rounds]) for load in range(len(loads))] for name in systems}
 
     print(f"{manifest.architecture} {manifest.precision}, {threads} threads, load average {os.getloadavg()[0]:.1f}")
     print(f"prompt {asked.prompt} + answer {asked.answer} tokens; ratio = ours / theirs")
-    print(f"{'':34}{'1 at a time':^36}{'16 at a time':^36}")
-    print(f"{'':34}" + 2 * f"{'tok/s':>8}{'ratio':>8}{'TTFT ms':>10}{'ratio':>8}  ")
-    ours_found = found["tunewright server"]
+    print(f"{'':34}{'1 at a time':^44}{'16 at a time':^44}")
+    print(f"{'':34}" + 2 * f"{'tok/s':>8}{'ratio':>7}{'TTFT ms':>9}{'ratio':>7}{'CPU ms/tok':>11}  ")
     for name, results in found.items():
         cells = [
-            f"{each.tokens_per_second:8.0f}{mine.tokens_per_second / each.tokens_per_second:8.2f}"
-            f"{each.first_token * 1000:10.0f}{mine.first_token / each.first_token:8.2f}"
-            for each, mine in zip(results, ours_found, strict=True)
+            f"{each.tokens_per_second:8.0f}{mine.tokens_per_second / each.tokens_per_second:7.2f}"
+            f"{each.first_token * 1000:9.0f}{mine.first_token / each.first_token:7.2f}{each.cpu_per_token * 1000:11.2f}"
+            for each, mine in zip(results, found[OURS], strict=True)
         ]
         print(f"{name:34}" + "  ".join(cells))
 

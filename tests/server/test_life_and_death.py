@@ -155,6 +155,18 @@ def test_what_is_not_finished_in_time_is_ended_with_an_error(tiny: BuiltModel, t
         assert server.exit_code() == 0
 
 
+def test_a_second_signal_does_not_wait(one_slot: Server) -> None:
+    with one_slot.openai.completions.create(stream=True, **LONG) as stream:
+        chunks = iter(stream)
+        next(chunks)
+        one_slot.signal(signal.SIGINT)
+        one_slot.logged("draining")
+        one_slot.signal(signal.SIGINT)
+        with pytest.raises(openai.APIError, match="stopping"):
+            list(chunks)
+    assert one_slot.exit_code() == 0
+
+
 def test_an_idle_server_leaves_at_once(one_slot: Server) -> None:
     one_slot.signal(signal.SIGTERM)
     assert one_slot.exit_code() == 0

@@ -1,6 +1,7 @@
 """The process: take the port, load the model behind it, serve, and drain on SIGTERM.
 
 The port answers from the first moment, so that a probe can tell "loading" (live, not ready) from "gone".
+A second SIGTERM or Ctrl-C ends the drain at once.
 """
 
 import asyncio
@@ -64,10 +65,13 @@ async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -
     host, port = sock.getsockname()[:2]
     log.info("listening", extra={"fields": {"host": host, "port": port}})
     state = ServerState()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def told_to_end() -> None:
+        (hurry if stop.is_set() else stop).set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, told_to_end)
     server = _Server(
         uvicorn.Config(create_app(state), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_FLUSH_SECONDS)
     )
@@ -76,7 +80,7 @@ async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -
     try:
         await _load(state, settings, folder, stopping)
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await _drain(state, settings.drain_seconds)
+        await _drain(state, hurry, settings.drain_seconds)
     finally:
         server.should_exit = True
         await serving
@@ -104,12 +108,14 @@ async def _load(state: ServerState, settings: Settings, folder: ModelFolder, sto
     log.info("ready", extra={"fields": _facts(model)})
 
 
-async def _drain(state: ServerState, limit_seconds: float) -> None:
+async def _drain(state: ServerState, hurry: asyncio.Event, limit_seconds: float) -> None:
     """Take nothing new, wait for what is in flight, and no longer than the limit."""
     state.draining = True
     log.info("draining", extra={"fields": {"inFlight": state.in_flight, "limitSeconds": limit_seconds}})
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(state.idle.wait(), limit_seconds)
+    waits = [asyncio.create_task(event.wait()) for event in (state.idle, hurry)]
+    await asyncio.wait(waits, timeout=limit_seconds, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
     if state.in_flight and state.model:
         log.warning("unfinished answers are ended", extra={"fields": {"inFlight": state.in_flight}})
         await asyncio.to_thread(state.model.engine.stop)
