@@ -53,7 +53,7 @@ def supervisor(home: Home):
 
 async def eventually(condition) -> None:
     async with asyncio.timeout(30):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what other processes do sets no event here
             await asyncio.sleep(0.02)
 
 
@@ -184,7 +184,7 @@ async def test_processes_of_a_pod_that_is_gone_are_cleaned_up_when_the_home_is_o
     assert list(cluster.home.layout.pods.glob("*/*")) == []
 
 
-async def test_a_job_is_run_by_one_process_and_the_second_is_told_by_whom(home: Home, now):
+def test_a_job_is_run_by_one_process_and_the_second_is_told_by_whom(home: Home, now):
     held = "import pathlib, sys; from tunewright.local.app import Home, utc_now; from tunewright.local.supervisor import hold"
     script = f"{held}\nwith hold(Home(pathlib.Path(sys.argv[1])).layout, 'default', 'demo', now=utc_now()): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", script, str(home.layout.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

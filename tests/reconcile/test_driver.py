@@ -105,7 +105,7 @@ async def test_one_key_is_never_reconciled_twice_at_once_and_others_do_not_wait_
     async with asyncio.timeout(10):
         await others_done.wait()
     release.set()
-    while not queue.idle():
+    while not queue.idle():  # noqa: ASYNC110 - the queue has no event for being idle
         await asyncio.sleep(0)
     queue.close()
     await running

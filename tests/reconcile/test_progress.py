@@ -9,7 +9,9 @@ from tunewright.reconcile.progress import Board, application
 
 KEY = Key("default", "demo")
 URL = "/apis/tunewright.io/v1alpha1/namespaces/default/finetunejobs/demo/status"
-REPORT = {"trainerStatus": {"progressPercentage": 40, "metrics": [{"name": "loss", "value": "1.5"}], "lastUpdatedTime": "2026-01-02T03:04:05Z"}}
+REPORT = {
+    "trainerStatus": {"progressPercentage": 40, "metrics": [{"name": "loss", "value": "1.5"}], "lastUpdatedTime": "2026-01-02T03:04:05Z"}
+}
 
 
 class Gate:
@@ -41,7 +43,19 @@ async def endpoint():
         (422, URL, "right", "not even JSON"),
         (413, URL, "right", {"trainerStatus": {}, "padding": "x" * 70_000}),
     ],
-    ids=["accepted", "unknown fields", "wrong token", "no token", "unknown job", "unknown group", "over 100 %", "number for text", "empty", "no JSON", "too long"],
+    ids=[
+        "accepted",
+        "unknown fields",
+        "wrong token",
+        "no token",
+        "unknown job",
+        "unknown group",
+        "over 100 %",
+        "number for text",
+        "empty",
+        "no JSON",
+        "too long",
+    ],
 )
 async def test_what_is_accepted_and_what_is_refused(endpoint, status, url, token, body):
     client, board, woken = endpoint
@@ -78,5 +92,3 @@ async def test_a_successor_of_the_same_name_starts_without_progress(endpoint):
     assert board.latest(KEY, "uid-2") is None
     board.forget(KEY)
     assert board.latest(KEY, "uid-1") is None
-
-

@@ -94,13 +94,36 @@ async def test_a_reconcile_that_finds_nothing_new_writes_nothing():
     ("want", "phase", "next_look", "world"),
     [
         ("InvalidSpec", "Failed", RESTING_SECONDS, World(make_raw(task="Poetry"))),
-        ("ReferenceMissing", "Failed", RESTING_SECONDS, World(make_raw(), References(missing=(Missing(field="spec.model.source.path", kind="Path", name="model", message="/x does not exist"),), host_paths=True))),
+        (
+            "ReferenceMissing",
+            "Failed",
+            RESTING_SECONDS,
+            World(
+                make_raw(),
+                References(
+                    missing=(Missing(field="spec.model.source.path", kind="Path", name="model", message="/x does not exist"),),
+                    host_paths=True,
+                ),
+            ),
+        ),
         ("PathNeedsOneMachine", "Failed", RESTING_SECONDS, World(make_raw(), References())),
-        ("ReferenceMissing", "Waiting", WAITING_SECONDS, World(make_raw(), References(missing=(Missing(field="f", kind="Secret", name="hub", message="no token"),)))),
+        (
+            "ReferenceMissing",
+            "Waiting",
+            WAITING_SECONDS,
+            World(make_raw(), References(missing=(Missing(field="f", kind="Secret", name="hub", message="no token"),))),
+        ),
         ("InvalidSpec", "Failed", RESTING_SECONDS, World(make_raw(), refuse=Invalid("two containers"))),
         ("NameTaken", "Failed", RESTING_SECONDS, World(make_raw(), refuse=Rejected("taken", reason="NameTaken"))),
     ],
-    ids=["its words are wrong", "a path that is not there", "it cannot be planned", "something is not there yet", "the world cannot run it", "the world refuses"],
+    ids=[
+        "its words are wrong",
+        "a path that is not there",
+        "it cannot be planned",
+        "something is not there yet",
+        "the world cannot run it",
+        "the world refuses",
+    ],
 )
 async def test_why_a_job_does_not_go_on_is_in_its_status(want, phase, next_look, world):
     assert await reconcile(KEY, ports(world)) == Result(requeue_after=next_look)

@@ -3,8 +3,8 @@
     async with LocalOperator(home, key, on_event=show) as operator:
         job = await operator.wait(settled)
 
-Leaving the block stops the job's processes politely (they save and can be resumed); `hurry()` makes that SIGKILL. If this process is killed,
-they go on, and the next LocalOperator adopts them.
+Leaving the block stops the job's processes politely (they save and can be resumed); `hurry()` makes that SIGKILL. If this process is
+killed, they go on, and the next LocalOperator adopts them.
 """
 
 import asyncio
@@ -65,6 +65,7 @@ class LocalOperator:
         self._queue: Queue[Key] = Queue(clock=lambda: asyncio.get_running_loop().time(), chance=random.random)
         self._changed = asyncio.Event()
         self._at_once = False
+        self._looked = False  # whether the status is ours, and not what the last process left
         self._failed: BaseException | None = None
         self._generation: int | None = None
         self._shown: Any = None
@@ -81,16 +82,21 @@ class LocalOperator:
             ports = Ports(world=world, progress=self._board, clock=utc_now, defaults=self._defaults)
 
             async def spine(which: Key) -> Result:
-                return await reconcile(which, ports)
+                result = await reconcile(which, ports)
+                self._looked = True
+                self._changed.set()
+                return result
 
             home.store.watch(self._note)
             stack.push_async_callback(self._machine.close)
-            tasks = [
+            tasks: list[asyncio.Task[None]] = []
+            stack.push_async_callback(self._stop, tasks)
+            await self._machine.step()  # what is stored may say that a server runs which ended with its last supervisor
+            tasks += [
                 asyncio.create_task(Driver(self._queue, spine, workers=1).run(), name="driver"),
                 asyncio.create_task(self._machine.run(), name="machine"),
                 asyncio.create_task(self._poll(follower), name="poll"),
             ]
-            stack.push_async_callback(self._stop, tasks)
             for task in tasks:
                 task.add_done_callback(self._notice_failure)
             self._queue.add(key)
@@ -101,13 +107,16 @@ class LocalOperator:
         await self._stack.__aexit__(kind, error, trace)
 
     async def wait(self, until: Callable[[Object], bool]) -> Object:
-        """Wait until the job satisfies a condition, and return it. Raises Gone when it is deleted meanwhile, and whatever broke this operator."""
+        """Wait until the job satisfies a condition, and return it.
+
+        Raises Gone when it is deleted meanwhile, and whatever broke this operator.
+        """
         while True:
             self._changed.clear()
             if self._failed is not None:
                 raise self._failed
             job = self._home.job(self._key)
-            if until(job):
+            if self._looked and until(job):
                 return job
             await self._changed.wait()
 

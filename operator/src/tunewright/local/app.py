@@ -1,4 +1,7 @@
-"""The home folder as a person uses it: apply a job, look at it, read its logs, delete it. Running it is for whoever joins this with the spine."""
+"""The home folder as a person uses it: apply a job, look at it, read its logs, delete it.
+
+Running a job is for whoever joins this with the spine (cli/local_operator.py).
+"""
 
 import os
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Deployments, as kube-controller-manager runs them (apps/v1): one decision from a Deployment and its pods. Pure.
 
 The pods of a template are told apart by `pod-template-hash`, as a ReplicaSet's are; there is no ReplicaSet in between. Surge first, drain
-after: old pods go only as far as enough others are available. Honoured: replicas, both strategies, maxSurge, maxUnavailable, minReadySeconds,
-progressDeadlineSeconds. `revisionHistoryLimit` has nothing to limit here.
+after: old pods go only as far as enough others are available. Honoured: replicas, both strategies, maxSurge, maxUnavailable,
+minReadySeconds, progressDeadlineSeconds. `revisionHistoryLimit` has nothing to limit here.
 """
 
 import json
@@ -51,7 +51,7 @@ def sync(deployment: Object, pods: Sequence[Object], *, now: datetime, suffix: C
     leaving = old if recreate else _old_to_remove(old, available, len(available) - (wanted - unavailable))
     over = [pod for pod in pods if phase(pod) in ("Succeeded", "Failed") and "deletionTimestamp" not in pod["metadata"]]
     return Decision(
-        _status(deployment, active, new, available, wanted, unavailable, now),
+        _status(deployment, active=active, new=new, available=available, wanted=wanted, unavailable=unavailable, now=now),
         create=create,
         delete=[pod["metadata"]["name"] for pod in [*superfluous, *leaving, *over]],
     )
@@ -81,14 +81,18 @@ def _count(value: int | str, wanted: int, rounding: Callable[[float], int]) -> i
 
 
 def _old_to_remove(old: Sequence[Object], available: Sequence[Object], spare: int) -> list[Object]:
-    """Return old pods to end: those that serve nobody at once, the others as far as they can be spared."""
-    idle = [pod for pod in old if pod not in available]
-    serving = [pod for pod in old if pod in available]
+    """Return old pods to end: those that serve nobody at once, the others as far as they can be spared.
+
+    Kubernetes ends old pods at once that are not yet *available*; one that is ready, however newly, is answering somebody.
+    """
+    idle = [pod for pod in old if not is_ready(pod)]
+    serving = sorted((pod for pod in old if is_ready(pod)), key=lambda pod: pod in available)
     return [*idle, *serving[: max(spare, 0)]]
 
 
 def _status(
     deployment: Object,
+    *,
     active: Sequence[Object],
     new: Sequence[Object],
     available: Sequence[Object],

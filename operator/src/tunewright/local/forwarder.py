@@ -1,7 +1,7 @@
 """A Service on this machine: one port that stays the same, in front of pods whose ports do not.
 
-It forwards TCP and understands nothing of what it carries, as kube-proxy does. New connections go to ready pods in turn; a pod that does not
-accept is passed over; a connection that is open stays with its pod until one side ends it, so a draining pod finishes what it began.
+It forwards TCP and understands nothing of what it carries, as kube-proxy does. New connections go to ready pods in turn; a pod that does
+not accept is passed over; an open connection stays with its pod until one side ends it, so a draining pod finishes what it began.
 The Service exists as long as its supervisor does: when that ends, so does the server.
 """
 

@@ -84,13 +84,13 @@ def sync(job: Object, pods: Sequence[Object], *, now: datetime, suffix: Callable
     verdict = verdict or _over_limit(job, counted, status, now)
     ending = condition(job, "FailureTarget") or (verdict and {"reason": verdict.reason, "message": verdict.message})
     if ending:
-        return _fail(status, conditions, ending, active, terminating, now)
+        return _fail(status, conditions, ending=ending, active=active, terminating=terminating, now=now)
     if len(done) >= completions:
         return _complete(status, conditions, active, terminating, now)
     status["conditions"] = conditions
     if suspended:
         return Decision(_pruned(status | {"active": 0}), delete=[pod["metadata"]["name"] for pod in active])
-    create = _missing(job, pods, active, terminating, done, counted, now=now, suffix=suffix)
+    create = _missing(job, active=active, terminating=terminating, done=done, counted=counted, now=now, suffix=suffix)
     return Decision(_pruned(status | {"active": len(active) + len(create)}), create=create)
 
 
@@ -102,6 +102,7 @@ def is_finished(job: Object) -> bool:
 def _fail(
     status: dict[str, Any],
     conditions: list[dict[str, Any]],
+    *,
     ending: Mapping[str, Any],
     active: Sequence[Object],
     terminating: Sequence[Object],
@@ -176,12 +177,11 @@ def _succeeded(job: Object, pods: Sequence[Object]) -> set[int]:
 
 def _missing(
     job: Object,
-    pods: Sequence[Object],
+    *,
     active: Sequence[Object],
     terminating: Sequence[Object],
     done: set[int],
     counted: Sequence[Object],
-    *,
     now: datetime,
     suffix: Callable[[], str],
 ) -> list[Object]:

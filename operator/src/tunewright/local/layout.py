@@ -1,4 +1,6 @@
-"""Where everything lies on this machine. The home folder is `$TUNEWRIGHT_HOME`, else `$XDG_DATA_HOME/tunewright`, else `~/.local/share/tunewright`.
+"""Where everything lies on this machine.
+
+The home folder is `$TUNEWRIGHT_HOME`, else `$XDG_DATA_HOME/tunewright`, else `~/.local/share/tunewright`.
 
 <home>/
   objects/<namespace>/<Kind>/<name>.json    every object, as an API server would return it; written whole or not at all

@@ -1,4 +1,4 @@
-"""Ports and names on one machine: every declared port becomes a free port of the loopback interface, every service name becomes 127.0.0.1."""
+"""Ports and names on one machine: a declared port becomes a free port of the loopback interface, a Service's name becomes 127.0.0.1."""
 
 import random
 import re

@@ -147,7 +147,7 @@ class LocalPod:
         return pod_status(pod, seen, now)
 
     def watch_over(self) -> None:
-        """Do what a look at the processes asks for: end probes with the container, kill what its probe found dead, or what it left behind."""
+        """Do what the processes ask for: end probes with the container, restart what a probe found dead, kill what was left behind."""
         state = self.container.state()
         if isinstance(state, Ended):
             self.quiet()

@@ -1,4 +1,5 @@
-# ruff: noqa: PTH - pathlib is most of what this process would hold in memory, once per container
+# pathlib would be most of what this process holds in memory, and there is one process per container:
+# ruff: noqa: PTH105, PTH110, PTH118, PTH123, PTH208
 """One process per running container, as containerd-shim is: `python -m tunewright.local.shim <run folder>`.
 
 It starts the container's process, outlives whoever started it, and writes how it ended: a killed `tunewright run` loses nothing.
@@ -97,7 +98,7 @@ def start(container: dict[str, Any]) -> "subprocess.Popen[bytes]":
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=in_child,
+            preexec_fn=in_child,  # noqa: PLW1509 - prctl must happen in the child; this process has one thread
         )
 
 

@@ -1,8 +1,8 @@
 """The objects on this machine, kept the way an API server keeps them.
 
 It promises: `uid`, `creationTimestamp`, `resourceVersion` and `generation` are the store's; a changed spec counts the generation up, a
-changed status does not; spec and status are written separately; a write is whole, durable and atomic across processes; deleting an object deletes
-what it owned. A Pod's deletion is graceful: it is marked, and whoever runs its processes removes it.
+changed status does not; spec and status are written separately; a write is whole, durable and atomic across processes; deleting an object
+deletes what it owned. A Pod's deletion is graceful: it is marked, and whoever runs its processes removes it.
 It refuses names that are not DNS names (they become file names), and says so when the disk is full, keeping what was there.
 """
 

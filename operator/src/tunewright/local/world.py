@@ -47,7 +47,6 @@ class LocalWorld:
     async def dereference(self, job: FineTuneJob) -> References:
         """Look up the folders, claims and secrets that a job names."""
         namespace, source = job.metadata.namespace, job.spec.model.source
-        base = Path(job.metadata.annotations.get(MANIFEST_DIRECTORY, "."))
         sources: dict[str, ModelSource | DataSource] = {"spec.model.source": source}
         for name, items in (("train", job.spec.data.train), ("validation", job.spec.data.validation), ("test", job.spec.data.test)):
             sources |= {f"spec.data.{name}[{index}].source": item.source for index, item in enumerate(items)}
@@ -55,8 +54,9 @@ class LocalWorld:
         missing: list[Missing] = []
         for field, item in sources.items():
             if item.path is not None:
-                folders[item.path] = place = os.path.abspath(base / os.path.expanduser(item.path))  # noqa: PTH100, PTH111 - keeps links
-                if not os.path.exists(place):  # noqa: PTH110
+                place = _locate(item.path, job.metadata.annotations.get(MANIFEST_DIRECTORY, "."))
+                folders[item.path] = str(place)
+                if not place.exists():
                     missing.append(Missing(field=f"{field}.path", kind="Path", name=item.path, message=f"{place} does not exist"))
             if item.pvc is not None:
                 missing += self._missing_in_claim(namespace, item.pvc, f"{field}.pvc")
@@ -130,6 +130,11 @@ class LocalWorld:
         return [Missing(field=field, kind="PersistentVolumeClaim", name=source.claim_name, message=message)]
 
 
+def _locate(written: str, directory: str) -> Path:
+    """Return the absolute path of a `path` source, without following links."""
+    return Path(os.path.abspath(Path(directory) / Path(written).expanduser()))  # noqa: PTH100 - resolve would follow links
+
+
 def _adapt(stored: Object, manifest: Object) -> None:
     """Change a stored child into what is applied now."""
     if manifest["kind"] == "Job":  # its template is immutable; an earlier attempt does not say `suspend` at all
@@ -143,9 +148,12 @@ def _adapt(stored: Object, manifest: Object) -> None:
             stored[name] = manifest[name]
         elif name not in ("metadata", "status"):
             del stored[name]
-    stored["metadata"]["labels"] = manifest["metadata"].get("labels", {})
-    stored["metadata"]["ownerReferences"] = manifest["metadata"].get("ownerReferences", [])
-    stored["metadata"]["annotations"] = annotations
-    for name in ("annotations", "ownerReferences"):
-        if not stored["metadata"][name]:
-            del stored["metadata"][name]
+    for name, value in (
+        ("labels", manifest["metadata"].get("labels")),
+        ("ownerReferences", manifest["metadata"].get("ownerReferences")),
+        ("annotations", annotations),
+    ):
+        if value:
+            stored["metadata"][name] = value
+        else:
+            stored["metadata"].pop(name, None)

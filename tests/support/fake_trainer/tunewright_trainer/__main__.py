@@ -12,7 +12,17 @@ from pathlib import Path
 
 from tunewright_contract.environment import DATA_DIR, OUTPUT_DIR, PROGRESS_TOKEN_FILE, PROGRESS_URL, PUBLISH_DIR, TERMINATION_LOG
 from tunewright_contract.reports import (
-    Artifact, CheckReport, DataFacts, ExportReport, Failure, ModelFacts, ParityReport, Report, SplitFacts, TrainReport, dump,
+    Artifact,
+    CheckReport,
+    DataFacts,
+    ExportReport,
+    Failure,
+    ModelFacts,
+    ParityReport,
+    Report,
+    SplitFacts,
+    TrainReport,
+    dump,
 )  # fmt: skip
 
 STEPS = 4
