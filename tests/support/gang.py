@@ -79,9 +79,7 @@ def deepspeed(stage: int, **zero: Any) -> dict[str, Any]:
 def write_chat(path: Path, samples: int) -> None:
     """Write `samples` short conversations, all different."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": f"{n} it is"}]} for n in range(samples)
-    ]
+    rows = [{"messages": [{"role": "user", "content": f"say {n}"}, {"role": "assistant", "content": f"{n} it is"}]} for n in range(samples)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
@@ -286,7 +284,10 @@ def progress_endpoint(token_file: Path) -> Iterator[tuple[dict[str, str], list[d
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield {environment.PROGRESS_URL: f"http://127.0.0.1:{server.server_port}/", environment.PROGRESS_TOKEN_FILE: str(token_file)}, posted
+        yield (
+            {environment.PROGRESS_URL: f"http://127.0.0.1:{server.server_port}/", environment.PROGRESS_TOKEN_FILE: str(token_file)},
+            posted,
+        )
     finally:
         server.shutdown()
         server.server_close()

@@ -37,11 +37,19 @@ BAD_FILES = {
     "empty": ("rows.jsonl", b"", "rows.jsonl: the file is empty"),
     "only blank lines": ("rows.jsonl", b"\n\n", "no examples in rows.jsonl"),
     "not UTF-8": ("rows.jsonl", json.dumps(GOOD).encode() + b'\n{"messages": "caf\xe9"}', "rows.jsonl:2: not UTF-8 (byte 0xe9)"),
-    "a line cut short": ("rows.jsonl", json.dumps(GOOD).encode() + b'\n{"messages": [', "rows.jsonl:2: not JSON: Expecting value at column 15"),
+    "a line cut short": (
+        "rows.jsonl",
+        json.dumps(GOOD).encode() + b'\n{"messages": [',
+        "rows.jsonl:2: not JSON: Expecting value at column 15",
+    ),
     "a line that is a list": ("rows.jsonl", b"[1]", "rows.jsonl:1: the line is not a JSON object"),
     "an unknown suffix": ("rows.docx", b"x", "rows.docx: unknown file type .docx"),
     "a JSON document that is no list": ("rows.json", b"{}", "rows.json:1: a .json file must hold one list"),
-    "a broken JSON document": ("rows.json", b"[\n{},\n{,}]", "rows.json:3: not JSON: Expecting property name enclosed in double quotes at column 2"),
+    "a broken JSON document": (
+        "rows.json",
+        b"[\n{},\n{,}]",
+        "rows.json:3: not JSON: Expecting property name enclosed in double quotes at column 2",
+    ),
     "a CSV row too short": ("rows.csv", b"prompt,completion\na,b\nc\n", "rows.csv:3: the row has not as many fields as the header (2)"),
     "no Parquet": ("rows.parquet", b"PAR1 not", "rows.parquet: not a readable Parquet file"),
 }
@@ -74,7 +82,10 @@ BAD_ROWS = {
     "tools": (json.dumps(GOOD | {"tools": [{}]}), "'tools' is not supported yet"),
     "a weight on the user": ('{"messages": [{"role": "user", "content": "hi", "weight": 0}]}', "messages[0].weight is 0"),
     "a weight that is a share": ('{"messages": [{"role": "assistant", "content": "hi", "weight": 0.5}]}', "messages[0].weight is 0.5"),
-    "nothing left to learn": ('{"messages": [{"role": "assistant", "content": "hi", "weight": 0}]}', "every assistant message has weight 0"),
+    "nothing left to learn": (
+        '{"messages": [{"role": "assistant", "content": "hi", "weight": 0}]}',
+        "every assistant message has weight 0",
+    ),
     "text for a chat": ('{"text": "once upon a time"}', "a text row has no turns; use task TextGeneration"),
 }
 
@@ -107,7 +118,9 @@ GOOD_FILES = {
 
 
 @pytest.mark.parametrize(("task", "name", "content", "columns"), GOOD_FILES.values(), ids=GOOD_FILES)
-def test_a_conversation_is_recognised_in_every_file_type(tmp_path: Path, task: str, name: str, content: str, columns: dict[str, str]) -> None:
+def test_a_conversation_is_recognised_in_every_file_type(
+    tmp_path: Path, task: str, name: str, content: str, columns: dict[str, str]
+) -> None:
     (tmp_path / name).write_text(content, encoding="utf-8")
 
     (row,) = read_split([DataFile(path=name, columns=columns)], settings(tmp_path, task=task))

@@ -27,7 +27,11 @@ MEANINGS = {
     "the disk is full": (OSError(errno.ENOSPC, "No space left on device"), ExitCode.RETRY, "DiskFull"),
     "the quota is used up": (OSError(errno.EDQUOT, "Quota exceeded"), ExitCode.RETRY, "DiskFull"),
     "safetensors met a full disk": (RuntimeError("I/O error: No space left on device (os error 28)"), ExitCode.RETRY, "DiskFull"),
-    "torch.save met a full disk": (RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"), ExitCode.RETRY, "DiskFull"),
+    "torch.save met a full disk": (
+        RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
+        ExitCode.RETRY,
+        "DiskFull",
+    ),
     "the volume went away": (OSError(errno.ESTALE, "Stale file handle"), ExitCode.RETRY, "StorageFailed"),
     "a peer is gone": (RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer"), ExitCode.RETRY, "PeerLost"),
     "the store is gone": (named("torch.distributed.DistStoreError")("timeout"), ExitCode.RETRY, "PeerLost"),

@@ -19,7 +19,13 @@ TOLERANCE = 1e-6  # absolute, on the loss: the same numbers in the same order, s
 
 
 def config(**changes):
-    training = {"max_steps": STEPS, "save_strategy": "steps", "save_steps": SAVED_EVERY, "save_total_limit": 3, "gradient_accumulation_steps": 2}
+    training = {
+        "max_steps": STEPS,
+        "save_strategy": "steps",
+        "save_steps": SAVED_EVERY,
+        "save_total_limit": 3,
+        "gradient_accumulation_steps": 2,
+    }
     dropout = {"lora": {"lora_dropout": 0.1}}  # random numbers must go on where they stopped, too
     return job(**merged({"worldSize": 2, "deepspeed": deepspeed(2), "training": training, "method": dropout}, changes))
 
@@ -99,7 +105,9 @@ def test_a_killed_rank_costs_the_steps_since_the_last_checkpoint_and_nothing_els
     assert_ends_as(undisturbed, space)
 
 
-@pytest.mark.parametrize("spoil", [flip_a_bit, Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])], ids=["flipped", "removed", "cut"])
+@pytest.mark.parametrize(
+    "spoil", [flip_a_bit, Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])], ids=["flipped", "removed", "cut"]
+)
 def test_a_spoiled_newest_checkpoint_is_passed_over(gang: WarmGang, space: Workspace, undisturbed: Workspace, spoil) -> None:
     ranks = gang.start(space, config())
     ranks.until(lambda: len(space.checkpoints) >= 2, "the second checkpoint")

@@ -18,7 +18,16 @@ TUNERS = {
     "qdora": {"method": {"quantization": NF4, "lora": {"use_dora": True}}},
 }
 STRATEGIES = {"ddp": None, "zero1": 1, "zero2": 2, "zero3": 3}
-ALWAYS = {("full", "zero3"), ("full", "ddp"), ("lora", "ddp"), ("dora", "zero3"), ("qlora", "zero2"), ("qlora", "zero3"), ("lora", "zero1"), ("dora", "ddp")}
+ALWAYS = {
+    ("full", "zero3"),
+    ("full", "ddp"),
+    ("lora", "ddp"),
+    ("dora", "zero3"),
+    ("qlora", "zero2"),
+    ("qlora", "zero3"),
+    ("lora", "zero1"),
+    ("dora", "ddp"),
+}
 CELLS = [
     pytest.param(tuner, strategy, id=f"{tuner} under {strategy}", marks=[] if (tuner, strategy) in ALWAYS else [pytest.mark.matrix])
     for tuner in TUNERS

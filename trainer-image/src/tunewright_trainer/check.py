@@ -45,7 +45,9 @@ def run(settings: Settings) -> CheckReport:
     data = DataFacts(format=data_format(settings), sha256=data_sha256(settings), **{name: found.facts for name, found in encoded.items()})
     warnings = [*_about_training(encoded["train"], settings), *_about_splits(splits, settings)]
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        warnings.append("the tokenizer pads with its eos token; padding is left out by position here, but other tools may mask the real eos")
+        warnings.append(
+            "the tokenizer pads with its eos token; padding is left out by position here, but other tools may mask the real eos"
+        )
     for warning in warnings:
         log.warning(warning)
     return CheckReport(model=model, data=data, exporter=exporter_for(config), warnings=warnings)
@@ -74,9 +76,13 @@ def _about_training(train: "Encoded", settings: Settings) -> list[str]:
     if facts.truncated > _TRUNCATED_WORTH_SAYING * facts.samples:
         share = facts.truncated / facts.samples
         fate = "dropped" if settings.config.data.overlong_policy == "drop" else "cut"
-        warnings.append(f"{share:.0%} of the training samples are longer than data.maxLength={settings.config.data.max_length} and are {fate}")
+        warnings.append(
+            f"{share:.0%} of the training samples are longer than data.maxLength={settings.config.data.max_length} and are {fate}"
+        )
     if train.ending_share < 1:
-        warnings.append(f"{1 - train.ending_share:.0%} of the training samples do not teach the model to stop: their last learned token ends nothing")
+        warnings.append(
+            f"{1 - train.ending_share:.0%} of the training samples do not teach the model to stop: their last learned token ends nothing"
+        )
     return warnings
 
 

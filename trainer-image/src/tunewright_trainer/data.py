@@ -42,7 +42,9 @@ def read_splits(settings: Settings) -> Splits:
         parts = train.train_test_split(test_size=data.val_set_size, seed=data.shuffle_seed)
         train, validation = parts["train"], parts["test"]
     if len(train) < data.min_samples:
-        raise _refuse(f"{len(train)} training example(s), fewer than data.minSamples={data.min_samples}", "Add examples, or lower minSamples.")
+        raise _refuse(
+            f"{len(train)} training example(s), fewer than data.minSamples={data.min_samples}", "Add examples, or lower minSamples."
+        )
     return Splits(train, validation, read_split(data.test, settings) if data.test else None)
 
 

@@ -30,7 +30,9 @@ def recognise(row: Row, columns: Mapping[str, str]) -> DataFormat:
         if all(columns.get(column, column) in row for column in needed):
             return name
     known = "; ".join(f"{name} ({', '.join(needed)})" for name, needed in _COLUMNS.items())
-    raise BadRow(f"unknown format: the columns are {', '.join(map(str, row)) or '(none)'}; known formats are {known}; map yours with data.columns")
+    raise BadRow(
+        f"unknown format: the columns are {', '.join(map(str, row)) or '(none)'}; known formats are {known}; map yours with data.columns"
+    )
 
 
 def normalise(row: Row, *, format_: DataFormat, columns: Mapping[str, str], task: Task) -> Row:

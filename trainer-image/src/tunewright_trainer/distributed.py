@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def join(settings: Settings) -> None:
-    """Join the process group. Raises `StageError` when the gang is not the planned size, or when an op cannot be built."""
+    """Join the process group. Raises `StageError` when the gang is not the planned size."""
     actual = int(os.environ.get("WORLD_SIZE", "1"))
     planned = settings.config.world_size
     if actual != planned:

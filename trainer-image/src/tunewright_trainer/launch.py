@@ -59,7 +59,10 @@ def _worker_failed(rank: int, code: int) -> StageError:
         )
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return StageError(
-        ExitCode.RETRY, "WorkerDied", f"rank {rank} ended with {how} and said nothing", "Read its log; the gang resumes from its checkpoint."
+        ExitCode.RETRY,
+        "WorkerDied",
+        f"rank {rank} ended with {how} and said nothing",
+        "Read its log; the gang resumes from its checkpoint.",
     )
 
 

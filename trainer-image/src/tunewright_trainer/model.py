@@ -62,7 +62,9 @@ def load_config(settings: Settings) -> "PretrainedConfig":
         return AutoConfig.from_pretrained(folder, trust_remote_code=settings.config.model.trust_remote_code)
     except (ValueError, KeyError, OSError) as error:
         raise _refuse(
-            "ModelUnsupported", f"{folder / 'config.json'}: {error}", "Use an architecture that transformers knows as a causal language model."
+            "ModelUnsupported",
+            f"{folder / 'config.json'}: {error}",
+            "Use an architecture that transformers knows as a causal language model.",
         ) from error
 
 
@@ -213,7 +215,7 @@ def _no_safetensors(where: str, pickles: list[str]) -> StageError:
 
 
 def _quantized_device_map() -> dict[str, int | str] | None:
-    """bitsandbytes quantises while placing, so it must know the device; ZeRO-3 places by itself."""
+    """Bitsandbytes quantises while placing, so it must know the device; ZeRO-3 places by itself."""
     import torch
     from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 

@@ -1,63 +1,102 @@
-"""DeepSpeed's shared-memory collectives, compiled once, ahead of time, instead of by every first rank at once.
+"""DeepSpeed's shared-memory collectives for CPUs: compiled once, ahead of time, and never while training.
 
-Promises that training starts without a compiler when `prebuild` ran before. Refuses, with the command that helps, when neither holds.
+Left to itself DeepSpeed compiles them at the first start of every rank, behind a lock file that a killed rank leaves behind for ever. Here
+`prebuild` compiles (an image's build, `make setup`), and training loads the result: no compiler, no lock, no writing. Without the
+result training goes on over gloo, somewhat slower, and says so.
 """
 
+import hashlib
+import importlib.machinery
+import importlib.util
 import logging
 import os
+import platform
 import shutil
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.exits import StageError
 
 log = logging.getLogger(__name__)
 
-_DIRECTORY = "TORCH_EXTENSIONS_DIR"
 _OP = "deepspeed_shm_comm"
 
 
 def prebuild() -> None:
-    """Compile into `TORCH_EXTENSIONS_DIR`, by default a folder of this Python environment. Raises `StageError` without a compiler."""
-    os.environ.setdefault(_DIRECTORY, str(_default_directory()))
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    """Compile into this Python environment, unless that is done. Raises `StageError` naming what is missing."""
+    library = library_path()
+    if library.is_file():
+        log.info("%s is there already", library)
+        return
     _require_tools()
-    from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCH_EXTENSIONS_DIR"] = folder
+        from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
 
-    try:
-        ShareMemCommBuilder().load(verbose=False)
-    except Exception as error:
-        raise StageError(
-            ExitCode.CONFIGURATION,
-            "OpNotBuilt",
-            f"{_OP} does not compile: {error}",
-            "See the compiler's words above; a C++17 compiler and the headers of this Python are needed.",
-        ) from error
-    log.info("%s is built in %s", _OP, os.environ[_DIRECTORY])
+        try:
+            ShareMemCommBuilder().load(verbose=False)
+        except Exception as error:
+            raise StageError(
+                ExitCode.CONFIGURATION,
+                "OpNotBuilt",
+                f"{_OP} does not compile: {error}",
+                "See the compiler's words above; a C++17 compiler and the headers of this Python are needed.",
+            ) from error
+        (built,) = Path(folder).rglob(f"{_OP}.so")
+        library.parent.mkdir(parents=True, exist_ok=True)
+        partial = library.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(built, partial)
+        partial.replace(library)
+    log.info("built %s", library)
 
 
 def use_prebuilt() -> None:
-    """Point torch at what `prebuild` made. A read-only image's folder is copied first: torch takes a lock file beside the op."""
-    folder = Path(os.environ.setdefault(_DIRECTORY, str(_default_directory())))
-    if not any(folder.rglob(f"{_OP}*.so")):
-        _require_tools()
-        log.warning("%s is not prebuilt in %s: compiling it now, which takes about a minute", _OP, folder)
-        folder.mkdir(parents=True, exist_ok=True)
-    elif not os.access(folder, os.W_OK):
-        copy = Path(tempfile.mkdtemp(prefix="tunewright-ops-"))
-        shutil.copytree(folder, copy, dirs_exist_ok=True)
-        os.environ[_DIRECTORY] = str(copy)
+    """Give DeepSpeed what `prebuild` made, or tell it that there is none; either way it compiles nothing."""
+    import deepspeed
+    from deepspeed.ops.op_builder.builder import OpBuilder
+
+    library = library_path()
+    if library.is_file():
+        OpBuilder._loaded_ops[_OP] = _load(library)  # noqa: SLF001 - where its own loader looks first
+        return
+    deepspeed.ops.__compatible_ops__[_OP] = False
+    log.warning(
+        "%s is missing, so ranks of one node talk over gloo; `python -m tunewright_trainer prebuild` makes them faster", library.name
+    )
 
 
-def _default_directory() -> Path:
-    return Path(sys.prefix) / "share" / "tunewright" / "torch-extensions"
+def library_path() -> Path:
+    """Named by what it was compiled for: the versions, and this processor's instructions, as the compiler is told to use them all."""
+    made_for = "|".join((version("deepspeed"), version("torch"), platform.python_version(), platform.machine(), _instructions()))
+    return Path(sys.prefix) / "share" / "tunewright" / f"{_OP}-{hashlib.sha256(made_for.encode()).hexdigest()[:12]}.so"
+
+
+def _instructions() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
+
+
+def _load(library: Path) -> ModuleType:
+    loader = importlib.machinery.ExtensionFileLoader(_OP, str(library))
+    spec = importlib.util.spec_from_file_location(_OP, library, loader=loader)
+    assert spec is not None  # noqa: S101 - a loader was given
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
 
 
 def _require_tools() -> None:
-    compiler = os.environ.get("CXX", "c++")
-    missing = [name for name in (compiler, "ninja") if shutil.which(name) is None and not _beside_python(name)]
+    folder = str(Path(sys.executable).parent)  # where pip puts ninja, and where torch looks only when it is on PATH
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    missing = [name for name in (os.environ.get("CXX", "c++"), "ninja") if shutil.which(name) is None]
     if missing:
         raise StageError(
             ExitCode.CONFIGURATION,
@@ -65,12 +104,3 @@ def _require_tools() -> None:
             f"DeepSpeed's CPU collectives must be compiled once, and this machine has no {' and no '.join(missing)}",
             "Install a C++ compiler (Debian, Ubuntu: apt-get install g++), then run: python -m tunewright_trainer prebuild",
         )
-
-
-def _beside_python(name: str) -> bool:
-    """A tool of this Python environment, which torch finds only on PATH."""
-    folder = Path(sys.executable).parent
-    if not (folder / name).exists():
-        return False
-    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
-    return True
