@@ -88,6 +88,8 @@ async def test_a_stopped_job_saves_and_goes_on_from_there_without_counting_a_fai
     key = home.apply(make_manifest(env={"FAKE_HOLD": hold.as_uri()}, backoffLimit=0), folder)
     await run(home, key, until=is_training)
     assert all(processes_of(pod["metadata"]["uid"]) == [] for pod in home.store.select("Pod"))
+    assert home.job(key)["status"]["phase"] != "Failed"
+    assert home.job(key)["status"]["message"] != "train is running"
     hold.touch()
     watched = Watched()
     job = await run(home, key, watched=watched)

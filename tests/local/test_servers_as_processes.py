@@ -136,6 +136,20 @@ async def test_an_unready_server_gets_no_requests_until_it_is_ready_again(cluste
     assert await waiting == "one"
 
 
+async def test_a_stopped_server_is_not_called_ready_and_comes_back_at_the_same_address(cluster: Cluster):
+    await serve(cluster, "one")
+    address = url(cluster)
+    await cluster.machine.stop(at_once=lambda: False)
+    assert "readyReplicas" not in status(cluster)
+    assert cluster.pods()[0]["status"]["phase"] == "Succeeded"  # it drained and ended with 0
+    await cluster.machine.close()
+    cluster.machine = cluster.home.machine(("default", "demo"))
+    await cluster.until(lambda: status(cluster).get("readyReplicas") == 1)
+    assert (url(cluster), await get(address)) == (address, "one")
+    await cluster.machine.stop(at_once=lambda: True)
+    await cluster.machine.close()
+
+
 async def test_a_server_whose_port_a_stranger_took_gets_another_one(cluster: Cluster):
     await serve(cluster, "one")
     (pod,) = cluster.pods()

@@ -87,13 +87,14 @@ class LocalOperator:
                 self._changed.set()
                 return result
 
+            driver = Driver(self._queue, spine, workers=1)
             home.store.watch(self._note)
             stack.push_async_callback(self._machine.close)
             tasks: list[asyncio.Task[None]] = []
-            stack.push_async_callback(self._stop, tasks)
+            stack.push_async_callback(self._stop, tasks, driver)
             await self._machine.step()  # what is stored may say that a server runs which ended with its last supervisor
             tasks += [
-                asyncio.create_task(Driver(self._queue, spine, workers=1).run(), name="driver"),
+                asyncio.create_task(driver.run(), name="driver"),
                 asyncio.create_task(self._machine.run(), name="machine"),
                 asyncio.create_task(self._poll(follower), name="poll"),
             ]
@@ -136,13 +137,14 @@ class LocalOperator:
         lease.write(replace(lease.holder, progress_port=port))
         return f"http://{LOOPBACK}:{port}{PATH.format(namespace=self._key.namespace, name=self._key.name)}"
 
-    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
-        """End the spine first, so that nothing is started any more; then the pods."""
+    async def _stop(self, tasks: list[asyncio.Task[None]], driver: Driver[Key]) -> None:
+        """End the spine first, so that nothing is started any more; then the pods; then say in the status how things are left."""
         self._queue.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)  # what failed was noticed, and is raised by `wait`
         await self._machine.stop(at_once=lambda: self._at_once)
+        await driver.once(self._key)
 
     async def _poll(self, follower: Follower) -> None:
         """Look at what other processes write: logs, and another command's change of the job."""

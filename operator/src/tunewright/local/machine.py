@@ -56,6 +56,7 @@ class Machine:
         while True:
             await self._look(stopping=True, at_once=at_once())
             if all(is_over(pod) for pod in self.children("Pod")):
+                self._sync_controllers(create=False)  # what the objects say must be true when nobody looks after them any more
                 return
 
     async def close(self) -> None:
@@ -95,15 +96,16 @@ class Machine:
         self._written += 1
         self._changed.set()
 
-    def _sync_controllers(self) -> None:
+    def _sync_controllers(self, *, create: bool = True) -> None:
         pods = self.children("Pod")
         for job in self.children("Job"):
-            self._carry_out(job, job_controller.sync(job, _owned(pods, job), now=self._clock(), suffix=_suffix))
+            self._carry_out(job, job_controller.sync(job, _owned(pods, job), now=self._clock(), suffix=_suffix), create=create)
         for deployment in self.children("Deployment"):
-            self._carry_out(deployment, deployment_controller.sync(deployment, _owned(pods, deployment), now=self._clock(), suffix=_suffix))
+            decision = deployment_controller.sync(deployment, _owned(pods, deployment), now=self._clock(), suffix=_suffix)
+            self._carry_out(deployment, decision, create=create)
 
-    def _carry_out(self, owner: Object, decision: job_controller.Decision | deployment_controller.Decision) -> None:
-        for pod in decision.create:
+    def _carry_out(self, owner: Object, decision: job_controller.Decision | deployment_controller.Decision, *, create: bool) -> None:
+        for pod in decision.create if create else ():
             self._store.create(pod)
         for name in decision.delete:
             self._store.delete("Pod", self._namespace, name)
