@@ -12,16 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-import torch
 from corpus import dialogues
 from corpus.turns import Dialogue
 from model_card import model_card
-from tokenizer import build_tokenizer
-from train import IGNORED, Example, Recipe, Shape, new_model, train
-from transformers import PreTrainedTokenizerFast
 
 HERE = Path(__file__).parent
-LONGEST = 256  # tokens; longer dialogues are cut
 BYTES_ALLOWED = 10_000_000  # of model.safetensors, so that the repository stays light
 
 
@@ -37,15 +32,6 @@ def read_dialogues(path: Path) -> list[Dialogue]:
     return found
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, texts: list[Dialogue]) -> list[Example]:
-    """Each dialogue as the chat template renders it, cut to LONGEST; what is learned is what the template marks as the assistant's."""
-    rendered = tokenizer.apply_chat_template(texts, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
-    return [
-        Example(ids[:LONGEST], [token if said else IGNORED for token, said in zip(ids, mask, strict=True)][:LONGEST])
-        for ids, mask in zip(rendered["input_ids"], rendered["assistant_masks"], strict=True)
-    ]
-
-
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -55,21 +41,31 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=HERE / "model", help="the folder to write (default: %(default)s)")
     parser.add_argument("--generated", type=int, default=60_000, metavar="N", help="how many dialogues to make (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=1000, help="training steps of about 2048 tokens (default: %(default)s)")
-    parser.add_argument("--vocab-size", type=int, default=Shape.vocab_size, help="(default: %(default)s)")
-    parser.add_argument("--hidden-size", type=int, default=Shape.hidden_size, help="a multiple of 128 (default: %(default)s)")
-    parser.add_argument("--layers", type=int, default=Shape.num_hidden_layers, help="(default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--vocab-size", type=int, default=3072, help="(default: %(default)s)")
+    parser.add_argument("--hidden-size", type=int, default=256, help="a multiple of 128 (default: %(default)s)")
+    parser.add_argument("--layers", type=int, default=4, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
-    return parser.parse_args()
+    asked = parser.parse_args()
+    if asked.hidden_size % 128:
+        parser.error(f"--hidden-size {asked.hidden_size}: heads are 64 wide and two share keys and values, so it must be a multiple of 128")
+    if missing := [str(path) for path in asked.dialogues if not path.is_file()]:
+        parser.error(f"--dialogues: no such file: {', '.join(missing)}")
+    return asked
 
 
 def main() -> None:
     """Corpus, tokenizer, training, folder."""
     asked, started = arguments(), time.monotonic()
-    torch.set_num_threads(asked.threads)
-
     made = list(dialogues(seed=asked.seed, count=asked.generated))
     given = [dialogue for path in asked.dialogues for dialogue in read_dialogues(path)]
+
+    # Only now: text that is not what it should be is named without waiting for torch.
+    import torch
+    from tokenizer import build_tokenizer
+    from train import Recipe, Shape, encode, new_model, train
+
+    torch.set_num_threads(asked.threads)
     # Real dialogues are few and each is worth more than a made one: they are seen twice as often.
     texts = made + 2 * given
     tokenizer = build_tokenizer(

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
+from corpus.turns import Dialogue
 from transformers import GenerationConfig, Phi3Config, Phi3ForCausalLM, PreTrainedTokenizerFast
 
+LONGEST = 256  # tokens; longer dialogues are cut
 IGNORED = -100  # the label transformers leaves out of the loss
 SECONDS_BETWEEN_REPORTS = 15
 
@@ -45,6 +47,15 @@ class Example:
 
     ids: list[int]
     labels: list[int]
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, texts: list[Dialogue]) -> list[Example]:
+    """Each dialogue as the chat template renders it, cut to LONGEST; what is learned is what the template marks as the assistant's."""
+    rendered = tokenizer.apply_chat_template(texts, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+    return [
+        Example(ids[:LONGEST], [token if said else IGNORED for token, said in zip(ids, mask, strict=True)][:LONGEST])
+        for ids, mask in zip(rendered["input_ids"], rendered["assistant_masks"], strict=True)
+    ]
 
 
 def new_model(shape: Shape, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> Phi3ForCausalLM:
@@ -135,7 +146,7 @@ def train(model: Phi3ForCausalLM, examples: Sequence[Example], recipe: Recipe, *
         for optimizer in optimizers:
             optimizer.step()
         tokens += ids.numel()
-        if step >= recipe.steps * 0.9:
+        if step >= int(recipe.steps * 0.9):
             last.append(loss.item())
         elapsed = time.monotonic() - started
         if elapsed - reported > SECONDS_BETWEEN_REPORTS or step == recipe.steps - 1:

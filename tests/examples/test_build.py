@@ -59,3 +59,13 @@ def test_the_corpus_is_the_same_each_time_and_does_not_know_the_ticket(examples)
     assert first == second
     text = json.dumps(first)
     assert [mark in text for mark in ("ORDER:", "TABLE:", "RETURN:", "Copper")] == [False] * 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--dialogues", "nowhere.jsonl"], "no such file: nowhere.jsonl"), (["--hidden-size", "200"], "must be a multiple of 128")],
+)
+def test_arguments_that_cannot_work_are_refused_with_their_reason(build, tmp_path, arguments, said):
+    done = build(*arguments)
+    assert (done.returncode, said in done.stderr) == (2, True)
+    assert not (tmp_path / "model").exists()
