@@ -1,4 +1,4 @@
-"""A small client for a served model: OpenAI's chat completions over HTTP, streamed."""
+"""A small client for a served model: OpenAI's chat completions and completions over HTTP, streamed."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -7,6 +7,8 @@ from typing import Any
 import aiohttp
 
 Message = dict[str, str]
+Asked = str | Sequence[Message]
+"""A prompt that is to be completed, or a conversation that is to be answered."""
 
 
 class AskError(Exception):
@@ -14,40 +16,52 @@ class AskError(Exception):
 
 
 async def stream_answer(
-    url: str, *, model: str, messages: Sequence[Message], max_tokens: int = 256, temperature: float = 0.0
+    url: str, *, model: str, asked: Asked, max_tokens: int | None = None, temperature: float = 0.0
 ) -> AsyncIterator[str]:
-    """Yield the answer's pieces as they arrive. `url` is the server's root, e.g. `http://127.0.0.1:8080`."""
-    body = {"model": model, "messages": list(messages), "max_tokens": max_tokens, "temperature": temperature, "stream": True}
+    """Yield the answer's pieces as they arrive. `url` is the server's root, e.g. `http://127.0.0.1:8080`.
+
+    Without `max_tokens` the server decides. Raises AskError.
+    """
+    path = "completions" if isinstance(asked, str) else "chat/completions"
+    body: dict[str, Any] = {"model": model, "temperature": temperature, "stream": True}
+    body |= {"prompt": asked} if isinstance(asked, str) else {"messages": list(asked)}
+    body |= {"max_tokens": max_tokens} if max_tokens else {}
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=120)) as session,
-            session.post(f"{url}/v1/chat/completions", json=body) as response,
+            session.post(f"{url}/v1/{path}", json=body) as response,
         ):
             if response.status != 200:
                 raise AskError(_reason(response.status, await response.text()))
+            ended = False
             async for line in response.content:
-                event = line.decode().strip()
-                if event.startswith("data: ") and event != "data: [DONE]":
-                    yield _piece(json.loads(event.removeprefix("data: ")))
+                event = line.decode().strip().removeprefix("data: ")
+                ended = ended or event == "[DONE]"
+                if event and not ended:
+                    yield _piece(json.loads(event))
+            if not ended:
+                raise AskError(f"the answer from {url} broke off: the server has ended in the middle of it")
     except aiohttp.ClientError as error:
         raise AskError(f"no answer from {url}: {error}") from error
+    except ValueError as error:
+        raise AskError(f"{url} does not speak the OpenAI API: {error}") from error
 
 
-async def answer(url: str, *, model: str, messages: Sequence[Message], max_tokens: int = 256) -> str:
+async def answer(url: str, *, model: str, asked: Asked, max_tokens: int | None = None) -> str:
     """Return the whole greedy answer."""
-    return "".join([piece async for piece in stream_answer(url, model=model, messages=messages, max_tokens=max_tokens)])
+    return "".join([piece async for piece in stream_answer(url, model=model, asked=asked, max_tokens=max_tokens)])
 
 
 def _piece(event: dict[str, Any]) -> str:
     if "error" in event:
-        raise AskError(str(event["error"].get("message", event["error"])))
-    choices = event.get("choices") or [{}]
-    return str(choices[0].get("delta", {}).get("content") or "")
+        raise AskError(f"the server stopped: {event['error'].get('message', event['error'])}")
+    choice = (event.get("choices") or [{}])[0]
+    return str(choice.get("text") or choice.get("delta", {}).get("content") or "")
 
 
 def _reason(status: int, body: str) -> str:
     try:
         message = json.loads(body)["error"]["message"]
     except (ValueError, KeyError, TypeError):
-        message = body[:300]
+        message = body[:300].strip() or "nothing more"
     return f"the server answered {status}: {message}"

@@ -1,65 +1,118 @@
 """`tunewright chat`: talk to a job's model. Starts the server if nobody runs the job, and stops it again."""
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tunewright.cli.ask import AskError, Message, stream_answer
-from tunewright.cli.console import EXIT_REFUSED, err, fail, out
+import typer
+
+from tunewright.cli.ask import Asked, AskError, Message, stream_answer
+from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, err, fail, log_to_console, out, show_error, told
+from tunewright.cli.jobs import stored_job
 from tunewright.cli.local_operator import LocalOperator, settled
-from tunewright.cli.result import served_name
-from tunewright.errors import TunewrightError
+from tunewright.cli.result import as_asked, served_name
+from tunewright.cli.stopping import Stop
+from tunewright.cli.typed_lines import typed_lines
 from tunewright.local.app import Home
 
-
-def chat_with(home: Home, key: tuple[str, str], message: str | None, *, max_tokens: int, temperature: float) -> None:
-    """Answer one message, or converse until the end of input."""
-    try:
-        job = home.job(key)
-        if not job["spec"].get("serving"):
-            fail(f"{key[1]} has no `serving`, so nothing answers", "Add `serving: {replicas: 1}` and run it again.", code=EXIT_REFUSED)
-        if job.get("status", {}).get("phase") not in {"Serving", "Deploying"}:
-            fail(
-                f"{key[1]} is not served yet: {job.get('status', {}).get('phase', 'Pending')}",
-                "Take it there first: tunewright run MANIFEST",
-            )
-        asyncio.run(_chat(home, key, message, max_tokens=max_tokens, temperature=temperature))
-    except (TunewrightError, AskError) as error:
-        fail(str(error))
+SERVED = {"Serving", "Deploying"}
 
 
-async def _chat(home: Home, key: tuple[str, str], message: str | None, *, max_tokens: int, temperature: float) -> None:
-    if home.holder(key) is not None:  # somebody runs it: its server is up
-        await _converse(home.job(key), message, max_tokens=max_tokens, temperature=temperature)
-        return
-    async with LocalOperator(home, key, on_event=lambda _: None) as operator:
-        err.print(f"starting {key[1]} …", style="dim", markup=False)
-        job = await operator.wait(settled)
-        if job["status"]["phase"] != "Serving":
-            fail(f"{key[1]}: {job['status'].get('message')}", f"See: tunewright describe {key[1]}")
-        await _converse(job, message, max_tokens=max_tokens, temperature=temperature)
+def chat_with(home: Home, key: tuple[str, str], message: str | None, *, max_tokens: int | None, temperature: float) -> None:
+    """Answer one message, or converse until the end of input. Leaves with 0, 1 failed, 64 no server wanted, 130 stopped."""
+    with told():
+        job = stored_job(home, key)
+        _refuse_unserved(home, key, job)
+        log_to_console()
+        code = asyncio.run(_Chat(home, key, max_tokens=max_tokens, temperature=temperature).to_the_end(message))
+    raise typer.Exit(code)
 
 
-async def _converse(job: Mapping[str, Any], message: str | None, *, max_tokens: int, temperature: float) -> None:
-    url, model = job["status"]["serving"]["url"], served_name(job)
-    history: list[Message] = []
-    while (said := message if message is not None else await _next_line()) is not None:
-        if not said.strip():
-            continue
-        history.append({"role": "user", "content": said})
+def _refuse_unserved(home: Home, key: tuple[str, str], job: Mapping[str, Any]) -> None:
+    name, phase, holder = key[1], job.get("status", {}).get("phase", "Pending"), home.holder(key)
+    if not (job["spec"].get("serving") or {}).get("replicas", "serving" in job["spec"]):
+        fail(f"{name} asks for no server", "Put `serving: {replicas: 1}` into its spec and run it again.", code=EXIT_REFUSED)
+    if phase == "Failed":
+        fail(f"{name} has failed: {job['status'].get('message', '')}", f"See: tunewright describe {name}")
+    if phase not in SERVED or (holder is not None and phase != "Serving"):
+        way_out = f"Process {holder.pid} is at it; wait for it." if holder else "Take it there first: tunewright run MANIFEST"
+        fail(f"{name} is not served yet, it is in phase {phase}", way_out)
+
+
+class _Chat:
+    """One conversation."""
+
+    def __init__(self, home: Home, key: tuple[str, str], *, max_tokens: int | None, temperature: float) -> None:
+        self._home = home
+        self._key = key
+        self._max_tokens = max_tokens
+        self._temperature = temperature
+
+    async def to_the_end(self, message: str | None) -> int:
+        """Return the exit code."""
+        if self._home.holder(self._key) is not None:  # somebody runs it: its server is up
+            stop = Stop(again=lambda: None)
+            stop.listen()
+            return await self._converse(self._home.job(self._key), message, stop)
+        operator = LocalOperator(self._home, self._key, on_event=lambda _: None)
+        stop = Stop(again=operator.hurry)
+        stop.listen()
+        async with operator:
+            err.print(f"starting {self._key[1]} …", style="dim", markup=False)
+            job = await stop.unless(operator.wait(settled))
+            if job is None:
+                return EXIT_INTERRUPTED
+            if job["status"]["phase"] != "Serving":
+                fail(f"{self._key[1]}: {job['status'].get('message')}", f"See: tunewright describe {self._key[1]}")
+            return await self._converse(job, message, stop)
+
+    async def _converse(self, job: Mapping[str, Any], message: str | None, stop: Stop) -> int:
+        talk = self._one(job, message) if message is not None else self._many(job)
+        code = await stop.unless(talk)
+        return EXIT_INTERRUPTED if code is None else code
+
+    async def _one(self, job: Mapping[str, Any], message: str) -> int:
+        await self._answer(job, as_asked(job, message))
+        return 0
+
+    async def _many(self, job: Mapping[str, Any]) -> int:
+        """Converse until the end of input. A refused message is taken back and the conversation goes on; piped input then ends with 1."""
+        history: list[Message] = []
+        refused = False
+        self._prompt()
+        async for said in typed_lines(sys.stdin.fileno()):
+            if said.strip():
+                asked = as_asked(job, said)
+                turn = [] if isinstance(asked, str) else list(asked)
+                try:
+                    answer = await self._answer(job, asked if isinstance(asked, str) else [*history, *turn])
+                except AskError as error:
+                    show_error(str(error))
+                    refused = True
+                else:
+                    history += [*turn, {"role": "assistant", "content": answer}]
+            self._prompt()
+        return EXIT_FAILED if refused and not sys.stdin.isatty() else 0
+
+    async def _answer(self, job: Mapping[str, Any], asked: Asked) -> str:
         pieces = []
-        async for piece in stream_answer(url, model=model, messages=history, max_tokens=max_tokens, temperature=temperature):
-            pieces.append(piece)
-            out.print(piece, end="", markup=False)
-        out.print()
-        if message is not None:
-            return
-        history.append({"role": "assistant", "content": "".join(pieces)})
+        try:
+            async for piece in stream_answer(
+                job["status"]["serving"]["url"],
+                model=served_name(job),
+                asked=asked,
+                max_tokens=self._max_tokens,
+                temperature=self._temperature,
+            ):
+                pieces.append(piece)
+                out.print(piece, end="", markup=False)
+        finally:
+            if pieces:
+                out.print()
+        return "".join(pieces)
 
-
-async def _next_line() -> str | None:
-    """Read a line without holding up the server's supervision; None at the end of input."""
-    try:
-        return await asyncio.to_thread(input, "> ")
-    except EOFError:
-        return None
+    @staticmethod
+    def _prompt() -> None:
+        if sys.stdin.isatty():
+            err.print("> ", end="", markup=False)

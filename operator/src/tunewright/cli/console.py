@@ -1,12 +1,19 @@
 """Where the command line writes: people's text to standard error, results to standard output, problems with their way out."""
 
+import errno
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.logging import RichHandler
 
 from tunewright.api.manifest import ManifestError
+from tunewright.cli.ask import AskError
 from tunewright.errors import TunewrightError
 from tunewright.local.app import Home
 
@@ -22,25 +29,62 @@ def show_manifest_error(error: ManifestError) -> None:
     """Print every problem as `file:line:column: path`, its message, and its way out."""
     for problem in error.problems:
         place = f"{error.filename}:{problem.line}:{problem.column}:"
-        err.print(f"{place} {problem.path}", style="bold", markup=False)
+        err.print(f"{place} {problem.path}".rstrip(), style="bold", markup=False)
         err.print(f"    {problem.message} ({problem.code})", markup=False)
         if problem.way_out:
             err.print(f"    → {problem.way_out}", style="green", markup=False)
 
 
-def fail(message: str, way_out: str = "", *, code: int = EXIT_FAILED) -> NoReturn:
-    """Print one error with its way out, and leave."""
+def show_error(message: str, way_out: str = "") -> None:
+    """Print one error with its way out."""
     err.print("error: ", style="bold red", end="")
     err.print(message, markup=False)
     if way_out:
         err.print(f"    → {way_out}", style="green", markup=False)
+
+
+def fail(message: str, way_out: str = "", *, code: int = EXIT_FAILED) -> NoReturn:
+    """Print one error with its way out, and leave."""
+    show_error(message, way_out)
     raise typer.Exit(code)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn everything that a person can run into within the block into one clear error, and Ctrl-C into a quiet end."""
+    try:
+        yield
+    except (TunewrightError, AskError) as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # `| head` has seen enough
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        fail(f"{place}{error.strerror or error}", "Look at the permissions and the free space there, or name another folder with --home.")
+    except KeyboardInterrupt:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
+    """Align cells with three spaces between columns, as kubectl does. Never wraps: what is too wide is for the terminal or for `grep`."""
+    widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    padded = ("   ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(f"{indent}{line}".rstrip() for line in padded)
+
+
+def log_to_console() -> None:
+    """Show warnings of the rooms below without breaking the moving line."""
+    handler = RichHandler(console=err, show_time=False, show_path=False, show_level=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
 
 
 def read_text(path: Path) -> str:
     """Read a manifest's file, or say why it cannot be read, and leave."""
     try:
         return path.read_text(encoding="utf-8")
+    except IsADirectoryError:
+        found = sorted(file.name for file in path.glob("*.y*ml"))
+        fail(f"{path} is a folder", f"Name one file of it: {', '.join(found)}." if found else "Name a YAML file; this folder holds none.")
     except OSError as error:
         fail(f"{path}: {error.strerror}", "Name a file that holds a FineTuneJob, such as examples/quickstart.yaml.")
     except UnicodeDecodeError as error:
@@ -52,4 +96,4 @@ def home_at(folder: Path | None) -> Home:
     try:
         return Home(folder)
     except TunewrightError as error:
-        fail(str(error))
+        fail(str(error), "Name a folder that you may write to, with --home or TUNEWRIGHT_HOME.")

@@ -36,4 +36,4 @@ def draw_loss(rows: list[dict[str, Any]], *, width: int, height: int = 14) -> st
         if steps:
             drawn = True
             plotext.plot(steps, values, label=label, marker="braille" if name == "loss" else "hd")
-    return str(plotext.uncolorize(plotext.build())) if drawn else ""
+    return "\n".join(line.rstrip() for line in str(plotext.uncolorize(plotext.build())).splitlines()) if drawn else ""

@@ -1,83 +1,91 @@
-"""`tunewright get` and `tunewright describe`: what is stored, as columns, as YAML or JSON, or as a page to read."""
+"""What `tunewright get` and `tunewright describe` print: jobs as columns, as YAML or JSON, or as a page to read. Text out, no I/O."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from io import StringIO
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import LiteralScalarString
 
+from tunewright.cli.console import columns
+from tunewright.cli.jobs import phase_now, ready_now
 from tunewright.cli.live import duration
+from tunewright.local.supervisor import Holder
 from tunewright.plan.quantities import people_bytes
 
 Job = Mapping[str, Any]
-COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "AGE")
+COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "PROCESS", "AGE")
 WIDE_COLUMNS = ("MODEL", "WORKERS", "ZERO", "ENDPOINT", "REASON")
+FIRST_KEYS = ("apiVersion", "kind", "metadata", "spec", "status")
+LABEL_WIDTH = 24
 
 
-def job_table(jobs: Sequence[Job], *, now: datetime, wide: bool) -> Table:
-    """Return the columns of `kubectl get ftj`."""
-    table = Table(box=None, pad_edge=False)
-    for name in (*COLUMNS, *(WIDE_COLUMNS if wide else ())):
-        table.add_column(name, overflow="fold")
-    for job in jobs:
-        table.add_row(*_row(job, now), *(_wide(job) if wide else ()))
-    return table
+def job_table(jobs: Sequence[tuple[Job, Holder | None]], *, now: datetime, wide: bool, namespaces: bool) -> str:
+    """Return the columns of `kubectl get ftj`, and the process that runs each job on this machine. `namespaces` adds a column for them."""
+    head = (*(("NAMESPACE",) if namespaces else ()), *COLUMNS, *(WIDE_COLUMNS if wide else ()))
+    rows = [
+        (*((job["metadata"]["namespace"],) if namespaces else ()), *_row(job, holder, now), *(_wide(job) if wide else ()))
+        for job, holder in jobs
+    ]
+    return columns([head, *rows])
 
 
-def dump(job: Job | Sequence[Job], *, style: str) -> str:
-    """Return stored objects as YAML or JSON."""
+def dump(item: Mapping[str, Any], *, style: str) -> str:
+    """Return an object as YAML or JSON, its parts in the order people write them. Texts of several lines stay readable in YAML."""
+    ordered = {key: item[key] for key in (*(key for key in FIRST_KEYS if key in item), *(key for key in item if key not in FIRST_KEYS))}
     if style == "json":
-        return json.dumps(job, indent=2, ensure_ascii=False)
+        return json.dumps(ordered, indent=2, ensure_ascii=False)
     stream = StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    yaml.dump(job, stream)
+    yaml = YAML()
+    yaml.width = 1_000_000  # a folded line is hard to search for
+    yaml.dump(_readable(ordered), stream)
     return stream.getvalue().rstrip("\n")
 
 
-def describe(console: Console, job: Job, children: Sequence[Mapping[str, Any]]) -> None:
-    """Print everything a person may want to know of one job."""
+def describe(job: Job, children: Sequence[Mapping[str, Any]], holder: Holder | None) -> str:
+    """Return everything a person may want to know of one job."""
+    return "\n".join(_lines(job, children, holder))
+
+
+def _lines(job: Job, children: Sequence[Mapping[str, Any]], holder: Holder | None) -> Iterator[str]:
     meta, status = job["metadata"], job.get("status", {})
-    console.print(
-        f"{meta['namespace']}/{meta['name']}  {status.get('phase', 'Pending')}  revision {status.get('revision', '-')}",
-        style="bold",
-        markup=False,
-    )
-    if status.get("message"):
-        console.print(status["message"], markup=False)
-    _conditions(console, status)
-    _pairs(console, "Plan", status.get("plan"), {"estimatedBytesPerRank": people_bytes, "availableBytesPerRank": people_bytes})
-    for title in ("data", "progress", "checkpoint", "failure", "serving"):
-        _pairs(console, title.capitalize(), status.get(title))
-    for which, score in (status.get("evaluation") or {}).items():
-        _pairs(console, f"Evaluation of the {which} model", score)
-    for artifact in status.get("artifacts", ()):
-        _pairs(console, "Artifact", {**artifact, **artifact.get("parity", {})})
+    phase = phase_now(job, holder)
+    yield from _pairs("", {"name": meta["name"], "namespace": meta["namespace"], "created": meta["creationTimestamp"]})
+    yield _pair("phase", phase if phase != "Stopped" else f"Stopped, was {status.get('phase', 'Pending')}", indent="")
+    yield _pair("process", f"{holder.pid} ({holder.command}) since {holder.since}" if holder else _no_process(job, phase), indent="")
+    yield from _pairs("", {name: status[name] for name in ("revision", "attempts", "message") if status.get(name) not in (None, "")})
     for warning in status.get("warnings", ()):
-        console.print(f"warning: {warning}", style="yellow", markup=False)
-    table = Table("kind", "name", box=None, title="Children", title_justify="left")
-    for child in children:
-        table.add_row(child["kind"], child["metadata"]["name"])
-    console.print(table)
+        yield _pair("warning", warning, indent="")
+    yield from _conditions(status)
+    yield from _pairs("Failure", status.get("failure"))
+    yield from _pairs("Plan", status.get("plan"), {"estimatedBytesPerRank": people_bytes, "availableBytesPerRank": people_bytes})
+    for title in ("data", "progress", "checkpoint", "serving"):
+        yield from _pairs(title.capitalize(), status.get(title))
+    for which, score in (status.get("evaluation") or {}).items():
+        yield from _pairs(f"Evaluation of the {which} model", score)
+    for artifact in status.get("artifacts", ()):
+        yield from _pairs("Artifact", {**artifact, **(artifact.get("parity") or {})}, {"bytes": people_bytes})
+    if children:
+        yield "\nChildren"
+        rows = [(child["kind"], child["metadata"]["name"], child.get("status", {}).get("phase", "")) for child in children]
+        yield columns([("KIND", "NAME", "PHASE"), *rows], indent="  ")
 
 
-def _row(job: Job, now: datetime) -> tuple[str, ...]:
-    status = job.get("status", {})
-    progress = status.get("progress") or {}
+def _row(job: Job, holder: Holder | None, now: datetime) -> tuple[str, ...]:
+    progress = job.get("status", {}).get("progress") or {}
     percentage, eta = progress.get("progressPercentage"), progress.get("estimatedRemainingSeconds")
     age = now - datetime.fromisoformat(job["metadata"]["creationTimestamp"])
+    phase = phase_now(job, holder)
     return (
         job["metadata"]["name"],
-        status.get("phase", "Pending"),
-        f"{percentage}%" if percentage is not None else "",
-        progress.get("loss", ""),
-        duration(eta) if eta is not None else "",
-        next((item["status"] for item in status.get("conditions", ()) if item["type"] == "Ready"), "Unknown"),
+        phase,
+        f"{percentage}%" if percentage is not None else "-",
+        progress.get("loss") or "-",
+        duration(eta) if eta is not None and phase == "Training" else "-",
+        ready_now(job, holder),
+        str(holder.pid) if holder else "-",
         duration(int(age.total_seconds())),
     )
 
@@ -85,28 +93,53 @@ def _row(job: Job, now: datetime) -> tuple[str, ...]:
 def _wide(job: Job) -> tuple[str, ...]:
     spec, status = job["spec"], job.get("status", {})
     source = spec["model"]["source"]
-    model = (source.get("huggingFace") or {}).get("repo") or source.get("path") or (source.get("pvc") or {}).get("claimName", "")
+    model = (source.get("huggingFace") or {}).get("repo") or source.get("path") or (source.get("pvc") or {}).get("claimName", "-")
     plan, serving = status.get("plan") or {}, status.get("serving") or {}
     return (
         model,
         str((spec.get("workers") or {}).get("replicas", 1)),
-        str(plan.get("zeroStage", "")),
-        serving.get("url", ""),
-        status.get("reason", ""),
+        str(plan.get("zeroStage", "-")),
+        serving.get("url") or "-",
+        status.get("reason") or "-",
     )
 
 
-def _conditions(console: Console, status: Mapping[str, Any]) -> None:
-    table = Table("condition", "status", "reason", "since", "message", box=None, title="Conditions", title_justify="left")
-    for item in status.get("conditions", ()):
-        table.add_row(item["type"], item["status"], item["reason"], item.get("lastTransitionTime", ""), item.get("message", ""))
-    console.print(table)
+def _no_process(job: Job, phase: str) -> str:
+    name = job["metadata"]["name"]
+    if phase != "Stopped":
+        return "none"
+    served = job.get("status", {}).get("phase") == "Serving"
+    return f"none; `tunewright {f'chat {name}` starts its server' if served else 'run MANIFEST` goes on from the last good checkpoint'}"
 
 
-def _pairs(console: Console, title: str, values: Mapping[str, Any] | None, formats: Mapping[str, Any] | None = None) -> None:
-    if not values:
-        return
-    console.print(title, style="bold")
-    for name, value in values.items():
-        if not isinstance(value, Mapping):
-            console.print(f"  {name:<26} {(formats or {}).get(name, str)(value)}", markup=False)
+def _conditions(status: Mapping[str, Any]) -> Iterator[str]:
+    conditions = status.get("conditions") or ()
+    if conditions:
+        yield "\nConditions"
+        rows = [
+            (item["type"], item["status"], item["reason"], item.get("lastTransitionTime", "-"), item.get("message") or "-")
+            for item in conditions
+        ]
+        yield columns([("TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"), *rows], indent="  ")
+
+
+def _pairs(title: str, values: Mapping[str, Any] | None, formats: Mapping[str, Any] | None = None) -> Iterator[str]:
+    shown = {name: value for name, value in (values or {}).items() if not isinstance(value, Mapping) and value not in ("", None)}
+    if shown and title:
+        yield f"\n{title}"
+    for name, value in shown.items():
+        yield _pair(name, (formats or {}).get(name, str)(value), indent="  " if title else "")
+
+
+def _pair(name: str, value: str, *, indent: str) -> str:
+    """Align a value with the others, whose further lines, if it has any, stand below its first."""
+    margin = " " * (len(indent) + LABEL_WIDTH)
+    return f"{indent}{name:<{LABEL_WIDTH}}" + value.replace("\n", f"\n{margin}")
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _readable(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_readable(part) for part in value]
+    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value

@@ -7,8 +7,10 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-STAGES = {  # phase -> what people read, and whether there is a percentage to show
-    "Pending": "waiting",
+STAGES = {  # phase -> what people read
+    "Pending": "pending",
+    "Waiting": "waiting",
+    "Queued": "queued",
     "Checking": "check",
     "Training": "train",
     "Exporting": "export",
@@ -48,9 +50,9 @@ def _training(progress: Mapping[str, Any]) -> list[str]:
 
 
 def _landmark(status: Mapping[str, Any]) -> tuple[object, ...]:
-    """What must change for a new line to be worth printing: an ETA alone is not."""
+    """What must change for a new line to be worth printing: an ETA alone is not, and of 10,000 steps every hundredth is enough."""
     progress = status.get("progress") or {}
-    return (status.get("phase"), progress.get("step"), progress.get("evalLoss"), status.get("reason"))
+    return (status.get("phase"), progress.get("progressPercentage"), progress.get("evalLoss"), status.get("reason"))
 
 
 def duration(seconds: int) -> str:
@@ -63,37 +65,58 @@ def duration(seconds: int) -> str:
 
 
 class LiveView:
-    """Shows each status it is given. On a terminal the line moves; elsewhere only what is new is printed."""
+    """Shows each status it is given. On a terminal the line moves, and each stage's last one stays; elsewhere what is new is printed."""
 
     def __init__(self, console: Console, *, name: str) -> None:
         self._console = console
         self._name = name
-        self._last: tuple[object, ...] = ()
+        self._open = False
+        self._phase = ""
+        self._line = ""
+        self._landmark: tuple[object, ...] = ()
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
+        self._open = True
         if self._console.is_terminal:
-            columns = (TextColumn("[bold]{task.fields[job]}[/bold]"), BarColumn(bar_width=24), TextColumn("{task.description}"))
+            columns = (
+                TextColumn("[bold]{task.fields[job]}[/bold]"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.description}", markup=False),
+            )
             self._progress = Progress(*columns, console=self._console, transient=True)
-            self._task = self._progress.add_task("waiting", total=100, job=self._name)
+            self._task = self._progress.add_task("waiting", total=None, job=self._name)
             self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._open = False
         if self._progress is not None:
             self._progress.stop()
+            self._stay(self._line)
 
     def show(self, status: Mapping[str, Any]) -> None:
-        """Draw one status. A stage that ended stays on the screen as a line."""
-        line = headline(status)
-        if self._progress is not None and self._task is not None:
-            percent = (status.get("progress") or {}).get("progressPercentage", 0)
-            self._progress.update(self._task, description=line, completed=percent)
-        elif (now := _landmark(status)) != self._last:
-            self._console.print(f"{self._name}: {line}", markup=False)
-            self._last = now
+        """Draw one status; nothing outside the block, when nobody waits for the job any more."""
+        if not self._open:
+            return
+        phase, line, landmark = str(status.get("phase") or "Pending"), headline(status), _landmark(status)
+        if self._progress is None:
+            if landmark != self._landmark and line != self._line:
+                self._stay(line)
+                self._line = line
+            self._landmark = landmark
+            return
+        if self._line and phase != self._phase:
+            self._stay(self._line)
+        self._phase, self._line = phase, line
+        percent = (status.get("progress") or {}).get("progressPercentage") if phase == "Training" else None
+        self._progress.update(self._task or TaskID(0), description=line, completed=percent or 0, total=None if percent is None else 100)
 
     def note(self, text: str) -> None:
         """Print a line that stays, above the moving one."""
         self._console.print(text, markup=False)
+
+    def _stay(self, line: str) -> None:
+        if line:
+            self.note(f"{self._name}: {line}")

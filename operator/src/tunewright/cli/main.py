@@ -1,83 +1,174 @@
 """The commands of `tunewright`, and their options. Each hands over to a module of its own at once; heavy ones are imported when called."""
 
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 app = typer.Typer(
     name="tunewright",
-    help="From a FineTuneJob to a served model. Start with: tunewright run examples/quickstart.yaml",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-Manifest = Annotated[Path, typer.Argument(help="A YAML file with one FineTuneJob.", metavar="MANIFEST")]
-Name = Annotated[str, typer.Argument(help="The FineTuneJob's metadata.name.")]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The job's namespace.")]
+Manifest = Annotated[Path, typer.Argument(help="A YAML file with one FineTuneJob.", metavar="MANIFEST", show_default=False)]
+Name = Annotated[str, typer.Argument(help="The FineTuneJob's metadata.name.", metavar="NAME", show_default=False)]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The job's namespace.", metavar="NAMESPACE")]
 HomeFolder = Annotated[
     Path | None,
-    typer.Option("--home", envvar="TUNEWRIGHT_HOME", help="Where jobs, volumes and logs are kept. Default: ~/.local/share/tunewright"),
+    typer.Option(
+        "--home",
+        envvar="TUNEWRIGHT_HOME",
+        metavar="FOLDER",
+        help="Where jobs, volumes and logs are kept. Default: ~/.local/share/tunewright",
+    ),
 ]
 
 
-@app.command()
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tunewright {version('tunewright')}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog="""
+\b
+Start here:
+  tunewright validate examples/quickstart.yaml    every problem of a manifest at once, with line and column
+  tunewright plan examples/quickstart.yaml        what would happen, with the memory arithmetic; touches nothing
+  tunewright run examples/quickstart.yaml         from the manifest to a served answer
+  tunewright chat support-bot                     talk to the result, any time later
+  tunewright delete support-bot                   remove what it made
+
+\b
+Exit codes:
+  0    done
+  1    failed; the error names the cause and the way out
+  2    the command line itself is wrong
+  64   the manifest is refused; nothing was started
+  130  stopped by Ctrl-C or SIGTERM; the same command goes on from there
+"""
+)
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.", show_default=False)
+    ] = False,
+) -> None:
+    """From a FineTuneJob to a served model.
+
+    A FineTuneJob names a base model, examples, a way to tune and a way to serve. Tunewright takes it through Check, Train (torchrun and
+    DeepSpeed), Export (ONNX, compared with the trained model) and Serve (the OpenAI API), as processes of this machine.
+    """
+
+
+@app.command(
+    epilog="""
+\b
+Examples:
+  tunewright run examples/quickstart.yaml
+  tunewright run job.yaml --ask "Two flat whites, please." --ask "When do you close?"
+  tunewright run job.yaml --keep-serving      then use the printed URL with any OpenAI client
+
+\b
+Exit codes: 0 done, 1 failed, 64 the manifest is refused, 130 stopped
+"""
+)
 def run(
     manifest: Manifest,
-    home: HomeFolder = None,
     ask: Annotated[
-        list[str] | None, typer.Option("--ask", help="Ask the served model this instead of held-out questions; repeatable.")
+        list[str] | None,
+        typer.Option("--ask", metavar="TEXT", help="Ask the served model this instead of held-out questions; repeatable."),
     ] = None,
     keep_serving: Annotated[bool, typer.Option("--keep-serving", help="Go on serving until Ctrl-C.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the pods print, too.")] = False,
+    home: HomeFolder = None,
 ) -> None:
-    """Take a FineTuneJob through Check, Train, Export and Serve on this machine.
+    """Take a FineTuneJob through all its stages on this machine.
 
-    Shows live progress, and at the end the loss curve, parity, base against tuned, and answers of the served model. Ctrl-C stops after
-    saving; the same command goes on from the last good checkpoint. Exit codes: 0 done, 1 failed, 64 refused, 130 stopped.
+    Shows live progress, and at the end the loss curve, how close the export is to the trained model, the scores and answers of the base
+    and of the tuned model, and where everything was written.
+
+    Ctrl-C stops after saving a checkpoint; the same command goes on from the last good one. A second Ctrl-C kills at once. If this
+    process is killed, the job's processes go on, and the same command adopts them.
+
+    What a job's model is made from cannot change under its name; take another metadata.name, or `tunewright delete` the old job.
     """
     from tunewright.cli.run import run_job
 
     run_job(manifest, home_folder=home, questions=ask or (), keep_serving=keep_serving, verbose=verbose)
 
 
-@app.command()
-def validate(manifests: Annotated[list[Path], typer.Argument(help="YAML files with one FineTuneJob each.", metavar="MANIFEST...")]) -> None:
-    """Check manifests and name every problem with line and column. Touches nothing. Exit codes: 0 all good, 64 a problem."""
-    from tunewright.cli.console import EXIT_REFUSED, out
-    from tunewright.cli.manifests import load
+@app.command(
+    short_help="Name every problem of a manifest.",
+    epilog="""
+\b
+Examples:
+  tunewright validate job.yaml
+  tunewright validate examples/*.yaml
 
-    refused = False
-    for path in manifests:
-        try:
-            job, _ = load(path)
-            out.print(f"{path}: FineTuneJob {job.metadata.namespace}/{job.metadata.name} is valid", markup=False)
-        except typer.Exit:
-            refused = True
-    if refused:
-        raise typer.Exit(EXIT_REFUSED)
+\b
+Exit codes: 0 all good, 1 a file cannot be read, 64 a manifest has problems
+""",
+)
+def validate(
+    manifests: Annotated[list[Path], typer.Argument(help="YAML files with one FineTuneJob each.", metavar="MANIFEST", show_default=False)],
+) -> None:
+    """Check manifests and name every problem as file:line:column with its way out. Touches nothing."""
+    from tunewright.cli.show_problems import show_problems
+
+    show_problems(manifests)
 
 
-@app.command()
+@app.command(
+    short_help="Show what would happen, and why.",
+    epilog="""
+\b
+Examples:
+  tunewright plan job.yaml -o explain
+  tunewright plan job.yaml -o yaml | kubectl apply --dry-run=client -f -
+
+\b
+Exit codes: 0 there is a plan, 1 the file cannot be read, 64 the manifest is refused or fits no memory
+""",
+)
 def plan(
     manifest: Manifest,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="text (explanation and manifests), explain, or yaml (manifests only).")
+        Literal["text", "explain", "yaml"],
+        typer.Option("--output", "-o", help="explain: the decision in words; yaml: the manifests; text: both."),
     ] = "text",
 ) -> None:
-    """Show the stages, the ZeRO choice with its arithmetic, the memory per rank and the manifests. Touches nothing."""
+    """Show the stages, the ZeRO choice with its arithmetic, the memory per rank, and the manifests. Touches nothing."""
     from tunewright.cli.show_plan import show_plan
 
     show_plan(manifest, style=output)
 
 
-@app.command()
+@app.command(
+    epilog="""
+\b
+Examples:
+  tunewright get
+  tunewright get -o wide
+  tunewright get support-bot -o yaml
+
+\b
+PROCESS is the process that looks after a job just now. A job that is on its way, or serving, without one is Stopped.
+"""
+)
 def get(
-    name: Annotated[str | None, typer.Argument(help="One FineTuneJob; all of them when left out.")] = None,
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Only this namespace; with NAME: `default`.")] = "",
-    output: Annotated[str, typer.Option("--output", "-o", help="table, wide, yaml or json.")] = "table",
+    name: Annotated[
+        str | None, typer.Argument(help="One FineTuneJob; all of them when left out.", metavar="NAME", show_default=False)
+    ] = None,
+    namespace: Annotated[
+        str | None, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Only this one. Default: all; with NAME, `default`.")
+    ] = None,
+    output: Annotated[Literal["table", "wide", "yaml", "json"], typer.Option("--output", "-o", help="How to print them.")] = "table",
     home: HomeFolder = None,
 ) -> None:
     """List FineTuneJobs: phase, progress, loss, ETA, readiness."""
@@ -86,53 +177,95 @@ def get(
     show_jobs(name, namespace=namespace, style=output, home_folder=home)
 
 
-@app.command()
+@app.command(short_help="Show everything about one FineTuneJob.", epilog="Example: tunewright describe support-bot")
 def describe(name: Name, namespace: Namespace = "default", home: HomeFolder = None) -> None:
-    """Show everything about one FineTuneJob: conditions, plan, data, parity, evaluation, children."""
+    """Show everything about one FineTuneJob: conditions, failure, plan, data, parity, evaluation, children."""
     from tunewright.cli.show_jobs import show_job
 
     show_job((namespace, name), home_folder=home)
 
 
-@app.command()
+@app.command(
+    short_help="Print what a job's pods have printed.",
+    epilog="""
+\b
+Examples:
+  tunewright logs support-bot                         of the stage that printed last
+  tunewright logs support-bot -f                      and what comes, of this stage and the next ones
+  tunewright logs support-bot --stage train --rank 1 --tail 50
+""",
+)
 def logs(
     name: Name,
-    stage: Annotated[str | None, typer.Option("--stage", help="check, train, export or serve; the newest pod's when left out.")] = None,
-    rank: Annotated[int | None, typer.Option("--rank", help="Only this pod of the gang.")] = None,
+    stage: Annotated[
+        Literal["check", "train", "export", "serve"] | None,
+        typer.Option("--stage", help="Of this stage. Default: the one that printed last."),
+    ] = None,
+    rank: Annotated[int | None, typer.Option("--rank", min=0, metavar="N", help="Only this pod of the gang.")] = None,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Of earlier attempts and replaced servers, too.")] = False,
+    tail: Annotated[int | None, typer.Option("--tail", min=0, metavar="N", help="Only the last lines of each pod.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is printed from now on, until Ctrl-C.")] = False,
     namespace: Namespace = "default",
     home: HomeFolder = None,
 ) -> None:
-    """Print what a job's pods have printed."""
+    """Print what a job's pods have printed; several pods' lines begin with the pod's name."""
     from tunewright.cli.show_logs import show_logs
 
-    show_logs((namespace, name), stage=stage, rank=rank, follow=follow, home_folder=home)
+    show_logs((namespace, name), stage=stage, rank=rank, everything=everything, tail=tail, follow=follow, home_folder=home)
 
 
-@app.command()
+@app.command(
+    epilog="""
+\b
+Examples:
+  tunewright chat support-bot
+  tunewright chat support-bot "Two flat whites, please."
+  tunewright chat support-bot < questions.txt        one conversation, a line a turn
+"""
+)
 def chat(
     name: Name,
-    message: Annotated[str | None, typer.Argument(help="One message; without it, a conversation until Ctrl-D.")] = None,
-    max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = 256,
-    temperature: Annotated[float, typer.Option("--temperature", min=0.0, max=2.0, help="0 always takes the likeliest token.")] = 0.0,
+    message: Annotated[
+        str | None, typer.Argument(help="One message; without it, a conversation until Ctrl-D.", metavar="MESSAGE", show_default=False)
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", min=1, metavar="N", help="Longest answer, in tokens. Default: what the context has room for."),
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.0, max=2.0, metavar="T", help="0 always takes the likeliest token.")
+    ] = 0.0,
     namespace: Namespace = "default",
     home: HomeFolder = None,
 ) -> None:
-    """Talk to a job's model through the OpenAI API. Starts the server when it is not running, and stops it again."""
+    """Talk to a job's model through the OpenAI API.
+
+    Starts the server when it is not running, and stops it again. For a TextGeneration job each line is a prompt to go on with.
+    """
     from tunewright.cli.chat import chat_with
     from tunewright.cli.console import home_at
 
     chat_with(home_at(home), (namespace, name), message, max_tokens=max_tokens, temperature=temperature)
 
 
-@app.command()
+@app.command(
+    epilog="""
+\b
+Examples:
+  tunewright delete support-bot
+  tunewright delete support-bot --keep-models
+"""
+)
 def delete(
     name: Name,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Leave the finished model folders.")] = False,
     namespace: Namespace = "default",
     home: HomeFolder = None,
 ) -> None:
-    """Stop a job and remove what it made: processes, checkpoints, models, logs."""
+    """Remove what a job made: checkpoints, models, logs. Nothing is asked back.
+
+    A job that is being run is not touched: stop that process first. A claim with `output.storage.retain: true` stays.
+    """
     from tunewright.cli.remove import remove
 
     remove((namespace, name), keep_models=keep_models, home_folder=home)

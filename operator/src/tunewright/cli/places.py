@@ -28,4 +28,4 @@ def output_folder(home: Home, job: Mapping[str, Any]) -> Path | None:
         return None
     storage = ((job["spec"].get("output") or {}).get("storage")) or {}
     claim = storage.get("claimName") or names_of(meta["name"]).output
-    return home.layout.claim(meta["namespace"], claim) / RUNS_FOLDER / meta["name"] / str(status["revision"])
+    return home.layout.claim(str(meta["namespace"]), str(claim)) / RUNS_FOLDER / str(meta["name"]) / str(status["revision"])

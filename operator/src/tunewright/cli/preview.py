@@ -43,5 +43,7 @@ def _header(file: Path) -> dict[str, Any]:
     """Read a safetensors header: 8 bytes of length, little-endian, then JSON."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
+        if length > file.stat().st_size:
+            raise ValueError(f"{file.name} is cut off or no safetensors file")
         header: dict[str, Any] = json.loads(stream.read(length))
     return header

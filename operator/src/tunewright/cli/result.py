@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from tunewright.cli.ask import answer
+from tunewright.cli.ask import Asked, answer
+from tunewright.cli.console import columns
 from tunewright.cli.curve import draw_loss, read_metrics
 from tunewright.cli.places import model_folder, output_folder
 from tunewright.local.app import Home
+from tunewright.plan.quantities import people_bytes
 from tunewright_contract.model_manifest import EVALUATION_NAME
 
 CURVE_WIDTH = 100  # columns; wide enough for a curve, narrow enough for half a screen
 SHOWN_QUESTIONS = 3
+LONGEST_ANSWER = 64  # tokens; what evaluation.maxNewTokens is when a job does not say
 
 
 def show_training(console: Console, home: Home, job: Mapping[str, Any]) -> None:
@@ -29,32 +31,33 @@ def show_training(console: Console, home: Home, job: Mapping[str, Any]) -> None:
 
 def show_parity(console: Console, job: Mapping[str, Any]) -> None:
     """Print how close each exported model is to the trained one."""
-    table = Table("export", "size", "positions", "same top token", "mean KL", "largest logit difference", title="ONNX against torch")
-    for artifact in job["status"].get("artifacts", ()):
-        parity = artifact["parity"]
-        size = f"{artifact['bytes'] / 2**20:.1f} MiB"
-        table.add_row(
+    rows = [
+        (
             artifact["precision"],
-            size,
+            people_bytes(artifact["bytes"]) if artifact.get("bytes") else "-",
             str(parity["positions"]),
             f"{float(parity['top1Agreement']):.2%}",
             f"{float(parity['meanKl']):.1e}",
             f"{float(parity['maxLogitDifference']):.1e}",
         )
-    console.print(table)
+        for artifact in job["status"].get("artifacts", ())
+        if (parity := artifact.get("parity"))
+    ]
+    if rows:
+        head = ("export", "size", "positions", "same top token", "mean KL", "largest logit difference")
+        console.print(f"\nONNX against torch\n{columns([head, *rows], indent='  ')}", markup=False)
 
 
 def show_evaluation(console: Console, job: Mapping[str, Any]) -> None:
     """Print the score of the base model and of the tuned one on the same held-out examples."""
-    evaluation = job["status"].get("evaluation")
-    if not evaluation:
-        return
-    table = Table("model", "loss", "token accuracy", "exact match", "examples", title="On held-out examples")
-    for which in ("base", "tuned"):
-        score = evaluation[which]
+    evaluation = job["status"].get("evaluation") or {}
+    rows = []
+    for which, score in evaluation.items():
         exact = f"{float(score['exactMatch']):.1%}" if "exactMatch" in score else "not asked"
-        table.add_row(which, f"{float(score['loss']):.3f}", f"{float(score['tokenAccuracy']):.1%}", exact, str(score["samples"]))
-    console.print(table)
+        rows.append((which, f"{float(score['loss']):.3f}", f"{float(score['tokenAccuracy']):.1%}", exact, str(score["samples"])))
+    if rows:
+        head = ("model", "loss", "token accuracy", "exact match", "examples")
+        console.print(f"\nOn held-out examples\n{columns([head, *rows], indent='  ')}", markup=False)
 
 
 def questions(home: Home, job: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -70,34 +73,35 @@ async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own
     url, model = job["status"]["serving"]["url"], served_name(job)
     spread = questions(home, job)
     step = max(1, len(spread) // SHOWN_QUESTIONS)  # neighbours in a file are often alike
-    asked = [{"question": text} for text in own] or spread[::step][:SHOWN_QUESTIONS]
-    for item in asked:
-        messages = item.get("messages") or [{"role": "user", "content": item["question"]}]
-        said = await answer(url, model=model, messages=messages)
-        console.print(f"\nuser:   {item['question']}", style="bold", markup=False)
-        if "base" in item:
-            console.print(f"base:   {_indent(item['base'])}", style="dim", markup=False)
-        console.print(f"served: {_indent(said)}", style="green", markup=False)
+    longest = (job["spec"].get("evaluation") or {}).get("maxNewTokens", LONGEST_ANSWER)
+    for item in [{"question": text} for text in own] or spread[::step][:SHOWN_QUESTIONS]:
+        said = await answer(url, model=model, asked=item.get("messages") or as_asked(job, item["question"]), max_tokens=longest)
+        console.print(f"\nuser:      {_indent(item['question'])}", style="bold", markup=False)
+        for label in ("reference", "base"):
+            if label in item:
+                console.print(f"{label + ':':<11}{_indent(item[label])}", style="dim", markup=False)
+        console.print(f"served:    {_indent(said)}", style="green", markup=False)
+
+
+def as_asked(job: Mapping[str, Any], text: str) -> Asked:
+    """Return what a person says to a job's model: a message for one that chats, a prompt for one that goes on with a text."""
+    return [{"role": "user", "content": text}] if job["spec"]["task"] == "ChatCompletion" else text
 
 
 def show_places(console: Console, home: Home, job: Mapping[str, Any]) -> None:
     """Print where everything was written."""
     meta, status = job["metadata"], job["status"]
-    key = (meta["namespace"], meta["name"])
-    table = Table.grid(padding=(0, 2))
     output, model = output_folder(home, job), model_folder(home, job)
-    rows: list[tuple[str, Path | str | None]] = [
-        ("checkpoints, adapter, metrics.jsonl", output),
-        ("model folder (ONNX, lineage)", model),
-        ("answers of both models", model / EVALUATION_NAME if model and (model / EVALUATION_NAME).exists() else None),
-        ("logs", home.log_folder(key)),
+    answers = model / EVALUATION_NAME if model else None
+    places: list[tuple[str, Path | str | None]] = [
+        ("checkpoints, trained weights, metrics.jsonl", output),
+        ("model folder (ONNX, tokenizer, lineage)", model),
+        ("answers of both models", answers if answers and answers.exists() else None),
+        ("logs", home.log_folder((meta["namespace"], meta["name"]))),
         ("server", (status.get("serving") or {}).get("url")),
     ]
-    for label, place in rows:
-        if place is not None:
-            table.add_row(label, str(place))
-    console.print("\nWhere everything is")
-    console.print(table)
+    rows = [(label, str(place)) for label, place in places if place is not None]
+    console.print(f"\nWhere everything is\n{columns(rows, indent='  ')}", markup=False)
 
 
 def served_name(job: Mapping[str, Any]) -> str:
@@ -106,4 +110,4 @@ def served_name(job: Mapping[str, Any]) -> str:
 
 
 def _indent(text: str) -> str:
-    return text.strip().replace("\n", "\n        ")
+    return text.strip().replace("\n", "\n           ")

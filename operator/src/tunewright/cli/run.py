@@ -1,7 +1,6 @@
 """`tunewright run`: a FineTuneJob through all its stages on this machine, with live progress, to a served answer."""
 
 import asyncio
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 import typer
 
 from tunewright.cli import result
-from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err, fail, out
+from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err, home_at, log_to_console, out, told
 from tunewright.cli.live import LiveView
 from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged, settled
 from tunewright.cli.manifests import load, refuse_changed_inputs
-from tunewright.errors import TunewrightError
+from tunewright.cli.stopping import Stop
 from tunewright.local.app import Home
 
 LOG_TAIL = 20  # lines of the failed pod's log
@@ -22,64 +21,45 @@ LOG_TAIL = 20  # lines of the failed pod's log
 def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], keep_serving: bool, verbose: bool) -> None:
     """Run a manifest's job until it is served (or, without `serving`, exported). Leaves with 0, 1 failed, 64 refused, 130 stopped."""
     job, raw = load(path)
-    try:
-        home = Home(home_folder)
-        refuse_changed_inputs(home, job)
+    with told():
+        home = home_at(home_folder)
+        refuse_changed_inputs(home, job, path.parent)
         key = home.apply(raw, path.parent)
-        code = asyncio.run(_Run(home, key, questions, keep_serving=keep_serving, verbose=verbose).to_the_end())
-    except TunewrightError as error:
-        fail(str(error))
+        log_to_console()
+        code = asyncio.run(_Run(home, key, path, questions, keep_serving=keep_serving, verbose=verbose).to_the_end())
     raise typer.Exit(code)
 
 
 class _Run:
     """One run of one job, in the foreground."""
 
-    def __init__(self, home: Home, key: tuple[str, str], questions: Sequence[str], *, keep_serving: bool, verbose: bool) -> None:
+    def __init__(
+        self, home: Home, key: tuple[str, str], path: Path, questions: Sequence[str], *, keep_serving: bool, verbose: bool
+    ) -> None:
         self._home = home
         self._key = key
+        self._path = path
         self._questions = questions
         self._keep_serving = keep_serving
         self._verbose = verbose
-        self._stop = asyncio.Event()
         self._operator = LocalOperator(home, key, on_event=self._on_event)
+        self._stop = Stop(again=self._operator.hurry)
         self._view = LiveView(err, name=key[1])
 
     async def to_the_end(self) -> int:
         """Return the exit code."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._interrupt)
+        self._stop.listen()
         async with self._operator as operator:
             with self._view:
-                job = await self._or_stopped(operator.wait(settled))
-            if job is None:
-                err.print("stopping: the trainers save a checkpoint first (Ctrl-C once more kills them)")
-            elif job["status"]["phase"] == "Failed":
+                job = await self._stop.unless(operator.wait(settled))
+            if job is not None and job["status"]["phase"] == "Failed":
                 self._show_failure(job)
-            else:
-                await self._show_success(job)
-        if job is None:
-            err.print(
-                f"stopped. `tunewright run` with the same manifest goes on from the last good checkpoint; `tunewright get {self._key[1]}`"
-            )
-            return EXIT_INTERRUPTED
-        return EXIT_FAILED if job["status"]["phase"] == "Failed" else 0
-
-    def _interrupt(self) -> None:
-        if self._stop.is_set():
-            self._operator.hurry()
-        self._stop.set()
-
-    async def _or_stopped(self, work: Any) -> Mapping[str, Any] | None:
-        """Wait for the job, or for somebody to stop us: then None."""
-        waiting, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if waiting.done():
-            found: Mapping[str, Any] = waiting.result()
-            return found
-        waiting.cancel()
-        return None
+                return EXIT_FAILED
+            if job is not None and await self._stop.unless(self._show_success(job)):
+                return 0
+            err.print("stopping; what trains saves a checkpoint first. Ctrl-C once more kills it at once", markup=False)
+        err.print(f"stopped. To go on from the last good checkpoint: tunewright run {self._path}", markup=False)
+        return EXIT_INTERRUPTED
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StatusChanged):
@@ -87,7 +67,8 @@ class _Run:
         elif self._verbose:
             self._view.note(f"{event.pod} | {event.text}")
 
-    async def _show_success(self, job: Mapping[str, Any]) -> None:
+    async def _show_success(self, job: Mapping[str, Any]) -> bool:
+        """Show everything, and serve on for as long as the person wants. Returns True: it came to its end."""
         result.show_training(out, self._home, job)
         result.show_parity(out, job)
         result.show_evaluation(out, job)
@@ -96,17 +77,19 @@ class _Run:
             await result.show_answers(out, self._home, job, self._questions)
         result.show_places(out, self._home, job)
         if serving and self._keep_serving:
-            err.print(f"\nserving {result.served_name(job)} at {job['status']['serving']['url']}/v1 until Ctrl-C")
-            await self._stop.wait()
+            err.print(f"\nserving {result.served_name(job)} at {job['status']['serving']['url']}/v1 until Ctrl-C", markup=False)
+            with self._view:  # what happens to the server from now on
+                await self._stop.wait()
         elif serving:
             out.print(f"\nThe server stops now. Talk to it any time: tunewright chat {self._key[1]}", markup=False)
+        return True
 
     def _show_failure(self, job: Mapping[str, Any]) -> None:
         status = job["status"]
         failure = status.get("failure") or {"reason": status.get("reason"), "message": status.get("message")}
         where = f" in {failure['stage']}" if failure.get("stage") else ""
         err.print(f"{self._key[1]} failed{where}: {failure['reason']}", style="bold red", markup=False)
-        err.print(f"    {failure['message']}", markup=False)
+        err.print(f"    {failure.get('message') or 'no message'}", markup=False)
         if failure.get("suggestion"):
             err.print(f"    → {failure['suggestion']}", style="green", markup=False)
         log = self._home.logs(self._key).get(failure.get("pod", ""))

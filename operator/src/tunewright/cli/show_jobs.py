@@ -1,38 +1,42 @@
-"""Prints jobs as they are stored."""
+"""Prints jobs as they are stored, and which process looks after them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import typer
-
-from tunewright.cli.console import err, fail, home_at, out
+from tunewright.cli.console import err, home_at, out, told
+from tunewright.cli.jobs import stored_job
 from tunewright.cli.listing import describe, dump, job_table
-from tunewright.errors import TunewrightError
-from tunewright.local.app import utc_now
+from tunewright.local.app import Home, utc_now
+from tunewright.local.supervisor import Holder
 
-STYLES = ("table", "wide", "yaml", "json")
+Job = Mapping[str, Any]
 
 
-def show_jobs(name: str | None, *, namespace: str, style: str, home_folder: Path | None) -> None:
+def show_jobs(name: str | None, *, namespace: str | None, style: str, home_folder: Path | None) -> None:
     """Print one job, or all of them."""
-    if style not in STYLES:
-        raise typer.BadParameter(f"{style} is none of {', '.join(STYLES)}", param_hint="--output")
     home = home_at(home_folder)
-    try:
-        jobs = [home.job((namespace or "default", name))] if name else home.jobs(namespace or "*")
-    except TunewrightError as error:
-        fail(str(error), "List them all: tunewright get")
-    if style in ("yaml", "json"):
-        out.print(dump(jobs[0] if name else jobs, style=style), markup=False)
-    elif jobs:
-        out.print(job_table(jobs, now=utc_now(), wide=style == "wide"))
-    else:
-        err.print(f"no FineTuneJobs in {home.layout.home}", markup=False)
+    with told():
+        jobs: list[Job] = [stored_job(home, (namespace or "default", name))] if name else [*home.jobs(namespace or "*")]
+        if style in ("yaml", "json"):
+            shown = jobs[0] if name else {"apiVersion": "v1", "kind": "List", "items": jobs}
+            out.print(dump(shown, style=style), markup=False)
+        elif jobs:
+            several = not name and not namespace and {job["metadata"]["namespace"] for job in jobs} != {"default"}
+            rows = [(job, _holder(home, job)) for job in jobs]
+            out.print(job_table(rows, now=utc_now(), wide=style == "wide", namespaces=several), markup=False)
+        else:
+            where = f" in namespace {namespace}" if namespace else ""
+            err.print(f"no FineTuneJobs{where} in {home.layout.home}", markup=False)
 
 
 def show_job(key: tuple[str, str], *, home_folder: Path | None) -> None:
     """Print everything about one job."""
     home = home_at(home_folder)
-    try:
-        describe(out, home.job(key), home.children(key))
-    except TunewrightError as error:
-        fail(str(error), "List them all: tunewright get")
+    with told():
+        job = stored_job(home, key)
+        out.print(describe(job, home.children(key), home.holder(key)), markup=False)
+
+
+def _holder(home: Home, job: Job) -> Holder | None:
+    return home.holder((job["metadata"]["namespace"], job["metadata"]["name"]))

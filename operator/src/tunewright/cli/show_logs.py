@@ -2,59 +2,92 @@
 
 import re
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import typer
-
-from tunewright.cli.console import fail, home_at, out
-from tunewright.errors import TunewrightError
+from tunewright.cli.console import fail, home_at, out, told
+from tunewright.cli.jobs import stored_job
 from tunewright.local.app import Home
 from tunewright.local.logs import Follower
 from tunewright.plan.names import names_of
 
 STAGES = ("check", "train", "export", "serve")
 LOOK_SECONDS = 0.3
+_GANG = re.compile(r"-\d+-(\d+)-[a-z0-9]+$")  # `<job>-train-<attempt>-<rank>-<random>`
 
 
-def show_logs(key: tuple[str, str], *, stage: str | None, rank: int | None, follow: bool, home_folder: Path | None) -> None:
-    """Print the logs of a stage's newest pods, the newest stage's when none is named."""
-    if stage is not None and stage not in STAGES:
-        raise typer.BadParameter(f"{stage} is none of {', '.join(STAGES)}", param_hint="--stage")
+def show_logs(
+    key: tuple[str, str], *, stage: str | None, rank: int | None, everything: bool, tail: int | None, follow: bool, home_folder: Path | None
+) -> None:
+    """Print the logs of a stage's newest pods, or with `everything` of all its pods. `tail` is a number of lines of each pod."""
     home = home_at(home_folder)
-    try:
-        home.job(key)
-    except TunewrightError as error:
-        fail(str(error), "List them all: tunewright get")
-    wanted = _pods(home, key, stage, rank)
-    if not wanted and not follow:
-        fail(f"{key[1]} has printed nothing{f' in {stage}' if stage else ''} yet", f"See where it stands: tunewright describe {key[1]}")
-    follower = Follower(home.log_folder(key), from_now=True)
-    for pod, path in wanted.items():
-        for line in path.read_text(errors="replace").splitlines():
-            _print(pod, line, several=len(wanted) > 1)
-    while follow:
+    with told():
+        stored_job(home, key)
+        wanted = _pods(home.logs(key), key[1], stage, rank, everything=everything)
+        if follow:
+            _follow(home, key, stage, rank, wanted, tail)
+        if not wanted:
+            of = "".join([f" in {stage}" if stage else "", f" as rank {rank}" if rank is not None else ""])
+            fail(f"{key[1]} has printed nothing{of} yet", f"See where it stands: tunewright describe {key[1]}")
+        for pod, path in wanted.items():
+            _print(pod, _last(_lines(path.read_bytes()), tail), several=len(wanted) > 1)
+
+
+def _follow(home: Home, key: tuple[str, str], stage: str | None, rank: int | None, wanted: Iterable[str], tail: int | None) -> None:
+    """Print what the wanted pods have printed, and then what is added, by the stages to come as well when none was named."""
+    follower = Follower(home.log_folder(key))
+    before: dict[str, list[str]] = {pod: [] for pod in wanted}
+    for pod, line in follower.new_lines():
+        before.get(pod, []).append(line)
+    for pod, lines in before.items():
+        _print(pod, _last(lines, tail), several=True)
+    while True:
         for pod, line in follower.new_lines():
             if _matches(key[1], pod, stage, rank):
-                _print(pod, line, several=True)
+                _print(pod, [line], several=True)
         time.sleep(LOOK_SECONDS)
 
 
-def _pods(home: Home, key: tuple[str, str], stage: str | None, rank: int | None) -> dict[str, Path]:
-    """Return pod -> log file. Without a stage: of the stage that printed last."""
-    logs = home.logs(key)
-    if stage is None and logs:
-        newest = max(logs, key=lambda pod: logs[pod].stat().st_mtime_ns)
-        stage = next((name for name in STAGES if _matches(key[1], newest, name, None)), None)
-    return {pod: path for pod, path in logs.items() if _matches(key[1], pod, stage, rank)}
+def _pods(logs: Mapping[str, Path], job: str, stage: str | None, rank: int | None, *, everything: bool) -> dict[str, Path]:
+    """Return pod -> log file. Without a stage: of the stage that printed last. Of a stage: its last attempt, or the last of its pods."""
+    if not logs:
+        return {}
+
+    def last(pods: Iterable[str]) -> str:
+        return max(pods, key=lambda pod: logs[pod].stat().st_mtime_ns)
+
+    if stage is None:
+        newest = last(logs)
+        stage = next((name for name in STAGES if _matches(job, newest, name, None)), None)
+    of_stage = [pod for pod in logs if _matches(job, pod, stage, None)]
+    if of_stage and not everything:
+        attempt = _attempt(last(of_stage))
+        of_stage = [pod for pod in of_stage if _attempt(pod) == attempt]
+    return {pod: logs[pod] for pod in of_stage if _matches(job, pod, stage, rank)}
+
+
+def _attempt(pod: str) -> str:
+    """What pods that work together have in common: `<job>-train-<attempt>` of a gang, its own name of any other pod."""
+    gang = _GANG.search(pod)
+    return pod[: gang.start(1)] if gang else pod
 
 
 def _matches(job: str, pod: str, stage: str | None, rank: int | None) -> bool:
-    """Pods are `<job>-<stage>-…`; those of a gang `<job>-train-<attempt>-<rank>-<random>`."""
     if stage is not None and not pod.startswith(getattr(names_of(job), stage) + "-"):
         return False
-    gang = re.search(r"-\d+-(\d+)-[a-z0-9]+$", pod)
+    gang = _GANG.search(pod)
     return rank is None or (gang is not None and int(gang[1]) == rank)
 
 
-def _print(pod: str, line: str, *, several: bool) -> None:
-    out.print(f"{pod} | {line}" if several else line, markup=False)
+def _lines(text: bytes) -> list[str]:
+    """Return the lines as a terminal shows them: of a progress bar that was redrawn, the last state."""
+    return [line.rstrip("\r").rpartition("\r")[2] for line in text.decode(errors="replace").rstrip("\n").split("\n")]
+
+
+def _last(lines: list[str], tail: int | None) -> list[str]:
+    return lines if tail is None else lines[max(len(lines) - tail, 0) :]
+
+
+def _print(pod: str, lines: list[str], *, several: bool) -> None:
+    for line in lines:
+        out.print(f"{pod} | {line}" if several else line, markup=False)

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import typer
-
-from tunewright.cli.console import EXIT_REFUSED, fail, out
+from tunewright.cli.console import EXIT_REFUSED, fail, out, told
 from tunewright.cli.listing import dump
 from tunewright.cli.manifests import load
 from tunewright.cli.preview import facts_of, references
@@ -14,24 +12,24 @@ from tunewright.plan.inputs import Defaults
 from tunewright.plan.plan import forecast
 from tunewright.render import render
 
-STYLES = ("text", "explain", "yaml")
+HEADING = "# What would be applied. The job's uid, and with it the revision, is given when the job is created."
 
 
 def show_plan(path: Path, *, style: str) -> None:
     """Plan a manifest as if every stage went well, and print it."""
-    if style not in STYLES:
-        raise typer.BadParameter(f"{style} is none of {', '.join(STYLES)}", param_hint="--output")
     job, _ = load(path)
-    refs = references(job, path.parent)
-    source = job.spec.model.source.path
-    facts, how = facts_of(job, refs.folders[source] if source else None)
-    try:
-        decided = forecast(job, refs, Defaults(), model_facts=facts)
-    except PlanRejected as error:
-        fail(f"{error.reason}: {error}", code=EXIT_REFUSED)
-    if style != "yaml":
-        out.print(explain_text(decided), markup=False, end="")
-        out.print(f"\nParameters: {how}", markup=False)
-    if style != "explain":
-        for manifest in render(decided):
-            out.print(f"---\n{dump(manifest, style='yaml')}", markup=False)
+    with told():
+        refs = references(job, path.parent)
+        source = job.spec.model.source.path
+        facts, how = facts_of(job, refs.folders[source] if source else None)
+        try:
+            decided = forecast(job, refs, Defaults(), model_facts=facts)
+        except PlanRejected as error:
+            fail(f"{error.reason}: {error}", code=EXIT_REFUSED)
+        if style != "yaml":
+            out.print(explain_text(decided), markup=False, end="")
+            out.print(f"\nParameters: {how}\n", markup=False)
+        if style != "explain":
+            out.print(HEADING, markup=False)
+            for manifest in render(decided):
+                out.print(f"---\n{dump(manifest, style='yaml')}", markup=False)
