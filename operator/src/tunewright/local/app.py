@@ -19,7 +19,6 @@ from tunewright.local.secrets import Secrets
 from tunewright.local.store import Object, Store, explain
 from tunewright.local.supervisor import Holder, hold, holder_of
 from tunewright.local.world import KIND, MANIFEST_DIRECTORY, Key
-from tunewright.plan.label_names import JOB_NAME
 from tunewright.plan.names import label_value, names_of
 from tunewright.render.volumes import RUNS_FOLDER
 
@@ -138,7 +137,3 @@ class Home:
                 self.store.delete("PersistentVolumeClaim", namespace, created)
         remove_tree(self.log_folder((namespace, name)))
         return kept
-
-    def leftovers(self, key: Key) -> list[Object]:
-        """Return children that outlived their job: a retained claim, or pods of a deletion that was interrupted."""
-        return self.store.labelled(key[0], JOB_NAME, label_value(key[1]))
