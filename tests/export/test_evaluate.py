@@ -79,6 +79,8 @@ def test_a_question_is_the_conversation_up_to_the_last_answer(settings: Settings
     question = exam.questions[1]
     assert (question.text, question.reference) == ("And its price?", "3 euros.")
     assert text_of(question.ids, settings).endswith("<|end|><|user|>And its price?<|end|><|assistant|>")
+    assert [message["role"] for message in question.messages] == ["user", "assistant", "user"]
+    assert question.messages[-1] == {"role": "user", "content": "And its price?"}
 
 
 def test_an_answer_ends_at_eos_at_the_bases_own_ids_and_at_the_end_of_a_turn(settings: Settings, exam: HeldOut) -> None:
@@ -159,7 +161,7 @@ def test_texts_are_scored_without_questions_and_prompts_with_them(settings: Sett
         job = dataclasses.replace(settings, config=config, data_dir=tmp_path)
         found[name] = read_held_out(job, load_tokenizer(job))
     assert (len(found["text"].scored), found["text"].questions) == (1, [])
-    assert [(question.text, question.reference) for question in found["pairs"].questions] == [("a box of ", "nails")]
+    assert [(question.text, question.reference, question.messages) for question in found["pairs"].questions] == [("a box of ", "nails", [])]
 
 
 def test_the_file_holds_both_scores_and_every_answer(exam: HeldOut, tmp_path: Path) -> None:
@@ -169,4 +171,13 @@ def test_the_file_holds_both_scores_and_every_answer(exam: HeldOut, tmp_path: Pa
     written = json.loads((tmp_path / "evaluation.json").read_text())
     assert (report.base, report.tuned) == (base.score, tuned.score)
     assert written["tuned"] == {"loss": 1.0, "tokenAccuracy": 0.75, "exactMatch": 0.25, "samples": 10}
-    assert written["answers"][1] == {"question": "And its price?", "reference": "3 euros.", "base": "b", "tuned": "B"}
+    told = written["answers"][1]
+    assert told.pop("messages") == exam.questions[1].messages
+    assert told == {"question": "And its price?", "reference": "3 euros.", "base": "b", "tuned": "B"}
+
+
+def test_a_prompt_is_written_without_messages(tmp_path: Path) -> None:
+    result = evaluate.Result(Score(loss=2.0, token_accuracy=0.5, samples=1), ["nails"])
+    evaluate.write_evaluation(tmp_path / "evaluation.json", [Question("a box of ", [1], "nails")], result, result)
+    (told,) = json.loads((tmp_path / "evaluation.json").read_text())["answers"]
+    assert told == {"question": "a box of ", "reference": "nails", "base": "nails", "tuned": "nails"}

@@ -91,15 +91,22 @@ def token_scores(model: "PreTrainedModel", examples: list[Example], *, pad: int)
 
 
 def write_evaluation(path: Path, questions: list[Question], base: Result, tuned: Result) -> EvaluationReport:
-    """Write both scores and, question by question, what was expected and what either model said. Returns the scores."""
+    """Write both scores and, question by question, what was expected and what either model said. Returns the scores.
+
+    A question of a conversation carries its `messages`, so that whoever serves the model can be asked exactly the same.
+    """
     report = EvaluationReport(base=base.score, tuned=tuned.score)
     answers = [
-        {"question": question.text, "reference": question.reference, "base": before, "tuned": after}
+        {"question": question.text, **_asked(question), "reference": question.reference, "base": before, "tuned": after}
         for question, before, after in zip(questions, base.answers, tuned.answers, strict=True)
     ]
     document = {**report.model_dump(mode="json", exclude_none=True), "answers": answers}
     path.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return report
+
+
+def _asked(question: Question) -> dict[str, list[dict[str, str]]]:
+    return {"messages": question.messages} if question.messages else {}
 
 
 def _by_length(examples: list[Example]) -> Iterator[list[Example]]:

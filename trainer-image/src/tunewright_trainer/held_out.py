@@ -1,6 +1,6 @@
 """The examples that neither training nor its loss curve has used: what exports are compared on and models are scored on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunewright_trainer.data import Splits, read_splits
@@ -35,11 +35,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Question:
-    """A conversation up to the last answer. `text` is what people read; `ids` is what the model reads."""
+    """A conversation up to the last answer. `text` is what people read; `ids` is what the model reads.
+
+    `messages` is the same conversation as a chat API takes it; empty for a prompt that is to be completed, which is `text` itself.
+    """
 
     text: str
     ids: list[int]
     reference: str
+    messages: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -111,4 +115,4 @@ def _question(row: Row, tokenizer: "PreTrainedTokenizerBase") -> Question | None
     if last == 0:
         return None  # nothing was asked
     ids = tokenizer.apply_chat_template(messages[:last], add_generation_prompt=True, return_dict=True)["input_ids"]
-    return Question(messages[last - 1]["content"], ids, messages[last]["content"])
+    return Question(messages[last - 1]["content"], ids, messages[last]["content"], messages[:last])
