@@ -22,6 +22,8 @@ def model_folder(examples) -> Path:
 def support(examples) -> dict[str, list[list[dict[str, str]]]]:
     """The dialogues of each part of the quickstart's data."""
     return {
-        part: [json.loads(line)["messages"] for line in (examples / "data" / f"support-{part}.jsonl").read_text(encoding="utf-8").splitlines()]
+        part: [
+            json.loads(line)["messages"] for line in (examples / "data" / f"support-{part}.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
         for part in ("train", "validation", "test")
     }
