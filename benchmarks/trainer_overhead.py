@@ -11,6 +11,12 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
+    from tunewright_trainer.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "examples" / "base-model" / "model"
@@ -114,7 +120,7 @@ def _stopwatch() -> "TrainerCallback":
     class Stopwatch(TrainerCallback):
         """Times the steps after the warm-up, whole: from the end of one to the end of the last."""
 
-        def on_step_end(self, args, state, control, **_):
+        def on_step_end(self, args, state, control, **_):  # noqa: ARG002 - what transformers passes
             if state.global_step == WARM_UP:
                 self.began = time.perf_counter()
             if state.global_step == state.max_steps:

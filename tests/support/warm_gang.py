@@ -49,7 +49,7 @@ def _fork(order: dict, rank: int) -> int:
         from tunewright_trainer.__main__ import main as stage
 
         code = stage(["train"])
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - a forked rank must not return into the loop above
         traceback.print_exc()
     finally:
         sys.stdout.flush()

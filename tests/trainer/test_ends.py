@@ -55,13 +55,10 @@ def test_an_exception_becomes_a_typed_end_with_a_way_out(raised: Exception, code
 
 
 def test_the_cause_of_a_wrapped_exception_decides() -> None:
-    try:
-        try:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        except OSError as cause:
-            raise ValueError("could not save") from cause
-    except ValueError as raised:
-        assert stage_error(raised).reason == "DiskFull"
+    wrapped = ValueError("could not save")
+    wrapped.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+
+    assert stage_error(wrapped).reason == "DiskFull"
 
 
 def test_the_first_failure_of_a_pod_stands_and_its_echoes_do_not(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Every tuner under every strategy: two real processes train a tiny Phi-3, and what they leave is opened and looked at."""
 
 import pytest
-from gang import WarmGang, Workspace, deepspeed, job
+from gang import WarmGang, Workspace, deepspeed, job, merged
 from safetensors.torch import load_file
 
 from tunewright_contract.exit_codes import ExitCode
@@ -38,7 +38,39 @@ CELLS = [
 
 def two_ranks(tuner: str, strategy: str, **changes):
     stage = STRATEGIES[strategy]
-    return job(**(TUNERS[tuner] | {"worldSize": 2, "deepspeed": None if stage is None else deepspeed(stage)} | changes))
+    gang_of_two = {"worldSize": 2, "deepspeed": None if stage is None else deepspeed(stage)}
+    return job(**merged(TUNERS[tuner] | gang_of_two, changes))
+
+
+OFFLOADS = {
+    "the optimizer at stage 2": deepspeed(2, offload_optimizer={"device": "cpu"}),
+    "optimizer and weights at stage 3": deepspeed(3, offload_optimizer={"device": "cpu"}, offload_param={"device": "cpu"}),
+}
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "zero2", "zero3"])
+def test_the_operators_defaults_train(gang: WarmGang, space: Workspace, strategy: str) -> None:
+    """Bfloat16 throughout and gradient checkpointing, with validation after each epoch."""
+    defaults = {"bf16": True, "gradient_checkpointing": True, "eval_strategy": "epoch", "save_strategy": "steps", "save_steps": 3}
+    data = {"validation": [{"path": "corpus/validation.jsonl"}]}
+
+    codes = gang.run(space, two_ranks("lora", strategy, model={"dtype": "bfloat16"}, training=defaults | {"max_steps": 6}, data=data))
+
+    assert codes == [ExitCode.DONE, ExitCode.DONE], (space.root / "pod" / "log").read_text()[-6000:]
+    report = space.report()
+    assert isinstance(report, TrainReport)
+    assert report.eval_loss is not None
+    assert report.eval_loss < space.losses()[1]
+    assert space.checkpoints == ["checkpoint-3", "checkpoint-6"]
+
+
+@pytest.mark.parametrize("config", OFFLOADS.values(), ids=OFFLOADS)
+def test_offloading_trains_the_same_way(gang: WarmGang, space: Workspace, config: dict) -> None:
+    codes = gang.run(space, job(worldSize=2, deepspeed=config))
+
+    assert codes == [ExitCode.DONE, ExitCode.DONE], (space.root / "pod" / "log").read_text()[-6000:]
+    losses = space.losses()
+    assert losses[6] < losses[1]
 
 
 @pytest.mark.parametrize(("tuner", "strategy"), CELLS)

@@ -1,7 +1,7 @@
 """`python -m tunewright_trainer check | launch | train | export | prebuild`: run one stage, say how it ended, exit with its code.
 
-Promises that a process never ends without a termination message and an exit code of the contract. `launch` runs `train` in this pod's
-processes through torchrun's agent and ends as they ended; `torchrun -m tunewright_trainer train` trains the same, but exits 1 on any failure.
+Promises that a process never ends without a termination message and an exit code of the contract. `launch` runs `train` in this
+pod's processes through torchrun's agent and ends as they ended; `torchrun -m tunewright_trainer train` trains the same, but exits 1 on any failure.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def _run(stage: str) -> Report | None:
 def _guarded(work: Callable[[], Report | None], termination_log: Path | None) -> int:
     try:
         report = work()
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001 - the one place where everything is caught, to be typed and said
         error = stage_error(raised)
         _log_failure(error, raised)
         if termination_log is not None:

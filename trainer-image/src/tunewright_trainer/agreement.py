@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - the arguments of a callback are what transformers passes
 """A stop that the whole gang agrees on.
 
 Promises that when a signal reaches any rank, all ranks stop after the same step and save together. One rank leaving by itself would leave

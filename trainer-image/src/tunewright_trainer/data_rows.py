@@ -1,7 +1,7 @@
 """One row, recognised and validated: OpenAI `messages`, `promptCompletion`, `text`.
 
-Promises the task's own shape: `{"messages": [...]}` for ChatCompletion, `{"prompt": str, "completion": str}` for TextGeneration (the prompt of
-a `text` row is empty). Refuses what would be dropped or guessed: unknown roles, tools, content that is not text.
+Promises the task's own shape: `{"messages": [...]}` for ChatCompletion, `{"prompt": str, "completion": str}` for TextGeneration (the
+prompt of a `text` row is empty). Refuses what would be dropped or guessed: unknown roles, tools, content that is not text.
 """
 
 import json
@@ -20,7 +20,7 @@ _COLUMNS: dict[DataFormat, tuple[str, ...]] = {
 _UNSUPPORTED = ("tools", "functions", "tool_calls", "function_call", "parallel_tool_calls")
 
 
-class BadRow(ValueError):
+class BadRow(ValueError):  # noqa: N818 - it reads as what it is
     """Why a row cannot be used."""
 
 

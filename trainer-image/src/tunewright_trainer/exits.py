@@ -26,6 +26,11 @@ _HUB_AWAY = (
     "HubUnreachable",
     "Give the pods a way to the hub, fill the cache volume beforehand, or use a pvc model source.",
 )
+_HUB_TOKEN = (
+    ExitCode.CONFIGURATION,
+    "HubForbidden",
+    "Give a token that may read the repository (HF_TOKEN from a Secret); the one given is missing, expired or of another account.",
+)
 _HUB_MISSING = (
     ExitCode.CONFIGURATION,
     "ModelNotFound",
@@ -53,7 +58,7 @@ _BY_TYPE: dict[str, tuple[ExitCode, str, str]] = {
     "huggingface_hub.errors.HfHubHTTPError": (
         ExitCode.RETRY,
         "HubRefused",
-        "Read the hub's answer above: 401 and 403 mean the token (HF_TOKEN from a Secret), 429 and 5xx pass with time.",
+        "Read the hub's answer above; 429 and 5xx pass with time.",
     ),
     "huggingface_hub.errors.EntryNotFoundError": _HUB_MISSING,
     "huggingface_hub.errors.LocalEntryNotFoundError": _HUB_AWAY,
@@ -175,6 +180,7 @@ def _look_up(error: BaseException) -> tuple[ExitCode, str, str] | None:
     for kind in type(error).__mro__:
         found = _BY_TYPE.get(f"{kind.__module__}.{kind.__qualname__}")
         if found is not None:
-            return found
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            return _HUB_TOKEN if found[1] == "HubRefused" and status in {401, 403} else found
     text = str(error)
     return next((outcome for fragment, outcome in _BY_TEXT if fragment in text), None)

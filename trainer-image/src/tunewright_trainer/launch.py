@@ -1,7 +1,8 @@
 """`launch`: this pod's part of the gang, through torchrun's own agent, ending as its workers ended.
 
 torchrun itself exits 1 whatever its workers say. This runs the same agent from the same PET_* variables and turns the first failure into
-the exit code and termination message of the contract. The workers' own messages stand; only a worker that died without a word gets one here.
+the exit code and termination message of the contract. The workers' own messages stand; only a worker that died without a word gets
+one here.
 """
 
 import os

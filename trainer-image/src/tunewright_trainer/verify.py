@@ -46,7 +46,7 @@ def require_trained_adapter(folder: Path, magnitudes_before: "dict[str, torch.Te
     if magnitudes_before:
         missing = magnitudes_before.keys() - tensors.keys()
         if missing:
-            raise _broken(f"the adapter lacks DoRA's {sorted(missing)[0]}")
+            raise _broken(f"the adapter lacks DoRA's {min(missing)}")
         if all(tensors[name].float().equal(before) for name, before in magnitudes_before.items()):
             raise _untrained("no DoRA magnitude moved")
 
