@@ -189,3 +189,21 @@ def test_only_a_finetunejob_can_be_applied(home: Home, tmp_path, raw):
 
 def test_the_home_is_readable_by_its_owner_alone(home: Home):
     assert home.layout.home.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("expected", "phase"),
+    [
+        pytest.param({"demo-train-0"}, "Failed", id="a job that has given up forgets its failed Jobs, and keeps what succeeded"),
+        pytest.param({"demo-check", "demo-train-0"}, "Training", id="a job that goes on keeps its history"),
+    ],
+)
+def test_asked_for_again(applied: Home, expected: set[str], phase: str):
+    ended = {"demo-check": "Failed", "demo-train-0": "Complete"}
+    for name, how in ended.items():
+        applied.store.create(child(applied, "Job", name, status={"conditions": [{"type": how, "status": "True"}]}))
+    applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status={"phase": phase}))
+
+    applied.retry(KEY)
+
+    assert expected == {item["metadata"]["name"] for item in applied.children(KEY)}

@@ -125,7 +125,7 @@ def test_without_a_word_a_claim_is_made_and_holds_everything():
     assert (found.output_claim, found.models_claim, found.models_path, found.retain) == (
         "support-bot-output",
         "support-bot-output",
-        "",
+        "models",
         True,
     )
 
@@ -137,6 +137,18 @@ def test_a_claim_that_is_named_is_used():
 
 def test_a_destination_without_a_path_is_the_claims_root():
     assert storage({"destinations": [{"pvc": {"claimName": "models"}}]}).models_path == ""
+
+
+@pytest.mark.parametrize("path", ["runs", "runs/team", "cache", "/cache/"])
+def test_models_do_not_go_where_checkpoints_or_downloads_are(path):
+    both = {"storage": {"claimName": "shared"}, "destinations": [{"pvc": {"claimName": "shared", "path": path}}]}
+    with pytest.raises(PlanRejected, match="in claim shared is where checkpoints are kept; name another folder, such as models"):
+        storage(both)
+
+
+def test_in_another_claim_any_folder_will_do():
+    asked = {"storage": {"claimName": "scratch"}, "destinations": [{"pvc": {"claimName": "shared", "path": "runs"}}]}
+    assert storage(asked).models_path == "runs"
 
 
 def test_the_made_claim_is_as_asked():

@@ -21,7 +21,7 @@ def model_folder(home: Home, job: Mapping[str, Any]) -> Path | None:
 def output_folder(home: Home, job: Mapping[str, Any]) -> Path | None:
     """Return the folder of checkpoints, of the trained weights and of metrics.jsonl; None before training."""
     from tunewright.plan.names import names_of
-    from tunewright.render.volumes import RUNS_FOLDER
+    from tunewright.plan.storage import RUNS_FOLDER
 
     meta, status = job["metadata"], job.get("status", {})
     if "revision" not in status:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tunewright.api.v1alpha1.status import Phase
 from tunewright.errors import Gone, Invalid, TunewrightError
 from tunewright.local.kubelet import clean_up_orphans
 from tunewright.local.layout import Layout, default_home
@@ -20,7 +21,7 @@ from tunewright.local.store import Object, Store, explain
 from tunewright.local.supervisor import Holder, hold, holder_of
 from tunewright.local.world import KIND, MANIFEST_DIRECTORY, Key
 from tunewright.plan.names import label_value, names_of
-from tunewright.render.volumes import RUNS_FOLDER
+from tunewright.plan.storage import CACHE_FOLDER, MODELS_FOLDER, RUNS_FOLDER
 
 
 def utc_now() -> datetime:
@@ -67,6 +68,18 @@ class Home:
                 }
             )
         return key
+
+    def retry(self, key: Key) -> None:
+        """Forget the failed Jobs of a FineTuneJob that has given up: asked for again, it tries again, from its last checkpoint.
+
+        Somebody may have mended the data or freed the disk meanwhile; nothing in the manifest says so. Raises Gone.
+        """
+        if self.job(key).get("status", {}).get("phase") != Phase.FAILED or self.holder(key) is not None:
+            return
+        for child in self.children(key):
+            conditions = child.get("status", {}).get("conditions", ())
+            if child["kind"] == "Job" and any(item["type"] == "Failed" and item["status"] == "True" for item in conditions):
+                self.store.delete("Job", key[0], child["metadata"]["name"])
 
     def jobs(self, namespace: str = "*") -> list[Object]:
         """Return all FineTuneJobs."""
@@ -124,7 +137,7 @@ class Home:
         created = names_of(name).output if not storage.get("claimName") else None
         claim = self.layout.claim(namespace, created or storage["claimName"])
         published = self.layout.claim(namespace, destination["claimName"]) if destination else claim
-        models = published / (destination.get("path") or "") / name
+        models = published / (destination.get("path", "") if destination else MODELS_FOLDER) / name
         kept = [models] if keep_models and models.exists() else []
         if created and storage.get("retain") is True:
             kept = [claim] if claim.exists() else []
@@ -132,6 +145,8 @@ class Home:
             remove_tree(claim / RUNS_FOLDER / name)
             if not keep_models:
                 remove_tree(models)
+            if created:
+                remove_tree(claim / CACHE_FOLDER)
             if created and not kept:
                 remove_tree(claim)
                 self.store.delete("PersistentVolumeClaim", namespace, created)

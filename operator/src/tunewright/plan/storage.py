@@ -7,6 +7,11 @@ from tunewright.plan.plan_types import NewClaim, Storage
 from tunewright.plan.quantities import people_bytes, whole
 from tunewright_contract.reports import ModelFacts
 
+# The folders of the claim that holds checkpoints. Finished models lie in it too, unless the job names a destination.
+RUNS_FOLDER = "runs"
+CACHE_FOLDER = "cache"  # what was downloaded from the hub: once for all ranks, attempts and stages
+MODELS_FOLDER = "models"
+
 _CHECKPOINT_BYTES = 2 + 12  # of a trained parameter: its weight, and the fp32 master copy and two moments of Adam
 _WEIGHT_BYTES = 2  # of the model as kept at the end of a full fine-tune
 
@@ -28,13 +33,24 @@ def storage_of(job: FineTuneJob, output_claim: str, defaults: Defaults, facts: M
         _refuse_too_small(job, create, facts)
     kept = output.storage.claim_name or output_claim
     published = output.destinations[0].pvc if output.destinations else None
+    models_claim, models_path = (published.claim_name, (published.path or "").strip("/")) if published else (kept, MODELS_FOLDER)
+    _refuse_taken_folder(kept, models_claim, models_path)
     return Storage(
         output_claim=kept,
-        models_claim=published.claim_name if published else kept,
-        models_path=(published.path or "").rstrip("/") if published else "",
+        models_claim=models_claim,
+        models_path=models_path,
         create=create,
         retain=output.storage.retain,
     )
+
+
+def _refuse_taken_folder(output_claim: str, models_claim: str, models_path: str) -> None:
+    if output_claim == models_claim and models_path.partition("/")[0] in {RUNS_FOLDER, CACHE_FOLDER}:
+        raise PlanRejected(
+            reason="FolderTaken",
+            field="spec.output.destinations[0].pvc.path",
+            message=f"{models_path} in claim {models_claim} is where checkpoints are kept; name another folder, such as {MODELS_FOLDER}",
+        )
 
 
 def _new_claim(job: FineTuneJob, defaults: Defaults) -> NewClaim:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunewright.plan.names import volume_name
 from tunewright.plan.plan_types import FineTunePlan, FolderSource, Source
+from tunewright.plan.storage import CACHE_FOLDER, RUNS_FOLDER
 
 CONFIG_DIR = "/etc/tunewright"
 MODEL_DIR = "/workspace/model"
@@ -18,8 +19,6 @@ MODELS_DIR = "/workspace/models"
 CACHE_DIR = "/workspace/cache"
 TOKEN_DIR = "/var/run/secrets/kubeflow/trainer"  # noqa: S105 - where Kubeflow Trainer has it, and so where any of its images looks
 
-# Checkpoints keep to a folder of their own, so that one claim can hold them and the finished models.
-RUNS_FOLDER = "runs"
 TOKEN_SECONDS = 3600
 
 
@@ -36,18 +35,18 @@ class Mount:
 
 def check_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
     """Return what Check sees. Not the output claim: the first pod to use a claim may pin it to a zone without accelerators."""
-    return (*_inputs(plan), Mount(volume="output", source={"emptyDir": {}}, path=OUTPUT_DIR))
+    return (*_inputs(plan), _scratch("cache", CACHE_DIR), _scratch("output", OUTPUT_DIR))
 
 
 def train_mounts(plan: FineTunePlan, shared_memory: str) -> tuple[Mount, ...]:
     """Return what a rank sees. NCCL and data loaders exchange tensors in /dev/shm, which is 64 MiB unless mounted."""
     shm = Mount(volume="shm", source={"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}, path="/dev/shm")  # noqa: S108
-    return (*_inputs(plan), _output(plan), shm, *_progress_token(plan))
+    return (*_inputs(plan), _cache(plan), _output(plan), shm, *_progress_token(plan))
 
 
 def export_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
     """Return what Export sees: everything Train read and wrote, and the place for the finished model."""
-    return (*_inputs(plan), _output(plan), _models(plan))
+    return (*_inputs(plan), _cache(plan), _output(plan), _models(plan))
 
 
 def serve_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
@@ -79,7 +78,14 @@ def _inputs(plan: FineTunePlan) -> tuple[Mount, ...]:
     config = Mount(volume="config", source={"configMap": {"name": plan.names.config}}, path=CONFIG_DIR, read_only=True)
     model = () if plan.model_source is None else (_whole(plan.model_source, MODEL_DIR),)
     data = tuple(_folder(volume.source, f"{DATA_DIR}/{volume.name}") for volume in plan.data_volumes)
-    return (config, _scratch("tmp", "/tmp"), _scratch("cache", CACHE_DIR), *model, *data)  # noqa: S108
+    return (config, _scratch("tmp", "/tmp"), *model, *data)  # noqa: S108
+
+
+def _cache(plan: FineTunePlan) -> Mount:
+    """Downloads outlive their pod where there are any; without the hub the cache is scratch space."""
+    if not plan.hub_access:
+        return _scratch("cache", CACHE_DIR)
+    return _claim(plan.storage.output_claim, CACHE_DIR, sub_path=CACHE_FOLDER)
 
 
 def _output(plan: FineTunePlan) -> Mount:

@@ -9,7 +9,7 @@ from math import isfinite
 from tunewright.api.v1alpha1.status import CheckpointStatus, ProgressStatus
 from tunewright.plan.inputs import StageState, TrainOutcome
 from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.volumes import RUNS_FOLDER
+from tunewright.plan.storage import RUNS_FOLDER
 from tunewright_contract import progress as words
 from tunewright_contract.progress import ProgressReport
 
