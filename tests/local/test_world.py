@@ -201,7 +201,9 @@ def test_the_home_is_readable_by_its_owner_alone(home: Home):
 def test_asked_for_again(applied: Home, expected: set[str], phase: str):
     ended = {"demo-check": "Failed", "demo-train-0": "Complete"}
     for name, how in ended.items():
-        applied.store.create(child(applied, "Job", name, status={"conditions": [{"type": how, "status": "True"}]}))
+        status = {"conditions": [{"type": how, "status": "True"}]}
+        applied.store.create(child(applied, "Job", name))
+        applied.store.change_status("Job", "default", name, lambda job, status=status: job.update(status=status))
     applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status={"phase": phase}))
 
     applied.retry(KEY)

@@ -25,6 +25,7 @@ def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], k
         home = home_at(home_folder)
         refuse_changed_inputs(home, job, path.parent)
         key = home.apply(raw, path.parent)
+        home.retry(key)
         log_to_console()
         code = asyncio.run(_Run(home, key, path, questions, keep_serving=keep_serving, verbose=verbose).to_the_end())
     raise typer.Exit(code)
@@ -56,6 +57,7 @@ class _Run:
                 self._show_failure(job)
                 return EXIT_FAILED
             if job is not None and await self._stop.unless(self._show_success(job)):
+                await self._serve_on(job)
                 return 0
             err.print("stopping; what trains saves a checkpoint first. Ctrl-C once more kills it at once", markup=False)
         err.print(f"stopped. To go on from the last good checkpoint: tunewright run {self._path}", markup=False)
@@ -68,21 +70,24 @@ class _Run:
             self._view.note(f"{event.pod} | {event.text}")
 
     async def _show_success(self, job: Mapping[str, Any]) -> bool:
-        """Show everything, and serve on for as long as the person wants. Returns True: it came to its end."""
+        """Show what came out, and let the served model answer. Returns True: it was all shown."""
         result.show_training(out, self._home, job)
         result.show_parity(out, job)
         result.show_evaluation(out, job)
-        serving = job["status"]["phase"] == "Serving"
-        if serving:
+        if _is_served(job):
             await result.show_answers(out, self._home, job, self._questions)
         result.show_places(out, self._home, job)
-        if serving and self._keep_serving:
-            err.print(f"\nserving {result.served_name(job)} at {job['status']['serving']['url']}/v1 until Ctrl-C", markup=False)
-            with self._view:  # what happens to the server from now on
-                await self._stop.wait()
-        elif serving:
-            out.print(f"\nThe server stops now. Talk to it any time: tunewright chat {self._key[1]}", markup=False)
         return True
+
+    async def _serve_on(self, job: Mapping[str, Any]) -> None:
+        """Keep the server up until Ctrl-C if that is wanted, and say what happens to it."""
+        if not _is_served(job):
+            return
+        if self._keep_serving:
+            err.print(f"\nserving {result.served_name(job)} at {job['status']['serving']['url']}/v1 until Ctrl-C", markup=False)
+            with self._view:
+                await self._stop.wait()
+        err.print(f"\nThe server stops now. Talk to it any time: tunewright chat {self._key[1]}", markup=False)
 
     def _show_failure(self, job: Mapping[str, Any]) -> None:
         status = job["status"]
@@ -97,3 +102,7 @@ class _Run:
             lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
             err.print(f"\nThe last lines of {log}:", style="dim", markup=False)
             err.print("\n".join(lines), style="dim", markup=False)
+
+
+def _is_served(job: Mapping[str, Any]) -> bool:
+    return bool(job["status"]["phase"] == "Serving")
