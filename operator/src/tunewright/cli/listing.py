@@ -19,6 +19,7 @@ Job = Mapping[str, Any]
 COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "PROCESS", "AGE")
 WIDE_COLUMNS = ("MODEL", "WORKERS", "ZERO", "ENDPOINT", "REASON")
 FIRST_KEYS = ("apiVersion", "kind", "metadata", "spec", "status")
+FAILURE_KEYS = ("stage", "reason", "message", "suggestion", "pod", "rank", "exitCode")
 LABEL_WIDTH = 24
 
 
@@ -59,7 +60,8 @@ def _lines(job: Job, children: Sequence[Mapping[str, Any]], holder: Holder | Non
     for warning in status.get("warnings", ()):
         yield _pair("warning", warning, indent="")
     yield from _conditions(status)
-    yield from _pairs("Failure", status.get("failure"))
+    failure = status.get("failure") or {}
+    yield from _pairs("Failure", {name: failure[name] for name in FAILURE_KEYS if name in failure})
     yield from _pairs("Plan", status.get("plan"), {"estimatedBytesPerRank": people_bytes, "availableBytesPerRank": people_bytes})
     for title in ("data", "progress", "checkpoint", "serving"):
         yield from _pairs(title.capitalize(), status.get(title))

@@ -1,0 +1,74 @@
+"""The help is the manual: every command explains itself, and what documents promise exists."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ["run", "validate", "plan", "get", "describe", "logs", "chat", "delete"]
+DOCUMENTS = ["README.md", "examples/README.md", "Makefile"]
+
+
+def promised(document: str) -> list[str]:
+    """Return the command lines that a document shows."""
+    text = (ROOT / document).read_text()
+    return [line.split("#")[0].strip() for line in re.findall(r"^\s*(?:\$\(BIN\)/)?tunewright (.+)$", text, flags=re.MULTILINE)]
+
+
+def test_the_first_page_shows_where_to_start_and_what_exit_codes_mean(call):
+    page = call("--help").stdout
+    assert [name for name in COMMANDS if not re.search(rf"^  {name}  ", page, flags=re.MULTILINE)] == []
+    assert "tunewright run examples/quickstart.yaml" in page
+    assert re.findall(r"^    (\d+)  ", page, flags=re.MULTILINE) == ["0", "1", "2", "64", "130"]
+    assert "..." not in page.split("Commands:")[1], "no summary is cut off"
+
+
+def test_without_a_command_the_help_is_shown(call):
+    assert "Start here" in call().output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_does_and_shows_an_example(call, command: str):
+    page = call(command, "--help").stdout
+    assert f"tunewright {command} " in page.split("Options:")[1]
+    assert call(command, "-h").stdout == page
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_line_of_a_document_exists(call, document: str):
+    lines = promised(document)
+    assert lines or document != "README.md"
+    for line in lines:
+        command, *rest = shlex.split(line)
+        assert command in COMMANDS, line
+        page = call(command, "--help").stdout
+        assert [word for word in rest if word.startswith("-") and not re.search(rf"(?<![\w-]){word}(?![\w-])", page)] == [], line
+
+
+def test_examples_in_the_help_name_real_files(call):
+    pages = call("--help").stdout + "".join(call(command, "--help").stdout for command in COMMANDS)
+    assert [path for path in re.findall(r"examples/[\w-]+\.yaml", pages) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nonsense"], "nonsense"),
+        (["run"], "MANIFEST"),
+        (["get", "-o", "xml"], "'yaml'"),
+        (["plan", "x.yaml", "-o", "xml"], "'explain'"),
+        (["logs", "x", "--stage", "bake"], "'train'"),
+        (["logs", "x", "--rank", "-1"], "--rank"),
+        (["chat", "x", "hello", "--temperature", "3"], "--temperature"),
+        (["delete"], "NAME"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_names_what_is_wrong(call, arguments: list[str], named: str):
+    ended = call(*arguments)
+    assert (ended.exit_code, named in ended.stderr) == (2, True), ended.stderr
+
+
+def test_the_version_is_told(call):
+    assert re.fullmatch(r"tunewright \d+\.\d+\.\d+\n", call("--version").stdout)
