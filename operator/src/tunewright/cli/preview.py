@@ -28,15 +28,22 @@ def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, s
         return None, "the base model is not a folder of this machine: Check counts it before anything trains"
     model = Path(folder)
     try:
-        config = json.loads((model / "config.json").read_text())
+        config = _settings(model / "config.json")
         headers = {name: entry for file in sorted(model.glob("*.safetensors")) for name, entry in _header(file).items()}
     except (OSError, ValueError, struct.error) as error:
         return None, f"the base model in {folder} cannot be read ({error}): Check will say more"
     lora = lora_arguments(job.spec.method.lora) if job.spec.method.tuner == "lora" else None
     try:
         return model_facts(config, shapes=shapes_of_header(headers) or None, lora=lora), f"counted from the headers in {folder}"
-    except (UnknownArchitecture, KeyError) as error:
+    except (UnknownArchitecture, KeyError, TypeError, ValueError) as error:
         return None, f"the base model in {folder} cannot be counted from its configuration ({error}): Check counts it"
+
+
+def _settings(file: Path) -> dict[str, Any]:
+    settings = json.loads(file.read_text())
+    if not isinstance(settings, dict):
+        raise ValueError(f"{file.name} holds no map of settings")  # noqa: TRY004 - a wrong file, not a wrong call
+    return settings
 
 
 def _header(file: Path) -> dict[str, Any]:

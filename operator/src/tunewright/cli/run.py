@@ -95,8 +95,8 @@ class _Run:
         where = f" in {failure['stage']}" if failure.get("stage") else ""
         err.print(f"{self._key[1]} failed{where}: {failure['reason']}", style="bold red", markup=False)
         err.print(f"    {failure.get('message') or 'no message'}", markup=False)
-        if failure.get("suggestion"):
-            err.print(f"    → {failure['suggestion']}", style="green", markup=False)
+        way_out = failure.get("suggestion") or "Mend that, then run the same command again: what is done already is kept."
+        err.print(f"    → {way_out}", style="green", markup=False)
         log = self._home.logs(self._key).get(failure.get("pod", ""))
         if log is not None:
             lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL:]

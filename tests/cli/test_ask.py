@@ -1,0 +1,104 @@
+"""The client of a served model, against a real HTTP server that speaks OpenAI's API, well and badly."""
+
+import json
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tunewright.cli.ask import AskError, answer, stream_answer
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def event(value: object) -> bytes:
+    return b"data: " + (value if isinstance(value, bytes) else json.dumps(value).encode()) + b"\n\n"
+
+
+def said(*pieces: str) -> list[bytes]:
+    """A chat's events: the role first, then the words, then why it ended."""
+    words = [event({"choices": [{"delta": {"content": piece}}]}) for piece in pieces]
+    return [event({"choices": [{"delta": {"role": "assistant"}}]}), *words, event({"choices": [{"delta": {}}]}), event(b"[DONE]")]
+
+
+@pytest.fixture
+async def serve():
+    """Start a server that answers every request in the same way, and remembers what it was asked."""
+    servers = []
+
+    async def start(chunks: list[bytes], *, status: int = 200):
+        asked: list[tuple[str, dict]] = []
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            asked.append((request.path, await request.json()))
+            response = web.StreamResponse(status=status)
+            await response.prepare(request)
+            for chunk in chunks:
+                await response.write(chunk)
+            return response
+
+        app = web.Application()
+        app.router.add_post("/v1/{tail:.*}", handle)
+        server = TestServer(app)
+        await server.start_server()
+        servers.append(server)
+        return str(server.make_url("")).rstrip("/"), asked
+
+    yield start
+    for server in servers:
+        await server.close()
+
+
+async def test_pieces_arrive_as_they_are_said(serve):
+    url, _ = await serve(said("Two ", "flat whites", " – naïvely 🙂"))
+    pieces = [piece async for piece in stream_answer(url, model="bot", asked=HELLO)]
+    assert [piece for piece in pieces if piece] == ["Two ", "flat whites", " – naïvely 🙂"]
+
+
+async def test_a_piece_that_arrives_in_parts_is_whole(serve):
+    whole = b"".join(said("flat whites 🙂"))
+    url, _ = await serve([whole[at : at + 7] for at in range(0, len(whole), 7)])
+    assert await answer(url, model="bot", asked=HELLO) == "flat whites 🙂"
+
+
+@pytest.mark.parametrize(
+    ("asked", "options", "path", "body"),
+    [
+        (HELLO, {}, "/v1/chat/completions", {"messages": HELLO}),
+        (HELLO, {"max_tokens": 5}, "/v1/chat/completions", {"messages": HELLO, "max_tokens": 5}),
+        ("Once upon", {}, "/v1/completions", {"prompt": "Once upon"}),
+    ],
+    ids=["conversation", "short", "prompt"],
+)
+async def test_a_conversation_is_answered_and_a_prompt_completed(serve, *, asked, options, path: str, body: dict):
+    url, requests = await serve(said("yes"))
+    await answer(url, model="bot", asked=asked, **options)
+    assert requests == [(path, {"model": "bot", "temperature": 0.0, "stream": True, **body})]
+
+
+async def test_the_words_of_a_completion_are_read(serve):
+    url, _ = await serve([event({"choices": [{"text": " a time"}]}), event(b"[DONE]")])
+    assert await answer(url, model="bot", asked="Once upon") == " a time"
+
+
+@pytest.mark.parametrize(
+    ("chunks", "status", "message"),
+    [
+        ([b'{"error": {"message": "the context is 128 tokens"}}'], 400, "the server answered 400: the context is 128 tokens"),
+        ([b"<html>Bad Gateway</html>"], 502, "the server answered 502: <html>Bad Gateway</html>"),
+        ([b""], 503, "the server answered 503: nothing more"),
+        ([*said("Two")[:-1]], 200, "broke off"),
+        ([*said("Two")[:-1], event({"error": {"message": "out of memory"}})], 200, "the server stopped: out of memory"),
+        ([event(b"{")], 200, "does not speak the OpenAI API"),
+    ],
+    ids=["refused", "not JSON", "nothing said", "cut off", "error in the stream", "broken event"],
+)
+async def test_whatever_goes_wrong_is_one_sentence(serve, chunks, status: int, message: str):
+    url, _ = await serve(chunks, status=status)
+    with pytest.raises(AskError, match=message):
+        await answer(url, model="bot", asked=HELLO)
+
+
+async def test_a_server_that_is_not_there_is_named():
+    with pytest.raises(AskError, match=r"no answer from http://127.0.0.1:9"):
+        await answer("http://127.0.0.1:9", model="bot", asked=HELLO)

@@ -1,0 +1,144 @@
+"""`plan` and `validate`: what would happen, and what is wrong, before anything does."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from stored_jobs import QUICKSTART
+
+EXAMPLES = sorted(QUICKSTART.parent.glob("*.yaml"))
+
+
+def documents(text: str) -> list[dict]:
+    return list(YAML(typ="safe").load_all(io.StringIO(text)))
+
+
+def change(old: str, new: str) -> str:
+    text = QUICKSTART.read_text()
+    assert old in text
+    return text.replace(old, new)
+
+
+def test_a_plan_in_words_names_stages_zero_choice_and_memory(call):
+    ended = call("plan", str(QUICKSTART), "-o", "explain")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    for shown in (
+        "Train        Job support-bot-train-0: 2 ranks, ZeRO-2, LoRA r=16",
+        "Serve        Deployment support-bot-serve: 1 x support-bot",
+        "frozen x 2 B",
+        "Memory per rank, for every option",
+        "chosen, fits",
+        f"counted from the headers in {QUICKSTART.parent}/base-model/model",
+    ):
+        assert shown in ended.stdout
+    assert "apiVersion" not in ended.stdout
+
+
+def test_a_plan_as_yaml_holds_only_manifests_in_the_order_of_applying(call):
+    planned = documents(call("plan", str(QUICKSTART), "-o", "yaml").stdout)
+    assert [list(item)[:3] for item in planned] == [["apiVersion", "kind", "metadata"]] * len(planned)
+    assert [(item["kind"], item["metadata"]["name"]) for item in planned if item["kind"] in {"ConfigMap", "Job", "Deployment"}] == [
+        ("ConfigMap", "support-bot-config"),
+        ("Job", "support-bot-check"),
+        ("Job", "support-bot-train-0"),
+        ("Job", "support-bot-export"),
+        ("Deployment", "support-bot-serve"),
+    ]
+    assert json.loads(planned[0]["data"]["config.json"])["worldSize"] == 2
+
+
+def test_long_texts_in_yaml_are_readable_and_no_line_is_folded(call):
+    text = call("plan", str(QUICKSTART), "-o", "yaml").stdout
+    assert "  config.json: |\n    {\n" in text
+    assert "fieldPath: metadata.annotations['batch.kubernetes.io/job-completion-index']" in text
+
+
+def test_the_text_is_the_words_and_the_manifests(call):
+    words, manifests = (call("plan", str(QUICKSTART), "-o", style).stdout for style in ("explain", "yaml"))
+    assert call("plan", str(QUICKSTART)).stdout == words + manifests
+
+
+def test_a_plan_touches_nothing(call, home, tmp_path: Path):
+    before = sorted(tmp_path.rglob("*"))
+    assert call("plan", str(QUICKSTART)).exit_code == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_valid_and_has_a_plan(call, path: Path):
+    assert "is valid" in call("validate", str(path)).stdout
+    assert documents(call("plan", str(path), "-o", "yaml").stdout)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "how"),
+    [
+        (lambda model: (model / "config.json").write_text("{"), "cannot be read"),
+        (lambda model: (model / "config.json").unlink(), "cannot be read"),
+        (lambda model: (model / "config.json").write_text('{"model_type": "perceptron"}'), "cannot be counted"),
+        (lambda model: (model / "config.json").write_text("[]"), "holds no map of settings"),
+        (lambda model: (model / "model.safetensors").write_bytes(b"\xff" * 100), "model.safetensors is cut off or no safetensors file"),
+        (lambda model: (model / "model.safetensors").write_bytes(b"\x02\0"), "cannot be read"),
+    ],
+    ids=["broken config", "no config", "unknown architecture", "a list", "broken weights", "cut weights"],
+)
+def test_a_base_model_that_cannot_be_counted_is_left_to_check(call, manifest, tmp_path: Path, spoil, how: str):
+    model = tmp_path / "base-model" / "model"
+    model.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        (model / name).write_bytes((QUICKSTART.parent / "base-model" / "model" / name).read_bytes())
+    spoil(model)
+    ended = call("plan", str(manifest(QUICKSTART.read_text())), "-o", "explain")
+    assert (ended.exit_code, how in ended.stdout) == (0, True), ended.output
+    assert "Train        Job support-bot-train-0" in ended.stdout
+
+
+def test_what_fits_no_memory_is_refused_with_the_arithmetic(call, manifest, tmp_path: Path):
+    (tmp_path / "base-model").symlink_to(QUICKSTART.parent / "base-model")
+    ended = call("plan", str(manifest(change("memory: 4Gi", "memory: 64Mi").replace("{stage: 2}", "{stage: Auto}"))))
+    assert ended.exit_code == 64
+    assert "MiB" in ended.stderr
+    assert "Traceback" not in ended.output
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "words"),
+    [
+        ("maxSteps: 120", "maxStep: 120", "26:5: spec.training.maxStep", ["unknown field", "maxSteps"]),
+        ("maxSteps: 120", "maxSteps: many", "26:5: spec.training.maxSteps", ["'many'"]),
+        ("learningRate: 2e-3", "learningRate: -1", "29:5: spec.training.learningRate", ["-1"]),
+        ("type: sft", "type: dpo", "22:5: spec.method.type", ["not supported yet", "sft"]),
+        ("deepspeed: {stage: 2}", "deepspeed: {stage: 7}", "39:15: spec.deepspeed.stage", ["7"]),
+        ("r: 16,", "r: 16, r: 8,", "24:19: spec.method.lora.r", ["given twice"]),
+        ("    maxSteps: 120", "\tmaxSteps: 120", "26:1:", ["Indent with spaces"]),
+        ("gradientCheckpointing: false", "gradientCheckpointing: no", "32:28: spec.training.gradientCheckpointing", ["ambiguous"]),
+    ],
+    ids=["unknown field", "wrong type", "out of range", "not supported yet", "no such stage", "twice", "tab", "yaml 1.1"],
+)
+def test_a_problem_is_shown_with_line_column_field_and_way_out(call, manifest, *, old: str, new: str, place: str, words: list[str]):
+    path = manifest(change(old, new))
+    ended = call("validate", str(path))
+    assert (ended.exit_code, ended.stdout) == (64, "")
+    assert f"{path}:{place}" in ended.stderr
+    assert [word for word in words if word not in ended.stderr] == [], ended.stderr
+    assert "    → " in ended.stderr
+
+
+def test_all_problems_are_named_at_once_in_their_order(call, manifest):
+    path = manifest(change("maxSteps: 120", "maxStep: 120").replace("replicas: 2", "replicas: none"))
+    lines = [line for line in call("validate", str(path)).stderr.splitlines() if line.startswith(str(path))]
+    assert [line.split(": ")[1] for line in lines] == ["spec.training.maxStep", "spec.workers.replicas"]
+
+
+def test_every_file_is_checked_also_after_a_wrong_one(call, manifest):
+    wrong = manifest("a: 1", "wrong.yaml")
+    ended = call("validate", str(wrong), str(wrong.parent / "missing.yaml"), str(QUICKSTART))
+    assert ended.exit_code == 64
+    assert f"{QUICKSTART}: FineTuneJob default/support-bot is valid" in ended.stdout
+    assert "missing.yaml: No such file" in ended.stderr
+
+
+def test_a_number_in_scientific_notation_is_a_number(call, manifest):
+    assert call("validate", str(manifest(change("learningRate: 2e-3", "learningRate: 2e-4")))).exit_code == 0

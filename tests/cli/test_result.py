@@ -1,0 +1,140 @@
+"""What a finished job shows, and the conversation with its model."""
+
+import json
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from rich.console import Console
+from stored_jobs import REVISION, SERVING, make_raw
+
+from tunewright.cli import result
+from tunewright.cli.chat import _Chat
+from tunewright.local.app import utc_now
+from tunewright.local.supervisor import hold
+
+TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Two teas"}]
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console(record=True, width=80, soft_wrap=True, file=io.StringIO())
+
+
+@pytest.fixture
+async def echo():
+    """A server that repeats the last thing it was asked, in capitals, and refuses the word `forbidden`."""
+    asked: list[dict] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        body = await request.json()
+        asked.append(body)
+        last = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
+        if last == "forbidden":
+            return web.json_response({"error": {"message": "not that word"}}, status=400)
+        choice = {"text": last.upper()} if "prompt" in body else {"delta": {"content": last.upper()}}
+        return web.Response(text=f"data: {json.dumps({'choices': [choice]})}\n\ndata: [DONE]\n\n")
+
+    app = web.Application()
+    app.router.add_post("/v1/{tail:.*}", handle)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/"), asked
+
+
+def served_job(home, stored, url: str, answers: list[dict], **spec) -> dict:
+    key = stored({**SERVING, "serving": {"url": url}}, make_raw(**spec))
+    folder = home.layout.claim("default", "support-bot-output") / "support-bot" / REVISION
+    folder.mkdir(parents=True)
+    (folder / "evaluation.json").write_text(json.dumps({"answers": answers}))
+    return home.job(key)
+
+
+async def test_the_served_model_is_asked_the_whole_conversation(home, stored, echo, console):
+    url, asked = echo
+    job = served_job(home, stored, url, [{"question": "Two teas", "messages": TURNS, "reference": "ORDER", "base": "What?", "tuned": "x"}])
+    await result.show_answers(console, home, job, [])
+    assert [body["messages"] for body in asked] == [TURNS]
+    assert console.export_text() == "\nuser:      Two teas\nreference: ORDER\nbase:      What?\nserved:    TWO TEAS\n"
+
+
+async def test_a_prompt_is_completed_and_not_chatted_with(home, stored, echo, console):
+    url, asked = echo
+    job = served_job(home, stored, url, [{"question": "a box of ", "reference": "nails", "base": "air"}], task="TextGeneration")
+    await result.show_answers(console, home, job, [])
+    assert [body["prompt"] for body in asked] == ["a box of "]
+
+
+async def test_own_questions_take_the_place_of_held_out_ones(home, stored, echo, console):
+    url, asked = echo
+    job = served_job(home, stored, url, [{"question": "Two teas", "messages": TURNS}], evaluation={"maxNewTokens": 7})
+    await result.show_answers(console, home, job, ["first", "second\nline"])
+    assert [(body["messages"][-1]["content"], body["max_tokens"]) for body in asked] == [("first", 7), ("second\nline", 7)]
+    assert "served:    SECOND\n           LINE\n" in console.export_text()
+
+
+async def test_a_few_questions_are_taken_from_all_over_the_file(home, stored, echo, console):
+    url, asked = echo
+    job = served_job(home, stored, url, [{"question": str(number)} for number in range(100)])
+    await result.show_answers(console, home, job, [])
+    assert [body["messages"][-1]["content"] for body in asked] == ["0", "33", "66"]
+
+
+def test_parity_scores_and_places_are_shown_without_wrapping(home, stored, console):
+    job = served_job(home, stored, "http://127.0.0.1:20001", [])
+    result.show_parity(console, job)
+    result.show_evaluation(console, job)
+    result.show_places(console, home, job)
+    shown = [line.split() for line in console.export_text().splitlines()]
+    assert ["int8", "7.50", "MiB", "512", "99.80%", "1.5e-06", "1.2e-02"] in shown
+    assert ["base", "3.200", "31.0%", "not", "asked", "50"] in shown
+    assert ["tuned", "1.310", "70.0%", "42.0%", "50"] in shown
+    folder = home.layout.claim("default", "support-bot-output") / "support-bot" / REVISION
+    assert ["model", "folder", "(ONNX,", "tokenizer,", "lineage)", str(folder)] in shown
+    assert ["answers", "of", "both", "models", str(folder / "evaluation.json")] in shown
+
+
+def test_a_job_without_export_or_evaluation_shows_neither(home, stored, console):
+    key = stored({"phase": "Complete", "artifacts": []})
+    for show in (result.show_parity, result.show_evaluation):
+        show(console, home.job(key))
+    result.show_training(console, home, home.job(key))
+    assert console.export_text() == ""
+
+
+@pytest.fixture
+def converse(home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Type lines to a job that somebody serves."""
+
+    async def type_in(typed: str) -> int:
+        key = ("default", "support-bot")
+        (tmp_path / "typed").write_text(typed)
+        with hold(home.layout, *key, now=utc_now()), (tmp_path / "typed").open() as file:
+            monkeypatch.setattr("sys.stdin", file)
+            return await _Chat(home, key, max_tokens=None, temperature=0.0).to_the_end(None)
+
+    return type_in
+
+
+async def test_a_conversation_remembers_what_was_said(home, stored, echo, converse, capsys):
+    url, asked = echo
+    served_job(home, stored, url, [])
+    assert await converse("hi\n\nbye\n") == 0
+    assert capsys.readouterr().out == "HI\nBYE\n"
+    assert [message["content"] for message in asked[-1]["messages"]] == ["hi", "HI", "bye"]
+
+
+async def test_a_refused_message_is_taken_back_and_the_conversation_goes_on(home, stored, echo, converse, capsys):
+    url, asked = echo
+    served_job(home, stored, url, [])
+    assert await converse("hi\nforbidden\nbye\n") == 1
+    shown = capsys.readouterr()
+    assert (shown.out, "the server answered 400: not that word" in shown.err) == ("HI\nBYE\n", True)
+    assert [message["content"] for message in asked[-1]["messages"]] == ["hi", "HI", "bye"]
+
+
+async def test_with_a_model_that_goes_on_with_texts_each_line_stands_alone(home, stored, echo, converse):
+    url, asked = echo
+    served_job(home, stored, url, [], task="TextGeneration")
+    assert await converse("one\ntwo\n") == 0
+    assert [body["prompt"] for body in asked] == ["one", "two"]
