@@ -9,6 +9,8 @@ from ruamel.yaml import YAML
 from stored_jobs import FAILED, SERVING, TRAINING, make_raw
 
 from tunewright.api.manifest import read_job
+from tunewright.api.yaml_nodes import read_document
+from tunewright.cli.listing import dump
 from tunewright.local.app import utc_now
 from tunewright.local.supervisor import hold
 
@@ -87,6 +89,18 @@ def test_yaml_is_a_manifest_again_in_the_order_people_write(call, stored):
     assert read_job(text, "job.yaml").metadata.name == "support-bot"
 
 
+@pytest.mark.parametrize(
+    "word", ["no", "y", "on", "010", "1:30", "2e-4", "1_000", "null", "~", "2026-01-01", "", "0x1f", "=", " x", "a: b", "# c", "two\nlines"]
+)
+def test_words_that_yaml_may_take_for_something_else_stay_words(word: str):
+    text = dump({"spec": {"word": word}}, style="yaml")
+    for version in ((1, 1), (1, 2)):
+        yaml = YAML(typ="safe", pure=True)
+        yaml.version = version
+        assert yaml.load(text) == {"spec": {"word": word}}
+    assert read_document(text).problems == []
+
+
 @pytest.mark.parametrize("style", ["yaml", "json"])
 def test_several_jobs_are_a_list_as_kubectl_prints_it(call, stored, style: str):
     stored()
@@ -111,7 +125,7 @@ def test_describe_is_a_page_with_everything(call, stored, home):
     page = call("describe", "support-bot").stdout
     expected = {
         "name": "support-bot",
-        "phase": "Stopped, was Serving",
+        "phase": "Stopped",
         "process": "none; `tunewright chat support-bot` starts its server",
         "revision": "3f9a1c2b00",
         "warning": "2 of 3000 examples are longer than maxLength",

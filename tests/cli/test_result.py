@@ -1,5 +1,6 @@
 """What a finished job shows, and the conversation with its model."""
 
+import io
 import json
 from pathlib import Path
 
@@ -44,7 +45,7 @@ async def echo():
 
 def served_job(home, stored, url: str, answers: list[dict], **spec) -> dict:
     key = stored({**SERVING, "serving": {"url": url}}, make_raw(**spec))
-    folder = home.layout.claim("default", "support-bot-output") / "support-bot" / REVISION
+    folder = home.layout.claim("default", "support-bot-output") / "models" / "support-bot" / REVISION
     folder.mkdir(parents=True)
     (folder / "evaluation.json").write_text(json.dumps({"answers": answers}))
     return home.job(key)
@@ -89,7 +90,7 @@ def test_parity_scores_and_places_are_shown_without_wrapping(home, stored, conso
     assert ["int8", "7.50", "MiB", "512", "99.80%", "1.5e-06", "1.2e-02"] in shown
     assert ["base", "3.200", "31.0%", "not", "asked", "50"] in shown
     assert ["tuned", "1.310", "70.0%", "42.0%", "50"] in shown
-    folder = home.layout.claim("default", "support-bot-output") / "support-bot" / REVISION
+    folder = home.layout.claim("default", "support-bot-output") / "models" / "support-bot" / REVISION
     assert ["model", "folder", "(ONNX,", "tokenizer,", "lineage)", str(folder)] in shown
     assert ["answers", "of", "both", "models", str(folder / "evaluation.json")] in shown
 

@@ -59,7 +59,7 @@ SERVING = {
     },
     "artifacts": [
         {
-            "uri": f"pvc://support-bot-output/support-bot/{REVISION}",
+            "uri": f"pvc://support-bot-output/models/support-bot/{REVISION}",
             "digest": "sha256:" + "cd" * 32,
             "precision": "int8",
             "bytes": 7864320,

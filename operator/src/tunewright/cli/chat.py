@@ -9,14 +9,12 @@ import typer
 
 from tunewright.cli.ask import Asked, AskError, Message, stream_answer
 from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, err, fail, log_to_console, out, show_error, told
-from tunewright.cli.jobs import stored_job
+from tunewright.cli.jobs import SERVED, stored_job
 from tunewright.cli.local_operator import LocalOperator, settled
 from tunewright.cli.result import as_asked, served_name
 from tunewright.cli.stopping import Stop
 from tunewright.cli.typed_lines import typed_lines
 from tunewright.local.app import Home
-
-SERVED = {"Serving", "Deploying"}
 
 
 def chat_with(home: Home, key: tuple[str, str], message: str | None, *, max_tokens: int | None, temperature: float) -> None:

@@ -9,6 +9,7 @@ from tunewright.local.app import Home
 from tunewright.local.supervisor import Holder
 
 RESTING = {"Complete", "Failed", "Suspended"}  # these need no process, and are true without one
+SERVED = {"Serving", "Deploying"}  # the model is there; all it needs is a process that runs its server
 SHOWN_NAMES = 8
 
 

@@ -7,10 +7,11 @@ from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import LiteralScalarString
+from ruamel.yaml.resolver import implicit_resolvers
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from tunewright.cli.console import columns
-from tunewright.cli.jobs import phase_now, ready_now
+from tunewright.cli.jobs import SERVED, phase_now, ready_now
 from tunewright.cli.live import duration
 from tunewright.local.supervisor import Holder
 from tunewright.plan.quantities import people_bytes
@@ -34,7 +35,10 @@ def job_table(jobs: Sequence[tuple[Job, Holder | None]], *, now: datetime, wide:
 
 
 def dump(item: Mapping[str, Any], *, style: str) -> str:
-    """Return an object as YAML or JSON, its parts in the order people write them. Texts of several lines stay readable in YAML."""
+    """Return an object as YAML or JSON, its parts in the order people write them. Texts of several lines stay readable in YAML.
+
+    A text that some version of YAML takes for something else (`no`, `010`, `1:30`) is quoted: kubectl reads 1.1, we write 1.2.
+    """
     ordered = {key: item[key] for key in (*(key for key in FIRST_KEYS if key in item), *(key for key in item if key not in FIRST_KEYS))}
     if style == "json":
         return json.dumps(ordered, indent=2, ensure_ascii=False)
@@ -54,7 +58,7 @@ def _lines(job: Job, children: Sequence[Mapping[str, Any]], holder: Holder | Non
     meta, status = job["metadata"], job.get("status", {})
     phase = phase_now(job, holder)
     yield from _pairs("", {"name": meta["name"], "namespace": meta["namespace"], "created": meta["creationTimestamp"]})
-    yield _pair("phase", phase if phase != "Stopped" else f"Stopped, was {status.get('phase', 'Pending')}", indent="")
+    yield _pair("phase", phase, indent="")
     yield _pair("process", f"{holder.pid} ({holder.command}) since {holder.since}" if holder else _no_process(job, phase), indent="")
     yield from _pairs("", {name: status[name] for name in ("revision", "attempts", "message") if status.get(name) not in (None, "")})
     for warning in status.get("warnings", ()):
@@ -110,7 +114,7 @@ def _no_process(job: Job, phase: str) -> str:
     name = job["metadata"]["name"]
     if phase != "Stopped":
         return "none"
-    served = job.get("status", {}).get("phase") == "Serving"
+    served = job.get("status", {}).get("phase") in SERVED
     return f"none; `tunewright {f'chat {name}` starts its server' if served else 'run MANIFEST` goes on from the last good checkpoint'}"
 
 
@@ -144,4 +148,8 @@ def _readable(value: Any) -> Any:
         return {key: _readable(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
         return [_readable(part) for part in value]
-    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value
+    if not isinstance(value, str):
+        return value
+    if "\n" in value:
+        return LiteralScalarString(value)
+    return DoubleQuotedScalarString(value) if any(pattern.match(value) for _, _, pattern, _ in implicit_resolvers) else value

@@ -1,0 +1,14 @@
+"""Workplaces; whatever a test leaves running is killed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import Workplace
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Workplace]:
+    place = Workplace(tmp_path)
+    yield place
+    place.kill_everything()
