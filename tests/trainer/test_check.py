@@ -180,7 +180,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict]:
                 self.send_header(name, value)
             self.end_headers()
 
-        do_HEAD = do_GET
+        do_HEAD = do_GET  # noqa: N815 - the name http.server asks for
 
         def log_message(self, *_: object) -> None:
             """Nothing to say."""
@@ -204,7 +204,9 @@ HUB_ANSWERS = {
 
 
 @pytest.mark.parametrize(("status", "headers", "reason", "code"), HUB_ANSWERS.values(), ids=HUB_ANSWERS)
-def test_what_the_hub_has_against_it_is_said(space: Workspace, hub: dict, status: int, headers: dict, reason: str, code: ExitCode) -> None:
+def test_what_the_hub_has_against_it_is_said(  # noqa: PLR0917 - fixtures and a row of the table
+    space: Workspace, hub: dict, status: int, headers: dict, reason: str, code: ExitCode
+) -> None:
     hub |= {"status": status, "headers": headers}
 
     assert check_from_hub(space, hub["url"])[:2] == (reason, code)

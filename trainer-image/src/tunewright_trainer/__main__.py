@@ -1,7 +1,7 @@
 """`python -m tunewright_trainer check | launch | train | export | prebuild`: run one stage, say how it ended, exit with its code.
 
-Promises that a process never ends without a termination message and an exit code of the contract. `launch` runs `train` in this
-pod's processes through torchrun's agent and ends as they ended; `torchrun -m tunewright_trainer train` trains the same, but exits 1 on any failure.
+Promises that a process never ends without a termination message and an exit code of the contract. `launch` runs `train` in this pod's
+processes through torchrun's agent and ends as they ended. `torchrun -m tunewright_trainer train` trains the same, but exits 1 on failure.
 """
 
 import argparse
@@ -44,10 +44,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(stage: str) -> Report | None:
     if stage == "prebuild":
-        return import_module("tunewright_trainer.prebuild").prebuild()
+        from tunewright_trainer.prebuild import prebuild
+
+        prebuild()
+        return None
     if stage == "launch":
-        return import_module("tunewright_trainer.launch").launch()
-    return import_module(_STAGES[stage]).run(Settings.from_environment(os.environ))
+        from tunewright_trainer.launch import launch
+
+        launch()
+        return None  # the report stands already: rank 0 wrote it
+    report: Report | None = import_module(_STAGES[stage]).run(Settings.from_environment(os.environ))
+    return report
 
 
 def _guarded(work: Callable[[], Report | None], termination_log: Path | None) -> int:

@@ -90,7 +90,9 @@ def _about_splits(splits: Splits, settings: Settings) -> list[str]:
     warnings = []
     trained = {fingerprint(row) for row in splits.train}
     for name, split in (("validation", splits.validation), ("test", splits.test)):
-        shared = sum(fingerprint(row) in trained for row in split) if split is not None else 0
+        if split is None:
+            continue
+        shared = sum(fingerprint(row) in trained for row in split)
         if shared:
             warnings.append(f"{shared} of {len(split)} {name} example(s) are also in train, so their score flatters")
     if splits.validation is None and settings.config.training.get("eval_strategy", "no") != "no":

@@ -53,14 +53,14 @@ def rank() -> int:
     """This process's place in the gang."""
     import torch
 
-    return torch.distributed.get_rank()
+    return int(torch.distributed.get_rank())
 
 
 def world_size() -> int:
     """How many processes the gang has."""
     import torch
 
-    return torch.distributed.get_world_size()
+    return int(torch.distributed.get_world_size())
 
 
 def barrier() -> None:

@@ -119,14 +119,15 @@ def _training_template(tokenizer: "PreTrainedTokenizerBase", settings: Settings)
     if not _assistant_only(settings) or has_generation_markers(tokenizer.chat_template):
         return None
     try:
-        return get_training_chat_template(tokenizer)
+        marked: str | None = get_training_chat_template(tokenizer)
     except ValueError as error:
         raise StageError(
             ExitCode.CONFIGURATION,
             "ChatTemplateUnmarked",
-            "training.assistantOnlyLoss needs a chat template that marks the assistant's words with {% generation %}, and this one does not",
+            "training.assistantOnlyLoss needs a chat template that marks the assistant's words with {% generation %}; this has none",
             "Put {% generation %}…{% endgeneration %} around them in model.chatTemplate, or set training.assistantOnlyLoss: false.",
         ) from error
+    return marked
 
 
 def _assistant_only(settings: Settings) -> bool:

@@ -44,7 +44,7 @@ def base_folder(settings: Settings, *, weights: bool = True) -> Path:
     Raises `StageError` naming the source for a missing folder, repository, revision, licence, token or network.
     """
     if settings.config.model.hub is not None:
-        return _snapshot(settings, weights=weights)
+        return _snapshot(settings.config.model.hub, weights=weights)
     folder = settings.model_dir
     if folder is None or not folder.is_dir():
         raise _refuse("ModelNotFound", f"base model folder {folder} does not exist", "Check the path or the volume of model.source.")
@@ -174,10 +174,9 @@ def require_weights(settings: Settings) -> None:
         raise _no_safetensors(f"{hub.repo}@{hub.revision}", [name for name in names if Path(name).match("*.bin")])
 
 
-def _snapshot(settings: Settings, *, weights: bool) -> Path:
+def _snapshot(hub: HubModel, *, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
 
-    hub = settings.config.model.hub
     patterns = [*_HUB_FILES, "*.safetensors"] if weights else _HUB_FILES
     return Path(_from_hub(hub, lambda: snapshot_download(hub.repo, revision=hub.revision, allow_patterns=patterns)))
 
