@@ -98,8 +98,7 @@ class _Run:
         way_out = failure.get("suggestion") or "Mend that, then run the same command again: what is done already is kept."
         err.print(f"    → {way_out}", style="green", markup=False)
         log = self._home.logs(self._key).get(failure.get("pod", ""))
-        if log is not None:
-            lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+        if log is not None and (lines := log.read_text(errors="replace").splitlines()[-LOG_TAIL:]):
             err.print(f"\nThe last lines of {log}:", style="dim", markup=False)
             err.print("\n".join(lines), style="dim", markup=False)
 

@@ -65,7 +65,7 @@ def export() -> None:
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_text("a model")
     parity = ParityReport(max_logit_difference=0.0, mean_kl=0.0, top1_agreement=1.0, positions=1)
-    say(ExportReport(artifacts=[Artifact(path=folder.name, precision="int8", bytes=7, sha256="0" * 64, parity=parity)]))
+    say(ExportReport(artifacts=[Artifact(path=f"{folder.parent.name}/{folder.name}", precision="int8", bytes=7, sha256="0" * 64, parity=parity)]))
 
 
 def post(body: str) -> None:
@@ -79,6 +79,7 @@ if __name__ == "__main__":
     stage, code = sys.argv[1], ""
     if os.environ.get("FAKE_FAIL", "").startswith(f"{stage}="):
         code = os.environ["FAKE_FAIL"].partition("=")[2]
+        print(f"{stage} fails as it was told to", flush=True)
         say(Failure(reason="FakeFailure", message="as it was told to", suggestion="do not tell it to"))
         sys.exit(int(code))
     {"check": check, "launch": launch, "export": export}[stage]()
