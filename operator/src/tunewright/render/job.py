@@ -3,8 +3,14 @@
 `ttlSecondsAfterFinished` is never set: the operator reads a stage's report from its finished pods.
 """
 
-from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.labels import Manifest, is_queued
+from collections.abc import Mapping, Sequence
+
+from tunewright.plan.label_names import Component
+from tunewright.plan.plan_types import CheckPlan, ExportPlan, FineTunePlan
+from tunewright.render.labels import Manifest, is_queued, metadata, pod_pass_labels
+from tunewright.render.pod import container, pod_template
+from tunewright.render.variables import Value
+from tunewright.render.volumes import Mount
 from tunewright_contract.exit_codes import DISPOSITIONS, Disposition
 
 TRAINER = ("python", "-m", "tunewright_trainer")
@@ -37,3 +43,47 @@ def suspension(plan: FineTunePlan) -> Manifest:
     if plan.suspend:
         return {"suspend": True}
     return {} if is_queued(plan) else {"suspend": False}
+
+
+def single_pod_job(
+    plan: FineTunePlan,
+    component: Component,
+    stage: CheckPlan | ExportPlan,
+    *,
+    name: str,
+    command: str,
+    variables: Mapping[str, Value],
+    mounts: Sequence[Mount],
+    grace_seconds: int,
+    spec: Manifest,
+) -> Manifest:
+    """Return the Job of a stage that one pod does alone. `command` is the trainer's, `spec` is what this stage adds to the Job's."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(plan, name, component, labels=plan.pass_labels),
+        "spec": {
+            **spec,
+            **deadline(plan),
+            "backoffLimit": stage.backoff_limit,
+            "podFailurePolicy": SINGLE_POD_POLICY,
+            "podReplacementPolicy": "Failed",
+            "template": pod_template(
+                plan,
+                component,
+                container=container(
+                    component,
+                    image=plan.trainer_image,
+                    command=(*TRAINER, command),
+                    variables=variables,
+                    mounts=mounts,
+                    resources=stage.resources,
+                ),
+                mounts=mounts,
+                scheduling=plan.scheduling,
+                grace_seconds=grace_seconds,
+                labels=pod_pass_labels(plan),
+                restartPolicy="Never",
+            ),
+        },
+    }
