@@ -80,6 +80,12 @@ class TestGang:
         assert found["PET_MASTER_ADDR"] == "support-bot-train-3-0.support-bot-train"
         assert found["PET_NODE_RANK"] == {"fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}}
 
+    @pytest.mark.parametrize(("grace", "expected"), [(300, "285"), (60, "57"), (1, "1")])
+    def test_ranks_may_save_for_almost_the_whole_grace_period_of_their_pod(self, grace, expected):
+        job = find(quickstart_plan(train=replace(GANG, termination_grace_seconds=grace)), "Job", "support-bot-train-0")
+        assert env(job)["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == expected
+        assert job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == grace
+
     @pytest.mark.parametrize(
         ("limits", "processes", "expected"),
         [

@@ -36,6 +36,7 @@ def train_variables(plan: FineTunePlan, train: TrainPlan, attempt: int) -> dict[
         "PET_NODE_RANK": {"fieldRef": {"fieldPath": f"metadata.annotations['{label_names.COMPLETION_INDEX}']"}},
         "PET_MASTER_ADDR": f"{attempt_name(plan.names.train, attempt)}-0.{plan.names.train}",
         "PET_MASTER_PORT": str(RENDEZVOUS_PORT),
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_saving_seconds(train.termination_grace_seconds)),
     }
     return {
         **_tunable(plan, train.resources, processes=train.processes_per_replica),
@@ -102,6 +103,11 @@ def _contract(plan: FineTunePlan) -> dict[str, Value]:
     if plan.hub_token is not None:
         result["HF_TOKEN"] = {"secretKeyRef": {"name": plan.hub_token.name, "key": plan.hub_token.key}}
     return result
+
+
+def _saving_seconds(grace_seconds: int) -> int:
+    """Leave torchrun most of the pod's grace for its ranks to save (it would take 30 seconds), and the rest to say how they ended."""
+    return max(1, grace_seconds * 95 // 100)
 
 
 def _progress(plan: FineTunePlan) -> dict[str, Value]:
