@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer import distributed, manifest
 from tunewright_trainer.exits import StageError
+from tunewright_trainer.inputs import Inputs, require_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ def staging_folder(checkpoints: Path, step: int) -> Path:
     return checkpoints / f"{_STAGED}{step}"
 
 
-def commit(staged: Path, checkpoints: Path, *, step: int) -> Path:
+def commit(staged: Path, checkpoints: Path, *, step: int, inputs: Inputs) -> Path:
     """Hash, write the manifest, rename: every rank must call this once its own files are written. Returns the checkpoint's folder.
 
     The hashing is shared among the ranks; rank 0 writes the manifest last. Raises what the disk raises; then the older ones are intact.
@@ -38,7 +39,8 @@ def commit(staged: Path, checkpoints: Path, *, step: int) -> Path:
     mine = manifest.entries(staged, files[distributed.rank() :: distributed.world_size()])
     parts = distributed.gather(mine)
     if distributed.rank() == 0:
-        manifest.seal(staged, final, [entry for part in parts for entry in part], step=step, worldSize=distributed.world_size())
+        listed = [entry for part in parts for entry in part]
+        manifest.seal(staged, final, listed, step=step, worldSize=distributed.world_size(), inputs=inputs)
         log.info("checkpoint-%d is complete (%d files)", step, len(files))
     distributed.barrier()  # no rank goes on before it has its name
     return final
@@ -65,10 +67,11 @@ def newest_verified(checkpoints: Path) -> Path | None:
     return None
 
 
-def choose(checkpoints: Path) -> tuple[Path, int] | None:
+def choose(checkpoints: Path, inputs: Inputs) -> tuple[Path, int] | None:
     """What to resume from and its step, rank 0's choice on every rank.
 
-    Raises `StageError` when it was written by a gang of another size: ZeRO's shards are cut for one size, and so is the data's order.
+    Raises `StageError` when it was written by a gang of another size (ZeRO's shards are cut for one size, and so is the data's order) or
+    made from other inputs.
     """
     found = newest_verified(checkpoints) if distributed.rank() == 0 else None
     folder = distributed.from_rank_zero(found)
@@ -82,6 +85,7 @@ def choose(checkpoints: Path) -> tuple[Path, int] | None:
             f"{folder.name} was written by {facts['worldSize']} processes, and there are {distributed.world_size()} now",
             f"Resuming on another number of workers is not supported yet: go back to {facts['worldSize']}, or remove {checkpoints.name}/.",
         )
+    require_same(facts.get("inputs", {}), inputs, checkpoint=folder)
     return folder, int(facts["step"])
 
 

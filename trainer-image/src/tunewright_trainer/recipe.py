@@ -38,7 +38,7 @@ def run(settings: Settings) -> TrainReport | None:
 
 
 def _train(settings: Settings, request: StopRequest) -> TrainReport:
-    from tunewright_trainer import checkpoint
+    from tunewright_trainer import checkpoint, inputs
     from tunewright_trainer.agreement import AgreedStop
     from tunewright_trainer.arguments import lora_config, sft_config
     from tunewright_trainer.data import read_splits
@@ -50,6 +50,12 @@ def _train(settings: Settings, request: StopRequest) -> TrainReport:
 
     tokenizer = load_tokenizer(settings)
     splits = read_splits(settings)
+    made_from = distributed.from_rank_zero(inputs.describe(settings) if distributed.rank() == 0 else None)
+    if distributed.rank() == 0:
+        checkpoint.prune(settings.checkpoints_dir, keep=None)  # what a run that died left half written
+    resumed = checkpoint.choose(settings.checkpoints_dir, made_from)
+    if resumed is not None:
+        log.info("going on from %s", resumed[0].name)
     train = encode(splits.train, tokenizer, settings).dataset
     validation = None if splits.validation is None else encode(splits.validation, tokenizer, settings).dataset
     if settings.config.model.from_scratch:
@@ -58,6 +64,7 @@ def _train(settings: Settings, request: StopRequest) -> TrainReport:
     arguments = sft_config(settings, has_validation=validation is not None)
     stop = AgreedStop(request)
     trainer = Tuner(
+        inputs=made_from,
         model=load_base(settings),
         args=arguments,
         train_dataset=train,
@@ -68,11 +75,6 @@ def _train(settings: Settings, request: StopRequest) -> TrainReport:
     )
     magnitudes_before = magnitudes(trainer.model) if peft_config is not None else {}
 
-    if distributed.rank() == 0:
-        checkpoint.prune(settings.checkpoints_dir, keep=None)  # what a run that died left half written
-    resumed = checkpoint.choose(settings.checkpoints_dir)
-    if resumed is not None:
-        log.info("going on from %s", resumed[0].name)
     if distributed.any_rank(request.asked):
         raise stopped("asked to stop before the first step")
 

@@ -8,13 +8,19 @@ from trl import SFTTrainer
 
 from tunewright_trainer import checkpoint, distributed
 from tunewright_trainer.agreement import EvaluationLeft
+from tunewright_trainer.inputs import Inputs
 from tunewright_trainer.signals import stopped
 
 
 class Tuner(SFTTrainer):
-    """Writes each checkpoint into a staging folder and commits it; see `checkpoint`."""
+    """Writes each checkpoint into a staging folder and commits it; see `checkpoint`. `inputs` are recorded in each."""
 
     _staged: Path | None = None
+    _committed_step: int | None = None
+
+    def __init__(self, *, inputs: Inputs, **arguments: Any) -> None:
+        self._inputs = inputs
+        super().__init__(**arguments)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staged) if self._staged is not None else super()._get_output_dir(trial)
@@ -29,7 +35,8 @@ class Tuner(SFTTrainer):
         finally:
             staged, self._staged = self._staged, None
         self._point_at_best(staged / f"checkpoint-{step}", checkpoints)
-        checkpoint.commit(staged / f"checkpoint-{step}", checkpoints, step=step)
+        checkpoint.commit(staged / f"checkpoint-{step}", checkpoints, step=step, inputs=self._inputs)
+        self._committed_step = step
         if distributed.rank() == 0:
             best = self.state.best_model_checkpoint
             checkpoint.prune(checkpoints, keep=self.args.save_total_limit, also_keep=[Path(best)] if best else [])
@@ -43,11 +50,14 @@ class Tuner(SFTTrainer):
         if distributed.rank() == 0:
             self.state.save_to_json(str(folder / "trainer_state.json"))
 
-    def _evaluate(self, trial: Any, ignore_keys_for_eval: list[str] | None, **kwargs: Any) -> dict[str, float]:
+    def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
+        """As TRL's, but a stop that was asked for meanwhile leaves a checkpoint of this step and ends with `Stopped`."""
         try:
-            return super()._evaluate(trial, ignore_keys_for_eval, **kwargs)
+            return super().evaluate(*arguments, **named)
         except EvaluationLeft:
-            self._save_checkpoint(self.model, trial)
+            if self._committed_step != self.state.global_step:
+                self._save_checkpoint(self.model, trial=None)
+                self.callback_handler.on_save(self.args, self.state, self.control)
             raise stopped(f"asked to stop during an evaluation; checkpoint-{self.state.global_step} is saved") from None
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
