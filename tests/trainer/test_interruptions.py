@@ -141,11 +141,14 @@ def test_sigterm_to_one_pod_stops_all_pods_after_the_same_step(
     said = {metric["name"]: metric["value"] for metric in posted[-1]["metrics"]}
     assert f"checkpoint-{said['global_step']}" == newest
     assert said.keys() >= {"loss", "max_steps", "tokens_per_second", "learning_rate"}
+    assert (f"checkpoint-{said['checkpoint_step']}", "resumed_from_step" in said) == (newest, False)
 
     assert gang.run(space, config(), extra=endpoint) == DONE
 
     assert f"checkpoint-{train_report(space).resumed_from_step}" == newest
     assert posted[-1]["progressPercentage"] == 100
+    said = {metric["name"]: metric["value"] for metric in posted[-1]["metrics"]}
+    assert (said["checkpoint_step"], f"checkpoint-{said['resumed_from_step']}") == (str(STEPS), newest)
     assert_ends_as(undisturbed, space)
 
 

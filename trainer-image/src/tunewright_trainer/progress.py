@@ -20,6 +20,8 @@ from tunewright_trainer.exits import StageError
 
 _WRITTEN = (progress.LOSS, progress.EVAL_LOSS, progress.LEARNING_RATE, progress.TOKENS_PER_SECOND, "grad_norm", "mean_token_accuracy")
 
+_NOT_YET = 99  # per cent at most, until training has ended
+
 
 class Metrics(TrainerCallback):
     """Adds step and speed to what is logged, ends a run whose loss is no number, and keeps `metrics.jsonl`.
@@ -76,17 +78,23 @@ class Progress(KubeflowCallback):
         super().on_train_begin(args, state, control, **kwargs)
         self._metrics |= {progress.STEP: state.global_step, progress.MAX_STEPS: state.max_steps}
         if state.is_world_process_zero and state.global_step:  # going on: transformers has just said 0 %
-            self._update_status(progress_percent=_percent(state), metrics=self._metrics, force=True)
+            self._metrics |= {progress.RESUMED_FROM_STEP: state.global_step, progress.CHECKPOINT_STEP: state.global_step}
+            self._post_now(state)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        if state.is_world_process_zero:
+            self._metrics |= {progress.STEP: state.global_step, progress.CHECKPOINT_STEP: state.global_step}
+            self._post_now(state)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         if state.global_step >= state.max_steps:
             super().on_train_end(args, state, control, **kwargs)
         elif state.is_world_process_zero:
-            self._update_status(progress_percent=_percent(state), metrics=self._metrics, force=True)
+            self._post_now(state)
 
-
-def _percent(state: TrainerState) -> int:
-    return int(100 * state.global_step / state.max_steps)
+    def _post_now(self, state: TrainerState) -> None:
+        percent = min(_NOT_YET, 100 * state.global_step // state.max_steps)
+        self._update_status(progress_percent=percent, metrics=self._metrics, force=True)
 
 
 def posters() -> list[TrainerCallback]:
