@@ -66,6 +66,22 @@ def test_a_plan_touches_nothing(call, home, tmp_path: Path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "method"),
+    [
+        ("    lora: {r: 16, loraAlpha: 32, targetModules: all-linear}\n", "", "LoRA r="),
+        ("tuner: lora\n    lora: {r: 16, loraAlpha: 32, targetModules: all-linear}", "tuner: full", "full fine-tune"),
+    ],
+    ids=["lora as it comes", "full"],
+)
+def test_settings_that_are_left_out_are_planned_with_their_defaults(call, manifest, tmp_path: Path, *, old: str, new: str, method: str):
+    (tmp_path / "base-model").symlink_to(QUICKSTART.parent / "base-model")
+    ended = call("plan", str(manifest(change(old, new))), "-o", "explain")
+    assert ended.exit_code == 0, ended.output
+    assert f"Job support-bot-train-0: 2 ranks, ZeRO-2, {method}" in ended.stdout
+    assert "counted from the headers" in ended.stdout
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_is_valid_and_has_a_plan(call, path: Path):
     assert "is valid" in call("validate", str(path)).stdout

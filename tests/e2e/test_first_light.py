@@ -210,7 +210,8 @@ def test_after_kill_9_of_a_rank_the_whole_gang_starts_again_from_its_last_checkp
         if "shim" not in " ".join(process.cmdline()):
             process.kill()
     run.until(lambda: train_jobs(place) == [f"{NAME}-train-0", f"{NAME}-train-1"])
-    run.until(lambda: "complete" in run.output)
+    assert run.end() == 0, run.output
+    assert place.left_running() == []
     status = status_of(place)
     assert (status["attempts"], status["phase"]) == (2, "Complete")
     assert status["checkpoint"]["resumedFromStep"] >= 2

@@ -108,6 +108,10 @@ class Started:
     def send(self, number: signal.Signals) -> int:
         """Send a signal and return how the command ended."""
         self._process.send_signal(number)
+        return self.end()
+
+    def end(self) -> int:
+        """Return how the command ended, once it has."""
         return self._process.wait(PATIENCE_SECONDS)
 
 

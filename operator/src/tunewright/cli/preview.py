@@ -17,7 +17,8 @@ from tunewright_contract.reports import ModelFacts
 def references(job: FineTuneJob, directory: Path) -> References:
     """Return where the manifest's `path` sources are, whether they exist or not: a plan may come before its data."""
     spec = job.spec
-    sources = [spec.model.source, *(item.source for part in (spec.data.train, spec.data.validation, spec.data.test) for item in part)]
+    data = (*spec.data.train, *spec.data.validation, *spec.data.test)
+    sources: list[Any] = [spec.model.source, *(item.source for item in data)]
     folders = {source.path: os.path.abspath(directory / source.path) for source in sources if source.path}  # noqa: PTH100 - keeps links
     return References(folders=folders, host_paths=True)
 
@@ -32,9 +33,10 @@ def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, s
         headers = {name: entry for file in sorted(model.glob("*.safetensors")) for name, entry in _header(file).items()}
     except (OSError, ValueError, struct.error) as error:
         return None, f"the base model in {folder} cannot be read ({error}): Check will say more"
-    lora = lora_arguments(job.spec.method.lora) if job.spec.method.tuner == "lora" else None
+    lora = job.spec.method.effective_lora()
+    arguments = lora_arguments(lora) if lora is not None else None
     try:
-        return model_facts(config, shapes=shapes_of_header(headers) or None, lora=lora), f"counted from the headers in {folder}"
+        return model_facts(config, shapes=shapes_of_header(headers) or None, lora=arguments), f"counted from the headers in {folder}"
     except (UnknownArchitecture, KeyError, TypeError, ValueError) as error:
         return None, f"the base model in {folder} cannot be counted from its configuration ({error}): Check counts it"
 
