@@ -25,7 +25,7 @@ class Queue(Generic[K]):
         self._clock = clock
         self._chance = chance
         self._backoff = backoff or Backoff()
-        self._waiting: dict[K, None] = {}  # in line, in order; never also being worked on
+        self._waiting: dict[K, float] = {}  # in line since when, in order; never also being worked on
         self._working: set[K] = set()
         self._again: set[K] = set()  # added while being worked on
         self._due: dict[K, float] = {}  # delayed keys -> when to put them in line
@@ -40,7 +40,7 @@ class Queue(Generic[K]):
         if key in self._working:
             self._again.add(key)
         else:
-            self._waiting[key] = None
+            self._waiting.setdefault(key, self._clock())
         self._changed.set()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -89,6 +89,14 @@ class Queue(Generic[K]):
     def next_due(self) -> float | None:
         """Return when the next delayed key falls due, on the queue's clock."""
         return min(self._due.values(), default=None)
+
+    def depth(self) -> int:
+        """Return how many keys are in line."""
+        return len(self._waiting)
+
+    def oldest_seconds(self) -> float:
+        """Return for how long the first in line has been waiting for a worker; 0 when nobody is."""
+        return max(0.0, self._clock() - min(self._waiting.values(), default=self._clock()))
 
     def idle(self) -> bool:
         """Return whether nothing is in line, delayed or being worked on."""

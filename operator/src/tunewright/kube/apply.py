@@ -1,0 +1,67 @@
+"""One rendered child and what stands in its place: what is to be done? Decided here without I/O, and then done.
+
+A Job is created once: its template is immutable, and Kueue and people may have put node selectors and tolerations into it, which are
+never fought. Of a Job that exists only `spec.suspend` follows what is rendered, unless the Job has ended or Kueue holds it.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from tunewright.kube.client import Client
+from tunewright.kube.differences import is_as_rendered
+
+_KUEUE = "kueue.x-k8s.io/"
+
+
+class Action(Enum):
+    """What to do with a child."""
+
+    CREATE = "create"
+    APPLY = "apply"
+    SUSPEND = "suspend"  # or resume
+    KEEP = "keep"
+
+
+def decide(rendered: Mapping[str, Any], live: Mapping[str, Any] | None) -> Action:
+    """Return what makes `live` as rendered."""
+    if live is None:
+        return Action.CREATE
+    if live["metadata"].get("deletionTimestamp"):
+        return Action.KEEP  # on its way out; its end wakes us, and it is made anew
+    if rendered["kind"] == "Job":
+        return Action.SUSPEND if _must_flip(rendered, live) else Action.KEEP
+    return Action.KEEP if is_as_rendered(live, rendered) else Action.APPLY
+
+
+async def carry_out(action: Action, client: Client, rendered: Mapping[str, Any], live: Mapping[str, Any] | None) -> None:
+    """Do it. Raises what the client raises."""
+    meta = rendered["metadata"]
+    if action is Action.CREATE:
+        await client.apply(rendered, force=False)  # what somebody has made there since we looked is not overwritten
+    elif action is Action.APPLY and live is not None:
+        # With the uid: an object that was deleted meanwhile is a conflict, and is not made anew from an old decision.
+        await client.apply({**rendered, "metadata": {**meta, "uid": live["metadata"]["uid"]}}, force=True)
+    elif action is Action.SUSPEND and live is not None:
+        patch = {"metadata": {"uid": live["metadata"]["uid"]}, "spec": {"suspend": rendered["spec"]["suspend"]}}
+        await client.merge("Job", meta["namespace"], meta["name"], patch)
+
+
+def _must_flip(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    wanted = rendered["spec"].get("suspend")
+    if wanted is None or wanted == live["spec"].get("suspend", False) or _has_ended(live):
+        return False
+    return wanted or not _held_by_kueue(live)  # a person's `suspend: true` stops a queued Job too; only Kueue releases one
+
+
+def _has_ended(job: Mapping[str, Any]) -> bool:
+    conditions = job.get("status", {}).get("conditions", ())
+    return any(found["type"] in ("Complete", "Failed") and found["status"] == "True" for found in conditions)
+
+
+def _held_by_kueue(job: Mapping[str, Any]) -> bool:
+    """Say whether Kueue looks after a Job: by its label, or (`manageJobsWithoutQueueName`) because it has set `suspend` itself."""
+    meta = job["metadata"]
+    managers = [entry for entry in meta.get("managedFields", ()) if str(entry.get("manager", "")).startswith("kueue")]
+    labelled = any(name.startswith(_KUEUE) for name in meta.get("labels", {}))
+    return labelled or any("f:suspend" in entry.get("fieldsV1", {}).get("f:spec", {}) for entry in managers)

@@ -1,0 +1,145 @@
+"""The API server, as far as this operator needs it: raw JSON in, raw JSON out, and `tunewright.errors` when it goes wrong.
+
+The client library is synchronous; its calls run on a few threads of their own, so that a slow API server slows us down and never stops
+the event loop. Every request has a time limit. The library's own retries are off: the queue retries, with backoff, and says so.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic import DynamicClient
+
+from tunewright.kube.connection import configuration
+from tunewright.kube.faults import TRANSPORT_ERRORS, translate
+from tunewright.kube.kinds import PLACES, path_of
+
+FIELD_MANAGER = "tunewright"
+PAGE = 250  # objects of one answer to a list
+THREADS = 8
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 20.0  # admission webhooks may take 10 s each, by default
+
+Object = dict[str, Any]
+
+
+def connect(*, threads: int = THREADS) -> "Client":
+    """Return a client of the API server that this process is configured for."""
+    settings = configuration()
+    settings.retries = 0
+    settings.connection_pool_maxsize = threads
+    return Client(ApiClient(settings), threads=threads)
+
+
+class Client:
+    """Talks to one API server. Raises Conflict, Transient, Gone and Rejected."""
+
+    def __init__(self, api: ApiClient, *, threads: int = THREADS) -> None:
+        self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="kube")
+
+    async def get(self, kind: str, namespace: str, name: str) -> Object | None:
+        """Return one object, or None."""
+        path = path_of(kind, namespace, name)
+        found: Object | None = await self._call("get", path, doing=f"get {kind} {namespace}/{name}", absent_is_none=True)
+        return found
+
+    async def list(self, kind: str, namespace: str = "", *, selector: str = "") -> Sequence[Object]:
+        """Return all objects with these labels, page by page. An empty namespace means all of them."""
+        found: list[Object] = []
+        token = ""
+        while True:
+            query = [("limit", PAGE), *([("labelSelector", selector)] if selector else []), *([("continue", token)] if token else [])]
+            answer = await self._call("get", path_of(kind, namespace), doing=f"list {kind} {selector}", query=query)
+            # The items of a list do not say what they are.
+            found += [{"apiVersion": PLACES[kind].api_version, "kind": kind, **item} for item in answer["items"]]
+            token = answer["metadata"].get("continue") or ""
+            if not token:
+                return found
+
+    async def apply(self, manifest: Mapping[str, Any], *, force: bool) -> Object:
+        """Server-side apply. Without `force`, a field that somebody else has set otherwise is a Conflict."""
+        kind, meta = manifest["kind"], manifest["metadata"]
+        stored: Object = await self._call(
+            "patch",
+            path_of(kind, meta["namespace"], meta["name"]),
+            doing=f"apply {kind} {meta['namespace']}/{meta['name']}",
+            body=json.dumps(manifest),  # JSON is YAML
+            content_type="application/apply-patch+yaml",
+            query=[("fieldManager", FIELD_MANAGER), ("force", "true" if force else "false")],
+        )
+        return stored
+
+    async def merge(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = "") -> Object:
+        """Merge patch. With `metadata.uid` in the patch, another object of the same name is a Conflict."""
+        stored: Object = await self._call(
+            "patch",
+            path_of(kind, namespace, name, subresource),
+            doing=f"patch {kind} {namespace}/{name}",
+            body=dict(patch),
+            content_type="application/merge-patch+json",
+            query=[("fieldManager", FIELD_MANAGER)],
+        )
+        return stored
+
+    async def create(self, kind: str, namespace: str, body: Mapping[str, Any]) -> Object:
+        """Create an object. One that exists is a Conflict."""
+        manifest = {"apiVersion": PLACES[kind].api_version, "kind": kind, **body}
+        query = [("fieldManager", FIELD_MANAGER)]
+        doing = f"create {kind} in {namespace or 'the cluster'}"
+        stored: Object = await self._call("post", path_of(kind, namespace), doing=doing, body=manifest, query=query)
+        return stored
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
+        """Delete this very object, and in the background what it owns. One that is gone is well."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        path = path_of(kind, namespace, name)
+        await self._call("delete", path, doing=f"delete {kind} {namespace}/{name}", body=body, absent_is_none=True)
+
+    def close(self) -> None:
+        """Let calls in progress end, and take no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        query: Sequence[tuple[str, Any]] = (),
+        absent_is_none: bool = False,
+    ) -> Any:
+        def request() -> Any:
+            answer = self._dynamic.request(
+                method,
+                path,
+                body=body,
+                content_type=content_type,
+                query_params=list(query),
+                serialize=False,
+                _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
+            )
+            return json.loads(answer.data)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, request)
+        except ApiException as error:
+            meaning = translate(error, doing=doing)
+            if absent_is_none and error.status == 404:
+                return None
+            raise meaning from error
+        except TRANSPORT_ERRORS as error:
+            raise translate(error, doing=doing) from error
+
+
+class _NoDiscovery:
+    """Takes the place of the library's discovery: see kinds.py."""
+
+    def __init__(self, client: DynamicClient, cache_file: str | None) -> None:
+        del client, cache_file

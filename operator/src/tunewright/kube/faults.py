@@ -1,0 +1,72 @@
+"""What an answer of the API server, or the lack of one, means for a reconcile: Conflict, Transient, Gone or Rejected.
+
+A 403 has four meanings. A quota, an admission policy and a namespace that is being deleted are answers about the object; a missing
+permission is about the operator, is not the job's fault, and may be back in a minute (RBAC is briefly empty while a cluster is upgraded).
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from tunewright.errors import Conflict, Gone, Rejected, Transient, TunewrightError
+
+TRANSPORT_ERRORS = (HTTPError, OSError)  # urllib3's and the system's: refused, reset, timed out, no such host, bad certificate
+_MESSAGE_LIMIT = 1000  # characters; an admission webhook may answer with pages
+_LOST_REQUESTS = frozenset({0, 401, 408, 410, 429})  # 410: a list took longer than its continue token lives; 401: a token was rotated
+
+
+class Forbidden(Transient):
+    """The operator lacks a permission."""
+
+
+def translate(error: Exception, *, doing: str) -> TunewrightError:
+    """Return what `error` means; `doing` says what was asked, such as "apply Job demo/bot-check"."""
+    if isinstance(error, ApiException):
+        return _of_answer(error.status or 0, _status_of(error.body), dict(error.headers or {}), error.reason or "", doing)
+    return Transient(f"{doing}: no answer from the API server: {type(error).__name__}: {str(error)[:_MESSAGE_LIMIT]}")
+
+
+def _of_answer(code: int, status: Mapping[str, Any], headers: Mapping[str, str], phrase: str, doing: str) -> TunewrightError:
+    message = f"{doing}: {code} {str(status.get('message') or phrase)[:_MESSAGE_LIMIT]}"
+    details = status.get("details") or {}
+    if code in _LOST_REQUESTS or code >= 500:
+        return Transient(message, retry_after=_retry_after(headers, details))
+    if code == 404:
+        gone = details.get("kind") in ("namespaces", "finetunejobs")
+        return Gone(message) if gone else Conflict(message)  # a child that was there when it was read
+    if code == 409:
+        return Conflict(message)
+    if code == 403:
+        return _of_refusal(message, details)
+    return Rejected(message, reason="TooLarge" if code == 413 else "RefusedByCluster")
+
+
+def _of_refusal(message: str, details: Mapping[str, Any]) -> TunewrightError:
+    causes = {cause.get("reason") for cause in details.get("causes") or ()}
+    if "NamespaceTerminating" in causes or "because it is being terminated" in message:
+        return Gone(message)
+    if "exceeded quota" in message or "must specify limits" in message or "must specify requests" in message:
+        return Rejected(f"{message}; ask for less, or have the namespace's ResourceQuota raised", reason="QuotaExceeded")
+    if " cannot " in message and "User " in message:
+        return Forbidden(f"{message}; the operator lacks this permission: check its ClusterRole and bindings")
+    return Rejected(f"{message}; a policy of the cluster refuses it", reason="RefusedByPolicy")
+
+
+def _retry_after(headers: Mapping[str, str], details: Mapping[str, Any]) -> float | None:
+    named = {name.lower(): value for name, value in headers.items()}.get("retry-after") or details.get("retryAfterSeconds")
+    try:
+        return float(named) if named else None
+    except ValueError:
+        return None  # a date, which HTTP allows and the API server never sends
+
+
+def _status_of(body: Any) -> Mapping[str, Any]:
+    """Return the `Status` object of an answer. A proxy in between answers with HTML, or with nothing."""
+    try:
+        parsed = json.loads(body or "{}")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,0 +1,32 @@
+"""`python -m tunewright.shell`, installed as `tunewright-operator`. Exit codes: 0 told to stop · 1 something ended · 64 wrong settings."""
+
+import asyncio
+import logging
+import os
+import sys
+
+from tunewright.errors import Invalid
+from tunewright.shell.app import run
+from tunewright.shell.logs import set_up
+from tunewright.shell.settings import read_settings
+from tunewright_contract.exit_codes import ExitCode
+
+
+def main() -> int:
+    """Run the operator."""
+    try:
+        settings = read_settings(os.environ)
+    except Invalid as error:
+        sys.stderr.write(f"{error}\n")
+        return ExitCode.CONFIGURATION
+    set_up(level=settings.log_level, form=settings.log_format)
+    try:
+        asyncio.run(run(settings))
+    except Exception:
+        logging.getLogger(__name__).exception("the operator ends; the kubelet starts it again")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""kopf's handlers: each puts one key into the queue and is done. They are total: an error in one would end its whole watch.
+
+Only `on.event` is used. The state-changing handlers (create, update, delete, timers, daemons) would write annotations and finalizers
+onto every object, and none of what they remember is needed: a reconcile looks at everything anew.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import kopf
+
+from tunewright.kube.connection import connection
+from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES
+from tunewright.plan.label_names import JOB_UID
+from tunewright.reconcile.ports import Key
+from tunewright.shell.keys import Keys
+
+WATCHED_CHILDREN = ("Job", "Pod", "Deployment")  # what happens on its own; a lost ConfigMap is found by the next regular look
+
+log = logging.getLogger(__name__)
+
+
+def registry_of(keys: Keys, wake: Callable[[Key], None]) -> kopf.OperatorRegistry:
+    """Return the handlers. `wake` is called with the key of each job that is to be looked at."""
+    registry = kopf.OperatorRegistry()
+
+    async def on_job(event: Mapping[str, Any], **_: Any) -> None:
+        _total(wake, lambda: keys.of_job(event["type"], event["object"]))
+
+    async def on_child(event: Mapping[str, Any], **_: Any) -> None:
+        _total(wake, lambda: keys.of_child(event["object"]))
+
+    def log_in(**_: Any) -> kopf.ConnectionInfo:
+        reached = connection()
+        return kopf.ConnectionInfo(
+            server=reached.server,
+            ca_path=reached.ca_file,
+            certificate_path=reached.certificate_file,
+            private_key_path=reached.key_file,
+            token=reached.token,
+            scheme="Bearer" if reached.token else None,
+            insecure=reached.insecure,
+        )
+
+    kopf.on.event(*_selector(FINE_TUNE_JOB), id="on_finetunejob", registry=registry)(on_job)
+    for kind in WATCHED_CHILDREN:
+        kopf.on.event(*_selector(kind), id=f"on_{kind.lower()}", registry=registry, labels={JOB_UID: kopf.PRESENT})(on_child)
+    kopf.on.login(registry=registry)(log_in)
+    return registry
+
+
+def _total(wake: Callable[[Key], None], find: Callable[[], Key | None]) -> None:
+    try:
+        key = find()
+    except (KeyError, TypeError, AttributeError):
+        log.exception("an event could not be read, and was passed over")
+        return
+    if key is not None:
+        wake(key)
+
+
+def _selector(kind: str) -> tuple[str, str, str]:
+    group, _, version = PLACES[kind].api_version.rpartition("/")
+    return group, version, PLACES[kind].plural

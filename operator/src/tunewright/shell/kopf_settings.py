@@ -1,0 +1,61 @@
+"""Every setting of kopf that differs from its default, each with the pitfall (K1 to K24 of docs/adr) that it answers."""
+
+import random
+from collections.abc import Iterator
+from itertools import chain, repeat
+
+import kopf
+
+from tunewright.kube.kinds import PLACES
+from tunewright.plan.label_names import JOB_UID
+from tunewright.shell.handlers import WATCHED_CHILDREN
+
+_BACKOFFS = (1, 1, 2, 3, 5, 8, 13)  # seconds
+_BACKOFF_CEILING = 20.0
+
+
+class EndlessBackoffs:
+    """Seconds between tries, for ever, with jitter. Without a length, on purpose: kopf counts the tries of one that has."""
+
+    def __iter__(self) -> Iterator[float]:
+        return (pause * random.uniform(0.8, 1.2) for pause in chain(_BACKOFFS, repeat(_BACKOFF_CEILING)))  # noqa: S311 - no secret
+
+
+def kopf_settings() -> kopf.OperatorSettings:
+    """Return them."""
+    settings = kopf.OperatorSettings()
+
+    # K13: peering pauses everybody at equal priority, and judges liveness by comparing wall clocks. One replica, `Recreate`.
+    settings.peering.standalone = True
+
+    # K23: Events are ours to post, on a change of state; never one for each log line.
+    settings.posting.enabled = False
+
+    # Watching CRDs and namespaces would need rights on both, in every namespaced installation too. We wait for our CRD ourselves.
+    settings.scanning.disabled = True
+
+    # K1: a watch that a load balancer has forgotten stays silent for ever. The server ends each after 5 minutes, the client a little later,
+    # and one that shows not even a bookmark for 70 s is opened anew.
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    settings.watching.connect_timeout = 10
+    settings.watching.inactivity_timeout = 70
+    # K19: lists come in pages, and of children only those with our label leave the API server at all.
+    settings.watching.chunk_size = 500
+    for kind in WATCHED_CHILDREN:
+        settings.watching.label_selectors[PLACES[kind].plural] = JOB_UID
+
+    # K2, K3, K4: after its last try kopf ends the operator on 403 and 5xx. There is no last try: an outage is waited out.
+    settings.networking.error_backoffs = EndlessBackoffs()
+    settings.networking.connect_timeout = 10
+    settings.networking.request_timeout = 60
+
+    # K24: ten minutes to end by default; the pod has 30 s.
+    settings.process.ultimate_exiting_timeout = 20
+    settings.queueing.exit_timeout = 1
+
+    # K9, K10, K11, K12: with `on.event` alone nothing is stored on objects. Should that ever change, it is under our own name.
+    settings.persistence.finalizer = "tunewright.io/finalizer"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="tunewright.io")
+    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix="tunewright.io")
+    return settings

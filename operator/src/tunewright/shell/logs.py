@@ -1,0 +1,32 @@
+"""Logs as JSON lines, one object a line, for machines that collect them; as plain text for a person."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_QUIET = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "urllib3": logging.ERROR}  # they tell every request, or every event
+
+
+class JsonLines(logging.Formatter):
+    """`{"time", "level", "logger", "message"}`, and `error` with a traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["error"] = self.formatException(record.exc_info)
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def set_up(*, level: str, form: str) -> None:
+    """Log to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if form == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name, least in _QUIET.items():
+        logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))

@@ -1,0 +1,64 @@
+"""The operator's settings: environment variables, read once, refused with their name when they make no sense."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from tunewright.api.v1alpha1.common import QUANTITY_PATTERN, amount
+from tunewright.errors import Invalid
+from tunewright.plan.inputs import Defaults
+
+PREFIX = "TUNEWRIGHT_"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN)]
+
+
+class Settings(BaseModel):
+    """Each field is the variable TUNEWRIGHT_<FIELD>."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    namespaces: tuple[str, ...] = ()
+    """Comma-separated; those to look after. Empty: all of the cluster."""
+    trainer_image: str = Defaults().trainer_image
+    server_image: str = Defaults().server_image
+    accelerator_memory: Quantity = "80Gi"
+    """Of one accelerator, for jobs that do not say."""
+    output_size: Quantity = Defaults().output_size
+    """Of a created output claim, for jobs that do not say."""
+    progress_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s]+)?$")] = ""
+    """This operator's address for training pods, without a path. Empty: they report no progress."""
+    progress_port: Port = 8080
+    health_port: Port = 8081
+    """/livez, /readyz and /metrics."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 8
+    """Jobs worked on at a time."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "text"] = "json"
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    def defaults(self) -> Defaults:
+        """Return what planning needs to know of them."""
+        return Defaults(
+            trainer_image=self.trainer_image,
+            server_image=self.server_image,
+            accelerator_memory_bytes=int(amount(self.accelerator_memory)),
+            output_size=self.output_size,
+        )
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the environment. Raises Invalid naming the variable, its value and why. Other TUNEWRIGHT_ variables belong to others."""
+    given = {field: environ[PREFIX + field.upper()] for field in Settings.model_fields if PREFIX + field.upper() in environ}
+    try:
+        return Settings.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = PREFIX + str(first["loc"][0]).upper()
+        raise Invalid(f"{name}={environ.get(name)!r}: {first['msg']}") from error

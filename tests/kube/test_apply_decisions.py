@@ -1,0 +1,59 @@
+"""What is done about a child: expected action, what is rendered, what is there."""
+
+import pytest
+
+from tunewright.kube.apply import Action, decide
+
+APPLIED = {
+    "manager": "tunewright",
+    "operation": "Apply",
+    "fieldsV1": {"f:data": {"f:config.json": {}}, "f:metadata": {"f:labels": {"f:a": {}}}},
+}
+
+
+def config_map(data="x", *, labels=None, deleting=False, managed=(APPLIED,)):
+    meta = {"name": "bot-config", "uid": "1", "labels": labels or {"a": "b"}, "managedFields": list(managed)}
+    return {"kind": "ConfigMap", "metadata": meta | ({"deletionTimestamp": "now"} if deleting else {}), "data": {"config.json": data}}
+
+
+def job(*, suspend=None, condition="", labels=None, managers=(), deleting=False, **spec):
+    meta = {"name": "bot-check", "uid": "2", "labels": labels or {}}
+    meta["managedFields"] = [{"manager": name, "operation": "Update", "fieldsV1": {"f:spec": {"f:suspend": {}}}} for name in managers]
+    return {
+        "kind": "Job",
+        "metadata": meta | ({"deletionTimestamp": "now"} if deleting else {}),
+        "spec": spec | ({} if suspend is None else {"suspend": suspend}),
+        "status": {"conditions": [{"type": condition, "status": "True"}]} if condition else {},
+    }
+
+
+QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "rendered", "live"),
+    [
+        pytest.param(Action.CREATE, config_map(), None, id="nothing is there"),
+        pytest.param(Action.KEEP, config_map(), config_map(), id="it is as rendered"),
+        pytest.param(Action.APPLY, config_map(), config_map("edited"), id="somebody edited it"),
+        pytest.param(Action.APPLY, config_map(), config_map(labels={"c": "d"}), id="somebody took a label off"),
+        pytest.param(Action.KEEP, config_map(), config_map(labels={"a": "b", "c": "d"}), id="somebody put a label on"),
+        pytest.param(Action.APPLY, config_map(), config_map(managed=()), id="it was not applied by us"),
+        pytest.param(Action.KEEP, config_map(), config_map("edited", deleting=True), id="it is being deleted"),
+        pytest.param(Action.CREATE, job(suspend=False), None, id="a Job that is not there"),
+        pytest.param(Action.KEEP, job(suspend=False), job(suspend=False), id="a Job that runs"),
+        pytest.param(Action.KEEP, job(suspend=False), job(), id="a Job whose `suspend` is left out"),
+        pytest.param(Action.KEEP, job(suspend=False, template="new"), job(suspend=False, template="old"), id="a template is never changed"),
+        pytest.param(Action.SUSPEND, job(suspend=True), job(suspend=False), id="a Job to suspend"),
+        pytest.param(Action.SUSPEND, job(suspend=False), job(suspend=True), id="a Job to resume"),
+        pytest.param(Action.KEEP, job(), job(suspend=True), id="a queued Job is Kueue's to release"),
+        pytest.param(Action.KEEP, job(suspend=False), job(suspend=True, labels=QUEUED), id="a Job that got a queue by somebody's hand"),
+        pytest.param(Action.KEEP, job(suspend=False), job(suspend=True, managers=["kueue-admission"]), id="a Job that Kueue took unasked"),
+        pytest.param(Action.SUSPEND, job(suspend=True), job(suspend=False, labels=QUEUED), id="a person suspends a queued Job"),
+        pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, condition="Failed"), id="an attempt that failed is history"),
+        pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, condition="Complete"), id="a Job that is done"),
+        pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, deleting=True), id="a Job that is being deleted"),
+    ],
+)
+def test_what_is_done_about_a_child(expected, rendered, live):
+    assert decide(rendered, live) is expected

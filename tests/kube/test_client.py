@@ -1,0 +1,146 @@
+"""The client on the wire: what it asks, page by page, and that it never waits for ever. Against a small HTTP server."""
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.configuration import Configuration
+
+from tunewright.errors import Conflict, Transient
+from tunewright.kube import client as client_module
+from tunewright.kube.client import Client
+
+JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bot-check", "namespace": "demo"}, "spec": {}}
+
+
+class Server:
+    """Answers what it is told to, and remembers what it was asked."""
+
+    def __init__(self):
+        self.asked, self.answers = [], []
+
+    async def handle(self, request):
+        self.asked.append((request.method, request.path, dict(request.query), request.content_type, await request.text()))
+        answer = self.answers.pop(0)
+        if callable(answer):
+            answer = await answer()
+        code, body = answer
+        return web.json_response(body, status=code)
+
+
+@pytest.fixture
+async def wire():
+    server = Server()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    async with TestServer(app) as running:
+        settings = Configuration(host=str(running.make_url("/")).rstrip("/"))
+        settings.retries = 0
+        client = Client(ApiClient(settings), threads=2)
+        yield client, server
+        client.close()
+
+
+async def test_an_object_is_read_as_it_is(wire):
+    client, server = wire
+    server.answers = [(200, JOB)]
+    assert await client.get("Job", "demo", "bot-check") == JOB
+    assert server.asked[0][:2] == ("GET", "/apis/batch/v1/namespaces/demo/jobs/bot-check")
+
+
+async def test_what_is_not_there_is_none(wire):
+    client, server = wire
+    server.answers = [(404, {"message": "not found"})]
+    assert await client.get("ConfigMap", "demo", "c") is None
+    assert server.asked[0][1] == "/api/v1/namespaces/demo/configmaps/c"
+
+
+async def test_a_list_is_read_to_its_last_page_and_its_items_say_what_they_are(wire):
+    client, server = wire
+    server.answers = [
+        (200, {"metadata": {"continue": "more"}, "items": [{"metadata": {"name": "a"}}]}),
+        (200, {"metadata": {}, "items": [{"metadata": {"name": "b"}}]}),
+    ]
+    found = await client.list("Pod", "demo", selector="x=y")
+    assert [(item["kind"], item["apiVersion"], item["metadata"]["name"]) for item in found] == [("Pod", "v1", "a"), ("Pod", "v1", "b")]
+    assert [asked[2] for asked in server.asked] == [
+        {"limit": "250", "labelSelector": "x=y"},
+        {"limit": "250", "labelSelector": "x=y", "continue": "more"},
+    ]
+
+
+async def test_all_namespaces_are_listed_at_once(wire):
+    client, server = wire
+    server.answers = [(200, {"metadata": {}, "items": []})]
+    assert await client.list("FineTuneJob") == []
+    assert server.asked[0][1] == "/apis/tunewright.io/v1alpha1/finetunejobs"
+
+
+@pytest.mark.parametrize("force", [True, False])
+async def test_apply_is_server_side_and_under_our_name(wire, force):
+    client, server = wire
+    server.answers = [(200, JOB)]
+    await client.apply(JOB, force=force)
+    method, _, query, content_type, body = server.asked[0]
+    assert (method, content_type, json.loads(body)) == ("PATCH", "application/apply-patch+yaml", JOB)
+    assert query == {"fieldManager": "tunewright", "force": str(force).lower()}
+
+
+async def test_a_status_is_merged_into_its_subresource(wire):
+    client, server = wire
+    server.answers = [(200, {})]
+    await client.merge("FineTuneJob", "demo", "bot", {"status": {"a": None}}, subresource="status")
+    method, path, _, content_type, body = server.asked[0]
+    assert (method, content_type, json.loads(body)) == ("PATCH", "application/merge-patch+json", {"status": {"a": None}})
+    assert path == "/apis/tunewright.io/v1alpha1/namespaces/demo/finetunejobs/bot/status"
+
+
+async def test_exactly_one_object_is_deleted_and_what_it_owns_later(wire):
+    client, server = wire
+    server.answers = [(200, {}), (404, {})]
+    await client.delete("Job", "demo", "bot-check", uid="7")
+    assert json.loads(server.asked[0][4]) == {"propagationPolicy": "Background", "preconditions": {"uid": "7"}}
+    await client.delete("Job", "demo", "bot-check", uid="7")  # gone already
+
+
+async def test_an_error_is_asked_about_once_and_translated(wire):
+    client, server = wire
+    server.answers = [(503, {"message": "starting"}), (409, {"message": "modified"})]
+    with pytest.raises(Transient, match="starting"):
+        await client.get("Job", "demo", "bot-check")
+    with pytest.raises(Conflict, match="apply Job demo/bot-check: 409 modified"):
+        await client.apply(JOB, force=True)
+    assert len(server.asked) == 2
+
+
+async def test_a_server_that_does_not_answer_is_given_up(wire, monkeypatch):
+    client, server = wire
+    monkeypatch.setattr(client_module, "READ_SECONDS", 0.1)
+    released = asyncio.Event()
+
+    async def silence():
+        await released.wait()
+        return 200, {}
+
+    server.answers = [silence]
+    try:
+        with pytest.raises(Transient, match="no answer"):
+            await client.get("Job", "demo", "bot-check")
+    finally:
+        released.set()
+
+
+async def test_nobody_listening_is_transient():
+    client = Client(ApiClient(_refusing()), threads=1)
+    with pytest.raises(Transient, match="no answer"):
+        await client.get("Job", "demo", "bot-check")
+    client.close()
+
+
+def _refusing() -> Configuration:
+    settings = Configuration(host="http://127.0.0.1:1")
+    settings.retries = 0
+    return settings

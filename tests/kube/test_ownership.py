@@ -1,0 +1,69 @@
+"""Whose objects are whose: what is taken on, what is refused, what is pruned."""
+
+import pytest
+
+from tunewright.errors import Conflict, Rejected
+from tunewright.kube.ownership import descendants, refuse_others
+from tunewright.kube.prune import doomed
+
+
+def item(kind, name, uid, owner=None, *, by="FineTuneJob", of="bot", controller=True, **meta):
+    reference = [{"kind": by, "name": of, "uid": owner, "controller": controller}] if owner else []
+    return {"kind": kind, "metadata": {"name": name, "namespace": "demo", "uid": uid, "ownerReferences": reference, **meta}}
+
+
+def names(items):
+    return [found["metadata"]["name"] for found in items]
+
+
+def test_descendants_are_found_at_any_depth_and_in_any_order():
+    pod = item("Pod", "p", "4", "3", by="ReplicaSet")
+    replicas = item("ReplicaSet", "r", "3", "2", by="Deployment")
+    family = [pod, replicas, item("Deployment", "d", "2", "1"), item("Job", "foreign", "9", "8"), item("Pod", "orphan", "7")]
+    assert names(descendants(family, "1")) == ["p", "r", "d"]
+
+
+def test_only_a_controller_owns():
+    assert names(descendants([item("Pod", "p", "2", "1", controller=False)], "1")) == []
+
+
+RETAINED = {"annotations": {"tunewright.io/retain": "why"}, "labels": {"app.kubernetes.io/managed-by": "tunewright"}}
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        pytest.param(item("Job", "bot-check", "2", "1"), id="our own"),
+        pytest.param(item("PersistentVolumeClaim", "bot-output", "2", **RETAINED), id="a claim that an earlier job left"),
+    ],
+)
+def test_what_is_ours_is_taken_on(live):
+    refuse_others(live, uid="1", job="bot")
+
+
+@pytest.mark.parametrize(
+    ("expected", "live"),
+    [
+        pytest.param(Conflict, item("Job", "bot-check", "2", "0"), id="a predecessor's, on its way out"),
+        pytest.param(Rejected, item("Job", "bot-check", "2", "0", of="other"), id="another FineTuneJob's"),
+        pytest.param(Rejected, item("Service", "bot-serve", "2", "0", by="Ingress", of="bot"), id="another controller's"),
+        pytest.param(Rejected, item("ConfigMap", "bot-config", "2"), id="a person's"),
+        pytest.param(
+            Rejected, item("ConfigMap", "bot-config", "2", labels=RETAINED["labels"]), id="a person's, with labels that were copied"
+        ),
+    ],
+)
+def test_what_is_somebody_elses_is_refused(expected, live):
+    with pytest.raises(expected, match=live["metadata"]["name"]):
+        refuse_others(live, uid="1", job="bot")
+
+
+def test_only_ones_own_children_are_pruned_and_only_once():
+    kept, dropped = item("Service", "bot-train", "2", "1"), item("Service", "bot-serve", "3", "1")
+    going = item("Service", "bot-old", "4", "1", deletionTimestamp="now")
+    others = [item("Service", "bot-x", "5", "0"), item("PersistentVolumeClaim", "bot-output", "6", **RETAINED)]
+    assert doomed([kept, dropped, going, *others], [kept], uid="1") == [dropped]
+
+
+def test_a_child_of_another_kind_and_the_same_name_is_not_spared():
+    assert names(doomed([item("Job", "bot-serve", "3", "1")], [item("Service", "bot-serve", "", "1")], uid="1")) == ["bot-serve"]

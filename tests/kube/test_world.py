@@ -1,0 +1,287 @@
+"""The World on a cluster, over a dictionary of objects: what is written, in which order, and what is left alone."""
+
+import copy
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunewright.api.v1alpha1.job import parse
+from tunewright.errors import Conflict, Gone, Rejected
+from tunewright.kube.faults import Forbidden
+from tunewright.kube.tokens import Tokens, audience
+from tunewright.kube.world import KubeWorld, merge_patch
+from tunewright.reconcile.ports import Key
+from tunewright.reconcile.progress import PATH
+
+KEY, UID = Key("demo", "bot"), "u1"
+
+
+class Cluster:
+    """A client whose cluster is a dictionary."""
+
+    def __init__(self, *items, forbidden=()):
+        self.items = {(item["kind"], item["metadata"]["name"]): item for item in items}
+        self.writes, self.forbidden, self.reviews = [], forbidden, 0
+        self.review = {}
+
+    async def get(self, kind, namespace, name):
+        if kind in self.forbidden:
+            raise Forbidden("lacks this permission")
+        return copy.deepcopy(self.items.get((kind, name)))
+
+    async def list(self, kind, namespace="", *, selector=""):
+        name, _, value = selector.partition("=")
+        return [item for (what, _), item in self.items.items() if what == kind and item["metadata"].get("labels", {}).get(name) == value]
+
+    async def apply(self, manifest, *, force):
+        self.writes.append(("apply" if force else "create", manifest["kind"], manifest["metadata"]["name"]))
+
+    async def merge(self, kind, namespace, name, patch, *, subresource=""):
+        self.writes.append(("merge", kind, name, patch))
+
+    async def delete(self, kind, namespace, name, *, uid):
+        self.writes.append(("delete", kind, name, uid))
+
+    async def create(self, kind, namespace, body):
+        if kind == "TokenReview":
+            self.reviews += 1
+            return {"status": self.review}
+        self.writes.append(("create", kind, body["reason"]))
+        return body
+
+
+def job(uid=UID, *, status=None, **meta):
+    return {
+        "kind": "FineTuneJob",
+        "metadata": {"name": "bot", "namespace": "demo", "uid": uid, **meta},
+        **({"status": status} if status else {}),
+    }
+
+
+def child(kind, name, *, owner=UID, uid="c", by="FineTuneJob", of="bot", **more):
+    meta = {"name": name, "namespace": "demo", "uid": uid, "labels": {"tunewright.io/job-uid": owner}}
+    return {
+        "kind": kind,
+        "metadata": meta | {"ownerReferences": [{"kind": by, "name": of, "uid": owner, "controller": True}]},
+        "spec": {},
+        **more,
+    }
+
+
+def world(cluster, clock=lambda: 0.0, url="http://op:8080/"):
+    return KubeWorld(cluster, progress_url=url, tokens=Tokens(cluster, clock=clock), clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+
+
+async def test_children_are_created_in_the_given_order_and_strangers_to_the_plan_pruned():
+    cluster = Cluster(job(), child("Service", "bot-old", uid="s9"))
+    await world(cluster).apply(KEY, UID, [child("ConfigMap", "bot-config"), child("Job", "bot-check")])
+    assert cluster.writes == [("create", "ConfigMap", "bot-config"), ("create", "Job", "bot-check"), ("delete", "Service", "bot-old", "s9")]
+
+
+@pytest.mark.parametrize("there", [[], [job("u2")], [job(deletionTimestamp="now")]])
+async def test_nothing_is_made_for_a_job_that_is_gone(there):
+    cluster = Cluster(*there)
+    with pytest.raises(Gone):
+        await world(cluster).apply(KEY, UID, [child("ConfigMap", "bot-config")])
+    assert cluster.writes == []
+
+
+@pytest.mark.parametrize(
+    ("expected", "there"),
+    [
+        pytest.param(Conflict, child("Job", "bot-check", owner="u0"), id="a predecessor's"),
+        pytest.param(Rejected, child("Job", "bot-check", owner="x", by="CronJob", of="nightly"), id="another controller's"),
+        pytest.param(Rejected, {"kind": "Job", "metadata": {"name": "bot-check", "namespace": "demo", "uid": "z"}}, id="a person's"),
+    ],
+)
+async def test_what_is_not_ours_is_never_written(expected, there):
+    cluster = Cluster(job(), there)
+    with pytest.raises(expected):
+        await world(cluster).apply(KEY, UID, [child("Job", "bot-check")])
+    assert cluster.writes == []
+
+
+async def test_children_are_those_owned_at_any_depth():
+    cluster = Cluster(
+        child("Job", "bot-check", uid="j"),
+        child("Pod", "ours", uid="p")
+        | {"metadata": {**child("Pod", "ours")["metadata"], "ownerReferences": [{"uid": "j", "controller": True}]}},
+        child("Pod", "labelled-by-a-stranger") | {"metadata": {**child("Pod", "x")["metadata"], "name": "labelled", "ownerReferences": []}},
+    )
+    assert [item["metadata"]["name"] for item in await world(cluster).children(KEY, UID)] == ["bot-check", "ours"]
+
+
+async def test_a_status_replaces_the_one_before_and_is_told():
+    cluster = Cluster(job(status={"phase": "Checking", "reason": "A", "progress": {"step": 1, "loss": "2"}, "old": 1}))
+    await world(cluster).patch_status(KEY, UID, {"phase": "Training", "reason": "A", "progress": {"step": 2}})
+    patch = {"metadata": {"uid": UID}, "status": {"phase": "Training", "progress": {"step": 2, "loss": None}, "old": None}}
+    assert cluster.writes == [("merge", "FineTuneJob", "bot", patch), ("create", "Event", "A")]
+
+
+@pytest.mark.parametrize("there", [[], [job("u2")]])
+async def test_the_status_of_another_job_is_left_alone(there):
+    cluster = Cluster(*there)
+    await world(cluster).patch_status(KEY, UID, {"phase": "Training", "reason": "A"})
+    assert cluster.writes == []
+
+
+async def test_a_conflict_is_passed_on_only_while_it_is_still_the_same_job(monkeypatch):
+    cluster = Cluster(job())
+
+    async def refuse(*_, **__):
+        raise Conflict("uid")
+
+    monkeypatch.setattr(cluster, "merge", refuse)
+    with pytest.raises(Conflict):
+        await world(cluster).patch_status(KEY, UID, {"phase": "Training"})
+
+    async def replace(*_, **__):
+        cluster.items["FineTuneJob", "bot"] = job("u2")
+        raise Conflict("uid")
+
+    monkeypatch.setattr(cluster, "merge", replace)
+    await world(cluster).patch_status(KEY, UID, {"phase": "Training"})
+
+
+def a_spec(**changes):
+    return parse(
+        {
+            "apiVersion": "tunewright.io/v1alpha1",
+            "kind": "FineTuneJob",
+            "metadata": {"name": "bot", "namespace": "demo", "uid": UID},
+            "spec": {
+                "task": "ChatCompletion",
+                "model": {"source": {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hub", "key": "token"}}}},
+                "data": {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "c.jsonl"}}}]},
+                "output": {"destinations": [{"pvc": {"claimName": "models"}}]},
+            },
+        }
+    )
+
+
+def claim(name, phase="Bound", **meta):
+    return {"kind": "PersistentVolumeClaim", "metadata": {"name": name, **meta}, "status": {"phase": phase}}
+
+
+SECRET = {"kind": "Secret", "metadata": {"name": "hub"}, "data": {"token": "eA=="}}
+
+
+@pytest.mark.parametrize(
+    ("expected", "there"),
+    [
+        ([], [claim("corpora"), claim("models", "Pending"), SECRET]),
+        (["spec.data.train[0].source.pvc.claimName"], [claim("models"), SECRET]),
+        (["spec.output.destinations[0].pvc.claimName"], [claim("corpora"), SECRET]),
+        (["spec.data.train[0].source.pvc.claimName"], [claim("corpora", "Lost"), claim("models"), SECRET]),
+        (["spec.data.train[0].source.pvc.claimName"], [claim("corpora", deletionTimestamp="now"), claim("models"), SECRET]),
+        (["spec.model.source.huggingFace.tokenSecretRef"], [claim("corpora"), claim("models")]),
+        (["spec.model.source.huggingFace.tokenSecretRef"], [claim("corpora"), claim("models"), SECRET | {"data": {"x": ""}}]),
+    ],
+)
+async def test_what_a_job_names_and_is_not_there_is_listed(expected, there):
+    refs = await world(Cluster(*there)).dereference(a_spec())
+    assert [missing.field for missing in refs.missing] == expected
+    assert refs.progress_url == "http://op:8080" + PATH.format(namespace="demo", name="bot")
+    assert not refs.host_paths
+
+
+async def test_secrets_that_may_not_be_read_are_left_to_the_kubelet():
+    refs = await world(Cluster(claim("corpora"), claim("models"), forbidden=["Secret"]), url="").dereference(a_spec())
+    assert (refs.missing, refs.progress_url) == ((), "")
+
+
+def reviewed(*, audiences=None, pod="bot-train-0", uid="p", authenticated=True):
+    extra = {"authentication.kubernetes.io/pod-name": [pod], "authentication.kubernetes.io/pod-uid": [uid]}
+    audiences = [audience("demo", "bot")] if audiences is None else audiences
+    return {
+        "authenticated": authenticated,
+        "audiences": audiences,
+        "user": {"username": "system:serviceaccount:demo:default", "extra": extra},
+    }
+
+
+def pod_of(owner, *, kind="Job"):
+    return {
+        "kind": "Pod",
+        "metadata": {
+            "name": "bot-train-0",
+            "uid": "p",
+            "ownerReferences": [{"kind": kind, "name": "bot-train", "uid": owner, "controller": True}],
+        },
+    }
+
+
+GANG = child("Job", "bot-train", uid="j")
+
+
+@pytest.mark.parametrize(
+    ("expected", "review", "there"),
+    [
+        pytest.param(UID, reviewed(), [GANG, pod_of("j")], id="a pod of the job's gang"),
+        pytest.param(None, {"authenticated": False}, [GANG, pod_of("j")], id="no token of this cluster"),
+        pytest.param(None, reviewed(audiences=["https://kubernetes.default.svc"]), [GANG, pod_of("j")], id="a token for another audience"),
+        pytest.param(
+            None, reviewed() | {"user": {"username": "system:serviceaccount:demo:default"}}, [GANG, pod_of("j")], id="no pod's token"
+        ),
+        pytest.param(None, reviewed(uid="old"), [GANG, pod_of("j")], id="a predecessor of the pod"),
+        pytest.param(None, reviewed(), [GANG], id="a pod that is gone"),
+        pytest.param(None, reviewed(), [GANG, pod_of("other")], id="a pod of another Job of that name"),
+        pytest.param(None, reviewed(), [GANG, pod_of("j", kind="ReplicaSet")], id="a server's pod"),
+        pytest.param(None, reviewed(), [child("Job", "bot-train", uid="j", owner="u0"), pod_of("j")], id="a pod of the job before"),
+    ],
+)
+async def test_a_token_is_good_for_pods_of_the_job_alone(expected, review, there):
+    cluster = Cluster(job(), *there)
+    cluster.review = review
+    assert await world(cluster).authenticate(KEY, "secret") == expected
+
+
+async def test_a_token_for_a_job_that_is_not_there():
+    with pytest.raises(Gone):
+        await world(Cluster()).authenticate(KEY, "secret")
+
+
+async def test_a_verdict_is_remembered_for_a_minute():
+    now = [0.0]
+    cluster = Cluster(job(), GANG, pod_of("j"))
+    cluster.review = reviewed()
+    subject = world(cluster, clock=lambda: now[0])
+    for _ in range(5):
+        assert await subject.authenticate(KEY, "secret") == UID
+    assert cluster.reviews == 1
+    assert await subject.authenticate(Key("demo", "bot"), "another") == UID
+    assert cluster.reviews == 2
+    now[0] = 61.0
+    cluster.review = {"authenticated": False}
+    assert await subject.authenticate(KEY, "secret") is None
+
+
+JSON = st.recursive(
+    st.integers() | st.text(max_size=3), lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3), max_leaves=8
+)
+OBJECTS = st.dictionaries(st.sampled_from("abc"), JSON, max_size=3)
+
+
+def merged(target, patch):
+    """RFC 7386, section 2."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+@given(OBJECTS, OBJECTS)
+def test_a_merge_patch_turns_one_into_the_other(before, after):
+    assert merged(before, merge_patch(before, after)) == after
+
+
+@given(OBJECTS)
+def test_a_merge_patch_between_equals_is_empty(value):
+    assert merge_patch(value, value) == {}

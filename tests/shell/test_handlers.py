@@ -1,0 +1,75 @@
+"""kopf's handlers: they enqueue and nothing else, leave nothing on objects, and cannot fail."""
+
+from itertools import islice
+
+import kopf
+import pytest
+
+from tunewright.reconcile.ports import Key
+from tunewright.shell.handlers import registry_of
+from tunewright.shell.keys import Keys
+from tunewright.shell.kopf_settings import EndlessBackoffs, kopf_settings
+
+JOB = {"metadata": {"namespace": "demo", "name": "bot", "uid": "1", "generation": 1}}
+CHILD = {"metadata": {"name": "p", "labels": {"tunewright.io/job-uid": "1"}}}
+
+
+@pytest.fixture
+def woken():
+    return []
+
+
+@pytest.fixture
+def handlers(woken):
+    registry = registry_of(Keys(), woken.append)
+    return {handler.id: handler.fn for handler in registry._watching.get_all_handlers()}
+
+
+def test_nothing_is_registered_that_would_write_to_objects(woken):
+    registry = registry_of(Keys(), woken.append)
+    for kind in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
+        assert list(kind.get_all_handlers()) == []
+    assert len(list(registry._watching.get_all_handlers())) == 4
+
+
+def test_jobs_and_their_children_are_watched(woken):
+    watched = {
+        (h.selector.group, h.selector.any_name or h.selector.plural) for h in registry_of(Keys(), woken.append)._watching.get_all_handlers()
+    }
+    assert watched == {("tunewright.io", "finetunejobs"), ("batch", "jobs"), ("", "pods"), ("apps", "deployments")}
+
+
+async def test_an_event_becomes_a_key(handlers, woken):
+    await handlers["on_finetunejob"](event={"type": "ADDED", "object": JOB})
+    await handlers["on_pod"](event={"type": "MODIFIED", "object": CHILD})
+    assert woken == [Key("demo", "bot")] * 2
+
+
+@pytest.mark.parametrize(
+    "event", [{"type": "ADDED", "object": {}}, {"type": "ADDED", "object": {"metadata": None}}, {"type": None, "object": {"metadata": {}}}]
+)
+async def test_an_event_that_cannot_be_read_ends_nothing(handlers, woken, caplog, event):
+    for handler in handlers.values():
+        await handler(event=event)
+    assert woken == []
+    assert "could not be read" in caplog.text
+
+
+def test_backoffs_never_end_and_never_grow_beyond_their_ceiling():
+    pauses = list(islice(EndlessBackoffs(), 1000))
+    assert len(pauses) == 1000
+    assert max(pauses) <= 24.0
+    assert len(set(pauses[-20:])) > 1
+    with pytest.raises(TypeError):
+        len(EndlessBackoffs())
+
+
+def test_the_settings_that_guard_against_known_pitfalls():
+    settings = kopf_settings()
+    assert settings.peering.standalone
+    assert not settings.posting.enabled
+    assert settings.scanning.disabled
+    assert settings.watching.inactivity_timeout < settings.watching.server_timeout < settings.watching.client_timeout
+    assert settings.process.ultimate_exiting_timeout < 30
+    assert list(settings.watching.label_selectors.values()) == ["tunewright.io/job-uid"] * 3
+    assert isinstance(settings, kopf.OperatorSettings)

@@ -1,0 +1,43 @@
+"""The operator's environment: what it means, and what is refused, by name."""
+
+import pytest
+
+from tunewright.errors import Invalid
+from tunewright.shell.settings import Settings, read_settings
+
+
+@pytest.mark.parametrize(
+    ("expected", "environ"),
+    [
+        ({}, {}),
+        ({}, {"TUNEWRIGHT_CONFIG": "another program's", "PATH": "/bin"}),
+        ({"namespaces": ("a", "b")}, {"TUNEWRIGHT_NAMESPACES": "a, b,"}),
+        ({"namespaces": ()}, {"TUNEWRIGHT_NAMESPACES": ""}),
+        ({"workers": 3, "health_port": 9}, {"TUNEWRIGHT_WORKERS": "3", "TUNEWRIGHT_HEALTH_PORT": "9"}),
+        ({"progress_url": "http://op.tunewright.svc:8080"}, {"TUNEWRIGHT_PROGRESS_URL": "http://op.tunewright.svc:8080"}),
+    ],
+)
+def test_the_environment_means(expected, environ):
+    assert read_settings(environ) == Settings(**expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TUNEWRIGHT_WORKERS", "many"),
+        ("TUNEWRIGHT_WORKERS", "0"),
+        ("TUNEWRIGHT_HEALTH_PORT", "70000"),
+        ("TUNEWRIGHT_OUTPUT_SIZE", "large"),
+        ("TUNEWRIGHT_ACCELERATOR_MEMORY", "-1Gi"),
+        ("TUNEWRIGHT_PROGRESS_URL", "op:8080/path"),
+        ("TUNEWRIGHT_LOG_LEVEL", "loud"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(name, value):
+    with pytest.raises(Invalid, match=f"{name}='{value}'"):
+        read_settings({name: value})
+
+
+def test_planning_gets_the_defaults_in_its_own_units():
+    defaults = read_settings({"TUNEWRIGHT_ACCELERATOR_MEMORY": "24Gi", "TUNEWRIGHT_OUTPUT_SIZE": "5Gi"}).defaults()
+    assert (defaults.accelerator_memory_bytes, defaults.output_size) == (24 * 2**30, "5Gi")
