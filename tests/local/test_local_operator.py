@@ -79,7 +79,7 @@ async def test_a_job_goes_through_its_stages_and_ends(home: Home, folder: Path):
     }
     assert job["status"]["progress"]["step"] == 4
     assert "progress 200" in watched.lines
-    (model,) = home.layout.claim("default", "demo-output").glob("demo/*/model.onnx")
+    (model,) = home.layout.claim("default", "demo-output").glob("models/demo/*/model.onnx")
     assert model.read_text() == "a model"
 
 
@@ -144,7 +144,7 @@ async def test_deleting_a_job_keeps_a_claim_that_the_job_says_to_retain(home: Ho
     key = home.apply(make_manifest(output={"storage": {"retain": True}}), folder)
     await run(home, key)
     assert await home.delete(key) == [home.layout.claim("default", "demo-output")]
-    assert list(home.layout.claim("default", "demo-output").glob("demo/*/model.onnx"))
+    assert list(home.layout.claim("default", "demo-output").glob("models/demo/*/model.onnx"))
 
 
 async def test_a_running_job_is_neither_run_nor_deleted_by_a_second_process(home: Home, folder: Path, tmp_path: Path):

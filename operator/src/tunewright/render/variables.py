@@ -19,6 +19,10 @@ TERMINATION_LOG = "/dev/termination-log"
 SERVER_PORT = 8080
 RENDEZVOUS_PORT = 29500  # torchrun's own default
 
+# Batches differ in length. oneDNN keeps compiled code and scratch space for every shape it has met, by default for 1024 of them, and glibc
+# an arena per thread: a rank grew by 1 GiB in 350 steps. With these it stays level, at the same speed.
+_ON_CPU = {"DS_ACCELERATOR": "cpu", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "MALLOC_ARENA_MAX": "2"}
+
 Value = str | Mapping[str, Any]  # a plain value, or Kubernetes' `valueFrom`
 Resources = Mapping[str, Mapping[str, str]]
 
@@ -81,7 +85,7 @@ def env_list(variables: Mapping[str, Value]) -> list[dict[str, Any]]:
 def _tunable(plan: FineTunePlan, resources: Resources, *, processes: int = 1) -> dict[str, Value]:
     return {
         **_threads(resources, processes=processes),
-        **({} if _has_devices(resources) else {"DS_ACCELERATOR": "cpu"}),
+        **({} if _has_devices(resources) else _ON_CPU),
         **({} if plan.hub_access else {"HF_HUB_OFFLINE": "1"}),
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HOME": volumes.CACHE_DIR,
