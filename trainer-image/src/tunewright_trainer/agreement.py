@@ -31,7 +31,7 @@ class AgreedStop(TrainerCallback):
         if distributed.any_rank(self._request.asked) and state.global_step < state.max_steps:
             log.warning("stopping after step %d", state.global_step)
             self.stopped = True
-            control.should_save = args.save_strategy != "no"
+            control.should_save = True  # also under saveStrategy "no", which is about the run's habit: this one would be lost whole
             control.should_evaluate = False
             control.should_training_stop = True
         return control

@@ -1,8 +1,8 @@
 """What a run is made from, so that a checkpoint is not carried on into another run.
 
-Promises that a base model, data or settings other than the checkpoint's are named before weights are loaded; DeepSpeed would fail on shapes,
-or train on as if nothing had happened. Large weights are sampled, which sees a model that was rebuilt or replaced; it is no proof against
-one that was tampered with.
+Promises that a base model, data or settings other than the checkpoint's are named before weights are loaded; DeepSpeed would fail on
+shapes, or train on as if nothing had happened. Large weights are sampled, which sees a model that was rebuilt or replaced; it is no proof
+against one that was tampered with.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ Inputs = dict[str, dict[str, Any]]  # part of the job -> what it is made of -> i
 
 BASE_MODEL, DATA, SETTINGS = "base model", "data", "settings"
 _SAMPLE = 2**20  # bytes read at each end of a weights file
+_SHOWN = 5  # names per part; a termination message has 4 KiB
 
 # Settings that say what is watched and kept, not what is learned: a run may go on with others.
 _BOOKKEEPING = {
@@ -36,21 +37,28 @@ def describe(settings: Settings) -> Inputs:
 
 def require_same(written: Mapping[str, Any], now: Inputs, *, checkpoint: Path) -> None:
     """Refuse to go on from a checkpoint that was made from something else. Raises `StageError` naming what differs."""
+    anew = f"to train anew, give the job another name, or delete it with its {checkpoint.parent.name}/."
+    if not written:
+        raise _refuse(f"{checkpoint.name} does not say what it was made from: another release wrote it", f"Go on with that release; {anew}")
     differing = {part: _differing(written.get(part, {}), found) for part, found in now.items()}
-    named = [f"{part} ({', '.join(names)})" for part, names in differing.items() if names]
-    if not named:
-        return
-    restore = "Restore them as they were" if differing[BASE_MODEL] or differing[DATA] else "Set them back"
-    raise StageError(
-        ExitCode.CONFIGURATION,
-        "CheckpointInputs",
-        f"{checkpoint.name} was made from something else; what differs: {'; '.join(named)}",
-        f"{restore} to go on; to train anew, give the job another name or delete it with its {checkpoint.parent.name}/.",
-    )
+    named = [f"{part} ({_some(names)})" for part, names in differing.items() if names]
+    if named:
+        restore = "Restore them as they were" if differing[BASE_MODEL] or differing[DATA] else "Set them back"
+        message = f"{checkpoint.name} was made from something else; what differs: {'; '.join(named)}"
+        raise _refuse(message, f"{restore} to go on; {anew}")
 
 
 def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _refuse(message: str, suggestion: str) -> StageError:
+    return StageError(ExitCode.CONFIGURATION, "CheckpointInputs", message, suggestion)
 
 
 def _base_model(settings: Settings) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""TRL's `SFTTrainer` with checkpoints that are whole or not there. Nothing else is changed."""
+"""TRL's `SFTTrainer` with checkpoints that are whole or not there, and stops and resumes at any step. Nothing else is changed."""
 
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,13 @@ class Tuner(SFTTrainer):
         self.state.best_model_checkpoint = str(best) if best.is_dir() or best.name == folder.name else None
         if distributed.rank() == 0:
             self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def _run_epoch(self, *arguments: Any, **named: Any) -> None:
+        """As transformers', which would train one step too many after resuming from the checkpoint of the last one."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*arguments, **named)
 
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
         """As TRL's, but a stop that was asked for meanwhile leaves a checkpoint of this step and ends with `Stopped`."""
