@@ -220,7 +220,8 @@ class TestResults:
             offload_optimizer="cpu",
             offload_param="nvme",
             world_size=8,
-            estimated_bytes_per_rank=1,
+            estimated_bytes_per_rank=0,  # of the model states alone
+            needed_bytes_per_rank=1,
             available_bytes_per_rank=2,
             why="because",
         )

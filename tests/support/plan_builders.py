@@ -45,6 +45,7 @@ def quickstart_plan(**changes: Any) -> FineTunePlan:
             offload_param="none",
             world_size=2,
             estimated_bytes_per_rank=52_428_800,
+            needed_bytes_per_rank=52_428_800,
             available_bytes_per_rank=4 * 2**30,
             why="ZeRO-2 as asked: 50.0 MiB of 4.00 GiB per rank",
         ),

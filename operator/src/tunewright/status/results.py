@@ -24,7 +24,7 @@ def plan_status(fit: MemoryFit) -> PlanStatus:
         zero_stage=fit.zero_stage,
         offload=offload or "none",
         world_size=fit.world_size,
-        estimated_bytes_per_rank=fit.estimated_bytes_per_rank,
+        estimated_bytes_per_rank=fit.needed_bytes_per_rank,
         available_bytes_per_rank=fit.available_bytes_per_rank,
         why=clip(fit.why),
     )

@@ -95,7 +95,9 @@ class PlanStatus(StatusPart):
     offload: Name = "none"
     world_size: int
     estimated_bytes_per_rank: int | None = None
+    """Model states, buffers, activations and process together."""
     available_bytes_per_rank: int | None = None
+    """Of the accelerator, or of the worker's memory limit."""
     why: Message = ""
 
 
