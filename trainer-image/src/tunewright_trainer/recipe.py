@@ -103,10 +103,12 @@ def _last_logged(trainer: "Tuner", name: str, *, default: float) -> float:
 
 
 def _eval_loss(trainer: "Tuner") -> float | None:
-    """The validation loss of the finished model: measured at the last step, or now if the schedule did not."""
+    """The validation loss of the model that comes out: measured at its step, or now if the schedule did not."""
     if trainer.eval_dataset is None or trainer.args.eval_strategy == "no":
         return None
-    measured = [entry for entry in trainer.state.log_history if "eval_loss" in entry and entry["step"] == trainer.state.global_step]
+    state = trainer.state
+    step = (trainer.args.load_best_model_at_end and state.best_global_step) or state.global_step
+    measured = [entry for entry in state.log_history if "eval_loss" in entry and entry["step"] == step]
     return float(measured[-1]["eval_loss"] if measured else trainer.evaluate()["eval_loss"])
 
 

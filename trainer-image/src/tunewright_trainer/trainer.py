@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trl import SFTTrainer
+from trl import SFTConfig, SFTTrainer
 
 from tunewright_trainer import checkpoint, distributed
 from tunewright_trainer.agreement import EvaluationLeft
@@ -18,15 +18,17 @@ class Tuner(SFTTrainer):
     _staged: Path | None = None
     _committed_step: int | None = None
 
-    def __init__(self, *, inputs: Inputs, **arguments: Any) -> None:
+    def __init__(self, *, inputs: Inputs, args: SFTConfig, **arguments: Any) -> None:
         self._inputs = inputs
-        super().__init__(**arguments)
+        # Transformers' own pruning would take the last checkpoint away before `final/` is whole.
+        self._keep, args.save_total_limit = args.save_total_limit, None
+        super().__init__(args=args, **arguments)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staged) if self._staged is not None else super()._get_output_dir(trial)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Every rank. Hugging Face's own writer fills the staging folder; its pruning sees that folder only."""
+        """Every rank. Hugging Face's own writer fills the staging folder."""
         step = self.state.global_step
         checkpoints = Path(self.args.output_dir)
         self._staged = checkpoint.staging_folder(checkpoints, step)
@@ -39,7 +41,7 @@ class Tuner(SFTTrainer):
         self._committed_step = step
         if distributed.rank() == 0:
             best = self.state.best_model_checkpoint
-            checkpoint.prune(checkpoints, keep=self.args.save_total_limit, also_keep=[Path(best)] if best else [])
+            checkpoint.prune(checkpoints, keep=self._keep, also_keep=[Path(best)] if best else [])
 
     def _point_at_best(self, folder: Path, checkpoints: Path) -> None:
         """The best checkpoint's final name, which the staging folder hid from the writer."""
