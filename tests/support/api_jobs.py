@@ -5,7 +5,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-ABSENT = object()
+
+class _Absent:
+    """Says that a field is to be taken out. Has a name, which test ids are made of."""
+
+    def __repr__(self) -> str:
+        return "ABSENT"
+
+
+ABSENT = _Absent()
 SMALLEST: dict[str, Any] = {
     "apiVersion": "tunewright.io/v1alpha1",
     "kind": "FineTuneJob",
