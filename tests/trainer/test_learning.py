@@ -9,10 +9,12 @@ import tiny
 from gang import WarmGang, Workspace, deepspeed, job, merged
 from safetensors.torch import load_file
 
+from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import TrainReport
 from tunewright_trainer.check import run as check
 from tunewright_trainer.encode import IGNORED, encode
+from tunewright_trainer.export import run as export
 from tunewright_trainer.settings import Settings
 
 pytestmark = pytest.mark.slow
@@ -49,29 +51,44 @@ def answer(folder: Path, prompt: str, *, tokens: int = 24) -> str:
     return tokenizer.decode(said[0, asked["input_ids"].shape[1] :])
 
 
-@pytest.mark.parametrize("stage", [2, 3])
-def test_from_scratch_the_weights_are_drawn_once_by_the_seed_and_learn(
-    gang: WarmGang, space: Workspace, tmp_path: Path, stage: int
-) -> None:
-    """The folder has a configuration and a tokenizer only."""
+@pytest.fixture
+def weightless(space: Workspace, tmp_path: Path) -> Workspace:
+    """A base of which there is a configuration and a tokenizer only."""
     space.model = Path(shutil.copytree(space.model, tmp_path / "model"))
     (space.model / "model.safetensors").unlink()
-    config = two_ranks(stage, model={"fromScratch": True}, method=FULL, training={"learning_rate": 3e-3, "max_steps": 8})
-    assert check(Settings.from_environment(space.environment(config))).model.trainable_parameters > 0
+    return space
 
+
+FROM_SCRATCH = {"model": {"fromScratch": True}, "method": FULL, "training": {"learning_rate": 3e-3}}
+
+
+def test_from_scratch_the_same_seed_draws_the_same_weights(gang: WarmGang, weightless: Workspace) -> None:
+    space, config = weightless, two_ranks(stage=2, **FROM_SCRATCH)
+    drawn, losses = [], []
+    for _ in range(2):
+        assert gang.run(space, config) == DONE, log_of(space)
+        drawn.append((space.output / "base" / "model.safetensors").read_bytes())
+        losses.append(space.losses())
+        shutil.rmtree(space.output)
+
+    assert drawn[0] == drawn[1]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def test_from_scratch_a_model_is_checked_trained_and_exported(gang: WarmGang, weightless: Workspace) -> None:
+    space, config = weightless, two_ranks(stage=3, export={"precision": "fp32"}, **FROM_SCRATCH)
+    published = space.root / "published"
+    settings = Settings.from_environment(space.environment(config) | {environment.PUBLISH_DIR: str(published)})
+
+    assert check(settings).model.trainable_parameters > 0
     assert gang.run(space, config) == DONE, log_of(space)
+    (artifact,) = export(settings).artifacts
 
-    losses = space.losses()
-    assert losses[8] < losses[1]
-    drawn = load_file(space.output / "base" / "model.safetensors")
-    learned = load_file(space.output / "final" / "model.safetensors")
-    assert any(not drawn[name].equal(learned[name]) for name in drawn)
-
-    shutil.rmtree(space.output)
-    assert gang.run(space, config) == DONE, log_of(space)
-    again = load_file(space.output / "base" / "model.safetensors")
-    assert all(again[name].equal(drawn[name]) for name in drawn)
-    assert space.losses() == pytest.approx(losses, abs=1e-6)
+    assert space.losses()[6] < space.losses()[1]
+    drawn, learned = (load_file(space.output / folder / "model.safetensors") for folder in ("base", "final"))
+    assert all(not drawn[name].equal(learned[name]) for name in drawn)
+    assert artifact.parity.top1_agreement == 1
+    assert (published / "model.onnx").stat().st_size > 0
 
 
 def test_plain_text_is_learned_to_its_end(gang: WarmGang, space: Workspace) -> None:
