@@ -14,9 +14,16 @@ from pydantic import BaseModel
 Schema = dict[str, Any]
 
 _KEPT = (
-    "description", "type", "format", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
-    "minProperties", "maxProperties", "required", "x-kubernetes-int-or-string", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
+    "description", "type", "format", "enum", "pattern", "minLength", "maxLength", "minItems", "maxItems", "minProperties",
+    "maxProperties", "required", "x-kubernetes-int-or-string", "x-kubernetes-list-type", "x-kubernetes-list-map-keys",
 )  # fmt: skip
+
+_BOUNDS = (  # JSON schema's word, the dialect's, whether it excludes the bound itself, the same in CEL
+    ("minimum", "minimum", False, ">="),
+    ("maximum", "maximum", False, "<="),
+    ("exclusiveMinimum", "minimum", True, ">"),
+    ("exclusiveMaximum", "maximum", True, "<"),
+)
 
 
 def structural(model: type[BaseModel]) -> Schema:
@@ -53,10 +60,14 @@ def _inlined(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _bounds(raw: Mapping[str, Any]) -> Schema:
+    """Bounds of numbers. The API server cuts a bound's fraction off where the value is whole (0 < 0.5 becomes 0 < 0), so CEL says those."""
     bounds: Schema = {}
-    for ours, theirs in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if theirs in raw:
-            bounds |= {ours: raw[theirs], theirs: True}
+    for word, name, exclusive, sign in _BOUNDS:
+        bound = raw.get(word)
+        if isinstance(bound, float) and not bound.is_integer():
+            bounds.setdefault("x-kubernetes-validations", []).append({"rule": f"self {sign} {bound}", "message": f"must be {sign} {bound}"})
+        elif bound is not None:
+            bounds |= {name: bound, **({word: True} if exclusive else {})}
     return bounds
 
 
