@@ -44,8 +44,9 @@ def _policy(plan: FineTunePlan, name: str, component: Component, *, ingress: lis
         "spec": {
             "podSelector": {"matchLabels": selector(plan, component)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
-            "egress": egress,
+            # An empty list means what no list means, nobody, but the API server takes it for a change whenever it is applied again.
+            **({"ingress": ingress} if ingress else {}),
+            **({"egress": egress} if egress else {}),
         },
     }
 
