@@ -4,14 +4,14 @@ BIN := .venv/bin
 UV_VERSION := 0.13.8
 PURE := tunewright.api tunewright.plan tunewright.render tunewright.observe tunewright.status tunewright_contract
 
-.PHONY: help demo test check setup doctor format crds readme lock clean
+.PHONY: help demo test check setup doctor control-plane cluster format crds readme lock clean
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 demo: setup  ## a FineTuneJob from its manifest to a served answer, on this machine
 	$(BIN)/tunewright run examples/quickstart.yaml
 
-test: setup  ## all tests
+test: setup control-plane  ## all tests
 	$(BIN)/pytest
 
 check: setup  ## lint, types, import direction, generated files; under a minute
@@ -39,6 +39,12 @@ doctor:  ## say what this machine lacks, and the command that brings it
 .venv/.ops: .venv/.installed
 	$(BIN)/python -m tunewright_trainer prebuild
 	touch $@
+
+control-plane: .venv/.installed  ## etcd and Kubernetes for the tests, built from Go modules once (minutes)
+	$(BIN)/python tests/cluster build
+
+cluster: .venv/.installed  ## a shell with kubectl pointed at a control plane of its own
+	$(BIN)/python tests/cluster shell
 
 format:  ## format and fix what can be fixed
 	$(BIN)/ruff check --fix-only --quiet .

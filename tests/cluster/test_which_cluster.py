@@ -1,0 +1,76 @@
+"""Which cluster tests run on, and above all on which not: asked of pytest itself, in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from waiting import until
+
+ROOT = Path(__file__).parents[2]
+ONE_TEST = "tests/contract/test_definition.py::test_the_definition_is_structural_and_established"
+DEFINITION = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "finetunejobs.tunewright.io")
+DECIDE = ("KUBECONFIG", "TUNEWRIGHT_TEST_KUBECONFIG", "KUBEBUILDER_ASSETS", "REQUIRE_CLUSTER")
+
+
+@pytest.fixture
+def installed(control_plane):
+    """A definition that somebody else installed."""
+    there = control_plane.api.get(*DEFINITION) is not None
+    if not there:
+        done = control_plane.kubectl("create", "-f", str(ROOT / "crds"))
+        assert done.returncode == 0, done.stderr
+    yield
+    if not there:
+        control_plane.api.delete(*DEFINITION)
+        until(lambda: control_plane.api.get(*DEFINITION) is None, "the definition goes")
+
+
+def run_one_test(**environment):
+    clean = {name: value for name, value in os.environ.items() if name not in DECIDE}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", ONE_TEST]
+    return subprocess.run(command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("code", "says", "environment"),
+    [
+        (0, "1 skipped", {}),
+        (0, "lacks etcd, kube-apiserver, kube-controller-manager, kubectl", {}),
+        (1, "REQUIRE_CLUSTER=1, but", {"REQUIRE_CLUSTER": "1"}),
+        (0, "1 skipped", {"REQUIRE_CLUSTER": "0"}),
+    ],
+    ids=["skipped", "with the reason", "a failure where a cluster is a must", "not a must"],
+)
+def test_without_programs_the_level_is_skipped_unless_it_is_a_must(tmp_path, code, says, environment):
+    done = run_one_test(KUBEBUILDER_ASSETS=str(tmp_path), **environment)
+
+    assert (done.returncode, says in done.stdout) == (code, True), done.stdout
+
+
+def test_a_developer_s_own_cluster_is_not_touched(control_plane):
+    if control_plane.audit is None:
+        pytest.skip("this is a cluster that exists")
+    before = control_plane.audit.end()
+    done = run_one_test(KUBECONFIG=str(control_plane.kubeconfig), HOME=os.environ["HOME"])
+    ours = [event for event in control_plane.audit.events(since=before) if event["user"]["username"] == "admin"]
+
+    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+    assert ours == []
+
+
+def test_a_cluster_that_is_named_is_used_and_left_as_it_was(control_plane):
+    """Twice: the first run must have removed what the second would be refused for."""
+    if control_plane.api.get(*DEFINITION) is not None:
+        pytest.skip("other tests have the definition installed; run this file alone")
+    for _ in range(2):
+        done = run_one_test(TUNEWRIGHT_TEST_KUBECONFIG=str(control_plane.kubeconfig))
+        assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+
+
+def test_a_cluster_that_has_tunewright_installed_is_refused(control_plane, installed):
+    done = run_one_test(TUNEWRIGHT_TEST_KUBECONFIG=str(control_plane.kubeconfig))
+
+    assert (done.returncode, "has Tunewright installed" in done.stdout) == (1, True), done.stdout
+    assert control_plane.api.get(*DEFINITION) is not None
