@@ -1,0 +1,76 @@
+"""What a person sees: the examples applied, the columns of `kubectl get ftj`, refusals that name the field."""
+
+from pathlib import Path
+
+import pytest
+from api_jobs import raw_job
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+@pytest.fixture
+def kubectl(control_plane, crd, namespace):
+    return lambda *arguments, **options: control_plane.kubectl("-n", namespace, *arguments, **options)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_is_accepted(kubectl, example):
+    applied = kubectl("apply", "-f", str(example))
+
+    assert (applied.returncode, applied.stderr) == (0, "")
+    assert applied.stdout.strip().endswith("created")
+
+
+def test_get_shows_how_far_a_job_is(kubectl):
+    kubectl("apply", "-f", str(ROOT / "examples" / "quickstart.yaml"))
+    status = (
+        '{"status": {"phase": "Training", "progress": {"progressPercentage": 40, "loss": "1.25", "estimatedRemainingSeconds": 90}, "conditions":'
+        ' [{"type": "Ready", "status": "False", "reason": "Training", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}'
+    )
+    patched = kubectl("patch", "ftj", "support-bot", "--subresource=status", "--type=merge", "-p", status)
+    assert patched.stderr == ""
+
+    header, row = (line.split() for line in kubectl("get", "ftj").stdout.splitlines())
+
+    assert header == ["NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "AGE"]
+    assert row[:6] == ["support-bot", "Training", "40", "1.25", "90", "False"]
+
+
+def test_wide_shows_the_model_and_the_gang(kubectl):
+    kubectl("apply", "-f", str(ROOT / "examples" / "phi3-mini-lora.yaml"))
+
+    header, row = kubectl("get", "ftj", "-o", "wide").stdout.splitlines()
+
+    assert header.split() == ["NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "AGE", "MODEL", "WORKERS", "ZERO", "ENDPOINT", "REASON"]
+    assert "microsoft/Phi-3-mini-4k-instruct" in row
+
+
+def test_a_status_that_a_user_writes_is_not_taken(kubectl, server, namespace):
+    made = server.create({**raw_job(), "status": {"phase": "Succeeded"}}, namespace, keep=True)
+
+    assert "status" not in made.object
+
+
+@pytest.mark.parametrize(
+    ("says", "changed"),
+    [
+        ('unknown field "spec.training.max_steps"', ("maxSteps: 120", "max_steps: 120")),
+        ("spec.training.maxSteps", ("maxSteps: 120", "maxSteps: many")),
+        ("spec.method.tuner: Unsupported value", ("tuner: lora", "tuner: laura")),
+        ("E206", ("seed: 7", "autoFindBatchSize: true")),
+        ("metadata.name must be a DNS label", ("name: support-bot", "name: support.bot")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_refusals_name_the_field(kubectl, says, changed):
+    manifest = (ROOT / "examples" / "quickstart.yaml").read_text(encoding="utf-8").replace(*changed)
+    refused = kubectl("apply", "-f", "-", stdin=manifest)
+
+    assert refused.returncode == 1
+    assert says in refused.stderr
+
+
+def test_explain_has_a_word_for_every_top_field(kubectl):
+    assert "From a base model" in kubectl("explain", "ftj").stdout
+    assert "learningRate" in kubectl("explain", "ftj.spec.training").stdout

@@ -1,0 +1,47 @@
+"""The rules between fields at the API server's door: what it refuses, where it points, and that it never refuses what the operator takes."""
+
+import pytest
+from api_jobs import raw_job
+from hypothesis import HealthCheck, given, settings
+from job_mutations import mutated_jobs
+from pydantic import ValidationError
+from rule_cases import CASES, IDS
+from verdicts import CEL_SAYS_LESS, beyond_the_schema, broken_rules_with_cel
+
+from tunewright.api.rules import RULES
+from tunewright.api.v1alpha1.job import parse
+
+
+def cel_breaks(code, spec):
+    return [rule for rule in RULES if rule.cel and rule.code == code and list(rule.find(spec))]
+
+
+@pytest.mark.parametrize(("code", "path", "broken"), [case[:3] for case in CASES], ids=IDS)
+def test_a_broken_rule_is_refused_and_named(server, shared_namespace, code, path, broken):
+    verdict = server.create(raw_job(broken), shared_namespace)
+
+    rules = cel_breaks(code, parse(raw_job(broken)).spec)
+    if code in CEL_SAYS_LESS or not rules:
+        return
+    assert verdict.code == 422
+    assert path in verdict.fields
+    assert any(f"{rule.code}: {rule.refuses}. {rule.way_out}" in verdict.message for rule in rules)
+
+
+@pytest.mark.parametrize("kept", [case[3] for case in CASES], ids=IDS)
+def test_its_closest_neighbour_is_accepted(server, shared_namespace, kept):
+    assert server.create(raw_job(kept), shared_namespace).message == ""
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture])
+@given(raw=mutated_jobs())
+def test_the_api_server_and_the_operator_give_one_verdict(server, shared_namespace, raw):
+    verdict = server.create(raw, shared_namespace)
+    try:
+        operator_takes_it = not broken_rules_with_cel(parse(raw).spec)
+    except ValidationError as error:
+        if beyond_the_schema(error):
+            return
+        operator_takes_it = False
+
+    assert verdict.accepted == operator_takes_it, verdict.message
