@@ -3,7 +3,7 @@
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tunewright.errors import Gone
+from tunewright.errors import Gone, Transient
 from tunewright.reconcile.ports import Key
 from tunewright.reconcile.progress import Board, application
 
@@ -18,6 +18,8 @@ class Gate:
     async def authenticate(self, key: Key, token: str) -> str | None:
         if key != KEY:
             raise Gone("no such job")
+        if token == "unclear":
+            raise Transient("no answer from the API server")
         return "uid-1" if token == "right" else None
 
 
@@ -35,6 +37,7 @@ async def endpoint():
         (200, URL, "right", REPORT | {"somebody": "else's field"}),
         (403, URL, "wrong", REPORT),
         (403, URL, "", REPORT),
+        (503, URL, "unclear", REPORT),
         (404, URL.replace("demo", "other"), "right", REPORT),
         (404, URL.replace("tunewright.io", "example.org"), "right", REPORT),
         (422, URL, "right", {"trainerStatus": {"progressPercentage": 101}}),
@@ -48,6 +51,7 @@ async def endpoint():
         "unknown fields",
         "wrong token",
         "no token",
+        "nobody can tell whose token",
         "unknown job",
         "unknown group",
         "over 100 %",

@@ -5,8 +5,9 @@ from itertools import islice
 import kopf
 import pytest
 
+from tunewright.kube.kinds import RENDERED
 from tunewright.reconcile.ports import Key
-from tunewright.shell.handlers import registry_of
+from tunewright.shell.handlers import WATCHED_CHILDREN, registry_of
 from tunewright.shell.keys import Keys
 from tunewright.shell.kopf_settings import EndlessBackoffs, kopf_settings
 
@@ -29,14 +30,11 @@ def test_nothing_is_registered_that_would_write_to_objects(woken):
     registry = registry_of(Keys(), woken.append)
     for kind in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert list(kind.get_all_handlers()) == []
-    assert len(list(registry._watching.get_all_handlers())) == 4
+    assert list(registry._watching.get_all_handlers())
 
 
-def test_jobs_and_their_children_are_watched(woken):
-    watched = {
-        (h.selector.group, h.selector.any_name or h.selector.plural) for h in registry_of(Keys(), woken.append)._watching.get_all_handlers()
-    }
-    assert watched == {("tunewright.io", "finetunejobs"), ("batch", "jobs"), ("", "pods"), ("apps", "deployments")}
+def test_jobs_and_everything_that_is_rendered_for_them_are_watched(handlers):
+    assert set(handlers) == {"on_finetunejob", "on_pod"} | {f"on_{kind.lower()}" for kind in RENDERED}
 
 
 async def test_an_event_becomes_a_key(handlers, woken):
@@ -71,5 +69,5 @@ def test_the_settings_that_guard_against_known_pitfalls():
     assert settings.scanning.disabled
     assert settings.watching.inactivity_timeout < settings.watching.server_timeout < settings.watching.client_timeout
     assert settings.process.ultimate_exiting_timeout < 30
-    assert list(settings.watching.label_selectors.values()) == ["tunewright.io/job-uid"] * 3
+    assert list(settings.watching.label_selectors.values()) == ["tunewright.io/job-uid"] * len(WATCHED_CHILDREN)
     assert isinstance(settings, kopf.OperatorSettings)

@@ -19,6 +19,7 @@ from tunewright.kube.faults import TRANSPORT_ERRORS, translate
 from tunewright.kube.kinds import PLACES, path_of
 
 FIELD_MANAGER = "tunewright"
+USER_AGENT = "tunewright-operator"  # how the audit log tells us from others
 PAGE = 250  # objects of one answer to a list
 THREADS = 8
 CONNECT_SECONDS = 5.0
@@ -32,7 +33,9 @@ def connect(*, threads: int = THREADS) -> "Client":
     settings = configuration()
     settings.retries = 0
     settings.connection_pool_maxsize = threads
-    return Client(ApiClient(settings), threads=threads)
+    api = ApiClient(settings)
+    api.user_agent = USER_AGENT
+    return Client(api, threads=threads)
 
 
 class Client:

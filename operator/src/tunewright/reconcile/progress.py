@@ -1,7 +1,8 @@
 """Where pods report how far they are: the server side of Kubeflow Trainer's progress protocol (its proposal 2779), for both worlds.
 
 `POST /apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status`, `Authorization: Bearer <token of the pod>`:
-200 accepted · 403 not a pod of this job · 404 no such job · 413 more than 64 KiB · 422 not a progress report.
+200 accepted · 403 not a pod of this job · 404 no such job · 413 more than 64 KiB · 422 not a progress report ·
+503 not now.
 A refused report never touches what was accepted before. Nothing is stored on disk: progress that is lost with the process is reported again
 within seconds.
 """
@@ -12,7 +13,7 @@ from typing import Protocol
 from aiohttp import web
 from pydantic import ValidationError
 
-from tunewright.errors import Gone
+from tunewright.errors import Conflict, Gone, Transient
 from tunewright.reconcile.ports import Key
 from tunewright_contract.progress import ProgressReport
 
@@ -57,6 +58,8 @@ def application(board: Board, gatekeeper: Gatekeeper, *, wake: Callable[[Key], N
             uid = await gatekeeper.authenticate(key, token.strip()) if scheme.lower() == "bearer" and token.strip() else None
         except Gone:
             return refuse(404, f"there is no FineTuneJob {key.namespace}/{key.name}")
+        except (Transient, Conflict) as error:  # whose token it is cannot be told now; the next report comes by itself
+            return refuse(503, str(error))
         if uid is None:
             return refuse(403, "this token does not belong to a pod of that job")
         try:

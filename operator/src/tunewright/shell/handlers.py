@@ -11,12 +11,12 @@ from typing import Any
 import kopf
 
 from tunewright.kube.connection import connection
-from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES
+from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES, RENDERED
 from tunewright.plan.label_names import JOB_UID
 from tunewright.reconcile.ports import Key
 from tunewright.shell.keys import Keys
 
-WATCHED_CHILDREN = ("Job", "Pod", "Deployment")  # what happens on its own; a lost ConfigMap is found by the next regular look
+WATCHED_CHILDREN = (*RENDERED, "Pod")  # all, so that what is edited or deleted by hand is repaired at once
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,177 @@
+"""The operator on a real API server: from `kubectl apply` to a served model, and whatever people and fate do in between."""
+
+from typing import Any
+
+from status_builders import CHECKED, EXPORTED, TRAINED
+from waiting import until
+
+from tunewright_contract.reports import Failure
+
+BATCH, APPS, NET = "batch/v1", "apps/v1", "networking.k8s.io/v1"
+LOST = Failure(reason="PeerLost", message="rank 1 did not answer")
+
+
+def run_to_export(scene: Any) -> None:
+    scene.kubelet.end("checker", CHECKED)
+    scene.kubelet.end("trainer", TRAINED, count=2)
+    scene.kubelet.end("exporter", EXPORTED)
+
+
+def test_a_job_goes_from_its_manifest_to_a_served_model_and_then_all_is_quiet(scene):
+    job = scene.create_job(serving={"replicas": 1})
+    scene.reaches("Checking")
+    assert scene.names(BATCH, "Job") == ["bot-check"]  # nothing takes an accelerator before the check
+    assert {"bot-config", "kube-root-ca.crt"} == set(scene.names("v1", "ConfigMap"))
+    assert "bot-output" in scene.names("v1", "PersistentVolumeClaim")
+    scene.kubelet.end("checker", CHECKED)
+    scene.reaches("Training")
+    scene.kubelet.end("trainer", TRAINED, count=2)
+    scene.reaches("Exporting")
+    scene.kubelet.end("exporter", EXPORTED)
+    scene.reaches("Deploying")
+    scene.kubelet.serve()
+    status = scene.reaches("Serving")
+    assert status["observedGeneration"] == job["metadata"]["generation"]
+    assert status["serving"]["url"] == f"http://bot-serve.{scene.namespace}.svc"
+    assert status["evaluation"]
+    assert scene.names(BATCH, "Job") == ["bot-check", "bot-export", "bot-train-0"]
+
+    stored = scene.get("tunewright.io/v1alpha1", "FineTuneJob", "bot")
+    assert not stored["metadata"].get("finalizers")
+    assert not stored["metadata"].get("annotations")
+
+    scene.look_again("settle")
+    assert any("/jobs/bot-train-0" in write for write in scene.writes(0))  # what is counted below is counted at all
+    quiet_since = scene.audit.end()
+    scene.look_again("1")
+    scene.look_again("2")
+    assert scene.operator.stop() == 0
+    scene.operator.start()
+    until(lambda: scene.operator.reconciles() >= 1, "the operator has looked after its restart")
+    scene.look_again("3")
+    assert scene.writes(quiet_since) == []
+
+    told = [event for event in scene.names("v1", "Event") if event.startswith("bot.")]
+    assert len(told) >= 5  # one for each phase
+
+
+def test_what_is_deleted_or_edited_by_hand_is_repaired(scene):
+    scene.create_job()
+    scene.reaches("Checking")
+    before = scene.get(BATCH, "Job", "bot-check")
+    config = scene.get("v1", "ConfigMap", "bot-config")
+    scene.api.delete(BATCH, "Job", "bot-check", scene.namespace)
+    scene.api.delete("v1", "ConfigMap", "bot-config", scene.namespace)
+    scene.api.delete(NET, "NetworkPolicy", "bot-check", scene.namespace)
+    until(lambda: (scene.get(BATCH, "Job", "bot-check") or before)["metadata"]["uid"] != before["metadata"]["uid"], "the Job is back")
+    until(lambda: (scene.get("v1", "ConfigMap", "bot-config") or {}).get("data") == config["data"], "the ConfigMap is back")
+    until(lambda: scene.get(NET, "NetworkPolicy", "bot-check"), "the NetworkPolicy is back")
+
+    edited = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bot-config"}, "data": {"config.json": "{}"}}
+    assert scene.api.replace(
+        edited | {"metadata": config["metadata"] | {"resourceVersion": None, "uid": None}}, scene.namespace, keep=True
+    ).accepted
+    until(lambda: scene.get("v1", "ConfigMap", "bot-config")["data"] == config["data"], "the ConfigMap says again what is rendered")
+
+
+def test_a_strangers_object_under_a_childs_name_is_left_alone_and_the_status_says_so(scene):
+    stranger = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bot-config", "labels": {"mine": "yes"}}, "data": {"a": "b"}}
+    assert scene.api.create(stranger, scene.namespace, keep=True).accepted
+    scene.create_job()
+    status = scene.reaches("Failed")
+    assert status["reason"] == "NameTaken"
+    assert "bot-config" in status["message"]
+    there = scene.get("v1", "ConfigMap", "bot-config")
+    assert (there["data"], there["metadata"]["labels"]) == ({"a": "b"}, {"mine": "yes"})
+    scene.create_job("other")
+    scene.reaches("Checking", "other")  # nobody else suffers
+
+
+def test_a_deleted_job_takes_its_children_along_and_nothing_else(scene):
+    stranger = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stranger"}, "data": {"a": "b"}}
+    assert scene.api.create(stranger, scene.namespace, keep=True).accepted
+    scene.create_job(output={"storage": {"retain": True}})
+    scene.create_job("other")
+    scene.reaches("Checking")
+    scene.reaches("Checking", "other")
+    scene.api.delete("tunewright.io/v1alpha1", "FineTuneJob", "bot", scene.namespace)
+    until(lambda: scene.names(BATCH, "Job") == ["other-check"], "garbage collection takes the Job")
+    until(lambda: "bot-config" not in scene.names("v1", "ConfigMap"), "and the ConfigMap")
+    assert {"stranger", "other-config"} <= set(scene.names("v1", "ConfigMap"))
+    assert "bot-output" in scene.names("v1", "PersistentVolumeClaim")  # retained
+
+    scene.create_job(output={"storage": {"retain": True}})  # the next of that name takes the claim on
+    scene.reaches("Checking")
+
+
+def test_a_missing_claim_is_waited_for(scene):
+    scene.create_job(output={"storage": {"claimName": "mine"}})
+    assert "mine" in scene.reaches("Waiting")["message"]
+    assert scene.names(BATCH, "Job") == []
+
+
+def test_a_gang_that_lost_a_rank_is_restarted_whole(scene):
+    scene.create_job()
+    scene.kubelet.end("checker", CHECKED)
+    scene.kubelet.end("trainer", LOST, count=2, code=75, attempt=0)
+    scene.kubelet.wait_for("trainer", 2, attempt=1)
+    assert scene.names(BATCH, "Job") == ["bot-check", "bot-train-0", "bot-train-1"]
+
+
+def test_an_operator_that_is_killed_at_every_stage_goes_on_where_it_was(scene):
+    scene.create_job(serving={"replicas": 1})
+    uids = {}
+    for component, report, count in (("checker", CHECKED, 1), ("trainer", TRAINED, 2), ("exporter", EXPORTED, 1)):
+        scene.kubelet.wait_for(component, count)
+        scene.operator.kill()
+        scene.kubelet.end(component, report, count=count)  # while nobody looks
+        uids |= {name: scene.get(BATCH, "Job", name)["metadata"]["uid"] for name in scene.names(BATCH, "Job")}
+        scene.operator.start()
+    scene.kubelet.wait_for("server")
+    scene.kubelet.serve()
+    scene.reaches("Serving")
+    assert {name: scene.get(BATCH, "Job", name)["metadata"]["uid"] for name in scene.names(BATCH, "Job")} == uids  # none was made twice
+    assert sorted(uids) == ["bot-check", "bot-export", "bot-train-0"]
+
+
+def test_a_suspended_job_releases_its_pods_and_goes_on_when_resumed(scene):
+    scene.create_job()
+    scene.kubelet.end("checker", CHECKED)
+    scene.kubelet.wait_for("trainer", 2)
+    job = scene.api.dynamic.resources.get(api_version="tunewright.io/v1alpha1", kind="FineTuneJob")
+
+    def say(value: bool) -> None:
+        job.patch(name="bot", namespace=scene.namespace, body={"spec": {"suspend": value}}, content_type="application/merge-patch+json")
+
+    say(True)
+    scene.reaches("Suspended")
+    assert scene.kubelet.pods("trainer") == []
+    say(False)
+    scene.kubelet.wait_for("trainer", 2)
+    assert scene.names(BATCH, "Job") == ["bot-check", "bot-train-0"]
+
+
+def test_serving_that_is_taken_out_of_a_job_goes_and_the_model_stays(scene):
+    scene.create_job(serving={"replicas": 1})
+    run_to_export(scene)
+    scene.kubelet.wait_for("server")
+    job = scene.api.dynamic.resources.get(api_version="tunewright.io/v1alpha1", kind="FineTuneJob")
+    job.patch(name="bot", namespace=scene.namespace, body={"spec": {"serving": None}}, content_type="application/merge-patch+json")
+    scene.reaches("Complete")
+    until(lambda: scene.names(APPS, "Deployment") == [], "the Deployment is pruned")
+    assert "bot-serve" not in scene.names("v1", "Service")
+    assert scene.names(BATCH, "Job") == ["bot-check", "bot-export", "bot-train-0"]
+    assert "bot-output" in scene.names("v1", "PersistentVolumeClaim")
+
+
+def test_a_restart_among_many_jobs_writes_nothing(scene):
+    names = [f"bot-{number}" for number in range(20)]
+    for name in names:
+        scene.create_job(name)
+    for name in names:
+        scene.reaches("Checking", name)
+    assert scene.operator.stop() == 0
+    settled = scene.audit.end()
+    scene.operator.start()
+    until(lambda: scene.operator.reconciles() >= len(names), "all have been looked at")
+    assert scene.writes(settled) == []

@@ -1,0 +1,62 @@
+"""Pods without a node: their status is written through the API, as a kubelet would, with our real reports as last words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from api_server import ApiServer
+from waiting import until
+
+from tunewright_contract.reports import Report, dump
+
+
+class FakeKubelet:
+    """Runs the pods of one namespace."""
+
+    def __init__(self, api: ApiServer, namespace: str) -> None:
+        self._pods = api.dynamic.resources.get(api_version="v1", kind="Pod")
+        self._namespace = namespace
+
+    def pods(self, component: str, *, attempt: int | None = None) -> Sequence[Mapping[str, Any]]:
+        """Return a stage's pods that have not ended."""
+        selector = f"tunewright.io/component={component}" + ("" if attempt is None else f",tunewright.io/attempt={attempt}")
+        found = self._pods.get(namespace=self._namespace, label_selector=selector).to_dict()["items"]
+        return [pod for pod in found if pod["status"].get("phase") not in ("Succeeded", "Failed")]
+
+    def wait_for(self, component: str, count: int = 1, **which: Any) -> Sequence[Mapping[str, Any]]:
+        return until(lambda: len(pods := self.pods(component, **which)) >= count and pods, f"{count} pods of {component}")
+
+    def end(self, component: str, report: Report, *, count: int = 1, code: int = 0, **which: Any) -> None:
+        """Let all pods of a stage end; each says the same."""
+        for pod in self.wait_for(component, count, **which):
+            ended = {
+                "exitCode": code,
+                "message": dump(report),
+                "reason": "Error" if code else "Completed",
+                "finishedAt": "2026-01-01T10:00:00Z",
+            }
+            self._write(pod, "Failed" if code else "Succeeded", component, {"terminated": ended}, ready=False)
+
+    def serve(self, component: str = "server") -> None:
+        """Let all pods of a stage run and be ready."""
+        for pod in self.wait_for(component):
+            self._write(pod, "Running", component, {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, ready=True)
+
+    def touch(self, component: str, mark: str) -> None:
+        """Annotate a stage's pods: an event that changes nothing."""
+        for pod in self._pods.get(namespace=self._namespace, label_selector=f"tunewright.io/component={component}").to_dict()["items"]:
+            body = {"metadata": {"annotations": {"test/mark": mark}}}
+            self._pods.patch(
+                name=pod["metadata"]["name"], namespace=self._namespace, body=body, content_type="application/merge-patch+json"
+            )
+
+    def _write(self, pod: Mapping[str, Any], phase: str, component: str, state: Mapping[str, Any], *, ready: bool) -> None:
+        word = "True" if ready else "False"
+        container = {"name": component, "image": "i", "imageID": "i", "ready": ready, "restartCount": 0, "state": state, "lastState": {}}
+        conditions = [{"type": kind, "status": word, "lastTransitionTime": "2026-01-01T10:00:00Z"} for kind in ("Ready", "ContainersReady")]
+        status = {"phase": phase, "containerStatuses": [container], "conditions": conditions}
+        self._pods.status.patch(
+            name=pod["metadata"]["name"],
+            namespace=self._namespace,
+            body={"status": status},
+            content_type="application/merge-patch+json",
+        )

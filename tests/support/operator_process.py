@@ -1,0 +1,76 @@
+"""The operator as its own process against an API server, as a pod would run it: started, asked how it is, stopped, killed."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from control_plane import free_ports
+from waiting import until
+
+
+class OperatorProcess:
+    """One operator of one namespace. `kubeconfig` says as whom it works."""
+
+    def __init__(self, kubeconfig: Path, namespace: str, folder: Path) -> None:
+        self.kubeconfig, self.namespace = kubeconfig, namespace
+        self.log = folder / "operator.log"
+        self.health_port, self.progress_port = free_ports(2)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start it and wait until it is ready."""
+        environment = os.environ | {
+            "KUBECONFIG": str(self.kubeconfig),
+            "TUNEWRIGHT_NAMESPACES": self.namespace,
+            "TUNEWRIGHT_HEALTH_PORT": str(self.health_port),
+            "TUNEWRIGHT_PROGRESS_PORT": str(self.progress_port),
+            "TUNEWRIGHT_PROGRESS_URL": f"http://127.0.0.1:{self.progress_port}",
+        }
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen([sys.executable, "-m", "tunewright.shell"], env=environment, stdout=log, stderr=log)
+        until(lambda: self.ended() or self.get("/readyz") == 200, "the operator is ready")
+        assert not self.ended(), self.log.read_text()
+        return self
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if not self.ended():
+            self.kill()
+
+    def ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def stop(self) -> int:
+        """Ask it to end, as the kubelet does. Returns its exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout=30)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def get(self, path: str) -> int:
+        """Return the code with which a probe is answered; 0 when nobody answers."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def reconciles(self, result: str = "ok") -> float:
+        """Return how many reconciles have ended that way."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/metrics", timeout=5) as answer:
+            found = re.search(rf'tunewright_reconciles_total{{result="{result}"}} (\S+)', answer.read().decode())
+        return float(found[1]) if found else 0.0
