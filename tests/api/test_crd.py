@@ -20,6 +20,7 @@ from tunewright.api.rules import RULES
 from tunewright.api.v1alpha1.job import parse
 
 ROOT = Path(__file__).parents[2]
+ENVIRONMENT = celpy.Environment()
 VALIDATOR = jsonschema.Draft4Validator(SCHEMA)  # CRDs keep draft 4's exclusiveMinimum
 NOT_STRUCTURAL = {"$ref", "$defs", "oneOf", "allOf", "not", "title", "const", "definitions", "propertyNames", "prefixItems", "nullable"}
 
@@ -142,8 +143,18 @@ def test_columns_read_fields_that_exist_with_their_type(column):
 # --- one verdict: the schema and pydantic -----------------------------------------------------------------------------------------
 
 
+def bounds_in_cel(schema, value):
+    """Whether numbers keep to those of their bounds that CEL says (the API server reads them beside the schema)."""
+    if isinstance(value, dict):
+        return all(bounds_in_cel(part, value[name]) for name, part in schema.get("properties", {}).items() if name in value)
+    if isinstance(value, list):
+        return all(bounds_in_cel(schema.get("items", {}), item) for item in value)
+    rules = [validation["rule"] for validation in schema.get("x-kubernetes-validations", ())] if schema.get("type") == "number" else []
+    return all(ENVIRONMENT.program(ENVIRONMENT.compile(rule)).evaluate({"self": json_to_cel(float(value))}) for rule in rules)
+
+
 def verdicts(raw):
-    by_schema = VALIDATOR.is_valid(raw)
+    by_schema = VALIDATOR.is_valid(raw) and bounds_in_cel(SCHEMA, raw)
     try:
         parse(raw)
     except ValidationError as error:
@@ -174,6 +185,10 @@ def test_the_schema_and_pydantic_give_one_verdict(raw):
         (False, {"deepspeed": {"stage": True}}),
         (False, {"training.learningRate": 0}),
         (True, {"training.learningRate": 1}),
+        (True, {"method": {"type": "dpo", "dpo": {"labelSmoothing": 0}}}),
+        (True, {"method": {"type": "dpo", "dpo": {"labelSmoothing": 0.49}}}),
+        (False, {"method": {"type": "dpo", "dpo": {"labelSmoothing": 0.5}}}),
+        (False, {"method": {"type": "dpo", "dpo": {"labelSmoothing": 1}}}),
         (False, {"training.adamBeta1": 1}),
         (False, {"workers.resources": {"limits": {"cpu": "1 core"}}}),
         (False, {"data.train": []}),
@@ -189,7 +204,6 @@ def test_verdicts_at_the_edges(want, changes):
 
 # --- one verdict: CEL and the rules -------------------------------------------------------------------------------------------------
 
-ENVIRONMENT = celpy.Environment()
 PROGRAMS = [(rule, ENVIRONMENT.program(ENVIRONMENT.compile(rule.cel))) for rule in RULES if rule.cel]
 
 

@@ -45,3 +45,11 @@ def test_the_api_server_and_the_operator_give_one_verdict(server, shared_namespa
         operator_takes_it = False
 
     assert verdict.accepted == operator_takes_it, verdict.message
+
+
+@pytest.mark.parametrize(("want", "smoothing"), [(True, 0), (True, 0.49), (False, 0.5), (False, 1), (False, -1)])
+def test_a_bound_with_a_fraction_holds_for_whole_numbers_too(server, shared_namespace, want, smoothing):
+    verdict = server.create(raw_job({"method": {"type": "dpo", "dpo": {"labelSmoothing": smoothing}}}), shared_namespace)
+
+    assert verdict.accepted == want, verdict.message
+    assert want or verdict.fields == ("spec.method.dpo.labelSmoothing",)
