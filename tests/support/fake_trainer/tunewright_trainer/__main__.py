@@ -65,7 +65,11 @@ def export() -> None:
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_text("a model")
     parity = ParityReport(max_logit_difference=0.0, mean_kl=0.0, top1_agreement=1.0, positions=1)
-    say(ExportReport(artifacts=[Artifact(path=f"{folder.parent.name}/{folder.name}", precision="int8", bytes=7, sha256="0" * 64, parity=parity)]))
+    say(
+        ExportReport(
+            artifacts=[Artifact(path=f"{folder.parent.name}/{folder.name}", precision="int8", bytes=7, sha256="0" * 64, parity=parity)]
+        )
+    )
 
 
 def post(body: str) -> None:
