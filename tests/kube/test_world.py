@@ -25,6 +25,7 @@ class Cluster:
         self.items = {(item["kind"], item["metadata"]["name"]): item for item in items}
         self.writes, self.forbidden, self.reviews = [], forbidden, 0
         self.review = {}
+        self.lists = 0
 
     async def get(self, kind, namespace, name):
         if kind in self.forbidden:
@@ -32,6 +33,7 @@ class Cluster:
         return copy.deepcopy(self.items.get((kind, name)))
 
     async def list(self, kind, namespace="", *, selector=""):
+        self.lists += 1
         name, _, value = selector.partition("=")
         return [item for (what, _), item in self.items.items() if what == kind and item["metadata"].get("labels", {}).get(name) == value]
 
@@ -111,6 +113,16 @@ async def test_children_are_those_owned_at_any_depth():
         child("Pod", "labelled-by-a-stranger") | {"metadata": {**child("Pod", "x")["metadata"], "name": "labelled", "ownerReferences": []}},
     )
     assert [item["metadata"]["name"] for item in await world(cluster).children(KEY, UID)] == ["bot-check", "ours"]
+
+
+async def test_what_one_reconcile_has_read_is_not_read_again_and_not_kept():
+    cluster = Cluster(job(), child("Service", "bot-old", uid="s9"), child("Pod", "bot-pod", uid="p9"))
+    subject = world(cluster)
+    await subject.children(KEY, UID)
+    await subject.apply(KEY, UID, [])
+    assert (cluster.lists, cluster.writes) == (9, [("delete", "Service", "bot-old", "s9")])
+    await subject.apply(KEY, UID, [])
+    assert cluster.lists == 9 + 7
 
 
 async def test_a_status_replaces_the_one_before_and_is_told():

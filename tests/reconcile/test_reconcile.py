@@ -11,7 +11,7 @@ from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.reconcile.driver import Result
 from tunewright.reconcile.ports import Key, Ports
 from tunewright.reconcile.progress import Board
-from tunewright.reconcile.reconcile import RESTING_SECONDS, RUNNING_SECONDS, WAITING_SECONDS, reconcile
+from tunewright.reconcile.reconcile import REFUSED_SECONDS, RESTING_SECONDS, RUNNING_SECONDS, WAITING_SECONDS, reconcile
 
 KEY = Key("default", "demo")
 FOLDERS = {"model": "/data/model", "chat.jsonl": "/data/chat.jsonl"}
@@ -114,7 +114,7 @@ async def test_a_reconcile_that_finds_nothing_new_writes_nothing():
             World(make_raw(), References(missing=(Missing(field="f", kind="Secret", name="hub", message="no token"),))),
         ),
         ("InvalidSpec", "Failed", RESTING_SECONDS, World(make_raw(), refuse=Invalid("two containers"))),
-        ("NameTaken", "Failed", RESTING_SECONDS, World(make_raw(), refuse=Rejected("taken", reason="NameTaken"))),
+        ("NameTaken", "Failed", REFUSED_SECONDS, World(make_raw(), refuse=Rejected("taken", reason="NameTaken"))),
     ],
     ids=[
         "its words are wrong",

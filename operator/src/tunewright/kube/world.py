@@ -1,4 +1,6 @@
-"""The World port on a cluster (see reconcile/ports.py). It holds no objects: everything is read anew, from the API server's own cache."""
+"""The World port on a cluster (see reconcile/ports.py). Each reconcile reads everything anew, once: what `children` has read is what the
+`apply` after it compares with, and is forgotten then. Should it be out of date by then, the uids in what is written tell.
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -37,9 +39,11 @@ class KubeWorld:
         self._progress_url = progress_url.rstrip("/")
         self._tokens = tokens
         self._clock = clock
+        self._read: dict[Key, tuple[str, list[Manifest]]] = {}  # a job -> its uid and children, between `children` and `apply`
 
     async def get(self, key: Key) -> Manifest | None:
         """Return the FineTuneJob as stored, or None."""
+        self._read.pop(key, None)
         return await self._client.get(FINE_TUNE_JOB, *key)
 
     async def dereference(self, job: FineTuneJob) -> References:
@@ -50,7 +54,9 @@ class KubeWorld:
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
         """Return everything the job owns, at any depth."""
-        return descendants(await self._labelled(key[0], uid, (*RENDERED, *MADE_BY_CONTROLLERS)), uid)
+        found = await self._labelled(key[0], uid, (*RENDERED, *MADE_BY_CONTROLLERS))
+        self._read[key] = (uid, found)
+        return descendants(found, uid)
 
     async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> None:
         """Make the cluster hold these children, in this order, and prune owned ones not among them.
@@ -58,10 +64,12 @@ class KubeWorld:
         What already is as rendered is not written. Raises Gone when the job is another by now, Conflict and Rejected when somebody else's
         object stands in the way.
         """
+        whose, live = self._read.pop(key, ("", []))
         job = await self._client.get(FINE_TUNE_JOB, *key)
         if job is None or job["metadata"]["uid"] != uid or job["metadata"].get("deletionTimestamp"):
             raise Gone(f"FineTuneJob {key[0]}/{key[1]} is gone, or another one by now")
-        live = await self._labelled(key[0], uid, RENDERED)
+        if whose != uid:
+            live = await self._labelled(key[0], uid, RENDERED)
         by_name = {(item["kind"], item["metadata"]["name"]): item for item in live}
         for manifest in manifests:
             kind, name = manifest["kind"], manifest["metadata"]["name"]
@@ -71,7 +79,7 @@ class KubeWorld:
                 refuse_others(there, uid=uid, job=key[1])
             if (action := decide(manifest, there)) is not Action.KEEP:
                 await carry_out(action, self._client, manifest, there)
-        for item in doomed(live, manifests, uid=uid):
+        for item in doomed((item for item in live if item["kind"] in RENDERED), manifests, uid=uid):
             await self._client.delete(item["kind"], key[0], item["metadata"]["name"], uid=item["metadata"]["uid"])
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from tunewright.status import summarise, summarise_invalid, summarise_missing, s
 
 WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
 RUNNING_SECONDS = 30.0  # a wake-up may be lost; this one never is
+REFUSED_SECONDS = 60.0  # a quota may be raised, a name become free
 RESTING_SECONDS = 600.0
 RESTING = frozenset({Phase.COMPLETE, Phase.FAILED, Phase.SERVING, Phase.SUSPENDED})
 
@@ -43,6 +44,8 @@ async def reconcile(key: Key, ports: Ports) -> Result:
         status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
     except Rejected as error:
         status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
+        await _finish(key, raw, status, ports)
+        return Result(requeue_after=REFUSED_SECONDS)
     await _finish(key, raw, status, ports)
     return Result(requeue_after=_next_look(status))
 
