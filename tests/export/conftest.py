@@ -23,7 +23,7 @@ from tunewright_contract.trainer_config import (
     Precision,
     TrainerConfig,
 )
-from tunewright_trainer import manifest
+from tunewright_trainer import inputs, manifest
 from tunewright_trainer.final import REPORT_NAME
 from tunewright_trainer.settings import Settings
 
@@ -83,7 +83,6 @@ def job(bases: dict[str, Path], data_dir: Path, tmp_path_factory: pytest.TempPat
             arguments = tiny.save_adapter(bases[base], staged, **(lora or {}))
             method = MethodConfig(tuner="lora", lora=arguments, quantization=quantization)
         (staged / REPORT_NAME).write_text(TRAINED.model_dump_json(), encoding="utf-8")
-        manifest.seal(staged, final, manifest.entries(staged, manifest.files_in(staged)), step=TRAINED.step)
         config = TrainerConfig(
             job=JobIdentity(namespace="team-a", name="nails", uid="0f0f", revision="r1"),
             task="ChatCompletion",
@@ -94,7 +93,7 @@ def job(bases: dict[str, Path], data_dir: Path, tmp_path_factory: pytest.TempPat
             export=ExportConfig(precision=precision, parity=parity or (STRICT if precision == "fp32" else LENIENT)),
             evaluation=evaluation or EvaluationConfig(max_samples=10, generate_samples=4, max_new_tokens=8),
         )
-        return Settings(
+        settings = Settings(
             config=config,
             model_dir=bases[base],
             data_dir=data_dir,
@@ -102,6 +101,9 @@ def job(bases: dict[str, Path], data_dir: Path, tmp_path_factory: pytest.TempPat
             publish_dir=root / "models" / "nails" / "r1",
             termination_log=root / "termination",
         )
+        listed = manifest.entries(staged, manifest.files_in(staged))
+        manifest.seal(staged, final, listed, step=TRAINED.step, inputs=inputs.describe(settings))
+        return settings
 
     return build
 

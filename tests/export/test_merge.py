@@ -1,5 +1,6 @@
 """What is merged is what was trained."""
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -135,3 +136,26 @@ def test_an_adapter_that_diverged_is_refused(job: Job) -> None:
     with pytest.raises(StageError) as raised:
         merge.merge(merge.load_trained(settings))
     assert raised.value.reason == "AdapterNotFinite"
+
+
+@pytest.mark.parametrize(
+    ("named", "field"),
+    [
+        pytest.param("base model (model.safetensors)", "model_dir", id="another base model: an adapter on it is another model"),
+        pytest.param("data (train.jsonl)", "data_dir", id="other data: lineage would name what was not trained on"),
+    ],
+)
+def test_training_is_not_carried_on_from_something_else(job: Job, tmp_path: Path, named: str, field: str):
+    settings = job()
+    moved = tmp_path / field
+    shutil.copytree(getattr(settings, field), moved)
+    changed = moved / ("model.safetensors" if field == "model_dir" else "train.jsonl")
+    with changed.open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\0")
+
+    with pytest.raises(StageError) as refused:
+        merge.read_train_report(dataclasses.replace(settings, **{field: moved}))
+
+    assert refused.value.reason == "CheckpointInputs"
+    assert named in refused.value.message

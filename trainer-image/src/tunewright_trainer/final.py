@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright_contract.reports import TrainReport
 from tunewright_trainer import distributed, manifest
+from tunewright_trainer.inputs import Inputs
 from tunewright_trainer.model import TOKENIZER_FILES, base_folder
 from tunewright_trainer.settings import Settings
 from tunewright_trainer.verify import require_trained_adapter, require_trained_weights
@@ -33,7 +34,7 @@ def finished_report(final: Path) -> TrainReport | None:
     return TrainReport.model_validate_json((final / REPORT_NAME).read_bytes())
 
 
-def save_final(trainer: "Tuner", settings: Settings, report: TrainReport, magnitudes_before: dict[str, Any]) -> None:
+def save_final(trainer: "Tuner", settings: Settings, report: TrainReport, magnitudes_before: dict[str, Any], *, inputs: Inputs) -> None:
     """Save, look inside, seal. Every rank takes part in the gathering; rank 0 writes. Raises `StageError` when nothing was learned."""
     staged = settings.output_dir / ".partial-final"
     if distributed.rank() == 0:
@@ -47,7 +48,7 @@ def save_final(trainer: "Tuner", settings: Settings, report: TrainReport, magnit
             require_trained_weights(staged)
         _put_tokenizer(staged, settings)
         (staged / REPORT_NAME).write_text(report.model_dump_json(indent=1), encoding="utf-8")
-        manifest.seal(staged, settings.final_dir, manifest.entries(staged, manifest.files_in(staged)), step=report.step)
+        manifest.seal(staged, settings.final_dir, manifest.entries(staged, manifest.files_in(staged)), step=report.step, inputs=inputs)
         log.info("final/ is complete")
     distributed.barrier()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import TrainReport
-from tunewright_trainer import manifest
+from tunewright_trainer import inputs, manifest
 from tunewright_trainer.exits import StageError
 from tunewright_trainer.final import REPORT_NAME
 from tunewright_trainer.model import load_base
@@ -26,7 +26,11 @@ _ADAPTER = "adapter_model.safetensors"
 
 
 def read_train_report(settings: Settings) -> TrainReport:
-    """Training's own report, once `final/` is known to be whole, byte for byte. Raises `StageError` naming what is not."""
+    """Training's own report, once `final/` is known to be whole, and made from the base model and data that are there now.
+
+    An adapter on another base is another model, and parity could not tell: both sides would have it. Raises `StageError` naming what
+    differs.
+    """
     final = settings.final_dir
     fault = manifest.verify(final)
     if fault is not None:
@@ -36,6 +40,9 @@ def read_train_report(settings: Settings) -> TrainReport:
             f"{final}: {fault}",
             "Run the train stage to its end first; it goes on from its last checkpoint.",
         )
+    now = inputs.describe(settings)
+    written = manifest.read(final).get("inputs", {})
+    inputs.require_same(written, {part: now[part] for part in (inputs.BASE_MODEL, inputs.DATA)}, checkpoint=final)
     return TrainReport.model_validate_json((final / REPORT_NAME).read_bytes())
 
 

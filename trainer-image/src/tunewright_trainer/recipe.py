@@ -93,7 +93,7 @@ def _train(settings: Settings, request: StopRequest) -> TrainReport:
         peak_memory_bytes=max(distributed.gather(_peak_memory())),
         resumed_from_step=resumed[1] if resumed else None,
     )
-    save_final(trainer, settings, report, magnitudes_before)
+    save_final(trainer, settings, report, magnitudes_before, inputs=made_from)
     return report
 
 
