@@ -11,6 +11,7 @@ import os
 import statistics
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,7 @@ def _run(settings: "Settings", *, ours: bool) -> float:
     from tunewright_trainer.arguments import lora_config, sft_config
     from tunewright_trainer.data import read_splits
     from tunewright_trainer.encode import encode
+    from tunewright_trainer.inputs import describe
     from tunewright_trainer.model import load_base, load_tokenizer
     from tunewright_trainer.progress import Metrics
     from tunewright_trainer.signals import StopRequest
@@ -104,7 +106,7 @@ def _run(settings: "Settings", *, ours: bool) -> float:
     tokenizer = load_tokenizer(settings)
     watch = _stopwatch()
     added = [AgreedStop(StopRequest()), Metrics(settings.metrics_file)] if ours else []
-    trainer = (Tuner if ours else SFTTrainer)(
+    trainer = (partial(Tuner, inputs=describe(settings)) if ours else SFTTrainer)(
         model=load_base(settings),
         args=sft_config(settings, has_validation=False),
         train_dataset=encode(read_splits(settings).train, tokenizer, settings).dataset,

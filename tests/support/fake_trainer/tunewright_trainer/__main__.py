@@ -50,6 +50,8 @@ def launch() -> None:
     print(f"rank {rank} starts at step {saved.read_text() if saved.exists() else 0}", flush=True)
     saved.write_text("2")
     if rank == "0":
+        while len(list(output.glob("step-*"))) < int(os.environ["PET_NNODES"]):  # a checkpoint is one when all ranks have written it
+            time.sleep(0.01)
         post(
             f'{{"trainerStatus": {{"progressPercentage": 50, "metrics": [{{"name": "global_step", "value": "2"}}, {{"name": "max_steps", "value": "{STEPS}"}}]}}}}'
         )
