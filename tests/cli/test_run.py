@@ -9,7 +9,8 @@ import pytest
 
 from tunewright.cli.local_operator import LocalOperator
 
-FAKE = Path(__file__).parents[1] / "support" / "fake_trainer"
+# Through /proc, because a path below /tmp would be taken for the pod's own: this repository may be checked out there.
+FAKE = f"/proc/self/root{Path(__file__).parents[1] / 'support' / 'fake_trainer'}"
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def job(tmp_path: Path):
     (tmp_path / "chat.jsonl").write_text('{"messages": []}\n' * 3)
 
     def write(**told: str) -> str:
-        variables = {"PYTHONPATH": str(FAKE), **told}
+        variables = {"PYTHONPATH": FAKE, **told}
         spec: dict[str, Any] = {
             "task": "ChatCompletion",
             "model": {"source": {"path": "model"}},

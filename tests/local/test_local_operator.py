@@ -11,7 +11,8 @@ from tunewright.errors import Gone, Rejected
 from tunewright.local.app import Home
 from tunewright.local.container import processes_of
 
-FAKE = Path(__file__).parents[1] / "support" / "fake_trainer"
+# Through /proc, because a path below /tmp would be taken for the pod's own: this repository may be checked out there.
+FAKE = f"/proc/self/root{Path(__file__).parents[1] / 'support' / 'fake_trainer'}"
 PATIENCE_SECONDS = 60
 
 
@@ -24,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make_manifest(*, env: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    variables = {"PYTHONPATH": str(FAKE), **(env or {})}
+    variables = {"PYTHONPATH": FAKE, **(env or {})}
     return {
         "apiVersion": "tunewright.io/v1alpha1",
         "kind": "FineTuneJob",
