@@ -89,13 +89,19 @@ def test_started_again_a_finished_run_trains_nothing(gang: WarmGang, undisturbed
     assert (undisturbed.output / "metrics.jsonl").read_bytes() == before
 
 
+def shared_buffers() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("deepspeed_allreduce_buffer_*")}
+
+
 def test_a_killed_rank_costs_the_steps_since_the_last_checkpoint_and_nothing_else(
     gang: WarmGang, space: Workspace, undisturbed: Workspace
 ) -> None:
+    before = shared_buffers()
     ranks = gang.start(space, config())
     ranks.until(lambda: len(space.checkpoints) >= 2, "the second checkpoint")
     os.kill(ranks.pids[1], signal.SIGKILL)
     assert ranks.wait() == [ExitCode.RETRY, -signal.SIGKILL]
+    assert shared_buffers() <= before, "memory of the machine that nobody would give back"
     assert failure(space).reason == "PeerLost"
     left = space.checkpoints[-1]
 

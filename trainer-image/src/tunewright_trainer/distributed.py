@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from tunewright_contract.exit_codes import ExitCode
@@ -47,6 +48,9 @@ def join(settings: Settings) -> None:
     # Before TrainingArguments and from_pretrained: under ZeRO-3 those partition the weights, by a world size that DeepSpeed
     # takes for 1 as long as no group exists.
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, timeout=timeout, verbose=False)
+    if backend == "gloo":
+        barrier()  # every rank has mapped the others' buffers by now
+        _forget_shared_buffer()
 
 
 def rank() -> int:
@@ -104,6 +108,16 @@ def leave() -> None:
 
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _forget_shared_buffer() -> None:
+    """Take away the name of the 66 MiB that DeepSpeed shares with the ranks of this node (`csrc/cpu/comm/shm.cpp`).
+
+    The mapping lasts as long as its processes. DeepSpeed never removes the name, so that each run, killed or not, would leave its buffer
+    in the machine's memory.
+    """
+    address, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
+    Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_{address}_{port}_{rank()}").unlink(missing_ok=True)  # noqa: S108
 
 
 def _alone() -> None:
