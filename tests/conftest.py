@@ -23,7 +23,12 @@ from api_server import ApiServer
 from audit import AuditLog
 from binaries import NoProgramsError, find
 from control_plane import ControlPlane, run_kubectl
+from hypothesis import HealthCheck, settings
 from waiting import until
+
+# A shared machine says nothing about speed.
+settings.register_profile("tunewright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tunewright")
 
 OPT_IN = "TUNEWRIGHT_TEST_KUBECONFIG"
 CRD_NAME = "finetunejobs.tunewright.io"

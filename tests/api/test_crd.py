@@ -165,7 +165,7 @@ def verdicts(raw):
     return by_schema, True, False
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=250, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(mutated_jobs())
 def test_the_schema_and_pydantic_give_one_verdict(raw):
     by_schema, by_pydantic, beyond_schema = verdicts(raw)

@@ -52,7 +52,7 @@ def test_its_closest_neighbour_is_accepted(server, shared_namespace, kept):
     assert server.create(raw_job(kept), shared_namespace).message == ""
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(raw=mutated_jobs())
 def test_the_api_server_and_the_operator_give_one_verdict(server, shared_namespace, raw):
     by_server, by_operator = server.create(raw, shared_namespace), operator_verdict(raw)

@@ -5,13 +5,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from models import BuiltModel, TinyModel, build
 from serving import Server, ready_server
 from tokenizers import Tokenizer
 
-settings.register_profile("no deadline", deadline=None)  # a shared machine says nothing about speed
-settings.load_profile("no deadline")
 Reference = Callable[..., list[int]]
 
 
