@@ -96,10 +96,10 @@ def _make(wanted: TinyModel, into: BuiltModel) -> None:
     if wanted.graph == "gqa":
         _build_gqa(wanted, into)
     else:
-        from dynamic_export import export_dynamic_cache
+        from tunewright_trainer import onnx_dynamo
 
         into.served_dir.mkdir()
-        export_dynamic_cache(model, into.served_dir / "model.onnx")
+        onnx_dynamo.build(model, into.served_dir, precision="fp32")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
         if (into.torch_dir / name).exists():
             shutil.copyfile(into.torch_dir / name, into.served_dir / name)
