@@ -4,9 +4,12 @@ Everything is read from the folder, so a supervisor that starts anew sees what t
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +97,18 @@ class Container:
             os.close(handle)
         return True
 
+    def abandon(self) -> None:
+        """Kill the shim and what it runs, and return when they write no more: the run folder can be removed then.
+
+        The shim goes first and is waited for: as long as it lives, it answers the end of its container by writing in the folder.
+        """
+        facts = read_json(self.folder / "shim.json")
+        wanted = self.wanted
+        if facts is not None:
+            kill_and_wait(facts["pid"], facts["identity"])
+        if wanted is not None:
+            kill_leftovers(wanted["env"][POD_UID])
+
     def _ended(self) -> Ended | None:
         facts = read_json(self.folder / "exit.json")
         if facts is None:
@@ -119,6 +134,22 @@ def is_alive(pid: int, identity: str) -> bool:
         return False
 
 
+def kill_and_wait(pid: int, identity: str) -> None:
+    """Kill this very process and return when it has ended. A zombie that nobody collects has ended too."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if is_alive(pid, identity):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+            select.select([handle], [], [])
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(handle)
+
+
 def processes_of(uid: str) -> list[psutil.Process]:
     """Return every process of this machine that belongs to a pod, whoever its parent is by now."""
     found = []
@@ -132,9 +163,9 @@ def processes_of(uid: str) -> list[psutil.Process]:
 
 
 def kill_leftovers(uid: str) -> None:
-    """Kill what is left of a pod whose shim is gone."""
-    for process in processes_of(uid):
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
+    """Kill what is left of a pod whose shim is gone, until nothing is."""
+    while left := processes_of(uid):
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        time.sleep(0.01)

@@ -8,12 +8,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from tunewright.errors import Invalid
 from tunewright.local import pod_root
-from tunewright.local.container import Container, Ended, Running, kill_leftovers, processes_of
+from tunewright.local.container import Container, Ended, Running, processes_of
 from tunewright.local.environment import Place, as_image
 from tunewright.local.files import read_json
 from tunewright.local.layout import Layout
@@ -225,13 +224,6 @@ def clean_up_orphans(store: Store, layout: Layout) -> list[str]:
         if pod is None or not pod["metadata"]["uid"].startswith(short_uid):
             found.append(name)
             for run in sorted((folder / "runs").glob("*")):
-                end_orphan(run)
+                Container(run).abandon()
             remove_tree(folder)
     return found
-
-
-def end_orphan(run: Path) -> None:
-    """Kill what runs in a run folder that nobody owns."""
-    wanted = Container(run).wanted
-    if wanted is not None and not (run / "exit.json").exists():
-        kill_leftovers(wanted["env"]["TUNEWRIGHT_POD_UID"])
