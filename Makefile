@@ -5,7 +5,7 @@ UV_VERSION := 0.13.8
 ROOMS := api plan render observe status
 PURE := $(addprefix tunewright.,$(ROOMS)) tunewright_contract
 
-.PHONY: help demo test coverage check setup doctor control-plane cluster format crds readme lock clean
+.PHONY: help demo test coverage check setup doctor control-plane cluster format crds chart readme lock clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
@@ -25,6 +25,7 @@ check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/lint-imports
 	$(BIN)/python tools/crds.py --check
 	$(BIN)/python tools/readme.py --check
+	$(BIN)/python tools/chart.py --check
 	$(BIN)/python tools/house.py
 
 setup: doctor .venv/.installed .venv/.ops  ## install everything into .venv
@@ -56,6 +57,9 @@ format:  ## format and fix what can be fixed
 
 crds: .venv/.installed  ## generate crds/ from the API room
 	$(BIN)/python tools/crds.py
+
+chart: .venv/.installed  ## generate the chart's CRD, deploy/install.yaml and the table of its values
+	$(BIN)/python tools/chart.py
 
 readme: .venv/.installed  ## write the README's list of what is not supported yet
 	$(BIN)/python tools/readme.py

@@ -1,0 +1,128 @@
+"""Write what is generated for the chart: its CRD and versions, and `deploy/install.yaml`; with `--check`, only compare.
+
+`deploy/install.yaml` is what `helm template` makes of the chart. Where there is no helm, it is neither written nor compared, and that is said.
+Helm is the program that $HELM names, the one on PATH, or the one that `make cluster` has built.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CHART = Path("charts/tunewright")
+CRD = Path("crds/finetunejobs.tunewright.io.yaml")
+INSTALL = Path("deploy/install.yaml")
+NAMESPACE = "tunewright-system"
+KUBE_VERSION = "1.35.0"  # for charts that ask; a helm built from source says nothing sensible by itself
+_OF_HELM = re.compile(r"^ +(app\.kubernetes\.io/managed-by: Helm|helm\.sh/chart: .*|helm\.sh/resource-policy: .*)\n", re.MULTILINE)
+
+_INSTALL_HEAD = f"""\
+# Generated from charts/tunewright by `python tools/chart.py`; do not edit. `kubectl apply --server-side -f install.yaml`
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: {NAMESPACE}
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+    pod-security.kubernetes.io/warn: restricted
+    pod-security.kubernetes.io/audit: restricted
+"""
+
+_CRD_HEAD = """\
+{{- /* Generated from crds/ by `python tools/chart.py`; do not edit. */}}
+{{- if .Values.crds.enabled }}
+"""
+_CRD_METADATA = """\
+metadata:
+  labels:
+    {{- include "tunewright.labels" . | nindent 4 }}
+  {{- if .Values.crds.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+"""
+
+
+def main() -> int:
+    """Return the exit status: 1 when `--check` finds another file than the generated one."""
+    stale = []
+    for path, text in generated():
+        there = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).is_file() else None
+        if there == text:
+            continue
+        stale.append(path)
+        if "--check" not in sys.argv[1:]:
+            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+            (ROOT / path).write_text(text, encoding="utf-8")
+    if "--check" not in sys.argv[1:]:
+        print(*stale, sep="\n", end="\n" if stale else "")
+        return 0
+    if stale:
+        print(f"{', '.join(map(str, stale))}: not what is generated. Way out: make chart", file=sys.stderr)
+    return int(bool(stale))
+
+
+def generated() -> Iterator[tuple[Path, str]]:
+    """Yield each file and what it should hold. Later ones are made from what earlier ones hold on disk."""
+    yield CHART / "templates/crd.yaml", crd_template((ROOT / CRD).read_text(encoding="utf-8"))
+    yield CHART / "Chart.yaml", with_version((ROOT / CHART / "Chart.yaml").read_text(encoding="utf-8"), project_version())
+    helm = find_helm()
+    if helm is None:
+        print(f"{INSTALL} is left as it is: there is no helm here", file=sys.stderr)
+    else:
+        yield INSTALL, install_manifests(helm)
+
+
+def project_version() -> str:
+    """Return the version of this project."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"])
+
+
+def with_version(chart: str, version: str) -> str:
+    """Return Chart.yaml with the chart's and the application's version."""
+    chart = re.sub(r"^version: .*$", f"version: {version}", chart, flags=re.MULTILINE)
+    return re.sub(r"^appVersion: .*$", f'appVersion: "{version}"', chart, flags=re.MULTILINE)
+
+
+def crd_template(crd: str) -> str:
+    """Return the CRD as a template of the chart. As text: read and written again by Helm, large integers would become floats."""
+    body = crd.replace("{{", '{{ "{{" }}').partition("\n")[2] if crd.startswith("#") else crd
+    before, found, after = body.partition("metadata:\n")
+    if not found:
+        raise ValueError("the CRD has no metadata")
+    return _CRD_HEAD + before + _CRD_METADATA + after + "{{- end }}\n"
+
+
+def install_manifests(helm: Path) -> str:
+    """Return the plain manifests: the chart with its own values, less what only Helm reads."""
+    command = [
+        helm,
+        "template",
+        "tunewright",
+        ROOT / CHART,
+        "--namespace",
+        NAMESPACE,
+        "--kube-version",
+        KUBE_VERSION,
+        "--set",
+        "crds.keep=false",
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"helm template: {done.stderr.strip()}")
+    return _INSTALL_HEAD + _OF_HELM.sub("", re.sub(r"^# Source: .*\n", "", done.stdout, flags=re.MULTILINE))
+
+
+def find_helm() -> Path | None:
+    """Return helm, if it is here."""
+    named = os.environ.get("HELM") or shutil.which("helm")
+    return Path(named) if named else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
