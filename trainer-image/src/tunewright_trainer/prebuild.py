@@ -71,17 +71,11 @@ def use_prebuilt() -> None:
 
 
 def library_path() -> Path:
-    """Named by what it was compiled for: the versions, and this processor's instructions, as the compiler is told to use them all."""
-    made_for = "|".join((version("deepspeed"), version("torch"), platform.python_version(), platform.machine(), _instructions()))
+    """Named by what it was compiled for. Not by the processor: the op asks which instructions there are when it runs, so that an image
+    built on one machine serves on any other of its architecture.
+    """
+    made_for = "|".join((version("deepspeed"), version("torch"), platform.python_version(), platform.machine()))
     return Path(sys.prefix) / "share" / "tunewright" / f"{_OP}-{hashlib.sha256(made_for.encode()).hexdigest()[:12]}.so"
-
-
-def _instructions() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), platform.processor())
 
 
 def _load(library: Path) -> ModuleType:
