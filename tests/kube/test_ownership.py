@@ -67,3 +67,13 @@ def test_only_ones_own_children_are_pruned_and_only_once():
 
 def test_a_child_of_another_kind_and_the_same_name_is_not_spared():
     assert names(doomed([item("Job", "bot-serve", "3", "1")], [item("Service", "bot-serve", "", "1")], uid="1")) == ["bot-serve"]
+
+
+def test_a_config_map_is_spared_as_long_as_a_wanted_job_mounts_it():
+    attempt = item("Job", "bot-train-0", "2", "1") | {
+        "spec": {"template": {"spec": {"volumes": [{"name": "config", "configMap": {"name": "bot-config-1"}}, {"name": "tmp"}]}}}
+    }
+    older, newer, nobodys = (item("ConfigMap", f"bot-config-{number}", f"c{number}", "1") for number in (1, 2, 3))
+    live = [attempt, older, newer, nobodys]
+    assert doomed(live, [attempt, newer], uid="1") == [nobodys]
+    assert doomed(live, [newer], uid="1") == [attempt, older, nobodys]

@@ -50,8 +50,18 @@ class TestStages:
 
     def test_the_config_map_holds_the_very_configuration(self):
         plan = hub_plan()
-        text = find(plan, "ConfigMap", "phi3-config")["data"]["config.json"]
-        assert TrainerConfig.model_validate_json(text) == plan.config
+        (config,) = [item for item in render(plan) if item["kind"] == "ConfigMap"]
+        assert TrainerConfig.model_validate_json(config["data"]["config.json"]) == plan.config
+
+    def test_another_configuration_is_another_config_map_and_none_can_be_changed(self):
+        plan = exporting(quickstart_plan())
+        later = replace(plan, config=plan.config.model_copy(update={"world_size": 4}))
+        (before,), (after,) = ([item for item in render(each) if item["kind"] == "ConfigMap"] for each in (plan, later))
+        assert before["metadata"]["name"] != after["metadata"]["name"]
+        assert before["immutable"] is True
+        for job in (item for item in render(later) if item["kind"] == "Job"):
+            mounted = {volume["name"]: volume for volume in job["spec"]["template"]["spec"]["volumes"]}
+            assert mounted["config"] == {"name": "config", "configMap": {"name": after["metadata"]["name"]}}
 
     def test_stages_run_the_trainer_and_keep_its_exit_codes(self):
         plan = exporting(quickstart_plan())

@@ -11,6 +11,12 @@ BATCH, APPS, NET = "batch/v1", "apps/v1", "networking.k8s.io/v1"
 LOST = Failure(reason="PeerLost", message="rank 1 did not answer")
 
 
+def config_of(scene: Any, job: str = "bot-check") -> str:
+    """Return the name of the ConfigMap that a Job mounts."""
+    mounted = until(lambda: scene.get(BATCH, "Job", job), f"there is {job}")["spec"]["template"]["spec"]["volumes"]
+    return str(next(volume["configMap"]["name"] for volume in mounted if volume["name"] == "config"))
+
+
 def run_to_export(scene: Any) -> None:
     scene.kubelet.end("checker", CHECKED)
     scene.kubelet.end("trainer", TRAINED, count=2)
@@ -21,7 +27,7 @@ def test_a_job_goes_from_its_manifest_to_a_served_model_and_then_all_is_quiet(sc
     job = scene.create_job(serving={"replicas": 1})
     scene.reaches("Checking")
     assert scene.names(BATCH, "Job") == ["bot-check"]  # nothing takes an accelerator before the check
-    assert {"bot-config", "kube-root-ca.crt"} == set(scene.names("v1", "ConfigMap"))
+    assert set(scene.names("v1", "ConfigMap")) == {config_of(scene), "kube-root-ca.crt"}
     assert "bot-output" in scene.names("v1", "PersistentVolumeClaim")
     scene.kubelet.end("checker", CHECKED)
     scene.reaches("Training")
@@ -59,30 +65,41 @@ def test_what_is_deleted_or_edited_by_hand_is_repaired(scene):
     scene.create_job()
     scene.reaches("Checking")
     before = scene.get(BATCH, "Job", "bot-check")
-    config = scene.get("v1", "ConfigMap", "bot-config")
+    config = scene.get("v1", "ConfigMap", config_of(scene))
+    name = config["metadata"]["name"]
     scene.api.delete(BATCH, "Job", "bot-check", scene.namespace)
-    scene.api.delete("v1", "ConfigMap", "bot-config", scene.namespace)
+    scene.api.delete("v1", "ConfigMap", name, scene.namespace)
     scene.api.delete(NET, "NetworkPolicy", "bot-check", scene.namespace)
     until(lambda: (scene.get(BATCH, "Job", "bot-check") or before)["metadata"]["uid"] != before["metadata"]["uid"], "the Job is back")
-    until(lambda: (scene.get("v1", "ConfigMap", "bot-config") or {}).get("data") == config["data"], "the ConfigMap is back")
+    until(lambda: (scene.get("v1", "ConfigMap", name) or {}).get("data") == config["data"], "the ConfigMap is back")
     until(lambda: scene.get(NET, "NetworkPolicy", "bot-check"), "the NetworkPolicy is back")
 
-    edited = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bot-config"}, "data": {"config.json": "{}"}}
-    assert scene.api.replace(
-        edited | {"metadata": config["metadata"] | {"resourceVersion": None, "uid": None}}, scene.namespace, keep=True
-    ).accepted
-    until(lambda: scene.get("v1", "ConfigMap", "bot-config")["data"] == config["data"], "the ConfigMap says again what is rendered")
+    edited = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"config.json": "{}"}}
+    refused = scene.api.replace(edited, scene.namespace, keep=True)
+    assert "immutable" in refused.message
+    policy = scene.get(NET, "NetworkPolicy", "bot-check")
+    opened = {**policy, "spec": policy["spec"] | {"policyTypes": ["Ingress"]}, "metadata": policy["metadata"] | {"resourceVersion": None}}
+    assert scene.api.replace(opened, scene.namespace, keep=True).accepted
+    until(
+        lambda: scene.get(NET, "NetworkPolicy", "bot-check")["spec"]["policyTypes"] == ["Ingress", "Egress"],
+        "the policy says again what is rendered",
+    )
 
 
 def test_a_strangers_object_under_a_childs_name_is_left_alone_and_the_status_says_so(scene):
-    stranger = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "bot-config", "labels": {"mine": "yes"}}, "data": {"a": "b"}}
+    stranger = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "bot-check", "labels": {"mine": "yes"}},
+        "spec": {"podSelector": {"matchLabels": {"a": "b"}}},
+    }
     assert scene.api.create(stranger, scene.namespace, keep=True).accepted
     scene.create_job()
     status = scene.reaches("Failed")
     assert status["reason"] == "NameTaken"
-    assert "bot-config" in status["message"]
-    there = scene.get("v1", "ConfigMap", "bot-config")
-    assert (there["data"], there["metadata"]["labels"]) == ({"a": "b"}, {"mine": "yes"})
+    assert "bot-check" in status["message"]
+    there = scene.get(NET, "NetworkPolicy", "bot-check")
+    assert (there["spec"]["podSelector"]["matchLabels"], there["metadata"]["labels"]) == ({"a": "b"}, {"mine": "yes"})
     scene.create_job("other")
     scene.reaches("Checking", "other")  # nobody else suffers
 
@@ -94,10 +111,11 @@ def test_a_deleted_job_takes_its_children_along_and_nothing_else(scene):
     scene.create_job("other")
     scene.reaches("Checking")
     scene.reaches("Checking", "other")
+    config = config_of(scene)
     scene.api.delete("tunewright.io/v1alpha1", "FineTuneJob", "bot", scene.namespace)
     until(lambda: scene.names(BATCH, "Job") == ["other-check"], "garbage collection takes the Job")
-    until(lambda: "bot-config" not in scene.names("v1", "ConfigMap"), "and the ConfigMap")
-    assert {"stranger", "other-config"} <= set(scene.names("v1", "ConfigMap"))
+    until(lambda: config not in scene.names("v1", "ConfigMap"), "and the ConfigMap")
+    assert {"stranger", config_of(scene, "other-check")} <= set(scene.names("v1", "ConfigMap"))
     assert "bot-output" in scene.names("v1", "PersistentVolumeClaim")  # retained
 
     scene.create_job(output={"storage": {"retain": True}})  # the next of that name takes the claim on

@@ -19,6 +19,7 @@ from tunewright.local import job_controller, pod
 from tunewright.local.layout import Layout
 from tunewright.local.secrets import Secrets
 from tunewright.local.store import Object, Store, owners
+from tunewright.observe.mounts import mounted_config_maps
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import URL
 
@@ -78,7 +79,10 @@ class LocalWorld:
         for manifest in manifests:
             self._apply_one(dict(manifest), uid)
         wanted = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
-        for child in self._store.owned(uid, namespace=key[0]):
+        owned = self._store.owned(uid, namespace=key[0])
+        mounted = mounted_config_maps(child for child in owned if (child["kind"], child["metadata"]["name"]) in wanted)
+        wanted |= {("ConfigMap", name) for name in mounted}  # a pod of an earlier attempt's Job may yet have to start
+        for child in owned:
             if (child["kind"], child["metadata"]["name"]) not in wanted:
                 self._store.delete(child["kind"], key[0], child["metadata"]["name"])
 

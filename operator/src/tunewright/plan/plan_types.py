@@ -22,7 +22,7 @@ class Owner:
 class Names:
     """The children's names: DNS labels of at most 52 characters, so that `-<index>-<5 random>` fits into 63."""
 
-    config: str
+    config: str  # the beginning of it: the ConfigMap is named after its content, too
     check: str
     train: str  # the headless Service; attempt N of the Job is `<train>-<N>`
     export: str

@@ -1,20 +1,36 @@
-"""The ConfigMap with the trainer's instruction, `config.json`."""
+"""The ConfigMap with the trainer's instruction, `config.json`: named after its content, and immutable.
+
+A pod of a running gang that is started anew, or late, must read what its fellows read. A plan that changes between two stages, by Check's
+count or by another release of the operator, is another ConfigMap; the earlier one stays as long as a Job mounts it.
+"""
 
 import json
+from hashlib import sha256
 
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.labels import Manifest, metadata
 
+_DIGITS = 8  # hexadecimal, of the content's sha256
+
 
 def render_config_map(plan: FineTunePlan) -> tuple[Manifest, ...]:
     """Return the ConfigMap, the same text for the same configuration."""
-    text = json.dumps(plan.config.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False)
     return (
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": metadata(plan, plan.names.config, Component.SHARED),
-            "data": {"config.json": text + "\n"},
+            "metadata": metadata(plan, config_name(plan), Component.SHARED),
+            "data": {"config.json": _text(plan)},
+            "immutable": True,
         },
     )
+
+
+def config_name(plan: FineTunePlan) -> str:
+    """Name the ConfigMap that holds this very configuration."""
+    return f"{plan.names.config}-{sha256(_text(plan).encode()).hexdigest()[:_DIGITS]}"
+
+
+def _text(plan: FineTunePlan) -> str:
+    return json.dumps(plan.config.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -10,6 +10,7 @@ from typing import Any
 from tunewright.plan.names import volume_name
 from tunewright.plan.plan_types import FineTunePlan, FolderSource, Source
 from tunewright.plan.storage import CACHE_FOLDER, RUNS_FOLDER
+from tunewright.render.config_map import config_name
 
 CONFIG_DIR = "/etc/tunewright"
 MODEL_DIR = "/workspace/model"
@@ -75,7 +76,7 @@ def _volume_mount(mount: Mount) -> dict[str, Any]:
 
 
 def _inputs(plan: FineTunePlan) -> tuple[Mount, ...]:
-    config = Mount(volume="config", source={"configMap": {"name": plan.names.config}}, path=CONFIG_DIR, read_only=True)
+    config = Mount(volume="config", source={"configMap": {"name": config_name(plan)}}, path=CONFIG_DIR, read_only=True)
     model = () if plan.model_source is None else (_whole(plan.model_source, MODEL_DIR),)
     data = tuple(_folder(volume.source, f"{DATA_DIR}/{volume.name}") for volume in plan.data_volumes)
     return (config, _scratch("tmp", "/tmp"), *model, *data)  # noqa: S108
