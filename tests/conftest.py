@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from audit import AuditLog
 from binaries import NoProgramsError, find
 from control_plane import ControlPlane, run_kubectl
 from hypothesis import HealthCheck, settings
-from waiting import until
+from namespaces import new_namespace
 
 # A shared machine says nothing about speed.
 settings.register_profile("tunewright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -82,13 +81,3 @@ def namespace(control_plane: Cluster) -> Iterator[str]:
 def shared_namespace(control_plane: Cluster) -> Iterator[str]:
     """The same for tests that leave nothing behind."""
     yield from new_namespace(control_plane.api)
-
-
-def new_namespace(api: ApiServer) -> Iterator[str]:
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
-    made = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}, keep=True)
-    assert made.accepted, made.message
-    until(lambda: api.get("v1", "ServiceAccount", "default", name), "pods need the namespace's default service account")
-    yield name
-    api.delete("v1", "Namespace", name)

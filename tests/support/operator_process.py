@@ -8,7 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from control_plane import free_ports
 from waiting import until
@@ -21,22 +21,24 @@ class OperatorProcess:
         self.kubeconfig, self.namespace = kubeconfig, namespace
         self.log = folder / "operator.log"
         self.health_port, self.progress_port = free_ports(2)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Any = None  # a subprocess.Popen, or what acts like one
 
     def start(self) -> Self:
         """Start it and wait until it is ready."""
-        environment = os.environ | {
+        self._process = self._launch()
+        until(lambda: self.ended() or self.get("/readyz") == 200, "the operator is ready")
+        assert not self.ended(), self.log.read_text()
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """Return its settings."""
+        return os.environ | {
             "KUBECONFIG": str(self.kubeconfig),
             "TUNEWRIGHT_NAMESPACES": self.namespace,
             "TUNEWRIGHT_HEALTH_PORT": str(self.health_port),
             "TUNEWRIGHT_PROGRESS_PORT": str(self.progress_port),
             "TUNEWRIGHT_PROGRESS_URL": f"http://127.0.0.1:{self.progress_port}",
         }
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-m", "tunewright.shell"], env=environment, stdout=log, stderr=log)
-        until(lambda: self.ended() or self.get("/readyz") == 200, "the operator is ready")
-        assert not self.ended(), self.log.read_text()
-        return self
 
     def __enter__(self) -> Self:
         return self.start()
@@ -74,3 +76,7 @@ class OperatorProcess:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/metrics", timeout=5) as answer:
             found = re.search(rf'tunewright_reconciles_total{{result="{result}"}} (\S+)', answer.read().decode())
         return float(found[1]) if found else 0.0
+
+    def _launch(self) -> Any:
+        with self.log.open("ab") as log:
+            return subprocess.Popen([sys.executable, "-m", "tunewright.shell"], env=self.environment(), stdout=log, stderr=log)
