@@ -57,6 +57,7 @@ format:  ## format and fix what can be fixed
 
 crds: .venv/.installed  ## generate crds/ from the API room
 	$(BIN)/python tools/crds.py
+	$(BIN)/python tools/chart.py
 
 chart: .venv/.installed  ## generate the chart's CRD, deploy/install.yaml and the table of its values
 	$(BIN)/python tools/chart.py

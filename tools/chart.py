@@ -1,7 +1,7 @@
-"""Write what is generated for the chart: its CRD and versions, and `deploy/install.yaml`; with `--check`, only compare.
+"""Write what is generated for the chart: its CRD and versions, `deploy/install.yaml`, the table of values; with `--check`, only compare.
 
-`deploy/install.yaml` is what `helm template` makes of the chart. Where there is no helm, it is neither written nor compared, and that is said.
-Helm is the program that $HELM names, the one on PATH, or the one that `make cluster` has built.
+`deploy/install.yaml` is the CRD and what `helm template` makes of the rest. Where there is no helm, the rest is left as it is, and that
+is said. Helm is the program that $HELM names, else the one on PATH.
 """
 
 import os
@@ -13,13 +13,17 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+from values_table import values_table
+
 ROOT = Path(__file__).resolve().parent.parent
 CHART = Path("charts/tunewright")
 CRD = Path("crds/finetunejobs.tunewright.io.yaml")
 INSTALL = Path("deploy/install.yaml")
+TABLE = Path("docs/install.md")
 NAMESPACE = "tunewright-system"
 KUBE_VERSION = "1.35.0"  # for charts that ask; a helm built from source says nothing sensible by itself
-_OF_HELM = re.compile(r"^ +(app\.kubernetes\.io/managed-by: Helm|helm\.sh/chart: .*|helm\.sh/resource-policy: .*)\n", re.MULTILINE)
+_TABLE = re.compile(r"(<!-- values:begin -->\n).*(<!-- values:end -->)", re.DOTALL)
+_OF_HELM = re.compile(r"^ +(app\.kubernetes\.io/managed-by: Helm|helm\.sh/chart: .*)\n|^# Source: .*\n", re.MULTILINE)
 
 _INSTALL_HEAD = f"""\
 # Generated from charts/tunewright by `python tools/chart.py`; do not edit. `kubectl apply --server-side -f install.yaml`
@@ -31,7 +35,9 @@ metadata:
     pod-security.kubernetes.io/enforce: restricted
     pod-security.kubernetes.io/warn: restricted
     pod-security.kubernetes.io/audit: restricted
+---
 """
+_REST = "# What follows is made by helm template.\n"
 
 _CRD_HEAD = """\
 {{- /* Generated from crds/ by `python tools/chart.py`; do not edit. */}}
@@ -69,13 +75,17 @@ def main() -> int:
 
 def generated() -> Iterator[tuple[Path, str]]:
     """Yield each file and what it should hold. Later ones are made from what earlier ones hold on disk."""
-    yield CHART / "templates/crd.yaml", crd_template((ROOT / CRD).read_text(encoding="utf-8"))
-    yield CHART / "Chart.yaml", with_version((ROOT / CHART / "Chart.yaml").read_text(encoding="utf-8"), project_version())
-    helm = find_helm()
-    if helm is None:
-        print(f"{INSTALL} is left as it is: there is no helm here", file=sys.stderr)
-    else:
-        yield INSTALL, install_manifests(helm)
+    crd = read(CRD)
+    yield CHART / "templates/crd.yaml", crd_template(crd)
+    yield CHART / "Chart.yaml", with_version(read(CHART / "Chart.yaml"), project_version())
+    table = values_table(read(CHART / "values.yaml"))
+    yield TABLE, _TABLE.sub(lambda found: found[1] + table + found[2], read(TABLE))
+    yield INSTALL, _INSTALL_HEAD + crd + _REST + rest_of_install()
+
+
+def read(path: Path) -> str:
+    """Return a file of the repository."""
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
 def project_version() -> str:
@@ -98,24 +108,17 @@ def crd_template(crd: str) -> str:
     return _CRD_HEAD + before + _CRD_METADATA + after + "{{- end }}\n"
 
 
-def install_manifests(helm: Path) -> str:
-    """Return the plain manifests: the chart with its own values, less what only Helm reads."""
-    command = [
-        helm,
-        "template",
-        "tunewright",
-        ROOT / CHART,
-        "--namespace",
-        NAMESPACE,
-        "--kube-version",
-        KUBE_VERSION,
-        "--set",
-        "crds.keep=false",
-    ]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+def rest_of_install() -> str:
+    """Return the chart with its own values, less the CRD and what only Helm reads."""
+    helm = find_helm()
+    if helm is None:
+        print(f"{INSTALL}: only its CRD is looked at, since there is no helm here", file=sys.stderr)
+        return read(INSTALL).partition(_REST)[2]
+    options = ["--namespace", NAMESPACE, "--kube-version", KUBE_VERSION, "--set", "crds.enabled=false"]
+    done = subprocess.run([helm, "template", "tunewright", ROOT / CHART, *options], check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"helm template: {done.stderr.strip()}")
-    return _INSTALL_HEAD + _OF_HELM.sub("", re.sub(r"^# Source: .*\n", "", done.stdout, flags=re.MULTILINE))
+    return _OF_HELM.sub("", done.stdout)
 
 
 def find_helm() -> Path | None:

@@ -25,15 +25,14 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{/* Every object's labels. Ours win over commonLabels: the selector must hold. */}}
 {{- define "tunewright.labels" -}}
-{{ include "tunewright.selector" . }}
-app.kubernetes.io/part-of: tunewright
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $own := include "tunewright.selector" . | fromYaml }}
+{{- $_ := set $own "app.kubernetes.io/part-of" "tunewright" }}
+{{- $_ = set $own "app.kubernetes.io/version" .Chart.AppVersion }}
+{{- $_ = set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $_ = set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_")) }}
+{{- mergeOverwrite (deepCopy .Values.commonLabels) $own | toYaml }}
 {{- end }}
 
 {{- define "tunewright.serviceAccount" -}}
