@@ -162,13 +162,6 @@ def test_two_destinations_are_refused():
         storage({"destinations": [{"pvc": {"claimName": "a"}}, {"pvc": {"claimName": "b"}}]})
 
 
-def test_a_gang_cannot_share_a_volume_for_one_pod():
-    asked = {"storage": {"accessModes": ["ReadWriteOncePod"]}}
-    assert storage(asked).create is not None
-    with pytest.raises(PlanRejected, match="2 pods write to this volume"):
-        storage(asked, workers={"replicas": 2})
-
-
 def test_a_claim_too_small_for_its_checkpoints_is_refused_once_parameters_are_counted():
     small = {"storage": {"size": "100Gi"}}
     assert storage(small).create is not None

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from plan_builders import GANG, REVISION, UID, exporting, hub_plan, quickstart_plan, serving
 
-from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Scheduling, SecretKey, Storage
+from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, Scheduling, SecretKey, Storage
 from tunewright.render import render
 from tunewright_contract.trainer_config import TrainerConfig
 
@@ -335,3 +335,36 @@ class TestOwnership:
     def test_a_secret_never_lies_in_a_manifest(self):
         assert "secretKeyRef" in json.dumps(render(hub_plan()))
         assert '"kind": "Secret"' not in json.dumps(render(hub_plan()))
+
+
+class TestPlacement:
+    def test_pods_are_free_unless_a_volume_ties_them(self):
+        plan = serving(quickstart_plan())
+        assert all("affinity" not in pod_spec(item) for item in render(plan) if item["kind"] in {"Job", "Deployment"})
+
+    def test_a_gang_and_servers_that_share_a_volume_of_one_node_are_kept_together(self):
+        plan = serving(quickstart_plan(placement=Placement(gang="why", servers="why")))
+        for name, component in (("support-bot-train-0", "trainer"), ("support-bot-serve", "server")):
+            (term,) = pod_spec(find_any(plan, name))["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+            assert term["topologyKey"] == "kubernetes.io/hostname"
+            assert term["labelSelector"]["matchLabels"] == {
+                "tunewright.io/job-name": "support-bot", "tunewright.io/component": component,
+            }  # fmt: skip
+        assert "affinity" not in pod_spec(find_any(plan, "support-bot-export"))
+
+    def test_an_affinity_that_the_job_asks_for_stays_beside_it(self):
+        asked = {"nodeAffinity": {"a": "b"}, "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}}
+        plan = quickstart_plan(placement=Placement(gang="why"), scheduling=Scheduling(affinity=asked))
+        affinity = pod_spec(find_any(plan, "support-bot-train-0"))["affinity"]
+        terms = affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert [term["topologyKey"] for term in terms] == ["rack", "kubernetes.io/hostname"]
+        assert affinity["nodeAffinity"] == {"a": "b"}
+        assert len(asked["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]) == 1
+
+
+def pod_spec(manifest):
+    return manifest["spec"]["template"]["spec"]
+
+
+def find_any(plan, name):
+    return next(item for item in render(plan) if item["metadata"]["name"] == name and item["kind"] in {"Job", "Deployment"})

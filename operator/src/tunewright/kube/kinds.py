@@ -25,6 +25,7 @@ PLACES = {
     "Pod": Place("v1", "pods"),
     "Secret": Place("v1", "secrets"),
     "Service": Place("v1", "services"),
+    "ServiceAccount": Place("v1", "serviceaccounts"),
     "Job": Place("batch/v1", "jobs"),
     "Deployment": Place("apps/v1", "deployments"),
     "ReplicaSet": Place("apps/v1", "replicasets"),

@@ -1,49 +1,53 @@
-"""What a job names and the cluster must hold: claims, ConfigMaps, Secrets. What is not there is listed with the way out, not raised.
+"""What a job names and the cluster must hold: claims, ConfigMaps, Secrets, a service account. What is not there is listed, not raised.
 
-Of a Secret only the presence of its key is looked at. Where the operator may not read Secrets (the chart's default gives no such right),
-that is left to the kubelet, whose complaint is read from the pod.
+Of a Secret only the presence of its key is looked at. Where the operator may not read Secrets or service accounts, that is left to the
+kubelet and to the Job's controller, whose complaints are read from pods and Events (see hindrances.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from tunewright.api.v1alpha1.common import SecretKeyRef
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.kube.client import Client
+from tunewright.kube.client import Client, Object
 from tunewright.kube.faults import Forbidden
 from tunewright.plan.inputs import Missing
+from tunewright.plan.placement import Use, named_claims
 
 
-async def missing_references(client: Client, job: FineTuneJob) -> Sequence[Missing]:
-    """Return what is not there."""
+class Found(NamedTuple):
+    """What the cluster holds of what a job names."""
+
+    missing: tuple[Missing, ...]
+    claims: Mapping[str, tuple[str, ...]]  # those that are there -> their access modes
+
+
+async def look_up(client: Client, job: FineTuneJob) -> Found:
+    """Look up everything that a job names. What the operator may not see is left to the kubelet."""
     namespace = job.metadata.namespace
-    found: list[Missing | None] = [await _claim(client, namespace, *claim) for claim in _claims(job)]
+    claims = {use.claim: (use, await client.get("PersistentVolumeClaim", namespace, use.claim)) for use in _claims(job)}
+    found = [_objection(use, claim, namespace) for use, claim in claims.values()]
     found += [await _config_map(client, namespace, *named) for named in _config_maps(job)]
     found += [await _secret(client, namespace, *named) for named in _secrets(job)]
-    return [item for item in found if item is not None]
+    found += [await _service_account(client, namespace, job.spec.workers.service_account_name)]
+    return Found(
+        missing=tuple(item for item in found if item is not None),
+        claims={name: _access_modes(claim) for name, (_, claim) in claims.items() if claim is not None},
+    )
 
 
-def _claims(job: FineTuneJob) -> Iterator[tuple[str, str]]:
-    """Yield (field, claim) once for each claim."""
-    spec = job.spec
-    named = [("spec.model.source.pvc.claimName", spec.model.source.pvc.claim_name)] if spec.model.source.pvc else []
-    for split, sets in (("train", spec.data.train), ("validation", spec.data.validation), ("test", spec.data.test)):
-        named += [
-            (f"spec.data.{split}[{index}].source.pvc.claimName", item.source.pvc.claim_name)
-            for index, item in enumerate(sets)
-            if item.source.pvc
-        ]
-    if spec.output.storage.claim_name is not None:
-        named.append(("spec.output.storage.claimName", spec.output.storage.claim_name))
+def _claims(job: FineTuneJob) -> Iterator[Use]:
+    """Yield each claim once, under the first field that names it."""
+    output = job.spec.output
+    named = list(named_claims(job))
+    if output.storage.claim_name is not None:
+        named.append(Use("spec.output.storage.claimName", output.storage.claim_name))
     named += [
-        (f"spec.output.destinations[{index}].pvc.claimName", item.pvc.claim_name)
-        for index, item in enumerate(spec.output.destinations)
-        if item.pvc
+        Use(f"spec.output.destinations[{index}].pvc.claimName", item.pvc.claim_name) for index, item in enumerate(output.destinations)
     ]
-    seen: set[str] = set()
-    for field, claim in named:
-        if claim not in seen:
-            seen.add(claim)
-            yield field, claim
+    first: dict[str, Use] = {}
+    for use in named:
+        first.setdefault(use.claim, use)
+    yield from first.values()
 
 
 def _config_maps(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
@@ -55,14 +59,16 @@ def _config_maps(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
                 yield f"spec.data.{split}[{index}].source.configMap", item.source.config_map.name, item.source.config_map.key
 
 
-def _secrets(job: FineTuneJob) -> Iterator[tuple[str, SecretKeyRef]]:
-    source = job.spec.model.source.hugging_face
+def _secrets(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
+    """Yield (field, name, key). A pull secret has one of two keys, which its type names."""
+    source, workers = job.spec.model.source.hugging_face, job.spec.workers
     if source is not None and source.token_secret_ref is not None:
-        yield "spec.model.source.huggingFace.tokenSecretRef", source.token_secret_ref
+        yield "spec.model.source.huggingFace.tokenSecretRef", source.token_secret_ref.name, source.token_secret_ref.key
+    for index, name in enumerate(workers.image_pull_secrets):
+        yield f"spec.workers.imagePullSecrets[{index}]", name, ""
 
 
-async def _claim(client: Client, namespace: str, field: str, name: str) -> Missing | None:
-    claim = await client.get("PersistentVolumeClaim", namespace, name)
+def _objection(use: Use, claim: Object | None, namespace: str) -> Missing | None:
     if claim is None:
         message = f"there is no such claim in namespace {namespace}; create it, or name another"
     elif claim.get("status", {}).get("phase") == "Lost":
@@ -71,7 +77,13 @@ async def _claim(client: Client, namespace: str, field: str, name: str) -> Missi
         message = "it is being deleted; name another claim"
     else:
         return None
-    return Missing(field=field, kind="PersistentVolumeClaim", name=name, message=message)
+    return Missing(field=use.field, kind="PersistentVolumeClaim", name=use.claim, message=message)
+
+
+def _access_modes(claim: Object) -> tuple[str, ...]:
+    """Return what the volume can do, where there is one already; else what is asked of it."""
+    modes = claim.get("status", {}).get("accessModes") or claim.get("spec", {}).get("accessModes") or ()
+    return tuple(str(mode) for mode in modes)
 
 
 async def _config_map(client: Client, namespace: str, field: str, name: str, key: str) -> Missing | None:
@@ -82,12 +94,25 @@ async def _config_map(client: Client, namespace: str, field: str, name: str, key
     return Missing(field=field, kind="ConfigMap", name=name, message=f"it {lack}; create it, or name another")
 
 
-async def _secret(client: Client, namespace: str, field: str, ref: SecretKeyRef) -> Missing | None:
+async def _secret(client: Client, namespace: str, field: str, name: str, key: str) -> Missing | None:
     try:
-        found = await client.get("Secret", namespace, ref.name)
+        found = await client.get("Secret", namespace, name)
     except Forbidden:
         return None
-    if found is not None and ref.key in found.get("data", {}):
+    if found is not None and (not key or key in found.get("data", {})):
         return None
-    lack = f"has no key {ref.key}" if found is not None else f"does not exist in namespace {namespace}"
-    return Missing(field=field, kind="Secret", name=ref.name, message=f"it {lack}; kubectl create secret generic {ref.name} ...")
+    lack = f"has no key {key}" if found is not None else f"does not exist in namespace {namespace}"
+    kind = "generic" if key else "docker-registry"
+    return Missing(field=field, kind="Secret", name=name, message=f"it {lack}; kubectl create secret {kind} {name} ...")
+
+
+async def _service_account(client: Client, namespace: str, name: str | None) -> Missing | None:
+    if name is None:
+        return None
+    try:
+        if await client.get("ServiceAccount", namespace, name) is not None:
+            return None
+    except Forbidden:
+        return None
+    message = f"it does not exist in namespace {namespace}; kubectl create serviceaccount {name}, or name another"
+    return Missing(field="spec.workers.serviceAccountName", kind="ServiceAccount", name=name, message=message)

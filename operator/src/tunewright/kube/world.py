@@ -15,7 +15,7 @@ from tunewright.kube.events import event_for, is_news, tell
 from tunewright.kube.kinds import FINE_TUNE_JOB, MADE_BY_CONTROLLERS, RENDERED
 from tunewright.kube.ownership import descendants, refuse_others
 from tunewright.kube.prune import doomed
-from tunewright.kube.references import missing_references
+from tunewright.kube.references import look_up
 from tunewright.kube.tokens import Tokens
 from tunewright.plan.inputs import References
 from tunewright.plan.label_names import JOB_UID
@@ -47,10 +47,11 @@ class KubeWorld:
         return await self._client.get(FINE_TUNE_JOB, *key)
 
     async def dereference(self, job: FineTuneJob) -> References:
-        """Look up the claims, ConfigMaps and Secrets that a job names."""
+        """Look up the claims, ConfigMaps, Secrets and the service account that a job names."""
         place = PROGRESS_PATH.format(namespace=job.metadata.namespace, name=job.metadata.name)
         url = f"{self._progress_url}{place}" if self._progress_url else ""
-        return References(missing=tuple(await missing_references(self._client, job)), progress_url=url)
+        found = await look_up(self._client, job)
+        return References(missing=found.missing, claims=found.claims, progress_url=url)
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
         """Return everything the job owns, at any depth."""

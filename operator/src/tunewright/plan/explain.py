@@ -51,14 +51,18 @@ def _stages(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
     yield "Check", f"Job {names.check}, 1 pod, no accelerator: counts parameters, reads the data, proves the model exportable"
     job = attempt_name(names.train, plan.train.attempt) if plan.train else f"{attempt_name(names.train, 0)}, when Check has succeeded"
     how = f"{config.world_size} rank{'s' * (config.world_size != 1)}, {_strategy(plan)}, {_method(plan)}"
-    yield "Train", f"Job {job}: {how}"
+    yield "Train", f"Job {job}: {how}{_together(plan.placement.gang)}"
     yield "Export", f"Job {names.export}: merge, ONNX {config.export.precision}, parity against torch"
     yield (
         "Serve",
-        f"Deployment {names.serve}: {plan.serve.replicas} x {plan.serve.model_name}"
+        f"Deployment {names.serve}: {plan.serve.replicas} x {plan.serve.model_name}{_together(plan.placement.servers)}"
         if plan.serve
         else "no server, or not before Export has succeeded",
     )
+
+
+def _together(why: str) -> str:
+    return f"; all on one node, for {why}" if why else ""
 
 
 def _memory(plan: FineTunePlan) -> Iterator[tuple[str, str]]:

@@ -32,6 +32,7 @@ class References:
     missing: tuple[Missing, ...] = ()
     folders: Mapping[str, str] = field(default_factory=dict)  # a `path` source as written -> absolute folder or file
     host_paths: bool = False  # True on one machine, where a `path` source can be mounted
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # a claim that is there -> its access modes
     progress_url: str = ""  # where pods of this job post progress; empty: nowhere
 
 

@@ -10,6 +10,7 @@ from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.names import names_of
+from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Owner
 from tunewright.plan.revision import revision_of
 from tunewright.plan.sources import data_files, model_origin
@@ -35,6 +36,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
     origin, files = model_origin(job, refs), data_files(job, refs)
     facts = past.check.report.model if past.check.report is not None else model_facts
     fit = fit_memory(spec, facts, defaults)
+    storage = storage_of(job, names.output, defaults, facts)
     return FineTunePlan(
         owner=Owner(namespace=job.metadata.namespace, name=job.metadata.name, uid=job.metadata.uid),
         names=names,
@@ -44,9 +46,10 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
         server_image=defaults.server_image,
         model_source=origin.source,
         data_volumes=files.volumes,
-        storage=storage_of(job, names.output, defaults, facts),
+        storage=storage,
         fit=fit,
         scheduling=scheduling_of(spec.workers),
+        placement=placement_of(job, refs, storage),
         hub_token=origin.token,
         hub_access=origin.hub is not None,
         progress_url=refs.progress_url,

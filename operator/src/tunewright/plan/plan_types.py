@@ -77,6 +77,14 @@ class Storage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Why all pods of a kind must share one node; empty: they need not."""
+
+    gang: str = ""
+    servers: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scheduling:
     """What is passed through to pods unchanged (Kubernetes' own shapes)."""
 
@@ -201,6 +209,7 @@ class FineTunePlan:
     storage: Storage
     fit: MemoryFit
     scheduling: Scheduling = Scheduling()  # of check, train and export pods
+    placement: Placement = Placement()
     hub_token: SecretKey | None = None
     hub_access: bool = False  # True: pods may leave the cluster to reach the hub
     progress_url: str = ""

@@ -1,4 +1,4 @@
-"""Where checkpoints and finished models go. Refuses volumes that a gang cannot share or that cannot hold its checkpoints."""
+"""Where checkpoints and finished models go. Refuses volumes that cannot hold the checkpoints; see placement.py for who shares them."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected
@@ -56,12 +56,6 @@ def _refuse_taken_folder(output_claim: str, models_claim: str, models_path: str)
 def _new_claim(job: FineTuneJob, defaults: Defaults) -> NewClaim:
     storage = job.spec.output.storage
     modes = storage.access_modes or ("ReadWriteOnce",)
-    if job.spec.workers.replicas > 1 and set(modes) == {"ReadWriteOncePod"}:
-        raise PlanRejected(
-            reason="VolumeNotShared",
-            field="spec.output.storage.accessModes",
-            message=f"{job.spec.workers.replicas} pods write to this volume; use ReadWriteMany, or ReadWriteOnce where they share a node",
-        )
     return NewClaim(size=storage.size or defaults.output_size, storage_class=storage.storage_class_name, access_modes=tuple(modes))
 
 

@@ -52,6 +52,7 @@ def _deployment(plan: FineTunePlan, serve: ServePlan) -> Manifest:
                 scheduling=serve.scheduling,
                 grace_seconds=PRE_STOP_SECONDS + serve.drain_seconds + MARGIN_SECONDS,
                 annotations=revision,
+                together=bool(plan.placement.servers),
                 topologySpreadConstraints=[
                     {
                         "labelSelector": {"matchLabels": selector(plan, Component.SERVE)},

@@ -5,7 +5,7 @@ from typing import Any
 
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan, Scheduling
-from tunewright.render.labels import Manifest, child_labels
+from tunewright.render.labels import Manifest, child_labels, selector
 from tunewright.render.variables import TERMINATION_LOG, Value, env_list
 from tunewright.render.volumes import Mount, volume_mounts, volumes
 
@@ -22,9 +22,13 @@ def pod_template(
     grace_seconds: int,
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
+    together: bool = False,
     **spec: Any,
 ) -> Manifest:
-    """Return a pod template. `spec` holds what only this stage's pods have (restartPolicy, subdomain, …)."""
+    """Return a pod template.
+
+    `together`: all pods of this stage run on one node. `spec` holds what only they have (restartPolicy, subdomain, …).
+    """
     metadata: Manifest = {"labels": child_labels(plan, component) | dict(labels or {})}
     if annotations:
         metadata["annotations"] = dict(annotations)
@@ -44,7 +48,7 @@ def pod_template(
             },
             "terminationGracePeriodSeconds": grace_seconds,
             "volumes": volumes(mounts),
-            **_scheduling(scheduling),
+            **_scheduling(scheduling, beside=selector(plan, component) if together else None),
             **spec,
         },
     }
@@ -79,11 +83,11 @@ def container(
     }
 
 
-def _scheduling(scheduling: Scheduling) -> Manifest:
+def _scheduling(scheduling: Scheduling, *, beside: Mapping[str, str] | None) -> Manifest:
     wanted: Manifest = {
         "nodeSelector": dict(scheduling.node_selector),
         "tolerations": [dict(toleration) for toleration in scheduling.tolerations],
-        "affinity": scheduling.affinity,
+        "affinity": scheduling.affinity if beside is None else _beside(beside, scheduling.affinity or {}),
         "priorityClassName": scheduling.priority_class_name,
         "runtimeClassName": scheduling.runtime_class_name,
         "schedulerName": scheduling.scheduler_name,
@@ -91,3 +95,11 @@ def _scheduling(scheduling: Scheduling) -> Manifest:
         "imagePullSecrets": [{"name": name} for name in scheduling.image_pull_secrets],
     }
     return {field: value for field, value in wanted.items() if value}
+
+
+def _beside(labels: Mapping[str, str], affinity: Mapping[str, Any]) -> Manifest:
+    """Add to an affinity that the pod runs where others with these labels do. The scheduler lets the first of them choose."""
+    beside = {"labelSelector": {"matchLabels": dict(labels)}, "topologyKey": "kubernetes.io/hostname"}
+    pods = dict(affinity.get("podAffinity") or {})
+    asked = pods.get("requiredDuringSchedulingIgnoredDuringExecution") or []
+    return {**affinity, "podAffinity": {**pods, "requiredDuringSchedulingIgnoredDuringExecution": [*asked, beside]}}

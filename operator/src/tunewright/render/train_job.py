@@ -65,6 +65,7 @@ def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
                 grace_seconds=train.termination_grace_seconds,
                 labels=labels | pod_pass_labels(plan),
                 annotations=plan.pass_annotations,
+                together=bool(plan.placement.gang),
                 restartPolicy="Never",
                 subdomain=plan.names.train,
             ),

@@ -10,14 +10,14 @@ from tunewright.api.v1alpha1.status import (
     ServingStatus,
 )
 from tunewright.plan.inputs import ServeOutcome, StageState
-from tunewright.plan.plan_types import FineTunePlan, MemoryFit
+from tunewright.plan.plan_types import FineTunePlan, MemoryFit, Placement
 from tunewright.status.conditions import clip
 from tunewright.status.progress import as_text
 from tunewright_contract.reports import Artifact, CheckReport, EvaluationReport, ParityReport, Score
 
 
-def plan_status(fit: MemoryFit) -> PlanStatus:
-    """Return the ZeRO decision."""
+def plan_status(fit: MemoryFit, placement: Placement) -> PlanStatus:
+    """Return the ZeRO decision, and where pods may run."""
     parts = {"optimizer": fit.offload_optimizer, "param": fit.offload_param}
     offload = ",".join(f"{part}:{device}" for part, device in parts.items() if device != "none")
     return PlanStatus(
@@ -26,8 +26,12 @@ def plan_status(fit: MemoryFit) -> PlanStatus:
         world_size=fit.world_size,
         estimated_bytes_per_rank=fit.needed_bytes_per_rank,
         available_bytes_per_rank=fit.available_bytes_per_rank,
-        why=clip(fit.why),
+        why=clip("; ".join([fit.why, *_together("workers", placement.gang), *_together("servers", placement.servers)])),
     )
+
+
+def _together(who: str, why: str) -> list[str]:
+    return [f"all {who} run on one node: {why}"] if why else []
 
 
 def data_status(report: CheckReport, plan: FineTunePlan) -> DataStatus:

@@ -50,7 +50,7 @@ def summarise(
         message=conditions[0].message,
         attempts=attempts or None,
         failure=failure_status(story.at, failure, seen.culprits.get(story.at)) if failure and story.at else None,
-        plan=plan_status(plan.fit),
+        plan=plan_status(plan.fit, plan.placement),
         progress=summarise_progress(progress, seen.past.train, before.progress, same_attempt=before.attempts == attempts, now=now),
         checkpoint=summarise_checkpoint(progress, seen.past.train, plan, before.checkpoint),
         data=data_status(check, plan) if check else before.data,

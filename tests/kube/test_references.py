@@ -1,0 +1,96 @@
+"""What a job names, looked up in a cluster that is a dictionary: what is missing, and what claims can do."""
+
+from typing import Any
+
+import pytest
+
+from tunewright.api.v1alpha1.job import parse
+from tunewright.kube.faults import Forbidden
+from tunewright.kube.references import look_up
+
+
+class Holding:
+    """A client of a cluster that holds a few objects, some of which may not be read."""
+
+    def __init__(self, *held: dict[str, Any], forbidden: tuple[str, ...] = ()) -> None:
+        self.held = {(item["kind"], item["metadata"]["name"]): item for item in held}
+        self.forbidden, self.asked = forbidden, []
+
+    async def get(self, kind: str, namespace: str, name: str) -> Any:
+        self.asked.append((kind, name))
+        if kind in self.forbidden:
+            raise Forbidden("lacks this permission")
+        return self.held.get((kind, name))
+
+
+def a_job(**workers):
+    return parse(
+        {
+            "apiVersion": "tunewright.io/v1alpha1",
+            "kind": "FineTuneJob",
+            "metadata": {"name": "bot", "namespace": "demo"},
+            "spec": {
+                "task": "ChatCompletion",
+                "model": {"source": {"pvc": {"claimName": "shelf", "path": "base"}}},
+                "data": {"train": [{"source": {"pvc": {"claimName": "shelf", "path": "a.jsonl"}}}, {"source": {"configMap": CHAT}}]},
+                "workers": workers,
+            },
+        }
+    )
+
+
+CHAT = {"name": "chat", "key": "train.jsonl"}
+SHELF = {"kind": "PersistentVolumeClaim", "metadata": {"name": "shelf"}, "spec": {"accessModes": ["ReadWriteOnce"]}}
+TEXTS = {"kind": "ConfigMap", "metadata": {"name": "chat"}, "data": {"train.jsonl": "{}"}}
+ACCOUNT = {"kind": "ServiceAccount", "metadata": {"name": "trainer"}}
+PULL = {"kind": "Secret", "metadata": {"name": "registry"}, "data": {".dockerconfigjson": "e30="}}
+PRIVATE = {"serviceAccountName": "trainer", "imagePullSecrets": ["registry"]}
+
+
+@pytest.mark.parametrize(
+    ("expected", "way_out", "workers", "held"),
+    [
+        pytest.param([], "", {}, [SHELF, TEXTS], id="all is there"),
+        pytest.param([], "", PRIVATE, [SHELF, TEXTS, ACCOUNT, PULL], id="with an account and a pull secret"),
+        pytest.param(["spec.model.source.pvc.claimName"], "create it, or name another", {}, [TEXTS], id="a claim named twice is one claim"),
+        pytest.param(["spec.data.train[1].source.configMap"], "does not exist", {}, [SHELF], id="a ConfigMap"),
+        pytest.param(["spec.data.train[1].source.configMap"], "has no key train.jsonl", {}, [SHELF, TEXTS | {"data": {}}], id="its key"),
+        pytest.param(
+            ["spec.workers.imagePullSecrets[0]"],
+            "kubectl create secret docker-registry",
+            PRIVATE,
+            [SHELF, TEXTS, ACCOUNT],
+            id="a pull secret",
+        ),
+        pytest.param(
+            ["spec.workers.serviceAccountName"], "kubectl create serviceaccount trainer", PRIVATE, [SHELF, TEXTS, PULL], id="an account"
+        ),
+    ],
+)
+async def test_what_is_not_there_is_named_with_its_field_and_the_way_out(expected, way_out, workers, held):
+    found = await look_up(Holding(*held), a_job(**workers))
+    assert [missing.field for missing in found.missing] == expected
+    assert all(way_out in missing.message for missing in found.missing)
+
+
+async def test_what_may_not_be_read_is_left_to_the_kubelet():
+    found = await look_up(Holding(SHELF, TEXTS, forbidden=("Secret", "ServiceAccount")), a_job(**PRIVATE))
+    assert found.missing == ()
+
+
+async def test_each_claim_is_asked_for_once():
+    cluster = Holding(SHELF, TEXTS)
+    await look_up(cluster, a_job())
+    assert cluster.asked == [("PersistentVolumeClaim", "shelf"), ("ConfigMap", "chat")]
+
+
+@pytest.mark.parametrize(
+    ("expected", "claim"),
+    [
+        (("ReadWriteOnce",), SHELF),
+        (("ReadWriteOnce", "ReadOnlyMany"), SHELF | {"status": {"accessModes": ["ReadWriteOnce", "ReadOnlyMany"]}}),
+        ((), {"kind": "PersistentVolumeClaim", "metadata": {"name": "shelf"}}),
+    ],
+)
+async def test_a_claim_can_do_what_its_volume_can_and_before_there_is_one_what_was_asked_of_it(expected, claim):
+    assert (await look_up(Holding(claim, TEXTS), a_job())).claims == {"shelf": expected}
