@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from api_server import ApiServer
@@ -23,6 +22,7 @@ from audit import AuditLog
 from binaries import NoProgramsError, find
 from control_plane import ControlPlane, run_kubectl
 from hypothesis import HealthCheck, settings
+from levels import lacking
 from namespaces import new_namespace
 
 # A shared machine says nothing about speed.
@@ -31,6 +31,10 @@ settings.load_profile("tunewright")
 
 OPT_IN = "TUNEWRIGHT_TEST_KUBECONFIG"
 CRD_NAME = "finetunejobs.tunewright.io"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden anew instead of comparing")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +46,6 @@ class Cluster:
     kubectl: Callable[..., subprocess.CompletedProcess[str]]
     audit: AuditLog | None = None
     plane: ControlPlane | None = None
-
-
-def lacking(reason: str) -> Any:
-    """Skip, or fail where a cluster is a must."""
-    if os.environ.get("REQUIRE_CLUSTER") == "1":
-        pytest.fail(f"REQUIRE_CLUSTER=1, but {reason}", pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

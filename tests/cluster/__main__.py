@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def build_or_say() -> int:
     """Build. Without Go that is no failure, unless REQUIRE_CLUSTER=1: the tests that need it will say that they were skipped."""
     try:
-        print(f"control plane: {build().apiserver.parent}")
+        print(f"test cluster: {build().apiserver.parent}")
     except NoProgramsError as lacking:
         print(f"{lacking}\n  tests on a real API server will be skipped", file=sys.stderr)
         return int(os.environ.get("REQUIRE_CLUSTER") == "1")

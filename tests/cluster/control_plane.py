@@ -1,57 +1,69 @@
 """A Kubernetes control plane of one's own, without root: etcd, kube-apiserver and kube-controller-manager as processes of this machine.
 
 Promises: everything listens on 127.0.0.1 on free ports; keys, data and logs lie in one temporary folder; RBAC and an audit log are on.
-There is no node: Jobs make pods, and the pods stay Pending. All of it ends with the process that started it, however that ends: `stop`,
-the end of the `with`, the interpreter's end, and after `kill -9` the kernel ends the programs (PR_SET_PDEATHSIG) and the next start sweeps the folder.
+There is no node: Jobs make pods, and the pods stay Pending (node.py puts one under it, at another `Place`). All of it ends with the process
+that started it, however that ends (processes.py); after `kill -9` the next start sweeps the folder.
 etcd speaks without TLS on its loopback port: fit for tests, and for nothing else.
-
-Start it from a thread that lives as long as it is needed: the kernel counts the thread's end as the parent's.
 """
 
 import atexit
 import contextlib
-import ctypes
 import http.client
+import ipaddress
 import json
 import os
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from audit import POLICY, AuditLog
 from binaries import Programs
 from certificates import make_authority, make_client, make_server
+from processes import Processes, StartError
+
+__all__ = ["ControlPlane", "Place", "StartError", "free_ports", "run_kubectl", "sweep"]
 
 PREFIX = "tunewright-cluster-"
-PATIENCE_SECONDS = 120  # a start takes five; a machine under load may take many times that
 ADMIN, CONTROLLERS = "admin", "system:kube-controller-manager"
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-class StartError(Exception):
-    """A program ended or was not ready in time; the text has the end of its log."""
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a control plane stands: its address, its Services' addresses, and the words that bring a command there.
+
+    With `nodes` the API server asks kubelets, for `kubectl logs` and `exec`, and is what the Service `kubernetes` leads to.
+    """
+
+    address: str = "127.0.0.1"
+    services: str = "10.0.0.0/24"
+    enter: tuple[str, ...] = ()
+    nodes: bool = False
+
+    @property
+    def kubernetes(self) -> str:
+        """The address of the Service `kubernetes`."""
+        return str(ipaddress.ip_network(self.services)[1])
 
 
 class ControlPlane:
     """One control plane. `kubeconfig` has an administrator's client certificate."""
 
-    def __init__(self, programs: Programs) -> None:
+    def __init__(self, programs: Programs, place: Place | None = None) -> None:
         self.programs = programs
+        self.place = place or Place()
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))  # readable by its owner only: there are keys in it
         self.kubeconfig = self.folder / "admin.kubeconfig"
         self.port, self._etcd_port, self._peer_port = free_ports(3)
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.url = f"https://{self.place.address}:{self.port}"
         self.audit = AuditLog(self.folder / "audit.log")
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes = Processes(self.folder)
         atexit.register(self.stop)
 
     def start(self) -> None:
@@ -59,7 +71,7 @@ class ControlPlane:
         try:
             self._prepare()
             self._run("etcd", _etcd(self.programs.etcd, self._etcd_port, self._peer_port))
-            self._run("kube-apiserver", _apiserver(self.programs.apiserver, self.port, self._etcd_port))
+            self._run("kube-apiserver", _apiserver(self.programs.apiserver, self.place, self.port, self._etcd_port))
             self._wait_until_ready()
             self._run("kube-controller-manager", _controllers(self.programs.controller_manager))
         except BaseException:
@@ -67,13 +79,8 @@ class ControlPlane:
             raise
 
     def stop(self) -> None:
-        """End everything at once and remove the folder. There is nothing to save, so nobody is asked politely."""
-        for process in reversed(self._processes.values()):
-            if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        self._processes.clear()
+        """End everything at once and remove the folder."""
+        self._processes.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
         atexit.unregister(self.stop)
 
@@ -86,64 +93,54 @@ class ControlPlane:
 
     def pids(self) -> Mapping[str, int]:
         """Return the process of each program."""
-        return {name: process.pid for name, process in self._processes.items()}
+        return self._processes.pids()
 
     def log(self, program: str, *, last: int = 15) -> str:
         """Return the last lines of a program's log."""
-        return "\n".join((self.folder / f"{program}.log").read_text(encoding="utf-8", errors="replace").splitlines()[-last:])
+        return self._processes.log(program, last=last)
 
-    def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run kubectl against this control plane and no other."""
-        return run_kubectl(self.programs.kubectl, self.kubeconfig, *arguments, stdin=stdin)
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run kubectl against this control plane and no other; timeout in seconds."""
+        return run_kubectl(self.programs.kubectl, self.kubeconfig, *arguments, stdin=stdin, timeout=timeout)
 
     def kubeconfig_for(self, user: str, *groups: str) -> Path:
         """Write a kubeconfig with a client certificate of this user and these groups; RBAC says what they may."""
         name = user.replace(":", "-")
         make_client(self.folder, name, user=user, groups=groups)
-        return self._write(f"{name}.kubeconfig", _kubeconfig(self.url, name))
+        return self.write(f"{name}.kubeconfig", _kubeconfig(self.url, name))
 
-    def _prepare(self) -> None:
-        make_authority(self.folder)
-        make_server(self.folder, "apiserver", "IP:127.0.0.1,IP:10.0.0.1,DNS:localhost,DNS:kubernetes.default.svc")
-        self.kubeconfig_for(ADMIN, "system:masters")
-        self.kubeconfig_for(CONTROLLERS)
-        self._write("audit-policy.yaml", POLICY)
-
-    def _write(self, name: str, content: Any) -> Path:
+    def write(self, name: str, content: Any) -> Path:
+        """Write a configuration file into the folder."""
         path = self.folder / name
         path.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
         return path
 
+    def _prepare(self) -> None:
+        make_authority(self.folder)
+        addresses = dict.fromkeys(["127.0.0.1", self.place.address, self.place.kubernetes])
+        names = ["localhost", "kubernetes.default.svc"]
+        make_server(self.folder, "apiserver", ",".join([*(f"IP:{one}" for one in addresses), *(f"DNS:{name}" for name in names)]))
+        self.kubeconfig_for(ADMIN, "system:masters")
+        self.kubeconfig_for(CONTROLLERS)
+        self.write("audit-policy.yaml", POLICY)
+
     def _run(self, name: str, command: list[str]) -> None:
-        with (self.folder / f"{name}.log").open("wb") as log:
-            self._processes[name] = subprocess.Popen(
-                command,
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C at a person's terminal is not meant for them
-                preexec_fn=_ends_with(os.getpid()),  # noqa: PLW1509 - one system call, which takes no lock
-            )
+        self._processes.run(name, [*self.place.enter, *command])
 
     def _wait_until_ready(self) -> None:
         trust = ssl.create_default_context(cafile=str(self.folder / "ca.crt"))
         trust.load_cert_chain(self.folder / f"{ADMIN}.crt", self.folder / f"{ADMIN}.key")
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not _answers(self.port, trust):
-            for name, process in self._processes.items():
-                if process.poll() is not None:
-                    raise StartError(f"{name} ended with code {process.returncode}:\n{self.log(name)}")
-            if time.monotonic() > deadline:
-                raise StartError(f"the API server is not ready after {PATIENCE_SECONDS} s:\n{self.log('kube-apiserver')}")
-            time.sleep(0.1)
+        ready = lambda: _answers(self.place.address, self.port, trust)  # noqa: E731
+        self._processes.wait_until(ready, "the API server is ready", log_of="kube-apiserver")
 
 
-def run_kubectl(program: Path | str, kubeconfig: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_kubectl(
+    program: Path | str, kubeconfig: Path, *arguments: str, stdin: str | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
     """Run kubectl against one cluster, whatever the caller's environment says."""
     command = [str(program), f"--kubeconfig={kubeconfig}", f"--cache-dir={kubeconfig.parent / 'kubectl-cache'}", *arguments]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
-    return subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=timeout)
 
 
 def free_ports(count: int) -> list[int]:
@@ -163,17 +160,8 @@ def sweep() -> None:
             shutil.rmtree(folder, ignore_errors=True)  # another user's: theirs to remove
 
 
-def _ends_with(parent: int) -> Any:
-    def tie() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the tie held
-            os._exit(1)
-
-    return tie
-
-
-def _answers(port: int, trust: ssl.SSLContext) -> bool:
-    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=trust)
+def _answers(address: str, port: int, trust: ssl.SSLContext) -> bool:
+    connection = http.client.HTTPSConnection(address, port, timeout=5, context=trust)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
@@ -216,29 +204,36 @@ def _etcd(program: Path, port: int, peer_port: int) -> list[str]:
     )
 
 
-def _apiserver(program: Path, port: int, etcd_port: int) -> list[str]:
-    return _flags(
-        program,
-        {
-            "etcd-servers": f"http://127.0.0.1:{etcd_port}",
-            "bind-address": "127.0.0.1",
-            "advertise-address": "127.0.0.1",
-            "endpoint-reconciler-type": "none",  # a loopback address is not allowed in the Service `kubernetes`, and there are no pods to use it
-            "secure-port": str(port),
-            "tls-cert-file": "apiserver.crt",
-            "tls-private-key-file": "apiserver.key",
-            "client-ca-file": "ca.crt",
-            "authorization-mode": "Node,RBAC",
-            "service-cluster-ip-range": "10.0.0.0/24",
-            "service-account-issuer": "https://kubernetes.default.svc",
-            "service-account-key-file": "sa.pub",
-            "service-account-signing-key-file": "sa.key",
-            "audit-policy-file": "audit-policy.yaml",
-            "audit-log-path": "audit.log",
-            "audit-log-mode": "blocking",  # who has an answer finds the request in the log
-            "profiling": "false",
-        },
-    )
+def _apiserver(program: Path, place: Place, port: int, etcd_port: int) -> list[str]:
+    options = {
+        "etcd-servers": f"http://127.0.0.1:{etcd_port}",
+        "bind-address": place.address,
+        "advertise-address": place.address,
+        "endpoint-reconciler-type": "none",  # a loopback address is not allowed in the Service `kubernetes`, and there are no pods to use it
+        "secure-port": str(port),
+        "tls-cert-file": "apiserver.crt",
+        "tls-private-key-file": "apiserver.key",
+        "client-ca-file": "ca.crt",
+        "authorization-mode": "Node,RBAC",
+        "service-cluster-ip-range": place.services,
+        "service-account-issuer": "https://kubernetes.default.svc",
+        "service-account-key-file": "sa.pub",
+        "service-account-signing-key-file": "sa.key",
+        "audit-policy-file": "audit-policy.yaml",
+        "audit-log-path": "audit.log",
+        "audit-log-mode": "blocking",  # who has an answer finds the request in the log
+        "profiling": "false",
+    }
+    if place.nodes:
+        options |= {
+            "endpoint-reconciler-type": "lease",
+            "enable-admission-plugins": "NodeRestriction",
+            "kubelet-client-certificate": f"{ADMIN}.crt",
+            "kubelet-client-key": f"{ADMIN}.key",
+            "kubelet-certificate-authority": "ca.crt",
+            "kubelet-preferred-address-types": "InternalIP",  # the node's name resolves nowhere
+        }
+    return _flags(program, options)
 
 
 def _controllers(program: Path) -> list[str]:

@@ -4,16 +4,14 @@ import subprocess
 
 import binaries
 import pytest
-from binaries import PROGRAMS, NoProgramsError, build, built, find
+from binaries import CONTROL_PLANE, HELM, NODE, NoProgramsError, build, built, find
 
 FAKE_GO = """#!/bin/sh
 if [ "$1" = env ]; then echo go1.{minor}.0; exit 0; fi
 echo "$@" >> {log}
 {then}
 """
-INSTALL = (
-    'for name in server kube-apiserver kube-controller-manager kubectl; do echo "#!/bin/sh" > "$GOBIN/$name"; chmod +x "$GOBIN/$name"; done'
-)
+INSTALL = 'for name in server kube-apiserver kube-controller-manager kubectl kube-scheduler kubelet kube-proxy coredns helm probe; do echo "#!/bin/sh" > "$GOBIN/$name"; chmod +x "$GOBIN/$name"; done'
 
 
 @pytest.fixture
@@ -41,28 +39,36 @@ def put_go(bare, *, minor=26, then=INSTALL):
 
 
 def test_what_a_person_names_comes_first(bare, monkeypatch):
-    named = put(bare / "named", *PROGRAMS)
-    put(built(), *PROGRAMS)
+    named = put(bare / "named", *CONTROL_PLANE)
+    put(built(), *CONTROL_PLANE)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(named))
 
     assert find().apiserver == named / "kube-apiserver"
 
 
 def test_then_what_was_built_then_what_is_on_path(bare):
-    put(bare / "path", *PROGRAMS)
+    put(bare / "path", *CONTROL_PLANE)
     assert find().etcd == bare / "path" / "etcd"
 
-    put(built(), *PROGRAMS)
+    put(built(), *CONTROL_PLANE)
     assert find().etcd == built() / "etcd"
 
 
 def test_a_named_folder_that_lacks_one_is_refused_by_name(bare, monkeypatch):
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(put(bare / "named", "etcd", "kube-apiserver", "kubectl")))
-    put(built(), *PROGRAMS)
+    put(built(), *CONTROL_PLANE)
 
     for look in (find, build):
         with pytest.raises(NoProgramsError, match="lacks kube-controller-manager"):
             look()
+
+
+def test_a_level_asks_for_its_own_programs_only(bare, monkeypatch):
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(put(bare / "named", *CONTROL_PLANE, "helm")))
+
+    assert (find().kubelet, find(HELM).helm) == (None, bare / "named" / "helm")
+    with pytest.raises(NoProgramsError, match="lacks kube-scheduler, kubelet, kube-proxy, coredns, probe: put them there"):
+        find(NODE)
 
 
 def test_without_go_it_says_what_would_help(bare):
@@ -91,7 +97,7 @@ def test_what_was_built_is_not_built_again(bare):
 
     assert build() == build() == find()
     assert build().etcd == built() / "etcd"
-    assert (bare / "calls").read_text().count("install -trimpath") == 1
+    assert (bare / "calls").read_text().count("install -trimpath") == 3  # Kubernetes and etcd, helm, CoreDNS
 
 
 def test_a_build_that_fails_leaves_nothing_to_be_found(bare):
