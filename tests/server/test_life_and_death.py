@@ -16,6 +16,8 @@ from serving import Server, ready_server, start_server
 
 from tunewright_contract import environment
 from tunewright_contract.model_manifest import MANIFEST_NAME
+from tunewright_server.http.errors import ApiError
+from tunewright_server.http.state import ServerState
 
 LONG = {"model": "tiny", "prompt": "Paris is", "max_tokens": 4000, "temperature": 0, "extra_body": {"ignore_eos": True}}
 SHORT = {"model": "tiny", "prompt": "Paris is", "max_tokens": 4, "temperature": 0}
@@ -127,8 +129,10 @@ def test_a_full_queue_is_refused_with_a_time_to_come_back(one_slot: Server) -> N
     assert one_slot.metric("vllm:request_success_total") == 16  # those who waited were served
 
 
-def test_sigterm_finishes_what_was_begun_and_takes_nothing_new(one_slot: Server) -> None:
+def test_sigterm_finishes_what_was_begun_and_sends_later_clients_elsewhere(one_slot: Server) -> None:
     client = one_slot.openai
+    before = client.completions.with_raw_response.create(**SHORT)
+    assert before.headers.get("connection") != "close"
     with client.completions.create(stream=True, **LONG) as stream:
         chunks = iter(stream)
         next(chunks)
@@ -136,12 +140,17 @@ def test_sigterm_finishes_what_was_begun_and_takes_nothing_new(one_slot: Server)
         one_slot.logged("draining")
         assert one_slot.get("/v2/health/ready").status_code == 503
         assert one_slot.get("/v2/health/live").status_code == 200
-        with pytest.raises(openai.InternalServerError) as refused:
-            client.completions.create(**SHORT)
-        assert (refused.value.status_code, refused.value.code) == (503, "shutting_down")
-        assert refused.value.response.headers["retry-after"]
+        after = client.completions.with_raw_response.create(**SHORT)  # on the first connection, whose client has not heard of the end
+        assert (after.status_code, after.headers["connection"]) == (200, "close")
         assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "length"
     assert one_slot.exit_code() == 0
+
+
+def test_a_server_that_is_done_draining_takes_nothing_new() -> None:
+    with pytest.raises(ApiError) as refused:
+        ServerState(draining=True, closed=True).open()
+    assert refused.value.response.status_code == 503
+    assert b"shutting_down" in refused.value.response.body
 
 
 def test_what_is_not_finished_in_time_is_ended_with_an_error(tiny: BuiltModel, tmp_path: Path) -> None:

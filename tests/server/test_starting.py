@@ -43,6 +43,8 @@ def test_a_folder_is_all_that_must_be_said() -> None:
         ("TUNEWRIGHT_MAX_LENGTH='4k'", {environment.MAX_LENGTH: "4k"}),
         ("TUNEWRIGHT_DRAIN_SECONDS='soon'", {environment.DRAIN_SECONDS: "soon"}),
         ("TUNEWRIGHT_DRAIN_SECONDS='nan'", {environment.DRAIN_SECONDS: "nan"}),
+        ("TUNEWRIGHT_SMOKE_TEST is not a question: prompt", {environment.SMOKE_TEST: "{}"}),
+        ("TUNEWRIGHT_SMOKE_TEST is not a question", {environment.SMOKE_TEST: "what is two and two?"}),
         ("TUNEWRIGHT_EXECUTION_PROVIDERS=','", {environment.EXECUTION_PROVIDERS: ","}),
     ],
 )

@@ -1,11 +1,9 @@
 """A model that is ready to answer: folder, tokenizer, template and running engine, put together and tried once."""
 
 import json
-import queue
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import ModelManifest
 from tunewright_server import machine
 from tunewright_server.capacity import Capacity, plan_capacity
@@ -13,16 +11,16 @@ from tunewright_server.engine.decoder import Decoder, check_graph, open_session,
 from tunewright_server.engine.dynamic_cache import DynamicCacheDecoder
 from tunewright_server.engine.gqa import GqaDecoder
 from tunewright_server.engine.loop import Engine
-from tunewright_server.engine.request import Event, Failed, GenerationRequest, Sampling
+from tunewright_server.engine.request import Sampling
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.refusal import RefusalError
 from tunewright_server.settings import Settings
 from tunewright_server.text.chat_template import ChatTemplate, load_chat_template
 from tunewright_server.text.tokenizer import TextTokenizer, load_tokenizer
+from tunewright_server.trial import ask, self_test
 
 DECODERS: dict[str, type[GqaDecoder] | type[DynamicCacheDecoder]] = {"gqa": GqaDecoder, "dynamic_cache": DynamicCacheDecoder}
 QUEUED_PER_SLOT = 16  # requests that may wait; beyond that a client is better told to come back
-_SELF_TEST_SECONDS = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +65,8 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
     engine.start()
     try:
         self_test(engine, folder.manifest)
+        if settings.smoke_test is not None:
+            ask(settings.smoke_test, engine, folder.manifest, tokenizer, template)
     except RefusalError:
         engine.stop()
         raise
@@ -81,28 +81,6 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
         capacity=capacity,
         threads=threads,
     )
-
-
-def self_test(engine: Engine, manifest: ModelManifest) -> None:
-    """Generate a few tokens, so that the first client is not the one to find out. Raises `RefusalError` (65)."""
-    start = manifest.bos_token_id if manifest.bos_token_id is not None else 0
-    length = min(4, engine.max_length - 1)
-    events: queue.Queue[Event] = queue.Queue()
-    engine.submit(GenerationRequest(prompt=(start,), max_tokens=length), events.put)
-    while True:
-        try:
-            event = events.get(timeout=_SELF_TEST_SECONDS)
-        except queue.Empty:
-            event = Failed(f"no token within {_SELF_TEST_SECONDS:.0f} seconds")
-        if isinstance(event, Failed):
-            raise RefusalError(
-                "SelfTestFailed",
-                f"the model cannot generate: {event.message}",
-                suggestion="export the model again; the parity check of that stage shows where it goes wrong",
-                exit_code=ExitCode.DATA,
-            )
-        if event.finish:
-            return
 
 
 def default_sampling(folder: Path) -> Sampling:

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from tunewright_contract import environment
+from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.refusal import RefusalError
 
 
@@ -19,7 +22,8 @@ class Settings:
     max_slots: int | None = None  # requests decoded together
     max_length: int | None = None  # tokens per request, prompt and answer together
     execution_providers: tuple[str, ...] = ("CPU",)
-    drain_seconds: float = 30.0
+    smoke_test: SmokeTest | None = None
+    drain_seconds: float = 300.0
     termination_log: Path | None = None
 
 
@@ -38,6 +42,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         max_slots=_whole_number(env, environment.MAX_SLOTS, at_least=1, at_most=1024),
         max_length=_whole_number(env, environment.MAX_LENGTH, at_least=2, at_most=10_000_000),
         execution_providers=_providers(env.get(environment.EXECUTION_PROVIDERS) or "CPU"),
+        smoke_test=_smoke_test(env),
         drain_seconds=_seconds(env, environment.DRAIN_SECONDS, default=Settings.drain_seconds),
         termination_log=termination_log(env),
     )
@@ -69,6 +74,20 @@ def _seconds(env: Mapping[str, str], name: str, *, default: float) -> float:
     if not 0 <= value <= 86_400:
         raise RefusalError("InvalidSetting", f"{name}={text!r} is not a number of seconds", suggestion="use 0 to 86400")
     return value
+
+
+def _smoke_test(env: Mapping[str, str]) -> SmokeTest | None:
+    text = env.get(environment.SMOKE_TEST)
+    if not text:
+        return None
+    try:
+        return SmokeTest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the text"
+        raise RefusalError(
+            "InvalidSetting", f"{environment.SMOKE_TEST} is not a question: {where}: {first['msg']}", suggestion='use {"prompt": "…"}'
+        ) from error
 
 
 def _providers(text: str) -> tuple[str, ...]:

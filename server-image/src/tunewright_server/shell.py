@@ -26,6 +26,8 @@ from tunewright_server.served import ServedModel, load_model
 from tunewright_server.settings import Settings
 
 log = logging.getLogger(__name__)
+_QUIET_SECONDS = 1.0  # without a request, until those who had not heard of the end are thought to have heard
+_LOOK_SECONDS = 0.05
 _FLUSH_SECONDS = 5  # for the last bytes of the last answers to leave
 
 
@@ -109,13 +111,18 @@ async def _load(state: ServerState, settings: Settings, folder: ModelFolder, sto
 
 
 async def _drain(state: ServerState, hurry: asyncio.Event, limit_seconds: float) -> None:
-    """Take nothing new, wait for what is in flight, and no longer than the limit."""
+    """Go on answering until nobody has asked for a while, and no longer than the limit. Clients are told to come back elsewhere."""
+    clock = asyncio.get_running_loop().time
     state.draining = True
+    began = clock()
     log.info("draining", extra={"fields": {"inFlight": state.in_flight, "limitSeconds": limit_seconds}})
-    waits = [asyncio.create_task(event.wait()) for event in (state.idle, hurry)]
-    await asyncio.wait(waits, timeout=limit_seconds, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+    while clock() < began + limit_seconds and not hurry.is_set():
+        if not state.in_flight and clock() >= max(began, state.last_request) + _QUIET_SECONDS:
+            break
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await hurry.wait()
+    state.closed = True
     if state.in_flight and state.model:
         log.warning("unfinished answers are ended", extra={"fields": {"inFlight": state.in_flight}})
         await asyncio.to_thread(state.model.engine.stop)

@@ -6,7 +6,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
-_QUIET = ("/v2/health/", "/health", "/metrics")  # asked every few seconds by machines
+QUIET = ("/v2/health/", "/health", "/metrics")  # asked every few seconds by machines
 
 
 class AccessLog:
@@ -14,7 +14,7 @@ class AccessLog:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(_QUIET):
+        if scope["type"] != "http" or scope["path"].startswith(QUIET):
             await self._app(scope, receive, send)
             return
         began = time.monotonic()

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from tunewright_server.http import health, openai
 from tunewright_server.http.access_log import AccessLog
 from tunewright_server.http.errors import ApiError
+from tunewright_server.http.leaving import Leaving
 from tunewright_server.http.state import ServerState
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ def create_app(state: ServerState) -> Starlette:
     app = Starlette(routes=routes, exception_handlers={ApiError: _refused, HTTPException: _not_routed, Exception: _defect})
     app.state.server = state
     app.add_middleware(AccessLog)
+    app.add_middleware(Leaving, state=state)
     return app
 
 

@@ -73,7 +73,6 @@ class Answers:
 
     def __init__(self, state: ServerState, requests: Sequence[GenerationRequest]) -> None:
         """Submit all or none. Raises `ApiError` 429 or 503."""
-        self._state = state
         self._requests = requests
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._tickets: list[Ticket] = []
@@ -90,10 +89,8 @@ class Answers:
         except EngineStoppedError:
             self._cancel()
             raise unavailable("the engine has stopped", code="engine_stopped") from None
-        state.begin()
 
     def close(self) -> None:
-        self._state.end()
         self._cancel()
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Progress]]:

@@ -1,7 +1,6 @@
 """What every route shares: the model once it is ready, and whether new work is taken."""
 
-import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
@@ -16,21 +15,18 @@ class ServerState:
 
     model: ServedModel | None = None
     metrics: Metrics | None = None
-    draining: bool = False
-    in_flight: int = 0  # requests being answered
-    idle: asyncio.Event = field(default_factory=asyncio.Event)  # set while `in_flight` is 0
+    draining: bool = False  # asked to stop: not ready any more, and still answering whoever has not heard of it yet
+    closed: bool = False  # nothing is answered any more
+    in_flight: int = 0  # requests being read or answered
+    last_request: float = 0.0  # when one came or ended, in seconds of the event loop's clock
 
-    def __post_init__(self) -> None:
-        self.idle.set()
-
-    def begin(self) -> None:
+    def begin(self, now: float) -> None:
         self.in_flight += 1
-        self.idle.clear()
+        self.last_request = now
 
-    def end(self) -> None:
+    def end(self, now: float) -> None:
         self.in_flight -= 1
-        if not self.in_flight:
-            self.idle.set()
+        self.last_request = now
 
     @property
     def alive(self) -> bool:
@@ -48,10 +44,12 @@ class ServerState:
 
     def open(self) -> tuple[ServedModel, Metrics]:
         """The model, for new work. Raises `ApiError` 503."""
-        reason = self.unready
-        if reason or self.model is None or self.metrics is None:
-            code = "shutting_down" if self.draining else "loading" if self.model is None else "engine_stopped"
-            raise unavailable(reason or "not ready", code=code)
+        if self.closed:
+            raise unavailable("the server is shutting down", code="shutting_down")
+        if self.model is None or self.metrics is None:
+            raise unavailable("the model is being loaded", code="loading")
+        if not self.model.engine.alive:
+            raise unavailable("the engine has stopped", code="engine_stopped")
         return self.model, self.metrics
 
 

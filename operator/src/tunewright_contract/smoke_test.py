@@ -1,0 +1,11 @@
+"""The question that a server asks itself before it says that it is ready."""
+
+from tunewright_contract.base import Message
+
+
+class SmokeTest(Message):
+    """Answered greedily. Fails when the answer is empty or, ignoring case, does not hold `contains`."""
+
+    prompt: str  # the user's words for a chat model, else the text to go on from
+    contains: str | None = None
+    max_tokens: int = 64

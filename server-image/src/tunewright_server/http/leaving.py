@@ -1,0 +1,36 @@
+"""Counts requests under way, and while the server is leaving tells every client to come back on a new connection.
+
+A client keeps its connection for the next request, and no Service moves an open connection to another server. Closing it from here may
+meet a request that is just on its way, which is then lost; answering that request with `Connection: close` (RFC 9112, section 9.6) cannot.
+"""
+
+import asyncio
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tunewright_server.http.access_log import QUIET
+from tunewright_server.http.state import ServerState
+
+
+class Leaving:
+    def __init__(self, app: ASGIApp, state: ServerState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(QUIET):
+            await self._app(scope, receive, send)
+            return
+
+        async def say_goodbye(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._state.draining:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        clock = asyncio.get_running_loop().time
+        self._state.begin(clock())
+        try:
+            await self._app(scope, receive, say_goodbye)
+        finally:
+            self._state.end(clock())

@@ -1,0 +1,78 @@
+"""What a model must show before anybody else may ask it: that it generates at all, and that it answers the job's smoke question."""
+
+import queue
+from collections.abc import Iterator
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.smoke_test import SmokeTest
+from tunewright_server.engine.loop import Engine
+from tunewright_server.engine.request import Event, Failed, GenerationRequest, Progress
+from tunewright_server.refusal import RefusalError
+from tunewright_server.text.chat_template import ChatTemplate, TemplateRefusedError
+from tunewright_server.text.tokenizer import TextTokenizer
+
+_TOKEN_SECONDS = 300.0  # for one token
+_SHOWN = 200  # characters of a text that are repeated in a message
+
+
+def self_test(engine: Engine, manifest: ModelManifest) -> None:
+    """Generate a few tokens, so that the first client is not the one to find out. Raises `RefusalError` (65)."""
+    start = manifest.bos_token_id if manifest.bos_token_id is not None else 0
+    for _ in _generate(engine, GenerationRequest(prompt=(start,), max_tokens=min(4, engine.max_length - 1))):
+        pass
+
+
+def ask(test: SmokeTest, engine: Engine, manifest: ModelManifest, tokenizer: TextTokenizer, template: ChatTemplate | None) -> None:
+    """Ask the smoke question, greedily. Raises `RefusalError` (65) when it cannot be asked or the answer is not the wanted one."""
+    prompt = _prompt(test.prompt, manifest, tokenizer, template)
+    room = engine.max_length - len(prompt)
+    if room < 1:
+        raise _failed(f"the question has {len(prompt)} tokens, and the server takes {engine.max_length} for question and answer together")
+    request = GenerationRequest(prompt=prompt, max_tokens=min(test.max_tokens, room), stop_token_ids=frozenset(manifest.eos_token_ids))
+    answer = "".join(progress.text for progress in _generate(engine, request)).strip()
+    asked = f"asked {_clip(test.prompt)!r}, the model answered {_clip(answer)!r}"
+    if not answer:
+        raise _failed(f"asked {_clip(test.prompt)!r}, the model answered nothing")
+    if test.contains is not None and test.contains.casefold() not in answer.casefold():
+        raise _failed(f"{asked}, which does not hold {_clip(test.contains)!r}")
+
+
+def _prompt(text: str, manifest: ModelManifest, tokenizer: TextTokenizer, template: ChatTemplate | None) -> tuple[int, ...]:
+    if manifest.task != "ChatCompletion" or template is None:
+        return tokenizer.encode(text, add_special_tokens=True)
+    try:
+        rendered = template.render([{"role": "user", "content": text}])
+    except TemplateRefusedError as error:
+        raise _failed(f"the model's chat template refuses the question: {error}") from error
+    return tokenizer.encode(rendered, add_special_tokens=False)
+
+
+def _generate(engine: Engine, request: GenerationRequest) -> Iterator[Progress]:
+    events: queue.Queue[Event] = queue.Queue()
+    engine.submit(request, events.put)
+    while True:
+        try:
+            event = events.get(timeout=_TOKEN_SECONDS)
+        except queue.Empty:
+            event = Failed(f"no token within {_TOKEN_SECONDS:.0f} seconds")
+        if isinstance(event, Failed):
+            raise RefusalError(
+                "SelfTestFailed",
+                f"the model cannot generate: {event.message}",
+                suggestion="export the model again; the parity check of that stage shows where it goes wrong",
+                exit_code=ExitCode.DATA,
+            )
+        yield event
+        if event.finish:
+            return
+
+
+def _failed(message: str) -> RefusalError:
+    return RefusalError(
+        "SmokeTestFailed", message, suggestion="correct serving.smokeTest, or train a model that answers it", exit_code=ExitCode.DATA
+    )
+
+
+def _clip(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
