@@ -1,7 +1,7 @@
 """Write what is generated for the chart: its CRD and versions, `deploy/install.yaml`, the table of values; with `--check`, only compare.
 
 `deploy/install.yaml` is the CRD and what `helm template` makes of the rest. Where there is no helm, the rest is left as it is, and that
-is said. Helm is the program that $HELM names, else the one on PATH.
+is said. Helm is the program that $HELM names, else the one on PATH, else the one that `make control-plane` has built.
 """
 
 import os
@@ -124,7 +124,15 @@ def rest_of_install() -> str:
 def find_helm() -> Path | None:
     """Return helm, if it is here."""
     named = os.environ.get("HELM") or shutil.which("helm")
-    return Path(named) if named else None
+    if named:
+        return Path(named)
+    sys.path.append(str(ROOT / "tests/cluster"))
+    from binaries import HELM, NoProgramsError, find  # noqa: PLC0415 - only where it is needed
+
+    try:
+        return find(HELM).helm
+    except NoProgramsError:
+        return None
 
 
 if __name__ == "__main__":

@@ -33,13 +33,17 @@
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [apps]
   resources: [replicasets]
-  verbs: [list]
+  verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [events]
   verbs: [get, create, patch]
+# Whether the account that a job names is there.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get]
 {{- if .Values.rbac.secrets }}
 - apiGroups: [""]
   resources: [secrets]

@@ -1,0 +1,166 @@
+"""What the chart makes of values. The golden files are read by people: they are what a cluster gets, less the CRD."""
+
+import pytest
+import yaml
+from chart_values import AIR_GAPPED, DIGEST, DIGESTS, EVERYTHING, NAMESPACED, NOTHING_CLUSTER_WIDE, OTHER_DIGEST, VALUE_SETS
+from golden import as_yaml, compare
+from helm import CHART, NAMESPACE, images_of, kind_of
+from pod_security import violations
+
+from tunewright.plan.inputs import Defaults
+from tunewright.shell.settings import Settings, read_settings
+
+CRDS = CHART.parents[1] / "crds"
+CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+
+
+def deployment(manifests):
+    (found,) = kind_of(manifests, "Deployment")
+    return found
+
+
+def pod(manifests):
+    return deployment(manifests)["spec"]["template"]["spec"]
+
+
+def environment(manifests):
+    """Return the operator's environment, as the kubelet would fill it."""
+    (container,) = pod(manifests)["containers"]
+    fields = {"metadata.name": "tunewright-0", "metadata.namespace": NAMESPACE}
+    return {
+        item["name"]: item["value"] if "value" in item else fields[item["valueFrom"]["fieldRef"]["fieldPath"]] for item in container["env"]
+    }
+
+
+def test_the_chart_lints(helm):
+    done = helm("lint", "--strict", CHART)
+
+    assert (done.returncode, "0 chart(s) failed" in done.stdout) == (0, True), done.stdout
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_values_render_as_recorded(helm, request, name):
+    manifests = [item for item in helm.template(VALUE_SETS[name]) if item["kind"] != "CustomResourceDefinition"]
+    manifests.sort(key=lambda item: (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]))
+    expected, rendered = compare(request, f"chart-{name}", as_yaml(manifests))
+
+    assert rendered == expected
+
+
+def test_the_crd_is_the_generated_one(helm):
+    (committed,) = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in CRDS.glob("*.yaml")]
+    (rendered,) = kind_of(helm.template(), "CustomResourceDefinition")
+
+    assert rendered["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert rendered["metadata"].pop("labels")["app.kubernetes.io/managed-by"] == "Helm"
+    assert rendered == committed, "make chart"
+
+
+def test_the_crd_goes_with_the_release_when_it_is_not_to_be_kept(helm):
+    (rendered,) = kind_of(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
+
+    assert "annotations" not in rendered["metadata"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "values"),
+    [
+        (CLUSTER_WIDE, {}),
+        (CLUSTER_WIDE, NAMESPACED),
+        (CLUSTER_WIDE - {"CustomResourceDefinition"}, {**NAMESPACED, "crds": {"enabled": False}}),
+        (set(), NOTHING_CLUSTER_WIDE),
+        ({"CustomResourceDefinition", "ClusterRole"}, {"rbac": {"create": False}}),
+        ({"CustomResourceDefinition"}, {"rbac": {"create": False, "aggregate": False}}),
+    ],
+    ids=["cluster", "namespaced", "CRD by others", "nothing", "operator's RBAC by others", "all RBAC by others"],
+)
+def test_what_is_cluster_wide(helm, expected, values):
+    assert {item["kind"] for item in helm.template(values) if "namespace" not in item["metadata"]} == expected
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_whatever_belongs_to_a_namespace_says_which(helm, name):
+    for item in helm.template(VALUE_SETS[name]):
+        assert ("namespace" in item["metadata"]) == (item["kind"] not in CLUSTER_WIDE), item["metadata"]["name"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "values"),
+    [
+        ({"operator": "tunewright/operator:0.1.0", "trainer": Defaults().trainer_image, "server": Defaults().server_image}, {}),
+        (
+            {
+                "operator": f"registry.example.com/tunewright/operator@{DIGEST}",
+                "trainer": f"registry.example.com:5000/models/trainer@{OTHER_DIGEST}",
+                "server": "tunewright/server:0.1.0-cuda",
+            },
+            DIGESTS,
+        ),
+        (
+            {
+                "operator": "registry.internal:5000/mirror/tunewright/operator:0.1.0",
+                "trainer": "registry.internal:5000/mirror/tunewright/trainer:0.1.0",
+                "server": "registry.internal:5000/mirror/tunewright/server:0.1.0",
+            },
+            AIR_GAPPED,
+        ),
+    ],
+    ids=["default", "digests", "air-gapped"],
+)
+def test_images(helm, expected, values):
+    assert images_of(deployment(helm.template(values))) == expected
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_the_operator_takes_its_settings_as_the_chart_gives_them(helm, name):
+    values = VALUE_SETS[name]
+    settings = read_settings(environment(helm.template(values)))
+
+    assert settings.namespaces == tuple(values.get("watchNamespaces", ()))
+    assert bool(settings.progress_url) == values.get("progress", {}).get("enabled", True)
+
+
+def test_the_operator_has_no_setting_that_the_chart_cannot_set(helm):
+    given = {name.removeprefix("TUNEWRIGHT_").lower() for name in environment(helm.template()) if name.startswith("TUNEWRIGHT_")}
+
+    assert given == set(Settings.model_fields), "add it to values.yaml, values.schema.json and templates/deployment.yaml"
+
+
+def test_values_and_settings_have_the_same_defaults(helm):
+    by_chart, by_itself = read_settings(environment(helm.template())), Settings()
+    differ = {name for name in Settings.model_fields if getattr(by_chart, name) != getattr(by_itself, name)}
+
+    assert differ == {"progress_url", "leader_election", "pod_name", "pod_namespace"}, "what only makes sense in a cluster"
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_the_operator_s_pod_is_restricted(helm, name):
+    spec = pod(helm.template(VALUE_SETS[name]))
+
+    assert violations(spec) == []
+    assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in spec["containers"])
+
+
+def test_labels_of_others_never_replace_what_is_selected_by(helm):
+    manifests = helm.template(EVERYTHING)
+    found = deployment(manifests)
+    wanted = found["spec"]["selector"]["matchLabels"].items()
+
+    assert wanted <= found["spec"]["template"]["metadata"]["labels"].items()
+    assert all(service["spec"]["selector"].items() == wanted for service in kind_of(manifests, "Service"))
+    assert all(item["metadata"]["labels"]["team"] == "models" for item in manifests)
+
+
+@pytest.mark.parametrize(
+    ("expected", "release"), [("tunewright", "tunewright"), ("my-tunewright", "my-tunewright"), ("x-tunewright", "x"), ("y" * 50, "y" * 53)]
+)
+def test_names(helm, expected, release):
+    assert deployment(helm.template(release=release))["metadata"]["name"] == expected
+
+
+def test_two_releases_share_nothing_that_is_cluster_wide_but_the_crd(helm):
+    def cluster_wide(release):
+        found = helm.template(release=release)
+        return {item["metadata"]["name"] for item in found if item["kind"] in CLUSTER_WIDE - {"CustomResourceDefinition"}}
+
+    assert cluster_wide("one").isdisjoint(cluster_wide("two"))
