@@ -10,7 +10,6 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
 from tunewright.errors import Conflict, Transient
-from tunewright.kube import client as client_module
 from tunewright.kube.client import Client
 
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bot-check", "namespace": "demo"}, "spec": {}}
@@ -20,10 +19,11 @@ class Server:
     """Answers what it is told to, and remembers what it was asked."""
 
     def __init__(self):
-        self.asked, self.answers = [], []
+        self.asked, self.answers, self.accepted = [], [], []
 
     async def handle(self, request):
         self.asked.append((request.method, request.path, dict(request.query), request.content_type, await request.text()))
+        self.accepted.append(request.headers["Accept"])
         answer = self.answers.pop(0)
         if callable(answer):
             answer = await answer()
@@ -58,25 +58,54 @@ async def test_what_is_not_there_is_none(wire):
     assert server.asked[0][1] == "/api/v1/namespaces/demo/configmaps/c"
 
 
-async def test_a_list_is_read_to_its_last_page_and_its_items_say_what_they_are(wire):
+def page(version, *names, more=None):
+    items = [{"metadata": {"namespace": "demo", "name": name, "resourceVersion": str(number)}} for number, name in enumerate(names, 5)]
+    return 200, {"metadata": {"resourceVersion": str(version), **({"continue": more} if more else {})}, "items": items or None}
+
+
+async def test_versions_are_read_to_the_last_page(wire):
     client, server = wire
-    server.answers = [
-        (200, {"metadata": {"continue": "more"}, "items": [{"metadata": {"name": "a"}}]}),
-        (200, {"metadata": {}, "items": [{"metadata": {"name": "b"}}]}),
-    ]
-    found = await client.list("Pod", "demo", selector="x=y")
-    assert [(item["kind"], item["apiVersion"], item["metadata"]["name"]) for item in found] == [("Pod", "v1", "a"), ("Pod", "v1", "b")]
+    server.answers = [page(90, "a", "b", more="more"), page(90, "c")]
+    found, version = await client.versions("Pod", "demo", selector="x=y")
+    assert (found, version) == ({("demo", "a"): 5, ("demo", "b"): 6, ("demo", "c"): 5}, 90)
     assert [asked[2] for asked in server.asked] == [
         {"limit": "250", "labelSelector": "x=y"},
         {"limit": "250", "labelSelector": "x=y", "continue": "more"},
     ]
+    assert all("as=PartialObjectMetadataList" in accept for accept in server.accepted)
 
 
 async def test_all_namespaces_are_listed_at_once(wire):
     client, server = wire
-    server.answers = [(200, {"metadata": {}, "items": []})]
-    assert await client.list("FineTuneJob") == []
-    assert server.asked[0][1] == "/apis/tunewright.io/v1alpha1/finetunejobs"
+    server.answers = [page(7), page(7)]
+    assert await client.versions("FineTuneJob") == ({}, 7)
+    await client.probe("FineTuneJob")
+    assert [asked[1:3] for asked in server.asked] == [
+        ("/apis/tunewright.io/v1alpha1/finetunejobs", {"limit": "250"}),
+        ("/apis/tunewright.io/v1alpha1/finetunejobs", {"limit": "1"}),
+    ]
+
+
+async def test_what_is_made_must_not_exist(wire):
+    client, server = wire
+    server.answers = [(201, JOB)]
+    await client.make(JOB)
+    body = json.loads(server.asked[0][4])
+    assert body["metadata"] == JOB["metadata"] | {"resourceVersion": "1"}  # a version that nothing has
+
+
+async def test_whoever_may_not_write_does_not(wire):
+    client, server = wire
+    server.answers = [(200, JOB)]
+
+    def refuse():
+        raise Transient("not the leader")
+
+    client._may_write = refuse
+    with pytest.raises(Transient, match="not the leader"):
+        await client.apply(JOB, force=True)
+    await client.get("Job", "demo", "bot-check")
+    assert [asked[0] for asked in server.asked] == ["GET"]
 
 
 @pytest.mark.parametrize("force", [True, False])
@@ -116,9 +145,9 @@ async def test_an_error_is_asked_about_once_and_translated(wire):
     assert len(server.asked) == 2
 
 
-async def test_a_server_that_does_not_answer_is_given_up(wire, monkeypatch):
+async def test_a_server_that_does_not_answer_is_given_up(wire):
     client, server = wire
-    monkeypatch.setattr(client_module, "READ_SECONDS", 0.1)
+    client._time_limit = (5.0, 0.1)
     released = asyncio.Event()
 
     async def silence():

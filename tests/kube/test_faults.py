@@ -6,8 +6,8 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
-from tunewright.errors import Conflict, Gone, Rejected, Transient, TunewrightError
-from tunewright.kube.faults import Forbidden, translate
+from tunewright.errors import Conflict, Forbidden, Gone, Rejected, Transient, TunewrightError
+from tunewright.kube.faults import translate
 
 
 def answer(code, message="", *, kind="", causes=(), headers=None, retry=None):

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright.api.v1alpha1.job import parse
-from tunewright.errors import Conflict, Gone, Rejected
-from tunewright.kube.faults import Forbidden
+from tunewright.errors import Conflict, Forbidden, Gone, Rejected
+from tunewright.kube.cache import Cache
 from tunewright.kube.tokens import Tokens, audience
 from tunewright.kube.world import KubeWorld, merge_patch
 from tunewright.reconcile.ports import Key
@@ -25,23 +25,29 @@ class Cluster:
         self.items = {(item["kind"], item["metadata"]["name"]): item for item in items}
         self.writes, self.forbidden, self.reviews = [], forbidden, 0
         self.review = {}
-        self.lists = 0
+        self.reads = []
 
     async def get(self, kind, namespace, name):
+        self.reads.append((kind, name))
         if kind in self.forbidden:
             raise Forbidden("lacks this permission")
         return copy.deepcopy(self.items.get((kind, name)))
 
-    async def list(self, kind, namespace="", *, selector=""):
-        self.lists += 1
-        name, _, value = selector.partition("=")
-        return [item for (what, _), item in self.items.items() if what == kind and item["metadata"].get("labels", {}).get(name) == value]
+    async def make(self, manifest):
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        if (kind, name) in self.items:
+            raise Conflict("it exists")
+        self.writes.append(("create", kind, name))
+        return stored(manifest)
 
     async def apply(self, manifest, *, force):
-        self.writes.append(("apply" if force else "create", manifest["kind"], manifest["metadata"]["name"]))
+        self.writes.append(("apply", manifest["kind"], manifest["metadata"]["name"]))
+        return stored(manifest)
 
     async def merge(self, kind, namespace, name, patch, *, subresource=""):
         self.writes.append(("merge", kind, name, patch))
+        before = self.items[kind, name]
+        return stored({**before, **patch, "metadata": {**before["metadata"], **patch["metadata"]}})
 
     async def delete(self, kind, namespace, name, *, uid):
         self.writes.append(("delete", kind, name, uid))
@@ -54,16 +60,21 @@ class Cluster:
         return body
 
 
+def stored(manifest):
+    meta = {"namespace": "demo", "uid": "new", **manifest["metadata"]}
+    return {**manifest, "metadata": meta | {"resourceVersion": "100"}}
+
+
 def job(uid=UID, *, status=None, **meta):
     return {
         "kind": "FineTuneJob",
-        "metadata": {"name": "bot", "namespace": "demo", "uid": uid, **meta},
+        "metadata": {"name": "bot", "namespace": "demo", "uid": uid, "resourceVersion": "7", **meta},
         **({"status": status} if status else {}),
     }
 
 
 def child(kind, name, *, owner=UID, uid="c", by="FineTuneJob", of="bot", **more):
-    meta = {"name": name, "namespace": "demo", "uid": uid, "labels": {"tunewright.io/job-uid": owner}}
+    meta = {"name": name, "namespace": "demo", "uid": uid, "resourceVersion": "8", "labels": {"tunewright.io/job-uid": owner}}
     return {
         "kind": kind,
         "metadata": meta | {"ownerReferences": [{"kind": by, "name": of, "uid": owner, "controller": True}]},
@@ -72,8 +83,14 @@ def child(kind, name, *, owner=UID, uid="c", by="FineTuneJob", of="bot", **more)
     }
 
 
-def world(cluster, clock=lambda: 0.0, url="http://op:8080/"):
-    return KubeWorld(cluster, progress_url=url, tokens=Tokens(cluster, clock=clock), clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+def world(cluster, clock=lambda: 0.0, url="http://op:8080/", shown=None):
+    """A world whose watches have shown everything, or only what is `shown`."""
+    cache = Cache()
+    for item in cluster.items.values() if shown is None else shown:
+        if "namespace" in item["metadata"]:
+            cache.put({**item, "metadata": {"resourceVersion": "1", **item["metadata"]}})
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return KubeWorld(cluster, cache, progress_url=url, tokens=Tokens(cluster, cache, clock=clock), clock=lambda: now)
 
 
 async def test_children_are_created_in_the_given_order_and_strangers_to_the_plan_pruned():
@@ -95,7 +112,11 @@ async def test_nothing_is_made_for_a_job_that_is_gone(there):
     [
         pytest.param(Conflict, child("Job", "bot-check", owner="u0"), id="a predecessor's"),
         pytest.param(Rejected, child("Job", "bot-check", owner="x", by="CronJob", of="nightly"), id="another controller's"),
-        pytest.param(Rejected, {"kind": "Job", "metadata": {"name": "bot-check", "namespace": "demo", "uid": "z"}}, id="a person's"),
+        pytest.param(
+            Rejected,
+            {"kind": "Job", "metadata": {"name": "bot-check", "namespace": "demo", "uid": "z", "resourceVersion": "3"}},
+            id="a person's",
+        ),
     ],
 )
 async def test_what_is_not_ours_is_never_written(expected, there):
@@ -115,20 +136,67 @@ async def test_children_are_those_owned_at_any_depth():
     assert [item["metadata"]["name"] for item in await world(cluster).children(KEY, UID)] == ["bot-check", "ours"]
 
 
-async def test_what_one_reconcile_has_read_is_not_read_again_and_not_kept():
-    cluster = Cluster(job(), child("Service", "bot-old", uid="s9"), child("Pod", "bot-pod", uid="p9"))
+async def test_what_watches_have_shown_is_not_asked_for():
+    cluster = Cluster(job(status={"phase": "A"}), child("Job", "bot-check"), child("Service", "bot-old", uid="s9"), child("Pod", "bot-pod"))
     subject = world(cluster)
-    await subject.children(KEY, UID)
-    await subject.apply(KEY, UID, [])
-    assert (cluster.lists, cluster.writes) == (9, [("delete", "Service", "bot-old", "s9")])
-    await subject.apply(KEY, UID, [])
-    assert cluster.lists == 9 + 7
+    assert (await subject.get(KEY))["metadata"]["uid"] == UID
+    assert len(await subject.children(KEY, UID)) == 3
+    assert await subject.apply(KEY, UID, [child("Job", "bot-check")])
+    await subject.patch_status(KEY, UID, {"phase": "B"})
+    assert [write[0] for write in cluster.writes] == ["delete", "merge"]
+    assert cluster.reads == []
+
+
+async def test_what_was_written_is_known_before_a_watch_shows_it():
+    cluster = Cluster(job())
+    subject = world(cluster)
+    assert await subject.apply(KEY, UID, [child("Job", "bot-check")])
+    assert not await subject.apply(KEY, UID, [child("Job", "bot-check")])
+    await subject.patch_status(KEY, UID, {"phase": "A"})
+    assert (await subject.get(KEY))["status"] == {"phase": "A"}
+    assert await subject.apply(KEY, UID, [])
+    assert not await subject.apply(KEY, UID, [])
+    assert [write[0] for write in cluster.writes] == ["create", "merge", "delete"]
+
+
+async def test_a_child_that_no_watch_has_shown_is_not_made_twice():
+    cluster = Cluster(job(), child("Job", "bot-train-0"))
+    subject = world(cluster, shown=[job()])
+    assert not await subject.apply(KEY, UID, [child("Job", "bot-train-0")])
+    assert cluster.writes == []
+    assert [item["metadata"]["name"] for item in await subject.children(KEY, UID)] == ["bot-train-0"]
+
+
+async def test_a_status_is_not_put_over_a_newer_one(monkeypatch):
+    cluster = Cluster(job(status={"phase": "B"}, resourceVersion="9"))
+    subject = world(cluster, shown=[job(status={"phase": "A"})])
+
+    async def compare(*_, **__):
+        raise Conflict("resourceVersion")
+
+    monkeypatch.setattr(cluster, "merge", compare)
+    with pytest.raises(Conflict):
+        await subject.patch_status(KEY, UID, {"phase": "A2"})
+    assert (await subject.get(KEY))["status"] == {"phase": "B"}  # the next try knows
+
+
+async def test_without_a_right_to_read_nothing_is_decided():
+    def refuse():
+        raise Forbidden("pods")
+
+    cluster = Cluster(job())
+    subject = KubeWorld(cluster, Cache(), progress_url="", tokens=Tokens(cluster, Cache(), clock=lambda: 0.0), complete=refuse)
+    with pytest.raises(Forbidden):
+        await subject.children(KEY, UID)
 
 
 async def test_a_status_replaces_the_one_before_and_is_told():
     cluster = Cluster(job(status={"phase": "Checking", "reason": "A", "progress": {"step": 1, "loss": "2"}, "old": 1}))
     await world(cluster).patch_status(KEY, UID, {"phase": "Training", "reason": "A", "progress": {"step": 2}})
-    patch = {"metadata": {"uid": UID}, "status": {"phase": "Training", "progress": {"step": 2, "loss": None}, "old": None}}
+    patch = {
+        "metadata": {"uid": UID, "resourceVersion": "7"},
+        "status": {"phase": "Training", "progress": {"step": 2, "loss": None}, "old": None},
+    }
     assert cluster.writes == [("merge", "FineTuneJob", "bot", patch), ("create", "Event", "A")]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tunewright.errors import Conflict, Gone, Invalid, Rejected
+from tunewright.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
 from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.reconcile.driver import Result
 from tunewright.reconcile.ports import Key, Ports
@@ -141,6 +141,38 @@ async def test_a_job_that_is_gone_or_going_is_left_alone(raw):
     with pytest.raises(Gone):
         await reconcile(KEY, ports(world))
     assert (world.applied, world.patches) == ([], [])
+
+
+async def test_what_was_made_just_now_is_in_the_first_status():
+    """One status where there would be two: what apply has made counts at once."""
+
+    class Telling(World):
+        async def apply(self, key: Key, uid: str, manifests: Sequence[Mapping[str, Any]]) -> bool:
+            wrote = not self.applied
+            await super().apply(key, uid, manifests)
+            return wrote
+
+    world = Telling(make_raw())
+    await reconcile(KEY, ports(world))
+    await reconcile(KEY, ports(world))
+    assert [patch["phase"] for patch in world.patches] == ["Checking"]
+
+
+async def test_a_right_that_the_operator_lacks_is_in_the_status_until_it_is_there():
+    world = World(make_raw())
+    await reconcile(KEY, ports(world))
+    await reconcile(KEY, ports(world))
+    before = world.raw["status"]["phase"]
+    world.refuse = Forbidden('cannot patch resource "jobs"', verb="patch", resource="jobs")
+    for _ in range(2):
+        with pytest.raises(Transient):
+            await reconcile(KEY, ports(world))
+    assert conditions(world)["Ready"] == ("False", "OperatorForbidden")
+    assert conditions(world)["Reconciling"] == ("True", "OperatorForbidden")
+    assert (world.raw["status"]["phase"], world.raw["status"]["message"]) == (before, 'cannot patch resource "jobs"')
+    world.refuse = None
+    await reconcile(KEY, ports(world))
+    assert conditions(world)["Ready"][1] != "OperatorForbidden"
 
 
 async def test_a_conflict_is_left_to_the_driver():

@@ -5,14 +5,15 @@ from itertools import islice
 import kopf
 import pytest
 
-from tunewright.kube.kinds import RENDERED
+from tunewright.kube.cache import Cache
+from tunewright.kube.kinds import CHILDREN
 from tunewright.reconcile.ports import Key
-from tunewright.shell.handlers import WATCHED_CHILDREN, registry_of
+from tunewright.shell.handlers import registry_of
 from tunewright.shell.keys import Keys
 from tunewright.shell.kopf_settings import EndlessBackoffs, kopf_settings
 
-JOB = {"metadata": {"namespace": "demo", "name": "bot", "uid": "1", "generation": 1}}
-CHILD = {"metadata": {"name": "p", "labels": {"tunewright.io/job-uid": "1"}}}
+JOB = {"metadata": {"namespace": "demo", "name": "bot", "uid": "1", "generation": 1, "resourceVersion": "1"}}
+CHILD = {"metadata": {"namespace": "demo", "name": "p", "resourceVersion": "2", "labels": {"tunewright.io/job-uid": "1"}}}
 
 
 @pytest.fixture
@@ -22,19 +23,19 @@ def woken():
 
 @pytest.fixture
 def handlers(woken):
-    registry = registry_of(Keys(), woken.append)
+    registry = registry_of(Keys(Cache()), woken.append)
     return {handler.id: handler.fn for handler in registry._watching.get_all_handlers()}
 
 
 def test_nothing_is_registered_that_would_write_to_objects(woken):
-    registry = registry_of(Keys(), woken.append)
+    registry = registry_of(Keys(Cache()), woken.append)
     for kind in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert list(kind.get_all_handlers()) == []
     assert list(registry._watching.get_all_handlers())
 
 
 def test_jobs_and_everything_that_is_rendered_for_them_are_watched(handlers):
-    assert set(handlers) == {"on_finetunejob", "on_pod"} | {f"on_{kind.lower()}" for kind in RENDERED}
+    assert set(handlers) == {"on_finetunejob"} | {f"on_{kind.lower()}" for kind in CHILDREN}
 
 
 async def test_an_event_becomes_a_key(handlers, woken):
@@ -44,7 +45,13 @@ async def test_an_event_becomes_a_key(handlers, woken):
 
 
 @pytest.mark.parametrize(
-    "event", [{"type": "ADDED", "object": {}}, {"type": "ADDED", "object": {"metadata": None}}, {"type": None, "object": {"metadata": {}}}]
+    "event",
+    [
+        {"type": "ADDED", "object": {}},
+        {"type": "ADDED", "object": {"metadata": None}},
+        {"type": None, "object": {"metadata": {}}},
+        {"type": None, "object": {"metadata": {**JOB["metadata"], "resourceVersion": "x"}}},
+    ],
 )
 async def test_an_event_that_cannot_be_read_ends_nothing(handlers, woken, caplog, event):
     for handler in handlers.values():
@@ -69,5 +76,5 @@ def test_the_settings_that_guard_against_known_pitfalls():
     assert settings.scanning.disabled
     assert settings.watching.inactivity_timeout < settings.watching.server_timeout < settings.watching.client_timeout
     assert settings.process.ultimate_exiting_timeout < 30
-    assert list(settings.watching.label_selectors.values()) == ["tunewright.io/job-uid"] * len(WATCHED_CHILDREN)
+    assert list(settings.watching.label_selectors.values()) == ["tunewright.io/job-uid"] * len(CHILDREN)
     assert isinstance(settings, kopf.OperatorSettings)

@@ -14,6 +14,10 @@ from tunewright.shell.settings import Settings, read_settings
         ({"namespaces": ("a", "b")}, {"TUNEWRIGHT_NAMESPACES": "a, b,"}),
         ({"namespaces": ()}, {"TUNEWRIGHT_NAMESPACES": ""}),
         ({"workers": 3, "health_port": 9}, {"TUNEWRIGHT_WORKERS": "3", "TUNEWRIGHT_HEALTH_PORT": "9"}),
+        (
+            {"leader_election": True, "pod_name": "op-1", "pod_namespace": "system"},
+            {"TUNEWRIGHT_LEADER_ELECTION": "true", "TUNEWRIGHT_POD_NAME": "op-1", "TUNEWRIGHT_POD_NAMESPACE": "system"},
+        ),
         ({"progress_url": "http://op.tunewright.svc:8080"}, {"TUNEWRIGHT_PROGRESS_URL": "http://op.tunewright.svc:8080"}),
     ],
 )
@@ -36,6 +40,11 @@ def test_the_environment_means(expected, environ):
 def test_what_makes_no_sense_is_refused_by_name(name, value):
     with pytest.raises(Invalid, match=f"{name}='{value}'"):
         read_settings({name: value})
+
+
+def test_an_election_needs_to_know_whose_name_to_enter():
+    with pytest.raises(Invalid, match=r"TUNEWRIGHT_LEADER_ELECTION='true': .*TUNEWRIGHT_POD_NAMESPACE.*downward API"):
+        read_settings({"TUNEWRIGHT_LEADER_ELECTION": "true", "TUNEWRIGHT_POD_NAME": "op-1"})
 
 
 def test_planning_gets_the_defaults_in_its_own_units():

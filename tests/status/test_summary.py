@@ -13,7 +13,7 @@ from tunewright.observe.pods import PodState
 from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import MemoryFit, Storage
-from tunewright.status import summarise, summarise_invalid, summarise_missing, summarise_rejected
+from tunewright.status import summarise, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
 from tunewright_contract.reports import Failure
 
 RUNNING = TrainOutcome(state=StageState.RUNNING, attempts=1)
@@ -201,6 +201,12 @@ class TestBeforeAPlan:
         assert conditions(summary) == {"Ready": ("False", "ReferenceMissing"), "Reconciling": ("True", "ReferenceMissing")}
         assert summary.phase == "Waiting"
         assert "Secret hf: create it; spec.data.train[0]: Folder /x: is not there" in summary.message
+
+    @pytest.mark.parametrize(("phase", "previous"), [("Waiting", None), ("Training", {"phase": "Training"})])
+    def test_a_right_that_the_operator_lacks_leaves_the_job_where_it_is(self, phase, previous):
+        summary = summarise_forbidden("cannot create jobs", generation=1, now=NOON, previous=previous)
+        assert conditions(summary) == {"Ready": ("False", "OperatorForbidden"), "Reconciling": ("True", "OperatorForbidden")}
+        assert (summary.phase, summary.message) == (phase, "cannot create jobs")
 
     def test_what_was_reached_is_kept_meanwhile(self):
         before = status(seen("check", "train", "export", "serve"), serving(quickstart_plan())).wire()

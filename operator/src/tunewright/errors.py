@@ -1,5 +1,5 @@
 # ruff: noqa: N818 - the leaves are named for what happened, as the tree shows
-"""Every way a reconcile can end without success: one tree, five leaves, one behaviour each.
+"""Every way a reconcile can end without success: one tree, six leaves, one behaviour each.
 
 It stands below all rooms, because the worlds (kube/, local/) raise what the spine (reconcile/) handles, and neither imports the other.
 
@@ -9,6 +9,7 @@ It stands below all rooms, because the worlds (kube/, local/) raise what the spi
         ├── Rejected    the plan cannot be made        status says so; look again later, the world may change
         ├── Conflict    somebody wrote in between      read again now, a bounded number of times
         ├── Transient   the world was in the way       back off with jitter, or for as long as it asked
+        │   └── Forbidden   the operator lacks a right     the same, and status says so
         └── Gone        the job is not there any more  forget it
 
 Anything else is a bug: logged with its traceback, counted, backed off from, never swallowed.
@@ -45,6 +46,15 @@ class Transient(TunewrightError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Forbidden(Transient):
+    """The operator lacks a right. That is not the job's fault, and may be mended at any time. `verb` and `resource` name it where known."""
+
+    def __init__(self, message: str, *, verb: str = "", resource: str = "") -> None:
+        super().__init__(message)
+        self.verb = verb
+        self.resource = resource
 
 
 class Gone(TunewrightError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from tunewright.kube.client import Client
 from tunewright.kube.differences import is_as_rendered
+from tunewright.kube.trimming import KUEUE
 
 _KUEUE = "kueue.x-k8s.io/"
 
@@ -34,17 +35,20 @@ def decide(rendered: Mapping[str, Any], live: Mapping[str, Any] | None) -> Actio
     return Action.KEEP if is_as_rendered(live, rendered) else Action.APPLY
 
 
-async def carry_out(action: Action, client: Client, rendered: Mapping[str, Any], live: Mapping[str, Any] | None) -> None:
-    """Do it. Raises what the client raises."""
+async def carry_out(
+    action: Action, client: Client, rendered: Mapping[str, Any], live: Mapping[str, Any] | None
+) -> Mapping[str, Any] | None:
+    """Do it, and return what is stored then; None where nothing was to be done. Raises what the client raises."""
     meta = rendered["metadata"]
     if action is Action.CREATE:
-        await client.apply(rendered, force=False)  # what somebody has made there since we looked is not overwritten
-    elif action is Action.APPLY and live is not None:
+        return await client.make(rendered)  # what somebody has made there since we looked is not overwritten
+    if action is Action.APPLY and live is not None:
         # With the uid: an object that was deleted meanwhile is a conflict, and is not made anew from an old decision.
-        await client.apply({**rendered, "metadata": {**meta, "uid": live["metadata"]["uid"]}}, force=True)
-    elif action is Action.SUSPEND and live is not None:
+        return await client.apply({**rendered, "metadata": {**meta, "uid": live["metadata"]["uid"]}}, force=True)
+    if action is Action.SUSPEND and live is not None:
         patch = {"metadata": {"uid": live["metadata"]["uid"]}, "spec": {"suspend": rendered["spec"]["suspend"]}}
-        await client.merge("Job", meta["namespace"], meta["name"], patch)
+        return await client.merge("Job", meta["namespace"], meta["name"], patch)
+    return None
 
 
 def _must_flip(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
@@ -62,6 +66,6 @@ def _has_ended(job: Mapping[str, Any]) -> bool:
 def _held_by_kueue(job: Mapping[str, Any]) -> bool:
     """Say whether Kueue looks after a Job: by its label, or (`manageJobsWithoutQueueName`) because it has set `suspend` itself."""
     meta = job["metadata"]
-    managers = [entry for entry in meta.get("managedFields", ()) if str(entry.get("manager", "")).startswith("kueue")]
+    managers = [entry for entry in meta.get("managedFields", ()) if str(entry.get("manager", "")).startswith(KUEUE)]
     labelled = any(name.startswith(_KUEUE) for name in meta.get("labels", {}))
     return labelled or any("f:suspend" in entry.get("fieldsV1", {}).get("f:spec", {}) for entry in managers)

@@ -6,7 +6,7 @@ the event loop. Every request has a time limit. The library's own retries are of
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +21,7 @@ from tunewright.kube.kinds import PLACES, path_of
 FIELD_MANAGER = "tunewright"
 USER_AGENT = "tunewright-operator"  # how the audit log tells us from others
 PAGE = 250  # objects of one answer to a list
+BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # a list of metadata alone
 THREADS = 8
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 20.0  # admission webhooks may take 10 s each, by default
@@ -28,20 +29,24 @@ READ_SECONDS = 20.0  # admission webhooks may take 10 s each, by default
 Object = dict[str, Any]
 
 
-def connect(*, threads: int = THREADS) -> "Client":
-    """Return a client of the API server that this process is configured for."""
+def connect(*, threads: int = THREADS, read_seconds: float = READ_SECONDS, may_write: Callable[[], None] = lambda: None) -> "Client":
+    """Return a client of the API server that this process is configured for. `may_write` is asked before each write, and may raise."""
     settings = configuration()
     settings.retries = 0
     settings.connection_pool_maxsize = threads
     api = ApiClient(settings)
     api.user_agent = USER_AGENT
-    return Client(api, threads=threads)
+    return Client(api, threads=threads, read_seconds=read_seconds, may_write=may_write)
 
 
 class Client:
     """Talks to one API server. Raises Conflict, Transient, Gone and Rejected."""
 
-    def __init__(self, api: ApiClient, *, threads: int = THREADS) -> None:
+    def __init__(
+        self, api: ApiClient, *, threads: int = THREADS, read_seconds: float = READ_SECONDS, may_write: Callable[[], None] = lambda: None
+    ) -> None:
+        self._may_write = may_write
+        self._time_limit = (CONNECT_SECONDS, read_seconds)
         self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="kube")
 
@@ -51,18 +56,32 @@ class Client:
         found: Object | None = await self._call("get", path, doing=f"get {kind} {namespace}/{name}", absent_is_none=True)
         return found
 
-    async def list(self, kind: str, namespace: str = "", *, selector: str = "") -> Sequence[Object]:
-        """Return all objects with these labels, page by page. An empty namespace means all of them."""
-        found: list[Object] = []
+    async def versions(self, kind: str, namespace: str = "", *, selector: str = "") -> tuple[Mapping[tuple[str, str], int], int]:
+        """Return (namespace, name) -> resourceVersion of all objects with these labels, and as of which version that is so.
+
+        An empty namespace means all of them. Only metadata is asked for, page by page.
+        """
+        found: dict[tuple[str, str], int] = {}
         token = ""
         while True:
             query = [("limit", PAGE), *([("labelSelector", selector)] if selector else []), *([("continue", token)] if token else [])]
-            answer = await self._call("get", path_of(kind, namespace), doing=f"list {kind} {selector}", query=query)
-            # The items of a list do not say what they are.
-            found += [{"apiVersion": PLACES[kind].api_version, "kind": kind, **item} for item in answer["items"]]
+            answer = await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=query, accept=BARE)
+            for item in answer["items"] or ():  # null where there are none
+                meta = item["metadata"]
+                found[meta["namespace"], meta["name"]] = int(meta["resourceVersion"])
             token = answer["metadata"].get("continue") or ""
             if not token:
-                return found
+                return found, int(answer["metadata"]["resourceVersion"])
+
+    async def probe(self, kind: str, namespace: str = "") -> None:
+        """Ask for one object of a kind, to learn whether that is allowed."""
+        await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=[("limit", 1)], accept=BARE)
+
+    async def make(self, manifest: Mapping[str, Any]) -> Object:
+        """Server-side apply of an object that does not exist. One that does is a Conflict, and is not touched."""
+        # No object has the version 1, so that the precondition fails for any that is there; it is not looked at where there is none.
+        # A POST would do the same, but would record our fields as updated rather than applied, and later applies could not take them back.
+        return await self.apply({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": "1"}}, force=False)
 
     async def apply(self, manifest: Mapping[str, Any], *, force: bool) -> Object:
         """Server-side apply. Without `force`, a field that somebody else has set otherwise is a Conflict."""
@@ -116,17 +135,21 @@ class Client:
         body: Any = None,
         content_type: str = "application/json",
         query: Sequence[tuple[str, Any]] = (),
+        accept: str = "application/json",
         absent_is_none: bool = False,
     ) -> Any:
         def request() -> Any:
+            if method != "get":
+                self._may_write()  # here, after any wait for a thread
             answer = self._dynamic.request(
                 method,
                 path,
                 body=body,
                 content_type=content_type,
                 query_params=list(query),
+                header_params={"Accept": accept},
                 serialize=False,
-                _request_timeout=(CONNECT_SECONDS, READ_SECONDS),
+                _request_timeout=self._time_limit,
             )
             return json.loads(answer.data)
 

@@ -5,21 +5,19 @@ permission is about the operator, is not the job's fault, and may be back in a m
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from tunewright.errors import Conflict, Gone, Rejected, Transient, TunewrightError
+from tunewright.errors import Conflict, Forbidden, Gone, Rejected, Transient, TunewrightError
 
 TRANSPORT_ERRORS = (HTTPError, OSError)  # urllib3's and the system's: refused, reset, timed out, no such host, bad certificate
 _MESSAGE_LIMIT = 1000  # characters; an admission webhook may answer with pages
+_LACKING = re.compile(r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w/.-]+)\"")
 _LOST_REQUESTS = frozenset({0, 401, 408, 410, 429})  # 410: a list took longer than its continue token lives; 401: a token was rotated
-
-
-class Forbidden(Transient):
-    """The operator lacks a permission."""
 
 
 def translate(error: Exception, *, doing: str) -> TunewrightError:
@@ -51,7 +49,10 @@ def _of_refusal(message: str, details: Mapping[str, Any]) -> TunewrightError:
     if "exceeded quota" in message or "must specify limits" in message or "must specify requests" in message:
         return Rejected(f"{message}; ask for less, or have the namespace's ResourceQuota raised", reason="QuotaExceeded")
     if " cannot " in message and "User " in message:
-        return Forbidden(f"{message}; the operator lacks this permission: check its ClusterRole and bindings")
+        named = _LACKING.search(message)
+        return Forbidden(
+            f"{message}; the operator lacks this permission: check its ClusterRole and bindings", **(named.groupdict() if named else {})
+        )
     return Rejected(f"{message}; a policy of the cluster refuses it", reason="RefusedByPolicy")
 
 

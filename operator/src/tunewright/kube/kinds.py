@@ -31,6 +31,7 @@ PLACES = {
     "ReplicaSet": Place("apps/v1", "replicasets"),
     "NetworkPolicy": Place("networking.k8s.io/v1", "networkpolicies"),
     "PodDisruptionBudget": Place("policy/v1", "poddisruptionbudgets"),
+    "Lease": Place("coordination.k8s.io/v1", "leases"),
     "TokenReview": Place("authentication.k8s.io/v1", "tokenreviews", namespaced=False),
 }
 
@@ -38,6 +39,8 @@ PLACES = {
 RENDERED = ("ConfigMap", "PersistentVolumeClaim", "NetworkPolicy", "PodDisruptionBudget", "Service", "Job", "Deployment")
 # What those make in turn.
 MADE_BY_CONTROLLERS = ("ReplicaSet", "Pod")
+CHILDREN = (*RENDERED, *MADE_BY_CONTROLLERS)
+WATCHED = (FINE_TUNE_JOB, *CHILDREN)  # all, so that what is edited or deleted by hand is repaired at once
 
 
 def path_of(kind: str, namespace: str = "", name: str = "", subresource: str = "") -> str:

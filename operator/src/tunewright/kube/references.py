@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.errors import Forbidden
 from tunewright.kube.client import Client, Object
-from tunewright.kube.faults import Forbidden
 from tunewright.plan.inputs import Missing
 from tunewright.plan.placement import Use, named_claims
 

@@ -4,10 +4,11 @@ A token is good for one job only: its audience names the job's status, and the p
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tunewright.errors import Gone
+from tunewright.kube.cache import Cache, Place
 from tunewright.kube.client import Client
 from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES
 from tunewright.kube.ownership import controller
@@ -26,8 +27,9 @@ def audience(namespace: str, name: str) -> str:
 class Tokens:
     """Judges tokens. `clock` gives seconds that never go back."""
 
-    def __init__(self, client: Client, *, clock: Callable[[], float]) -> None:
+    def __init__(self, client: Client, cache: Cache, *, clock: Callable[[], float]) -> None:
         self._client = client
+        self._cache = cache
         self._clock = clock
         self._known: dict[str, tuple[float, str | None]] = {}  # digest of (job, token) -> until when, uid of the job
 
@@ -37,7 +39,7 @@ class Tokens:
         until, uid = self._known.get(digest, (0.0, None))
         if until > self._clock():
             return uid
-        job = await self._client.get(FINE_TUNE_JOB, namespace, name)
+        job = self._cache.job((namespace, name))
         if job is None:
             raise Gone(f"there is no FineTuneJob {namespace}/{name}")
         uid = str(job["metadata"]["uid"])
@@ -52,12 +54,16 @@ class Tokens:
         if not status.get("authenticated") or wanted not in status.get("audiences", ()):
             return False
         extra = status.get("user", {}).get("extra", {})
-        pod = await self._client.get("Pod", namespace, next(iter(extra.get(_POD_NAME, ())), "-"))
+        pod = await self._read(Place("Pod", namespace, next(iter(extra.get(_POD_NAME, ())), "-")))
         if pod is None or pod["metadata"]["uid"] not in extra.get(_POD_UID, ()):
             return False
         owner = controller(pod)
-        batch = await self._client.get("Job", namespace, owner["name"]) if owner.get("kind") == "Job" else None
+        batch = await self._read(Place("Job", namespace, owner["name"])) if owner.get("kind") == "Job" else None
         return batch is not None and batch["metadata"]["uid"] == owner["uid"] and controller(batch).get("uid") == uid
+
+    async def _read(self, place: Place) -> Mapping[str, Any] | None:
+        """Return an object; a pod may speak before the watch has shown it."""
+        return self._cache.get(place) or await self._client.get(*place)
 
     def _remember(self, digest: str, answer: str | None) -> None:
         now = self._clock()

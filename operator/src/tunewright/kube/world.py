@@ -1,8 +1,11 @@
-"""The World port on a cluster (see reconcile/ports.py). Each reconcile reads everything anew, once: what `children` has read is what the
-`apply` after it compares with, and is forgotten then. Should it be out of date by then, the uids in what is written tell.
+"""The World port on a cluster (see reconcile/ports.py). It reads from a cache that watches fill and our own answers are put into at once;
+a reconcile that finds everything as it should be asks the API server for nothing.
+
+What is written carries what it was decided from: no object is made where one stands, none changed or deleted but the very one that was
+read, no status put over a newer one. Where the cache was behind, the API server says so (Conflict); then the object is fetched, and the
+next try knows it.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,15 +13,15 @@ from typing import Any
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.errors import Conflict, Gone
 from tunewright.kube.apply import Action, carry_out, decide
+from tunewright.kube.cache import Cache, Place
 from tunewright.kube.client import Client
 from tunewright.kube.events import event_for, is_news, tell
-from tunewright.kube.kinds import FINE_TUNE_JOB, MADE_BY_CONTROLLERS, RENDERED
+from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED
 from tunewright.kube.ownership import descendants, refuse_others
 from tunewright.kube.prune import doomed
 from tunewright.kube.references import look_up
 from tunewright.kube.tokens import Tokens
 from tunewright.plan.inputs import References
-from tunewright.plan.label_names import JOB_UID
 
 PROGRESS_PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
 
@@ -32,19 +35,31 @@ def utc_now() -> datetime:
 
 
 class KubeWorld:
-    """Objects of a cluster. `progress_url` is this operator's address for pods (scheme and host); empty: pods report nothing."""
+    """Objects of a cluster. `progress_url` is this operator's address for pods (scheme and host); empty: pods report nothing.
 
-    def __init__(self, client: Client, *, progress_url: str, tokens: Tokens, clock: Callable[[], datetime] = utc_now) -> None:
+    `complete` raises when the cache cannot be trusted to hold everything.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        *,
+        progress_url: str,
+        tokens: Tokens,
+        complete: Callable[[], None] = lambda: None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._client = client
+        self._cache = cache
         self._progress_url = progress_url.rstrip("/")
         self._tokens = tokens
+        self._complete = complete
         self._clock = clock
-        self._read: dict[Key, tuple[str, list[Manifest]]] = {}  # a job -> its uid and children, between `children` and `apply`
 
     async def get(self, key: Key) -> Manifest | None:
         """Return the FineTuneJob as stored, or None."""
-        self._read.pop(key, None)
-        return await self._client.get(FINE_TUNE_JOB, *key)
+        return self._cache.job(key)
 
     async def dereference(self, job: FineTuneJob) -> References:
         """Look up the claims, ConfigMaps, Secrets and the service account that a job names."""
@@ -54,48 +69,43 @@ class KubeWorld:
         return References(missing=found.missing, claims=found.claims, progress_url=url)
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
-        """Return everything the job owns, at any depth."""
-        found = await self._labelled(key[0], uid, (*RENDERED, *MADE_BY_CONTROLLERS))
-        self._read[key] = (uid, found)
-        return descendants(found, uid)
+        """Return everything the job owns, at any depth. Raises Forbidden when a kind cannot be read."""
+        del key
+        self._complete()
+        return descendants(self._cache.children(uid), uid)
 
-    async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> None:
-        """Make the cluster hold these children, in this order, and prune owned ones not among them.
+    async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> bool:
+        """Make the cluster hold these children, in this order, and prune owned ones not among them. Returns whether anything was written.
 
         What already is as rendered is not written. Raises Gone when the job is another by now, Conflict and Rejected when somebody else's
         object stands in the way.
         """
-        whose, live = self._read.pop(key, ("", []))
-        job = await self._client.get(FINE_TUNE_JOB, *key)
+        job = self._cache.job(key)
         if job is None or job["metadata"]["uid"] != uid or job["metadata"].get("deletionTimestamp"):
             raise Gone(f"FineTuneJob {key[0]}/{key[1]} is gone, or another one by now")
-        if whose != uid:
-            live = await self._labelled(key[0], uid, RENDERED)
-        by_name = {(item["kind"], item["metadata"]["name"]): item for item in live}
+        wrote = False
         for manifest in manifests:
-            kind, name = manifest["kind"], manifest["metadata"]["name"]
-            # What does not bear our labels may stand there all the same: a stranger's, or a child whose labels were taken off.
-            there = by_name.get((kind, name)) or await self._client.get(kind, key[0], name)
-            if there is not None:
-                refuse_others(there, uid=uid, job=key[1])
-            if (action := decide(manifest, there)) is not Action.KEEP:
-                await carry_out(action, self._client, manifest, there)
-        for item in doomed((item for item in live if item["kind"] in RENDERED), manifests, uid=uid):
-            await self._client.delete(item["kind"], key[0], item["metadata"]["name"], uid=item["metadata"]["uid"])
+            wrote |= await self._apply_one(key, uid, manifest)
+        for item in doomed((item for item in self._cache.children(uid) if item["kind"] in RENDERED), manifests, uid=uid):
+            meta, place = item["metadata"], Place(item["kind"], key[0], item["metadata"]["name"])
+            await self._client.delete(*place, uid=meta["uid"])
+            self._cache.remove(place, int(meta["resourceVersion"]))
+            wrote = True
+        return wrote
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status, and tell of a new state in an Event. A job that is gone, or another one by now, is left alone."""
-        job = await self._client.get(FINE_TUNE_JOB, *key)
+        job = self._cache.job(key)
         if job is None or job["metadata"]["uid"] != uid:
             return
         before = job.get("status") or {}
+        # What differs is only right for what it was compared with.
+        precondition = {"uid": uid, "resourceVersion": job["metadata"]["resourceVersion"]}
         try:
-            # The uid is compared by the API server: the job may have been replaced since it was read.
-            await self._client.merge(
-                FINE_TUNE_JOB, *key, {"metadata": {"uid": uid}, "status": merge_patch(before, status)}, subresource="status"
-            )
+            patch = {"metadata": precondition, "status": merge_patch(before, status)}
+            self._cache.put(await self._client.merge(FINE_TUNE_JOB, *key, patch, subresource="status"), FINE_TUNE_JOB)
         except (Conflict, Gone):
-            now = await self._client.get(FINE_TUNE_JOB, *key)
+            now = await self._fetch(Place(FINE_TUNE_JOB, *key), int(job["metadata"]["resourceVersion"]))
             if now is not None and now["metadata"]["uid"] == uid:
                 raise
             return
@@ -106,10 +116,40 @@ class KubeWorld:
         """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""
         return await self._tokens.owner(*key, token)
 
-    async def _labelled(self, namespace: str, uid: str, kinds: Sequence[str]) -> list[Manifest]:
-        selector = f"{JOB_UID}={uid}"
-        lists = await asyncio.gather(*(self._client.list(kind, namespace, selector=selector) for kind in kinds))
-        return [item for found in lists for item in found]
+    async def _apply_one(self, key: Key, uid: str, manifest: Manifest) -> bool:
+        place = Place(manifest["kind"], key[0], manifest["metadata"]["name"])
+        there = self._cache.get(place)
+        if there is None:
+            try:
+                self._cache.put(await self._client.make(manifest))
+            except Conflict:
+                # What does not bear our labels may stand there: a stranger's, or a child whose labels were taken off.
+                there = await self._fetch(place, 0)
+                if there is None:
+                    raise
+            else:
+                return True
+        refuse_others(there, uid=uid, job=key[1])
+        action = decide(manifest, there)
+        if action is Action.KEEP:
+            return False
+        try:
+            stored = await carry_out(action, self._client, manifest, there)
+        except Conflict:
+            await self._fetch(place, int(there["metadata"]["resourceVersion"]))
+            raise
+        if stored is not None:
+            self._cache.put(stored)
+        return True
+
+    async def _fetch(self, place: Place, version: int) -> Manifest | None:
+        """Ask what stands there now. `version` is that of what was believed to."""
+        found = await self._client.get(*place)
+        if found is None:
+            self._cache.remove(place, version)
+        else:
+            self._cache.put(found, place.kind)
+        return found
 
 
 def merge_patch(before: Any, after: Any) -> Any:

@@ -71,8 +71,11 @@ class LocalWorld:
         """Return everything the job owns, at any depth."""
         return self._store.descendants(uid, key[0])
 
-    async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> None:
-        """Make the store hold these children, and prune those that are not among them. Raises Gone when the job is another by now."""
+    async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> bool:
+        """Make the store hold these children, and prune those that are not among them. Raises Gone when the job is another by now.
+
+        Returns False: whatever is written here wakes the job again by itself.
+        """
         job = self._store.get(KIND, *key)
         if job is None or job["metadata"]["uid"] != uid:
             raise Gone(f"FineTuneJob {key[0]}/{key[1]} is gone, or another one by now")
@@ -85,6 +88,7 @@ class LocalWorld:
         for child in owned:
             if (child["kind"], child["metadata"]["name"]) not in wanted:
                 self._store.delete(child["kind"], key[0], child["metadata"]["name"])
+        return False
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status, unless the job is gone or another one by now."""

@@ -30,8 +30,11 @@ class World(Protocol):
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
         """Return every object this job owns, at any depth: Jobs, their Pods, Deployments, Services, …"""
 
-    async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> None:
-        """Make the world hold these children (server-side apply, in this order) and prune owned ones not among them."""
+    async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> bool:
+        """Make the world hold these children (server-side apply, in this order) and prune owned ones not among them.
+
+        Returns whether anything was written, so that what was read before is out of date.
+        """
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status. A job that is gone, or is another one by now, is left alone."""

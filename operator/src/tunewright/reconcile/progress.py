@@ -48,10 +48,14 @@ class Board:
         self._latest.pop(key, None)
 
 
-def application(board: Board, gatekeeper: Gatekeeper, *, wake: Callable[[Key], None]) -> web.Application:
-    """Build the endpoint. `wake` is called after each accepted report."""
+def application(
+    board: Board, gatekeeper: Gatekeeper, *, wake: Callable[[Key], None], ready: Callable[[], bool] = lambda: True
+) -> web.Application:
+    """Build the endpoint. `wake` is called after each accepted report; until `ready`, reports are put off."""
 
     async def receive(request: web.Request) -> web.Response:
+        if not ready():
+            return refuse(503, "this operator does not work yet, or another one does")
         key = Key(namespace=request.match_info["namespace"], name=request.match_info["name"])
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         try:

@@ -10,7 +10,7 @@ from typing import Any
 from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob
 from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
-from tunewright.errors import Gone, Invalid, Rejected
+from tunewright.errors import Forbidden, Gone, Invalid, Rejected
 from tunewright.observe import observe
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.plan import plan
@@ -18,7 +18,7 @@ from tunewright.plan.revision import revision_of
 from tunewright.reconcile.driver import Result
 from tunewright.reconcile.ports import Key, Manifest, Ports
 from tunewright.render import render
-from tunewright.status import summarise, summarise_invalid, summarise_missing, summarise_rejected
+from tunewright.status import summarise, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
 
 WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
 RUNNING_SECONDS = 30.0  # a wake-up may be lost; this one never is
@@ -46,6 +46,9 @@ async def reconcile(key: Key, ports: Ports) -> Result:
         status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
         await _finish(key, raw, status, ports)
         return Result(requeue_after=REFUSED_SECONDS)
+    except Forbidden as error:
+        await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
+        raise
     await _finish(key, raw, status, ports)
     return Result(requeue_after=_next_look(status))
 
@@ -56,7 +59,8 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> FineTuneJobStatus:
     refs = await ports.world.dereference(job)
     seen = observe(await ports.world.children(key, uid), revision=revision_of(job))
     plan_ = plan(job, refs, seen.past, ports.defaults)
-    await ports.world.apply(key, uid, render(plan_))
+    if await ports.world.apply(key, uid, render(plan_)):
+        seen = observe(await ports.world.children(key, uid), revision=revision_of(job))  # what was made just now counts
     progress = ports.progress.latest(key, uid)
     return summarise(job, plan_, seen, progress=progress, now=ports.clock(), previous=raw.get("status"))
 

@@ -6,6 +6,7 @@ import os
 import sys
 
 from tunewright.errors import Invalid
+from tunewright.kube.lease import LeaseLostError
 from tunewright.shell.app import run
 from tunewright.shell.logs import set_up
 from tunewright.shell.settings import read_settings
@@ -22,6 +23,11 @@ def main() -> int:
     set_up(level=settings.log_level, form=settings.log_format)
     try:
         asyncio.run(run(settings))
+    except LeaseLostError:
+        # Another may be working by now. Threads that still wait for an answer are not waited for: none of them shall write again.
+        logging.getLogger(__name__).exception("the operator ends at once; the kubelet starts it again")
+        logging.shutdown()
+        os._exit(1)
     except Exception:
         logging.getLogger(__name__).exception("the operator ends; the kubelet starts it again")
         return 1

@@ -1,7 +1,7 @@
-"""kopf's handlers: each puts one key into the queue and is done. They are total: an error in one would end its whole watch.
+"""kopf's handlers: each puts what it is shown into the cache, and perhaps one key into the queue, and is done.
 
-Only `on.event` is used. The state-changing handlers (create, update, delete, timers, daemons) would write annotations and finalizers
-onto every object, and none of what they remember is needed: a reconcile looks at everything anew.
+They are total: an error in one would end its whole watch. Only `on.event` is used. The state-changing handlers (create, update, delete,
+timers, daemons) would write annotations and finalizers onto every object, and none of what they remember is needed.
 """
 
 import logging
@@ -11,12 +11,9 @@ from typing import Any
 import kopf
 
 from tunewright.kube.connection import connection
-from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES, RENDERED
-from tunewright.plan.label_names import JOB_UID
+from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, PLACES
 from tunewright.reconcile.ports import Key
 from tunewright.shell.keys import Keys
-
-WATCHED_CHILDREN = (*RENDERED, "Pod")  # all, so that what is edited or deleted by hand is repaired at once
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +25,11 @@ def registry_of(keys: Keys, wake: Callable[[Key], None]) -> kopf.OperatorRegistr
     async def on_job(event: Mapping[str, Any], **_: Any) -> None:
         _total(wake, lambda: keys.of_job(event["type"], event["object"]))
 
-    async def on_child(event: Mapping[str, Any], **_: Any) -> None:
-        _total(wake, lambda: keys.of_child(event["object"]))
+    def on_child_of(kind: str) -> Callable[..., Any]:
+        async def on_child(event: Mapping[str, Any], **_: Any) -> None:
+            _total(wake, lambda: keys.of_child(kind, event["type"], event["object"]))
+
+        return on_child
 
     def log_in(**_: Any) -> kopf.ConnectionInfo:
         reached = connection()
@@ -44,8 +44,9 @@ def registry_of(keys: Keys, wake: Callable[[Key], None]) -> kopf.OperatorRegistr
         )
 
     kopf.on.event(*_selector(FINE_TUNE_JOB), id="on_finetunejob", registry=registry)(on_job)
-    for kind in WATCHED_CHILDREN:
-        kopf.on.event(*_selector(kind), id=f"on_{kind.lower()}", registry=registry, labels={JOB_UID: kopf.PRESENT})(on_child)
+    for kind in CHILDREN:
+        # No filter by label: the API server has filtered, and an object that lost its label is to be forgotten.
+        kopf.on.event(*_selector(kind), id=f"on_{kind.lower()}", registry=registry)(on_child_of(kind))
     kopf.on.login(registry=registry)(log_in)
     return registry
 
@@ -53,7 +54,7 @@ def registry_of(keys: Keys, wake: Callable[[Key], None]) -> kopf.OperatorRegistr
 def _total(wake: Callable[[Key], None], find: Callable[[], Key | None]) -> None:
     try:
         key = find()
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         log.exception("an event could not be read, and was passed over")
         return
     if key is not None:

@@ -1,10 +1,10 @@
 """/livez, /readyz and /metrics.
 
-A process that answers is not yet one that works (K5). Live means: no job has waited long for a worker, and the watch has shown every job
-that a list shows (K2: a watch can die silently). Ready means: live, and the first look at the jobs is over.
+A process that answers is not yet one that works (K5). Live means: no job has waited long for a worker, and the watches have shown whatever
+lists show (K2: a watch can die silently). Ready means: live, and everything has been looked at once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
@@ -15,28 +15,32 @@ BLIND_SECONDS = 120.0  # for how long the watch may fail to show a job that is t
 
 
 class Sight:
-    """Compares what a list shows with what the watch has shown. Times are seconds of a clock that never goes back."""
+    """Whether the watches show what lists show. Times are seconds of a clock that never goes back."""
 
     def __init__(self) -> None:
-        self._unseen_since: dict[str, float] = {}
-        self.looked = False
+        self._blind_since: dict[str, float] = {}
 
-    def compare(self, listed: Mapping[str, object], known: Mapping[str, object], *, now: float) -> None:
-        """Take the uids of both."""
-        unseen = listed.keys() - known.keys()
-        self._unseen_since = {uid: self._unseen_since.get(uid, now) for uid in unseen}
-        self.looked = True
+    def compared(self, kind: str, missed: int, *, now: float) -> None:
+        """Take the result of one comparison: how many objects of a kind the watch had not shown."""
+        if missed:
+            self._blind_since.setdefault(kind, now)
+        else:
+            self._blind_since.pop(kind, None)
 
-    def blind_seconds(self, *, now: float) -> float:
-        """Return for how long the watch has failed to show something."""
-        return max((now - since for since in self._unseen_since.values()), default=0.0)
+    def blind(self, *, now: float) -> tuple[str, float]:
+        """Return the kind whose watch has failed for longest, and for how many seconds; ("", 0) when all is well."""
+        since, kind = min(((since, kind) for kind, since in self._blind_since.items()), default=(now, ""))
+        return kind, now - since
 
 
 class Health:
     """Judges the process."""
 
-    def __init__(self, sight: Sight, *, oldest_seconds: Callable[[], float], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, sight: Sight, *, unready: Callable[[], str], oldest_seconds: Callable[[], float], clock: Callable[[], float]
+    ) -> None:
         self._sight = sight
+        self._unready = unready
         self._oldest_seconds = oldest_seconds
         self._clock = clock
 
@@ -45,26 +49,27 @@ class Health:
         found = []
         if (waited := self._oldest_seconds()) > QUEUE_SECONDS:
             found.append(f"a FineTuneJob has waited {waited:.0f} s for a worker")
-        if (blind := self._sight.blind_seconds(now=self._clock())) > BLIND_SECONDS:
-            found.append(f"the watch has not shown a FineTuneJob that was there {blind:.0f} s ago")
+        kind, seconds = self._sight.blind(now=self._clock())
+        if seconds > BLIND_SECONDS:
+            found.append(f"the watch of {kind} has not shown all there is for {seconds:.0f} s")
         return found
 
     def unready(self) -> list[str]:
         """Return why work has not begun, or is not going on."""
-        return self.ailments() or ([] if self._sight.looked else ["the API server has not been reached yet"])
+        return self.ailments() or ([reason] if (reason := self._unready()) else [])
 
 
-def application(health: Health, metrics: Metrics) -> web.Application:
-    """Build the endpoints."""
+def application(health: Health, metrics: Metrics, *, standing_by: Callable[[], Sequence[str]] = list) -> web.Application:
+    """Build the endpoints. `standing_by` says why this operator does not work yet: it is ready all the same, to take over."""
 
-    def verdict(ailments: list[str]) -> web.Response:
-        return web.Response(status=503 if ailments else 200, text="\n".join(ailments or ["ok"]) + "\n")
+    def verdict(ailments: Sequence[str]) -> web.Response:
+        return web.Response(status=503 if ailments else 200, text="\n".join(ailments or standing_by() or ["ok"]) + "\n")
 
     async def livez(_: web.Request) -> web.Response:
         return verdict(health.ailments())
 
     async def readyz(_: web.Request) -> web.Response:
-        return verdict(health.unready())
+        return verdict([] if standing_by() else health.unready())
 
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})

@@ -1,42 +1,49 @@
-"""What the watches have shown: which FineTuneJobs there are, and whose child an object is. Small values, never bodies.
+"""What the watches show goes into the cache; what of it asks for work is answered with the job to look at.
 
-Events are taken from any thread of control in any order; every one of them is answered with the key to look at, or with none.
+Events come in any order, late and twice. Our own writes are in the cache before their events come, and so ask for nothing.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from tunewright.plan.label_names import JOB_UID
+from tunewright.kube.cache import Cache, Place
+from tunewright.kube.kinds import FINE_TUNE_JOB
 from tunewright.reconcile.ports import Key
+
+SILENT = frozenset({"ReplicaSet"})  # kept to tell whose the pods are; they tell nothing that their Deployment and pods do not
+_HEARD = ("generation", "deletionTimestamp", "labels", "annotations")
 
 
 class Keys:
-    """The jobs known so far."""
+    """Between the watches and the queue."""
 
-    def __init__(self) -> None:
-        self._by_uid: dict[str, Key] = {}
-        self._seen: dict[str, tuple[Any, ...]] = {}  # uid -> what of a job, when changed, asks for work
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
 
-    def known(self) -> Mapping[str, Key]:
-        """Return every job by uid."""
-        return dict(self._by_uid)
-
-    def of_job(self, kind: str | None, job: Mapping[str, Any]) -> Key | None:
-        """Take an event (ADDED, MODIFIED, DELETED, or None for the first listing) and return the key if there is something to do.
+    def of_job(self, event: str | None, job: Mapping[str, Any]) -> Key | None:
+        """Take an event (ADDED, MODIFIED, DELETED, or None for a listing) and return the key if there is something to do.
 
         A changed status is our own doing and asks for nothing.
         """
         meta = job["metadata"]
-        uid, key = str(meta["uid"]), Key(str(meta["namespace"]), str(meta["name"]))
-        if kind == "DELETED":
-            self._by_uid.pop(uid, None)
-            self._seen.pop(uid, None)
-            return key
-        seen = (meta.get("generation"), meta.get("deletionTimestamp"))
-        news = kind != "MODIFIED" or self._seen.get(uid) != seen
-        self._by_uid[uid], self._seen[uid] = key, seen
-        return key if news else None
+        key = Key(str(meta["namespace"]), str(meta["name"]))
+        before = self._cache.job(key)
+        if event == "DELETED":
+            return key if self._cache.remove(Place(FINE_TUNE_JOB, *key), int(meta["resourceVersion"])) else None
+        if not self._cache.put(job, FINE_TUNE_JOB):
+            return None
+        return key if before is None or self._heard(before) != self._heard(self._cache.job(key)) else None
 
-    def of_child(self, child: Mapping[str, Any]) -> Key | None:
-        """Return the key of a child's job. One of a job not seen yet, or not any more, has none: the job's own event comes."""
-        return self._by_uid.get(str((child["metadata"].get("labels") or {}).get(JOB_UID, "")))
+    def of_child(self, kind: str, event: str | None, child: Mapping[str, Any]) -> Key | None:
+        """Return the key of a child's job if something has changed. One of a job not seen yet has none: the job's own event comes."""
+        meta = child["metadata"]
+        if event == "DELETED":
+            news = self._cache.remove(Place(kind, str(meta["namespace"]), str(meta["name"])), int(meta["resourceVersion"]))
+        else:
+            news = self._cache.put(child, kind)
+        key = self._cache.whose(child) if news and kind not in SILENT else None
+        return None if key is None else Key(*key)
+
+    def _heard(self, job: Mapping[str, Any] | None) -> tuple[Any, ...]:
+        meta = job["metadata"] if job else {}
+        return (meta.get("uid"), *(meta.get(field) for field in _HEARD))

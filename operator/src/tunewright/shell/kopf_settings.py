@@ -6,9 +6,8 @@ from itertools import chain, repeat
 
 import kopf
 
-from tunewright.kube.kinds import PLACES
+from tunewright.kube.kinds import CHILDREN, PLACES
 from tunewright.plan.label_names import JOB_UID
-from tunewright.shell.handlers import WATCHED_CHILDREN
 
 _BACKOFFS = (1, 1, 2, 3, 5, 8, 13)  # seconds
 _BACKOFF_CEILING = 20.0
@@ -42,13 +41,16 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.inactivity_timeout = 70
     # K19: lists come in pages, and of children only those with our label leave the API server at all.
     settings.watching.chunk_size = 500
-    for kind in WATCHED_CHILDREN:
+    for kind in CHILDREN:
         settings.watching.label_selectors[PLACES[kind].plural] = JOB_UID
 
     # K2, K3, K4: after its last try kopf ends the operator on 403 and 5xx. There is no last try: an outage is waited out.
     settings.networking.error_backoffs = EndlessBackoffs()
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
+
+    # K20: kopf keeps a task and a queue for each object for 5 s after its last event; at a start, that is for all objects at once.
+    settings.queueing.idle_timeout = 0.2
 
     # K24: ten minutes to end by default; the pod has 30 s.
     settings.process.ultimate_exiting_timeout = 20

@@ -12,7 +12,9 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 class Metrics:
     """One process's metrics, in a registry of their own."""
 
-    def __init__(self, *, depth: Callable[[], int], oldest_seconds: Callable[[], float], jobs: Callable[[], int]) -> None:
+    def __init__(
+        self, *, depth: Callable[[], int], oldest_seconds: Callable[[], float], jobs: Callable[[], int], objects: Callable[[], int]
+    ) -> None:
         self.registry = CollectorRegistry()
         self.reconciles = Counter(
             "tunewright_reconciles_total",
@@ -23,10 +25,17 @@ class Metrics:
         self.seconds = Histogram(
             "tunewright_reconcile_duration_seconds", "Duration of one reconcile.", buckets=_SECONDS, registry=self.registry
         )
+        self.forbidden = Counter(
+            "tunewright_forbidden_total",
+            "Reconciles that ended because the operator lacks a right.",
+            ["verb", "resource"],
+            registry=self.registry,
+        )
         for name, text, read in (
             ("tunewright_queue_depth", "FineTuneJobs waiting for a worker.", depth),
             ("tunewright_queue_oldest_seconds", "For how long the first in line has waited.", oldest_seconds),
             ("tunewright_jobs", "FineTuneJobs that the watch has shown.", jobs),
+            ("tunewright_cached_objects", "FineTuneJobs and children that are known.", objects),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
 

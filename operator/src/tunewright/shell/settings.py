@@ -1,9 +1,9 @@
 """The operator's settings: environment variables, read once, refused with their name when they make no sense."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from tunewright.api.v1alpha1.common import QUANTITY_PATTERN, amount
 from tunewright.errors import Invalid
@@ -33,6 +33,10 @@ class Settings(BaseModel):
     progress_port: Port = 8080
     health_port: Port = 8081
     """/livez, /readyz and /metrics."""
+    leader_election: bool = False
+    """Work only while holding the Lease `tunewright-operator` in the operator's own namespace. Needs the two below."""
+    pod_name: str = ""
+    pod_namespace: str = ""
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     """Jobs worked on at a time."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -42,6 +46,13 @@ class Settings(BaseModel):
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _know_yourself(self) -> Self:
+        lacking = [PREFIX + field.upper() for field in ("pod_name", "pod_namespace") if not getattr(self, field)]
+        if self.leader_election and lacking:
+            raise ValueError(f"needs {' and '.join(lacking)}: set them from metadata.name and metadata.namespace (downward API)")
+        return self
 
     def defaults(self) -> Defaults:
         """Return what planning needs to know of them."""
@@ -60,5 +71,5 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = PREFIX + str(first["loc"][0]).upper()
+        name = PREFIX + str((first["loc"] or ("leader_election",))[0]).upper()  # what concerns several has no place
         raise Invalid(f"{name}={environ.get(name)!r}: {first['msg']}") from error

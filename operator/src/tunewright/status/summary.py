@@ -86,6 +86,16 @@ def summarise_missing(
     return _interrupted(Phase.WAITING, wanted, generation=generation, now=now, previous=previous)
 
 
+def summarise_forbidden(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
+    """Return the status of a job for which the operator lacks a right. What runs already goes on; the rest follows when the right is there."""
+    reason = Reason.OPERATOR_FORBIDDEN.value
+    wanted = [
+        make_condition(ConditionType.READY, FALSE, reason, message),
+        make_condition(ConditionType.RECONCILING, TRUE, reason, message),
+    ]
+    return _interrupted(_read(previous).phase or Phase.WAITING, wanted, generation=generation, now=now, previous=previous)
+
+
 def _stopped(reason: str, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
     wanted = [make_condition(ConditionType.READY, FALSE, reason, message), make_condition(ConditionType.STALLED, TRUE, reason, message)]
     return _interrupted(Phase.FAILED, wanted, generation=generation, now=now, previous=previous)

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     PLAN_REJECTED = "PlanRejected"
     REFERENCE_MISSING = "ReferenceMissing"
+    OPERATOR_FORBIDDEN = "OperatorForbidden"
     SUSPENDED = "Suspended"
     PENDING = "Pending"
     QUEUED = "Queued"

@@ -1,0 +1,145 @@
+"""What the cluster holds, as far as watches, lists and our own writes have told: every FineTuneJob, and whatever bears a job's uid.
+
+Promises: an older word never replaces a newer one, nor brings back what was deleted (resourceVersions of one kind are numbers that grow,
+KEP-5504); one object for each name; a reader gets a copy of its own. It asks nobody: whether it is complete is for `survey.py` to say.
+
+Objects are kept as compressed JSON, without what no reader needs: about a tenth of what they take as dictionaries.
+"""
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES
+from tunewright.kube.ownership import controller
+from tunewright.kube.trimming import trimmed
+from tunewright.plan.label_names import JOB_UID
+
+Object = dict[str, Any]
+Key = tuple[str, str]  # namespace, name; reconcile.ports.Key is one
+REMEMBERED_DELETIONS = 20_000  # an older word arrives within seconds of the newer one
+
+
+class Place(NamedTuple):
+    """Where an object stands: nothing else ever stands there at the same time."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Entry(NamedTuple):
+    """One object."""
+
+    version: int
+    job: str  # uid of the FineTuneJob it is or belongs to
+    packed: bytes
+
+
+class Cache:
+    """For one event loop; nothing in it is thread-safe."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Place, Entry] = {}
+        self._children: dict[str, dict[Place, None]] = {}  # uid of a job -> its children, in the order of their arrival
+        self._keys: dict[str, Key] = {}  # uid of a job -> where it is
+        self._deleted: dict[Place, int] = {}
+
+    def put(self, item: Mapping[str, Any], kind: str = "") -> bool:
+        """Take what the API server has said of an object. Returns whether it was news. What belongs to no job (any more) is not kept."""
+        kind = kind or str(item["kind"])
+        meta = item["metadata"]
+        place, version = Place(kind, str(meta["namespace"]), str(meta["name"])), int(meta["resourceVersion"])
+        job = str(meta["uid"] if kind == FINE_TUNE_JOB else (meta.get("labels") or {}).get(JOB_UID, ""))
+        if not job:
+            return self.remove(place, version)
+        if version <= self.version(place):
+            return False
+        self._drop(place)
+        self._deleted.pop(place, None)
+        self._entries[place] = Entry(version, job, _pack(kind, item))
+        if kind == FINE_TUNE_JOB:
+            self._keys[job] = (place.namespace, place.name)
+        else:
+            self._children.setdefault(job, {})[place] = None
+        return True
+
+    def remove(self, place: Place, version: int) -> bool:
+        """Take the word that nothing stands there as of `version`. Returns whether that was news."""
+        if version < self.version(place):
+            return False
+        known = self._drop(place)
+        self._deleted.pop(place, None)
+        self._deleted[place] = version  # the latest are kept
+        if len(self._deleted) > REMEMBERED_DELETIONS:
+            del self._deleted[next(iter(self._deleted))]
+        return known
+
+    def get(self, place: Place) -> Object | None:
+        """Return an object, or None where none is known."""
+        entry = self._entries.get(place)
+        return None if entry is None else _unpack(entry.packed)
+
+    def job(self, key: Key) -> Object | None:
+        """Return a FineTuneJob, or None."""
+        return self.get(Place(FINE_TUNE_JOB, *key))
+
+    def children(self, uid: str) -> Sequence[Object]:
+        """Return everything that bears a job's uid."""
+        return [_unpack(self._entries[place].packed) for place in self._children.get(uid, ())]
+
+    def version(self, place: Place) -> int:
+        """Return as of when something is known of a place; 0 when nothing is."""
+        entry = self._entries.get(place)
+        return self._deleted.get(place, 0) if entry is None else entry.version
+
+    def places(self, kind: str) -> Iterator[tuple[Place, int]]:
+        """Yield where objects of a kind stand, and as of when."""
+        return ((place, entry.version) for place, entry in self._entries.items() if place.kind == kind)
+
+    def jobs(self) -> Sequence[Key]:
+        """Return where the FineTuneJobs are."""
+        return list(self._keys.values())
+
+    def whose(self, child: Mapping[str, Any]) -> Key | None:
+        """Return the job that is to hear of a child: its own, or the one of the same name that waits for the child's end; None: nobody."""
+        meta = child["metadata"]
+        key = self._keys.get(str((meta.get("labels") or {}).get(JOB_UID, "")))
+        if key is not None:
+            return key
+        owner = controller(child)
+        named = (str(meta["namespace"]), str(owner.get("name", "")))
+        return named if owner.get("kind") == FINE_TUNE_JOB and Place(FINE_TUNE_JOB, *named) in self._entries else None
+
+    def at(self, place: Place) -> Key | None:
+        """Return the job that is to hear of a change at a place."""
+        entry = self._entries.get(place)
+        return None if entry is None else self._keys.get(entry.job)
+
+    def size(self) -> int:
+        """Return how many objects are known."""
+        return len(self._entries)
+
+    def _drop(self, place: Place) -> bool:
+        entry = self._entries.pop(place, None)
+        if entry is None:
+            return False
+        if place.kind == FINE_TUNE_JOB:
+            self._keys.pop(entry.job, None)
+        else:
+            siblings = self._children[entry.job]
+            del siblings[place]
+            if not siblings:
+                del self._children[entry.job]
+        return True
+
+
+def _pack(kind: str, item: Mapping[str, Any]) -> bytes:
+    whole = {"apiVersion": PLACES[kind].api_version, "kind": kind, **trimmed(kind, item)}  # the items of a list do not say what they are
+    return zlib.compress(json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode(), 1)
+
+
+def _unpack(packed: bytes) -> Object:
+    found: Object = json.loads(zlib.decompress(packed))
+    return found

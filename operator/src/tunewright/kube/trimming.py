@@ -1,0 +1,38 @@
+"""What of an object is worth keeping: all but what nobody here reads. Of fifty megabytes of children ten are left.
+
+Whoever begins to read another field of pods, ReplicaSets or `managedFields` adds it here; `local/` has everything.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.kube.client import FIELD_MANAGER
+from tunewright.kube.kinds import MADE_BY_CONTROLLERS, RENDERED
+
+KUEUE = "kueue"  # what its field managers' names begin with
+_COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision-history")
+_KEPT_OF_SPEC = {"Pod": ("nodeName",), "ReplicaSet": ("replicas",)}
+
+
+def trimmed(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of an object, sharing its parts."""
+    kept = {**item, "metadata": _metadata(kind, item["metadata"])}
+    if kind in MADE_BY_CONTROLLERS and "spec" in item:
+        kept["spec"] = {name: item["spec"][name] for name in _KEPT_OF_SPEC[kind] if name in item["spec"]}
+    return kept
+
+
+def _metadata(kind: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in meta.items() if name != "managedFields"}
+    if meta.get("annotations"):
+        kept["annotations"] = {name: text for name, text in meta["annotations"].items() if name not in _COPIES}
+    fields = [entry for entry in meta.get("managedFields", ()) if kind in RENDERED and _is_read(kind, entry)]
+    return {**kept, "managedFields": fields} if fields else kept
+
+
+def _is_read(kind: str, entry: Mapping[str, Any]) -> bool:
+    """Say whether `differences.py` or `apply.py` reads an entry: what we have applied, and who holds a Job."""
+    manager = str(entry.get("manager", ""))
+    if kind == "Job":  # made once, never compared
+        return manager.startswith(KUEUE)
+    return manager == FIELD_MANAGER and entry.get("operation") == "Apply"

@@ -1,0 +1,150 @@
+"""What the operator does while it works: watches, surveys and workers, from their start to the signal that ends them."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import kopf
+
+from tunewright.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
+from tunewright.kube.cache import Cache
+from tunewright.kube.cache import Key as Where
+from tunewright.kube.client import Client
+from tunewright.kube.kinds import FINE_TUNE_JOB, WATCHED
+from tunewright.kube.survey import Lookout, Survey
+from tunewright.kube.tokens import Tokens
+from tunewright.kube.world import KubeWorld, utc_now
+from tunewright.reconcile.backoff import Backoff
+from tunewright.reconcile.driver import Driver, Result
+from tunewright.reconcile.ports import Key, Ports
+from tunewright.reconcile.progress import Board
+from tunewright.reconcile.queue import Queue
+from tunewright.reconcile.reconcile import reconcile
+from tunewright.shell.handlers import registry_of
+from tunewright.shell.health import Health, Sight
+from tunewright.shell.keys import Keys
+from tunewright.shell.kopf_settings import kopf_settings
+from tunewright.shell.metrics import Metrics
+from tunewright.shell.settings import Settings
+
+PROGRESS_SECONDS = 5.0  # at most one status for each job and this long, however often its pods report
+PROBE_SECONDS = 30.0  # between two questions whether a kind may be read
+JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of what the watches have shown with what is there
+RETRY_CEILING = 60.0  # how late work goes on after an outage, at most
+DRAIN_SECONDS = 15.0  # for reconciles in progress, when told to stop; the pod has 30
+
+log = logging.getLogger(__name__)
+
+
+class Leading:
+    """Everything that one working operator holds."""
+
+    def __init__(self, settings: Settings, client: Client, *, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._queue: Queue[Key] = Queue(clock=clock, chance=chance, backoff=Backoff(ceiling=RETRY_CEILING))
+        self._cache = Cache()
+        self._sight = Sight()
+        self._survey = Survey(client, self._cache, namespaces=settings.namespaces, wake=self._wake)
+        self.board = Board()
+        self.world = KubeWorld(
+            client,
+            self._cache,
+            progress_url=settings.progress_url,
+            tokens=Tokens(client, self._cache, clock=clock),
+            complete=self._survey.refuse_blindness,
+        )
+        self.metrics = Metrics(
+            depth=self._queue.depth,
+            oldest_seconds=self._queue.oldest_seconds,
+            jobs=lambda: len(self._cache.jobs()),
+            objects=self._cache.size,
+        )
+        self.health = Health(self._sight, unready=self._unready, oldest_seconds=self._queue.oldest_seconds, clock=clock)
+
+    def ready(self) -> bool:
+        """Say whether what is asked of the world can be answered."""
+        return self._survey.settled()
+
+    def wake_later(self, key: Key) -> None:
+        """Look at a job soon: a pod has reported."""
+        self._queue.add_after(key, PROGRESS_SECONDS)
+
+    async def run(self) -> None:
+        """Work until a signal. Raises whatever ended it otherwise."""
+        spaces = self._settings.namespaces
+        watching = asyncio.create_task(
+            kopf.operator(
+                registry=registry_of(Keys(self._cache), self._queue.add),
+                settings=kopf_settings(),
+                standalone=True,
+                clusterwide=not spaces,
+                namespaces=spaces,
+            ),
+            name="kopf",
+        )
+        looking = asyncio.create_task(self._look(), name="look")
+        working = asyncio.create_task(self._work(), name="driver")
+        log.info("watching %s", ", ".join(spaces) or "all namespaces")
+        # kopf has installed the signal handlers, and returns when one came.
+        done, _ = await asyncio.wait({working, looking, watching}, return_when=asyncio.FIRST_COMPLETED)
+        self._queue.close()
+        looking.cancel()
+        watching.cancel()
+        await asyncio.wait({working, looking, watching}, timeout=DRAIN_SECONDS)
+        for task in done:
+            task.result()
+        log.info("stopped")
+
+    async def _look(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for kind in WATCHED:
+                every = JOBS_SECONDS if kind == FINE_TUNE_JOB else CHILDREN_SECONDS
+                lookout = Lookout(self._survey, kind, every=every, probe_every=PROBE_SECONDS, tell=self._compared)
+                group.create_task(lookout.run(), name=f"look at {kind}")
+
+    async def _work(self) -> None:
+        """Begin when everything is known: a child that has not been seen yet must not look like one that is not there."""
+        await self._survey.until_settled()
+        ports = Ports(world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults())
+        await Driver(self._queue, Spine(ports, self.board, self.metrics), workers=self._settings.workers).run()
+
+    def _compared(self, kind: str, missed: int) -> None:
+        self._sight.compared(kind, missed, now=self._clock())
+
+    def _unready(self) -> str:
+        return "" if self._survey.settled() else f"not seen yet: {', '.join(self._survey.unsettled())}"
+
+    def _wake(self, where: Where) -> None:
+        self._queue.add(Key(*where))
+
+
+class Spine:
+    """`reconcile` with its metrics."""
+
+    def __init__(self, ports: Ports, board: Board, metrics: Metrics) -> None:
+        self._ports = ports
+        self._board = board
+        self._metrics = metrics
+
+    async def __call__(self, key: Key) -> Result:
+        result = "ok"
+        began = time.monotonic()
+        try:
+            return await reconcile(key, self._ports)
+        except Gone:
+            result = "gone"
+            self._board.forget(key)
+            raise
+        except (Conflict, Transient, Invalid, Rejected) as error:
+            result = type(error).__name__.lower()
+            if isinstance(error, Forbidden):
+                self._metrics.forbidden.labels(error.verb, error.resource).inc()
+            raise
+        except Exception:
+            result = "bug"
+            raise
+        finally:
+            self._metrics.reconciles.labels(result).inc()
+            self._metrics.seconds.observe(time.monotonic() - began)

@@ -1,0 +1,140 @@
+"""What the cache knows after any order of words: the newest, once, and nothing that is gone."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunewright.kube.cache import REMEMBERED_DELETIONS, Cache, Place
+from tunewright.kube.trimming import trimmed
+
+UID = "u1"
+CHECK = Place("Job", "demo", "bot-check")
+
+
+def job(version=1, *, uid=UID, **meta):
+    return {
+        "kind": "FineTuneJob",
+        "metadata": {"namespace": "demo", "name": "bot", "uid": uid, "resourceVersion": str(version), **meta},
+        "spec": {"v": version},
+    }
+
+
+def child(version=1, *, kind="Job", name="bot-check", of=UID, **more):
+    labels = {"tunewright.io/job-uid": of} if of else {}
+    owner = {"kind": "FineTuneJob", "name": "bot", "uid": of, "controller": True}
+    meta = {"namespace": "demo", "name": name, "uid": f"c{version}", "resourceVersion": str(version), "labels": labels}
+    return {"kind": kind, "metadata": meta | {"ownerReferences": [owner]}, "spec": {"v": version}, **more}
+
+
+def test_a_reader_gets_what_was_put_and_a_copy_of_its_own():
+    cache = Cache()
+    assert cache.put(job())
+    assert cache.put(child())
+    found = cache.job(("demo", "bot"))
+    found["spec"]["v"] = 99
+    assert cache.job(("demo", "bot")) == job() | {"apiVersion": "tunewright.io/v1alpha1"}
+    assert [item["spec"] for item in cache.children(UID)] == [{"v": 1}]
+    assert (cache.jobs(), cache.size()) == ([("demo", "bot")], 2)
+    assert (cache.at(CHECK), cache.at(Place("Job", "demo", "other"))) == (("demo", "bot"), None)
+
+
+@pytest.mark.parametrize(
+    ("expected", "news", "words"),
+    [
+        pytest.param(2, [True, True], [child(1), child(2)], id="newer"),
+        pytest.param(2, [True, False], [child(2), child(1)], id="older"),
+        pytest.param(2, [True, False], [child(2), child(2)], id="told twice"),
+        pytest.param(10, [True, True], [child(9), child(10)], id="versions are numbers"),
+        pytest.param(None, [True, True, False], [child(1), 2, child(1)], id="gone, then an older word"),
+        pytest.param(3, [True, True, True], [child(1), 2, child(3)], id="gone and made again"),
+        pytest.param(3, [True, False], [child(3), 2], id="an older deletion"),
+        pytest.param(None, [False, False], [2, child(1)], id="gone before it was seen"),
+        pytest.param(None, [True, True], [child(1), child(2, of="")], id="it lost its label"),
+        pytest.param(None, [False], [child(1, of="")], id="it never had one"),
+    ],
+)
+def test_the_newest_word_counts(expected, news, words):
+    cache = Cache()
+    assert [cache.remove(CHECK, word) if isinstance(word, int) else cache.put(word) for word in words] == news
+    found = cache.get(CHECK)
+    assert (found and found["spec"]["v"]) == expected
+    assert len(cache.children(UID)) == (expected is not None)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=30), st.randoms(use_true_random=False))
+def test_the_order_of_words_does_not_matter(words, chance: random.Random):
+    """A version tells one thing only, so words about it that differ cannot be."""
+    words = list({version: (there, version) for there, version in words}.values())
+    newest = max((version, there) for there, version in words) if words else (0, False)
+    chance.shuffle(words)
+    cache = Cache()
+    for there, version in words:
+        if there:
+            cache.put(child(version))
+        else:
+            cache.remove(CHECK, version)
+    found = cache.get(CHECK)
+    assert (found["spec"]["v"] if found else 0) == (newest[0] if newest[1] else 0)
+    assert cache.size() == len(cache.children(UID)) == newest[1]
+
+
+def test_a_claim_that_another_job_takes_on_changes_hands():
+    cache = Cache()
+    cache.put(child(1))
+    cache.put(child(2, of="u2"))
+    assert (len(cache.children(UID)), len(cache.children("u2"))) == (0, 1)
+
+
+def test_whose_a_child_is():
+    cache = Cache()
+    assert cache.whose(child()) is None  # its job was not seen yet
+    cache.put(job(uid="u2"))
+    assert cache.whose(child()) == ("demo", "bot")  # it stood in the way of the job that has its name now
+    assert cache.whose(child(of="u2")) == ("demo", "bot")
+    assert cache.whose({"metadata": {"namespace": "demo", "name": "x", "labels": None}}) is None
+    cache.remove(Place("FineTuneJob", "demo", "bot"), 5)
+    assert cache.whose(child(of="u2")) is None
+
+
+def test_only_the_latest_deletions_are_remembered():
+    cache = Cache()
+    for number in range(REMEMBERED_DELETIONS + 1):
+        cache.remove(Place("Pod", "demo", f"p{number}"), 5)
+    assert cache.version(Place("Pod", "demo", "p0")) == 0
+    assert cache.version(Place("Pod", "demo", "p1")) == 5
+
+
+def test_places_of_one_kind():
+    cache = Cache()
+    cache.put(job(4))
+    cache.put(child(3))
+    assert list(cache.places("Job")) == [(CHECK, 3)]
+
+
+APPLIED = {"manager": "tunewright", "operation": "Apply", "fieldsV1": {"f:data": {}}}
+STATUS = {"manager": "tunewright", "operation": "Update", "subresource": "status"}
+KUEUE = {"manager": "kueue-admission", "operation": "Update", "fieldsV1": {"f:spec": {"f:suspend": {}}}}
+OTHERS = {"manager": "kubectl", "operation": "Update"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "kind"),
+    [([APPLIED], "ConfigMap"), ([APPLIED], "Deployment"), ([KUEUE], "Job"), (None, "Pod"), (None, "FineTuneJob")],
+)
+def test_of_managed_fields_only_what_is_read_is_kept(expected, kind):
+    item = {"metadata": {"name": "x", "managedFields": [APPLIED, STATUS, KUEUE, OTHERS]}, "spec": {}}
+    assert trimmed(kind, item)["metadata"].get("managedFields") == expected
+
+
+def test_what_nobody_reads_is_left_out_and_the_original_left_alone():
+    notes = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "batch.kubernetes.io/job-completion-index": "1"}
+    pod = {"metadata": {"name": "x", "annotations": notes}, "spec": {"nodeName": "n", "containers": [1]}, "status": {"phase": "Running"}}
+    assert trimmed("Pod", pod) == {
+        "metadata": {"name": "x", "annotations": {"batch.kubernetes.io/job-completion-index": "1"}},
+        "spec": {"nodeName": "n"},
+        "status": {"phase": "Running"},
+    }
+    assert pod["spec"]["containers"] == [1]
+    assert trimmed("ReplicaSet", {"metadata": {}, "spec": {"template": 1, "replicas": 2}})["spec"] == {"replicas": 2}
