@@ -121,7 +121,7 @@ def test_the_operator_takes_its_settings_as_the_chart_gives_them(helm, name):
 
 
 def test_the_operator_has_no_setting_that_the_chart_cannot_set(helm):
-    given = {name.removeprefix("TUNEWRIGHT_").lower() for name in environment(helm.template()) if name.startswith("TUNEWRIGHT_")}
+    given = {name.removeprefix("TUNEWRIGHT_").lower() for name in environment(helm.template(NAMESPACED)) if name.startswith("TUNEWRIGHT_")}
 
     assert given == set(Settings.model_fields), "add it to values.yaml, values.schema.json and templates/deployment.yaml"
 
