@@ -208,19 +208,34 @@ class WarmGang:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def start(self, space: Workspace, config: dict[str, Any], *, file_size_limit: int = 0, extra: dict[str, str] | None = None) -> "Ranks":
-        """Fork the ranks; their log is `pod/log`."""
+    def start(
+        self,
+        space: Workspace,
+        config: dict[str, Any],
+        *,
+        file_size_limit: int = 0,
+        extra: dict[str, str] | None = None,
+        record: bool = False,
+    ) -> "Ranks":
+        """Fork the ranks; their log is `pod/log`. `record`: what each rank reads goes to `examples-<rank>.jsonl`."""
         env = space.environment(config) | (extra or {})
         log = space.root / "pod" / "log"
         (space.root / "pod" / "termination-log").unlink(missing_ok=True)
-        order = {"env": env, "world": config["worldSize"], "port": free_port(), "log": str(log), "file_size_limit": file_size_limit}
+        order = {
+            "env": env,
+            "world": config["worldSize"],
+            "port": free_port(),
+            "log": str(log),
+            "file_size_limit": file_size_limit,
+            "record": str(space.root / "examples") if record else "",
+        }
         self._in.write(json.dumps(order) + "\n")
         self._in.flush()
         return Ranks(pids=self.answer(), log=log, gang=self)
 
-    def run(self, space: Workspace, config: dict[str, Any], *, file_size_limit: int = 0, extra: dict[str, str] | None = None) -> list[int]:
-        """Exit codes of the ranks."""
-        return self.start(space, config, file_size_limit=file_size_limit, extra=extra).wait()
+    def run(self, space: Workspace, config: dict[str, Any], **how: Any) -> list[int]:
+        """Exit codes of the ranks. `how` is `start`'s."""
+        return self.start(space, config, **how).wait()
 
     def answer(self) -> list[int]:
         line = self._out.readline()

@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 import traceback
+from pathlib import Path
 
 
 def main() -> None:
@@ -46,6 +47,8 @@ def _fork(order: dict, rank: int) -> int:
         gang = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "LOCAL_SIZE": world}
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(order["port"])}
         os.environ.update(order["env"] | gang | meeting | {"TORCHELASTIC_RUN_ID": "warm"})
+        if order["record"]:
+            _record(f"{order['record']}-{rank}.jsonl")
         from tunewright_trainer.__main__ import main as stage
 
         code = stage(["train"])
@@ -55,6 +58,22 @@ def _fork(order: dict, rank: int) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _record(file: str) -> None:
+    """Write down which examples each step learns from: their token ids without the padding."""
+    from tunewright_trainer.trainer import Tuner
+
+    train = Tuner.training_step
+
+    def training_step(self, model, inputs, *arguments, **named):
+        pairs = zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
+        examples = [ids[mask.bool()].tolist() for ids, mask in pairs]
+        with Path(file).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"step": self.state.global_step + 1, "examples": examples}) + "\n")
+        return train(self, model, inputs, *arguments, **named)
+
+    Tuner.training_step = training_step
 
 
 if __name__ == "__main__":

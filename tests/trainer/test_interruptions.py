@@ -173,12 +173,3 @@ def test_a_full_disk_while_saving_keeps_what_was_saved_before(gang: WarmGang, sp
     assert failure(space).reason == "DiskFull"
     assert space.checkpoints == saved
     assert {path: path.read_bytes() for path in kept} == kept
-
-
-def test_a_checkpoint_of_another_gang_size_is_refused_not_misread(gang: WarmGang, space: Workspace) -> None:
-    assert gang.run(space, config(training={"max_steps": 5})) == DONE
-    (space.output / "final" / "MANIFEST.json").unlink()
-
-    assert gang.run(space, config(worldSize=1)) == [ExitCode.CONFIGURATION]
-
-    assert failure(space).reason == "CheckpointWorldSize"

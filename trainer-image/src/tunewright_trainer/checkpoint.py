@@ -9,9 +9,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer import distributed, manifest
-from tunewright_trainer.exits import StageError
 from tunewright_trainer.inputs import Inputs, require_same
 
 if TYPE_CHECKING:
@@ -20,12 +18,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"checkpoint-(\d+)")
-_STAGED = ".partial-"
+STAGED = ".partial-"  # never taken for a checkpoint, and removed by the next start
 
 
 def staging_folder(checkpoints: Path, step: int) -> Path:
     """Where a checkpoint is written before it is whole. Every rank writes below it."""
-    return checkpoints / f"{_STAGED}{step}"
+    return checkpoints / f"{STAGED}{step}"
 
 
 def commit(staged: Path, checkpoints: Path, *, step: int, inputs: Inputs) -> Path:
@@ -48,7 +46,7 @@ def commit(staged: Path, checkpoints: Path, *, step: int, inputs: Inputs) -> Pat
 
 def prune(checkpoints: Path, *, keep: int | None, also_keep: "Iterable[Path]" = ()) -> None:
     """Remove the oldest beyond `keep` (None: keep all), and what was staged by a run that died. Rank 0 only."""
-    for leftover in (*checkpoints.glob(f"{_STAGED}*"), *checkpoints.glob(".replaced-*")):
+    for leftover in (*checkpoints.glob(f"{STAGED}*"), *checkpoints.glob(".replaced-*")):
         manifest.remove_tree(leftover)
     protected = {path.name for path in also_keep}
     if keep is not None and keep > 0:
@@ -68,25 +66,24 @@ def newest_verified(checkpoints: Path) -> Path | None:
 
 
 def choose(checkpoints: Path, inputs: Inputs) -> tuple[Path, int] | None:
-    """What to resume from and its step, rank 0's choice on every rank.
-
-    Raises `StageError` when it was written by a gang of another size (ZeRO's shards are cut for one size, and so is the data's order) or
-    made from other inputs.
-    """
+    """What to resume from and its step, rank 0's choice on every rank. Raises `StageError` when it was made from other inputs."""
     found = newest_verified(checkpoints) if distributed.rank() == 0 else None
     folder = distributed.from_rank_zero(found)
     if folder is None:
         return None
     facts = manifest.read(folder)
-    if facts["worldSize"] != distributed.world_size():
-        raise StageError(
-            ExitCode.CONFIGURATION,
-            "CheckpointWorldSize",
-            f"{folder.name} was written by {facts['worldSize']} processes, and there are {distributed.world_size()} now",
-            f"Resuming on another number of workers is not supported yet: go back to {facts['worldSize']}, or remove {checkpoints.name}/.",
-        )
     require_same(facts.get("inputs", {}), inputs, checkpoint=folder)
     return folder, int(facts["step"])
+
+
+def of_another_gang(folder: Path) -> bool:
+    """Say whether a checkpoint was written by another number of processes than there are now."""
+    return written_by(folder) != distributed.world_size()
+
+
+def written_by(folder: Path) -> int:
+    """The number of processes that wrote a checkpoint."""
+    return int(manifest.read(folder)["worldSize"])
 
 
 def _by_step(checkpoints: Path) -> list[tuple[int, Path]]:

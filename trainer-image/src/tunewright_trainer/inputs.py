@@ -28,6 +28,8 @@ _BOOKKEEPING = {
     *("logging_strategy", "logging_steps", "logging_first_step", "report_to", "disable_tqdm"),
     *("ddp_timeout", "dataloader_num_workers", "dataloader_prefetch_factor", "dataloader_pin_memory"),
 }
+# How one global batch is shared out: another number of processes takes other shares of the same.
+_SHARES = {"per_device_train_batch_size", "gradient_accumulation_steps"}
 
 
 def describe(settings: Settings) -> Inputs:
@@ -46,6 +48,13 @@ def require_same(written: Mapping[str, Any], now: Inputs, *, checkpoint: Path) -
         restore = "Restore them as they were" if differing[BASE_MODEL] or differing[DATA] else "Set them back"
         message = f"{checkpoint.name} was made from something else; what differs: {'; '.join(named)}"
         raise _refuse(message, f"{restore} to go on; {anew}")
+
+
+def global_batch_size(settings: Settings) -> int:
+    """Examples per optimizer step over all ranks; shares that the configuration leaves out are `TrainingArguments`' defaults."""
+    training = settings.config.training
+    per_pass = int(training.get("per_device_train_batch_size", 8)) * settings.config.world_size
+    return per_pass * int(training.get("gradient_accumulation_steps", 1))
 
 
 def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -85,7 +94,10 @@ def _settings(settings: Settings) -> dict[str, Any]:
         "model": config.model.model_dump(mode="json", exclude={"hub"}),
         "data": config.data.model_dump(mode="json", exclude={"test"}),
         "method": config.method.model_dump(mode="json"),
-        "training": {name: value for name, value in config.training.items() if name not in _BOOKKEEPING},
+        "training": {
+            **{name: value for name, value in config.training.items() if name not in _BOOKKEEPING | _SHARES},
+            "global_batch_size": global_batch_size(settings),
+        },
         "deepspeed": {"stage": zero_stage(settings)},
     }
     return {"task": config.task} | {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}

@@ -38,7 +38,7 @@ def run(settings: Settings) -> TrainReport | None:
 
 
 def _train(settings: Settings, request: StopRequest) -> TrainReport:
-    from tunewright_trainer import checkpoint, inputs
+    from tunewright_trainer import checkpoint, inputs, universal
     from tunewright_trainer.agreement import AgreedStop
     from tunewright_trainer.arguments import lora_config, sft_config
     from tunewright_trainer.data import read_splits
@@ -55,6 +55,7 @@ def _train(settings: Settings, request: StopRequest) -> TrainReport:
         checkpoint.prune(settings.checkpoints_dir, keep=None)  # what a run that died left half written
     resumed = checkpoint.choose(settings.checkpoints_dir, made_from)
     if resumed is not None:
+        universal.require_convertible(resumed[0], settings)
         log.info("going on from %s", resumed[0].name)
     train = encode(splits.train, tokenizer, settings).dataset
     validation = None if splits.validation is None else encode(splits.validation, tokenizer, settings).dataset

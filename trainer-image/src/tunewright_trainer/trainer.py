@@ -1,14 +1,21 @@
-"""TRL's `SFTTrainer` with checkpoints that are whole or not there, and stops and resumes at any step. Nothing else is changed."""
+"""TRL's `SFTTrainer` with checkpoints that are whole or not there, and stops and resumes at any step, on any number of processes.
 
+Nothing else is changed.
+"""
+
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import set_seed
 from trl import SFTConfig, SFTTrainer
 
-from tunewright_trainer import checkpoint, distributed
+from tunewright_trainer import checkpoint, distributed, universal
 from tunewright_trainer.agreement import EvaluationLeft
 from tunewright_trainer.inputs import Inputs
+from tunewright_trainer.order import GlobalOrder
 from tunewright_trainer.signals import stopped
 
 
@@ -17,6 +24,8 @@ class Tuner(SFTTrainer):
 
     _staged: Path | None = None
     _committed_step: int | None = None
+    _order: GlobalOrder | None = None
+    _groups: list[dict[str, Any]] | None = None
 
     def __init__(self, *, inputs: Inputs, args: SFTConfig, **arguments: Any) -> None:
         self._inputs = inputs
@@ -52,12 +61,64 @@ class Tuner(SFTTrainer):
         if distributed.rank() == 0:
             self.state.save_to_json(str(folder / "trainer_state.json"))
 
-    def _run_epoch(self, *arguments: Any, **named: Any) -> None:
+    def _get_train_sampler(self, train_dataset: Any = None) -> GlobalOrder:
+        """As transformers', but in an order that does not depend on the number of processes."""
+        examples = self.train_dataset if train_dataset is None else train_dataset
+        strategy = self.args.train_sampling_strategy
+        self._order = GlobalOrder(
+            len(examples),
+            global_batch=self.get_total_train_batch_size(self.args),
+            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+            shuffle=strategy != "sequential",
+            lengths=[len(ids) for ids in examples["input_ids"]] if strategy == "group_by_length" else None,
+        )
+        return self._order
+
+    def _run_epoch(self, *, epoch: int, **named: Any) -> None:
         """As transformers', which would train one step too many after resuming from the checkpoint of the last one."""
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
             return
-        super()._run_epoch(*arguments, **named)
+        if self._order is not None:
+            self._order.set_epoch(epoch)  # accelerate does not find it below what skips the batches before a checkpoint
+        super()._run_epoch(epoch=epoch, **named)
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+        with self._loadable(resume_from_checkpoint) as folder:
+            return super()._prepare_for_training(max_steps, train_dataloader, folder)
+
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        with self._loadable(best) as folder:
+            self.state.best_model_checkpoint = folder
+            super()._load_best_model()
+        self.state.best_model_checkpoint = best
+
+    @contextlib.contextmanager
+    def _loadable(self, folder: str | None) -> Iterator[str | None]:
+        """A checkpoint as DeepSpeed can load it: itself, or a converted copy of shards that were cut for another number of processes."""
+        plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
+        if folder is None or plugin is None or not plugin.zero_stage or not checkpoint.of_another_gang(Path(folder)):
+            yield folder
+            return
+        with universal.converted(Path(folder)) as copy:
+            engine = self.model_wrapped if self.model_wrapped is not self.model else None
+            with universal.accepted(plugin.deepspeed_config, engine):
+                yield str(copy)
+            universal.mend(self.model_wrapped, self._groups)
+
+    def create_optimizer(self, *arguments: Any, **named: Any) -> torch.optim.Optimizer:
+        """As transformers'; what each group of parameters is trained with is remembered, see `universal.mend`."""
+        optimizer = super().create_optimizer(*arguments, **named)
+        self._groups = universal.settings_of(optimizer)
+        return optimizer
+
+    def _load_rng_state(self, folder: str | None) -> None:
+        """As transformers'. Another number of processes has no streams of random numbers to go on with: each begins anew."""
+        if folder is not None and checkpoint.of_another_gang(Path(folder)):
+            set_seed(self.args.seed + self.state.global_step)
+            return
+        super()._load_rng_state(folder)
 
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
         """As TRL's, but a stop that was asked for meanwhile leaves a checkpoint of this step and ends with `Stopped`."""

@@ -1,0 +1,43 @@
+"""The order in which examples are learned from: the same for any number of processes that share one global batch.
+
+Promises that global batch `k` of an epoch holds the same examples on one process as on sixteen, whatever the batch of one process, so that
+a gang restarted with another number of workers goes on at the right example. For that the last batch of an epoch is filled up from the
+epoch's beginning: libraries fill it differently for every number of processes, which would also change how many steps an epoch has.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import Sampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
+
+
+class GlobalOrder(Sampler[int]):
+    """Indices of one epoch, a whole number of global batches. `lengths` groups examples of like length into a batch."""
+
+    def __init__(self, size: int, *, global_batch: int, seed: int, shuffle: bool = True, lengths: Sequence[int] | None = None) -> None:
+        self._size = size
+        self._global_batch = global_batch
+        self._seed = seed
+        self._shuffle = shuffle
+        self._lengths = lengths
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that is iterated next, counted from 0."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self._size // self._global_batch) * self._global_batch
+
+    def __iter__(self) -> Iterator[int]:
+        indices = self._indices()
+        return (indices[place % self._size] for place in range(len(self)))
+
+    def _indices(self) -> list[int]:
+        if not self._shuffle:
+            return list(range(self._size))
+        chance = torch.Generator().manual_seed(self._seed + self._epoch)
+        if self._lengths is not None:
+            return list(get_length_grouped_indices(self._lengths, self._global_batch, generator=chance))
+        return torch.randperm(self._size, generator=chance).tolist()
