@@ -9,6 +9,7 @@ from tunewright.api.v1alpha1.job import parse
 from tunewright.errors import Conflict, Gone, Invalid
 from tunewright.local.app import Home
 from tunewright.local.world import LocalWorld
+from tunewright.plan.label_names import REFUSED
 from tunewright.reconcile.ports import Key, World
 
 KEY = Key("default", "demo")
@@ -199,13 +200,23 @@ def test_the_home_is_readable_by_its_owner_alone(home: Home):
     ],
 )
 def test_asked_for_again(applied: Home, expected: set[str], phase: str):
+    stalled = {"phase": phase, "conditions": [{"type": "Stalled", "status": "True"}]}
     ended = {"demo-check": "Failed", "demo-train-0": "Complete"}
     for name, how in ended.items():
         status = {"conditions": [{"type": how, "status": "True"}]}
         applied.store.create(child(applied, "Job", name))
         applied.store.change_status("Job", "default", name, lambda job, status=status: job.update(status=status))
-    applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status={"phase": phase}))
+    applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status=stalled if phase == "Failed" else {"phase": phase}))
 
     applied.retry(KEY)
 
     assert expected == {item["metadata"]["name"] for item in applied.children(KEY)}
+
+
+def test_a_server_that_was_refused_is_tried_again_when_asked_for_again(applied: Home):
+    deployment = child(applied, "Deployment", "demo-serve")
+    deployment["metadata"]["annotations"] = {REFUSED: "{}", "other": "stays"}
+    applied.store.create(deployment)
+    applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status={"conditions": [{"type": "Stalled", "status": "True"}]}))
+    applied.retry(KEY)
+    assert applied.store.get("Deployment", "default", "demo-serve")["metadata"]["annotations"] == {"other": "stays"}

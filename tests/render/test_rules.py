@@ -7,7 +7,10 @@ import pytest
 from plan_builders import GANG, REVISION, UID, exporting, hub_plan, quickstart_plan, serving
 
 from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, Scheduling, SecretKey, Storage
+from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
 from tunewright.render import render
+from tunewright_contract.reports import Failure
+from tunewright_contract.smoke_test import SmokeTest
 from tunewright_contract.trainer_config import TrainerConfig
 
 
@@ -18,6 +21,11 @@ def find(plan, kind, name):
 
 def names(plan, kind):
     return [item["metadata"]["name"] for item in render(plan) if item["kind"] == kind]
+
+
+def revision_of_pods(plan):
+    template = find(plan, "Deployment", "support-bot-serve")["spec"]["template"]
+    return template["metadata"]["annotations"]["tunewright.io/serving-revision"]
 
 
 def container(manifest):
@@ -225,9 +233,40 @@ class TestServer:
 
     def test_the_revision_is_on_the_deployment_and_its_pods_and_never_in_a_selector(self):
         deployment = find(serving(quickstart_plan()), "Deployment", "support-bot-serve")
-        assert deployment["metadata"]["annotations"]["tunewright.io/revision"] == REVISION
-        assert deployment["spec"]["template"]["metadata"]["annotations"]["tunewright.io/revision"] == REVISION
+        assert deployment["metadata"]["labels"]["tunewright.io/revision"] == REVISION
+        assert deployment["spec"]["template"]["metadata"]["labels"]["tunewright.io/revision"] == REVISION
         assert "tunewright.io/revision" not in deployment["spec"]["selector"]["matchLabels"]
+
+    def test_whatever_changes_the_pods_changes_their_revision_and_nothing_else_does(self):
+        plan = quickstart_plan()
+        first = revision_of_pods(serving(plan))
+        assert first.startswith(f"{REVISION}-")
+        assert revision_of_pods(serving(plan, replicas=7, progress_deadline_seconds=60)) == first
+        others = [serving(plan, max_slots=3), serving(replace(plan, server_image="other:1")), serving(replace(plan, revision="abc"))]
+        assert len({first, *map(revision_of_pods, others)}) == 4
+
+    def test_a_revision_that_was_rolled_back_is_not_rendered_and_both_are_written_down(self):
+        good = ServingRevision(name="older-000000", template={"metadata": {"annotations": {}}, "spec": {"containers": []}})
+        why = Failure(reason="SmokeTestFailed", message="the model answered nothing")
+        wanted = ServingRevision(name=revision_of_pods(serving(quickstart_plan())), template={})
+        failed = serving(quickstart_plan(), replicas=3, rollout=Rollout(live=wanted, current=True, previous=good, failure=why))
+        deployment = find(failed, "Deployment", "support-bot-serve")
+        assert deployment["spec"]["template"] == good.template
+        assert deployment["spec"]["replicas"] == 3  # how many there are was not what failed
+        notes = deployment["metadata"]["annotations"]
+        assert ServingRevision.model_validate_json(notes["tunewright.io/previous"]) == good
+        assert Refusal.model_validate_json(notes["tunewright.io/refused"]) == Refusal(revision=wanted.name, failure=why)
+
+    def test_the_smoke_question_reaches_the_server_as_it_was_written(self):
+        asked = SmokeTest(prompt="How much is $(2) in $$?", contains="$2")
+        found = env(find(serving(quickstart_plan(), smoke_test=asked), "Deployment", "support-bot-serve"))["TUNEWRIGHT_SMOKE_TEST"]
+        assert SmokeTest.model_validate_json(found.replace("$$", "$")) == asked  # as Kubernetes reads it: $$ is a $
+        assert "TUNEWRIGHT_SMOKE_TEST" not in env(find(serving(quickstart_plan()), "Deployment", "support-bot-serve"))
+
+    def test_surges_first_and_drains_after(self):
+        spec = find(serving(quickstart_plan(), progress_deadline_seconds=60), "Deployment", "support-bot-serve")["spec"]
+        assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+        assert spec["progressDeadlineSeconds"] == 60 > spec["minReadySeconds"]
 
     def test_selectors_match_the_pods_they_mean(self):
         plan = serving(quickstart_plan())

@@ -13,9 +13,12 @@ from tunewright.observe.pods import PodState
 from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import MemoryFit, Storage
+from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
 from tunewright.status import summarise, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
+from tunewright.status.serving import serving_status
 from tunewright_contract.reports import Failure
 
+OLD, NEW = (ServingRevision(name=name, template={}) for name in ("old", "new"))
 RUNNING = TrainOutcome(state=StageState.RUNNING, attempts=1)
 BROKEN = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", rank=1, suggestion="Mend the line.")
 LOST = Failure(reason="DiskFull", message="no space left", suggestion="Free space.")
@@ -275,16 +278,22 @@ class TestResults:
 
 
 class TestServing:
-    def test_the_revision_before_is_shown_until_the_new_one_is_ready(self):
-        done = seen("check", "train", "export", "serve")
-        first = status(done, serving(quickstart_plan(revision="older"))).wire()
-        rolling = seen("check", "train", "export", serve=ServeOutcome(state=StageState.RUNNING, ready_replicas=1, url=URL))
-        second = status(rolling, serving(quickstart_plan()), previous=first)
-        third = status(done, serving(quickstart_plan()), previous=second.wire())
-        assert (second.serving.revision, second.serving.previous_revision) == ("older", None)
-        assert (third.serving.revision, third.serving.previous_revision) == ("3f9a1c2b", "older")
-        again = status(done, serving(quickstart_plan()), previous=third.wire())
-        assert again.serving.previous_revision == "older"
+    @pytest.mark.parametrize(
+        ("expected", "state", "rollout"),
+        [
+            ((None, None, None), StageState.RUNNING, Rollout(live=NEW)),
+            (("new", None, None), StageState.SUCCEEDED, Rollout(live=NEW, completed=True)),
+            (("old", None, None), StageState.RUNNING, Rollout(live=NEW, previous=OLD)),
+            (("new", "old", None), StageState.SUCCEEDED, Rollout(live=NEW, previous=OLD)),
+            (("new", "old", None), StageState.RUNNING, Rollout(live=NEW, completed=True, previous=OLD)),
+            (("old", None, "new"), StageState.FAILED, Rollout(live=OLD, previous=OLD, refused=Refusal(revision="new", failure=BROKEN))),
+        ],
+        ids=["the first starts", "the first", "another one starts", "another one", "another one that lost a pod", "rolled back"],
+    )
+    def test_which_revision_answers_and_which_is_kept(self, expected, state, rollout):
+        found = serving_status(ServeOutcome(state=state, url=URL, ready_replicas=1, rollout=rollout), None)
+        assert (found.revision, found.previous_revision, found.rolled_back_revision) == expected
+        assert found.url == (URL if expected[0] else None)
 
     def test_no_address_is_given_before_anything_answers(self):
         starting = seen("check", "train", "export", serve=ServeOutcome(state=StageState.RUNNING, url=URL))

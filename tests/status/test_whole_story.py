@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from child_builders import COMPLETE
 from status_builders import CHECKED, EXPORTED, NOON, TRAINED, a_job
 
+from tunewright.api.v1alpha1.serving import ServingSpec
 from tunewright.observe import observe
 from tunewright.plan.inputs import Defaults, References
 from tunewright.plan.plan import plan
@@ -48,7 +50,27 @@ class Machine:
         job["status"] = {"conditions": [{"type": "Failed" if code else "Complete", "status": "True"}]}
 
     def serve(self) -> None:
-        self.children["Deployment", "support-bot-serve"]["status"] = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1}
+        status = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "conditions": [COMPLETE]}
+        self.children["Deployment", "support-bot-serve"]["status"] = status
+
+    def refuse(self, failure: Failure) -> None:
+        """Let a new server beside the one that serves answer wrongly."""
+        deployment = self.children["Deployment", "support-bot-serve"]
+        deployment["status"] = {"replicas": 2, "updatedReplicas": 1, "readyReplicas": 1, "conditions": [COMPLETE]}
+        ended = {"terminated": {"exitCode": 65, "message": dump(failure)}}
+        self.children["Pod", "new"] = {
+            "kind": "Pod",
+            "metadata": deployment["spec"]["template"]["metadata"] | {"name": "new"},
+            "status": {"phase": "Running", "containerStatuses": [{"name": "server", "state": {"running": {}}, "lastState": ended}]},
+        }
+
+    def ask(self, **serving: Any) -> None:
+        """Change what the job says of its servers."""
+        spec = self.job.spec.model_copy(update={"serving": ServingSpec(**serving)})
+        self.job = self.job.model_copy(update={"spec": spec})
+
+    def image(self) -> str:
+        return self.children["Deployment", "support-bot-serve"]["spec"]["template"]["spec"]["containers"][0]["image"]
 
     def jobs(self) -> list[str]:
         return sorted(name for kind, name in self.children if kind == "Job")
@@ -136,3 +158,83 @@ def test_a_suspended_job_is_checked_and_then_rests(machine):
     machine.end("support-bot-check", 0, dump(CHECKED))
     assert [machine.reconcile(), machine.reconcile()] == ["Suspended: Suspended"] * 2
     assert machine.children["Job", "support-bot-train-0"]["spec"]["suspend"] is True
+
+
+@pytest.fixture
+def serving(machine) -> Machine:
+    machine.reconcile()
+    for name, report in (("check", CHECKED), ("train-0", TRAINED), ("export", EXPORTED)):
+        machine.end(f"support-bot-{name}", 0, dump(report))
+        machine.reconcile()
+    machine.serve()
+    assert machine.reconcile() == "Serving: Serving"
+    return machine
+
+
+WRONG = Failure(reason="SmokeTestFailed", message="the model answered nothing", suggestion="Train it.")
+
+
+def test_an_update_is_rolled_out_and_the_one_before_is_kept(serving):
+    first, image = serving.status["serving"]["revision"], serving.image()
+    serving.ask(image="server:2")
+    assert serving.reconcile() == "Deploying: Pending"  # not yet what is asked for, although all servers are ready
+    assert serving.image() == "server:2"
+    serving.children["Deployment", "support-bot-serve"]["status"] |= {"replicas": 2}
+    assert serving.reconcile() == "Deploying: Pending"
+    assert serving.status["serving"]["revision"] == first
+    serving.serve()
+    assert serving.reconcile() == "Serving: Serving"
+    found = serving.status["serving"]
+    assert found["revision"] != first
+    assert (found["previousRevision"], found["url"]) == (first, "http://support-bot-serve.default.svc")
+    serving.ask(image=image)
+    serving.reconcile()
+    serving.serve()
+    serving.reconcile()
+    assert (serving.status["serving"]["revision"], serving.status["serving"]["previousRevision"]) == (first, found["revision"])
+
+
+def test_an_update_that_answers_wrongly_is_rolled_back_by_itself_and_stays_so_until_something_else_is_asked_for(serving):
+    first, image = serving.status["serving"]["revision"], serving.image()
+    serving.ask(image="server:broken")
+    serving.reconcile()
+    serving.refuse(WRONG)
+    assert serving.reconcile() == "Deploying: Pending"
+    assert serving.image() == image
+    assert serving.status["failure"]["reason"] == "SmokeTestFailed"
+    del serving.children["Pod", "new"]
+    serving.serve()
+    told = [serving.reconcile() for _ in range(3)]  # whoever asks, however often, and whether it was he who decided
+    assert told == ["Serving: RolledBack"] * 3
+    assert serving.image() == image
+    found = serving.status
+    assert found["serving"]["revision"] == first
+    assert found["serving"]["rolledBackRevision"] not in (None, first)
+    assert found["failure"]["reason"] == "SmokeTestFailed"
+    assert {item["type"]: (item["status"], item["reason"]) for item in found["conditions"][:2]} == {
+        "Ready": ("False", "RolledBack"),
+        "Stalled": ("True", "RolledBack"),
+    }
+    for said in (found["serving"]["rolledBackRevision"], "the model answered nothing", "Train it."):
+        assert said in found["message"]
+    serving.children["Deployment", "support-bot-serve"]["status"] |= {"readyReplicas": 0}
+    assert serving.reconcile() == "Failed: SmokeTestFailed"  # nothing answers any more
+
+    serving.ask(image="server:mended")
+    assert serving.reconcile() == "Deploying: Pending"
+    assert serving.image() == "server:mended"
+    serving.serve()
+    assert serving.reconcile() == "Serving: Serving"
+    assert "rolledBackRevision" not in serving.status["serving"]
+    assert serving.status["serving"]["previousRevision"] == first
+
+
+def test_a_first_server_that_answers_wrongly_has_failed_for_there_is_nothing_to_go_back_to(machine):
+    machine.reconcile()
+    for name, report in (("check", CHECKED), ("train-0", TRAINED), ("export", EXPORTED)):
+        machine.end(f"support-bot-{name}", 0, dump(report))
+        machine.reconcile()
+    machine.refuse(WRONG)
+    machine.children["Deployment", "support-bot-serve"]["status"] = {"replicas": 1, "updatedReplicas": 1}
+    assert machine.reconcile() == "Failed: SmokeTestFailed"
+    assert "serving" not in machine.status or "revision" not in machine.status["serving"]

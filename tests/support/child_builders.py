@@ -3,6 +3,9 @@
 from typing import Any
 
 REVISION = "3f9a1c2b"
+SERVING = "3f9a1c2b-0a1b2c"  # of the servers
+COMPLETE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}
+STUCK = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "has timed out progressing"}
 Raw = dict[str, Any]
 
 
@@ -22,10 +25,14 @@ def a_job(component: str, *conditions: tuple[str, str], attempt: int | None = No
     }
 
 
-def a_pod(component: str, *, index: int | None = None, attempt: int | None = None, revision: str = REVISION, **status: Any) -> Raw:
+def a_pod(
+    component: str, *, index: int | None = None, attempt: int | None = None, revision: str = REVISION, serving: str = SERVING, **status: Any
+) -> Raw:
     """A pod; the rest is its status."""
     number = 0 if index is None else index
     annotations = {} if index is None else {"batch.kubernetes.io/job-completion-index": str(index)}
+    if component == "server":
+        annotations["tunewright.io/serving-revision"] = serving
     return {
         "kind": "Pod",
         "metadata": {"name": f"{component}-{number}", "labels": _labels(component, attempt, revision), "annotations": annotations},
@@ -52,18 +59,26 @@ def waiting(reason: str, message: str = "", *, last_message: str = "", component
     return {"phase": "Pending", "containerStatuses": [status]}
 
 
-def a_deployment(*, wanted: str = REVISION, **status: Any) -> Raw:
-    """A Deployment of two replicas."""
+def a_deployment(*, runs: str = SERVING, annotations: dict[str, str] | None = None, **status: Any) -> Raw:
+    """A Deployment of two replicas, made from the template of a serving revision."""
     return {
         "kind": "Deployment",
         "metadata": {
             "name": "bot-serve",
             "generation": 4,
-            "labels": _labels("server", None, wanted),
-            "annotations": {"tunewright.io/revision": wanted},
+            "labels": _labels("server", None, REVISION),
+            "annotations": annotations or {},
         },
-        "spec": {"replicas": 2},
+        "spec": {"replicas": 2, "template": a_template(runs)},
         "status": {"observedGeneration": 4} | status,
+    }
+
+
+def a_template(name: str) -> Raw:
+    """The pod template of a serving revision."""
+    return {
+        "metadata": {"annotations": {"tunewright.io/serving-revision": name}},
+        "spec": {"containers": [{"name": "server", "image": name}]},
     }
 
 

@@ -58,7 +58,7 @@ class _Run:
                 return EXIT_FAILED
             if job is not None and await self._stop.unless(self._show_success(job)):
                 await self._serve_on(job)
-                return 0
+                return EXIT_FAILED if "failure" in job["status"] else 0
             err.print("stopping; what trains saves a checkpoint first. Ctrl-C once more kills it at once", markup=False)
         err.print(f"stopped. To go on from the last good checkpoint: tunewright run {self._path}", markup=False)
         return EXIT_INTERRUPTED
@@ -74,6 +74,8 @@ class _Run:
         result.show_training(out, self._home, job)
         result.show_parity(out, job)
         result.show_evaluation(out, job)
+        if "failure" in job["status"]:  # it was rolled back, and what was there before answers
+            self._show_failure(job)
         if _is_served(job):
             await result.show_answers(out, self._home, job, self._questions)
         result.show_places(out, self._home, job)

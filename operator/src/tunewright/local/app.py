@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tunewright.api.v1alpha1.status import Phase
 from tunewright.errors import Gone, Invalid, TunewrightError
 from tunewright.local.kubelet import clean_up_orphans
 from tunewright.local.layout import Layout, default_home
@@ -20,6 +19,7 @@ from tunewright.local.secrets import Secrets
 from tunewright.local.store import Object, Store, explain
 from tunewright.local.supervisor import Holder, hold, holder_of
 from tunewright.local.world import KIND, MANIFEST_DIRECTORY, Key
+from tunewright.plan.label_names import REFUSED
 from tunewright.plan.names import label_value, names_of
 from tunewright.plan.storage import CACHE_FOLDER, MODELS_FOLDER, RUNS_FOLDER
 
@@ -70,13 +70,15 @@ class Home:
         return key
 
     def retry(self, key: Key) -> None:
-        """Forget the failed Jobs of a FineTuneJob that has given up: asked for again, it tries again, from its last checkpoint.
+        """Forget what a FineTuneJob has given up, failed Jobs and a refused server: asked for again, it tries again.
 
         Somebody may have mended the data or freed the disk meanwhile; nothing in the manifest says so. Raises Gone.
         """
-        if self.job(key).get("status", {}).get("phase") != Phase.FAILED or self.holder(key) is not None:
+        if not _is_stalled(self.job(key)) or self.holder(key) is not None:
             return
         for child in self.children(key):
+            if REFUSED in child["metadata"].get("annotations", {}):
+                self.store.change(child["kind"], key[0], child["metadata"]["name"], _forget_refusal)
             conditions = child.get("status", {}).get("conditions", ())
             if child["kind"] == "Job" and any(item["type"] == "Failed" and item["status"] == "True" for item in conditions):
                 self.store.delete("Job", key[0], child["metadata"]["name"])
@@ -152,3 +154,11 @@ class Home:
                 self.store.delete("PersistentVolumeClaim", namespace, created)
         remove_tree(self.log_folder((namespace, name)))
         return kept
+
+
+def _is_stalled(job: Object) -> bool:
+    return any(item["type"] == "Stalled" and item["status"] == "True" for item in job.get("status", {}).get("conditions", ()))
+
+
+def _forget_refusal(deployment: Object) -> None:
+    del deployment["metadata"]["annotations"][REFUSED]

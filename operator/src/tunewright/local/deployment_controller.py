@@ -120,6 +120,8 @@ def _status(
         now,
     )
     complete = len(new) == len(active) == wanted and len(available) >= wanted
+    # Once complete, a template stays so, whatever becomes of its pods: what happens to them later is no rollout.
+    complete = complete or (len(new) == len(active) and condition(deployment, "Progressing").get("message") == _completed(deployment))
     moved = (
         any(counts[name] != before.get(name, 0) for name in COUNTS)
         or before.get("observedGeneration") != deployment["metadata"]["generation"]
@@ -132,6 +134,10 @@ def _status(
     }
 
 
+def _completed(deployment: Object) -> str:
+    return f'ReplicaSet "{deployment["metadata"]["name"]}-{template_hash(deployment)}" has successfully progressed.'
+
+
 def _progressing(deployment: Object, *, complete: bool, moved: bool, now: datetime) -> dict[str, Any]:
     name = deployment["metadata"]["name"]
     before = condition(deployment, "Progressing")
@@ -140,7 +146,7 @@ def _progressing(deployment: Object, *, complete: bool, moved: bool, now: dateti
             "type": "Progressing",
             "status": "True",
             "reason": "NewReplicaSetAvailable",
-            "message": f'Deployment "{name}" has successfully progressed.',
+            "message": _completed(deployment),
             "lastUpdateTime": before["lastUpdateTime"] if before.get("reason") == "NewReplicaSetAvailable" else timestamp(now),
         }
     since = timestamp(now) if moved or not before else before["lastUpdateTime"]

@@ -31,19 +31,16 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
     check = _read_stage(present, Component.CHECK)
     attempts = _read_attempts(present)
     export = _read_stage(present, Component.EXPORT)
-    # A server that is being replaced ends without success, and that is nobody's failure.
-    pods = [read_pod(pod) for pod in _of(present, Component.SERVE, "Pod") if not text(pod, "metadata", "deletionTimestamp")]
-    serve = read_server(
+    serve, server = read_server(
         next(iter(_of(children, Component.SERVE, "Deployment")), {}),
         next(iter(_of(children, Component.SERVE, "Service")), {}),
-        pods,
-        revision=revision,
+        _of(children, Component.SERVE, "Pod"),
     )
     culprits = {
         Component.CHECK: check.culprit,
         Component.TRAIN: attempts[max(attempts)].culprit if attempts else None,
         Component.EXPORT: export.culprit,
-        Component.SERVE: next((pod for pod in pods if serve.failure and pod.failure is serve.failure), None),
+        Component.SERVE: server,
     }
     return Observation(
         past=Past(check=_outcome(check, CheckReport), train=_train(attempts), export=_outcome(export, ExportReport), serve=serve),

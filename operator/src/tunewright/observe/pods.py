@@ -50,6 +50,17 @@ def read_pod(raw: Raw) -> PodState:
     return _ended(raw, state, terminated) if failed else _under_way(raw, state, container)
 
 
+def last_end(raw: Raw) -> PodState | None:
+    """Return how a pod's container ended last, also when it has been started again since; None when it never has."""
+    container = _container(raw)
+    terminated = part(container, "state", "terminated") or part(container, "lastState", "terminated")
+    code = number(terminated, "exitCode")
+    if not code:
+        return None
+    state = PodState(name=text(raw, "metadata", "name"), exit_code=code, report=_report(text(terminated, "message")))
+    return _ended(raw, state, terminated)
+
+
 def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
     asks = Disposition.RETRY if state.exit_code is None else disposition(state.exit_code)
     disrupted = condition(raw, "DisruptionTarget")

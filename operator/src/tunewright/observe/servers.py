@@ -1,48 +1,48 @@
 """The Deployment and its Service: is every replica of the wanted revision up, and where does it answer?"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tunewright.observe.pods import PodState
+from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.raw import Raw, number, parts, text
-from tunewright.observe.reasons import Reason
+from tunewright.observe.rollout import of_revision, read_rollout
 from tunewright.plan import label_names
 from tunewright.plan.inputs import ServeOutcome, StageState
-from tunewright_contract.reports import Failure
 
 
-def read_server(deployment: Raw, service: Raw, pods: Sequence[PodState], *, revision: str) -> ServeOutcome:
-    """Read the server. `pods` are those of the wanted revision."""
+def read_server(deployment: Raw, service: Raw, pods: Sequence[Raw]) -> tuple[ServeOutcome, PodState | None]:
+    """Read the server, and name the pod that tells what hinders it. A revision that was rolled back is a failure, whatever answers."""
     if not deployment:
-        return ServeOutcome(url=_url(service))
-    hindered = next((pod.failure for pod in pods if pod.failure), None)
-    if _is_ready(deployment, revision):
-        state, hindered = StageState.SUCCEEDED, None
-    elif stuck := _stuck(deployment):
-        state, hindered = StageState.FAILED, hindered or stuck
+        return ServeOutcome(url=_url(service)), None
+    rollout, culprit = read_rollout(deployment, pods)
+    states = [read_pod(pod) for pod in of_revision(pods, rollout.live.name if rollout.live else "")]
+    culprit = culprit or next((pod for pod in states if pod.failure), None)
+    if rollout.failure is not None and culprit is not None and culprit.failure is not None:
+        rollout = replace(rollout, failure=culprit.failure)  # a pod knows more of it than the Deployment
+    failure = culprit.failure if culprit else rollout.failure
+    if rollout.refused is not None:
+        state, failure, culprit = StageState.FAILED, rollout.refused.failure, None
+    elif _is_ready(deployment):
+        state, failure, culprit = StageState.SUCCEEDED, None, None
+    elif rollout.failure is not None:
+        state = StageState.FAILED
     else:
-        state = StageState.RUNNING if any(pod.running for pod in pods) else StageState.PENDING
-    return ServeOutcome(state=state, failure=hindered, ready_replicas=number(deployment, "status", "readyReplicas") or 0, url=_url(service))
+        state = StageState.RUNNING if any(pod.running for pod in states) else StageState.PENDING
+    ready = number(deployment, "status", "readyReplicas") or 0
+    return ServeOutcome(state=state, failure=failure, ready_replicas=ready, url=_url(service), rollout=rollout), culprit
 
 
-def _is_ready(deployment: Raw, revision: str) -> bool:
+def _is_ready(deployment: Raw) -> bool:
     """Judge as kstatus does: the controller has seen this generation, all replicas are of it, and all of them are ready."""
     wanted = number(deployment, "spec", "replicas")
     wanted = 1 if wanted is None else wanted
     updated, total, ready = (number(deployment, "status", field) or 0 for field in ("updatedReplicas", "replicas", "readyReplicas"))
     return (
-        text(deployment, "metadata", "annotations", label_names.REVISION) == revision
-        and (number(deployment, "status", "observedGeneration") or 0) >= (number(deployment, "metadata", "generation") or 0)
+        (number(deployment, "status", "observedGeneration") or 0) >= (number(deployment, "metadata", "generation") or 0)
         and updated >= wanted
         and total <= updated
         and ready >= wanted
     )
-
-
-def _stuck(deployment: Raw) -> Failure | None:
-    for found in parts(deployment, "status", "conditions"):
-        if found.get("type") == "Progressing" and found.get("reason") == Reason.ROLLOUT_STUCK:
-            return Failure(reason=Reason.ROLLOUT_STUCK.value, message=text(found, "message") or "the servers did not become ready in time")
-    return None
 
 
 def _url(service: Raw) -> str:

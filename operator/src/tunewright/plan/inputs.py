@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from tunewright.plan.rollout import Rollout
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import CheckReport, ExportReport, Failure, Report, TrainReport
 
@@ -77,10 +78,11 @@ class TrainOutcome(StageOutcome[TrainReport]):
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOutcome(StageOutcome[ExportReport]):
-    """The server. SUCCEEDED means: ready, with the wanted revision."""
+    """The server. SUCCEEDED means: all of what the Deployment says now is ready; whether that is what is wanted, `rollout` tells."""
 
     ready_replicas: int = 0
     url: str = ""
+    rollout: Rollout = field(default_factory=Rollout)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,15 @@ from enum import StrEnum
 JOB_NAME = "tunewright.io/job-name"
 JOB_UID = "tunewright.io/job-uid"  # a job deleted and made again has the same name and another uid
 COMPONENT = "tunewright.io/component"
-REVISION = "tunewright.io/revision"  # on Deployments and their pods also as an annotation: which model is meant
+REVISION = "tunewright.io/revision"  # of the model: what it was trained from
 ATTEMPT = "tunewright.io/attempt"
 RETAIN = "tunewright.io/retain"  # annotation: why this object outlives its job
 URL = "tunewright.io/url"  # annotation on a Service: its address, where it is not the cluster's own name for it
+
+# Annotations of the rollout; see plan/rollout.py.
+SERVING_REVISION = "tunewright.io/serving-revision"  # on server pods: the model's revision and a digest of the pod template
+PREVIOUS = "tunewright.io/previous"  # on the Deployment: the ServingRevision to go back to
+REFUSED = "tunewright.io/refused"  # on the Deployment: the Refusal of the one that was rolled back; take it off to try that again
 
 # Set by Kubernetes itself.
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tunewright.plan.rollout import Rollout
+from tunewright_contract.smoke_test import SmokeTest
 from tunewright_contract.trainer_config import TrainerConfig
 
 
@@ -190,8 +192,11 @@ class ServePlan:
     execution_providers: tuple[str, ...] = ("CPU",)
     max_slots: int = 16
     max_length: int | None = None  # None: the model's context length
-    drain_seconds: int = 30
+    smoke_test: SmokeTest | None = None
+    progress_deadline_seconds: int = 900
+    drain_seconds: int = 300
     scheduling: Scheduling = Scheduling()
+    rollout: Rollout = field(default_factory=Rollout)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, ServeP
 from tunewright.plan.quantities import quantity_of_bytes
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import ModelFacts
+from tunewright_contract.smoke_test import SmokeTest
 
 _GIB = 2**30
 # What the scheduler sets aside for the CPU stages. They have no limits: a limit guessed too low would kill work that the node could do.
@@ -71,12 +72,15 @@ def serve_stage(job: FineTuneJob, past: Past) -> ServePlan | None:
         execution_providers=tuple(serving.execution_providers),
         max_slots=serving.max_concurrent_requests,
         max_length=serving.max_model_len,
+        smoke_test=SmokeTest(**serving.smoke_test.model_dump()) if serving.smoke_test else None,
+        progress_deadline_seconds=serving.progress_deadline_seconds,
         drain_seconds=serving.drain_seconds,
         scheduling=Scheduling(
             node_selector=dict(serving.node_selector),
             tolerations=tuple(_wire(toleration) for toleration in serving.tolerations),
             image_pull_secrets=tuple(job.spec.workers.image_pull_secrets),
         ),
+        rollout=past.serve.rollout,
     )
 
 

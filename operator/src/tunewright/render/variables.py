@@ -59,6 +59,8 @@ def export_variables(plan: FineTunePlan, resources: Resources) -> dict[str, Valu
 def serve_variables(plan: FineTunePlan, serve: ServePlan) -> dict[str, Value]:
     """Return the environment of the server."""
     optional: dict[str, Value] = {} if serve.max_length is None else {environment.MAX_LENGTH: str(serve.max_length)}
+    if serve.smoke_test is not None:
+        optional[environment.SMOKE_TEST] = serve.smoke_test.model_dump_json(exclude_none=True).replace("$", "$$")  # Kubernetes expands
     return {
         **_threads(serve.resources),
         "PYTHONUNBUFFERED": "1",

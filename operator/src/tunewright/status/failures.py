@@ -26,7 +26,7 @@ WAYS_OUT: dict[Reason, str] = {
     Reason.CONTAINER_CREATE: "Check the node's container runtime, and that the image has Python and this release of Tunewright.",
     Reason.CRASH_LOOP: "Read the log of the pod's previous run (`kubectl logs --previous`).",
     Reason.UNSCHEDULABLE: "Add nodes that fit, ask for less in workers.resources, or relax workers.nodeSelector and tolerations.",
-    Reason.ROLLOUT_STUCK: "Read the log of the newest server pod; the previous revision goes on serving.",
+    Reason.ROLLOUT_STUCK: "Read the log of the newest server pod; mend spec.serving, or raise its progressDeadlineSeconds.",
 }
 _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
 

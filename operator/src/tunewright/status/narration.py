@@ -51,7 +51,7 @@ def _stage_conditions(story: Story) -> list[Condition]:
 def _reason(story: Story) -> str:
     """Return the reason a failed stage gave; else the general one."""
     failure = story.outcome.failure
-    return failure.reason if story.stalled and failure else reason_of(story).value
+    return failure.reason if story.stalled and failure and not story.rolled_back else reason_of(story).value
 
 
 def _message(story: Story, past: Past) -> str:
@@ -63,6 +63,8 @@ def _message(story: Story, past: Past) -> str:
         return f"{stage} is suspended (spec.suspend); it goes on from the last whole checkpoint"
     if story.queued:
         return f"{stage} waits for its queue to admit it"
+    if story.rolled_back and (refused := past.serve.rollout.refused):
+        return f"revision {refused.revision} was rolled back, and the one before it answers: {why}"
     if story.retrying:
         return f"attempt {past.train.attempts} failed, another follows: {why}"
     state = story.outcome.state.value.lower()

@@ -7,9 +7,7 @@ from tunewright.api.v1alpha1.status import (
     ParityStatus,
     PlanStatus,
     ScoreStatus,
-    ServingStatus,
 )
-from tunewright.plan.inputs import ServeOutcome, StageState
 from tunewright.plan.plan_types import FineTunePlan, MemoryFit, Placement
 from tunewright.status.conditions import clip
 from tunewright.status.progress import as_text
@@ -65,17 +63,6 @@ def artifact_status(artifact: Artifact, plan: FineTunePlan) -> ArtifactStatus:
         bytes=artifact.bytes,
         parity=_parity(artifact.parity),
     )
-
-
-def serving_status(serve: ServeOutcome, plan: FineTunePlan, previous: ServingStatus | None) -> ServingStatus | None:
-    """Return what answers now. Until the new revision is ready everywhere that is the one before."""
-    if serve.state is StageState.ABSENT:
-        return previous
-    before = previous or ServingStatus()
-    if serve.state is not StageState.SUCCEEDED:
-        return before.model_copy(update={"ready_replicas": serve.ready_replicas})
-    replaced = before.revision if before.revision not in (None, plan.revision) else before.previous_revision
-    return ServingStatus(url=serve.url or None, revision=plan.revision, previous_revision=replaced, ready_replicas=serve.ready_replicas)
 
 
 def _score(score: Score) -> ScoreStatus:

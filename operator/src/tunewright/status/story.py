@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.api.v1alpha1.status import Phase, Reason
-from tunewright.plan.inputs import Past, StageOutcome, StageState
+from tunewright.plan.inputs import Past, ServeOutcome, StageOutcome, StageState
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan
 
@@ -29,6 +29,7 @@ class Story:
     suspended: bool = False  # on our own word
     queued: bool = False  # on another's: a queue holds the Job back
     retrying: bool = False  # the newest attempt failed, and the plan holds another
+    rolled_back: bool = False  # what is wanted of the servers did not work, and the revision before it answers
     stalled: bool = False  # nothing will happen until somebody changes something
 
     @property
@@ -54,6 +55,7 @@ def tell(past: Past, plan: FineTunePlan, *, serving: bool) -> Story:
         suspended=suspended,
         queued=state is StageState.SUSPENDED and not plan.suspend,
         retrying=retrying,
+        rolled_back=at is Component.SERVE and state is StageState.FAILED and _answers_as_before(past.serve),
         stalled=state is StageState.FAILED and not retrying,
     )
 
@@ -62,6 +64,8 @@ def phase_of(story: Story) -> Phase:
     """Return the one word for people."""
     if story.at is None:
         return Phase.SERVING if Component.SERVE in story.stages else Phase.COMPLETE
+    if story.rolled_back:
+        return Phase.SERVING
     if story.stalled:
         return Phase.FAILED
     if story.suspended:
@@ -75,6 +79,8 @@ def reason_of(story: Story) -> Reason:
         return Reason.SERVING if Component.SERVE in story.stages else Reason.COMPLETE
     if story.suspended:
         return Reason.SUSPENDED
+    if story.rolled_back:
+        return Reason.ROLLED_BACK
     if story.retrying:
         return Reason.RETRYING
     if story.queued:
@@ -90,6 +96,10 @@ _REASONS: Mapping[StageState, Reason] = {
     StageState.SUCCEEDED: Reason.SUCCEEDED,
     StageState.FAILED: Reason.FAILED,
 }
+
+
+def _answers_as_before(serve: ServeOutcome) -> bool:
+    return serve.rollout.refused is not None and serve.ready_replicas > 0
 
 
 def _present(stages: Mapping[Component, Outcome]) -> Component | None:

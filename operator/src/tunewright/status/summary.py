@@ -19,7 +19,8 @@ from tunewright.status.conditions import FALSE, TRUE, clip, make_condition, set_
 from tunewright.status.failures import failure_status
 from tunewright.status.narration import conditions_of
 from tunewright.status.progress import summarise_checkpoint, summarise_progress
-from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status, serving_status
+from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
+from tunewright.status.serving import as_planned, serving_status
 from tunewright.status.story import phase_of, tell
 from tunewright_contract.progress import ProgressReport
 
@@ -35,9 +36,10 @@ def summarise(
 ) -> FineTuneJobStatus:
     """Return a job's status. `previous` is its status as stored, `now` the time with a time zone."""
     before = _of_revision(_read(previous), plan.revision)
-    story = tell(seen.past, plan, serving=job.spec.serving is not None)
+    past = as_planned(seen.past, plan)
+    story = tell(past, plan, serving=job.spec.serving is not None)
     generation = job.metadata.generation
-    conditions = set_conditions(_read(previous).conditions, conditions_of(story, seen.past, plan), generation=generation, now=now)
+    conditions = set_conditions(_read(previous).conditions, conditions_of(story, past, plan), generation=generation, now=now)
     failure = story.outcome.failure
     check, export = seen.past.check.report, seen.past.export.report
     attempts = seen.past.train.attempts
@@ -56,7 +58,7 @@ def summarise(
         data=data_status(check, plan) if check else before.data,
         evaluation=evaluation_status(export.evaluation) if export and export.evaluation else before.evaluation,
         artifacts=tuple(artifact_status(artifact, plan) for artifact in export.artifacts) if export else before.artifacts,
-        serving=serving_status(seen.past.serve, plan, _read(previous).serving) if job.spec.serving else None,
+        serving=serving_status(past.serve, _read(previous).serving) if job.spec.serving else None,
         warnings=tuple(clip(warning) for warning in check.warnings[:32]) if check else before.warnings,
     )
 

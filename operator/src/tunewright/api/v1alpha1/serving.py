@@ -10,6 +10,17 @@ ExecutionProvider = Literal["CPU", "CUDA", "TensorRT", "ROCm", "OpenVINO"]
 ServedModelName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")]
 
 
+class SmokeTestSpec(Spec):
+    """A question that a new server asks itself before it takes requests. Answered greedily, so the same model gives the same answer."""
+
+    prompt: Annotated[str, StringConstraints(min_length=1, max_length=8192)]
+    """What a user would say; for TextGeneration the text to go on from."""
+    contains: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    """What the answer must hold, upper or lower case. When absent, any answer that is not empty will do."""
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
+    """Length limit of the answer."""
+
+
 class ServingSpec(Spec):
     """How the finished model is served."""
 
@@ -25,7 +36,13 @@ class ServingSpec(Spec):
     max_model_len: Annotated[int, Field(ge=1, le=2**20)] | None = None
     """Tokens per request, prompt and answer together; the model's context length when absent."""
     resources: ResourceRequirements = ResourceRequirements()
-    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
-    """How long requests in flight may go on when a server is asked to stop."""
+    image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")] | None = None
+    """Another server image than the operator's own."""
+    smoke_test: SmokeTestSpec | None = None
+    """Asked before a new server takes requests. One that answers wrongly never does, and the revision before goes on."""
+    progress_deadline_seconds: Annotated[int, Field(ge=30, le=86400)] = 900
+    """How long a new revision may come no further (pulling its image, reading its model) until it is rolled back."""
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
+    """How long requests in flight may go on when a server is asked to stop; at least as long as your longest answer takes."""
     node_selector: NodeSelector = Field(default_factory=dict)
     tolerations: Tolerations = ()

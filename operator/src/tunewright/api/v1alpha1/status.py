@@ -45,6 +45,7 @@ class Reason(StrEnum):
     BACKOFF_LIMIT_EXCEEDED = "BackoffLimitExceeded"
     NOT_WANTED = "NotWanted"
     SERVING = "Serving"
+    ROLLED_BACK = "RolledBack"
     COMPLETE = "Complete"
 
 
@@ -182,7 +183,11 @@ class ServingStatus(StatusPart):
 
     url: Long | None = None
     revision: Name | None = None
+    """What answers: the model's revision and a digest of the servers' pod template."""
     previous_revision: Name | None = None
+    """What answered before, kept to go back to."""
+    rolled_back_revision: Name | None = None
+    """What the job asks for, when that did not work and what answers is the revision before it."""
     ready_replicas: int = 0
 
 

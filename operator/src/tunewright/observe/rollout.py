@@ -1,0 +1,74 @@
+"""What the Deployment and its pods say of the revision that is being rolled out, and of the one before."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from tunewright.observe.pods import PodState, last_end
+from tunewright.observe.raw import Raw, number, part, parts, text
+from tunewright.observe.reasons import Reason
+from tunewright.plan import label_names
+from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
+from tunewright_contract.base import Message
+from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.reports import Failure
+
+M = TypeVar("M", bound=Message)
+
+_COMPLETE = "NewReplicaSetAvailable"  # Kubernetes says so from the first time on that all replicas of a template were available
+
+
+def read_rollout(deployment: Raw, pods: Sequence[Raw]) -> tuple[Rollout, PodState | None]:
+    """Read a Deployment, and name the pod that tells why its revision will not do. `pods` are those of the server."""
+    template = dict(part(deployment, "spec", "template"))
+    template["metadata"] = {key: value for key, value in part(template, "metadata").items() if key != "creationTimestamp"}
+    live = ServingRevision(name=text(template, "metadata", "annotations", label_names.SERVING_REVISION), template=template)
+    current = (number(deployment, "status", "observedGeneration") or 0) >= (number(deployment, "metadata", "generation") or 0)
+    rollout = Rollout(
+        live=live,
+        current=current,
+        completed=current and _is_completed(deployment),
+        previous=_annotation(deployment, label_names.PREVIOUS, ServingRevision),
+        refused=_annotation(deployment, label_names.REFUSED, Refusal),
+    )
+    if not current or rollout.completed:
+        return rollout, None
+    culprit = next((end for end in map(last_end, of_revision(pods, live.name)) if end and end.disposition is Disposition.FAIL), None)
+    failure = (culprit.failure if culprit else None) or _stuck(deployment)
+    return replace(rollout, failure=failure), culprit
+
+
+def of_revision(pods: Sequence[Raw], name: str) -> list[Raw]:
+    """Return the pods of a revision. One that is being replaced ends without success, and that is nobody's failure."""
+    return [
+        pod
+        for pod in pods
+        if text(pod, "metadata", "annotations", label_names.SERVING_REVISION) == name and not text(pod, "metadata", "deletionTimestamp")
+    ]
+
+
+def _is_completed(deployment: Raw) -> bool:
+    """Judge as kube-controller-manager does (pkg/controller/deployment/progress.go, isCompleteDeployment)."""
+    total, updated = (number(deployment, "status", field) or 0 for field in ("replicas", "updatedReplicas"))
+    return total == updated and text(_progressing(deployment), "reason") == _COMPLETE
+
+
+def _stuck(deployment: Raw) -> Failure | None:
+    found = _progressing(deployment)
+    if found.get("reason") != Reason.ROLLOUT_STUCK:
+        return None
+    return Failure(reason=Reason.ROLLOUT_STUCK.value, message=text(found, "message") or "the servers did not become ready in time")
+
+
+def _progressing(deployment: Raw) -> Raw:
+    return next((found for found in parts(deployment, "status", "conditions") if found.get("type") == "Progressing"), {})
+
+
+def _annotation(deployment: Raw, name: str, kind: type[M]) -> M | None:
+    """Read an annotation of ours. One that somebody has changed into something else is as good as none."""
+    try:
+        return kind.model_validate_json(text(deployment, "metadata", "annotations", name))
+    except ValidationError:
+        return None

@@ -1,0 +1,69 @@
+"""Which of two server revisions is to run: the one that the job asks for, or the last good one. A table, and no memory of its own.
+
+Everything it decides on stands on the Deployment: what its pods are made from now, whether that was ever ready everywhere (Kubernetes
+keeps this in the condition Progressing), and two annotations that are rendered from here and come back with the next look. A Deployment
+is written as a whole, so no crash can leave one of them without the others.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright_contract.base import Message
+from tunewright_contract.reports import Failure
+
+
+class ServingRevision(Message):
+    """What server pods are or were made from."""
+
+    name: str  # `<revision of the model>-<digest of the template>`
+    template: dict[str, Any]  # Kubernetes' PodTemplateSpec
+
+
+class Refusal(Message):
+    """A revision that was rolled back, and why. It is not tried again until something else is asked for."""
+
+    revision: str
+    failure: Failure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """What the Deployment says of its revisions."""
+
+    live: ServingRevision | None = None  # what its pods are to be made from now
+    current: bool = False  # its status speaks of what it says now, not of something older
+    completed: bool = False  # `live` was ready everywhere, once
+    failure: Failure | None = None  # why `live`, which never was, never will be
+    previous: ServingRevision | None = None
+    refused: Refusal | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What the Deployment is to say."""
+
+    run: ServingRevision
+    previous: ServingRevision | None = None  # to go back to
+    refused: Refusal | None = None  # what the job asks for, when that is not what runs
+
+
+def choose(wanted: ServingRevision, rollout: Rollout) -> Choice:
+    """Decide. The same answer however often it is asked, until the Deployment or what is wanted changes."""
+    live = rollout.live
+    if live is None:
+        return Choice(run=wanted)
+    if live.name != wanted.name and not rollout.current:
+        # Whether `live` is good is not known yet; in a moment it is, and forgetting a good one could not be mended.
+        return Choice(run=live, previous=rollout.previous, refused=rollout.refused)
+    good = rollout.previous
+    if good is not None and good.name != wanted.name and (refused := _refusal(wanted, live, rollout)) is not None:
+        return Choice(run=good, previous=good, refused=refused)
+    return Choice(run=wanted, previous=live if live.name != wanted.name and rollout.completed else good)
+
+
+def _refusal(wanted: ServingRevision, live: ServingRevision, rollout: Rollout) -> Refusal | None:
+    if rollout.refused is not None and rollout.refused.revision == wanted.name:
+        return rollout.refused
+    if rollout.failure is not None and live.name == wanted.name:
+        return Refusal(revision=wanted.name, failure=rollout.failure)
+    return None

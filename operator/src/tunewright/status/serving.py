@@ -1,0 +1,40 @@
+"""Which revision of the servers answers, which is kept to go back to, and whether what was observed is what is wanted."""
+
+from dataclasses import replace
+
+from tunewright.api.v1alpha1.status import ServingStatus
+from tunewright.plan.inputs import Past, ServeOutcome, StageState
+from tunewright.plan.plan_types import FineTunePlan
+from tunewright.render.deployment import choice_of
+
+
+def as_planned(past: Past, plan: FineTunePlan) -> Past:
+    """Return what happened with the server pending while its Deployment does not say yet what has been decided.
+
+    All servers may be ready, and a revision rolled back, and yet the job ask for something else by now.
+    """
+    rollout = past.serve.rollout
+    if plan.serve is None or rollout.live is None:
+        return past
+    choice = choice_of(plan, plan.serve)
+    if (choice.run.name, choice.refused) == (rollout.live.name, rollout.refused):
+        return past
+    return replace(past, serve=replace(past.serve, state=StageState.PENDING))
+
+
+def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> ServingStatus | None:
+    """Return what answers now. Until a new revision has been ready everywhere that is the one before."""
+    if serve.state is StageState.ABSENT:
+        return previous
+    rollout = serve.rollout
+    kept = rollout.previous.name if rollout.previous else None
+    live = rollout.live.name if rollout.live else None
+    works = serve.state is StageState.SUCCEEDED or rollout.completed or rollout.refused is not None
+    answers = live if works else kept
+    return ServingStatus(
+        url=serve.url or None if works or kept else None,
+        revision=answers,
+        previous_revision=kept if kept != answers else None,
+        rolled_back_revision=rollout.refused.revision if rollout.refused else None,
+        ready_replicas=serve.ready_replicas,
+    )
