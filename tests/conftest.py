@@ -1,13 +1,11 @@
 """A cluster for the tests that ask for one; it is started once, and only if one of them runs.
 
-Which one: the control plane of tests/cluster. A developer's own cluster is never touched: `KUBECONFIG` and `~/.kube/config` are not read.
-Who wants these tests on a cluster that exists names it in `TUNEWRIGHT_TEST_KUBECONFIG`; one that has FineTuneJobs' definition
-already is refused, because these tests replace and remove it.
+Which one: the control plane of tests/cluster, or the cluster that `KUBECONFIG` names if that allows it (tests/cluster/existing.py). One that
+has FineTuneJobs' definition already is refused, because these tests replace and remove it.
 
 Where neither can be had, tests are skipped and say why; with REQUIRE_CLUSTER=1 such a skip is a failure.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from api_server import ApiServer
 from audit import AuditLog
 from binaries import NoProgramsError, find
 from control_plane import ControlPlane, run_kubectl
+from existing import consenting
 from hypothesis import HealthCheck, settings
 from levels import lacking
 from namespaces import new_namespace
@@ -29,12 +28,17 @@ from namespaces import new_namespace
 settings.register_profile("tunewright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tunewright")
 
-OPT_IN = "TUNEWRIGHT_TEST_KUBECONFIG"
 CRD_NAME = "finetunejobs.tunewright.io"
+WHICH_CLUSTER = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden anew instead of comparing")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if reason := terminalreporter.config.stash.get(WHICH_CLUSTER, ""):
+        terminalreporter.write_line(reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +53,20 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def control_plane() -> Iterator[Cluster]:
+def existing_cluster(request: pytest.FixtureRequest) -> Path | None:
+    """The kubeconfig of a cluster that allows these tests; the summary says which cluster was used, and why."""
+    kubeconfig, request.config.stash[WHICH_CLUSTER] = consenting()
+    if kubeconfig is not None and ApiServer(kubeconfig).get("apiextensions.k8s.io/v1", "CustomResourceDefinition", CRD_NAME) is not None:
+        pytest.fail(f"KUBECONFIG={kubeconfig}: this cluster has Tunewright installed, and these tests would replace its CRD", pytrace=False)
+    return kubeconfig
+
+
+@pytest.fixture(scope="session")
+def control_plane(existing_cluster: Path | None) -> Iterator[Cluster]:
     """A control plane: kubeconfig, API, audit log. Programs are never built here, since a build takes longer than a test may."""
-    named = os.environ.get(OPT_IN)
-    if named:
-        api = ApiServer(Path(named))
-        if api.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", CRD_NAME) is not None:
-            pytest.fail(f"{OPT_IN}={named}: this cluster has Tunewright installed, and these tests would replace its CRD", pytrace=False)
-        yield Cluster(kubeconfig=Path(named), api=api, kubectl=partial(run_kubectl, shutil.which("kubectl") or "kubectl", Path(named)))
+    if existing_cluster is not None:
+        kubectl = partial(run_kubectl, shutil.which("kubectl") or "kubectl", existing_cluster)
+        yield Cluster(kubeconfig=existing_cluster, api=ApiServer(existing_cluster), kubectl=kubectl)
         return
     if sys.platform != "linux":
         lacking("the control plane of tests/cluster needs Linux")

@@ -117,11 +117,8 @@ class Node:
         return self._plane.kubectl(*arguments, stdin=stdin, timeout=timeout)
 
     def helm(self, *arguments: str, timeout: float = 600) -> CompletedProcess[str]:
-        """Run helm against this cluster, with a home of its own."""
-        home = {f"HELM_{name}_HOME": str(self.folder / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
-        environment = {**os.environ, **home, "KUBECONFIG": str(self.kubeconfig)}
-        command = [str(self.programs.helm), *arguments]
-        return run(command, env=environment, capture_output=True, text=True, check=False, timeout=timeout)
+        """Run helm against this cluster and no other; timeout in seconds."""
+        return run_helm(self.programs.helm, self.kubeconfig, self.folder / "helm", *arguments, timeout=timeout)
 
     def run(self, *words: str, timeout: float = 600) -> CompletedProcess[str]:
         """Run a command on the node: in its network, among its mounts and processes."""
@@ -187,6 +184,13 @@ class Node:
         ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
         is_ready = lambda: self.kubectl("get", "node", kubelet.NODE_NAME, "-o", ready).stdout == "True"  # noqa: E731
         self._inner.wait_until(is_ready, "the node is ready", log_of="kubelet")
+
+
+def run_helm(program: Path, kubeconfig: Path, home: Path, *arguments: str, timeout: float) -> CompletedProcess[str]:
+    """Run helm against one cluster, with a home of its own."""
+    homes = {f"HELM_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+    environment = {**os.environ, **homes, "KUBECONFIG": str(kubeconfig)}
+    return run([str(program), *arguments], env=environment, capture_output=True, text=True, check=False, timeout=timeout)
 
 
 def sweep() -> None:

@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from existing import CONSENT
 from waiting import until
 
 ROOT = Path(__file__).parents[2]
 ONE_TEST = "tests/contract/test_definition.py::test_the_definition_is_structural_and_established"
 DEFINITION = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "finetunejobs.tunewright.io")
-DECIDE = ("KUBECONFIG", "TUNEWRIGHT_TEST_KUBECONFIG", "KUBEBUILDER_ASSETS", "REQUIRE_CLUSTER")
+DECIDE = ("KUBECONFIG", "KUBEBUILDER_ASSETS", "REQUIRE_CLUSTER")
 
 
 @pytest.fixture
@@ -49,28 +50,55 @@ def test_without_programs_the_level_is_skipped_unless_it_is_a_must(tmp_path, cod
     assert (done.returncode, says in done.stdout) == (code, True), done.stdout
 
 
-def test_a_developer_s_own_cluster_is_not_touched(control_plane):
+def test_a_developer_s_own_cluster_is_asked_for_its_consent_and_nothing_else(control_plane):
     if control_plane.audit is None:
         pytest.skip("this is a cluster that exists")
     before = control_plane.audit.end()
-    done = run_one_test(KUBECONFIG=str(control_plane.kubeconfig), HOME=os.environ["HOME"])
+    done = run_one_test(KUBECONFIG=str(control_plane.kubeconfig))
     ours = [event for event in control_plane.audit.events(since=before) if event["user"]["username"] == "admin"]
 
-    assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
-    assert ours == []
+    assert (done.returncode, "1 passed" in done.stdout, "does not allow these tests" in done.stdout) == (0, True, True), done.stdout
+    assert [(event["verb"], event["objectRef"]["name"]) for event in ours if "objectRef" in event] == [("get", CONSENT)]
+    assert {event["verb"] for event in ours} == {"get"}
 
 
-def test_a_cluster_that_is_named_is_used_and_left_as_it_was(control_plane):
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [("/nowhere/kubeconfig", "does not answer"), ("/nowhere/a:/nowhere/b", "names several files"), ("", "1 skipped")],
+    ids=["a cluster that is not there", "several clusters", "none"],
+)
+def test_a_cluster_that_cannot_be_asked_is_not_used_and_a_line_says_why(tmp_path, named, says):
+    done = run_one_test(KUBECONFIG=named, KUBEBUILDER_ASSETS=str(tmp_path))
+
+    assert (says in done.stdout, "1 skipped" in done.stdout) == (True, True), done.stdout
+
+
+@pytest.fixture
+def consent(control_plane):
+    """A cluster's consent to these tests."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": CONSENT}}
+    there = control_plane.api.get("v1", "Namespace", CONSENT) is not None
+    if not there:
+        assert control_plane.api.create(namespace, keep=True).accepted
+    yield
+    if not there:
+        control_plane.api.delete("v1", "Namespace", CONSENT)
+        until(lambda: control_plane.api.get("v1", "Namespace", CONSENT) is None, "the namespace goes")
+
+
+@pytest.mark.usefixtures("consent")
+def test_a_cluster_that_consents_is_used_and_left_as_it_was(control_plane):
     """Twice: the first run must have removed what the second would be refused for."""
     if control_plane.api.get(*DEFINITION) is not None:
         pytest.skip("other tests have the definition installed; run this file alone")
     for _ in range(2):
-        done = run_one_test(TUNEWRIGHT_TEST_KUBECONFIG=str(control_plane.kubeconfig))
-        assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stdout
+        done = run_one_test(KUBECONFIG=str(control_plane.kubeconfig))
+        assert (done.returncode, "nothing is started" in done.stdout, "1 passed" in done.stdout) == (0, True, True), done.stdout
 
 
-def test_a_cluster_that_has_tunewright_installed_is_refused(control_plane, installed):
-    done = run_one_test(TUNEWRIGHT_TEST_KUBECONFIG=str(control_plane.kubeconfig))
+@pytest.mark.usefixtures("consent", "installed")
+def test_a_cluster_that_has_tunewright_installed_is_refused(control_plane):
+    done = run_one_test(KUBECONFIG=str(control_plane.kubeconfig))
 
     assert (done.returncode, "has Tunewright installed" in done.stdout) == (1, True), done.stdout
     assert control_plane.api.get(*DEFINITION) is not None

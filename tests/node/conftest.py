@@ -3,39 +3,60 @@
 Where none can run, these tests are skipped and say why, with the command that would change it; with REQUIRE_CLUSTER=1 that is a failure.
 """
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from api_server import ApiServer
-from binaries import NODE, NoProgramsError, find
+from binaries import HELM, NODE, NoProgramsError, find
+from control_plane import run_kubectl
 from levels import lacking
 from namespaces import new_namespace
-from node import Node, what_is_missing
+from node import Node, run_helm, what_is_missing
 
 
-class Running(Node):
-    """A node that runs, with a client for its API server."""
+class RunningNode:
+    """A cluster whose pods run: our own node, or a cluster that exists and allows these tests. Timeouts are in seconds."""
 
-    def start(self) -> None:
-        super().start()
-        self.api = ApiServer(self.kubeconfig)
+    def __init__(self, kubeconfig: Path, *, kubectl: Path | str, helm: Path | str, home: Path, own: Node | None = None) -> None:
+        self.kubeconfig = kubeconfig
+        self.api = ApiServer(kubeconfig)
+        self.own = own
+        self._kubectl, self._helm, self._home = kubectl, helm, home
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 600) -> CompletedProcess[str]:
+        return run_kubectl(self._kubectl, self.kubeconfig, *arguments, stdin=stdin, timeout=timeout)
+
+    def helm(self, *arguments: str, timeout: float = 600) -> CompletedProcess[str]:
+        return run_helm(self._helm, self.kubeconfig, self._home, *arguments, timeout=timeout)
+
+    def run(self, *words: str, timeout: float = 600) -> CompletedProcess[str]:
+        """Run a command in the node's network, among its mounts and processes."""
+        if self.own is None:
+            pytest.skip("this looks into a node of our own")
+        return self.own.run(*words, timeout=timeout)
 
 
 @pytest.fixture(scope="session")
-def node() -> Iterator[Running]:
+def node(existing_cluster: Path | None) -> Iterator[RunningNode]:
     """The node. Programs are never built here, since a build takes longer than a test may."""
-    missing = what_is_missing()
-    if missing:
+    if existing_cluster is None and (missing := what_is_missing()):
         lacking(missing)
     try:
-        programs = find(NODE)
+        programs = find(HELM if existing_cluster else NODE)
     except NoProgramsError as reason:
         lacking(str(reason))
-    with Running(programs) as running:
-        yield running
+    if existing_cluster is not None:
+        with tempfile.TemporaryDirectory() as home:
+            yield RunningNode(existing_cluster, kubectl=programs.kubectl, helm=programs.helm, home=Path(home))
+        return
+    with Node(programs) as own:
+        yield RunningNode(own.kubeconfig, kubectl=programs.kubectl, helm=programs.helm, home=own.folder / "helm", own=own)
 
 
 @pytest.fixture
-def namespace(node: Running) -> Iterator[str]:
+def namespace(node: RunningNode) -> Iterator[str]:
     """A namespace of the test's own, under the restricted pod security standard."""
     yield from new_namespace(node.api)

@@ -1,0 +1,112 @@
+"""Nothing of a node outlives its owner: not its pods, their mounts, its network, nor its folders."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cgroups
+import pytest
+from node import sweep
+from slots import Slot
+from waiting import until
+
+pytestmark = pytest.mark.slow
+CLUSTER = Path(__file__).parents[1] / "cluster"
+OWNER = """
+import json, sys
+sys.path.insert(0, {cluster!r})
+from binaries import NODE, find
+from node import PROBE_IMAGE, Node
+node = Node(find(NODE))
+node.start()
+made = node.kubectl("create", "-f", "-", stdin=json.dumps({manifests}).replace("IMAGE", PROBE_IMAGE))
+assert made.returncode == 0, made.stderr
+ready = node.kubectl("wait", "pod", "probe", "--for=condition=Ready", "--timeout=120s")
+assert ready.returncode == 0, ready.stderr
+print(node.slot.number, node.namespaces.pid, flush=True)
+sys.stdin.readline()
+"""
+CLAIM = {
+    "apiVersion": "v1",
+    "kind": "PersistentVolumeClaim",
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "probe"},
+    "spec": {
+        "containers": [
+            {"name": "a", "image": "IMAGE", "command": ["probe", "pause"], "volumeMounts": [{"name": "data", "mountPath": "/data"}]}
+        ],
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+    },
+}
+MANIFESTS = {"apiVersion": "v1", "kind": "List", "items": [CLAIM, POD]}
+
+
+@pytest.fixture
+def owner(node):
+    """A node beside the session's, with a pod and a volume, in a process of its own; its slot, and all processes that are on it."""
+    if node.own is None:
+        pytest.skip("this is a cluster that exists")
+    program = OWNER.format(cluster=str(CLUSTER), manifests=MANIFESTS)
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        said = process.stdout.readline().split()
+        assert len(said) == 2, "the node did not start"
+        slot, pid = Slot(int(said[0])), int(said[1])
+        yield process, slot, processes_on(slot, pid)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def processes_on(slot, pid):
+    """Those in the node's own process namespace, and those in its pods."""
+    inside = Path(f"/proc/{pid}/ns/pid").readlink()
+    found = set()
+    for each in Path("/proc").glob("[0-9]*"):
+        try:
+            if (each / "ns/pid").readlink() == inside or slot.name in (each / "cgroup").read_text():
+                found.add(int(each.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def what_is_left(slot):
+    groups = [root / slot.name for root in cgroups.hierarchies()]
+    there = [slot.folder, Path("/sys/class/net", slot.link), *groups]
+    return [path for path in there if path.exists()] + [line for line in Path("/proc/mounts").read_text().splitlines() if slot.name in line]
+
+
+def test_two_stand_beside_each_other_and_a_stopped_one_leaves_nothing(node, owner):
+    process, slot, pids = owner
+    assert slot != node.own.slot
+    assert len(pids) > 5
+    process.communicate("end\n")
+
+    assert process.returncode == 0
+    assert [pid for pid in pids if is_alive(pid)] == []
+    assert what_is_left(slot) == []
+    assert node.kubectl("get", "nodes").returncode == 0
+
+
+def test_a_killed_one_ends_at_once_and_the_next_start_sweeps_the_rest(owner):
+    process, slot, pids = owner
+    process.kill()
+    process.wait()
+
+    until(lambda: not any(map(is_alive, pids)), "all that ran on the node ends with its owner")
+    until(lambda: not Path("/sys/class/net", slot.link).exists(), "its network goes too")
+    sweep()
+    assert what_is_left(slot) == []
