@@ -3,6 +3,7 @@
 There is no kubelet: what is asked of pods is whether the cluster takes them.
 """
 
+import json
 import re
 import shlex
 import shutil
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from api_server import ApiServer
 from control_plane import ControlPlane
-from helm import CHART, NAMESPACE, RELEASE, ROOT, Helm
+from helm import CHART, NAMESPACE, RELEASE, ROOT, Helm, committed_crd
 from waiting import until
 
 DEFINITION = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "finetunejobs.tunewright.io")
@@ -162,18 +163,15 @@ def test_cluster_mode_becomes_namespaced_mode_and_loses_its_rights(on_cluster, p
 def older_chart(tmp_path):
     """The chart as it was when a FineTuneJob could say less: without `spec.serving` and `spec.evaluation`, and with another column."""
     chart = Path(shutil.copytree(CHART, tmp_path / "older"))
-    (committed,) = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in (ROOT / "crds").glob("*.yaml")]
-    (version,) = committed["spec"]["versions"]
+    crd = committed_crd()
+    (version,) = crd["spec"]["versions"]
     spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     for field in ("serving", "evaluation"):
         del spec["properties"][field]
     spec.pop("x-kubernetes-validations", None)
     version["additionalPrinterColumns"] = [{"name": "OLD", "type": "string", "jsonPath": ".status.phase"}]
-    text = yaml.safe_dump(committed).replace("{{", '{{ "{{" }}')
-    metadata, ours = "metadata:\n  name: finetunejobs.tunewright.io\n", "metadata:\n  name: finetunejobs.tunewright.io\n{keep}"
-    keep = "  annotations:\n    helm.sh/resource-policy: keep\n"
-    assert metadata in text
-    (chart / "templates/crd.yaml").write_text(text.replace(metadata, ours.format(keep=keep)))
+    crd["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
+    (chart / "templates/crd.yaml").write_text(json.dumps(crd))  # JSON is YAML
     return chart
 
 

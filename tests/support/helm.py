@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,14 @@ PATIENCE_SECONDS = 300
 sys.path.append(str(ROOT / "tools"))
 from chart import find_helm  # noqa: E402 - the program that the tools take
 
-__all__ = ["CHART", "NAMESPACE", "RELEASE", "Helm", "find_helm", "images_of", "kind_of"]
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "Helm", "committed_crd", "find_helm", "images_of", "kind_of"]
+
+
+class Loader(yaml.CSafeLoader):
+    """Numbers as Kubernetes reads them: 1e-08 is one."""
+
+
+Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
 
 
 class Helm:
@@ -28,7 +36,7 @@ class Helm:
 
     def __init__(self, program: Path, home: Path, kubeconfig: Path | None = None) -> None:
         self._program, self._home, self._kubeconfig = program, home, kubeconfig
-        self._rendered: dict[tuple[str, Path, str], list[dict[str, Any]]] = {}
+        self._rendered: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
 
     def __call__(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -40,23 +48,31 @@ class Helm:
         command = [str(self._program), *map(str, arguments)]
         return subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
 
-    def template(self, values: Mapping[str, Any] | None = None, *, release: str = RELEASE, chart: Path = CHART) -> Sequence[dict[str, Any]]:
+    def template(
+        self, values: Mapping[str, Any] | None = None, *, release: str = RELEASE, namespace: str = NAMESPACE
+    ) -> Sequence[dict[str, Any]]:
         """Return what the chart makes of these values."""
-        asked = (release, chart, as_text(values or {}))
+        asked = (release, namespace, as_text(values or {}))
         if asked not in self._rendered:
-            done = self.try_template(values, release=release, chart=chart)
+            done = self.try_template(values, release=release, namespace=namespace)
             assert done.returncode == 0, done.stderr
-            self._rendered[asked] = [manifest for manifest in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if manifest]
+            self._rendered[asked] = [manifest for manifest in yaml.load_all(done.stdout, Loader=Loader) if manifest]
         return deepcopy(self._rendered[asked])
 
     def try_template(
-        self, values: Mapping[str, Any] | None = None, *, release: str = RELEASE, chart: Path = CHART
+        self, values: Mapping[str, Any] | None = None, *, release: str = RELEASE, namespace: str = NAMESPACE
     ) -> subprocess.CompletedProcess[str]:
-        return self("template", release, chart, "--kube-version", KUBE_VERSION, "--values", "-", stdin=as_text(values or {}))
+        options = ("--namespace", namespace, "--kube-version", KUBE_VERSION, "--values", "-")
+        return self("template", release, CHART, *options, stdin=as_text(values or {}))
 
 
 def as_text(values: Mapping[str, Any]) -> str:
     return json.dumps(values)  # JSON is YAML
+
+
+def committed_crd() -> dict[str, Any]:
+    (path,) = (ROOT / "crds").glob("*.yaml")
+    return dict(yaml.load(path.read_text(encoding="utf-8"), Loader))  # noqa: S506 - it is a safe one
 
 
 def kind_of(manifests: Sequence[Mapping[str, Any]], kind: str) -> Sequence[Mapping[str, Any]]:
