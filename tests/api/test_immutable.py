@@ -15,7 +15,7 @@ from tunewright.api.v1alpha1.job import parse
         ((), {"serving": {"replicas": 1}}, {"serving": {"replicas": 2}, "suspend": True, "workers.nodeSelector": {"pool": "a"}}),
         (("spec.training",), {}, {"training.maxSteps": 5}),
         (("spec.deepspeed",), {}, {"deepspeed": {}}),
-        (("spec.workers.replicas", "spec.workers.image"), {}, {"workers.replicas": 2, "workers.image": "trainer:2"}),
+        (("spec.workers.image",), {}, {"workers.replicas": 2, "workers.image": "trainer:2"}),
     ],
 )
 def test_changed_inputs(want, before, after):

@@ -22,7 +22,6 @@ CHANGED = {
     "elasticity": {"elasticity.maxReplicas": 4},
     "evaluation": {"evaluation.maxSamples": 7},
     "output": {"output.storage": {"retain": False}},
-    "workers.replicas": {"workers.replicas": 1},
     "workers.acceleratorsPerReplica": {"workers.acceleratorsPerReplica": ABSENT},
     "workers.resources": {"workers.resources.limits.memory": "1Gi"},
     "workers.acceleratorMemory": {"workers.acceleratorMemory": "40Gi"},
@@ -38,6 +37,7 @@ OPEN = [
     {"ttlSecondsAfterFinished": 60},
     {"backoffLimit": 1},
     {"workers.nodeSelector": {"pool": "b"}},
+    {"workers.replicas": 1},
     {"workers.tolerations": [{"key": "gpu", "operator": "Exists"}]},
 ]
 

@@ -178,7 +178,9 @@ def test_manifests_are_plain_json_and_equal_for_equal_plans(plan):
 @settings(max_examples=40, deadline=None)
 def test_a_new_attempt_and_later_stages_leave_the_templates_of_earlier_jobs_as_they_were(plan, attempt):
     """A Job's template is immutable: what an API server has accepted must never come back different."""
-    train = replace(plan.train or TrainPlan(attempt=0, replicas=1, processes_per_replica=1, resources={}), attempt=attempt)
+    train = replace(
+        plan.train or TrainPlan(attempt=0, replicas=1, processes_per_replica=1, global_batch_size=2, resources={}), attempt=attempt
+    )
     before = replace(plan, check=CheckPlan(), train=train, export=None, serve=None, suspend=False)
     after = replace(before, train=replace(train, attempt=attempt + 1), export=ExportPlan(), suspend=True)
     templates = {item["metadata"]["name"]: item["spec"]["template"] for item in render(after) if item["kind"] == "Job"}

@@ -22,7 +22,7 @@ from tunewright_contract.trainer_config import DataConfig, DataFile, HubModel, J
 
 REVISION = "3f9a1c2b"
 UID = "0b9d6c1e-6d1c-4f0e-9a53-3b1f2f0f3c11"
-GANG = TrainPlan(attempt=0, replicas=2, processes_per_replica=1, resources={"limits": {"cpu": "1", "memory": "4Gi"}})
+GANG = TrainPlan(attempt=0, replicas=2, processes_per_replica=1, global_batch_size=16, resources={"limits": {"cpu": "1", "memory": "4Gi"}})
 SERVER = ServePlan(replicas=1, model_name="support-bot", resources={"limits": {"cpu": "2", "memory": "2Gi"}})
 
 
@@ -76,6 +76,7 @@ def hub_plan(**changes: Any) -> FineTunePlan:
             attempt=0,
             replicas=2,
             processes_per_replica=4,
+            global_batch_size=64,
             resources={"limits": {"nvidia.com/gpu": "4", "cpu": "30", "memory": "240Gi"}},
             shared_memory="16Gi",
         ),

@@ -20,10 +20,10 @@ IMMUTABLE = "field is immutable"
 NAME_RULE = r"size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
 NAME_MESSAGE = "metadata.name must be a DNS label of at most 63 characters: names of Services are made from it"
 
-# What a model is made from. Serving, suspension, deadlines and where pods may be scheduled stay open to change.
+# What a model is made from. Serving, suspension, deadlines, and how many pods train and where, stay open to change.
 IMMUTABLE_FIELDS = (
     "task", "model", "data", "method", "training", "deepspeed", "elasticity", "evaluation", "output",
-    "workers.replicas", "workers.acceleratorsPerReplica", "workers.resources", "workers.acceleratorMemory", "workers.image", "workers.env",
+    "workers.acceleratorsPerReplica", "workers.resources", "workers.acceleratorMemory", "workers.image", "workers.env",
 )  # fmt: skip
 
 COLUMNS: tuple[tuple[str, str, str, int], ...] = (

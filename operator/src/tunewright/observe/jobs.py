@@ -32,7 +32,7 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False) -> JobOu
         return JobOutcome(state=StageState.SUCCEEDED, report=_success(pods))
     failed = condition(job, "Failed")
     if failed:
-        return _failed(failed, culprit)
+        return _failed(job, failed, culprit)
     if part(job, "spec").get("suspend") is True and not _busy(job):
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
@@ -45,13 +45,16 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False) -> JobOu
     )
 
 
-def _failed(failed: Raw, culprit: PodState | None) -> JobOutcome:
+def _failed(job: Raw, failed: Raw, culprit: PodState | None) -> JobOutcome:
     reason = text(failed, "reason")
     if reason == "DeadlineExceeded":  # the pods only say that they were stopped
         failure = Failure(reason=Reason.DEADLINE_EXCEEDED.value, message="it took longer than spec.activeDeadlineSeconds")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL)
     if culprit is not None:
         return JobOutcome(state=StageState.FAILED, failure=culprit.failure, disposition=culprit.disposition, culprit=culprit)
+    if condition(job, "Suspended") and reason != "PodFailurePolicy":  # the pods that were stopped count as failed, and are removed
+        failure = Failure(reason=Reason.STOPPED.value, message="it was asked to stop, and its pods are gone")
+        return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
     message = text(failed, "message") or reason or "its pods are gone, and nothing says why"
     return JobOutcome(
         state=StageState.FAILED,

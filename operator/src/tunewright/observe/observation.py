@@ -29,7 +29,8 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
     """Read a job's children. Those of other revisions are passed over, save the server, which must become this one's."""
     present = [child for child in children if label(child, label_names.REVISION) == revision]
     check = _read_stage(present, Component.CHECK)
-    attempts = _read_attempts(present)
+    jobs = {_attempt(job): job for job in _of(present, Component.TRAIN, "Job")}
+    attempts = _read_attempts(jobs, _of(present, Component.TRAIN, "Pod"))
     export = _read_stage(present, Component.EXPORT)
     serve, server = read_server(
         next(iter(_of(children, Component.SERVE, "Deployment")), {}),
@@ -43,7 +44,7 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
         Component.SERVE: server,
     }
     return Observation(
-        past=Past(check=_outcome(check, CheckReport), train=_train(attempts), export=_outcome(export, ExportReport), serve=serve),
+        past=Past(check=_outcome(check, CheckReport), train=_train(attempts, jobs), export=_outcome(export, ExportReport), serve=serve),
         culprits={component: pod for component, pod in culprits.items() if pod is not None},
     )
 
@@ -55,21 +56,20 @@ def _read_stage(children: Sequence[Raw], component: Component) -> JobOutcome:
     return read_job(job, [read_pod(pod) for pod in _of(children, component, "Pod")])
 
 
-def _read_attempts(children: Sequence[Raw]) -> dict[int, JobOutcome]:
+def _read_attempts(jobs: Mapping[int, Raw], pods: Sequence[Raw]) -> dict[int, JobOutcome]:
     """Return the attempts whose Jobs exist, by number, the newest last."""
-    pods = _of(children, Component.TRAIN, "Pod")
-    jobs = {_attempt(job): job for job in _of(children, Component.TRAIN, "Job")}
     return {
         attempt: read_job(jobs[attempt], [read_pod(pod) for pod in pods if _attempt(pod) == attempt], gang=True) for attempt in sorted(jobs)
     }
 
 
-def _train(attempts: Mapping[int, JobOutcome]) -> TrainOutcome:
+def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> TrainOutcome:
     """Sum up the attempts. The number of one whose Job somebody deleted stays taken."""
     if not attempts:
         return TrainOutcome()
     newest = max(attempts)
     outcome = _outcome(attempts[newest], TrainReport)
+    first = jobs[min(jobs)]
     return TrainOutcome(
         state=outcome.state,
         report=outcome.report,
@@ -77,6 +77,9 @@ def _train(attempts: Mapping[int, JobOutcome]) -> TrainOutcome:
         disposition=outcome.disposition,
         attempts=newest + 1,
         counted_failures=sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values()),
+        replicas=number(jobs[newest], "spec", "completions"),
+        global_batch_size=number(first, "metadata", "annotations", label_names.GLOBAL_BATCH_SIZE),
+        zero_stage=number(first, "metadata", "annotations", label_names.ZERO_STAGE),
     )
 
 

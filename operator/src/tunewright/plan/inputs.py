@@ -74,6 +74,9 @@ class TrainOutcome(StageOutcome[TrainReport]):
 
     attempts: int = 0  # Jobs that exist for this revision
     counted_failures: int = 0  # attempts that ended with Disposition.RETRY
+    replicas: int | None = None  # pods of the newest attempt
+    global_batch_size: int | None = None  # as the first attempt was started with; see plan/resize.py
+    zero_stage: int | None = None  # likewise
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,8 @@ JOB_UID = "tunewright.io/job-uid"  # a job deleted and made again has the same n
 COMPONENT = "tunewright.io/component"
 REVISION = "tunewright.io/revision"  # of the model: what it was trained from
 ATTEMPT = "tunewright.io/attempt"
+GLOBAL_BATCH_SIZE = "tunewright.io/global-batch-size"  # annotation of train Jobs: examples per optimizer step, whatever the number of ranks
+ZERO_STAGE = "tunewright.io/zero-stage"  # annotation of train Jobs: the stage that checkpoints are written under
 RETAIN = "tunewright.io/retain"  # annotation: why this object outlives its job
 URL = "tunewright.io/url"  # annotation on a Service: its address, where it is not the cluster's own name for it
 

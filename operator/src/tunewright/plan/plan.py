@@ -12,6 +12,7 @@ from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOut
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Owner
+from tunewright.plan.resize import as_trained, refuse_stuck_shards, shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.sources import data_files, model_origin
 from tunewright.plan.stages import check_stage, export_stage, scheduling_of, serve_stage, train_stage
@@ -32,16 +33,19 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
     Raises `PlanRejected` and `PlanWaiting`.
     """
     _require(refs, past)
+    job = as_trained(job, past)
     spec, names, revision = job.spec, names_of(job.metadata.name), revision_of(job)
     origin, files = model_origin(job, refs), data_files(job, refs)
     facts = past.check.report.model if past.check.report is not None else model_facts
-    fit = fit_memory(spec, facts, defaults)
+    shares = shares_of(spec, past.train)
+    fit = fit_memory(spec, facts, defaults, begun_stage=past.train.zero_stage)
+    refuse_stuck_shards(spec, past.train, stage=fit.zero_stage)
     storage = storage_of(job, names.output, defaults, facts)
     return FineTunePlan(
         owner=Owner(namespace=job.metadata.namespace, name=job.metadata.name, uid=job.metadata.uid),
         names=names,
         revision=revision,
-        config=trainer_config(job, revision=revision, origin=origin, files=files, strategy=strategy_of(fit)),
+        config=trainer_config(job, revision=revision, origin=origin, files=files, strategy=strategy_of(fit), shares=shares),
         trainer_image=spec.workers.image or defaults.trainer_image,
         server_image=(spec.serving.image if spec.serving else None) or defaults.server_image,
         model_source=origin.source,
@@ -59,7 +63,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
         suspend=spec.suspend,
         active_deadline_seconds=spec.active_deadline_seconds,
         check=check_stage(),
-        train=train_stage(job, past),
+        train=train_stage(job, past, shares),
         export=export_stage(past),
         serve=serve_stage(job, past),
     )

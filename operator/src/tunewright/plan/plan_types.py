@@ -169,7 +169,9 @@ class TrainPlan:
     attempt: int
     replicas: int  # pods
     processes_per_replica: int  # ranks per pod: accelerators per pod, at least 1
+    global_batch_size: int  # examples per optimizer step: recorded on the Job, since another number of replicas must keep it
     resources: Mapping[str, Mapping[str, str]]
+    stopping: bool = False  # the newest attempt has another number of pods than is wanted: it saves and stops, and another follows
     termination_grace_seconds: int = 300
     shared_memory: str = "2Gi"  # /dev/shm
 

@@ -8,6 +8,7 @@ from tunewright.api.v1alpha1.workers import WorkersSpec
 from tunewright.plan.inputs import Past, StageState, TrainOutcome
 from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, ServePlan, TrainPlan
 from tunewright.plan.quantities import quantity_of_bytes
+from tunewright.plan.resize import Shares, is_resized
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import ModelFacts
 from tunewright_contract.smoke_test import SmokeTest
@@ -25,27 +26,34 @@ def check_stage() -> CheckPlan:
     return CheckPlan(resources={"requests": dict(_CHECK_REQUESTS)})
 
 
-def train_stage(job: FineTuneJob, past: Past) -> TrainPlan | None:
+def train_stage(job: FineTuneJob, past: Past, shares: Shares) -> TrainPlan | None:
     """Plan the gang once Check has succeeded. None before."""
     if past.check.state is not StageState.SUCCEEDED:
         return None
     workers = job.spec.workers
+    resized = is_resized(job.spec, past.train)
+    attempt = attempt_of(past.train, backoff_limit=job.spec.backoff_limit, resized=resized)
     return TrainPlan(
-        attempt=attempt_of(past.train, backoff_limit=job.spec.backoff_limit),
+        attempt=attempt,
         replicas=workers.replicas,
         processes_per_replica=workers.processes,
         resources=workers.resources.wire(),
+        global_batch_size=shares.global_batch_size,
+        stopping=resized and attempt < past.train.attempts,
     )
 
 
-def attempt_of(train: TrainOutcome, *, backoff_limit: int) -> int:
+def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False) -> int:
     """Return the number of the last attempt that shall exist, counted from 0.
 
     A gang that stopped after saving goes on as a new attempt and counts nothing; one that failed for the world's reasons does so until
-    `backoff_limit` such failures have been repeated; one that failed for good, or has not failed, stays the last.
+    `backoff_limit` such failures have been repeated; one that failed for good, or has not failed, stays the last. A gang of another size
+    than is wanted now is followed by one of that size as soon as it is over, however it ended.
     """
     if train.attempts == 0:
         return 0
+    if resized:
+        return train.attempts if train.state in {StageState.FAILED, StageState.SUSPENDED} else train.attempts - 1
     again = train.state is StageState.FAILED and (
         train.disposition is Disposition.RESUME or (train.disposition is Disposition.RETRY and train.counted_failures <= backoff_limit)
     )

@@ -7,6 +7,7 @@ from tunewright.plan.deepspeed_config import deepspeed_config
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.library_arguments import lora_arguments, quantization_arguments, sft_arguments
 from tunewright.plan.memory import Strategy
+from tunewright.plan.resize import Shares
 from tunewright.plan.sources import DataFiles, ModelOrigin
 from tunewright_contract.trainer_config import (
     DataConfig,
@@ -23,7 +24,9 @@ from tunewright_contract.trainer_config import (
 _TASKS = get_args(Task)
 
 
-def trainer_config(job: FineTuneJob, *, revision: str, origin: ModelOrigin, files: DataFiles, strategy: Strategy) -> TrainerConfig:
+def trainer_config(
+    job: FineTuneJob, *, revision: str, origin: ModelOrigin, files: DataFiles, strategy: Strategy, shares: Shares
+) -> TrainerConfig:
     """Return the whole instruction for the job's pods. Raises `PlanRejected` for what no trainer can do yet."""
     spec, meta = job.spec, job.metadata
     if spec.task not in _TASKS:
@@ -35,7 +38,11 @@ def trainer_config(job: FineTuneJob, *, revision: str, origin: ModelOrigin, file
         model=_model(job, origin),
         data=_data(job, files),
         method=_method(job, strategy),
-        training=sft_arguments(spec, stage=strategy.stage),
+        training={
+            **sft_arguments(spec, stage=strategy.stage),
+            "per_device_train_batch_size": shares.per_device,
+            "gradient_accumulation_steps": shares.passes,
+        },
         deepspeed=deepspeed_config(spec.deepspeed, strategy, on_accelerator=spec.workers.accelerators > 0),
         world_size=spec.world_size,
         export=ExportConfig(

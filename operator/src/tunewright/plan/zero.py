@@ -25,10 +25,14 @@ def strategy_of(decided: MemoryFit | MemoryOption) -> Strategy:
     return Strategy(stage=decided.zero_stage, offload_optimizer=decided.offload_optimizer, offload_param=decided.offload_param)
 
 
-def fit_memory(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaults) -> MemoryFit:
-    """Decide. Without facts the decision is provisional. Raises `PlanRejected` when the stage is Auto and nothing fits."""
+def fit_memory(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaults, *, begun_stage: int | None = None) -> MemoryFit:
+    """Decide. Without facts the decision is provisional. Raises `PlanRejected` when the stage is Auto and nothing fits.
+
+    `begun_stage` is that of the checkpoints there may be: `Auto` keeps to it when the number of ranks changes.
+    """
     ground = ground_of(spec, defaults)
     allowed = _allowed(spec, ground)
+    allowed = [strategy for strategy in allowed if strategy.stage == begun_stage] or allowed
     if facts is None:
         return _provisional(spec, allowed, ground)
     load = workload_of(spec, facts)

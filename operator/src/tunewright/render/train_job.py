@@ -15,7 +15,8 @@ from tunewright.render.variables import RENDEZVOUS_PORT, train_variables
 from tunewright.render.volumes import train_mounts
 
 # Means nothing to a Job that has ended. One that somebody deleted comes back asleep, and not as a second writer of the checkpoints.
-_HISTORY: Manifest = {"suspend": True}
+# A gang that has another number of pods than is wanted saves and stops.
+_STOPPED: Manifest = {"suspend": True}
 
 
 def render_train_jobs(plan: FineTunePlan) -> tuple[Manifest, ...]:
@@ -23,6 +24,11 @@ def render_train_jobs(plan: FineTunePlan) -> tuple[Manifest, ...]:
     if plan.train is None:
         return ()
     return tuple(_train_job(plan, plan.train, attempt) for attempt in range(plan.train.attempt + 1))
+
+
+def _begun_with(plan: FineTunePlan, train: TrainPlan) -> dict[str, str]:
+    """Record what must stay the same when the number of workers changes."""
+    return {label_names.GLOBAL_BATCH_SIZE: str(train.global_batch_size), label_names.ZERO_STAGE: str(plan.fit.zero_stage)}
 
 
 def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
@@ -37,11 +43,11 @@ def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
             attempt_name(plan.names.train, attempt),
             Component.TRAIN,
             labels=labels | dict(plan.pass_labels),
-            annotations=plan.pass_annotations,
+            annotations={**plan.pass_annotations, **_begun_with(plan, train)},
         ),
         "spec": {
             **deadline(plan),
-            **(suspension(plan) if newest else _HISTORY),
+            **(suspension(plan) if newest and not train.stopping else _STOPPED),
             "backoffLimit": 0,
             "completionMode": "Indexed",
             "completions": train.replicas,

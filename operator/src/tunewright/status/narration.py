@@ -19,7 +19,7 @@ _NAMES = {Component.CHECK: "check", Component.TRAIN: "train", Component.EXPORT: 
 
 def conditions_of(story: Story, past: Past, plan: FineTunePlan) -> list[Condition]:
     """Return a job's conditions, as yet without times."""
-    reason, message = _reason(story), _message(story, past)
+    reason, message = _reason(story), _message(story, past, plan)
     wanted = [make_condition(ConditionType.READY, FALSE if story.at else TRUE, reason, message)]
     if story.stalled:
         wanted.append(make_condition(ConditionType.STALLED, TRUE, reason, message))
@@ -54,7 +54,7 @@ def _reason(story: Story) -> str:
     return failure.reason if story.stalled and failure and not story.rolled_back else reason_of(story).value
 
 
-def _message(story: Story, past: Past) -> str:
+def _message(story: Story, past: Past, plan: FineTunePlan) -> str:
     if story.at is None:
         return f"the model answers at {past.serve.url}" if Component.SERVE in story.stages else "the model is written"
     stage = _NAMES[story.at]
@@ -65,6 +65,9 @@ def _message(story: Story, past: Past) -> str:
         return f"{stage} waits for its queue to admit it"
     if story.rolled_back and (refused := past.serve.rollout.refused):
         return f"revision {refused.revision} was rolled back, and the one before it answers: {why}"
+    if story.resizing and plan.train is not None:
+        wanted = plan.train.replicas
+        return f"train saves, stops, and goes on with {wanted} worker{'s' * (wanted != 1)} instead of {past.train.replicas}"
     if story.retrying:
         return f"attempt {past.train.attempts} failed, another follows: {why}"
     state = story.outcome.state.value.lower()

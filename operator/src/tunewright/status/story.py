@@ -29,6 +29,7 @@ class Story:
     suspended: bool = False  # on our own word
     queued: bool = False  # on another's: a queue holds the Job back
     retrying: bool = False  # the newest attempt failed, and the plan holds another
+    resizing: bool = False  # the newest attempt has another number of workers than is wanted, and makes way for one that has
     rolled_back: bool = False  # what is wanted of the servers did not work, and the revision before it answers
     stalled: bool = False  # nothing will happen until somebody changes something
 
@@ -49,12 +50,14 @@ def tell(past: Past, plan: FineTunePlan, *, serving: bool) -> Story:
     state = stages[at].state
     retrying = at is Component.TRAIN and state is StageState.FAILED and plan.train is not None and plan.train.attempt >= past.train.attempts
     suspended = plan.suspend and at in _SUSPENDABLE and state in {StageState.ABSENT, StageState.PENDING, StageState.SUSPENDED}
+    resizing = at is Component.TRAIN and plan.train is not None and past.train.replicas not in {None, plan.train.replicas}
     return Story(
         stages=stages,
         at=at,
         suspended=suspended,
-        queued=state is StageState.SUSPENDED and not plan.suspend,
+        queued=state is StageState.SUSPENDED and not plan.suspend and not resizing,
         retrying=retrying,
+        resizing=resizing,
         rolled_back=at is Component.SERVE and state is StageState.FAILED and _answers_as_before(past.serve),
         stalled=state is StageState.FAILED and not retrying,
     )
@@ -81,6 +84,8 @@ def reason_of(story: Story) -> Reason:
         return Reason.SUSPENDED
     if story.rolled_back:
         return Reason.ROLLED_BACK
+    if story.resizing:
+        return Reason.RESIZING
     if story.retrying:
         return Reason.RETRYING
     if story.queued:

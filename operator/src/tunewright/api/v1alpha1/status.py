@@ -39,6 +39,7 @@ class Reason(StrEnum):
     QUEUED = "Queued"
     RUNNING = "Running"
     RETRYING = "Retrying"
+    RESIZING = "Resizing"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     DEADLINE_EXCEEDED = "DeadlineExceeded"

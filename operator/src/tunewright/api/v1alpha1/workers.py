@@ -27,7 +27,7 @@ class WorkersSpec(Spec):
     """The gang: all of it runs, or none of it."""
 
     replicas: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Pods of the gang."""
+    """Pods of the gang. When changed, the gang saves, stops, and goes on with that number and the same examples per optimizer step."""
     accelerators_per_replica: Annotated[int, Field(ge=1, le=64)] | None = None
     """Accelerators of one pod, as a check on `resources.limits`, where they are counted when this is absent."""
     resources: ResourceRequirements = ResourceRequirements()

@@ -1,0 +1,96 @@
+"""Another number of workers: the global batch that stays, how it is shared out now, and what stands against it.
+
+A revision's first gang fixes the examples per optimizer step and the ZeRO stage. Both are read back from the gangs' Jobs, since
+`spec.workers.replicas` may have been changed since. What changes with it is how many passes a rank makes per step, and only where the batch
+is too small for that, how many examples a rank takes per pass: never more than the job says, so that memory is not exceeded.
+Refuses a number of ranks that does not divide the batch, and shards that cannot be cut anew.
+"""
+
+from dataclasses import dataclass
+
+from tunewright.api.rules.facts import raw_deepspeed
+from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.inputs import Past, StageState, TrainOutcome
+
+CONVERTIBLE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")  # whose state DeepSpeed 0.19 can join and cut anew under ZeRO
+_MOST_REPLICAS = 1024
+_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """How a global batch is shared out: global = per_device x passes x ranks."""
+
+    global_batch_size: int
+    per_device: int
+    passes: int
+
+
+def as_trained(job: FineTuneJob, past: Past) -> FineTuneJob:
+    """Return the job with the workers that have trained it: once that is done, another number means nothing any more."""
+    replicas = past.train.replicas
+    if past.train.state is not StageState.SUCCEEDED or replicas in {None, job.spec.workers.replicas}:
+        return job
+    workers = job.spec.workers.model_copy(update={"replicas": replicas})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"workers": workers})})
+
+
+def is_resized(spec: FineTuneJobSpec, train: TrainOutcome) -> bool:
+    """Say whether the newest gang has another number of pods than is wanted."""
+    return train.replicas not in {None, spec.workers.replicas}
+
+
+def shares_of(spec: FineTuneJobSpec, train: TrainOutcome) -> Shares:
+    """Share the global batch out among the ranks there shall be. Raises `PlanRejected` when that cannot be."""
+    training = spec.training
+    total = train.global_batch_size or training.per_device_train_batch_size * spec.gradient_accumulation_steps() * spec.world_size
+    each, rest = divmod(total, spec.world_size)
+    if rest:
+        raise PlanRejected(reason="BatchNotDivisible", field="spec.workers.replicas", message=_why_not_divisible(spec, train, total))
+    per_device = next(size for size in range(min(each, training.per_device_train_batch_size), 0, -1) if each % size == 0)
+    shares = Shares(global_batch_size=total, per_device=per_device, passes=each // per_device)
+    _refuse_raw_numbers(spec, train, shares)
+    return shares
+
+
+def refuse_stuck_shards(spec: FineTuneJobSpec, train: TrainOutcome, *, stage: int) -> None:
+    """Refuse another number of workers where checkpoints cannot follow. Raises `PlanRejected`."""
+    if stage and is_resized(spec, train) and spec.training.optim not in CONVERTIBLE_OPTIMIZERS:
+        raise PlanRejected(
+            reason="CheckpointNotConvertible",
+            field="spec.workers.replicas",
+            message=f"{spec.workers.replicas} cannot go on from a checkpoint of {train.replicas} workers: under ZeRO-{stage} only the "
+            f"state of {' and '.join(CONVERTIBLE_OPTIMIZERS)} can be cut anew, not that of training.optim {spec.training.optim}; "
+            f"set it back to {train.replicas}",
+        )
+
+
+def _why_not_divisible(spec: FineTuneJobSpec, train: TrainOutcome, total: int) -> str:
+    processes = spec.workers.processes
+    possible = [str(replicas) for replicas in range(1, min(_MOST_REPLICAS, total) + 1) if total % (replicas * processes) == 0]
+    shown = ", ".join(possible[:_SHOWN]) + (", …" if len(possible) > _SHOWN else "")
+    ranks = f"{spec.workers.replicas} workers" if processes == 1 else f"{spec.workers.replicas} workers of {processes} ranks"
+    return (
+        f"{ranks} cannot share the {total} examples per optimizer step with which this job began evenly; use one of {shown} "
+        f"(it was {train.replicas}), or begin a new job for another batch"
+    )
+
+
+def _refuse_raw_numbers(spec: FineTuneJobSpec, train: TrainOutcome, shares: Shares) -> None:
+    """A raw DeepSpeed configuration is kept as it is, so numbers in it hold for one number of ranks only."""
+    now = {
+        "train_batch_size": shares.global_batch_size,
+        "train_micro_batch_size_per_gpu": shares.per_device,
+        "gradient_accumulation_steps": shares.passes,
+    }
+    raw = raw_deepspeed(spec)
+    numbers = {name: raw[name] for name in now if isinstance(raw.get(name), int)}
+    fixed = [f"{name} {said} (it would be {now[name]})" for name, said in numbers.items() if said != now[name]]
+    if fixed and is_resized(spec, train):
+        raise PlanRejected(
+            reason="BatchFixed",
+            field="spec.workers.replicas",
+            message=f"{spec.workers.replicas} would share out the batch otherwise than deepspeed.config says: {', '.join(fixed)}; "
+            f'set it back to {train.replicas}, or begin a new job with "auto" there',
+        )

@@ -1,0 +1,147 @@
+"""Another number of workers: what stays, what changes with it, and what is refused."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plan_jobs import GPU, checked, job
+
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.inputs import Defaults, Past, References, StageState, TrainOutcome
+from tunewright.plan.plan import plan
+from tunewright.plan.resize import shares_of
+from tunewright_contract.exit_codes import Disposition
+
+REFS = References()
+
+
+def a_job(*, replicas, each=2, passes=None, total=None, **spec):
+    training = {"perDeviceTrainBatchSize": each, "gradientAccumulationSteps": passes, "globalBatchSize": total} | spec.pop("training", {})
+    workers = {"replicas": replicas} | spec.pop("workers", {})
+    return job({"training": {name: value for name, value in training.items() if value is not None}, "workers": workers, **spec})
+
+
+def begun(*, replicas=2, total=4, state=StageState.RUNNING, **changes):
+    """One gang of two ranks that took two examples each."""
+    known = {"attempts": 1, "zero_stage": 0} | changes
+    return TrainOutcome(state=state, replicas=replicas, global_batch_size=total, **known)
+
+
+def planned(wanted, train=None):
+    return plan(wanted, REFS, Past(check=checked(), train=train or TrainOutcome()), Defaults())
+
+
+@pytest.mark.parametrize(
+    ("want", "wanted", "train"),
+    [
+        ((4, 2, 1), a_job(replicas=2), TrainOutcome()),
+        ((12, 2, 3), a_job(replicas=2, passes=3), TrainOutcome()),
+        ((16, 2, 4), a_job(replicas=2, total=16), TrainOutcome()),
+        ((4, 2, 2), a_job(replicas=1), begun()),
+        ((4, 1, 1), a_job(replicas=4), begun()),
+        ((16, 2, 2), a_job(replicas=4, total=16), begun(total=16)),
+        ((24, 3, 4), a_job(replicas=2, each=3, passes=2), begun(replicas=4, total=24)),
+    ],
+    ids=[
+        "as it says",
+        "with passes",
+        "by globalBatchSize",
+        "fewer: more passes",
+        "more: fewer each",
+        "more: fewer passes",
+        "never more each",
+    ],
+)
+def test_how_a_global_batch_is_shared_out(want, wanted, train):
+    shares = shares_of(wanted.spec, train)
+    assert (shares.global_batch_size, shares.per_device, shares.passes) == want
+
+
+@given(each=st.integers(1, 12), passes=st.integers(1, 6), before=st.integers(1, 8), after=st.integers(1, 8))
+def test_the_global_batch_is_kept_or_the_change_refused(each, passes, before, after):
+    first = shares_of(a_job(replicas=before, each=each, passes=passes).spec, TrainOutcome())
+    assert (first.per_device, first.passes) == (each, passes), "nobody's words are changed at the start"
+    train = begun(replicas=before, total=first.global_batch_size)
+    try:
+        then = shares_of(a_job(replicas=after, each=each, passes=passes).spec, train)
+    except PlanRejected:
+        assert first.global_batch_size % after
+    else:
+        assert then.per_device * then.passes * after == first.global_batch_size
+        assert then.per_device <= each
+
+
+@pytest.mark.parametrize(
+    ("reason", "says", "wanted", "train"),
+    [
+        ("BatchNotDivisible", ["3 workers", "the 4 examples", "1, 2, 4", "it was 2"], a_job(replicas=3), begun()),
+        ("BatchNotDivisible", ["3 workers of 2 ranks", "use one of 1, 2"], a_job(replicas=3, workers={"resources": {"limits": {"nvidia.com/gpu": 2}}}), begun()),
+        ("BatchNotDivisible", ["1, 2, 3, 4, 5, 6, 8, 10, …"], a_job(replicas=7), begun(total=240)),
+        (
+            "CheckpointNotConvertible",
+            ["under ZeRO-2", "training.optim adafactor", "back to 2"],
+            a_job(replicas=1, training={"optim": "adafactor"}, deepspeed={"stage": 2}),
+            begun(zero_stage=2),
+        ),
+        (
+            "BatchFixed",
+            ["gradient_accumulation_steps 1 (it would be 2)", "back to 2"],
+            a_job(replicas=1, deepspeed={"config": {"zero_optimization": {"stage": 1}, "gradient_accumulation_steps": 1}}),
+            begun(zero_stage=1),
+        ),
+    ],
+    ids=["batch", "batch of several ranks", "many ways out", "optimizer", "raw numbers"],
+)  # fmt: skip
+def test_what_is_refused(reason, says, wanted, train):
+    with pytest.raises(PlanRejected) as refused:
+        planned(wanted, train)
+    assert (refused.value.reason, refused.value.field) == (reason, "spec.workers.replicas")
+    assert [words for words in says if words not in refused.value.message] == []
+
+
+def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_without_a_change():
+    sgd = {"training": {"optim": "sgd"}, "deepspeed": {"stage": 2}}
+    assert planned(a_job(replicas=2, **sgd), begun(zero_stage=2)).train.attempt == 0
+    assert planned(a_job(replicas=1, training={"optim": "sgd"}), begun()).train.stopping
+
+
+def test_raw_numbers_that_still_hold_are_no_matter():
+    raw = {"config": {"zero_optimization": {"stage": 1}, "train_batch_size": 4, "gradient_accumulation_steps": "auto"}}
+    assert planned(a_job(replicas=1, deepspeed=raw), begun(zero_stage=1)).train.stopping
+
+
+@pytest.mark.parametrize(
+    ("want", "train"),
+    [
+        ((0, True), begun(state=StageState.RUNNING)),
+        ((0, True), begun(state=StageState.PENDING)),
+        ((1, False), begun(state=StageState.SUSPENDED)),
+        ((1, False), begun(state=StageState.FAILED, disposition=Disposition.RESUME)),
+        ((1, False), begun(state=StageState.FAILED, disposition=Disposition.FAIL)),
+        ((1, False), begun(state=StageState.FAILED, disposition=Disposition.RETRY, counted_failures=9)),
+        ((0, False), begun(state=StageState.RUNNING, replicas=1)),
+        ((0, False), TrainOutcome()),
+    ],
+    ids=["running", "pending", "at rest", "stopped", "failed for good", "patience at its end", "already so", "not begun"],
+)
+def test_a_gang_of_another_size_is_stopped_and_followed(want, train):
+    decided = planned(a_job(replicas=1), train)
+    assert (decided.train.attempt, decided.train.stopping) == want
+    assert decided.config.world_size == 1
+
+
+def test_what_the_trainer_is_told():
+    training = planned(a_job(replicas=4), begun()).config.training
+    assert (training["per_device_train_batch_size"], training["gradient_accumulation_steps"]) == (1, 1)
+
+
+def test_when_training_is_done_another_number_means_nothing():
+    done = begun(state=StageState.SUCCEEDED)
+    before, after = (planned(a_job(replicas=replicas), done) for replicas in (2, 3))
+    assert after == before
+
+
+def test_auto_keeps_to_the_stage_of_the_checkpoints():
+    """On one accelerator of 80 GiB stage 0 would do; the checkpoints are stage 2's."""
+    auto = a_job(replicas=1, workers=GPU, deepspeed={"stage": "Auto"})
+    assert planned(auto).fit.zero_stage == 0
+    assert planned(auto, begun(zero_stage=2)).fit.zero_stage == 2

@@ -1,0 +1,137 @@
+"""A job whose `workers.replicas` is changed while it trains, through the real pure rooms: what is rendered, and what its status says."""
+
+from typing import Any
+
+import pytest
+from status_builders import CHECKED, NOON, TRAINED, a_job
+
+from tunewright.observe import observe
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.inputs import Defaults, References
+from tunewright.plan.plan import plan
+from tunewright.plan.revision import revision_of
+from tunewright.render import render
+from tunewright.status import summarise
+from tunewright_contract.reports import Failure, Report, dump
+
+FOLDERS = {"/home/ada/base-model": "/home/ada/base-model", "/home/ada/data/train.jsonl": "/home/ada/data/train.jsonl"}
+STOPPED = Failure(reason="Stopped", message="checkpoint-7 is saved")
+
+
+class Cluster:
+    """Holds Jobs as a cluster does: made once, and of those that are there only `suspend` follows what is rendered."""
+
+    def __init__(self) -> None:
+        self.job = a_job(serving=False)
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.pods: dict[str, dict[str, Any]] = {}
+        self.status: dict[str, Any] | None = None
+
+    def ask(self, **changes: Any) -> None:
+        """Change the job: `suspend`, or `replicas` of its workers."""
+        if "replicas" in changes:
+            changes["workers"] = self.job.spec.workers.model_copy(update={"replicas": changes.pop("replicas")})
+        self.job = self.job.model_copy(update={"spec": self.job.spec.model_copy(update=changes)})
+
+    def reconcile(self) -> str:
+        seen = observe([*self.jobs.values(), *self.pods.values()], revision=revision_of(self.job))
+        decided = plan(self.job, References(folders=FOLDERS, host_paths=True), seen.past, Defaults())
+        for manifest in render(decided):
+            if manifest["kind"] == "Job":
+                there = self.jobs.setdefault(manifest["metadata"]["name"].removeprefix("support-bot-"), manifest | {"status": {}})
+                there["spec"] = there["spec"] | {"suspend": manifest["spec"].get("suspend", there["spec"].get("suspend"))}
+        self.status = summarise(self.job, decided, seen, progress=None, now=NOON, previous=self.status).wire()
+        return f"{self.status['phase']}: {self.status['reason']}"
+
+    def end(self, name: str, code: int, said: Report) -> None:
+        """End a Job, with one pod that says this."""
+        container = self.jobs[name]["spec"]["template"]["spec"]["containers"][0]["name"]
+        ended = {"terminated": {"exitCode": code, "message": dump(said), "finishedAt": "2026-01-01T12:00:00Z"}}
+        self.pods[name] = {
+            "kind": "Pod",
+            "metadata": {"name": f"{name}-0", "labels": self.jobs[name]["spec"]["template"]["metadata"]["labels"]},
+            "status": {"phase": "Failed" if code else "Succeeded", "containerStatuses": [{"name": container, "state": ended}]},
+        }
+        self.jobs[name]["status"] = {"conditions": [{"type": "Failed" if code else "Complete", "status": "True"}]}
+
+    def gangs(self) -> dict[str, tuple[int, bool]]:
+        """Attempt -> how many pods, and whether they are asked to stop."""
+        gangs = {name: job["spec"] for name, job in self.jobs.items() if name.startswith("train")}
+        return {name: (spec["completions"], spec["suspend"]) for name, spec in gangs.items()}
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """Two workers are training."""
+    cluster = Cluster()
+    cluster.ask(replicas=2)
+    cluster.reconcile()
+    cluster.end("check", 0, CHECKED)
+    cluster.reconcile()
+    cluster.jobs["train-0"]["status"] = {"active": 2}
+    assert cluster.gangs() == {"train-0": (2, False)}
+    return cluster
+
+
+def test_a_gang_of_another_size_saves_stops_and_goes_on(cluster):
+    cluster.ask(replicas=1)
+
+    assert cluster.reconcile() == "Training: Resizing"
+    assert cluster.status["message"] == "train saves, stops, and goes on with 1 worker instead of 2"
+    assert cluster.gangs() == {"train-0": (2, True)}
+    assert cluster.reconcile() == "Training: Resizing", "its pods are saving"
+
+    cluster.end("train-0", 143, STOPPED)
+    assert cluster.reconcile() == "Training: Resizing"
+    assert cluster.gangs() == {"train-0": (2, True), "train-1": (1, False)}
+    assert cluster.reconcile() == "Training: Pending"
+    assert {job["metadata"]["annotations"]["tunewright.io/global-batch-size"] for name, job in cluster.jobs.items() if "train" in name} == {
+        "2"
+    }
+
+    cluster.end("train-1", 0, TRAINED)
+    assert cluster.reconcile() == "Exporting: Pending"
+
+
+def test_a_job_that_rests_goes_on_with_the_new_size_when_it_is_told_to(cluster):
+    cluster.ask(suspend=True)
+    cluster.reconcile()
+    cluster.jobs["train-0"]["status"] = {}  # the pods have saved and are gone
+    cluster.ask(replicas=1)
+
+    assert cluster.reconcile() == "Suspended: Suspended"
+    assert cluster.gangs() == {"train-0": (2, True), "train-1": (1, True)}
+    cluster.ask(suspend=False)
+    cluster.reconcile()
+    assert cluster.gangs() == {"train-0": (2, True), "train-1": (1, False)}
+
+
+def test_a_job_that_has_failed_tries_again_with_another_size(cluster):
+    cluster.end("train-0", 64, Failure(reason="OutOfRoom", message="too big for two"))
+    assert cluster.reconcile() == "Failed: OutOfRoom"
+    cluster.ask(replicas=1)
+    cluster.reconcile()
+    assert cluster.gangs() == {"train-0": (2, True), "train-1": (1, False)}
+
+
+def test_a_change_taken_back_before_the_gang_has_stopped_stops_nothing_else(cluster):
+    cluster.ask(replicas=1)
+    cluster.reconcile()
+    cluster.ask(replicas=2)
+    cluster.reconcile()
+    assert cluster.gangs() == {"train-0": (2, False)}
+
+
+def test_a_size_that_cannot_share_the_batch_is_refused_and_the_gang_goes_on(cluster):
+    cluster.ask(replicas=3)
+    with pytest.raises(PlanRejected, match="use one of 1, 2"):
+        cluster.reconcile()
+    assert cluster.gangs() == {"train-0": (2, False)}
+
+
+def test_when_training_is_done_nothing_is_trained_again(cluster):
+    cluster.end("train-0", 0, TRAINED)
+    cluster.reconcile()
+    cluster.ask(replicas=3)
+    assert cluster.reconcile() == "Exporting: Pending"
+    assert list(cluster.gangs()) == ["train-0"]
