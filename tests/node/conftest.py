@@ -3,8 +3,9 @@
 Where none can run, these tests are skipped and say why, with the command that would change it; with REQUIRE_CLUSTER=1 that is a failure.
 """
 
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -15,6 +16,10 @@ from control_plane import run_kubectl
 from levels import lacking
 from namespaces import new_namespace
 from node import Node, run_helm, what_is_missing
+
+sys.path.append(str(Path(__file__).parents[2] / "tools"))
+from image_inputs import IMAGES, project_version
+from images import archives
 
 
 class RunningNode:
@@ -56,7 +61,29 @@ def node(existing_cluster: Path | None) -> Iterator[RunningNode]:
         yield RunningNode(own.kubeconfig, kubectl=programs.kubectl, helm=programs.helm, home=own.folder / "helm", own=own)
 
 
+@pytest.fixture(scope="session")
+def images(node: RunningNode) -> Mapping[str, str]:
+    """References of the images `operator`, `trainer` and `server`: loaded into our own node, published for a cluster that exists."""
+    if node.own is None:
+        return {name: image.reference(project_version()) for name, image in IMAGES.items()}
+    built = archives()
+    if missing := sorted(IMAGES.keys() - built.keys()):
+        lacking(f"images are not built as they are now: `python tools/images.py build {' '.join(missing)}` (minutes)")
+    return {name: one_of(node.own.load_image(archive)) for name, archive in built.items()}
+
+
+def one_of(names: Sequence[str]) -> str:
+    (name,) = names
+    return name
+
+
 @pytest.fixture
 def namespace(node: RunningNode) -> Iterator[str]:
     """A namespace of the test's own, under the restricted pod security standard."""
+    yield from new_namespace(node.api)
+
+
+@pytest.fixture(scope="module")
+def shared_namespace(node: RunningNode) -> Iterator[str]:
+    """One for all tests of a file."""
     yield from new_namespace(node.api)
