@@ -282,6 +282,21 @@ def test_a_rollout_that_stands_still_for_too_long_says_so(now, suffix):
     assert last["observedGeneration"] == 3
 
 
+def test_a_rollout_that_was_complete_stays_so_when_a_server_is_lost_later_and_ends_with_the_next_template(now, suffix):
+    pods = [server("one", 1)]
+    done = deployment_controller.sync(make_deployment(image="one"), pods, now=now, suffix=suffix).status
+    lost = deployment_controller.sync(
+        make_deployment(image="one", status=done), [server("one", 1, ready=False)], now=now, suffix=suffix
+    ).status
+    gone = deployment_controller.sync(make_deployment(image="one", status=done), [], now=now, suffix=suffix).status
+    other = deployment_controller.sync(make_deployment(image="two", status=done), pods, now=now, suffix=suffix).status
+    none = deployment_controller.sync(make_deployment(image="two", status=done), [], now=now, suffix=suffix).status
+    reasons = [
+        entry["reason"] for found in (done, lost, gone, other, none) for entry in found["conditions"] if entry["type"] == "Progressing"
+    ]
+    assert reasons == ["NewReplicaSetAvailable"] * 3 + ["ReplicaSetUpdated"] * 2
+
+
 def test_failed_pods_of_a_deployment_are_replaced(now, suffix):
     decision = deployment_controller.sync(make_deployment(1), [make_pod("Failed", code=0, name="gone")], now=now, suffix=suffix)
     assert (len(decision.create), decision.delete) == (1, ["gone"])

@@ -11,11 +11,13 @@ from tunewright.api.admission import objections
 from tunewright.plan.counts import model_facts
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.explain import COLUMNS, explain, explain_text
-from tunewright.plan.inputs import Defaults, Missing, Past, References, StageState
+from tunewright.plan.inputs import Defaults, Missing, Past, References, ServeOutcome, StageState
 from tunewright.plan.plan import forecast, plan
 from tunewright.plan.plan_types import ClaimSource, FolderSource, SecretKey
 from tunewright.plan.revision import revision_of
+from tunewright.plan.rollout import Rollout
 from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.smoke_test import SmokeTest
 from tunewright_contract.trainer_config import TrainerConfig
 
 ABSENT, RUNNING, SUCCEEDED, FAILED, SUSPENDED = (
@@ -110,6 +112,18 @@ def test_the_server_is_as_asked():
     assert serve.scheduling.node_selector == {"disk": "ssd"}
     assert serve.scheduling.tolerations == ({"key": "gpu", "operator": "Exists", "tolerationSeconds": 5},)
     assert serve.scheduling.image_pull_secrets == ("registry",)
+
+
+def test_the_rollout_is_as_asked_and_knows_what_was_found():
+    found = Rollout(current=True, completed=True)
+    done = replace(past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED), serve=ServeOutcome(rollout=found))
+    serving = {"image": "server:2", "smokeTest": {"prompt": "Hi", "contains": "there"}, "progressDeadlineSeconds": 60}
+    decided = planned(done, serving=serving)
+    assert decided.server_image == "server:2"
+    assert (decided.serve.smoke_test, decided.serve.progress_deadline_seconds) == (SmokeTest(prompt="Hi", contains="there"), 60)
+    assert decided.serve.rollout == found
+    plain = planned(done, serving={})
+    assert (plain.serve.smoke_test, plain.serve.drain_seconds, plain.server_image) == (None, 300, Defaults().server_image)
 
 
 def test_what_is_passed_through():

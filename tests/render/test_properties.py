@@ -26,6 +26,7 @@ from tunewright.plan.plan_types import (
     TrainPlan,
 )
 from tunewright.render import render
+from tunewright_contract.smoke_test import SmokeTest
 
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -78,6 +79,8 @@ def plans(draw, *, in_a_cluster=False):
         execution_providers=st.sampled_from([("CPU",), ("CUDA", "CPU")]),
         max_length=st.none() | st.integers(1, 10**6),
         drain_seconds=st.integers(0, 3600),
+        progress_deadline_seconds=st.integers(30, 86400),
+        smoke_test=st.none() | st.builds(SmokeTest, prompt=st.text(min_size=1), contains=st.none() | st.text(min_size=1)),
         scheduling=schedulings,
     )
     return quickstart_plan(

@@ -6,6 +6,7 @@ from typing import Any
 from api_server import ApiServer
 from waiting import until
 
+from tunewright.plan.label_names import SERVING_REVISION
 from tunewright_contract.reports import Report, dump
 
 
@@ -41,6 +42,19 @@ class FakeKubelet:
         for pod in self.wait_for(component):
             self._write(pod, "Running", component, {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, ready=True)
 
+    def serve_revision(self, revision: str) -> None:
+        """Let the servers of one revision run and be ready."""
+        for pod in self._of_revision(revision):
+            self._write(pod, "Running", "server", {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, ready=True)
+
+    def refuse_revision(self, revision: str, report: Report) -> None:
+        """Let the servers of one revision end with these words, and be started again."""
+        ended = {"exitCode": 65, "message": dump(report), "reason": "Error", "finishedAt": "2026-01-01T10:00:00Z"}
+        for pod in self._of_revision(revision):
+            self._write(
+                pod, "Running", "server", {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, ready=False, last={"terminated": ended}
+            )
+
     def touch(self, component: str, mark: str) -> None:
         """Annotate a stage's pods: an event that changes nothing."""
         for pod in self._pods.get(namespace=self._namespace, label_selector=f"tunewright.io/component={component}").to_dict()["items"]:
@@ -49,9 +63,25 @@ class FakeKubelet:
                 name=pod["metadata"]["name"], namespace=self._namespace, body=body, content_type="application/merge-patch+json"
             )
 
-    def _write(self, pod: Mapping[str, Any], phase: str, component: str, state: Mapping[str, Any], *, ready: bool) -> None:
+    def _of_revision(self, revision: str) -> Sequence[Mapping[str, Any]]:
+        def there() -> Sequence[Mapping[str, Any]]:
+            return [pod for pod in self.pods("server") if pod["metadata"]["annotations"][SERVING_REVISION] == revision]
+
+        return until(there, f"there are servers of revision {revision}")
+
+    def _write(
+        self,
+        pod: Mapping[str, Any],
+        phase: str,
+        component: str,
+        state: Mapping[str, Any],
+        *,
+        ready: bool,
+        last: Mapping[str, Any] | None = None,
+    ) -> None:
         word = "True" if ready else "False"
-        container = {"name": component, "image": "i", "imageID": "i", "ready": ready, "restartCount": 0, "state": state, "lastState": {}}
+        container = {"name": component, "image": "i", "imageID": "i", "ready": ready, "restartCount": 0, "state": state}
+        container["lastState"] = last or {}
         conditions = [{"type": kind, "status": word, "lastTransitionTime": "2026-01-01T10:00:00Z"} for kind in ("Ready", "ContainersReady")]
         status = {"phase": phase, "containerStatuses": [container], "conditions": conditions}
         self._pods.status.patch(

@@ -1,0 +1,114 @@
+"""An update of the servers on a real API server: surged, and rolled back by itself when its answer is wrong, whoever is killed meanwhile."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from status_builders import CHECKED, EXPORTED, TRAINED
+from waiting import until
+
+from tunewright.plan.label_names import REFUSED, SERVING_REVISION
+from tunewright_contract.reports import Failure
+
+WRONG = Failure(reason="SmokeTestFailed", message="asked 'Hi', the model answered nothing", suggestion="Train it.")
+JOB = ("tunewright.io/v1alpha1", "FineTuneJob", "bot")
+DEPLOYMENT = ("apps/v1", "Deployment", "bot-serve")
+
+
+def patch(scene: Any, kind: Sequence[str], body: Mapping[str, Any]) -> None:
+    resource = scene.api.dynamic.resources.get(api_version=kind[0], kind=kind[1])
+    resource.patch(name=kind[2], namespace=scene.namespace, body=body, content_type="application/merge-patch+json")
+
+
+def ask(scene: Any, **serving: Any) -> None:
+    patch(scene, JOB, {"spec": {"serving": serving}})
+
+
+def image(scene: Any) -> str:
+    deployment = scene.get(*DEPLOYMENT)
+    return str(deployment["spec"]["template"]["spec"]["containers"][0]["image"]) if deployment else ""
+
+
+def revision(scene: Any, *, of: str) -> str:
+    """Return the revision whose servers have this image, once the Deployment asks for them."""
+    until(lambda: image(scene) == of, f"the Deployment asks for {of}")
+    return str(scene.get(*DEPLOYMENT)["spec"]["template"]["metadata"]["annotations"][SERVING_REVISION])
+
+
+def servers(scene: Any) -> dict[str, str]:
+    """Return the servers that are there: uid -> revision."""
+    return {pod["metadata"]["uid"]: pod["metadata"]["annotations"][SERVING_REVISION] for pod in scene.kubelet.pods("server")}
+
+
+@pytest.fixture
+def serving(scene: Any) -> Any:
+    """A job that is served by one server."""
+    scene.create_job(serving={"replicas": 1, "image": "server:1"})
+    scene.kubelet.end("checker", CHECKED)
+    scene.kubelet.end("trainer", TRAINED, count=2)
+    scene.kubelet.end("exporter", EXPORTED)
+    scene.kubelet.serve_revision(revision(scene, of="server:1"))
+    scene.reaches("Serving")
+    until(lambda: scene.status()["serving"].get("revision"), "its revision is known to be good")
+    return scene
+
+
+def test_an_update_surges_first_and_drains_after(serving):
+    first, (old,) = serving.status()["serving"]["revision"], servers(serving)
+    ask(serving, image="server:2")
+    second = revision(serving, of="server:2")
+    until(lambda: second in servers(serving).values(), "a new server is started")
+    assert old in servers(serving)  # beside the old one
+    assert serving.reaches("Deploying")["serving"]["revision"] == first
+    serving.kubelet.serve_revision(second)
+    until(lambda: old not in servers(serving), "the old one leaves when the new one is ready")
+    status = serving.reaches("Serving")
+    assert (status["serving"]["revision"], status["serving"]["previousRevision"]) == (second, first)
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["undisturbed", "the operator is killed before it hears of it"])
+def test_an_update_that_answers_wrongly_is_rolled_back_and_the_old_servers_never_notice(serving, killed):
+    first, before = serving.status()["serving"]["revision"], servers(serving)
+    ask(serving, image="server:broken")
+    broken = revision(serving, of="server:broken")
+    until(lambda: broken in servers(serving).values(), "a new server is started")
+    if killed:
+        serving.operator.kill()
+    serving.kubelet.refuse_revision(broken, WRONG)
+    if killed:
+        serving.operator.start()
+    until(lambda: serving.status().get("reason") == "RolledBack", "it is rolled back")
+    status = serving.status()
+    assert status["phase"] == "Serving"
+    assert (status["serving"]["revision"], status["serving"]["rolledBackRevision"]) == (first, broken)
+    assert status["failure"]["reason"] == "SmokeTestFailed"
+    assert status["observedGeneration"] == serving.get(*JOB)["metadata"]["generation"]
+    assert revision(serving, of="server:1") == first
+    until(lambda: servers(serving) == before, "the very servers of before are there, and no others")
+    events = serving.api.dynamic.resources.get(api_version="v1", kind="Event").get(namespace=serving.namespace).to_dict()["items"]
+    assert [event["type"] for event in events if event["reason"] == "RolledBack"] == ["Warning"]
+
+    serving.look_again("settle", "server")
+    since = serving.audit.end()
+    serving.operator.kill()
+    serving.operator.start()
+    until(lambda: serving.operator.reconciles() >= 1, "the operator has looked after its restart")
+    serving.look_again("again", "server")
+    assert serving.writes(since) == []  # it stays so, and nothing goes back and forth
+
+    ask(serving, image="server:mended")
+    mended = revision(serving, of="server:mended")
+    serving.kubelet.serve_revision(mended)
+    until(lambda: serving.status()["serving"].get("previousRevision") == first and serving.status()["reason"] == "Serving", "it serves")
+    assert "rolledBackRevision" not in serving.status()["serving"]
+
+
+def test_a_refusal_that_is_taken_off_is_tried_again(serving):
+    ask(serving, image="server:late")  # its registry was down, say
+    late = revision(serving, of="server:late")
+    serving.kubelet.refuse_revision(late, WRONG)
+    until(lambda: serving.status().get("reason") == "RolledBack", "it is rolled back")
+    patch(serving, DEPLOYMENT, {"metadata": {"annotations": {REFUSED: None}}})
+    assert revision(serving, of="server:late") == late
+    serving.kubelet.serve_revision(late)
+    until(lambda: serving.status()["serving"].get("revision") == late and serving.status()["reason"] == "Serving", "it serves")
