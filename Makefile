@@ -5,14 +5,14 @@ UV_VERSION := 0.13.8
 ROOMS := api plan render observe status
 PURE := $(addprefix tunewright.,$(ROOMS)) tunewright_contract
 
-.PHONY: help demo test coverage check setup doctor control-plane cluster format crds chart readme lock clean
+.PHONY: help demo test coverage check setup doctor control-plane cluster format crds chart readme lock images test-images clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 demo: setup  ## a FineTuneJob from its manifest to a served answer, on this machine
 	$(BIN)/tunewright run examples/quickstart.yaml
 
-test: setup control-plane  ## all tests
+test: setup control-plane test-images  ## all tests
 	$(BIN)/pytest
 
 coverage: setup  ## the pure rooms' own tests reach every line and branch of them
@@ -65,8 +65,14 @@ chart: .venv/.installed  ## generate the chart's CRD, deploy/install.yaml and th
 readme: .venv/.installed  ## write the README's list of what is not supported yet
 	$(BIN)/python tools/readme.py
 
-lock:  ## resolve the dependencies anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements/lock.txt
+lock:  ## resolve the dependencies anew, of development and of each image
+	$(BIN)/python tools/lock.py
+
+images: .venv/.installed  ## the images as archives, built once for each state of what goes in (docs/images.md)
+	$(BIN)/python tools/images.py build
+
+test-images: .venv/.installed
+	TUNEWRIGHT_BASE_IMAGE=$${TUNEWRIGHT_BASE_IMAGE:-debian} $(BIN)/python tools/images.py build --optional
 
 clean:  ## remove what was installed and built
 	rm -rf .venv .cache
