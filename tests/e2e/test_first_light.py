@@ -222,6 +222,27 @@ def test_after_kill_9_of_a_rank_the_whole_gang_starts_again_from_its_last_checkp
     )
 
 
+def test_an_edited_number_of_workers_goes_on_from_the_checkpoint_with_it(place: Workplace):
+    place.write(long_enough)
+    run = place.start("run", "job.yaml")
+    run.until(lambda: checkpoints(place))
+    assert run.send(signal.SIGINT) == 130
+    newest = checkpoints(place)[-1]
+
+    def alone(spec: dict[str, Any]) -> None:
+        long_enough(spec)
+        spec["workers"]["replicas"] = 1
+
+    place.write(alone)
+    again = place.tunewright("run", "job.yaml")
+    assert again.returncode == 0, again.stderr
+    status = status_of(place)
+    assert (status["phase"], status["plan"]["worldSize"]) == ("Complete", 1)
+    assert status["checkpoint"]["resumedFromStep"] == step_of(newest)
+    assert steps_logged(place) == list(range(1, 41)), "each step once, and as many as with two"
+    assert place.left_running() == []
+
+
 def lines_of(place: Workplace) -> list[bytes]:
     return (place.data / "support-train.jsonl").read_bytes().splitlines(keepends=True)[:64]
 

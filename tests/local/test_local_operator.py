@@ -179,6 +179,30 @@ async def test_suspending_a_job_from_elsewhere_stops_it_and_resuming_finishes_it
         assert (await operator.wait(settled))["status"]["phase"] == "Complete"
 
 
+async def test_another_number_of_workers_makes_a_gang_save_and_go_on_with_it_without_counting_a_failure(
+    home: Home, folder: Path, tmp_path: Path
+):
+    hold = tmp_path / "hold"
+    key = home.apply(make_manifest(env={"FAKE_HOLD": hold.as_uri()}, backoffLimit=0), folder)
+    watched = Watched()
+    async with asyncio.timeout(PATIENCE_SECONDS), LocalOperator(home, key, on_event=watched) as operator:
+        await operator.wait(is_training)
+        elsewhere = Home(home.layout.home)
+        elsewhere.store.change("FineTuneJob", *key, lambda job: job["spec"]["workers"].update(replicas=1))
+        await operator.wait(lambda _: home.store.get("Job", key[0], "demo-train-1") is not None)
+        hold.touch()
+        job = await operator.wait(settled)
+    assert (job["status"]["phase"], job["status"]["plan"]["worldSize"], job["status"]["attempts"]) == ("Complete", 1, 2)
+    assert [home.store.get("Job", key[0], f"demo-train-{attempt}")["spec"]["completions"] for attempt in (0, 1)] == [2, 1]
+    assert watched.lines.count("rank 0 starts at step 2") == 1
+    assert "rank 1 starts at step 2" not in watched.lines
+    reasons = [
+        event.job["status"].get("reason") for event in watched.events if isinstance(event, StatusChanged) and event.job.get("status")
+    ]
+    assert "Resizing" in reasons
+    assert "Failed" not in watched.phases
+
+
 async def test_no_secret_of_the_environment_is_written_into_an_object_or_a_log(home: Home, folder: Path):
     key = home.apply(make_manifest(), folder)
     await run(home, key)

@@ -169,6 +169,32 @@ def test_a_suspended_job_releases_its_pods_and_goes_on_when_resumed(scene):
     assert scene.names(BATCH, "Job") == ["bot-check", "bot-train-0"]
 
 
+def test_another_number_of_workers_makes_the_gang_stop_and_go_on_with_it(scene):
+    scene.create_job(backoffLimit=0)
+    scene.kubelet.end("checker", CHECKED)
+    scene.kubelet.wait_for("trainer", 2, attempt=0)
+    job = scene.api.dynamic.resources.get(api_version="tunewright.io/v1alpha1", kind="FineTuneJob")
+
+    def ask(replicas: int) -> None:
+        body = {"spec": {"workers": {"replicas": replicas}}}
+        job.patch(name="bot", namespace=scene.namespace, body=body, content_type="application/merge-patch+json")
+
+    ask(3)  # the two examples per step cannot be shared by three
+    until(lambda: scene.status().get("reason") == "BatchNotDivisible", "the status says why three will not do")
+    assert "use one of 1, 2" in scene.status()["message"]
+    assert len(scene.kubelet.pods("trainer", attempt=0)) == 2, "what trains goes on"
+    ask(1)
+    scene.kubelet.wait_for("trainer", 1, attempt=1)
+    assert scene.kubelet.pods("trainer", attempt=0) == []
+    sizes = {name: scene.get(BATCH, "Job", name)["spec"] for name in ("bot-train-0", "bot-train-1")}
+    assert {name: (spec["completions"], spec["suspend"]) for name, spec in sizes.items()} == {
+        "bot-train-0": (2, True),
+        "bot-train-1": (1, False),
+    }
+    scene.kubelet.end("trainer", TRAINED, attempt=1)
+    assert scene.reaches("Exporting")["plan"]["worldSize"] == 1
+
+
 def test_serving_that_is_taken_out_of_a_job_goes_and_the_model_stays(scene):
     scene.create_job(serving={"replicas": 1})
     run_to_export(scene)
