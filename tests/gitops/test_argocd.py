@@ -1,0 +1,67 @@
+"""Argo CD's view of a FineTuneJob: the committed Lua, run by real Lua of the version that Argo CD speaks, without any library."""
+
+from pathlib import Path
+
+import lupa.lua51
+import lupa.lua54
+import pytest
+from judged_statuses import judged, stored
+from ruamel.yaml import YAML
+
+FOLDER = Path(__file__).parents[2] / "examples/gitops/argocd"
+KEY = "resource.customizations.health.tunewright.io_FineTuneJob"
+ALLOWED = ("ipairs", "pairs", "tostring", "tonumber", "type")  # what Argo CD's interpreter has, and a little less
+STATUSES = {"Healthy", "Progressing", "Degraded", "Suspended"}
+
+
+def script():
+    return YAML(typ="safe").load(FOLDER / "argocd-cm.yaml")["data"][KEY]
+
+
+@pytest.fixture(params=[lupa.lua51, lupa.lua54], ids=["Lua 5.1", "Lua 5.4"])
+def health(request):
+    """Return the verdict on a job: (status, message)."""
+    lua = request.param.LuaRuntime(unpack_returned_tuples=True, register_eval=False, register_builtins=False)
+    known = lua.globals()
+    for name in [name for name in known if name not in (*ALLOWED, "_G", "loadstring", "load")]:
+        known[name] = None
+    load = known["loadstring"] or known["load"]
+    known["_G"] = known["loadstring"] = known["load"] = None
+    run = load(script())
+
+    def as_lua(value):
+        if isinstance(value, dict):
+            return lua.table_from({key: as_lua(item) for key, item in value.items()})
+        return lua.table_from([as_lua(item) for item in value]) if isinstance(value, list) else value
+
+    def judge(job):
+        known["obj"] = as_lua(job)
+        verdict = run()
+        return verdict["status"], verdict["message"]
+
+    return judge
+
+
+@pytest.mark.parametrize("case", judged(), ids=lambda case: case.name)
+def test_a_job_s_health(health, case):
+    status, message = health(case.job)
+
+    assert (status, case.says in message) == (case.argo, True), message
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {},
+        {"metadata": {}},
+        {"metadata": {"generation": 1}, "status": {"observedGeneration": 1, "conditions": []}},
+        stored({"conditions": []}),
+    ],
+    ids=["nothing", "no metadata", "no conditions", "conditions only"],
+)
+def test_a_job_that_says_nothing_is_on_its_way(health, job):
+    assert health(job)[0] == "Progressing"
+
+
+def test_every_verdict_is_one_that_argo_cd_knows(health):
+    assert {health(case.job)[0] for case in judged()} == STATUSES
