@@ -5,14 +5,14 @@ UV_VERSION := 0.13.8
 ROOMS := api plan render observe status
 PURE := $(addprefix tunewright.,$(ROOMS)) tunewright_contract
 
-.PHONY: help demo test coverage check setup doctor control-plane cluster format crds chart readme lock images test-images clean
+.PHONY: help demo test coverage check setup doctor test-cluster cluster cluster-demo format crds chart readme lock images test-images clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 demo: setup  ## a FineTuneJob from its manifest to a served answer, on this machine
 	$(BIN)/tunewright run examples/quickstart.yaml
 
-test: setup control-plane test-images  ## all tests
+test: setup test-cluster test-images  ## all tests
 	$(BIN)/pytest
 
 coverage: setup  ## the pure rooms' own tests reach every line and branch of them
@@ -45,11 +45,14 @@ doctor:  ## say what this machine lacks, and the command that brings it
 	$(BIN)/python -m tunewright_trainer prebuild
 	touch $@
 
-control-plane: .venv/.installed  ## etcd and Kubernetes for the tests, built from Go modules once (minutes)
+test-cluster: .venv/.installed  ## Kubernetes, etcd, helm and CoreDNS for the tests, built from Go modules once (minutes)
 	$(BIN)/python tests/cluster build
 
-cluster: .venv/.installed  ## a shell with kubectl pointed at a control plane of its own
+cluster: .venv/.installed  ## a shell with kubectl and helm on a cluster of its own: a whole node as root, else a control plane
 	$(BIN)/python tests/cluster shell
+
+cluster-demo: .venv/.installed  ## the quickstart in pods: helm install, kubectl apply, an answer; needs root
+	$(BIN)/python tests/cluster demo
 
 format:  ## format and fix what can be fixed
 	$(BIN)/ruff check --fix-only --quiet .

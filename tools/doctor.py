@@ -1,9 +1,12 @@
 """Says what this machine lacks for `make demo` and `make test`, each with the command that brings it. Standard library only.
 
+What only tests with real pods need is named too, but stops nothing; with `--node-packages`, that is all there is to print.
+
 Runs before anything is installed, so it must work on a bare Python of any version that can read it.
 """
 
 import argparse
+import importlib
 import importlib.util
 import os
 import platform
@@ -11,6 +14,7 @@ import shutil
 import sys
 import sysconfig
 from pathlib import Path
+from types import ModuleType
 
 GIB = 2**30
 # torch's CUDA build with its libraries, the rest of the training stack, and room for checkpoints and test models.
@@ -62,13 +66,36 @@ def problems(root: Path) -> list[tuple[str, str]]:
     return found
 
 
+def optional(root: Path) -> list[tuple[str, str]]:
+    """Return (what is missing, what brings it) for what the tests with real pods need."""
+    needs = node_needs(root)
+    packages = needs.missing_packages(with_builders=True)
+    if platform.system() != "Linux" or not packages:
+        return []
+    sudo = "" if os.geteuid() == 0 else "sudo "
+    return [("tests with real pods need packages, and root", f"{sudo}apt-get install -y {' '.join(packages)}")]
+
+
+def node_needs(root: Path) -> ModuleType:
+    """Return tests/cluster/needs.py, which is on no import path here."""
+    sys.path.append(str(root / "tests" / "cluster"))
+    return importlib.import_module("needs")
+
+
 def main() -> int:
-    """Print what is missing; exit with 1 if anything is."""
+    """Print what is missing; exit with 1 if anything is that cannot be done without."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
-    found = problems(parser.parse_args().root)
+    parser.add_argument("--node-packages", action="store_true", help="print the Debian packages that tests with real pods lack here")
+    asked = parser.parse_args()
+    if asked.node_packages:
+        print(*node_needs(asked.root).missing_packages(with_builders=True))
+        return 0
+    found = problems(asked.root)
     for what, how in found:
         print(f"missing: {what}\n    bring it: {how}", file=sys.stderr)
+    for what, how in optional(asked.root):
+        print(f"optional: {what}\n    bring it: {how}", file=sys.stderr)
     return 1 if found else 0
 
 

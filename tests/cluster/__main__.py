@@ -1,4 +1,6 @@
-"""`python tests/cluster build` builds the programs; `python tests/cluster shell` gives a person a shell with kubectl pointed at a control plane."""
+"""`python tests/cluster build` builds the programs; `shell` is a shell with kubectl and helm on a
+cluster of one's own, a whole node where one can run, else a control plane; `demo` runs the quickstart on a node.
+"""
 
 import argparse
 import os
@@ -7,10 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from binaries import NoProgramsError, build
-from control_plane import ControlPlane
+from binaries import NODE, NoProgramsError, Programs, build
+from control_plane import ControlPlane, StartError
+from demo import Demo, DemoError
+from needs import what_is_missing
+from node import Node
 
 ROOT = Path(__file__).resolve().parents[2]
+IMAGES = [sys.executable, str(ROOT / "tools" / "images.py")]
+sys.path.append(str(ROOT / "tools"))
 
 
 def build_or_say() -> int:
@@ -24,24 +31,55 @@ def build_or_say() -> int:
 
 
 def shell() -> int:
-    """Start a control plane with the CRD in it and a shell on top; both end together."""
+    """Start the best cluster that this machine can run, with the CRD in it, and a shell on top; they end together."""
+    missing = what_is_missing()
     try:
-        programs = build()
+        programs = build(() if missing else NODE)
     except NoProgramsError as lacking:
         print(lacking, file=sys.stderr)
         return 1
-    with ControlPlane(programs) as plane:
-        applied = plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    with ControlPlane(programs) if missing else Node(programs) as cluster:
+        applied = cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
         print(applied.stdout + applied.stderr, end="")
-        print(
-            "A control plane without nodes: objects are stored and checked, Jobs make pods, no pod runs. kubectl is pointed at it. Leave with `exit`."
-        )
+        if missing:
+            print(f"A control plane without nodes: objects are stored and checked, Jobs make pods, no pod runs. ({missing})")
+        else:
+            print("A whole node: pods run. Images come from archives only: `make cluster-demo` shows the way.")
+        print("kubectl and helm are pointed at it. Leave with `exit`.")
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for what runs in the shell
         path = f"{programs.kubectl.parent}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.call([os.environ.get("SHELL", "/bin/sh")], env={**os.environ, "KUBECONFIG": str(plane.kubeconfig), "PATH": path})
+        return subprocess.call(
+            [os.environ.get("SHELL", "/bin/sh")], env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": path}
+        )
+
+
+def demo() -> int:
+    """Bring up a node and take the quickstart to an answer."""
+    if missing := what_is_missing():
+        print(f"{missing}\nwithout a cluster: make demo", file=sys.stderr)
+        return 1
+    base = os.environ.get("TUNEWRIGHT_BASE_IMAGE") or "debian"  # as `make test`: its images serve here too
+    if subprocess.call([*IMAGES, "build", f"--base={base}"]):
+        return 1
+    try:
+        programs = build(NODE)
+        run_demo(programs)
+    except (NoProgramsError, StartError, DemoError) as failed:
+        print(failed, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def run_demo(programs: Programs) -> None:
+    from images import archives
+
+    with Node(programs) as node:
+        Demo(node).run(archives())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["build", "shell"])
-    sys.exit({"build": build_or_say, "shell": shell}[parser.parse_args().command]())
+    parser.add_argument("command", choices=["build", "shell", "demo"])
+    sys.exit({"build": build_or_say, "shell": shell, "demo": demo}[parser.parse_args().command]())

@@ -9,13 +9,6 @@ from slots import Slot
 
 SOCKET = "/run/containerd/containerd.sock"  # inside the node's own /run
 NAMESPACE = "k8s.io"  # the one that kubelet's images and containers live in
-PLUGIN_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")  # Debian's, the upstream releases', Fedora's
-PLUGINS = ("ptp", "host-local", "loopback")
-
-
-def plugin_folder() -> Path | None:
-    """Return the folder that has the network plugins."""
-    return next((Path(folder) for folder in PLUGIN_FOLDERS if all(Path(folder, plugin).exists() for plugin in PLUGINS)), None)
 
 
 def configuration(folder: Path, *, plugins: Path, pause_image: str) -> str:

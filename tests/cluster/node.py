@@ -5,7 +5,7 @@ clients on this machine reach the API server, Services and pods as they are (iso
 Several nodes stand beside each other. All of one ends with the process that started it: the kernel ends and unmounts what is inside its
 namespaces, `stop` removes what else it has on the machine (folder, control groups), and after `kill -9` the next start does.
 
-Needs root, Linux, and the packages that `what_is_missing` names.
+Needs root, Linux, and the packages that needs.py names.
 """
 
 import atexit
@@ -27,36 +27,13 @@ from certificates import make_server
 from control_plane import ControlPlane, Place
 from isolation import Namespaces
 from isolation import command as run_to_end
+from needs import plugin_folder, what_is_missing
 from processes import PATIENCE_SECONDS, Processes, StartError
 from provisioner import STORAGE_CLASS
 from slots import Claim, abandoned
 
 HERE = Path(__file__).resolve().parent
 PROBE_IMAGE = "localhost/tunewright-probe:1"  # also the sandbox of every pod
-PACKAGES = {  # what is looked for -> the Debian package that has it
-    "containerd": "containerd",
-    "ctr": "containerd",
-    "runc": "runc",
-    "nft": "nftables",
-    "ip": "iproute2",
-    "nsenter": "util-linux",
-    "unshare": "util-linux",
-    "mount": "mount",
-    "conntrack": "conntrack",
-}
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def what_is_missing() -> str:
-    """Say why no node can run here, and what would change that; nothing if one can."""
-    if sys.platform != "linux":
-        return "a node needs Linux"
-    if os.geteuid() != 0:
-        return "a node needs root (containerd and kubelet mount and make network devices): run as root, or let KUBECONFIG name a cluster"
-    lacking = {package for program, package in PACKAGES.items() if shutil.which(program, path=SYSTEM_PATH) is None}
-    if containerd.plugin_folder() is None:
-        lacking.add("containernetworking-plugins")
-    return f"a node needs packages that are not here: apt-get install -y {' '.join(sorted(lacking))}" if lacking else ""
 
 
 class Node:
@@ -139,7 +116,7 @@ class Node:
         return self.plane
 
     def _start_containerd(self) -> None:
-        plugins = containerd.plugin_folder()
+        plugins = plugin_folder()
         if plugins is None:
             raise StartError(what_is_missing())
         (self.folder / "cni").mkdir()

@@ -15,7 +15,8 @@ from binaries import HELM, NODE, NoProgramsError, find
 from control_plane import run_kubectl
 from levels import lacking
 from namespaces import new_namespace
-from node import Node, run_helm, what_is_missing
+from needs import what_is_missing
+from node import Node, run_helm
 
 sys.path.append(str(Path(__file__).parents[2] / "tools"))
 from image_inputs import IMAGES, project_version
