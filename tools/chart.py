@@ -1,7 +1,7 @@
 """Write what is generated for the chart: its CRD and versions, `deploy/install.yaml`, the table of values; with `--check`, only compare.
 
 `deploy/install.yaml` is the CRD and what `helm template` makes of the rest. Where there is no helm, the rest is left as it is, and that
-is said. Helm is the program that $HELM names, else the one on PATH, else the one that `make control-plane` has built.
+is said. Helm is the program that $HELM names, else the one on PATH, else the one that `make test-cluster` has built.
 """
 
 import os

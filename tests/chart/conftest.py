@@ -10,7 +10,7 @@ from levels import lacking
 @pytest.fixture(scope="session")
 def helm_program() -> Path:
     """helm itself. It is never built here, since a build takes longer than a test may."""
-    return find_helm() or lacking("there is no helm: put it on PATH, name it in HELM, or build it with `make control-plane`")
+    return find_helm() or lacking("there is no helm: put it on PATH, name it in HELM, or build it with `make test-cluster`")
 
 
 @pytest.fixture(scope="session")
