@@ -203,6 +203,19 @@ async def test_another_number_of_workers_makes_a_gang_save_and_go_on_with_it_wit
     assert "Failed" not in watched.phases
 
 
+async def test_a_failed_gang_that_is_run_again_with_another_number_of_workers_keeps_its_batch(home: Home, folder: Path):
+    key = home.apply(make_manifest(env={"FAKE_FAIL": "launch=64"}), folder)
+    assert (await run(home, key))["status"]["phase"] == "Failed"
+    alone = make_manifest()
+    alone["spec"]["workers"]["replicas"] = 1
+    home.apply(alone, folder)
+    home.retry(key)
+    job = await run(home, key)
+    assert (job["status"]["phase"], job["status"]["attempts"]) == ("Complete", 2)
+    annotations = home.store.get("Job", key[0], "demo-train-1")["metadata"]["annotations"]
+    assert annotations["tunewright.io/global-batch-size"] == "2"
+
+
 async def test_no_secret_of_the_environment_is_written_into_an_object_or_a_log(home: Home, folder: Path):
     key = home.apply(make_manifest(), folder)
     await run(home, key)

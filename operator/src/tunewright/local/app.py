@@ -80,7 +80,8 @@ class Home:
             if REFUSED in child["metadata"].get("annotations", {}):
                 self.store.change(child["kind"], key[0], child["metadata"]["name"], _forget_refusal)
             conditions = child.get("status", {}).get("conditions", ())
-            if child["kind"] == "Job" and any(item["type"] == "Failed" and item["status"] == "True" for item in conditions):
+            failed = any(item["type"] == "Failed" and item["status"] == "True" for item in conditions)
+            if child["kind"] == "Job" and failed and not _has_another_size(child, self.job(key)):
                 self.store.delete("Job", key[0], child["metadata"]["name"])
 
     def jobs(self, namespace: str = "*") -> list[Object]:
@@ -154,6 +155,12 @@ class Home:
                 self.store.delete("PersistentVolumeClaim", namespace, created)
         remove_tree(self.log_folder((namespace, name)))
         return kept
+
+
+def _has_another_size(child: Object, job: Object) -> bool:
+    """Say whether a gang has another number of workers than is wanted: another follows anyhow, and it remembers the batch."""
+    wanted = (job["spec"].get("workers") or {}).get("replicas", 1)
+    return bool(child["spec"].get("completionMode") == "Indexed" and child["spec"]["completions"] != wanted)
 
 
 def _is_stalled(job: Object) -> bool:

@@ -73,7 +73,7 @@ def _why_not_divisible(spec: FineTuneJobSpec, train: TrainOutcome, total: int) -
     ranks = f"{spec.workers.replicas} workers" if processes == 1 else f"{spec.workers.replicas} workers of {processes} ranks"
     return (
         f"{ranks} cannot share the {total} examples per optimizer step with which this job began evenly; use one of {shown} "
-        f"(it was {train.replicas}), or begin a new job for another batch"
+        f"(it was {train.replicas}, and what trains now goes on), or begin a new job for another batch"
     )
 
 

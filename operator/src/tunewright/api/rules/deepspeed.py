@@ -215,6 +215,6 @@ RULES: tuple[Rule[Any], ...] = (
         broken=lambda spec: bool(batch_conflict(spec)),
         says=batch_conflict,
         refuses="a globalBatchSize that micro batch, accumulation and ranks cannot make",
-        way_out="Choose a multiple of perDeviceTrainBatchSize x ranks, and leave gradientAccumulationSteps out.",
+        way_out="Choose a multiple of perDeviceTrainBatchSize x ranks (or other workers.replicas); leave gradientAccumulationSteps out.",
     ),
 )
