@@ -1,0 +1,199 @@
+"""The parts of a node that need no node: addresses, claims to slots, volumes, archives, what is said when something is missing."""
+
+import hashlib
+import ipaddress
+import itertools
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import cgroups
+import needs
+import pytest
+import slots
+from archives import write_image
+from demo import image_values
+from provisioner import PROVISIONER, is_left, volume_for, waits_for_us
+from slots import COUNT, Claim, NoSlotError, Slot, abandoned
+
+HOLDER = """
+import sys
+sys.path.insert(0, {here!r})
+import slots
+from pathlib import Path
+slots.LOCKS = Path({locks!r})
+claim = slots.Claim.first_free()
+claim.note(4711)
+print(claim.slot.number, flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def locks(tmp_path, monkeypatch):
+    monkeypatch.setattr(slots, "LOCKS", tmp_path / "locks")
+    return tmp_path / "locks"
+
+
+@pytest.fixture
+def holder(locks):
+    """Another process that holds the first free slot."""
+    program = HOLDER.format(here=str(Path(__file__).parent), locks=str(locks))
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "0\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_no_two_slots_share_an_address_and_all_are_set_apart_for_tests():
+    each = [Slot(number) for number in range(COUNT)]
+    networks = [ipaddress.ip_network(text, strict=False) for s in each for text in (s.services, s.pods, f"{s.address}/30")]
+
+    assert all(network.subnet_of(ipaddress.ip_network("198.18.0.0/15")) for network in networks)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(networks, 2))
+    assert all(
+        ipaddress.ip_network(f"{s.address}/30", strict=False) == ipaddress.ip_network(f"{s.machine_address}/30", strict=False) for s in each
+    )
+
+
+def test_device_names_are_short_enough_for_the_kernel():
+    assert max(len(Slot(number).link) for number in range(COUNT)) <= 15
+
+
+def test_a_slot_is_held_by_one(locks, holder):
+    assert Claim.of(Slot(0)) is None
+    mine = Claim.first_free()
+
+    assert (mine.slot, list(abandoned())) == (Slot(1), [])
+    mine.release()
+
+
+def test_a_killed_holder_s_slot_is_found_with_what_it_noted(locks, holder):
+    holder.kill()
+    holder.wait()
+    (left,) = abandoned()
+
+    assert (left.slot, left.noted()) == (Slot(0), 4711)
+    left.note(None)
+    assert left.noted() is None
+    left.release()
+
+
+def test_when_all_slots_are_held_it_says_so(locks, monkeypatch):
+    monkeypatch.setattr(slots, "COUNT", 1)
+    mine = Claim.first_free()
+
+    with pytest.raises(NoSlotError, match="1 nodes run on this machine already"):
+        Claim.first_free()
+    mine.release()
+
+
+def claim(*, asked_of=PROVISIONER, volume=None, going=None):
+    metadata = {"name": "data", "namespace": "team", "uid": "1234", "annotations": {"volume.kubernetes.io/storage-provisioner": asked_of}}
+    spec = {"accessModes": ["ReadWriteMany"], "storageClassName": "standard", "resources": {"requests": {"storage": "1Gi"}}}
+    return {
+        "metadata": metadata | ({"deletionTimestamp": going} if going else {}),
+        "spec": spec | ({"volumeName": volume} if volume else {}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("expected", "given"),
+    [(True, {}), (False, {"asked_of": "elsewhere.io/disk"}), (False, {"volume": "pvc-1234"}), (False, {"going": "2030-01-01T00:00:00Z"})],
+    ids=["ours and unbound", "another class", "bound", "being deleted"],
+)
+def test_which_claims_get_a_volume(expected, given):
+    assert waits_for_us(claim(**given)) is expected
+
+
+def test_a_volume_is_for_one_claim_with_the_modes_it_asked_for():
+    volume = volume_for(claim(), Path("/volumes"))
+
+    assert volume["metadata"]["name"] == "pvc-1234"
+    assert volume["spec"]["hostPath"]["path"] == "/volumes/pvc-1234"
+    assert volume["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert volume["spec"]["claimRef"]["uid"] == "1234"
+
+
+@pytest.mark.parametrize(
+    ("expected", "by", "phase"),
+    [(True, PROVISIONER, "Released"), (False, PROVISIONER, "Bound"), (False, "elsewhere.io/disk", "Released")],
+)
+def test_a_volume_goes_when_its_claim_is_gone(expected, by, phase):
+    assert is_left({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": by}}, "status": {"phase": phase}}) is expected
+
+
+def test_an_image_has_its_program_where_its_path_leads(tmp_path):
+    program = tmp_path / "probe"
+    program.write_text("#!/bin/sh\n")
+    write_image(tmp_path / "image.tar", name="localhost/probe:1", program=program, command=["probe", "pause"])
+    with tarfile.open(tmp_path / "image.tar") as tar:
+        (manifest,) = json.load(tar.extractfile("manifest.json"))
+        config = json.load(tar.extractfile(manifest["Config"]))
+        layer = tar.extractfile(manifest["Layers"][0]).read()
+        with tarfile.open(fileobj=tar.extractfile(manifest["Layers"][0])) as files:
+            modes = {member.name: oct(member.mode) for member in files}
+
+    assert modes == {"bin/probe": "0o755"}
+    assert manifest["RepoTags"] == ["localhost/probe:1"]
+    assert (config["config"]["Env"], config["config"]["User"]) == (["PATH=/bin"], "65532:65532")
+    assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]
+
+
+def test_control_groups_of_version_2_are_made_with_their_controllers_and_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(cgroups, "MOUNT", tmp_path)
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory hugetlb pids")
+    (tmp_path / "cgroup.subtree_control").touch()
+    cgroups.make("node")
+
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +cpuset +memory +pids +hugetlb"
+    (tmp_path / "node" / "cgroup.subtree_control").unlink()  # which a kernel's folder does not keep from being removed
+    (tmp_path / "node" / "kubepods").mkdir()
+    assert cgroups.remove("node") is True
+    assert not (tmp_path / "node").exists()
+
+
+def test_a_group_with_a_process_in_it_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(cgroups, "MOUNT", tmp_path)
+    (tmp_path / "cgroup.controllers").touch()
+    (tmp_path / "node").mkdir()
+    (tmp_path / "node" / "cgroup.procs").touch()  # a file in it stands for what the kernel says then: busy
+
+    assert cgroups.remove("node") is False
+
+
+@pytest.mark.parametrize(
+    ("says", "system", "user", "lacking"),
+    [
+        ("needs Linux", "Darwin", 0, []),
+        ("needs root", "Linux", 1000, []),
+        ("apt-get install -y containerd runc", "Linux", 0, ["containerd", "runc"]),
+    ],
+    ids=["another system", "another user", "packages"],
+)
+def test_what_is_missing_is_said_with_what_brings_it(monkeypatch, says, system, user, lacking):
+    monkeypatch.setattr(needs.platform, "system", lambda: system)
+    monkeypatch.setattr(needs.os, "geteuid", lambda: user)
+    monkeypatch.setattr(needs, "missing_packages", lambda: lacking)
+
+    assert says in needs.what_is_missing()
+
+
+def test_packages_are_named_once_and_sorted(monkeypatch):
+    monkeypatch.setattr(needs.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(needs, "PLUGIN_FOLDERS", ())
+    bare = needs.missing_packages()
+
+    assert bare == sorted(set(bare))
+    assert set(needs.missing_packages(with_builders=True)) - set(bare) == {"buildah", "mmdebstrap"}
+
+
+def test_images_are_named_to_helm_in_the_chart_s_parts():
+    assert image_values({"trainer": "docker.io/tunewright/trainer:0.1.0"}) == [
+        "--set=images.trainer.registry=docker.io",
+        "--set=images.trainer.repository=tunewright/trainer",
+        "--set=images.trainer.tag=0.1.0",
+    ]
