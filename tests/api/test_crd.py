@@ -257,7 +257,16 @@ def test_training_inputs_are_immutable(field):
 
 
 @pytest.mark.parametrize(
-    "field", ["serving", "suspend", "backoffLimit", "activeDeadlineSeconds", "workers.nodeSelector", "workers.tolerations"]
+    "field",
+    [
+        "serving",
+        "suspend",
+        "backoffLimit",
+        "activeDeadlineSeconds",
+        "progressDeadlineSeconds",
+        "workers.nodeSelector",
+        "workers.tolerations",
+    ],
 )
 def test_the_rest_may_change(field):
     assert "self == oldSelf" not in validations(f"spec.{field}")

@@ -78,7 +78,7 @@ ALLOWED = [
     ("update", "tunewright.io", "finetunejobs/finalizers"),
     *[(verb, GROUPS[kind], PLACES[kind].plural) for kind in RENDERED for verb in (*READ, *WRITE)],
     *[(verb, GROUPS[kind], PLACES[kind].plural) for kind in ("Pod", "ReplicaSet") for verb in READ],
-    *[(verb, "", "events") for verb in ("get", "create", "patch")],
+    *[(verb, "", "events") for verb in ("get", "list", "create", "patch")],
     ("get", "", "serviceaccounts"),
 ]
 REFUSED = [

@@ -34,6 +34,7 @@ OPEN = [
     {"serving": ABSENT},
     {"suspend": True},
     {"activeDeadlineSeconds": 60},
+    {"progressDeadlineSeconds": 60},
     {"ttlSecondsAfterFinished": 60},
     {"backoffLimit": 1},
     {"workers.nodeSelector": {"pool": "b"}},

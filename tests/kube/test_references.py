@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tunewright.api.v1alpha1.job import parse
-from tunewright.kube.faults import Forbidden
+from tunewright.errors import Forbidden
 from tunewright.kube.references import look_up
 
 

@@ -6,6 +6,7 @@ from plan_jobs import CLUSTER, checked, job, past
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.explain import explain_text
 from tunewright.plan.inputs import Defaults, References, StageState
+from tunewright.plan.placement import named_claims
 from tunewright.plan.plan import plan
 from tunewright.plan.plan_types import Placement
 
@@ -79,3 +80,8 @@ def test_one_worker_may_have_a_claim_for_one_pod():
 def test_a_plan_says_it_in_words():
     text = explain_text(planned(GANG | SERVED))
     assert text.count(f"all on one node, for {because('support-bot-output')}") == 2
+
+
+def test_only_claims_are_claims():
+    local = {"data": {"train": [{"source": {"path": "chat.jsonl"}}]}, "model": {"source": {"pvc": None, "path": "base"}}}
+    assert list(named_claims(job(local))) == []

@@ -199,7 +199,7 @@ def test_an_update_that_answers_wrongly_is_rolled_back_by_itself_and_stays_so_un
     serving.ask(image="server:broken")
     serving.reconcile()
     serving.refuse(WRONG)
-    assert serving.reconcile() == "Deploying: Pending"
+    assert serving.reconcile() == "Deploying: SmokeTestFailed"
     assert serving.image() == image
     assert serving.status["failure"]["reason"] == "SmokeTestFailed"
     del serving.children["Pod", "new"]

@@ -33,7 +33,7 @@ TUNERS = {
 }
 MAXIMAL = {
     "every field of the job, the workers and the server": {
-        "suspend": True, "backoffLimit": 2, "activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 60,
+        "suspend": True, "backoffLimit": 2, "activeDeadlineSeconds": 60, "progressDeadlineSeconds": 60, "ttlSecondsAfterFinished": 60,
         "elasticity": {"minReplicas": 1, "maxReplicas": 2, "maxGlobalBatchSize": 8, "microBatchSizes": [1, 2]},
         "workers": {
             "replicas": 2, "acceleratorsPerReplica": 1, "acceleratorMemory": "80Gi", "resources": RESOURCES, "nodeSelector": {"pool": "a"},

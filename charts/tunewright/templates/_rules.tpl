@@ -39,7 +39,7 @@
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [get, create, patch]
+  verbs: [get, list, create, patch]
 # Whether the account that a job names is there.
 - apiGroups: [""]
   resources: [serviceaccounts]

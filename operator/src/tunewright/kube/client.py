@@ -83,6 +83,12 @@ class Client:
         # A POST would do the same, but would record our fields as updated rather than applied, and later applies could not take them back.
         return await self.apply({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": "1"}}, force=False)
 
+    async def select(self, kind: str, namespace: str, *, fields: str) -> Sequence[Object]:
+        """Return objects by a field selector, at most a page of them."""
+        query = [("limit", PAGE), ("fieldSelector", fields)]
+        answer = await self._call("get", path_of(kind, namespace), doing=f"list {kind} in {namespace}", query=query)
+        return [{"apiVersion": PLACES[kind].api_version, "kind": kind, **item} for item in answer["items"]]
+
     async def apply(self, manifest: Mapping[str, Any], *, force: bool) -> Object:
         """Server-side apply. Without `force`, a field that somebody else has set otherwise is a Conflict."""
         kind, meta = manifest["kind"], manifest["metadata"]

@@ -16,6 +16,7 @@ from tunewright.kube.apply import Action, carry_out, decide
 from tunewright.kube.cache import Cache, Place
 from tunewright.kube.client import Client
 from tunewright.kube.events import event_for, is_news, tell
+from tunewright.kube.hindrances import warnings_about
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED
 from tunewright.kube.ownership import descendants, refuse_others
 from tunewright.kube.prune import doomed
@@ -69,10 +70,10 @@ class KubeWorld:
         return References(missing=found.missing, claims=found.claims, progress_url=url)
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
-        """Return everything the job owns, at any depth. Raises Forbidden when a kind cannot be read."""
-        del key
+        """Return everything the job owns, at any depth, and warnings about what stands still. Raises Forbidden when a kind is hidden."""
         self._complete()
-        return descendants(self._cache.children(uid), uid)
+        owned = descendants(self._cache.children(uid), uid)
+        return [*owned, *await warnings_about(self._client, key[0], owned, self._clock())]
 
     async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> bool:
         """Make the cluster hold these children, in this order, and prune owned ones not among them. Returns whether anything was written.

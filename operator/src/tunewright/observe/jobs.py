@@ -23,10 +23,14 @@ class JobOutcome:
     failure: Failure | None = None
     disposition: Disposition | None = None
     culprit: PodState | None = None  # the pod whose failure it is
+    running_since: datetime | None = None  # all pods that run have run since then
 
 
-def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False) -> JobOutcome:
-    """Read a Job and its pods. In a gang the first to fail is the culprit; of one pod after another it is the last."""
+def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Failure | None = None) -> JobOutcome:
+    """Read a Job and its pods. In a gang the first to fail is the culprit; of one pod after another it is the last.
+
+    `said` is why it lacks pods, if it does.
+    """
     culprit = _first_cause(pods) if gang else _last_failure(pods)
     if condition(job, "Complete"):
         return JobOutcome(state=StageState.SUCCEEDED, report=_success(pods))
@@ -40,8 +44,9 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False) -> JobOu
     hindered = next((pod for pod in pods if pod.failure and pod.disposition is None), culprit if ending else None)
     return JobOutcome(
         state=StageState.RUNNING if running else StageState.PENDING,
-        failure=hindered.failure if hindered else None,
+        failure=hindered.failure if hindered else said,
         culprit=hindered,
+        running_since=max((pod.started for pod in pods if pod.running and pod.started), default=None),
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tunewright.observe.hindrances import Said, said_of_job, said_of_pod, told
 from tunewright.observe.jobs import JobOutcome, read_job
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.raw import Raw, label, number, text
@@ -15,6 +16,7 @@ from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import CheckReport, ExportReport, Report, TrainReport
 
 R = TypeVar("R", bound=Report)
+Words = Mapping[str, Said]  # what Events say, by the uid of what they are about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +30,11 @@ class Observation:
 def observe(children: Sequence[Raw], *, revision: str) -> Observation:
     """Read a job's children. Those of other revisions are passed over, save the server, which must become this one's."""
     present = [child for child in children if label(child, label_names.REVISION) == revision]
-    check = _read_stage(present, Component.CHECK)
+    words = told(children)
+    check = _read_stage(present, Component.CHECK, words)
     jobs = {_attempt(job): job for job in _of(present, Component.TRAIN, "Job")}
-    attempts = _read_attempts(jobs, _of(present, Component.TRAIN, "Pod"))
-    export = _read_stage(present, Component.EXPORT)
+    attempts = _read_attempts(jobs, _of(present, Component.TRAIN, "Pod"), words)
+    export = _read_stage(present, Component.EXPORT, words)
     serve, server = read_server(
         next(iter(_of(children, Component.SERVE, "Deployment")), {}),
         next(iter(_of(children, Component.SERVE, "Service")), {}),
@@ -49,18 +52,23 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
     )
 
 
-def _read_stage(children: Sequence[Raw], component: Component) -> JobOutcome:
+def _read_stage(children: Sequence[Raw], component: Component, words: Words) -> JobOutcome:
     job = next(iter(_of(children, component, "Job")), None)
     if job is None:
         return JobOutcome(state=StageState.ABSENT)
-    return read_job(job, [read_pod(pod) for pod in _of(children, component, "Pod")])
+    return _read_job(job, _of(children, component, "Pod"), words)
 
 
-def _read_attempts(jobs: Mapping[int, Raw], pods: Sequence[Raw]) -> dict[int, JobOutcome]:
+def _read_attempts(jobs: Mapping[int, Raw], pods: Sequence[Raw], words: Words) -> dict[int, JobOutcome]:
     """Return the attempts whose Jobs exist, by number, the newest last."""
     return {
-        attempt: read_job(jobs[attempt], [read_pod(pod) for pod in pods if _attempt(pod) == attempt], gang=True) for attempt in sorted(jobs)
+        attempt: _read_job(jobs[attempt], [pod for pod in pods if _attempt(pod) == attempt], words, gang=True) for attempt in sorted(jobs)
     }
+
+
+def _read_job(job: Raw, pods: Sequence[Raw], words: Words, *, gang: bool = False) -> JobOutcome:
+    states = [said_of_pod(read_pod(pod), pod, words) for pod in pods]
+    return read_job(job, states, gang=gang, said=said_of_job(job, pods, words))
 
 
 def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> TrainOutcome:
@@ -76,6 +84,7 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
         failure=outcome.failure,
         disposition=outcome.disposition,
         attempts=newest + 1,
+        running_since=attempts[newest].running_since,
         counted_failures=sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values()),
         replicas=number(jobs[newest], "spec", "completions"),
         global_batch_size=number(first, "metadata", "annotations", label_names.GLOBAL_BATCH_SIZE),

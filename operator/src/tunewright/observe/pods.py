@@ -26,6 +26,7 @@ class PodState:
     name: str
     index: int | None = None  # completion index, the node's rank in the gang
     running: bool = False
+    started: datetime | None = None  # of the container that runs
     ended: datetime | None = None
     exit_code: int | None = None
     report: Report | None = None  # its last word, when it is one of ours
@@ -43,6 +44,7 @@ def read_pod(raw: Raw) -> PodState:
         name=text(raw, "metadata", "name"),
         index=_index(raw),
         running=bool(part(container, "state", "running")) and not failed,
+        started=moment(container, "state", "running", "startedAt"),
         ended=moment(terminated, "finishedAt"),
         exit_code=number(terminated, "exitCode"),
         report=_report(text(terminated, "message")),
@@ -103,7 +105,9 @@ def _under_way(raw: Raw, state: PodState, container: Raw) -> PodState:
         return _because(state, reason, f"pod {state.name}: {why}")
     for found in parts(raw, "status", "conditions"):
         if found.get("type") == "PodScheduled" and found.get("reason") == "Unschedulable":
-            return _because(state, Reason.UNSCHEDULABLE, f"pod {state.name} finds no node: {text(found, 'message')}")
+            why = text(found, "message")
+            unbound = "persistentvolumeclaim" in why.lower()
+            return _because(state, Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE, f"pod {state.name} finds no node: {why}")
     return state
 
 

@@ -22,6 +22,15 @@ class Reason(StrEnum):
     CONTAINER_CREATE = "CreateContainerError"
     CRASH_LOOP = "CrashLoopBackOff"
     UNSCHEDULABLE = "Unschedulable"
+    VOLUME_UNBOUND = "VolumeNotBound"
+    VOLUME = "VolumeNotMounted"
+    VOLUME_BUSY = "VolumeInUse"
+    SANDBOX = "SandboxNotCreated"
+    QUOTA = "QuotaExceeded"
+    POLICY = "RefusedByPolicy"
+    SERVICE_ACCOUNT = "ServiceAccountMissing"
+    PODS_REFUSED = "PodsRefused"
+    NO_PROGRESS = "NoProgress"
     ROLLOUT_STUCK = "ProgressDeadlineExceeded"
 
 

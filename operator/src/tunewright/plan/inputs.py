@@ -5,6 +5,7 @@ All of it is plain values. Whoever reads the world (kube/ or local/) fills `Refe
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -73,6 +74,7 @@ class TrainOutcome(StageOutcome[TrainReport]):
     """Train, over all its attempts. A gang is restarted whole, as a new attempt."""
 
     attempts: int = 0  # Jobs that exist for this revision
+    running_since: datetime | None = None  # all pods of the newest attempt that run have run since then
     counted_failures: int = 0  # attempts that ended with Disposition.RETRY
     replicas: int | None = None  # pods of the newest attempt
     global_batch_size: int | None = None  # as the first attempt was started with; see plan/resize.py

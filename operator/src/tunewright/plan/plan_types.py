@@ -225,6 +225,7 @@ class FineTunePlan:
     env: Mapping[str, str] = field(default_factory=dict)  # extra environment of the workers, from the job
     suspend: bool = False
     active_deadline_seconds: int | None = None
+    progress_deadline_seconds: int = 1800
     check: CheckPlan | None = CheckPlan()
     train: TrainPlan | None = None
     export: ExportPlan | None = None

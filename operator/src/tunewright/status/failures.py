@@ -6,7 +6,6 @@ What our own processes report brings its suggestion along and passes through unc
 from tunewright.api.v1alpha1.status import FailureStatus
 from tunewright.observe.pods import PodState
 from tunewright.observe.reasons import Reason
-from tunewright.plan.label_names import Component
 from tunewright.status.conditions import clip
 from tunewright_contract.reports import Failure
 
@@ -22,12 +21,28 @@ WAYS_OUT: dict[Reason, str] = {
     Reason.JOB_FAILED: "Look at the events of the Job; apply the FineTuneJob under another name to try again.",
     Reason.IMAGE_PULL: "Check that the image exists and that its registry can be reached; a private one needs workers.imagePullSecrets.",
     Reason.IMAGE_NAME: "Correct the image's name.",
-    Reason.CONTAINER_CONFIG: "Create the Secret, ConfigMap or folder that the message names; the pod starts by itself then.",
+    Reason.CONTAINER_CONFIG: "Create the Secret, ConfigMap or key that the message names; the pod starts by itself then.",
     Reason.CONTAINER_CREATE: "Check the node's container runtime, and that the image has Python and this release of Tunewright.",
     Reason.CRASH_LOOP: "Read the log of the pod's previous run (`kubectl logs --previous`).",
-    Reason.UNSCHEDULABLE: "Add nodes that fit, ask for less in workers.resources, or relax workers.nodeSelector and tolerations.",
+    Reason.UNSCHEDULABLE: (
+        "Add nodes that fit, ask for less in workers.resources, or relax workers.nodeSelector, affinity and tolerations; "
+        "status.plan.why says when a volume keeps the pods on one node."
+    ),
+    Reason.VOLUME_UNBOUND: "Look at the claim's events: its StorageClass must exist and have a volume of that size and access mode.",
+    Reason.VOLUME: "Create what the message names, or mend the volume; the pod starts by itself then.",
+    Reason.VOLUME_BUSY: "Wait for the pod that has the volume, delete it, or use a claim with ReadWriteMany.",
+    Reason.SANDBOX: "Look at the node: its container runtime or its network plugin does not work.",
+    Reason.QUOTA: "Ask for less, free some of the namespace's quota, or have it raised; it goes on by itself then.",
+    Reason.POLICY: "Ask whoever looks after the cluster to admit these pods, or change what the message names.",
+    Reason.SERVICE_ACCOUNT: "Create the service account, or correct workers.serviceAccountName; the pods are made by themselves then.",
+    Reason.PODS_REFUSED: "Mend what the message names; the pods are made by themselves then.",
+    Reason.NO_PROGRESS: (
+        "Read the logs of all ranks; delete the pods to start again from the last whole checkpoint, "
+        "or raise spec.progressDeadlineSeconds when steps take that long."
+    ),
     Reason.ROLLOUT_STUCK: "Read the log of the newest server pod; mend spec.serving, or raise its progressDeadlineSeconds.",
 }
+PLANNING = "planner"  # where a job is that no pod can work on yet
 _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
 
 
@@ -36,10 +51,10 @@ def suggestion(failure: Failure) -> str:
     return failure.suggestion or _WAYS_OUT.get(failure.reason, "")
 
 
-def failure_status(stage: Component, failure: Failure, culprit: PodState | None) -> FailureStatus:
-    """Return what status says of a failure."""
+def failure_status(stage: str, failure: Failure, culprit: PodState | None) -> FailureStatus:
+    """Return what status says of a failure. `stage` is a component, or `PLANNING`."""
     return FailureStatus(
-        stage=stage.value,
+        stage=stage,
         reason=clip(failure.reason, 253),
         message=clip(failure.message),
         rank=failure.rank,

@@ -49,9 +49,10 @@ def _stage_conditions(story: Story) -> list[Condition]:
 
 
 def _reason(story: Story) -> str:
-    """Return the reason a failed stage gave; else the general one."""
+    """Return the reason of what stands in the way; else the general one."""
     failure = story.outcome.failure
-    return failure.reason if story.stalled and failure and not story.rolled_back else reason_of(story).value
+    aside = story.suspended or story.queued or story.retrying or story.rolled_back
+    return reason_of(story).value if failure is None or aside else failure.reason
 
 
 def _message(story: Story, past: Past, plan: FineTunePlan) -> str:

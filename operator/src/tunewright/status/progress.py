@@ -36,6 +36,7 @@ def summarise_progress(
         "since_step": None,
         "since_time": None,
         "reported_step": None,
+        "step_time": None,
     }
     if train.report is not None:
         reached |= {"step": train.report.step, "max_steps": train.report.max_steps}
@@ -90,6 +91,7 @@ def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_att
         tokens_per_second=_text(numbers, words.TOKENS_PER_SECOND, before.tokens_per_second),
         last_updated_time=at,
         reported_step=step,
+        step_time=before.step_time if repeated and before.step_time else at,
         since_step=since_step,
         since_time=since_time,
     )

@@ -19,7 +19,8 @@ def as_planned(past: Past, plan: FineTunePlan) -> Past:
     choice = choice_of(plan, plan.serve)
     if (choice.run.name, choice.refused) == (rollout.live.name, rollout.refused):
         return past
-    return replace(past, serve=replace(past.serve, state=StageState.PENDING))
+    failure = past.serve.failure if choice.refused else None  # else it is that of a revision which nobody asks for any more
+    return replace(past, serve=replace(past.serve, state=StageState.PENDING, failure=failure))
 
 
 def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> ServingStatus | None:

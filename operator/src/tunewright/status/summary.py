@@ -16,13 +16,15 @@ from tunewright.observe.observation import Observation
 from tunewright.plan.inputs import Missing
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.status.conditions import FALSE, TRUE, clip, make_condition, set_conditions
-from tunewright.status.failures import failure_status
+from tunewright.status.failures import PLANNING, failure_status
 from tunewright.status.narration import conditions_of
 from tunewright.status.progress import summarise_checkpoint, summarise_progress
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
 from tunewright.status.serving import as_planned, serving_status
+from tunewright.status.standstill import with_standstill
 from tunewright.status.story import phase_of, tell
 from tunewright_contract.progress import ProgressReport
+from tunewright_contract.reports import Failure
 
 
 def summarise(
@@ -36,13 +38,14 @@ def summarise(
 ) -> FineTuneJobStatus:
     """Return a job's status. `previous` is its status as stored, `now` the time with a time zone."""
     before = _of_revision(_read(previous), plan.revision)
-    past = as_planned(seen.past, plan)
+    attempts = seen.past.train.attempts
+    posted = summarise_progress(progress, seen.past.train, before.progress, same_attempt=before.attempts == attempts, now=now)
+    past = with_standstill(as_planned(seen.past, plan), plan, posted, now=now)
     story = tell(past, plan, serving=job.spec.serving is not None)
     generation = job.metadata.generation
     conditions = set_conditions(_read(previous).conditions, conditions_of(story, past, plan), generation=generation, now=now)
     failure = story.outcome.failure
     check, export = seen.past.check.report, seen.past.export.report
-    attempts = seen.past.train.attempts
     return FineTuneJobStatus(
         conditions=conditions,
         observed_generation=generation,
@@ -53,7 +56,7 @@ def summarise(
         attempts=attempts or None,
         failure=failure_status(story.at, failure, seen.culprits.get(story.at)) if failure and story.at else None,
         plan=plan_status(plan.fit, plan.placement),
-        progress=summarise_progress(progress, seen.past.train, before.progress, same_attempt=before.attempts == attempts, now=now),
+        progress=posted,
         checkpoint=summarise_checkpoint(progress, seen.past.train, plan, before.checkpoint),
         data=data_status(check, plan) if check else before.data,
         evaluation=evaluation_status(export.evaluation) if export and export.evaluation else before.evaluation,
@@ -85,26 +88,28 @@ def summarise_missing(
         make_condition(ConditionType.READY, FALSE, reason, message),
         make_condition(ConditionType.RECONCILING, TRUE, reason, message),
     ]
-    return _interrupted(Phase.WAITING, wanted, generation=generation, now=now, previous=previous)
+    failure = Failure(reason=reason, message=message, suggestion="It goes on by itself when that is there.")
+    return _interrupted(Phase.WAITING, wanted, failure, generation=generation, now=now, previous=previous)
 
 
 def summarise_forbidden(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
-    """Return the status of a job for which the operator lacks a right. What runs already goes on; the rest follows when the right is there."""
+    """Return the status of a job for which the operator lacks a right. What runs goes on; the rest follows when it is there."""
     reason = Reason.OPERATOR_FORBIDDEN.value
     wanted = [
         make_condition(ConditionType.READY, FALSE, reason, message),
         make_condition(ConditionType.RECONCILING, TRUE, reason, message),
     ]
-    return _interrupted(_read(previous).phase or Phase.WAITING, wanted, generation=generation, now=now, previous=previous)
+    phase = _read(previous).phase or Phase.WAITING
+    return _interrupted(phase, wanted, Failure(reason=reason, message=message), generation=generation, now=now, previous=previous)
 
 
 def _stopped(reason: str, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
     wanted = [make_condition(ConditionType.READY, FALSE, reason, message), make_condition(ConditionType.STALLED, TRUE, reason, message)]
-    return _interrupted(Phase.FAILED, wanted, generation=generation, now=now, previous=previous)
+    return _interrupted(Phase.FAILED, wanted, Failure(reason=reason, message=message), generation=generation, now=now, previous=previous)
 
 
 def _interrupted(
-    phase: Phase, wanted: Sequence[Condition], *, generation: int, now: datetime, previous: Mapping[str, Any] | None
+    phase: Phase, wanted: Sequence[Condition], failure: Failure, *, generation: int, now: datetime, previous: Mapping[str, Any] | None
 ) -> FineTuneJobStatus:
     """Keep what is known of the stages and of their results, and say why there is no more."""
     before = _read(previous)
@@ -118,6 +123,7 @@ def _interrupted(
             "phase": phase,
             "reason": conditions[0].reason,
             "message": conditions[0].message,
+            "failure": failure_status(PLANNING, failure, None),
         }
     )
 

@@ -70,6 +70,8 @@ class FineTuneJobSpec(Spec):
     """Delete the job so long after it has ended."""
     active_deadline_seconds: Seconds | None = None
     """Fail a stage that takes longer."""
+    progress_deadline_seconds: Seconds = 1800
+    """Say NoProgress when training makes no step for so long. Nothing is ended: ranks that wait in vain give up by training.ddpTimeout."""
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a failed gang is started again from its last checkpoint."""
 

@@ -119,6 +119,8 @@ class ProgressStatus(StatusPart):
     last_updated_time: datetime | None = None
     reported_step: int | None = None
     """What the trainer said last; less than `step` while an attempt makes up for lost work."""
+    step_time: datetime | None = None
+    """When it was first said."""
     since_step: int | None = None
     """The present attempt's first report: the rate, and so the time left, is measured from there."""
     since_time: datetime | None = None

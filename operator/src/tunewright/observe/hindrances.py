@@ -1,0 +1,134 @@
+"""What stands in the way of pods, told only in Events: a Job whose pods are refused, a pod that is bound to a node and does not start.
+
+A Job's status has no word for a quota of zero, and a pod's none for a volume that cannot be mounted. Who reads a cluster asks for the
+Events of `unexplained` children, and puts them among the children; here their words (kubelet's, the Job controller's) get our reasons.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from tunewright.observe.pods import PodState
+from tunewright.observe.raw import Raw, condition, moment, number, part, parts, text
+from tunewright.observe.reasons import Reason
+from tunewright_contract.reports import Failure
+
+GRACE = timedelta(seconds=10)  # pods of a healthy cluster are made, and their volumes mounted, within it
+_AT_MOST = 3  # children of one job that are asked about at a time: one tells for all of its gang
+_ENDING = ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget")
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+# An Event's reason -> words in its message -> ours. The first that fits counts; the empty text fits everything.
+_MEANINGS: Mapping[str, tuple[tuple[str, Reason], ...]] = {
+    "FailedCreate": (
+        ("exceeded quota", Reason.QUOTA),
+        ("failed quota", Reason.QUOTA),  # the quota wants limits or requests that the pod does not say
+        ("per Container is", Reason.QUOTA),  # a LimitRange
+        ("per Pod is", Reason.QUOTA),
+        ("error looking up service account", Reason.SERVICE_ACCOUNT),
+        ("violates PodSecurity", Reason.POLICY),
+        ("admission webhook", Reason.POLICY),
+        ("ValidatingAdmissionPolicy", Reason.POLICY),
+        ("", Reason.PODS_REFUSED),
+    ),
+    "FailedMount": (("", Reason.VOLUME),),
+    "FailedAttachVolume": (("Multi-Attach error", Reason.VOLUME_BUSY), ("", Reason.VOLUME)),
+    "FailedMapVolume": (("", Reason.VOLUME),),
+    "FailedCreatePodSandBox": (("", Reason.SANDBOX),),
+}
+
+
+def unexplained(children: Iterable[Raw], now: datetime) -> Sequence[str]:
+    """Return the uids of those that stand still without a word in their status, the oldest first, few of them."""
+    children = list(children)
+    pods = Counter(owner for child in children if child.get("kind") == "Pod" and not _has_ended(child) for owner in _owners(child))
+    found = [child for child in children if _stands_still(child, pods) and _made(child, unknown=now) + GRACE <= now]
+    return [text(child, "metadata", "uid") for child in sorted(found, key=_made)[:_AT_MOST]]
+
+
+class Said(NamedTuple):
+    """What Events say of an object, and when last."""
+
+    at: datetime
+    failure: Failure
+
+
+def told(children: Iterable[Raw]) -> Mapping[str, Said]:
+    """Return what Events say: uid of the object they are about -> the newest that stands in its way."""
+    newest: dict[str, Said] = {}
+    for event in children:
+        if event.get("kind") != "Event" or (failure := _failure(event)) is None:
+            continue
+        about, at = text(event, "involvedObject", "uid"), _last_seen(event)
+        if about not in newest or newest[about].at <= at:
+            newest[about] = Said(at, failure)
+    return newest
+
+
+def said_of_pod(pod: PodState, raw: Raw, words: Mapping[str, Said]) -> PodState:
+    """Let Events speak for a pod that has not started and gives no reason itself."""
+    said = words.get(text(raw, "metadata", "uid"))
+    if said is None or pod.failure is not None or pod.running or pod.ended is not None:
+        return pod
+    return replace(pod, failure=said.failure.model_copy(update={"rank": pod.index}))
+
+
+def said_of_job(job: Raw, pods: Sequence[Raw], words: Mapping[str, Said]) -> Failure | None:
+    """Return why a Job lacks pods, unless it has made some since that was said."""
+    said = words.get(text(job, "metadata", "uid"))
+    if said is None or not _lacks_pods(job, sum(not _has_ended(pod) for pod in pods)):
+        return None
+    return said.failure if all(_made(pod) <= said.at for pod in pods) else None
+
+
+def pods_refused(message: str) -> Failure:
+    """Say why pods could not be made, in the words of the controller that tried."""
+    reason = next(reason for words, reason in _MEANINGS["FailedCreate"] if words in message)
+    return Failure(reason=reason.value, message=f"its pods are refused: {message}")
+
+
+def _failure(event: Raw) -> Failure | None:
+    why, message = text(event, "reason"), text(event, "message")
+    if why == "FailedCreate":
+        return pods_refused(message)
+    reason = next((reason for words, reason in _MEANINGS.get(why, ()) if words in message), None)
+    if reason is None:
+        return None
+    return Failure(reason=reason.value, message=f"pod {text(event, 'involvedObject', 'name')}: {message}")
+
+
+def _stands_still(child: Raw, pods: Mapping[str, int]) -> bool:
+    if child.get("kind") == "Job":
+        held = part(child, "spec").get("suspend") is True or bool(number(child, "status", "terminating"))
+        return not held and _lacks_pods(child, pods.get(text(child, "metadata", "uid"), 0))
+    if child.get("kind") != "Pod" or text(child, "metadata", "deletionTimestamp") or text(child, "status", "phase") != "Pending":
+        return False
+    explained = [text(state, "state", "waiting", "reason") for state in parts(child, "status", "containerStatuses")]
+    return bool(text(child, "spec", "nodeName")) and all(why in ("", "ContainerCreating", "PodInitializing") for why in explained)
+
+
+def _lacks_pods(job: Raw, there: int) -> bool:
+    """Say whether a Job that goes on has fewer pods than it wants at a time."""
+    if any(condition(job, kind) for kind in _ENDING):
+        return False
+    parallel, completions = (1 if (wanted := number(job, "spec", field)) is None else wanted for field in ("parallelism", "completions"))
+    return there < min(parallel, completions - (number(job, "status", "succeeded") or 0))
+
+
+def _has_ended(pod: Raw) -> bool:
+    return text(pod, "status", "phase") in ("Succeeded", "Failed")
+
+
+def _owners(child: Raw) -> Iterable[str]:
+    return [text(reference, "uid") for reference in parts(child, "metadata", "ownerReferences")]
+
+
+def _made(child: Raw, unknown: datetime = _LONG_AGO) -> datetime:
+    return moment(child, "status", "startTime") or moment(child, "metadata", "creationTimestamp") or unknown
+
+
+def _last_seen(event: Raw) -> datetime:
+    times = (moment(event, "series", "lastObservedTime"), moment(event, "lastTimestamp"), moment(event, "eventTime"))
+    return next((at for at in times if at is not None), _LONG_AGO)

@@ -1,0 +1,30 @@
+"""A gang that runs and makes no step: said, and left alone.
+
+Whether it is stuck or slow cannot be told from outside. Collectives that wait in vain are ended by training.ddpTimeout, which counts as a
+failed attempt; here only the status speaks, and takes it back with the next step.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from tunewright.api.v1alpha1.status import ProgressStatus
+from tunewright.observe.reasons import Reason
+from tunewright.plan.inputs import Past, StageState
+from tunewright.plan.plan_types import FineTunePlan
+from tunewright_contract.reports import Failure
+
+
+def with_standstill(past: Past, plan: FineTunePlan, progress: ProgressStatus | None, *, now: datetime) -> Past:
+    """Add to Train that it makes no step, when it runs, can report, and has not done so for `plan.progress_deadline_seconds`."""
+    train = past.train
+    times = (train.running_since, progress.step_time if progress else None)
+    since = max((at for at in times if at is not None), default=None)
+    if train.state is not StageState.RUNNING or train.failure is not None or not plan.progress_url or since is None:
+        return past
+    if now - since < timedelta(seconds=plan.progress_deadline_seconds):
+        return past
+    last = f"step {progress.reported_step}" if progress and progress.reported_step is not None else "the start of its pods"
+    message = (
+        f"no step since {last} at {since:%Y-%m-%dT%H:%M:%SZ}, longer than spec.progressDeadlineSeconds ({plan.progress_deadline_seconds})."
+    )
+    return replace(past, train=replace(train, failure=Failure(reason=Reason.NO_PROGRESS.value, message=message)))
