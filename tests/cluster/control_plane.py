@@ -91,6 +91,11 @@ class ControlPlane:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def restart(self, program: str) -> None:
+        """Kill one program and start it again, and wait until the API server serves."""
+        self._processes.restart(program)
+        self._wait_until_ready()
+
     def pids(self) -> Mapping[str, int]:
         """Return the process of each program."""
         return self._processes.pids()

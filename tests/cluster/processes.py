@@ -44,6 +44,14 @@ class Processes:
             )
         return self._running[name]
 
+    def restart(self, name: str) -> None:
+        """End one at once and start it again by the same words."""
+        process = self._running[name]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        self.run(name, process.args)
+
     def pids(self) -> Mapping[str, int]:
         """Return the process of each program."""
         return {name: process.pid for name, process in self._running.items()}

@@ -9,11 +9,11 @@ import pytest
 PATIENCE_SECONDS = 60
 
 
-def until(condition: Callable[[], Any], why: str) -> Any:
+def until(condition: Callable[[], Any], why: str, *, patience: float = PATIENCE_SECONDS) -> Any:
     """Wait for a condition and return what it gave; patience ends only where something is broken."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + patience
     while not (found := condition()):
         if time.monotonic() > deadline:
-            pytest.fail(f"not true after {PATIENCE_SECONDS} s: {why}", pytrace=False)
+            pytest.fail(f"not true after {patience:.0f} s: {why}", pytrace=False)
         time.sleep(0.05)
     return found

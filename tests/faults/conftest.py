@@ -1,0 +1,82 @@
+"""Lives of jobs under operators that are killed, on control planes of our own. What these tests do would harm anybody else's."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fake_kubelet import FakeKubelet
+from fault_proxy import FaultProxy
+from life import ATTEMPTS, left, live, made, settle
+from namespaces import new_namespace
+from operator_nursery import MortalOperator, Nursery
+from scene import DEFINITION, Scene, install_definition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mortal:
+    """A scene whose operator may die, and is started anew then; all it says goes through the proxy."""
+
+    scene: Scene
+    operator: MortalOperator
+    proxy: FaultProxy
+    second: MortalOperator | None = None
+
+
+@pytest.fixture(scope="session")
+def our_plane(control_plane: Any) -> Iterator[Any]:
+    """A control plane with FineTuneJobs' definition."""
+    if control_plane.plane is None:
+        pytest.skip("this would harm a cluster that is not ours")
+    install_definition(control_plane.api)
+    yield control_plane
+    if control_plane.api.get(*DEFINITION) is not None:
+        control_plane.api.delete(*DEFINITION)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope="session")
+def open_mortal(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Mortal]]:
+    """Open a scene on a control plane, in a namespace of its own; its operator looks after others besides, if they are named."""
+
+    @contextmanager
+    def open_one(plane: Any, *others: str, second: bool = False) -> Iterator[Mortal]:
+        with ExitStack() as stack:
+            namespace = stack.enter_context(contextmanager(new_namespace)(plane.api))
+            proxy = stack.enter_context(FaultProxy(plane.kubeconfig))
+            folder = tmp_path_factory.mktemp(namespace)
+            spaces = ",".join((namespace, *others))
+            operator = stack.enter_context(MortalOperator(nursery, proxy.kubeconfig, spaces, folder))
+            other = (
+                stack.enter_context(MortalOperator(nursery, plane.kubeconfig, spaces, tmp_path_factory.mktemp(namespace)))
+                if second
+                else None
+            )
+            kubelet = FakeKubelet(plane.api, namespace)
+            scene = Scene(api=plane.api, namespace=namespace, operator=operator, kubelet=kubelet, audit=plane.audit)
+            yield Mortal(scene=scene, operator=operator, proxy=proxy, second=other)
+
+    return open_one
+
+
+@pytest.fixture(scope="session")
+def mortal(our_plane: Any, open_mortal: Any) -> Callable[..., AbstractContextManager[Mortal]]:
+    """The same on the control plane of all tests; several at a time from several threads."""
+    return lambda **how: open_mortal(our_plane, **how)
+
+
+@pytest.fixture(scope="module")
+def faultless(mortal: Any) -> Any:
+    """What is left of a life without faults."""
+    with mortal() as undisturbed:
+        live(undisturbed.scene)
+        settle(undisturbed.scene)
+        assert undisturbed.operator.starts == 1
+        assert made(undisturbed.scene) == sorted(ATTEMPTS)
+        return left(undisturbed.scene)

@@ -1,0 +1,96 @@
+"""The operator is killed (SIGKILL) right before and right after each of its writes, and at random: the end is that of a life without faults.
+
+What a write is, and how many there are, is not written here: a life is struck at its first, second, third write … until it has no more.
+"""
+
+import itertools
+import os
+import random
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from life import ATTEMPTS, ends_like, live, made
+
+AT_LEAST = 15  # writes of a life, without Events, which are not told again by who comes after: fewer, and this proves less than it says
+
+
+def is_well(life: Any, faultless: Mapping[str, Any]) -> None:
+    live(life.scene)
+    ends_like(life.scene, faultless)
+    assert made(life.scene) == sorted(ATTEMPTS)  # each of them once, whatever was lost on the way
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_every_write_in_one_life(mortal, faultless, moment):
+    """Killed at each write of one life: "before", each is tried twice; "after", no answer ever arrives."""
+    with mortal() as life:
+        blows = 0
+
+        def fall() -> None:
+            nonlocal blows
+            blows += 1
+            life.operator.kill()
+            life.proxy.strike(2 if moment == "before" else 1, moment, fall)
+
+        life.proxy.strike(1, moment, fall)
+        is_well(life, faultless)
+        assert blows >= AT_LEAST
+        assert life.operator.starts >= blows
+
+
+@pytest.mark.slow
+def test_killed_at_one_write_of_each_life(mortal, faultless):
+    """One life is struck at its first write, another at its sixth, … until one has no such write; TUNEWRIGHT_SWEEP=1 leaves out none."""
+    step = int(os.environ.get("TUNEWRIGHT_SWEEP", "5"))
+    turns = {moment: itertools.count(1, step) for moment in ("before", "after")}
+    survived: Counter[str] = Counter()
+
+    def live_on(moment: str) -> None:
+        while True:
+            with mortal() as life:
+                life.proxy.strike(next(turns[moment]), moment, life.operator.kill)
+                is_well(life, faultless)
+                if not life.proxy.has_struck():
+                    return
+            survived[moment] += 1
+
+    with ThreadPoolExecutor(4) as pool:  # each life has an operator of its own
+        for ended in [pool.submit(live_on, moment) for moment in (*turns, *turns)]:
+            ended.result()
+    assert min(survived[moment] for moment in turns) >= AT_LEAST // step
+
+
+def test_killed_ten_times_at_random(mortal, faultless):
+    """Ten times, each at any moment of the 300 ms after one write or another."""
+    seed = random.randrange(2**32)
+    draw = random.Random(seed)
+    after = sorted(draw.sample(range(1, AT_LEAST - 2), 10))
+    gaps = [after[0], *(later - earlier for earlier, later in itertools.pairwise(after))]
+    deaths: list[threading.Timer] = []
+    with mortal() as life:
+
+        def fall() -> None:
+            deaths.append(threading.Timer(draw.uniform(0, 0.3), life.operator.kill))
+            deaths[-1].start()
+            if len(deaths) < len(gaps):
+                strike()
+
+        def strike() -> None:
+            life.proxy.strike(
+                gaps[len(deaths)], "meanwhile", fall, counts=lambda asked: asked.writes and not asked.path.endswith("/events")
+            )
+
+        strike()
+        try:
+            is_well(life, faultless)
+        except BaseException:
+            print(f"seed {seed}")
+            raise
+        finally:
+            for death in deaths:
+                death.join()
+        assert len(deaths) == 10

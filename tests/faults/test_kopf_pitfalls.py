@@ -1,0 +1,151 @@
+"""What docs/adr/0006 says of the pinned kopf is so, of that very version: its own code is asked, with time that costs nothing.
+
+Whoever raises the version reads that page again.
+"""
+
+import asyncio
+import inspect
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import kopf
+import pytest
+from kopf._cogs.clients import api, errors, watching
+from kopf._cogs.structs import references
+
+from tunewright.kube.cache import Cache
+from tunewright.kube.kinds import WATCHED
+from tunewright.shell import kopf_settings as ours
+from tunewright.shell.handlers import registry_of
+from tunewright.shell.keys import Keys
+
+JOBS = references.Resource(group="tunewright.io", version="v1alpha1", plural="finetunejobs", namespaced=True)
+
+
+class Refusing:
+    """An API server that answers alike for a number of times, and then lets a request pass."""
+
+    closed = False
+
+    def __init__(self, status: int, times: int) -> None:
+        self._status, self._times = status, times
+        self.asked = 0
+
+    async def request(self, **_: Any) -> Any:
+        self.asked += 1
+        if self._status == 0:
+            if self.asked <= self._times:
+                raise aiohttp.ClientConnectionError("refused")
+            return SimpleNamespace(status=200)
+        return Answer(self._status) if self.asked <= self._times else SimpleNamespace(status=200)
+
+
+class Answer:
+    """One that is no success."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.headers: dict[str, str] = {}
+
+    async def json(self) -> Any:
+        return {"kind": "Status", "code": self.status, "message": "no"}
+
+    def raise_for_status(self) -> None:
+        raise aiohttp.ClientResponseError(None, (), status=self.status)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def slept(monkeypatch):
+    """Waiting takes no time here; how long it would have taken."""
+    seconds: list[float] = []
+
+    async def sleep(pause: float) -> None:
+        seconds.append(pause)
+
+    monkeypatch.setattr(api.asyncio, "sleep", sleep)
+    return seconds
+
+
+async def ask(settings: kopf.OperatorSettings, session: Refusing) -> Any:
+    context = SimpleNamespace(session=session, server="https://x", add_response=lambda _: None)
+    logger = SimpleNamespace(error=lambda *_: None, debug=lambda *_: None)
+    return await api.request("get", "/y", settings=settings, context=context, logger=logger)  # type: ignore[arg-type]
+
+
+def test_this_is_about_the_version_that_is_pinned():
+    assert version("kopf") == "1.45.2"
+
+
+@pytest.mark.parametrize("status", [0, 403, 429, 500, 503])
+async def test_kopf_by_itself_gives_up_after_54_seconds(slept, status):
+    server = Refusing(status, times=1000)
+    with pytest.raises((errors.APIError, aiohttp.ClientConnectionError)):
+        await ask(kopf.OperatorSettings(), server)
+    assert (server.asked, sum(slept)) == (9, 54)
+
+
+@pytest.mark.parametrize("status", [0, 403, 429, 500, 503])
+async def test_with_our_settings_it_tries_for_a_day(slept, status):
+    server = Refusing(status, times=24 * 3600 // 16)
+    await ask(ours.kopf_settings(), server)
+    assert sum(slept) > 20 * 3600
+    assert max(slept) <= 24  # and is back within that time
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410])
+async def test_other_answers_end_it_at_once(slept, status):
+    """And with it the process: no watch can die alone. Its start is harmless (test_watches_that_end_the_process)."""
+    server = Refusing(status, times=1)
+    with pytest.raises(errors.APIClientError):
+        await ask(ours.kopf_settings(), server)
+    assert server.asked == 1
+
+
+async def test_a_watch_on_which_nothing_comes_is_opened_anew(monkeypatch):
+    settings = ours.kopf_settings()
+    assert settings.watching.inactivity_timeout == 70  # the API server sends a bookmark each minute
+    settings.watching.inactivity_timeout = 0.01
+
+    async def silent(**_: Any) -> Any:
+        await asyncio.Event().wait()
+        yield {}
+
+    monkeypatch.setattr(watching.api, "stream", silent)
+    never = asyncio.get_running_loop().create_future()
+    seen = [event async for event in watching.watch_objs(settings=settings, resource=JOBS, namespace=None, operator_pause_waiter=never)]
+    assert seen == []
+
+
+async def test_an_error_in_the_middle_of_a_watch_ends_it_unless_it_is_about_age(monkeypatch):
+    async def failing(**_: Any) -> Any:
+        yield {"type": "ERROR", "object": {"code": code}}
+
+    monkeypatch.setattr(watching, "watch_objs", failing)
+    settings = ours.kopf_settings()
+    settings.watching.initial_streaming = True
+    never = asyncio.get_running_loop().create_future()
+    code = 410
+    assert [
+        one async for one in watching.continuous_watch(settings=settings, resource=JOBS, namespace=None, operator_pause_waiter=never)
+    ] == []
+    code = 500
+    with pytest.raises(watching.WatchingError):
+        [one async for one in watching.continuous_watch(settings=settings, resource=JOBS, namespace=None, operator_pause_waiter=never)]
+
+
+def test_handlers_are_coroutines_that_return_nothing():
+    """None waits for a thread, and nothing is stored for what one returns."""
+    seen = list(registry_of(Keys(Cache()), lambda _: None)._watching.get_all_handlers())
+    assert len(seen) == len(WATCHED)
+    assert all(inspect.iscoroutinefunction(handler.fn) for handler in seen)
+    assert all(handler.fn.__annotations__["return"] is None for handler in seen)
+
+
+def test_every_setting_stands_below_its_reason():
+    """No line that sets something without a comment above its paragraph that names the pitfall, or says why."""
+    lines = inspect.getsource(ours.kopf_settings).splitlines()
+    paragraphs = "\n".join(line.strip() for line in lines).split("\n\n")
+    bare = [paragraph for paragraph in paragraphs if "settings." in paragraph and not paragraph.startswith("#")]
+    assert bare == []
