@@ -12,7 +12,7 @@ from tunewright_contract.reports import Failure, dump
 WRONG = Failure(reason="SmokeTestFailed", message="the model answered nothing", suggestion="train it")
 BEFORE = ServingRevision(name="3f9a1c2b-ffffff", template=a_template("3f9a1c2b-ffffff"))
 REFUSED = Refusal(revision=SERVING, failure=WRONG)
-ALL = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+ALL = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2}
 MEANWHILE = {"replicas": 3, "updatedReplicas": 1, "readyReplicas": 2}
 NOTES = {"tunewright.io/previous": BEFORE.model_dump_json(), "tunewright.io/refused": REFUSED.model_dump_json()}
 

@@ -7,7 +7,7 @@ from tunewright.observe import observe
 from tunewright.plan.inputs import StageState
 from tunewright.plan.label_names import Component
 
-READY = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+READY = {"replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2}
 
 
 def serve(*children):
@@ -21,10 +21,11 @@ def serve(*children):
         (a_deployment(**READY | {"observedGeneration": 3}), StageState.PENDING),
         (a_deployment(**READY | {"updatedReplicas": 1}), StageState.PENDING),
         (a_deployment(**READY | {"readyReplicas": 1}), StageState.PENDING),
+        (a_deployment(**READY | {"availableReplicas": 1}), StageState.PENDING),
         (a_deployment(**READY | {"replicas": 3}), StageState.PENDING),
         (a_deployment(), StageState.PENDING),
     ],
-    ids=["all of it", "not seen yet", "not all updated", "not all ready", "an old one is still there", "new"],
+    ids=["all of it", "not seen yet", "not all updated", "not all ready", "not for long enough", "an old one is still there", "new"],
 )
 def test_a_server_is_ready_when_all_of_it_is(deployment, expected):
     assert serve(deployment).state is expected
@@ -37,7 +38,7 @@ def test_a_server_of_no_replicas_is_ready():
 
 
 def test_one_replica_is_wanted_when_nothing_is_said():
-    deployment = a_deployment(replicas=1, updatedReplicas=1, readyReplicas=1)
+    deployment = a_deployment(replicas=1, updatedReplicas=1, readyReplicas=1, availableReplicas=1)
     del deployment["spec"]["replicas"]
     found = serve(deployment)
     assert (found.state, found.ready_replicas) == (StageState.SUCCEEDED, 1)

@@ -50,8 +50,8 @@ class Machine:
         job["status"] = {"conditions": [{"type": "Failed" if code else "Complete", "status": "True"}]}
 
     def serve(self) -> None:
-        status = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "conditions": [COMPLETE]}
-        self.children["Deployment", "support-bot-serve"]["status"] = status
+        status = {"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
+        self.children["Deployment", "support-bot-serve"]["status"] = status | {"conditions": [COMPLETE]}
 
     def refuse(self, failure: Failure) -> None:
         """Let a new server beside the one that serves answer wrongly."""

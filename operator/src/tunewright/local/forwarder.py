@@ -78,5 +78,5 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
             await sink.drain()
         if sink.can_write_eof():
             sink.write_eof()
-    except ConnectionError:
+    except OSError:  # reset, or not connected any more
         sink.close()

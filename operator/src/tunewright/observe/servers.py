@@ -33,15 +33,17 @@ def read_server(deployment: Raw, service: Raw, pods: Sequence[Raw]) -> tuple[Ser
 
 
 def _is_ready(deployment: Raw) -> bool:
-    """Judge as kstatus does: the controller has seen this generation, all replicas are of it, and all of them are ready."""
+    """Judge as kstatus does: the controller has seen this generation, all replicas are of it, all are ready, and have been for a while."""
     wanted = number(deployment, "spec", "replicas")
     wanted = 1 if wanted is None else wanted
-    updated, total, ready = (number(deployment, "status", field) or 0 for field in ("updatedReplicas", "replicas", "readyReplicas"))
+    fields = ("updatedReplicas", "replicas", "readyReplicas", "availableReplicas")
+    updated, total, ready, available = (number(deployment, "status", field) or 0 for field in fields)
     return (
         (number(deployment, "status", "observedGeneration") or 0) >= (number(deployment, "metadata", "generation") or 0)
         and updated >= wanted
         and total <= updated
         and ready >= wanted
+        and available >= wanted
     )
 
 

@@ -1,9 +1,11 @@
 """`python -m tunewright_trainer check | launch | export`: does at once what the trainer takes minutes for.
 
 `FAKE_HOLD`: `launch` waits until the file with this URI exists (a plain path below /tmp would be the pod's own). `FAKE_FAIL`: `<stage>=<exit code>` fails that stage.
+`FAKE_MODEL`: `export` publishes a copy of the model folder with this URI, which a real server can serve.
 """
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -64,8 +66,11 @@ def launch() -> None:
 
 def export() -> None:
     folder = Path(os.environ[PUBLISH_DIR])
-    folder.mkdir(parents=True)
-    (folder / "model.onnx").write_text("a model")
+    if model := os.environ.get("FAKE_MODEL", "").removeprefix("file://"):
+        shutil.copytree(model, folder)
+    else:
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_text("a model")
     parity = ParityReport(max_logit_difference=0.0, mean_kl=0.0, top1_agreement=1.0, positions=1)
     say(
         ExportReport(
