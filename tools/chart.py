@@ -114,7 +114,7 @@ def rest_of_install() -> str:
     if helm is None:
         print(f"{INSTALL}: only its CRD is looked at, since there is no helm here", file=sys.stderr)
         return read(INSTALL).partition(_REST)[2]
-    options = ["--namespace", NAMESPACE, "--kube-version", KUBE_VERSION, "--set", "crds.enabled=false"]
+    options = ["--no-hooks", "--namespace", NAMESPACE, "--kube-version", KUBE_VERSION, "--set", "crds.enabled=false"]
     done = subprocess.run([helm, "template", "tunewright", ROOT / CHART, *options], check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"helm template: {done.stderr.strip()}")

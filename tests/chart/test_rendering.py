@@ -131,11 +131,13 @@ def test_values_and_settings_have_the_same_defaults(helm):
 
 
 @pytest.mark.parametrize("name", VALUE_SETS)
-def test_the_operator_s_pod_is_restricted(helm, name):
-    spec = pod(helm.template(VALUE_SETS[name]))
-
-    assert violations(spec) == []
-    assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in spec["containers"])
+def test_pods_are_restricted(helm, name):
+    manifests = helm.template(VALUE_SETS[name])
+    (test,) = kind_of(manifests, "Pod")
+    for spec in (pod(manifests), test["spec"]):
+        assert violations(spec) == []
+        assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in spec["containers"])
+        assert all("memory" in container["resources"]["limits"] for container in spec["containers"])
 
 
 def test_labels_of_others_never_replace_what_is_selected_by(helm):
