@@ -5,7 +5,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tunewright.errors import Gone, Transient
 from tunewright.reconcile.ports import Key
-from tunewright.reconcile.progress import Board, application
+from tunewright.reconcile.progress import Board, Limits, application
 
 KEY = Key("default", "demo")
 URL = "/apis/tunewright.io/v1alpha1/namespaces/default/finetunejobs/demo/status"
@@ -96,3 +96,35 @@ async def test_a_successor_of_the_same_name_starts_without_progress(endpoint):
     assert board.latest(KEY, "uid-2") is None
     board.forget(KEY)
     assert board.latest(KEY, "uid-1") is None
+
+
+async def test_who_reports_too_often_is_told_when_to_come_back():
+    now, asked = [0.0], []
+
+    class Counting(Gate):
+        async def authenticate(self, key: Key, token: str) -> str | None:
+            asked.append(token)
+            return await super().authenticate(key, token)
+
+    app = application(Board(), Counting(), wake=lambda _: None, limits=Limits(clock=lambda: now[0]))
+    async with TestClient(TestServer(app)) as client:
+
+        async def post(token: str = "right") -> int:
+            return (await client.post(URL, json=REPORT, headers={"Authorization": f"Bearer {token}"})).status
+
+        assert [await post() for _ in range(20)] == [200] * 20
+        refused = await client.post(URL, json=REPORT, headers={"Authorization": "Bearer right"})
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+        assert len(asked) == 20  # nobody was asked whose token it is
+        now[0] = 0.5
+        assert [await post(), await post()] == [200, 429]
+        now[0] = 1000.0
+        other = URL.replace("demo", "other")
+        codes = [(await client.post(other, json=REPORT, headers={"Authorization": "Bearer x"})).status for _ in range(21)]
+        assert codes == [404] * 20 + [429]
+        assert await post() == 200  # another job of the same address
+
+
+async def test_an_operator_that_does_not_work_takes_no_reports():
+    async with TestClient(TestServer(application(Board(), Gate(), wake=lambda _: None, ready=lambda: False))) as client:
+        assert (await client.post(URL, json=REPORT, headers={"Authorization": "Bearer right"})).status == 503

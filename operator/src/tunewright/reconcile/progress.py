@@ -2,12 +2,13 @@
 
 `POST /apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status`, `Authorization: Bearer <token of the pod>`:
 200 accepted · 403 not a pod of this job · 404 no such job · 413 more than 64 KiB · 422 not a progress report ·
-503 not now.
+429 too often, with Retry-After · 503 not now.
 A refused report never touches what was accepted before. Nothing is stored on disk: progress that is lost with the process is reported again
 within seconds.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from pydantic import ValidationError
 
 from tunewright.errors import Conflict, Gone, Transient
 from tunewright.reconcile.ports import Key
+from tunewright.reconcile.rate_limit import RateLimit
 from tunewright_contract.progress import ProgressReport
 
 PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
@@ -48,14 +50,35 @@ class Board:
         self._latest.pop(key, None)
 
 
+class Limits:
+    """How often one address may post, and how often about one job: a gang reports every few seconds, once for all of it."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._of_address = RateLimit(per_second=5, burst=50, clock=clock)
+        self._of_job = RateLimit(per_second=2, burst=20, clock=clock)
+
+    def wait(self, request: web.Request) -> float:
+        """Return 0.0, or in how many seconds to ask again."""
+        job = request.match_info["namespace"], request.match_info["name"]
+        # By address and job: who has no right to speak of a job cannot use up what its pods may say.
+        return self._of_address.wait(request.remote) or self._of_job.wait((request.remote, *job))
+
+
 def application(
-    board: Board, gatekeeper: Gatekeeper, *, wake: Callable[[Key], None], ready: Callable[[], bool] = lambda: True
+    board: Board,
+    gatekeeper: Gatekeeper,
+    *,
+    wake: Callable[[Key], None],
+    ready: Callable[[], bool] = lambda: True,
+    limits: Limits | None = None,
 ) -> web.Application:
     """Build the endpoint. `wake` is called after each accepted report; until `ready`, reports are put off."""
 
     async def receive(request: web.Request) -> web.Response:
         if not ready():
             return refuse(503, "this operator does not work yet, or another one does")
+        if limits and (seconds := limits.wait(request)):  # before anybody is asked whose token it is
+            return refuse(429, f"too many reports; the next one in {seconds:.1f} s", {"Retry-After": str(math.ceil(seconds))})
         key = Key(namespace=request.match_info["namespace"], name=request.match_info["name"])
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         try:
@@ -82,6 +105,7 @@ def application(
     return app
 
 
-def refuse(status: int, message: str) -> web.Response:
+def refuse(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Answer with the reason, as the API server would word it."""
-    return web.json_response({"kind": "Status", "status": "Failure", "code": status, "message": message}, status=status)
+    body = {"kind": "Status", "status": "Failure", "code": status, "message": message}
+    return web.json_response(body, status=status, headers=headers)

@@ -6,7 +6,10 @@ It refuses new keys once closed. It is for one event loop; nothing in it is thre
 """
 
 import asyncio
+import heapq
+import math
 from collections.abc import Callable, Hashable
+from itertools import count
 from typing import Generic, TypeVar
 
 from tunewright.reconcile.backoff import Backoff
@@ -29,6 +32,8 @@ class Queue(Generic[K]):
         self._working: set[K] = set()
         self._again: set[K] = set()  # added while being worked on
         self._due: dict[K, float] = {}  # delayed keys -> when to put them in line
+        self._order: list[tuple[float, int, K]] = []  # a heap of the same; what was replaced since is passed over
+        self._count = count()
         self._failures: dict[K, int] = {}
         self._changed = asyncio.Event()
         self._closed = False
@@ -48,7 +53,13 @@ class Queue(Generic[K]):
         if self._closed:
             return
         due = self._clock() + max(seconds, 0.0)
-        self._due[key] = min(due, self._due.get(key, due))
+        if due >= self._due.get(key, math.inf):
+            return
+        self._due[key] = due
+        heapq.heappush(self._order, (due, next(self._count), key))
+        if len(self._order) > 2 * len(self._due) + 100:  # mostly replaced ones
+            self._order = [(due, next(self._count), key) for key, due in self._due.items()]
+            heapq.heapify(self._order)
         self._changed.set()
 
     def retry(self, key: K, *, at_least: float = 0.0) -> float:
@@ -69,7 +80,8 @@ class Queue(Generic[K]):
     def take(self) -> K | None:
         """Hand out the next key if one is in line. Whoever takes a key owes a `done` for it."""
         now = self._clock()
-        for key in [key for key, due in self._due.items() if due <= now]:
+        while (due := self.next_due()) is not None and due <= now:
+            key = heapq.heappop(self._order)[2]
             del self._due[key]
             self.add(key)
         if self._closed or not self._waiting:
@@ -88,7 +100,9 @@ class Queue(Generic[K]):
 
     def next_due(self) -> float | None:
         """Return when the next delayed key falls due, on the queue's clock."""
-        return min(self._due.values(), default=None)
+        while self._order and self._due.get(self._order[0][2]) != self._order[0][0]:
+            heapq.heappop(self._order)
+        return self._order[0][0] if self._order else None
 
     def depth(self) -> int:
         """Return how many keys are in line."""

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from tunewright.kube.client import connect
 from tunewright.kube.lease import Lease
+from tunewright.reconcile.progress import Limits
 from tunewright.reconcile.progress import application as progress_application
 from tunewright.shell.health import application as health_application
 from tunewright.shell.leading import Leading
@@ -37,7 +38,9 @@ async def run(settings: Settings) -> None:
         leading = Leading(settings, client, clock=time.monotonic, chance=random.random)
         standing_by: list[str] = []
         await serve(stack, health_application(leading.health, leading.metrics, standing_by=lambda: standing_by), settings.health_port)
-        progress = progress_application(leading.board, leading.world, wake=leading.wake_later, ready=leading.ready)
+        progress = progress_application(
+            leading.board, leading.world, wake=leading.wake_later, ready=leading.ready, limits=Limits(clock=time.monotonic)
+        )
         await serve(stack, progress, settings.progress_port)
         if lease is None:
             await leading.run()

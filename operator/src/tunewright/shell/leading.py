@@ -28,6 +28,7 @@ from tunewright.shell.kopf_settings import kopf_settings
 from tunewright.shell.metrics import Metrics
 from tunewright.shell.settings import Settings
 
+SETTLE_SECONDS = 0.05  # children change in flurries: a Job, its pods and their status within moments
 PROGRESS_SECONDS = 5.0  # at most one status for each job and this long, however often its pods report
 PROBE_SECONDS = 30.0  # between two questions whether a kind may be read
 JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of what the watches have shown with what is there
@@ -76,7 +77,7 @@ class Leading:
         spaces = self._settings.namespaces
         watching = asyncio.create_task(
             kopf.operator(
-                registry=registry_of(Keys(self._cache), self._queue.add),
+                registry=registry_of(Keys(self._cache), wake=self._queue.add, wake_soon=self._wake_soon),
                 settings=kopf_settings(),
                 standalone=True,
                 clusterwide=not spaces,
@@ -109,6 +110,9 @@ class Leading:
         await self._survey.until_settled()
         ports = Ports(world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults())
         await Driver(self._queue, Spine(ports, self.board, self.metrics), workers=self._settings.workers).run()
+
+    def _wake_soon(self, key: Key) -> None:
+        self._queue.add_after(key, SETTLE_SECONDS)
 
     def _compared(self, kind: str, missed: int) -> None:
         self._sight.compared(kind, missed, now=self._clock())
