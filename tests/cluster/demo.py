@@ -40,13 +40,13 @@ class DemoError(Exception):
 
 
 def image_values(images: Mapping[str, str]) -> list[str]:
-    """Return helm's options for images by their full references."""
+    """Return helm's options for images by their full references. As strings: a tag of digits only is no number."""
     options = []
     for name, reference in sorted(images.items()):
         repository, _, tag = reference.rpartition(":")
         registry, _, path = repository.partition("/")
         parts = {"registry": registry, "repository": path, "tag": tag}
-        options += [f"--set=images.{name}.{part}={value}" for part, value in parts.items()]
+        options += [f"--set-string=images.{name}.{part}={value}" for part, value in parts.items()]
     return options
 
 

@@ -193,7 +193,7 @@ def test_packages_are_named_once_and_sorted(monkeypatch):
 
 def test_images_are_named_to_helm_in_the_chart_s_parts():
     assert image_values({"trainer": "docker.io/tunewright/trainer:0.1.0"}) == [
-        "--set=images.trainer.registry=docker.io",
-        "--set=images.trainer.repository=tunewright/trainer",
-        "--set=images.trainer.tag=0.1.0",
+        "--set-string=images.trainer.registry=docker.io",
+        "--set-string=images.trainer.repository=tunewright/trainer",
+        "--set-string=images.trainer.tag=0.1.0",
     ]
