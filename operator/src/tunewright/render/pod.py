@@ -9,7 +9,7 @@ from tunewright.render.labels import Manifest, child_labels, selector
 from tunewright.render.variables import TERMINATION_LOG, Value, env_list
 from tunewright.render.volumes import Mount, volume_mounts, volumes
 
-USER = 10001  # any number but 0; both images are built for it
+USER = 65532  # the images' own user; they run as any other number, too
 
 
 def pod_template(
