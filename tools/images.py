@@ -111,9 +111,7 @@ def main() -> int:
     parser.add_argument("command", choices=["build", "list"])
     parser.add_argument("names", nargs="*", metavar="image", help=f"{', '.join(IMAGES)}; all by default")
     parser.add_argument("--base", default=chosen_base(), help="a base image, or `debian`")
-    parser.add_argument(
-        "--optional", action="store_true", help="for the tests, which run pods as root: where that cannot be, say so and end well"
-    )
+    parser.add_argument("--optional", action="store_true", help="for the tests, which need root: elsewhere say so and end well")
     asked = parser.parse_args()
     unknown = set(asked.names) - IMAGES.keys()
     if unknown:
