@@ -10,6 +10,10 @@ How the node's network lies:
   `nsenter`. No other device of the machine is in the namespace, so this link is the only way out there is.
 - Nothing a pod sends leaves: towards that link only answers are let through (nftables), every other destination outside is
   unreachable (a route that says so, hence refused at once instead of timing out), and pods have no IPv6 address but their link's.
+  A pod with `hostNetwork`, which the restricted standard forbids, reaches this machine over the link, and nothing beyond it.
+
+Why a link of its own and not `nsenter` for every client: Python clients in the tests then need nothing special, and what else would let
+them in (a proxy, a forwarded port) is one more process that may die. It takes no right beyond those that make the namespaces.
 """
 
 import subprocess

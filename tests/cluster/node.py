@@ -12,6 +12,8 @@ import atexit
 import contextlib
 import os
 import shutil
+import signal
+import socket
 import sys
 import time
 from pathlib import Path
@@ -26,7 +28,6 @@ from binaries import Programs
 from certificates import make_server
 from control_plane import ControlPlane, Place
 from isolation import Namespaces
-from isolation import command as run_to_end
 from needs import plugin_folder, what_is_missing
 from processes import PATIENCE_SECONDS, Processes, StartError
 from provisioner import STORAGE_CLASS
@@ -161,6 +162,9 @@ class Node:
         ready = 'jsonpath={.status.conditions[?(@.type=="Ready")].status}'
         is_ready = lambda: self.kubectl("get", "node", kubelet.NODE_NAME, "-o", ready).stdout == "True"  # noqa: E731
         self._inner.wait_until(is_ready, "the node is ready", log_of="kubelet")
+        kubernetes = self._plane.place.kubernetes
+        self._inner.wait_until(lambda: _listens(kubernetes, 443), "the Service `kubernetes` leads to the API server", log_of="kube-proxy")
+        self._inner.wait_until(lambda: _listens(self.slot.address, 53), "names are answered", log_of="coredns")
 
 
 def run_helm(program: Path, kubeconfig: Path, home: Path, *arguments: str, timeout: float) -> CompletedProcess[str]:
@@ -181,17 +185,33 @@ def _remove_what_is_left(claim: Claim) -> None:
     """Remove a slot's folder, groups and link once its processes are gone. Raises RuntimeError if they stay."""
     slot, deadline = claim.slot, time.monotonic() + PATIENCE_SECONDS
     pid = claim.noted()
-    while (pid and _is_ours(pid, slot.folder)) or not cgroups.remove(slot.name):
-        if pid and _is_ours(pid, slot.folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"processes of {slot.name} do not end; what is left of it: {slot.folder}")
-        time.sleep(0.05)
-    if Path("/sys/class/net", slot.link).exists():
-        run_to_end("ip", "link", "delete", slot.link)
-    shutil.rmtree(slot.folder, ignore_errors=True)
+    while pid and _is_ours(pid, slot.folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _pause(deadline, f"process {pid}, the first one of {slot.name}, does not end")
+    while not cgroups.remove(slot.name):
+        _pause(deadline, f"processes in the control groups {slot.name} do not end")
+    while Path("/sys/class/net", slot.link).exists():
+        run(["ip", "link", "delete", slot.link], capture_output=True, check=False)  # the kernel may be at it already
+        _pause(deadline, f"the network device {slot.link} stays")
+    while slot.folder.exists():
+        shutil.rmtree(slot.folder, ignore_errors=True)  # a process that is ending may still write into it
+        _pause(deadline, f"the folder {slot.folder} cannot be removed")
     claim.note(None)
+
+
+def _pause(deadline: float, why: str) -> None:
+    if time.monotonic() > deadline:
+        raise RuntimeError(f"{why}, after {PATIENCE_SECONDS} s")
+    time.sleep(0.02)
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_ours(pid: int, folder: Path) -> bool:
