@@ -36,7 +36,7 @@ class Cluster:
         metas = [item["metadata"] for what, item in self.items.items() if what == kind]
         return {(meta["namespace"], meta["name"]): int(meta["resourceVersion"]) for meta in metas}, self.version
 
-    async def probe(self, kind, namespace):
+    async def probe(self, kind, namespace, *, selector):
         if self.error:
             raise self.error
 

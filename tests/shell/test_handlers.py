@@ -23,12 +23,12 @@ def woken():
 
 @pytest.fixture
 def handlers(woken):
-    registry = registry_of(Keys(Cache()), wake=woken.append, wake_soon=woken.append)
+    registry = registry_of(Keys(Cache()), woken.append)
     return {handler.id: handler.fn for handler in registry._watching.get_all_handlers()}
 
 
 def test_nothing_is_registered_that_would_write_to_objects(woken):
-    registry = registry_of(Keys(Cache()), wake=woken.append, wake_soon=woken.append)
+    registry = registry_of(Keys(Cache()), woken.append)
     for kind in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert list(kind.get_all_handlers()) == []
     assert list(registry._watching.get_all_handlers())

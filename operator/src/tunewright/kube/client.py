@@ -73,9 +73,10 @@ class Client:
             if not token:
                 return found, int(answer["metadata"]["resourceVersion"])
 
-    async def probe(self, kind: str, namespace: str = "") -> None:
+    async def probe(self, kind: str, namespace: str = "", *, selector: str = "") -> None:
         """Ask for one object of a kind, to learn whether that is allowed."""
-        await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=[("limit", 1)], accept=BARE)
+        query = [("limit", 1), *([("labelSelector", selector)] if selector else [])]
+        await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=query, accept=BARE)
 
     async def make(self, manifest: Mapping[str, Any]) -> Object:
         """Server-side apply of an object that does not exist. One that does is a Conflict, and is not touched."""

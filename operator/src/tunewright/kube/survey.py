@@ -54,7 +54,7 @@ class Survey:
         """Ask whether a kind may be read, without reading it. Raises what the client raises."""
         try:
             for namespace in self._namespaces:
-                await self._client.probe(kind, namespace)
+                await self._client.probe(kind, namespace, selector=_selector(kind))
         except Forbidden as error:
             self._may_not(kind, error)
             raise
@@ -78,10 +78,9 @@ class Survey:
         return len(missed)
 
     async def _list(self, kind: str) -> Mapping[Place, int]:
-        selector = "" if kind == FINE_TUNE_JOB else JOB_UID
         listed: dict[Place, int] = {}
         for namespace in self._namespaces:
-            found, version = await self._client.versions(kind, namespace, selector=selector)
+            found, version = await self._client.versions(kind, namespace, selector=_selector(kind))
             here = {Place(kind, *where): number for where, number in found.items()}
             for place, known in list(self._cache.places(kind)):
                 if namespace in ("", place.namespace) and place not in here and known <= version:
@@ -138,6 +137,10 @@ class Survey:
     def _wake_all(self) -> None:
         for key in self._cache.jobs():
             self._wake(key)
+
+
+def _selector(kind: str) -> str:
+    return "" if kind == FINE_TUNE_JOB else JOB_UID
 
 
 class Lookout:

@@ -18,8 +18,8 @@ from tunewright.shell.keys import Keys
 log = logging.getLogger(__name__)
 
 
-def registry_of(keys: Keys, *, wake: Callable[[Key], None], wake_soon: Callable[[Key], None]) -> kopf.OperatorRegistry:
-    """Return the handlers. `wake` is called with the key of each job that has changed itself, `wake_soon` when a child has."""
+def registry_of(keys: Keys, wake: Callable[[Key], None], *, wake_soon: Callable[[Key], None] | None = None) -> kopf.OperatorRegistry:
+    """Return the handlers. `wake` is called with the key of each job that has changed itself, `wake_soon` (if any) when a child has."""
     registry = kopf.OperatorRegistry()
 
     async def on_job(event: Mapping[str, Any], **_: Any) -> None:
@@ -27,7 +27,7 @@ def registry_of(keys: Keys, *, wake: Callable[[Key], None], wake_soon: Callable[
 
     def on_child_of(kind: str) -> Callable[..., Any]:
         async def on_child(event: Mapping[str, Any], **_: Any) -> None:
-            _total(wake_soon, lambda: keys.of_child(kind, event["type"], event["object"]))
+            _total(wake_soon or wake, lambda: keys.of_child(kind, event["type"], event["object"]))
 
         return on_child
 

@@ -77,7 +77,7 @@ class Leading:
         spaces = self._settings.namespaces
         watching = asyncio.create_task(
             kopf.operator(
-                registry=registry_of(Keys(self._cache), wake=self._queue.add, wake_soon=self._wake_soon),
+                registry=registry_of(Keys(self._cache), self._queue.add, wake_soon=self._wake_soon),
                 settings=kopf_settings(),
                 standalone=True,
                 clusterwide=not spaces,
