@@ -134,17 +134,19 @@ def test_a_second_release_refuses_to_take_the_definition_over(on_cluster):
 
 
 def test_values_change_with_an_upgrade_and_come_back_with_a_rollback(on_cluster, api):
-    def workers():
-        env = api.get(*DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["env"]
-        return next(item["value"] for item in env if item["name"] == "TUNEWRIGHT_WORKERS")
+    def setting():
+        spec = api.get(*DEPLOYMENT)["spec"]
+        (container,) = spec["template"]["spec"]["containers"]
+        env = {item["name"]: item.get("value") for item in container["env"]}
+        return env["TUNEWRIGHT_WORKERS"], env["TUNEWRIGHT_LEADER_ELECTION"], spec["strategy"]["type"]
 
     good(on_cluster("install", RELEASE, CHART))
     uid = create_job(api)["metadata"]["uid"]
-    good(on_cluster("upgrade", RELEASE, CHART, "--reset-then-reuse-values", "--set", "settings.workers=3"))
-    assert workers() == "3"
+    good(on_cluster("upgrade", RELEASE, CHART, "--reset-then-reuse-values", "--set", "settings.workers=3,leaderElection.enabled=false"))
+    assert setting() == ("3", "false", "Recreate")
 
     good(on_cluster("rollback", RELEASE))
-    assert workers() == "8"
+    assert setting() == ("8", "true", "RollingUpdate")
     assert api.get(*JOB)["metadata"]["uid"] == uid
 
 

@@ -65,3 +65,13 @@ def test_a_job_that_says_nothing_is_on_its_way(health, job):
 
 def test_every_verdict_is_one_that_argo_cd_knows(health):
     assert {health(case.job)[0] for case in judged()} == STATUSES
+
+
+def test_the_patch_adds_to_what_argo_cd_is_told_already(control_plane, namespace):
+    told = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": {"url": "https://argocd.example.com"}}
+    assert control_plane.api.create(told, namespace, keep=True).accepted
+    options = ("--namespace", namespace, "--type", "merge", "--patch-file", str(FOLDER / "argocd-cm.yaml"))
+    patched = control_plane.kubectl("patch", "configmap", "argocd-cm", *options)
+
+    assert patched.returncode == 0, patched.stderr
+    assert control_plane.api.get("v1", "ConfigMap", "argocd-cm", namespace)["data"] == {"url": "https://argocd.example.com", KEY: script()}
