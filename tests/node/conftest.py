@@ -13,6 +13,7 @@ import pytest
 from api_server import ApiServer
 from binaries import HELM, NODE, NoProgramsError, find
 from control_plane import run_kubectl
+from installation import Installation
 from levels import lacking
 from namespaces import new_namespace
 from needs import what_is_missing
@@ -71,6 +72,16 @@ def images(node: RunningNode) -> Mapping[str, str]:
     if missing := sorted(IMAGES.keys() - built.keys()):
         lacking(f"images are not built as they are now: `python tools/images.py build {' '.join(missing)}` (minutes)")
     return {name: one_of(node.own.load_image(archive)) for name, archive in built.items()}
+
+
+@pytest.fixture(scope="session")
+def tunewright(node: RunningNode, images: Mapping[str, str]) -> Iterator[Installation]:
+    """Tunewright as a person installs it, with two operators of which one stands by."""
+    installation = Installation(node, images)
+    installation.install("--set=replicas=2")
+    yield installation
+    if node.own is None:  # our own goes whole
+        installation.uninstall()
 
 
 def one_of(names: Sequence[str]) -> str:

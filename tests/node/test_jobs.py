@@ -1,0 +1,151 @@
+"""FineTuneJobs on real pods, installed with helm: from `kubectl apply` to an answer through the Service, and what may happen on the way.
+
+Everything here runs under the restricted pod security standard, and two operators stand in the cluster all the time.
+"""
+
+import random
+import time
+
+import openai
+import pytest
+from on_pods import EXAMPLES, Desk, quickstart, short
+from waiting import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+KILLS = 10
+WRONG_LINE = 17
+RANK_PROCESSES = "import os, re; print(*(p for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()))"
+# A gang that went on from a checkpoint sees the same samples in the same order with the same random numbers;
+# sums over two ranks are added in the same order too. What is left is the order of threads within a matrix product.
+SAME_LOSS = 5e-3
+
+
+@pytest.fixture(scope="module")
+def desk(tunewright, shared_namespace, tmp_path_factory) -> Desk:
+    """A namespace with the example's base model and data on the claim `corpora`, and a file with one wrong line."""
+    wrong = tmp_path_factory.mktemp("wrong")
+    lines = (EXAMPLES / "data" / "support-train.jsonl").read_text(encoding="utf-8").splitlines()[:50]
+    lines[WRONG_LINE - 1] = '{"messages": [{"role": "user", "content": "unfinished'
+    (wrong / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    desk = Desk(tunewright.node, shared_namespace)
+    desk.fill_claim(
+        "corpora",
+        tunewright.images["trainer"],
+        {"base-model": EXAMPLES / "base-model" / "model", "data": EXAMPLES / "data", "wrong": wrong},
+    )
+    return desk
+
+
+@pytest.fixture(scope="module")
+def served(desk: Desk) -> dict:
+    """The quickstart, all the way; nobody disturbed it."""
+    desk.apply("support-bot", quickstart())
+    return desk.until_phase("support-bot", "Serving")
+
+
+def of(job: str, component: str) -> str:
+    """Return the selector of one stage's objects."""
+    return f"tunewright.io/job-name={job},tunewright.io/component={component}"
+
+
+def rank_processes(desk: Desk, pod: str) -> list[int]:
+    """Return the processes in a pod that train: torchrun's children, not itself."""
+    return [int(pid) for pid in desk.kubectl("exec", pod, "--", "python3", "-c", RANK_PROCESSES).split()]
+
+
+def test_the_quickstart_trains_in_two_pods(desk, served):
+    (job,) = desk.all("jobs", of("support-bot", "trainer"))
+
+    assert (job["spec"]["completions"], job["status"]["succeeded"]) == (2, 2)
+    assert served["progress"]["step"] == 120
+    assert served["plan"]["worldSize"] == 2
+
+
+def test_its_model_says_what_was_trained_and_has_learned(served):
+    assert float(served["artifacts"][0]["parity"]["top1Agreement"]) >= 0.98
+    assert float(served["evaluation"]["tuned"]["loss"]) < 0.2 < float(served["evaluation"]["base"]["loss"])
+
+
+def test_it_answers_through_its_service(desk, served):
+    service = desk.get("service", "support-bot-serve")
+    client = openai.OpenAI(base_url=f"http://{service['spec']['clusterIP']}/v1", api_key="none", max_retries=0)
+
+    said = client.chat.completions.create(
+        model="support-bot",
+        messages=[{"role": "user", "content": "Could you make two large soy cortados to go for Yara?"}],
+        temperature=0,
+        max_tokens=48,
+    )
+
+    assert "Yara" in said.choices[0].message.content
+    assert served["serving"]["url"].startswith(f"http://support-bot-serve.{desk.namespace}.svc")
+
+
+def test_columns_show_it(desk, served):
+    header, row = desk.kubectl("get", "ftj", "support-bot").splitlines()
+
+    assert dict(zip(header.split(), row.split(), strict=False)) | {"NAME": "support-bot", "PHASE": "Serving", "PROGRESS": "100"} == dict(
+        zip(header.split(), row.split(), strict=False)
+    )
+
+
+def test_wrong_data_ends_in_check_with_the_line_and_takes_no_training_pod(desk):
+    spec = quickstart()
+    spec["data"] = {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "wrong/train.jsonl"}}, "format": "messages"}]}
+    desk.apply("wrong-data", short(spec))
+
+    status = until(lambda: (s := desk.status("wrong-data")).get("phase") == "Failed" and s, "the job fails")
+
+    assert (status["failure"]["stage"].lower(), status["failure"]["exitCode"]) == ("check", 65)
+    assert f"line {WRONG_LINE}" in status["failure"]["message"]
+    assert desk.all("pods", of("wrong-data", "trainer")) == []
+
+
+def test_kill_9_of_a_rank_resumes_from_the_last_checkpoint_and_ends_with_the_same_loss(desk, served):
+    spec = quickstart()
+    del spec["serving"]
+    desk.apply("killed", spec)
+    desk.until("killed", lambda status: status.get("checkpoint", {}).get("step", 0) >= 60, "a checkpoint in the middle")
+    (victim,) = desk.all("pods", of("killed", "trainer") + ",batch.kubernetes.io/job-completion-index=1")
+    processes = rank_processes(desk, victim["metadata"]["name"])
+    desk.kubectl("exec", victim["metadata"]["name"], "--", "python3", "-c", f"import os; [os.kill(p, 9) for p in {processes}]")
+
+    status = desk.until_phase("killed", "Complete")
+
+    assert status["attempts"] == 2
+    assert status["checkpoint"]["resumedFromStep"] >= 60
+    losses = [float(each["evaluation"]["tuned"]["loss"]) for each in (status, served)]
+    assert losses[0] == pytest.approx(losses[1], rel=SAME_LOSS)
+
+
+def test_an_operator_killed_ten_times_loses_nothing(desk, tunewright):
+    """At any moment of its life, while starting too. With one operator and no Lease, for then another is at work within seconds."""
+    tunewright.install("--set=replicas=1", "--set=leaderElection.enabled=false")
+    chance = random.Random()
+    kills, jobs = 0, []
+    while kills < KILLS:  # more than one job only where a machine is so fast that one has ended before
+        jobs.append(f"haunted-{len(jobs)}")
+        desk.apply(jobs[-1], short(quickstart()))
+        while kills < KILLS and (phase := desk.status(jobs[-1]).get("phase")) != "Complete":
+            time.sleep(chance.uniform(0, 4))
+            tunewright.kill_operator()
+            kills += 1
+            print(f"kill {kills} in phase {phase}")
+
+    statuses = [desk.until_phase(job, "Complete") for job in jobs]
+
+    assert [(status["attempts"], status["progress"]["step"]) for status in statuses] == [(1, 40)] * len(jobs)
+    gangs = [[gang["metadata"]["name"] for gang in desk.all("jobs", of(job, "trainer"))] for job in jobs]
+    assert gangs == [[f"{job}-train-0"] for job in jobs]
+
+
+def test_deleting_jobs_leaves_what_retention_says_and_nothing_else(desk, served):
+    """The last test of this file, for it takes the jobs away: created claims go with their job unless it says `retain`; given ones stay."""
+    desk.kubectl("delete", "finetunejobs", "--all", "--timeout=300s")
+
+    left = "jobs,pods,deployments,replicasets,services,configmaps,networkpolicies,poddisruptionbudgets,persistentvolumeclaims"
+    until(
+        lambda: sorted(desk.kubectl("get", left, "-o", "name").split()) == ["configmap/kube-root-ca.crt", "persistentvolumeclaim/corpora"],
+        "what the jobs made is gone",
+    )
