@@ -10,7 +10,7 @@ import errno
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -26,6 +26,7 @@ from tunewright_server.served import ServedModel, load_model
 from tunewright_server.settings import Settings
 
 log = logging.getLogger(__name__)
+_KEEP_ALIVE_SECONDS = 5  # an idle connection is closed then, as clients expect of any server
 _QUIET_SECONDS = 1.0  # without a request, until those who had not heard of the end are thought to have heard
 _LOOK_SECONDS = 0.05
 _FLUSH_SECONDS = 5  # for the last bytes of the last answers to leave
@@ -75,14 +76,21 @@ async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told_to_end)
     server = _Server(
-        uvicorn.Config(create_app(state), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=_FLUSH_SECONDS)
+        uvicorn.Config(
+            create_app(state),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_FLUSH_SECONDS,
+        )
     )
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     stopping = asyncio.create_task(stop.wait())
     try:
         await _load(state, settings, folder, stopping)
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        await _drain(state, hurry, settings.drain_seconds)
+        await _drain(state, hurry, settings.drain_seconds, connections=lambda: len(server.server_state.connections))
     finally:
         server.should_exit = True
         await serving
@@ -110,14 +118,18 @@ async def _load(state: ServerState, settings: Settings, folder: ModelFolder, sto
     log.info("ready", extra={"fields": _facts(model)})
 
 
-async def _drain(state: ServerState, hurry: asyncio.Event, limit_seconds: float) -> None:
-    """Go on answering until nobody has asked for a while, and no longer than the limit. Clients are told to come back elsewhere."""
+async def _drain(state: ServerState, hurry: asyncio.Event, limit_seconds: float, *, connections: Callable[[], int]) -> None:
+    """Go on answering until nobody has asked for a while, and no longer than the limit. Clients are told to come back elsewhere.
+
+    An open connection may bring another request: it is waited for until it would have been closed for idleness anyway.
+    """
     clock = asyncio.get_running_loop().time
     state.draining = True
     began = clock()
     log.info("draining", extra={"fields": {"inFlight": state.in_flight, "limitSeconds": limit_seconds}})
     while clock() < began + limit_seconds and not hurry.is_set():
-        if not state.in_flight and clock() >= max(began, state.last_request) + _QUIET_SECONDS:
+        patience = _QUIET_SECONDS + (_KEEP_ALIVE_SECONDS if connections() else 0)
+        if not state.in_flight and clock() >= max(began, state.last_request) + patience:
             break
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_SECONDS):
