@@ -20,12 +20,12 @@ _OF_CONTENT = re.compile(r"(bot-config|<revision>)-[0-9a-f]{6,8}\b")  # made fro
 def live(scene: Scene) -> None:
     """Create a job and play its pods until it is served."""
     scene.create_job(serving={"replicas": 1})
-    go_on(scene)
-
-
-def go_on(scene: Scene) -> None:
-    """Play the pods of a job that was created."""
     scene.kubelet.end("checker", CHECKED)
+    finish(scene)
+
+
+def finish(scene: Scene) -> None:
+    """Play the pods of a job from its gang on."""
     scene.kubelet.end("trainer", TRAINED, count=2)
     scene.kubelet.end("exporter", EXPORTED)
     scene.kubelet.serve()

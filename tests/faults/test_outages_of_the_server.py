@@ -1,0 +1,133 @@
+"""The API server refuses, dies and comes back, its etcd stands still, watches break: one operator, the same process, waits and goes on by itself.
+
+On a control plane of its own, since its programs are stopped. How patient the watches are is in test_kopf_pitfalls.py, which needs no minutes
+for it; TUNEWRIGHT_OUTAGE_TRIES (130: about three minutes) makes these outages as long as one likes.
+"""
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from api_server import ApiServer
+from binaries import NoProgramsError, find
+from control_plane import ControlPlane
+from levels import lacking
+from scene import JOB, install_definition
+from status_builders import CHECKED
+from waiting import until
+
+TRIES = int(os.environ.get("TUNEWRIGHT_OUTAGE_TRIES", "4"))  # of each watch
+WATCHES = 10  # at least as many are open
+
+
+@pytest.fixture(scope="module")
+def own_plane() -> Iterator[Any]:
+    try:
+        programs = find()
+    except NoProgramsError as reason:
+        lacking(str(reason))
+    with ControlPlane(programs) as plane:
+        api = ApiServer(plane.kubeconfig)
+        install_definition(api)
+        yield SimpleNamespace(plane=plane, api=api, kubeconfig=plane.kubeconfig, audit=plane.audit)
+
+
+@pytest.fixture(scope="module")
+def running(own_plane: Any, open_mortal: Any) -> Iterator[Any]:
+    """An operator and a gang in training, for all outages."""
+    with open_mortal(own_plane) as life:
+        life.scene.create_job("gang")
+        life.scene.kubelet.end("checker", CHECKED)
+        life.scene.kubelet.wait_for("trainer", 2)
+        life.scene.reaches("Training", "gang")
+        yield life
+
+
+@pytest.fixture
+def life(running: Any) -> Iterator[Any]:
+    """The gang and the process are afterwards what they were before."""
+    before = identities(running.scene)
+    assert len(before) == 2
+    yield running
+    running.proxy.relent()
+    running.scene.create_job("afterwards")
+    running.scene.reaches("Checking", "afterwards")
+    for name in running.scene.names(*JOB):
+        if name != "gang":
+            running.scene.api.delete(*JOB, name, running.scene.namespace)
+    until(lambda: running.scene.names("batch/v1", "Job") == ["gang-check", "gang-train-0"], "what other jobs had is gone")
+    assert identities(running.scene) == before
+    assert running.operator.starts == 1
+    assert running.operator.get("/livez") == 200
+
+
+def identities(scene: Any) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in scene.kubelet.pods("trainer")}
+
+
+@pytest.mark.parametrize(("status", "retry_after"), [(500, None), (503, None), (429, 1), (403, None)])
+def test_refused_for_long(life, status, retry_after):
+    before = life.proxy.refused
+    life.proxy.refuse(status, retry_after=retry_after)
+    life.proxy.cut_watches()
+    life.scene.create_job("meanwhile")
+    until(lambda: life.proxy.refused - before >= TRIES * WATCHES, "all watches have tried in vain")
+    life.proxy.relent()
+    life.scene.reaches("Checking", "meanwhile")
+
+
+def test_watches_that_break_again_and_again(life):
+    """At any moment of a life, in the middle of what they show."""
+    draw = random.Random(7)
+
+    def fall() -> None:
+        life.proxy.cut_watches()
+        life.proxy.strike(draw.randint(1, 3), "meanwhile", fall)
+
+    fall()
+    life.scene.create_job("broken")
+    life.scene.reaches("Checking", "broken")
+    assert life.proxy.cut >= WATCHES
+    life.proxy.strike(1, "meanwhile", lambda: None)
+
+
+def test_watches_that_show_nothing_and_stay_open(life):
+    """What was held back is seen when it comes; until then nothing is done twice."""
+    life.proxy.hold_watches()
+    life.scene.create_job("unseen")
+    life.proxy.let_watches_go_on()
+    life.scene.reaches("Checking", "unseen")
+
+
+def test_an_api_server_that_is_killed_in_the_middle_of_a_write(life, own_plane):
+    """It is started again by this thread: programs end with the thread that started them."""
+    asked, back = threading.Event(), threading.Event()
+
+    def fall() -> None:
+        asked.set()
+        assert back.wait(300)
+
+    life.proxy.strike(2, "meanwhile", fall)
+    life.scene.create_job("interrupted")
+    assert asked.wait(60)
+    own_plane.plane.restart("kube-apiserver")
+    back.set()
+    life.scene.reaches("Checking", "interrupted")
+
+
+def test_an_etcd_that_stands_still_in_the_middle_of_a_write(life, own_plane):
+    """Until a write has been given up: the API server waits longer for its etcd than we wait for an answer."""
+    etcd = own_plane.plane.pids()["etcd"]
+    failed = life.operator.reconciles("transient")
+    life.proxy.strike(2, "meanwhile", lambda: os.kill(etcd, signal.SIGSTOP))
+    try:
+        life.scene.create_job("frozen")
+        until(lambda: life.operator.reconciles("transient") > failed, "a write has been given up")
+    finally:
+        os.kill(etcd, signal.SIGCONT)
+    life.scene.reaches("Checking", "frozen")
