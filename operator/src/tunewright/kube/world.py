@@ -84,10 +84,15 @@ class KubeWorld:
         job = self._cache.job(key)
         if job is None or job["metadata"]["uid"] != uid or job["metadata"].get("deletionTimestamp"):
             raise Gone(f"FineTuneJob {key[0]}/{key[1]} is gone, or another one by now")
+        live = {
+            Place(item["kind"], key[0], item["metadata"]["name"]): item for item in self._cache.children(uid) if item["kind"] in RENDERED
+        }
         wrote = False
         for manifest in manifests:
-            wrote |= await self._apply_one(key, uid, manifest)
-        for item in doomed((item for item in self._cache.children(uid) if item["kind"] in RENDERED), manifests, uid=uid):
+            place = Place(manifest["kind"], key[0], manifest["metadata"]["name"])
+            # Under a child's name there may be a predecessor's, which bears another uid.
+            wrote |= await self._apply_one(key, uid, manifest, place, live.get(place) or self._cache.get(place))
+        for item in doomed(live.values(), manifests, uid=uid):
             meta, place = item["metadata"], Place(item["kind"], key[0], item["metadata"]["name"])
             await self._client.delete(*place, uid=meta["uid"])
             self._cache.remove(place, int(meta["resourceVersion"]))
@@ -117,9 +122,7 @@ class KubeWorld:
         """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""
         return await self._tokens.owner(*key, token)
 
-    async def _apply_one(self, key: Key, uid: str, manifest: Manifest) -> bool:
-        place = Place(manifest["kind"], key[0], manifest["metadata"]["name"])
-        there = self._cache.get(place)
+    async def _apply_one(self, key: Key, uid: str, manifest: Manifest, place: Place, there: Manifest | None) -> bool:
         if there is None:
             try:
                 self._cache.put(await self._client.make(manifest))

@@ -1,0 +1,281 @@
+"""How fast the operator is, and what it takes: many jobs on a real control plane whose pods end at once.
+
+    python benchmarks/operator_scale.py                                  # a minute of 10 jobs/s, 1,000 at once, 5,000 idle, a restart
+    python benchmarks/operator_scale.py --steady 10 --burst 50 --idle 0  # a look, in two minutes
+
+etcd, kube-apiserver, kube-controller-manager (`make control-plane`) and the operator share this machine with this program, which creates
+jobs and plays the kubelet: each pod's status is written as Succeeded, with a real report as its last word, as soon as it is created.
+The controller manager's client limits (20 requests/s by default) are lifted: it would be what is measured otherwise.
+
+Times are read from the API server's audit log, from when it received the request that creates a job to when it had answered the operator's
+request that creates the child. The train Job comes after the check has ended, so its time has two controllers' and the kubelet's work in
+it. CPU seconds and memory are the operator's own process's, from /proc.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "cluster")]
+
+from api_server import ApiServer  # noqa: E402
+from binaries import find  # noqa: E402
+from control_plane import ControlPlane  # noqa: E402
+from operator_process import OperatorProcess  # noqa: E402
+from scene import CLAIM, JOB, SPEC, install_definition  # noqa: E402
+from status_builders import CHECKED, EXPORTED, TRAINED  # noqa: E402
+
+from tunewright.cli.console import columns  # noqa: E402
+from tunewright_contract.reports import dump  # noqa: E402
+
+NAMESPACE = "scale"
+JOBS = f"/apis/{JOB[0]}/namespaces/{NAMESPACE}/finetunejobs"
+LAST_WORDS = {"checker": dump(CHECKED), "trainer": dump(TRAINED), "exporter": dump(EXPORTED)}
+USER_AGENT = "tunewright-operator"
+PATIENCE_SECONDS = 3600
+
+
+class UnthrottledPlane(ControlPlane):
+    """A control plane whose controllers may ask as often as they like."""
+
+    def _run(self, name: str, command: list[str]) -> None:
+        more = ["--kube-api-qps=2000", "--kube-api-burst=4000", "--concurrent-job-syncs=20"] if name == "kube-controller-manager" else []
+        super()._run(name, [*command, *more])
+
+
+class Wire:
+    """Bare HTTP to the API server: this program shall take as little of the processor as it can."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        files = {"ca_certs": "ca.crt", "cert_file": "admin.crt", "key_file": "admin.key"}
+        self.pool = urllib3.PoolManager(maxsize=16, retries=False, **{what: str(plane.folder / name) for what, name in files.items()})
+        self.url = plane.url
+
+    def send(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
+        answer = self.pool.request(method, self.url + path, body=json.dumps(body) if body else None, headers={"Content-Type": kind})
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {answer.data[:500]!r}")
+        return json.loads(answer.data)
+
+    def watch(self, path: str) -> Iterator[Mapping[str, Any]]:
+        """Yield events for ever, from now on."""
+        version = self.send("GET", f"{path}?limit=1")["metadata"]["resourceVersion"]
+        while True:
+            query = f"watch=1&allowWatchBookmarks=true&resourceVersion={version}"
+            answer = self.pool.request("GET", f"{self.url}{path}?{query}", preload_content=False, timeout=urllib3.Timeout(read=None))
+            with suppress(urllib3.exceptions.HTTPError):  # cut off: go on from there; at the end of the run nobody listens any more
+                for line in answer:
+                    event = json.loads(line)
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    yield event
+
+
+class InstantKubelet:
+    """Ends each pod as soon as it is there, and counts jobs that are complete."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._hands = ThreadPoolExecutor(4)
+        self.complete = 0
+        for look in (self._pods, self._jobs):
+            threading.Thread(target=look, daemon=True).start()
+
+    def wait_for(self, jobs: int) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.complete < jobs:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.complete} of {jobs} jobs are complete")
+            time.sleep(0.2)
+
+    def _pods(self) -> None:
+        for event in self._wire.watch(f"/api/v1/namespaces/{NAMESPACE}/pods"):
+            if event["type"] == "ADDED":
+                meta = event["object"]["metadata"]
+                self._hands.submit(self._end, meta["name"], meta["labels"]["tunewright.io/component"])
+
+    def _end(self, name: str, component: str) -> None:
+        ended = {"exitCode": 0, "message": LAST_WORDS[component], "reason": "Completed", "finishedAt": "2026-01-01T10:00:00Z"}
+        container = {"name": component, "image": "i", "imageID": "i", "ready": False, "restartCount": 0, "state": {"terminated": ended}}
+        status = {"phase": "Succeeded", "containerStatuses": [container]}
+        path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/status"
+        self._wire.send("PATCH", path, {"status": status}, "application/merge-patch+json")
+
+    def _jobs(self) -> None:
+        done = set()
+        for event in self._wire.watch(JOBS):
+            if (event["object"].get("status") or {}).get("phase") == "Complete":
+                done.add(event["object"]["metadata"]["name"])
+                self.complete = len(done)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Of a process: CPU seconds so far; resident memory now and at its peak, in MB (10^6 bytes)."""
+
+    cpu: float
+    rss: float
+    peak: float
+
+
+def usage(pid: int) -> Usage:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    memory = {name: int(status[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM")}
+    return Usage(cpu=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), rss=memory["VmRSS"], peak=memory["VmHWM"])
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        self.plane, self.wire = plane, Wire(plane)
+        self.operator = OperatorProcess(plane.kubeconfig, NAMESPACE, folder)
+        self._lock = threading.Lock()
+        self._names: list[str] = []
+        api = ApiServer(plane.kubeconfig)
+        install_definition(api)
+        self.wire.send("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+        for claim in ("base", "corpora"):
+            self.wire.send("POST", f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims", {"metadata": {"name": claim}, "spec": CLAIM})
+        self.kubelet = InstantKubelet(self.wire)
+
+    @property
+    def pid(self) -> int:
+        return int(self.operator._process.pid)  # noqa: SLF001 - what is measured
+
+    @property
+    def created(self) -> int:
+        return len(self._names)
+
+    def create(self) -> None:
+        with self._lock:
+            name = f"j{len(self._names):05d}"
+            self._names.append(name)
+        self.wire.send("POST", JOBS, {"apiVersion": JOB[0], "kind": JOB[1], "metadata": {"name": name}, "spec": SPEC})
+
+    def at_a_rate(self, per_second: float, seconds: float) -> None:
+        began = time.monotonic()
+        for number in range(int(per_second * seconds)):
+            time.sleep(max(0.0, began + number / per_second - time.monotonic()))
+            self.create()
+
+    def at_once(self, count: int) -> None:
+        with ThreadPoolExecutor(8) as hands:
+            list(hands.map(lambda _: self.create(), range(count)))
+
+    def measure(self, title: str, load: Any) -> list[str]:
+        """Run a load to its end and return a row."""
+        first, since, before, began = self.created, self.plane.audit.end(), usage(self.pid), time.monotonic()
+        reconciled = self.operator.reconciles()
+        load()
+        self.kubelet.wait_for(self.created)
+        took, after = time.monotonic() - began, usage(self.pid)
+        names = self._names[first:]
+        children, trains, writes = self._times(since, names)
+        assert len(children) == len(trains) == len(names)
+        return [
+            title,
+            *(f"{quantile(times, share):.2f} s" for times in (children, trains) for share in (0.5, 0.99)),
+            f"{len(names) / took:.1f}",
+            f"{writes / len(names):.1f}",
+            f"{(self.operator.reconciles() - reconciled) / len(names):.0f}",
+            f"{(after.cpu - before.cpu) / len(names) * 1000:.0f} s",
+            f"{after.peak:.0f} MB",
+        ]
+
+    def _times(self, since: int, names: list[str]) -> tuple[list[float], list[float], int]:
+        """Return seconds to the first child, to the train Job, and how many requests of the operator's were writes."""
+        born: dict[str, datetime] = {}
+        first: dict[str, datetime] = {}
+        train: dict[str, datetime] = {}
+        writes = 0
+        wanted = set(names)
+        for event in self.plane.audit.events(since=since):
+            if event["verb"] not in ("create", "patch", "delete") or event.get("responseStatus", {}).get("code", 500) >= 300:
+                continue
+            ref = event.get("objectRef") or {}
+            if ref.get("resource") == "finetunejobs" and event["verb"] == "create":
+                born[ref["name"]] = moment(event["requestReceivedTimestamp"])
+            if event.get("userAgent") != USER_AGENT:
+                continue
+            writes += 1
+            job, _, rest = str(ref.get("name")).partition("-")
+            if job in wanted and ref.get("resource") not in ("finetunejobs", "events"):
+                at = moment(event["stageTimestamp"])
+                first.setdefault(job, at)
+                if ref["resource"] == "jobs" and rest == "train-0":
+                    train.setdefault(job, at)
+        to_first = [(first[name] - born[name]).total_seconds() for name in names]
+        return to_first, [(train[name] - born[name]).total_seconds() for name in names], writes
+
+    def restart(self) -> list[str]:
+        """Start the operator anew among all these jobs, wait until it has looked at each of them, and return a row."""
+        self.operator.stop()
+        since, began = self.plane.audit.end(), time.monotonic()
+        self.operator.start()
+        ready = time.monotonic() - began
+        while self.operator.reconciles() < self.created:
+            time.sleep(0.2)
+        took = time.monotonic() - began
+        ours = [event for event in self.plane.audit.events(since=since) if event.get("userAgent") == USER_AGENT]
+        writes = sum(event["verb"] not in ("get", "list", "watch") for event in ours)
+        now = usage(self.pid)
+        figures = [f"{ready:.0f} s", f"{took:.0f} s", str(writes), f"{now.cpu:.0f} s", f"{now.rss:.0f} MB", f"{now.peak:.0f} MB"]
+        return [str(self.created), str(self._children()), *figures]
+
+    def _children(self) -> int:
+        return round(self.operator.metric("tunewright_cached_objects")) - self.created
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def quantile(values: list[float], share: float) -> float:
+    """Return the smallest value that is not exceeded by this share of all (nearest rank)."""
+    return sorted(values)[max(0, -(-len(values) * round(share * 100) // 100) - 1)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steady", type=float, default=60.0, help="seconds of a steady rate (60)")
+    parser.add_argument("--rate", type=float, default=10.0, help="new jobs per second (10)")
+    parser.add_argument("--burst", type=int, default=1000, help="jobs created at once (1000)")
+    parser.add_argument("--idle", type=int, default=5000, help="complete jobs to restart the operator among (5000)")
+    arguments = parser.parse_args()
+    with UnthrottledPlane(find()) as plane, tempfile.TemporaryDirectory() as folder:
+        bench = Bench(plane, Path(folder))
+        with bench.operator:
+            at_rest = usage(bench.pid)
+            rate, seconds = arguments.rate, arguments.steady
+            rows = [bench.measure(f"{rate:g}/s for {seconds:g} s", lambda: bench.at_a_rate(rate, seconds))]
+            if arguments.burst:
+                rows.append(bench.measure(f"{arguments.burst} at once", lambda: bench.at_once(arguments.burst)))
+            if (lacking := arguments.idle - bench.created) > 0:
+                bench.at_once(lacking)
+                bench.kubelet.wait_for(bench.created)
+            last = bench.restart()
+    print(f"Load average over the last minute, 5 and 15: {', '.join(f'{load:.1f}' for load in os.getloadavg())}; {os.cpu_count()} cores.")
+    print(f"The operator before the first job: {at_rest.rss:.0f} MB.\n")
+    times = ["first child p50", "p99", "train Job p50", "p99"]
+    head = ["load", *times, "complete/s", "writes/job", "reconciles/job", "CPU per 1,000 jobs", "peak memory"]
+    print(columns([head, *rows]), end="\n\n")
+    print(columns([["idle jobs", "children", "ready", "all looked at", "writes", "CPU", "memory", "peak"], last]))
+
+
+if __name__ == "__main__":
+    main()
