@@ -188,7 +188,7 @@ def test_the_rules_are_for_what_the_operator_knows_and_nothing_else(helm):
     known = {(GROUPS[kind], place.plural) for kind, place in PLACES.items()}
 
     assert len(given) == len(rules), "one rule for each resource"
-    assert {resource for resource in given if "/" not in resource[1]} == known
+    assert {resource for resource in given if "/" not in resource[1]} == known, "templates/_rules.tpl grants what kinds.py names"
     for kind in (FINE_TUNE_JOB, *CHILDREN):
         assert given[GROUPS[kind], PLACES[kind].plural] >= {"get", "list", "watch"}, f"{kind} is watched"
     assert not any("*" in (*key, *verbs) for key, verbs in given.items())
