@@ -20,6 +20,8 @@ def consenting(kubectl: Path | str | None = None) -> tuple[Path | None, str]:
         return None, ""
     if os.pathsep in named:
         return None, f"KUBECONFIG={named} names several files: a cluster of our own is used"
+    if not Path(named).is_file():  # kubectl would ask whoever listens on localhost:8080 instead
+        return None, f"KUBECONFIG={named} is no file: a cluster of our own is used"
     kubectl = kubectl or shutil.which("kubectl")
     if kubectl is None:
         return None, f"KUBECONFIG={named} cannot be asked, there is no kubectl: a cluster of our own is used"
