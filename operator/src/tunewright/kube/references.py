@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.errors import Forbidden
-from tunewright.kube.client import Client, Object
+from tunewright.kube.client import Object
+from tunewright.kube.lookups import JobLookups
 from tunewright.plan.inputs import Missing
 from tunewright.plan.placement import Use, named_claims
 
@@ -21,7 +22,7 @@ class Found(NamedTuple):
     claims: Mapping[str, tuple[str, ...]]  # those that are there -> their access modes
 
 
-async def look_up(client: Client, job: FineTuneJob) -> Found:
+async def look_up(client: JobLookups, job: FineTuneJob) -> Found:
     """Look up everything that a job names. What the operator may not see is left to the kubelet."""
     namespace = job.metadata.namespace
     claims = {use.claim: (use, await client.get("PersistentVolumeClaim", namespace, use.claim)) for use in _claims(job)}
@@ -86,7 +87,7 @@ def _access_modes(claim: Object) -> tuple[str, ...]:
     return tuple(str(mode) for mode in modes)
 
 
-async def _config_map(client: Client, namespace: str, field: str, name: str, key: str) -> Missing | None:
+async def _config_map(client: JobLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
     found = await client.get("ConfigMap", namespace, name)
     if found is not None and (key in found.get("data", {}) or key in found.get("binaryData", {})):
         return None
@@ -94,7 +95,7 @@ async def _config_map(client: Client, namespace: str, field: str, name: str, key
     return Missing(field=field, kind="ConfigMap", name=name, message=f"it {lack}; create it, or name another")
 
 
-async def _secret(client: Client, namespace: str, field: str, name: str, key: str) -> Missing | None:
+async def _secret(client: JobLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
     try:
         found = await client.get("Secret", namespace, name)
     except Forbidden:
@@ -106,7 +107,7 @@ async def _secret(client: Client, namespace: str, field: str, name: str, key: st
     return Missing(field=field, kind="Secret", name=name, message=f"it {lack}; kubectl create secret {kind} {name} ...")
 
 
-async def _service_account(client: Client, namespace: str, name: str | None) -> Missing | None:
+async def _service_account(client: JobLookups, namespace: str, name: str | None) -> Missing | None:
     if name is None:
         return None
     try:

@@ -18,6 +18,7 @@ from tunewright.kube.client import Client
 from tunewright.kube.events import event_for, is_news, tell
 from tunewright.kube.hindrances import warnings_about
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED
+from tunewright.kube.lookups import Lookups
 from tunewright.kube.ownership import descendants, refuse_others
 from tunewright.kube.prune import doomed
 from tunewright.kube.references import look_up
@@ -53,6 +54,7 @@ class KubeWorld:
     ) -> None:
         self._client = client
         self._cache = cache
+        self._lookups = Lookups(client, clock=lambda: clock().timestamp())
         self._progress_url = progress_url.rstrip("/")
         self._tokens = tokens
         self._complete = complete
@@ -66,7 +68,10 @@ class KubeWorld:
         """Look up the claims, ConfigMaps, Secrets and the service account that a job names."""
         place = PROGRESS_PATH.format(namespace=job.metadata.namespace, name=job.metadata.name)
         url = f"{self._progress_url}{place}" if self._progress_url else ""
-        found = await look_up(self._client, job)
+        uid = job.metadata.uid
+        found = await look_up(self._lookups.of(uid), job)
+        if found.missing:
+            self._lookups.forget(uid)
         return References(missing=found.missing, claims=found.claims, progress_url=url)
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
