@@ -70,10 +70,12 @@ class TestHowFarAStageIs:
         assert past(a_job("exporter", ("Complete", "")), a_pod("exporter", **ended(0, dump(report)))).export.report == report
 
     def test_a_suspended_job_is_suspended_once_its_pods_are_gone(self):
-        assert past(a_job("trainer", attempt=0, suspend=True)).train.state is StageState.SUSPENDED
+        at_rest = ("Suspended", "JobSuspended")
+        assert past(a_job("trainer", at_rest, attempt=0, suspend=True)).train.state is StageState.SUSPENDED
+        assert past(a_job("trainer", attempt=0, suspend=True)).train.state is StageState.PENDING, "the Job controller has yet to see it"
         saving = a_job("trainer", attempt=0, suspend=True, status={"active": 1})
         assert past(saving, a_pod("trainer", attempt=0, index=0, **running())).train.state is StageState.RUNNING
-        assert past(a_job("trainer", attempt=0, suspend=True, status={"terminating": 2})).train.state is StageState.PENDING
+        assert past(a_job("trainer", at_rest, attempt=0, suspend=True, status={"terminating": 2})).train.state is StageState.PENDING
 
     def test_children_of_another_revision_are_passed_over(self):
         old = [a_job("checker", ("Complete", ""), revision="old"), a_pod("checker", revision="old", **ended(0, dump(CHECKED)))]

@@ -83,19 +83,33 @@ def test_the_global_batch_is_kept_or_the_change_refused(each, passes, before, af
             begun(zero_stage=2),
         ),
         (
+            "CheckpointNotConvertible",
+            ["under ZeRO-1", "deepspeed.config.optimizer"],
+            a_job(replicas=1, deepspeed={"config": {"zero_optimization": {"stage": 1}, "optimizer": {"type": "Adam"}}}),
+            begun(zero_stage=1),
+        ),
+        (
             "BatchFixed",
             ["gradient_accumulation_steps 1 (it would be 2)", "back to 2"],
             a_job(replicas=1, deepspeed={"config": {"zero_optimization": {"stage": 1}, "gradient_accumulation_steps": 1}}),
             begun(zero_stage=1),
         ),
     ],
-    ids=["batch", "batch of several ranks", "many ways out", "optimizer", "raw numbers"],
+    ids=["batch", "batch of several ranks", "many ways out", "optimizer", "raw optimizer", "raw numbers"],
 )  # fmt: skip
 def test_what_is_refused(reason, says, wanted, train):
     with pytest.raises(PlanRejected) as refused:
         planned(wanted, train)
     assert (refused.value.reason, refused.value.field) == (reason, "spec.workers.replicas")
     assert [words for words in says if words not in refused.value.message] == []
+
+
+def test_a_queue_would_start_the_gang_again_that_was_stopped():
+    queued = job({"workers": {"replicas": 1}, "training": {"perDeviceTrainBatchSize": 2}}, labels={"kueue.x-k8s.io/queue-name": "team-a"})
+    with pytest.raises(PlanRejected, match="set it back to 2") as refused:
+        planned(queued, begun())
+    assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.workers.replicas")
+    assert planned(queued, begun(replicas=1)).train.attempt == 0
 
 
 def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_without_a_change():

@@ -96,7 +96,7 @@ def test_a_gang_of_another_size_saves_stops_and_goes_on(cluster):
 def test_a_job_that_rests_goes_on_with_the_new_size_when_it_is_told_to(cluster):
     cluster.ask(suspend=True)
     cluster.reconcile()
-    cluster.jobs["train-0"]["status"] = {}  # the pods have saved and are gone
+    cluster.jobs["train-0"]["status"] = {"conditions": [{"type": "Suspended", "status": "True"}]}  # the pods have saved and are gone
     cluster.ask(replicas=1)
 
     assert cluster.reconcile() == "Suspended: Suspended"

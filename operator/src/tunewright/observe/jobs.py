@@ -37,7 +37,7 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Fa
     failed = condition(job, "Failed")
     if failed:
         return _failed(job, failed, culprit)
-    if part(job, "spec").get("suspend") is True and not _busy(job):
+    if part(job, "spec").get("suspend") is True and condition(job, "Suspended") and not _busy(job):
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
     ending = not running or bool(condition(job, "FailureTarget"))  # the others of the gang are still being stopped
@@ -76,7 +76,10 @@ def _disposition_of(reason: str, message: str) -> Disposition:
 
 
 def _busy(job: Raw) -> bool:
-    """Say whether pods are still there: a suspended gang saves before it goes."""
+    """Say whether pods are still there: a suspended gang saves before it goes.
+
+    The condition is asked besides: without it the Job controller may just be making pods that it has not yet counted.
+    """
     return any(number(job, "status", field) for field in ("active", "terminating"))
 
 

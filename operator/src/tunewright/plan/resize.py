@@ -15,6 +15,7 @@ from tunewright.plan.inputs import Past, StageState, TrainOutcome
 
 CONVERTIBLE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")  # whose state DeepSpeed 0.19 can join and cut anew under ZeRO
 _MOST_REPLICAS = 1024
+_KUEUE = "kueue.x-k8s.io/"
 _SHOWN = 8
 
 
@@ -54,14 +55,27 @@ def shares_of(spec: FineTuneJobSpec, train: TrainOutcome) -> Shares:
     return shares
 
 
+def refuse_in_queue(job: FineTuneJob, train: TrainOutcome) -> None:
+    """Refuse another number of workers where a queue starts gangs: it would start the one that was stopped again. Raises `PlanRejected`."""
+    if is_resized(job.spec, train) and any(key.startswith(_KUEUE) for key in job.metadata.labels):
+        raise PlanRejected(
+            reason="HeldByQueue",
+            field="spec.workers.replicas",
+            message="Kueue starts a Job of its queue again that is stopped for another size, and two gangs would write one checkpoint; "
+            f"set it back to {train.replicas}, or begin a new job",
+        )
+
+
 def refuse_stuck_shards(spec: FineTuneJobSpec, train: TrainOutcome, *, stage: int) -> None:
     """Refuse another number of workers where checkpoints cannot follow. Raises `PlanRejected`."""
-    if stage and is_resized(spec, train) and spec.training.optim not in CONVERTIBLE_OPTIMIZERS:
+    optimizer = "deepspeed.config.optimizer" if "optimizer" in raw_deepspeed(spec) else f"training.optim {spec.training.optim}"
+    convertible = optimizer in {f"training.optim {name}" for name in CONVERTIBLE_OPTIMIZERS}
+    if stage and is_resized(spec, train) and not convertible:
         raise PlanRejected(
             reason="CheckpointNotConvertible",
             field="spec.workers.replicas",
             message=f"{spec.workers.replicas} cannot go on from a checkpoint of {train.replicas} workers: under ZeRO-{stage} only the "
-            f"state of {' and '.join(CONVERTIBLE_OPTIMIZERS)} can be cut anew, not that of training.optim {spec.training.optim}; "
+            f"state of {' and '.join(CONVERTIBLE_OPTIMIZERS)} can be cut anew, not that of {optimizer}; "
             f"set it back to {train.replicas}",
         )
 
