@@ -17,9 +17,10 @@ class FakeKubelet:
         self._pods = api.dynamic.resources.get(api_version="v1", kind="Pod")
         self._namespace = namespace
 
-    def pods(self, component: str, *, attempt: int | None = None) -> Sequence[Mapping[str, Any]]:
-        """Return a stage's pods that have not ended."""
+    def pods(self, component: str, *, attempt: int | None = None, job: str | None = None) -> Sequence[Mapping[str, Any]]:
+        """Return a stage's pods that have not ended; of one job, or of all."""
         selector = f"tunewright.io/component={component}" + ("" if attempt is None else f",tunewright.io/attempt={attempt}")
+        selector += "" if job is None else f",tunewright.io/job-name={job}"
         found = self._pods.get(namespace=self._namespace, label_selector=selector).to_dict()["items"]
         return [pod for pod in found if pod["status"].get("phase") not in ("Succeeded", "Failed")]
 
@@ -54,6 +55,15 @@ class FakeKubelet:
             self._write(
                 pod, "Running", "server", {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, ready=False, last={"terminated": ended}
             )
+
+    def hinder(self, component: str, *, waiting: Mapping[str, str] | None = None, unscheduled: str = "", **which: Any) -> None:
+        """Let all pods of a stage wait: the kubelet for what `waiting` says, or the scheduler for a node."""
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unscheduled}
+        container = {"name": component, "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": {"waiting": waiting}}
+        status = {"conditions": [condition]} if unscheduled else {"containerStatuses": [container]}
+        for pod in self.wait_for(component, **which):
+            name, body = pod["metadata"]["name"], {"status": {"phase": "Pending", **status}}
+            self._pods.status.patch(name=name, namespace=self._namespace, body=body, content_type="application/merge-patch+json")
 
     def touch(self, component: str, mark: str) -> None:
         """Annotate a stage's pods: an event that changes nothing."""

@@ -1,0 +1,194 @@
+"""Bad input of every kind at once, on a real API server: each job is told what is wrong with it, and a good one beside them is served."""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from namespaces import new_namespace
+from operator_process import OperatorProcess
+from ruamel.yaml import YAML
+from scene import CLAIM, CRDS, JOB, SPEC
+from status_builders import CHECKED, EXPORTED, TRAINED
+from waiting import until
+
+NOBODY = "tunewright-test-nobody"  # a priority class whose quota is zero
+LONG = "a" * 63
+ACCOUNT = ("v1", "ServiceAccount", "late")
+
+
+@pytest.fixture
+def quota(scene: Any) -> Iterator[None]:
+    """A quota of no pods at all, for pods of one priority class."""
+    made = scene.api.create(
+        {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": NOBODY}, "value": 0}, keep=True
+    )
+    assert made.accepted, made.message
+    selector = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": [NOBODY]}]}
+    none = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none"},
+        "spec": {"hard": {"pods": "0"}, "scopeSelector": selector},
+    }
+    assert scene.api.create(none, scene.namespace, keep=True).accepted
+    until(lambda: (scene.get("v1", "ResourceQuota", "none")["status"] or {}).get("hard"), "the quota is in force")
+    yield
+    scene.api.delete("scheduling.k8s.io/v1", "PriorityClass", NOBODY)
+
+
+def workers(**more: Any) -> dict[str, Any]:
+    return {"workers": SPEC["workers"] | more}
+
+
+def says(scene: Any, job: str, reason: str, *words: str) -> None:
+    """Wait until a job's status names a reason, and these words."""
+
+    def told() -> bool:
+        failure = scene.status(job).get("failure") or {}
+        return failure.get("reason") == reason and all(word in f"{failure['message']} {failure.get('suggestion')}" for word in words)
+
+    until(told, f"{job} says {reason}: {words}; it says {scene.status(job).get('failure')}")
+
+
+def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
+    large = {"model": SPEC["model"] | {"chatTemplate": {"jinja": "{# " + "x" * 60_000 + " #}"}}}
+    large |= workers(env=[{"name": f"PAD_{number}", "value": "x" * 3000} for number in range(50)])
+    scene.create_job("no-claim", output={"storage": {"claimName": "nowhere"}})
+    scene.create_job("no-account", **workers(serviceAccountName="late"))
+    scene.create_job("no-pull-secret", **workers(imagePullSecrets=["nothing"]))
+    scene.create_job("no-image", **workers(image="no.example/such:image"))
+    scene.create_job("too-large")
+    scene.create_job("no-quota", **workers(priorityClassName=NOBODY))
+    scene.create_job("no-class", **workers(priorityClassName="gold-that-is-not-there"))
+    scene.create_job("one-pod", output={"storage": {"accessModes": ["ReadWriteOncePod"]}})
+    scene.create_job(LONG)
+    scene.create_job("large", **large)
+    scene.create_job("twin-a", serving={"servedModelName": "twin"}, output={"destinations": [{"pvc": {"claimName": "base"}}]})
+    scene.create_job("twin-b", serving={"servedModelName": "twin"}, output={"destinations": [{"pvc": {"claimName": "base"}}]})
+    scene.create_job("good", serving={"replicas": 1})
+
+    scene.kubelet.hinder("checker", waiting={"reason": "ErrImagePull", "message": "no.example/such:image: not found"}, job="no-image")
+    scene.kubelet.hinder("checker", unscheduled="0/3 nodes are available: 3 Insufficient cpu.", job="too-large")
+    for component, report, count in (("checker", CHECKED, 1), ("trainer", TRAINED, 2), ("exporter", EXPORTED, 1)):
+        scene.kubelet.end(component, report, count=count, job="good")
+    scene.kubelet.serve()
+    scene.reaches("Serving", "good")
+
+    says(scene, "no-claim", "ReferenceMissing", "nowhere", "spec.output.storage.claimName", "create it")
+    says(scene, "no-account", "ReferenceMissing", "late", "spec.workers.serviceAccountName", "create serviceaccount")
+    says(scene, "no-pull-secret", "ReferenceMissing", "nothing", "spec.workers.imagePullSecrets[0]", "create secret")
+    says(scene, "no-image", "ImagePullBackOff", "no.example/such:image", "imagePullSecrets")
+    says(scene, "too-large", "Unschedulable", "Insufficient cpu", "ask for less")
+    says(scene, "no-quota", "QuotaExceeded", "exceeded quota: none", "Ask for less")
+    says(scene, "no-class", "PodsRefused", "gold-that-is-not-there")
+    says(scene, "one-pod", "VolumeNotShared", "ReadWriteOncePod", "ReadWriteMany")
+    for job in (LONG, "large", "twin-a", "twin-b"):
+        assert scene.reaches("Checking", job).get("failure") is None, job
+
+    assert scene.api.create(
+        {"apiVersion": ACCOUNT[0], "kind": ACCOUNT[1], "metadata": {"name": ACCOUNT[2]}}, scene.namespace, keep=True
+    ).accepted
+    scene.reaches("Checking", "no-account")  # what was late is there: it goes on by itself
+    assert scene.operator.reconciles("bug") == 0
+
+
+def test_names_and_sizes_that_cannot_be_are_refused_by_the_api_server(scene):
+    for name, words in (("a" * 64, "at most 63 characters"), ("a" * 253, "at most 63 characters"), ("a.b", "DNS label")):
+        refused = scene.api.create({"apiVersion": JOB[0], "kind": JOB[1], "metadata": {"name": name}, "spec": SPEC}, scene.namespace)
+        assert not refused.accepted
+        assert words in refused.message
+
+
+def test_a_job_that_is_stored_and_not_valid_any_more_is_said_to_be_so(scene):
+    (committed,) = [YAML(typ="safe").load(path) for path in CRDS.glob("*.yaml")]
+    older = copy.deepcopy(committed)
+    (version,) = older["spec"]["versions"]
+    properties = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del properties["backoffLimit"]["maximum"]
+    properties["formerField"] = {"type": "string"}
+    try:
+        assert scene.api.apply(older, keep=True).accepted
+        job = {"apiVersion": JOB[0], "kind": JOB[1], "metadata": {"name": "old"}, "spec": SPEC | {"backoffLimit": 1000, "formerField": "x"}}
+        until(lambda: scene.api.create(job, scene.namespace, strict=False).accepted, "the older definition is in force")
+        scene.create_job("good")
+        assert scene.api.create(job, scene.namespace, keep=True).accepted
+    finally:
+        assert scene.api.apply(committed, keep=True).accepted
+    says(scene, "old", "InvalidSpec", "backoffLimit")
+    scene.reaches("Checking", "good")
+    assert scene.status("old")["phase"] == "Failed"
+    assert scene.operator.reconciles("bug") == 0
+
+
+def test_a_namespace_that_goes_takes_its_jobs_and_nobody_else(make_scene, control_plane, namespace, tmp_path: Path):
+    doomed = new_namespace(control_plane.api)
+    going = next(doomed)
+    with OperatorProcess(control_plane.kubeconfig, f"{namespace},{going}", tmp_path) as operator:
+        scene = make_scene(operator)
+        there = copy.copy(scene)
+        object.__setattr__(there, "namespace", going)
+        there.create_job("mid-run")
+        there.reaches("Checking", "mid-run")
+        next(doomed, None)  # deletes it
+        scene.create_job("good")
+        scene.reaches("Checking", "good")
+        until(lambda: control_plane.api.get("v1", "Namespace", going) is None, "the namespace is gone: nobody makes anew what was in it")
+        scene.look_again("after")
+        assert operator.reconciles("bug") == 0
+        assert not operator.ended()
+
+
+def test_kueue_is_never_fought(scene):
+    queue = {"kueue.x-k8s.io/queue-name": "team-a"}
+    for claim in ("base", "corpora"):
+        assert scene.api.create(
+            {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": claim}, "spec": CLAIM}, scene.namespace, keep=True
+        ).accepted
+    queued = {"apiVersion": JOB[0], "kind": JOB[1], "metadata": {"name": "bot", "labels": queue}, "spec": SPEC}
+    assert scene.api.create(queued, scene.namespace, keep=True).accepted
+    job = until(lambda: scene.get("batch/v1", "Job", "bot-check"), "the Job is there")
+    assert job["metadata"]["labels"].items() >= queue.items()
+    assert "f:suspend" not in str(job["metadata"]["managedFields"]), "suspend is Kueue's to say"
+
+    jobs = scene.api.dynamic.resources.get(api_version="batch/v1", kind="Job")
+    bot = {"name": "bot-check", "namespace": scene.namespace, "content_type": "application/merge-patch+json", "field_manager": "kueue"}
+
+    def kueue(spec: dict[str, Any]) -> None:
+        jobs.patch(body={"spec": spec}, **bot)
+
+    def is_suspended() -> bool:
+        conditions = scene.get("batch/v1", "Job", "bot-check")["status"].get("conditions") or ()
+        return any((condition["type"], condition["status"]) == ("Suspended", "True") for condition in conditions)
+
+    kueue({"suspend": True})  # as its webhook does when the Job is made
+    told = ("Queued", "Queued", "check waits for its queue to admit it")
+    until(lambda: tuple(scene.status().get(field) for field in ("phase", "reason", "message")) == told, "the status says whom it waits for")
+    until(is_suspended, "the Job's controller has stopped it")
+    # The API server lets a Job be given nodes only while it has not started: Kueue takes the time of its start back.
+    jobs.status.patch(body={"status": {"startTime": None}}, **bot)
+    written = scene.audit.end()
+    # Admission: nodes of a flavour, and then the word to start.
+    toleration = {"key": "spot", "operator": "Exists"}
+    kueue(
+        {
+            "template": {
+                "spec": {
+                    "nodeSelector": {"pool": "spot"},
+                    "tolerations": [toleration],
+                    "schedulingGates": [{"name": "kueue.x-k8s.io/topology"}],
+                }
+            }
+        }
+    )
+    kueue({"suspend": False})
+    scene.reaches("Checking")
+    scene.kubelet.wait_for("checker")
+    scene.look_again("once")
+    scene.look_again("twice")
+    stored = scene.get("batch/v1", "Job", "bot-check")
+    assert stored["spec"]["suspend"] is False
+    assert stored["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "spot"}
+    assert toleration in stored["spec"]["template"]["spec"]["tolerations"]
+    assert [write for write in scene.writes(written) if "/jobs/" in write] == []
