@@ -73,10 +73,15 @@ def demo() -> int:
 
 
 def run_demo(programs: Programs) -> None:
+    import image_inputs
     from images import archives
 
+    built = archives()
+    if changed := sorted(image_inputs.IMAGES.keys() - built.keys()):
+        raise DemoError(f"what goes into {', '.join(changed)} changed while images were built: start again")
+
     with Node(programs) as node:
-        Demo(node).run(archives())
+        Demo(node).run(built)
 
 
 if __name__ == "__main__":
