@@ -5,7 +5,9 @@ Whoever raises the version reads that page again.
 
 import asyncio
 import inspect
+import re
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +23,8 @@ from tunewright.shell import kopf_settings as ours
 from tunewright.shell.handlers import registry_of
 from tunewright.shell.keys import Keys
 
+TESTS = Path(__file__).parents[1]
+PAGE = TESTS.parent / "docs/adr/0006-kopf-pitfalls.md"
 JOBS = references.Resource(group="tunewright.io", version="v1alpha1", plural="finetunejobs", namespaced=True)
 
 
@@ -149,3 +153,13 @@ def test_every_setting_stands_below_its_reason():
     paragraphs = "\n".join(line.strip() for line in lines).split("\n\n")
     bare = [paragraph for paragraph in paragraphs if "settings." in paragraph and not paragraph.startswith("#")]
     assert bare == []
+
+
+def test_the_page_names_all_pitfalls_and_tests_that_there_are():
+    page = PAGE.read_text(encoding="utf-8")
+    assert re.findall(r"^\| (K\d+) \|", page, re.MULTILINE) == [f"K{number}" for number in range(1, 25)]
+    named = re.findall(r"`((?:faults|shell|kube|reconcile|contract)/test_\w+)(?:::(test_\w+))?`", page)
+    assert len(named) > 30
+    for module, test in named:
+        text = (TESTS / f"{module}.py").read_text(encoding="utf-8")
+        assert not test or f"def {test}(" in text, f"{module}::{test}"
