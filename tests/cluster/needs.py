@@ -1,5 +1,7 @@
 """What a whole node needs of a machine beside the programs that are built. Standard library only: `make doctor` reads it on a bare Python."""
 
+from __future__ import annotations  # it is also read by Pythons that are too old, to say so
+
 import os
 import platform
 import shutil
@@ -30,7 +32,7 @@ def plugin_folder() -> Path | None:
     return next((Path(folder) for folder in PLUGIN_FOLDERS if all(Path(folder, plugin).exists() for plugin in PLUGINS)), None)
 
 
-def missing_packages(*, with_builders: bool = False) -> "list[str]":
+def missing_packages(*, with_builders: bool = False) -> list[str]:
     """Return the Debian packages without which no node runs here; with those that build its images on a machine without a registry."""
     programs = {**PROGRAMS, **(IMAGE_BUILDERS if with_builders else {})}
     lacking = {package for program, package in programs.items() if shutil.which(program, path=SYSTEM_PATH) is None}
