@@ -80,6 +80,9 @@ class Wire:
             with suppress(urllib3.exceptions.HTTPError):  # cut off: go on from there; at the end of the run nobody listens any more
                 for line in answer:
                     event = json.loads(line)
+                    if "object" not in event:  # an error's status: a definition that is only just known cannot be watched yet
+                        time.sleep(0.5)
+                        break
                     version = event["object"]["metadata"]["resourceVersion"]
                     yield event
 

@@ -3,7 +3,7 @@
 Promises: an older word never replaces a newer one, nor brings back what was deleted (resourceVersions of one kind are numbers that grow,
 KEP-5504); one object for each name; a reader gets a copy of its own. It asks nobody: whether it is complete is for `survey.py` to say.
 
-Objects are kept as compressed JSON, without what no reader needs: about a tenth of what they take as dictionaries.
+Objects are kept as JSON without what no reader needs, compressed by what they have in common with the first of their kind.
 """
 
 import json
@@ -18,6 +18,7 @@ from tunewright.plan.label_names import JOB_UID
 
 Object = dict[str, Any]
 Key = tuple[str, str]  # namespace, name; reconcile.ports.Key is one
+SAMPLE_BYTES = 32_000  # as far as zlib looks back
 REMEMBERED_DELETIONS = 20_000  # an older word arrives within seconds of the newer one
 
 
@@ -45,6 +46,7 @@ class Cache:
         self._children: dict[str, dict[Place, None]] = {}  # uid of a job -> its children, in the order of their arrival
         self._keys: dict[str, Key] = {}  # uid of a job -> where it is
         self._deleted: dict[Place, int] = {}
+        self._samples: dict[str, bytes] = {}  # kind -> the first object of it, which the others are compressed with
 
     def put(self, item: Mapping[str, Any], kind: str = "") -> bool:
         """Take what the API server has said of an object. Returns whether it was news. What belongs to no job (any more) is not kept."""
@@ -58,7 +60,7 @@ class Cache:
             return False
         self._drop(place)
         self._deleted.pop(place, None)
-        self._entries[place] = Entry(version, job, _pack(kind, item))
+        self._entries[place] = Entry(version, job, self._pack(kind, item))
         if kind == FINE_TUNE_JOB:
             self._keys[job] = (place.namespace, place.name)
         else:
@@ -79,7 +81,7 @@ class Cache:
     def get(self, place: Place) -> Object | None:
         """Return an object, or None where none is known."""
         entry = self._entries.get(place)
-        return None if entry is None else _unpack(entry.packed)
+        return None if entry is None else self._unpack(place.kind, entry.packed)
 
     def job(self, key: Key) -> Object | None:
         """Return a FineTuneJob, or None."""
@@ -87,7 +89,7 @@ class Cache:
 
     def children(self, uid: str) -> Sequence[Object]:
         """Return everything that bears a job's uid."""
-        return [_unpack(self._entries[place].packed) for place in self._children.get(uid, ())]
+        return [self._unpack(place.kind, self._entries[place].packed) for place in self._children.get(uid, ())]
 
     def version(self, place: Place) -> int:
         """Return as of when something is known of a place; 0 when nothing is."""
@@ -134,12 +136,14 @@ class Cache:
                 del self._children[entry.job]
         return True
 
+    def _pack(self, kind: str, item: Mapping[str, Any]) -> bytes:
+        # The items of a list do not say what they are.
+        whole = {"apiVersion": PLACES[kind].api_version, "kind": kind, **trimmed(kind, item)}
+        text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
+        sample = self._samples.setdefault(kind, text[:SAMPLE_BYTES])
+        packer = zlib.compressobj(level=1, zdict=sample)
+        return packer.compress(text) + packer.flush()
 
-def _pack(kind: str, item: Mapping[str, Any]) -> bytes:
-    whole = {"apiVersion": PLACES[kind].api_version, "kind": kind, **trimmed(kind, item)}  # the items of a list do not say what they are
-    return zlib.compress(json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode(), 1)
-
-
-def _unpack(packed: bytes) -> Object:
-    found: Object = json.loads(zlib.decompress(packed))
-    return found
+    def _unpack(self, kind: str, packed: bytes) -> Object:
+        found: Object = json.loads(zlib.decompressobj(zdict=self._samples[kind]).decompress(packed))
+        return found
