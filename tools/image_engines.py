@@ -56,7 +56,7 @@ class Buildah:
     """buildah, without a daemon. Layers are kept in its store, so that a change of code does not install dependencies anew."""
 
     # chroot needs no rights that a container lacks; the network is this machine's, because that is where package indexes are reached from.
-    options: tuple[str, ...] = ("--isolation=chroot", "--network=host", "--layers")
+    options: tuple[str, ...] = ("--isolation=chroot", "--network=host", "--layers", "--force-rm")
 
     def build(self, image: Image, *, tag: str, arguments: dict[str, str]) -> None:
         """Build and tag."""

@@ -64,9 +64,9 @@ def build(names: Sequence[str], base: str) -> dict[str, Path]:
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once: the second waits and finds the first one's work
         for name in names:
-            made[name] = archive_path(IMAGES[name], base)
-            if not made[name].is_file():
-                _build(find_engine(), IMAGES[name], base, made[name])
+            while not (archive := archive_path(IMAGES[name], base)).is_file():
+                _build(find_engine(), IMAGES[name], base, archive)
+            made[name] = archive
     return made
 
 
@@ -77,6 +77,8 @@ def _build(engine: Buildah | Docker, image: Image, base: str, archive: Path) -> 
     version = project_version()
     arguments = {"VERSION": version} | ({"BASE_IMAGE": _base_image(engine, base)} if base else {})
     engine.build(image, tag=tag(archive), arguments=arguments)
+    if archive_path(image, base) != archive:
+        return  # somebody changed the sources meanwhile: which state went in, nobody knows, and the caller builds again
     partial = archive.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     engine.save(tag(archive), image.reference(version), partial)

@@ -87,6 +87,15 @@ def test_a_build_that_fails_leaves_no_archive(engine: WritesDown) -> None:
     assert images.archives() == {}
 
 
+def test_sources_that_change_during_a_build_are_built_again(engine: WritesDown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "content_hash", lambda *_: f"{min(len(engine.log), 1):016}")
+
+    made = images.build(["server"], "")
+
+    assert made["server"].name.startswith("server-0000000000000001-")
+    assert [line.split()[0] for line in engine.log] == ["build", "build", "save"]
+
+
 def test_a_base_that_is_named_is_used(engine: WritesDown) -> None:
     images.build(["server"], "mirror/python:3.11")
 
