@@ -50,7 +50,7 @@ class Desk:
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """Run kubectl here and return what it printed; the test ends where it fails."""
-        done = self.cluster.kubectl(*words, f"--namespace={self.namespace}", stdin=stdin)
+        done = self.cluster.kubectl(f"--namespace={self.namespace}", *words, stdin=stdin)
         assert done.returncode == 0, f"kubectl {' '.join(words)}: {done.stdout}{done.stderr}"
         return str(done.stdout)
 
