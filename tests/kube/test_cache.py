@@ -40,6 +40,14 @@ def test_a_reader_gets_what_was_put_and_a_copy_of_its_own():
     assert (cache.at(CHECK), cache.at(Place("Job", "demo", "other"))) == (("demo", "bot"), None)
 
 
+def test_objects_unlike_the_first_and_larger_than_what_is_compared_are_kept_whole():
+    cache = Cache()
+    large = {name: child(name=name, data={"text": name * 50_000 + "é"}) for name in ("a", "b")}
+    for item in large.values():
+        cache.put(item)
+    assert [item["data"] for item in cache.children(UID)] == [item["data"] for item in large.values()]
+
+
 @pytest.mark.parametrize(
     ("expected", "news", "words"),
     [

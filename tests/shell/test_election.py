@@ -61,6 +61,8 @@ def test_one_of_two_works_and_the_other_takes_over(contend, make_scene):
     scene.reaches("Checking", "second")
     assert holder(scene).startswith("two_")
 
+    idle = contend("idle")
+    assert idle.stop() == 0  # while it waits
     three = contend("three")
     before = three.reconciles()
     assert two.stop() == 0

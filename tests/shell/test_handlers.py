@@ -69,6 +69,13 @@ def test_backoffs_never_end_and_never_grow_beyond_their_ceiling():
         len(EndlessBackoffs())
 
 
+def test_kopf_copies_no_objects():
+    """Its default does, at each event, for handlers that we do not have."""
+    storage = kopf_settings().persistence.diffbase_storage
+    assert (storage.build(body=JOB, extra_fields=[]), storage.fetch(body=JOB)) == ({}, None)
+    assert storage.store(body=JOB, patch={}, essence={}) is None
+
+
 def test_the_settings_that_guard_against_known_pitfalls():
     settings = kopf_settings()
     assert settings.peering.standalone
