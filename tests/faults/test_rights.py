@@ -1,0 +1,235 @@
+"""The rights in the chart are those that the operator uses: no more, no fewer. Told by the audit log of jobs' lives that touch everything."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from fake_kubelet import FakeKubelet
+from fault_proxy import Asked, FaultProxy
+from helm import Helm, find_helm
+from levels import lacking
+from life import finish
+from operator_nursery import MortalOperator, Nursery
+from pod_reports import mounted_audience, post, token_of, url_of
+from scene import JOB, Scene
+from status_builders import CHECKED
+from waiting import until
+
+from tunewright.kube.client import USER_AGENT
+from tunewright.kube.kinds import PLACES, RENDERED
+
+Right = tuple[str, str, str]  # verb, group, resource
+
+# Granted, and not seen in the lives below.
+UNSEEN: frozenset[Right] = frozenset(
+    {
+        # Asked for by an admission plugin (OwnerReferencesPermissionEnforcement) that not all clusters have.
+        ("update", "tunewright.io", "finetunejobs/finalizers"),
+        # Whatever is not rendered any more is pruned, of all kinds alike. Of these something goes only when a job gets another configuration.
+        ("delete", "", "configmaps"),
+        ("delete", "", "persistentvolumeclaims"),
+        ("delete", "batch", "jobs"),
+        # Granted for reading like all that is watched.
+        ("get", "apps", "replicasets"),
+        # Events about pods are read when one has been waiting for long.
+        ("list", "", "events"),
+    }
+)
+UNLABELLED = {"metadata": {"labels": {"tunewright.io/job-uid": None}}}
+
+
+class Elected(MortalOperator):
+    """An operator as the chart's Deployment runs it: with a Lease, and started anew should it lose that (to a slow machine)."""
+
+    def environment(self) -> dict[str, str]:
+        mine = {"LEADER_ELECTION": "true", "POD_NAME": "tunewright-0", "POD_NAMESPACE": self.namespace}
+        return super().environment() | {f"TUNEWRIGHT_{name}": value for name, value in mine.items()}
+
+
+@pytest.fixture
+def rights(our_plane: Any, namespace: str, tmp_path: Path) -> Iterator[Any]:
+    """What the chart grants in one namespace, in force; secrets too."""
+    program = find_helm() or lacking("there is no helm: put it on PATH, name it in HELM, or build it with `make control-plane`")
+    values = {"crds": {"enabled": False}, "watchNamespaces": [namespace], "rbac": {"secrets": True, "aggregate": False}}
+    manifests = [
+        manifest
+        for manifest in Helm(Path(program), tmp_path).template(values, namespace=namespace)
+        if manifest["kind"] in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+    ]
+    for manifest in manifests:
+        made = our_plane.api.apply(manifest, manifest["metadata"].get("namespace"), keep=True)
+        assert made.accepted, made.message
+    yield manifests
+    for manifest in manifests:
+        our_plane.api.delete(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace"))
+
+
+@pytest.fixture
+def stage(our_plane: Any, nursery: Nursery, namespace: str, rights: Any, tmp_path: Path) -> Iterator[tuple[Scene, FaultProxy, str]]:
+    """An operator with these rights and no others."""
+    (account,) = [manifest["metadata"]["name"] for manifest in rights if manifest["kind"] == "ServiceAccount"]
+    user = f"system:serviceaccount:{namespace}:{account}"
+    original = our_plane.plane.kubeconfig_for(user, "system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+    with FaultProxy(original) as proxy, Elected(nursery, proxy.kubeconfig, namespace, tmp_path) as operator:
+        kubelet = FakeKubelet(our_plane.api, namespace)
+        yield Scene(api=our_plane.api, namespace=namespace, operator=operator, kubelet=kubelet, audit=our_plane.audit), proxy, user
+
+
+def granted(manifests: Any) -> set[Right]:
+    roles = [manifest for manifest in manifests if manifest["kind"] in ("ClusterRole", "Role")]
+    return {
+        (verb, group, resource)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def used(audit: Any, user: str) -> Mapping[Right, set[int]]:
+    """Return what a user has asked for, and the codes it was answered with. What is no resource (discovery) is everybody's to read."""
+    found: dict[Right, set[int]] = {}
+    for event in audit.events():
+        if event["user"]["username"] == user and (what := event.get("objectRef")) and what.get("resource"):
+            resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
+            code = event.get("responseStatus", {}).get("code", 0)
+            for verb in (event["verb"], *(["create"] if code == 201 else [])):  # what an apply makes needs the right to create, too
+                found.setdefault((verb, what.get("apiGroup", ""), resource), set()).add(code)
+    return found
+
+
+def test_every_right_is_used_and_none_is_lacking(stage, rights):
+    scene, proxy, user = stage
+    live_through_everything(scene, proxy)
+    asked = used(scene.audit, user)
+    lacking_rights = [f"add     {describe(right)}" for right in sorted(asked) if 403 in asked[right]]
+    idle = [f"remove  {describe(right)}" for right in sorted(granted(rights) - asked.keys() - UNSEEN)]
+    wrong = "\n".join(["in the chart's rules:", *lacking_rights, *idle])
+    assert not lacking_rights + idle, wrong
+    assert asked.keys() <= granted(rights)  # what RBAC grants to everybody by other ways does not hide a missing rule
+
+
+def test_lists_come_in_pages_and_of_children_only_ours(stage):
+    scene, _, user = stage
+    scene.create_job()
+    scene.reaches("Checking")
+    asked = [event for event in scene.audit.events() if event["user"]["username"] == user and event["verb"] in ("list", "watch")]
+    assert {event["objectRef"]["resource"] for event in asked} >= {"finetunejobs", "pods", "jobs"}
+    assert [event["requestURI"] for event in asked if event["verb"] == "list" and "limit=" not in event["requestURI"]] == []
+    of_children = [unquote(event["requestURI"]) for event in asked if event["objectRef"]["resource"] != "finetunejobs"]
+    others = [uri for uri in of_children if "labelSelector=tunewright.io/job-uid" not in uri]
+    assert others == []
+
+
+def describe(right: Right) -> str:
+    verb, group, resource = right
+    return f"{verb:<7} {resource} ({group or 'core'})"
+
+
+def live_through_everything(scene: Scene, proxy: FaultProxy) -> None:
+    """Lives of jobs in which everything that the operator can do is to be done."""
+    given = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub"}, "stringData": {"token": "t"}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}},
+    ]
+    for manifest in given:
+        assert scene.api.create(manifest, scene.namespace, keep=True).accepted
+
+    # From the hub, with a token, as a service account of one's own.
+    workers = {"replicas": 2, "serviceAccountName": "robot", "resources": {"limits": {"cpu": "1", "memory": "2Gi"}}}
+    hub = {"source": {"huggingFace": {"repo": "acme/base", "revision": "0" * 40, "tokenSecretRef": {"name": "hub", "key": "token"}}}}
+    scene.create_job("hub", model=hub, workers=workers)
+    scene.reaches("Checking", "hub")
+    lose_sight_of_its_job(scene, "hub-check")
+    scene.api.delete(*JOB, "hub", scene.namespace)
+    until(lambda: scene.kubelet.pods("checker") == [], "its pods are gone")
+
+    # A whole life; the operator hears of the newest pod from the pod itself, before its watch shows it.
+    scene.create_job(serving={"replicas": 1})
+    scene.kubelet.end("checker", CHECKED)
+    suspend_and_resume(scene)
+    tell_progress_unseen(scene, proxy)
+    take_labels_off(scene, set(RENDERED) - {"Job", "Deployment"})
+    finish(scene)
+    take_labels_off(scene, {"Deployment"})
+    change_its_mind(scene, proxy)
+
+
+def lose_sight_of_its_job(scene: Scene, name: str) -> None:
+    """A Job that lost its label stands in its own way, and is looked at."""
+    since = scene.audit.end()
+    resource = scene.api.dynamic.resources.get(api_version="batch/v1", kind="Job")
+    resource.patch(name=name, namespace=scene.namespace, body=UNLABELLED, content_type="application/merge-patch+json")
+
+    def is_looked_at() -> bool:
+        uri = f"/apis/batch/v1/namespaces/{scene.namespace}/jobs/{name}"
+        return any(
+            event["verb"] == "get" and event["requestURI"] == uri and event["userAgent"] == USER_AGENT
+            for event in scene.audit.events(since=since)
+        )
+
+    until(is_looked_at, "the operator asks what stands there")
+
+
+def patch(scene: Scene, body: Mapping[str, Any]) -> None:
+    jobs = scene.api.dynamic.resources.get(api_version=JOB[0], kind=JOB[1])
+    jobs.patch(name="bot", namespace=scene.namespace, body=body, content_type="application/merge-patch+json")
+
+
+def tell_progress_unseen(scene: Scene, proxy: FaultProxy) -> None:
+    """A pod of the job reports before the watch has shown it."""
+    seen = scene.kubelet.wait_for("trainer", 2)[0]
+    proxy.hold_watches()
+    check = scene.get("batch/v1", "Job", "bot-check") or {}  # one that has ended: its controller takes no pod away from it
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "bot-check", "uid": check["metadata"]["uid"], "controller": True}
+    meta = {"name": "newcomer", "ownerReferences": [owner]}
+    newcomer = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": seen["spec"]}
+    made = scene.api.create(newcomer, scene.namespace, keep=True)
+    assert made.accepted, made.message
+    path = urlsplit(url_of(seen)).path
+    url = f"http://127.0.0.1:{scene.operator.progress_port}{path}"
+    token = token_of(scene, made.object, mounted_audience(seen))
+    until(lambda: post(url, token) == 200, "the report is accepted")
+    proxy.let_watches_go_on()
+
+
+def suspend_and_resume(scene: Scene) -> None:
+    """Twice: what is told again is the same Event."""
+    for _ in range(2):
+        patch(scene, {"spec": {"suspend": True}})
+        scene.reaches("Suspended")
+        patch(scene, {"spec": {"suspend": False}})
+        scene.reaches("Training")
+
+
+def take_labels_off(scene: Scene, kinds: set[str]) -> None:
+    """A watch that selects by label shows such a child as deleted, although it stands there."""
+    for kind in sorted(kinds):
+        resource = scene.api.dynamic.resources.get(api_version=PLACES[kind].api_version, kind=kind)
+        selector = "tunewright.io/job-name=bot,tunewright.io/component in (shared,trainer,server)"
+        for item in resource.get(namespace=scene.namespace, label_selector=selector).to_dict()["items"]:
+            take_off(scene, resource, item["metadata"]["name"])
+
+
+def take_off(scene: Scene, resource: Any, name: str) -> None:
+    resource.patch(name=name, namespace=scene.namespace, body=UNLABELLED, content_type="application/merge-patch+json")
+
+    def is_back() -> bool:
+        return "tunewright.io/job-uid" in resource.get(name=name, namespace=scene.namespace).to_dict()["metadata"]["labels"]
+
+    until(is_back, f"{name} has its labels again")
+
+
+def change_its_mind(scene: Scene, proxy: FaultProxy) -> None:
+    """Serving is taken out, and the job is changed right before its status is written."""
+
+    def of_status(asked: Asked) -> bool:
+        return asked.path.endswith("/status")
+
+    proxy.strike(1, "meanwhile", lambda: patch(scene, {"metadata": {"annotations": {"changed": "meanwhile"}}}), counts=of_status)
+    patch(scene, {"spec": {"serving": None}})
+    scene.reaches("Complete")
+    assert proxy.has_struck()
