@@ -44,6 +44,7 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
         pytest.param(Action.KEEP, job(suspend=False), job(suspend=False), id="a Job that runs"),
         pytest.param(Action.KEEP, job(suspend=False), job(), id="a Job whose `suspend` is left out"),
         pytest.param(Action.KEEP, job(suspend=False, template="new"), job(suspend=False, template="old"), id="a template is never changed"),
+        pytest.param(Action.LABEL, job(labels={"a": "b"}), job(labels={"c": "d"}), id="a Job whose label was taken off"),
         pytest.param(Action.SUSPEND, job(suspend=True), job(suspend=False), id="a Job to suspend"),
         pytest.param(Action.SUSPEND, job(suspend=False), job(suspend=True), id="a Job to resume"),
         pytest.param(Action.KEEP, job(), job(suspend=True), id="a queued Job is Kueue's to release"),

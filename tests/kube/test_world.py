@@ -159,12 +159,22 @@ async def test_what_was_written_is_known_before_a_watch_shows_it():
     assert [write[0] for write in cluster.writes] == ["create", "merge", "delete"]
 
 
-async def test_a_child_that_no_watch_has_shown_is_not_made_twice():
-    cluster = Cluster(job(), child("Job", "bot-train-0"))
-    subject = world(cluster, shown=[job()])
-    assert not await subject.apply(KEY, UID, [child("Job", "bot-train-0")])
+async def test_a_child_that_no_watch_has_shown_is_not_made_twice_and_the_plan_is_made_anew():
+    cluster = Cluster(job(), child("Job", "bot-train-0"), child("Service", "bot-old"))
+    subject = world(cluster, shown=[job(), child("Service", "bot-old")])
+    with pytest.raises(Conflict, match="Job demo/bot-train-0 was there"):
+        await subject.apply(KEY, UID, [child("Job", "bot-train-0")])
     assert cluster.writes == []
-    assert [item["metadata"]["name"] for item in await subject.children(KEY, UID)] == ["bot-train-0"]
+    assert [item["metadata"]["name"] for item in await subject.children(KEY, UID)] == ["bot-old", "bot-train-0"]
+
+
+async def test_a_job_whose_labels_were_taken_off_gets_them_back_before_anything_is_pruned():
+    bare = child("Job", "bot-check")
+    del bare["metadata"]["labels"]
+    cluster = Cluster(job(), bare, child("Job", "bot-train-0"))
+    with pytest.raises(Conflict):
+        await world(cluster).apply(KEY, UID, [child("Job", "bot-check")])
+    assert [write[:3] for write in cluster.writes] == [("merge", "Job", "bot-check")]
 
 
 async def test_a_status_is_not_put_over_a_newer_one(monkeypatch):

@@ -1,7 +1,8 @@
 """One rendered child and what stands in its place: what is to be done? Decided here without I/O, and then done.
 
 A Job is created once: its template is immutable, and Kueue and people may have put node selectors and tolerations into it, which are
-never fought. Of a Job that exists only `spec.suspend` follows what is rendered, unless the Job has ended or Kueue holds it.
+never fought. Of a Job that exists only its labels and `spec.suspend` follow what is rendered, the latter unless the Job has ended or
+Kueue holds it.
 """
 
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ class Action(Enum):
 
     CREATE = "create"
     APPLY = "apply"
+    LABEL = "label"  # a Job whose labels were taken off: by them it is found
     SUSPEND = "suspend"  # or resume
     KEEP = "keep"
 
@@ -31,6 +33,8 @@ def decide(rendered: Mapping[str, Any], live: Mapping[str, Any] | None) -> Actio
     if live["metadata"].get("deletionTimestamp"):
         return Action.KEEP  # on its way out; its end wakes us, and it is made anew
     if rendered["kind"] == "Job":
+        if not rendered["metadata"].get("labels", {}).items() <= (live["metadata"].get("labels") or {}).items():
+            return Action.LABEL
         return Action.SUSPEND if _must_flip(rendered, live) else Action.KEEP
     return Action.KEEP if is_as_rendered(live, rendered) else Action.APPLY
 
@@ -45,6 +49,9 @@ async def carry_out(
     if action is Action.APPLY and live is not None:
         # With the uid: an object that was deleted meanwhile is a conflict, and is not made anew from an old decision.
         return await client.apply({**rendered, "metadata": {**meta, "uid": live["metadata"]["uid"]}}, force=True)
+    if action is Action.LABEL and live is not None:
+        patch = {"metadata": {"uid": live["metadata"]["uid"], "labels": meta["labels"]}}
+        return await client.merge("Job", meta["namespace"], meta["name"], patch)
     if action is Action.SUSPEND and live is not None:
         patch = {"metadata": {"uid": live["metadata"]["uid"]}, "spec": {"suspend": rendered["spec"]["suspend"]}}
         return await client.merge("Job", meta["namespace"], meta["name"], patch)

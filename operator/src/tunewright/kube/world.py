@@ -128,6 +128,7 @@ class KubeWorld:
         return await self._tokens.owner(*key, token)
 
     async def _apply_one(self, key: Key, uid: str, manifest: Manifest, place: Place, there: Manifest | None) -> bool:
+        unknown = there is None
         if there is None:
             try:
                 self._cache.put(await self._client.make(manifest))
@@ -138,6 +139,12 @@ class KubeWorld:
                     raise
             else:
                 return True
+        wrote = await self._mend(key, uid, manifest, place, there)
+        if unknown:  # the plan was made without it: a check that was taken for missing would have the gang pruned
+            raise Conflict(f"{place.kind} {place.namespace}/{place.name} was there, but not known")
+        return wrote
+
+    async def _mend(self, key: Key, uid: str, manifest: Manifest, place: Place, there: Manifest) -> bool:
         refuse_others(there, uid=uid, job=key[1])
         action = decide(manifest, there)
         if action is Action.KEEP:
