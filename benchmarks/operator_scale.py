@@ -76,8 +76,9 @@ class Wire:
         version = self.send("GET", f"{path}?limit=1")["metadata"]["resourceVersion"]
         while True:
             query = f"watch=1&allowWatchBookmarks=true&resourceVersion={version}"
-            answer = self.pool.request("GET", f"{self.url}{path}?{query}", preload_content=False, timeout=urllib3.Timeout(read=None))
-            with suppress(urllib3.exceptions.HTTPError):  # cut off: go on from there; at the end of the run nobody listens any more
+            with suppress(urllib3.exceptions.HTTPError):  # cut off: go on from there; at the end of a run there is nobody
+                time.sleep(0.1)
+                answer = self.pool.request("GET", f"{self.url}{path}?{query}", preload_content=False, timeout=urllib3.Timeout(read=None))
                 for line in answer:
                     event = json.loads(line)
                     if "object" not in event:  # an error's status: a definition that is only just known cannot be watched yet
