@@ -5,7 +5,6 @@ from fake_kubelet import FakeKubelet
 from life import ATTEMPTS, ends_like, live, made, settle
 from namespaces import new_namespace
 from scene import DEFINITION, JOB, Scene, install_definition
-from status_builders import CHECKED
 from waiting import until
 
 BOUND = 30  # writes that an operator may try in a namespace that refuses them
@@ -28,12 +27,11 @@ def test_a_namespace_that_is_deleted_in_the_middle_of_a_run(our_plane, open_mort
             audit=our_plane.audit,
         )
         there.create_job()
-        there.kubelet.end("checker", CHECKED)
-        there.kubelet.wait_for("trainer", 2)
+        there.kubelet.wait_for("checker")
         deleted = our_plane.audit.end()
         our_plane.api.delete("v1", "Namespace", doomed_namespace)
-        until(lambda: there.names(*JOB) == [], "the job is gone")
-        until(lambda: there.names("batch/v1", "Job") == [], "what it had is gone")
+        until(lambda: there.names(*JOB) == [], "the job is gone", patience=300)  # pods go first, and the controller allows them their grace
+        until(lambda: there.names("batch/v1", "Job") == [], "what it had is gone", patience=300)
         assert len(there.writes(deleted)) <= BOUND  # what is being deleted one by one is not fought for
         since = our_plane.audit.end()
         life.scene.create_job()
