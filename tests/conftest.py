@@ -6,6 +6,7 @@ has FineTuneJobs' definition already is refused, because these tests replace and
 Where neither can be had, tests are skipped and say why; with REQUIRE_CLUSTER=1 such a skip is a failure.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from namespaces import new_namespace
 # A shared machine says nothing about speed.
 settings.register_profile("tunewright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tunewright")
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime would report each start of a test to its makers
 
 CRD_NAME = "finetunejobs.tunewright.io"
 WHICH_CLUSTER = pytest.StashKey[str]()

@@ -22,6 +22,8 @@ RENDEZVOUS_PORT = 29500  # torchrun's own default
 # Batches differ in length. oneDNN keeps compiled code and scratch space for every shape it has met, by default for 1024 of them, and glibc
 # an arena per thread: a rank grew by 1 GiB in 350 steps. With these it stays level, at the same speed.
 _ON_CPU = {"DS_ACCELERATOR": "cpu", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "MALLOC_ARENA_MAX": "2"}
+# Libraries that would tell their makers of each start; ONNX Runtime does so on Linux since 1.29.
+_PRIVATE = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 Value = str | Mapping[str, Any]  # a plain value, or Kubernetes' `valueFrom`
 Resources = Mapping[str, Mapping[str, str]]
@@ -63,6 +65,7 @@ def serve_variables(plan: FineTunePlan, serve: ServePlan) -> dict[str, Value]:
         optional[environment.SMOKE_TEST] = serve.smoke_test.model_dump_json(exclude_none=True).replace("$", "$$")  # Kubernetes expands
     return {
         **_threads(serve.resources),
+        **_PRIVATE,
         "PYTHONUNBUFFERED": "1",
         **optional,
         environment.MODEL_DIR: _of_revision(plan, volumes.MODELS_DIR),
@@ -89,7 +92,7 @@ def _tunable(plan: FineTunePlan, resources: Resources, *, processes: int = 1) ->
         **_threads(resources, processes=processes),
         **({} if _has_devices(resources) else _ON_CPU),
         **({} if plan.hub_access else {"HF_HUB_OFFLINE": "1"}),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
+        **_PRIVATE,
         "HF_HOME": volumes.CACHE_DIR,
         "TRITON_CACHE_DIR": f"{volumes.CACHE_DIR}/triton",  # by default in the home folder, which is read-only
         "PYTHONUNBUFFERED": "1",  # a line that waits in a buffer is lost with its process
