@@ -27,14 +27,8 @@ UNSEEN: frozenset[Right] = frozenset(
     {
         # Asked for by an admission plugin (OwnerReferencesPermissionEnforcement) that not all clusters have.
         ("update", "tunewright.io", "finetunejobs/finalizers"),
-        # Whatever is not rendered any more is pruned, of all kinds alike. Of these something goes only when a job gets another configuration.
-        ("delete", "", "configmaps"),
-        ("delete", "", "persistentvolumeclaims"),
-        ("delete", "batch", "jobs"),
-        # Granted for reading like all that is watched.
+        # Whatever a watch has failed to show is fetched, of all kinds alike; a ReplicaSet is never fetched for another reason.
         ("get", "apps", "replicasets"),
-        # Events about pods are read when one has been waiting for long.
-        ("list", "", "events"),
     }
 )
 UNLABELLED = {"metadata": {"labels": {"tunewright.io/job-uid": None}}}
@@ -138,6 +132,8 @@ def live_through_everything(scene: Scene, proxy: FaultProxy) -> None:
     for manifest in given:
         assert scene.api.create(manifest, scene.namespace, keep=True).accepted
 
+    starve(scene)
+
     # From the hub, with a token, as a service account of one's own.
     workers = {"replicas": 2, "serviceAccountName": "robot", "resources": {"limits": {"cpu": "1", "memory": "2Gi"}}}
     hub = {"source": {"huggingFace": {"repo": "acme/base", "revision": "0" * 40, "tokenSecretRef": {"name": "hub", "key": "token"}}}}
@@ -152,10 +148,46 @@ def live_through_everything(scene: Scene, proxy: FaultProxy) -> None:
     scene.kubelet.end("checker", CHECKED)
     suspend_and_resume(scene)
     tell_progress_unseen(scene, proxy)
-    take_labels_off(scene, set(RENDERED) - {"Job", "Deployment"})
+    leave_behind(scene, "ConfigMap", "PersistentVolumeClaim", "Job")
+    take_labels_off(scene, set(RENDERED) - {"Deployment"})
     finish(scene)
     take_labels_off(scene, {"Deployment"})
     change_its_mind(scene, proxy)
+
+
+def starve(scene: Scene) -> None:
+    """No pod is made, and nothing but Events says why."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    assert scene.api.create(quota, scene.namespace, keep=True).accepted
+    until(lambda: (scene.get("v1", "ResourceQuota", "none") or {}).get("status", {}).get("hard"), "the quota is in force")
+    scene.create_job("starved")
+    until(lambda: scene.status("starved").get("reason") == "QuotaExceeded", "status names the quota", patience=180)
+    scene.api.delete(*JOB, "starved", scene.namespace)
+    scene.api.delete("v1", "ResourceQuota", "none", scene.namespace)
+
+
+def leave_behind(scene: Scene, *kinds: str) -> None:
+    """Children that are not rendered any more, as another version of the operator might have left them."""
+    uid = (scene.get(*JOB, "bot") or {})["metadata"]["uid"]
+    owner = {"apiVersion": JOB[0], "kind": JOB[1], "name": "bot", "uid": uid, "controller": True}
+    meta = {"name": "bot-of-old", "labels": {"tunewright.io/job-uid": uid}, "ownerReferences": [owner]}
+    bodies = {
+        "ConfigMap": {"data": {}},
+        "PersistentVolumeClaim": {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}},
+        "Job": {"spec": {"suspend": True, "template": (scene.get("batch/v1", "Job", "bot-check") or {})["spec"]["template"]}},
+    }
+    bodies["Job"]["spec"]["template"]["metadata"].pop("labels")  # those are the other Job's
+    for kind in kinds:
+        made = scene.api.create(
+            {"apiVersion": PLACES[kind].api_version, "kind": kind, "metadata": meta, **bodies[kind]}, scene.namespace, keep=True
+        )
+        assert made.accepted, made.message
+    for kind in kinds:
+        until(lambda k=kind: is_leaving(scene.get(PLACES[k].api_version, k, "bot-of-old")), f"the {kind} of old goes")
+
+
+def is_leaving(item: Mapping[str, Any] | None) -> bool:
+    return item is None or "deletionTimestamp" in item["metadata"]
 
 
 def lose_sight_of_its_job(scene: Scene, name: str) -> None:
