@@ -1,4 +1,4 @@
-"""Every setting of kopf that differs from its default, each with the pitfall (K1 to K24, docs/adr/0006-kopf-pitfalls.md) that it answers."""
+"""Every setting of kopf that differs from its default, each with the pitfall (docs/adr/0006-kopf-pitfalls.md) that it answers."""
 
 import random
 from collections.abc import Iterator
