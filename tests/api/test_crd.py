@@ -1,12 +1,15 @@
 """The generated CRD: structural, the committed one, and of one mind with pydantic and with the rules."""
 
 import copy
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import celpy
 import jsonschema
 import pytest
+import yaml
 from api_jobs import raw_job
 from celpy.adapter import json_to_cel
 from hypothesis import HealthCheck, assume, given, settings
@@ -33,6 +36,20 @@ def defaulted(schema: dict[str, Any], value: Any) -> Any:
     if schema.get("type") == "array" and isinstance(value, list):
         return [defaulted(schema["items"], item) for item in value]
     return float(value) if schema.get("type") == "number" else value
+
+
+class ReadsAsKubectl(yaml.SafeLoader):
+    """YAML 1.1 with go-yaml's numbers: PyYAML's own want a point in 1e-08."""
+
+
+ReadsAsKubectl.yaml_implicit_resolvers = {first: list(rules) for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+ReadsAsKubectl.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def test_kubectl_and_helm_read_the_file_as_it_was_meant():
+    assert yaml.load(crd_yaml(), ReadsAsKubectl) == json.loads(json.dumps(crd()))  # noqa: S506 - a SafeLoader
 
 
 def test_the_committed_file_is_the_generated_one():

@@ -4,10 +4,11 @@
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from tunewright.api.rules import RULES
 from tunewright.api.structural import Schema, structural
@@ -16,6 +17,7 @@ from tunewright.api.v1alpha1.status import FineTuneJobStatus
 
 PLURAL = "finetunejobs"
 FILENAME = f"{PLURAL}.{GROUP}.yaml"
+_YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 IMMUTABLE = "field is immutable"
 NAME_RULE = r"size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
 NAME_MESSAGE = "metadata.name must be a DNS label of at most 63 characters: names of Services are made from it"
@@ -73,14 +75,25 @@ def crd() -> dict[str, Any]:
 
 
 def crd_yaml() -> str:
-    """Return the file's text."""
+    """Return the file's text, which YAML 1.1 (kubectl, helm) and 1.2 read alike."""
     yaml = YAML()
     yaml.default_flow_style = False
     yaml.width = 140
     yaml.representer.ignore_aliases = lambda *_: True
     text = io.StringIO()
-    yaml.dump(crd(), text)
+    yaml.dump(_for_all_yaml(crd()), text)
     return f"# Generated from operator/src/tunewright/api by `make crds`. A test compares; do not edit.\n{text.getvalue()}"
+
+
+def _for_all_yaml(value: Any) -> Any:
+    """Quote the words that YAML 1.1 would read as something else: `no` is false there."""
+    if isinstance(value, Mapping):
+        return {name: _for_all_yaml(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_for_all_yaml(item) for item in value]
+    if isinstance(value, str) and value.lower() in _YAML_1_1_BOOLEANS:
+        return SingleQuotedScalarString(value)
+    return value
 
 
 def job_schema() -> Schema:
