@@ -144,8 +144,16 @@ def test_deleting_jobs_leaves_what_retention_says_and_nothing_else(desk, served)
     """The last test of this file, for it takes the jobs away: created claims go with their job unless it says `retain`; given ones stay."""
     desk.kubectl("delete", "finetunejobs", "--all", "--timeout=300s")
 
-    left = "jobs,pods,deployments,replicasets,services,configmaps,networkpolicies,poddisruptionbudgets,persistentvolumeclaims"
-    until(
-        lambda: sorted(desk.kubectl("get", left, "-o", "name").split()) == ["configmap/kube-root-ca.crt", "persistentvolumeclaim/corpora"],
-        "what the jobs made is gone",
-    )
+    kinds = "jobs,pods,deployments,replicasets,services,configmaps,networkpolicies,poddisruptionbudgets,persistentvolumeclaims"
+    stays = ["configmap/kube-root-ca.crt", "persistentvolumeclaim/corpora"]
+    left: list[str] = []
+
+    def only_that_is_left() -> bool:
+        left[:] = sorted(desk.kubectl("get", kinds, "-o", "name").split())
+        return left == stays
+
+    try:
+        until(only_that_is_left, "what the jobs made is gone", patience=300)  # servers take their time to leave
+    except pytest.fail.Exception:
+        assert left == stays  # says which
+        raise
