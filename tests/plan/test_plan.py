@@ -132,7 +132,7 @@ def test_what_is_passed_through():
         "priorityClassName": "high", "runtimeClassName": "nvidia", "schedulerName": "kai", "serviceAccountName": "trainer",
         "imagePullSecrets": ["registry"], "image": "mine:1", "env": [{"name": "NCCL_DEBUG", "value": "INFO"}],
     }  # fmt: skip
-    labels = {"kueue.x-k8s.io/queue-name": "team", "app": "bot"}
+    labels = {"kai.scheduler/queue": "team", "app": "bot"}
     annotations = {"kueue.x-k8s.io/podset-required-topology": "rack", "note": "mine"}
     asked = job({"workers": workers, "suspend": True, "activeDeadlineSeconds": 60}, labels=labels, annotations=annotations)
     found = plan(asked, References(progress_url="http://progress"), Past(), Defaults())
@@ -143,7 +143,7 @@ def test_what_is_passed_through():
     assert (scheduling.priority_class_name, scheduling.runtime_class_name, scheduling.scheduler_name) == ("high", "nvidia", "kai")
     assert (scheduling.service_account_name, scheduling.image_pull_secrets) == ("trainer", ("registry",))
     assert (found.pass_labels, found.pass_annotations) == (
-        {"kueue.x-k8s.io/queue-name": "team"}, {"kueue.x-k8s.io/podset-required-topology": "rack"},
+        {"kai.scheduler/queue": "team"}, {"kueue.x-k8s.io/podset-required-topology": "rack"},
     )  # fmt: skip
     assert (found.trainer_image, found.env, found.suspend) == ("mine:1", {"NCCL_DEBUG": "INFO"}, True)
     assert (found.active_deadline_seconds, found.progress_url) == (60, "http://progress")

@@ -112,6 +112,13 @@ def test_a_queue_would_start_the_gang_again_that_was_stopped():
     assert planned(queued, begun(replicas=1)).train.attempt == 0
 
 
+def test_a_queue_would_start_the_gang_again_that_was_suspended():
+    queued = job({"workers": {"replicas": 1}, "suspend": True}, labels={"kueue.x-k8s.io/queue-name": "team-a"})
+    with pytest.raises(PlanRejected, match=r"set spec\.active: false on their Workloads") as refused:
+        planned(queued, begun(replicas=1))
+    assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.suspend")
+
+
 def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_without_a_change():
     sgd = {"training": {"optim": "sgd"}, "deepspeed": {"stage": 2}}
     assert planned(a_job(replicas=2, **sgd), begun(zero_stage=2)).train.attempt == 0

@@ -60,9 +60,9 @@ async def carry_out(
 
 def _must_flip(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     wanted = rendered["spec"].get("suspend")
-    if wanted is None or wanted == live["spec"].get("suspend", False) or _has_ended(live):
+    if wanted is None or wanted == live["spec"].get("suspend", False):
         return False
-    return wanted or not _held_by_kueue(live)  # a person's `suspend: true` stops a queued Job too; only Kueue releases one
+    return not _has_ended(live) and not _held_by_kueue(live)  # Kueue would flip it back
 
 
 def _has_ended(job: Mapping[str, Any]) -> bool:

@@ -12,7 +12,8 @@ from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOut
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Owner
-from tunewright.plan.resize import as_trained, refuse_in_queue, refuse_stuck_shards, shares_of
+from tunewright.plan.queueing import refuse_in_queue
+from tunewright.plan.resize import as_trained, refuse_stuck_shards, shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.sources import data_files, model_origin
 from tunewright.plan.stages import check_stage, export_stage, scheduling_of, serve_stage, train_stage
@@ -37,7 +38,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
     spec, names, revision = job.spec, names_of(job.metadata.name), revision_of(job)
     origin, files = model_origin(job, refs), data_files(job, refs)
     facts = past.check.report.model if past.check.report is not None else model_facts
-    refuse_in_queue(job, past.train)
+    refuse_in_queue(job, past)
     shares = shares_of(spec, past.train)
     fit = fit_memory(spec, facts, defaults, begun_stage=past.train.zero_stage)
     refuse_stuck_shards(spec, past.train, stage=fit.zero_stage)

@@ -15,7 +15,6 @@ from tunewright.plan.inputs import Past, StageState, TrainOutcome
 
 CONVERTIBLE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")  # whose state DeepSpeed 0.19 can join and cut anew under ZeRO
 _MOST_REPLICAS = 1024
-_KUEUE = "kueue.x-k8s.io/"
 _SHOWN = 8
 
 
@@ -53,17 +52,6 @@ def shares_of(spec: FineTuneJobSpec, train: TrainOutcome) -> Shares:
     shares = Shares(global_batch_size=total, per_device=per_device, passes=each // per_device)
     _refuse_raw_numbers(spec, train, shares)
     return shares
-
-
-def refuse_in_queue(job: FineTuneJob, train: TrainOutcome) -> None:
-    """Refuse another number of workers where a queue starts gangs: it would start the one that was stopped again. Raises `PlanRejected`."""
-    if is_resized(job.spec, train) and any(key.startswith(_KUEUE) for key in job.metadata.labels):
-        raise PlanRejected(
-            reason="HeldByQueue",
-            field="spec.workers.replicas",
-            message="Kueue starts a Job of its queue again that is stopped for another size, and two gangs would write one checkpoint; "
-            f"set it back to {train.replicas}, or begin a new job",
-        )
 
 
 def refuse_stuck_shards(spec: FineTuneJobSpec, train: TrainOutcome, *, stage: int) -> None:

@@ -1,0 +1,27 @@
+"""What a job of a Kueue queue may not ask for, because Kueue starts every Job of its queue that it has admitted, whoever stopped it."""
+
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.inputs import Past, StageState
+from tunewright.plan.resize import is_resized
+
+_KUEUE = "kueue.x-k8s.io/"
+
+
+def refuse_in_queue(job: FineTuneJob, past: Past) -> None:
+    """Refuse to stop a gang that Kueue would start again. Raises `PlanRejected`."""
+    if not any(key.startswith(_KUEUE) for key in job.metadata.labels):
+        return
+    if is_resized(job.spec, past.train):
+        raise PlanRejected(
+            reason="HeldByQueue",
+            field="spec.workers.replicas",
+            message="Kueue starts a Job of its queue again that is stopped for another size, and two gangs would write one checkpoint; "
+            f"set it back to {past.train.replicas}, or begin a new job",
+        )
+    if job.spec.suspend and past.export.state is not StageState.SUCCEEDED:
+        raise PlanRejected(
+            reason="HeldByQueue",
+            field="spec.suspend",
+            message="true would stop Jobs that Kueue starts again; leave it false, and set spec.active: false on their Workloads instead",
+        )
