@@ -76,7 +76,7 @@ def test_refused_for_long(life, status, retry_after):
     life.proxy.refuse(status, retry_after=retry_after)
     life.proxy.cut_watches()
     life.scene.create_job("meanwhile")
-    until(lambda: life.proxy.refused - before >= TRIES * WATCHES, "all watches have tried in vain")
+    until(lambda: life.proxy.refused - before >= TRIES * WATCHES, "all watches have tried in vain", patience=60 + 5 * TRIES)
     life.proxy.relent()
     life.scene.reaches("Checking", "meanwhile")
 

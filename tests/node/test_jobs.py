@@ -97,8 +97,8 @@ def test_wrong_data_ends_in_check_with_the_line_and_takes_no_training_pod(desk):
 
     status = until(lambda: (s := desk.status("wrong-data")).get("phase") == "Failed" and s, "the job fails")
 
-    assert (status["failure"]["stage"].lower(), status["failure"]["exitCode"]) == ("check", 65)
-    assert f"line {WRONG_LINE}" in status["failure"]["message"]
+    assert (status["failure"]["stage"], status["failure"]["exitCode"]) == ("checker", 65)
+    assert f"train.jsonl:{WRONG_LINE}: not JSON" in status["failure"]["message"]
     assert desk.all("pods", of("wrong-data", "trainer")) == []
 
 
