@@ -105,6 +105,7 @@ def test_wrong_data_ends_in_check_with_the_line_and_takes_no_training_pod(desk):
 def test_kill_9_of_a_rank_resumes_from_the_last_checkpoint_and_ends_with_the_same_loss(desk, served):
     spec = quickstart()
     del spec["serving"]
+    spec["output"]["storage"] = {"retain": False}
     desk.apply("killed", spec)
     desk.until("killed", lambda status: status.get("checkpoint", {}).get("step", 0) >= 60, "a checkpoint in the middle")
     (victim,) = desk.all("pods", of("killed", "trainer") + ",batch.kubernetes.io/job-completion-index=1")
@@ -140,12 +141,14 @@ def test_an_operator_killed_ten_times_loses_nothing(desk, tunewright):
     assert gangs == [[f"{job}-train-0"] for job in jobs]
 
 
-def test_deleting_jobs_leaves_what_retention_says_and_nothing_else(desk, served):
-    """The last test of this file, for it takes the jobs away: created claims go with their job unless it says `retain`; given ones stay."""
+def test_deleting_jobs_leaves_the_claims_that_are_retained_and_nothing_else(desk, served):
+    """The last test of this file, for it takes the jobs away. A claim that was made stays with models and checkpoints, unless its job says otherwise."""
+    jobs = {job["metadata"]["name"]: job["spec"]["output"].get("storage", {}).get("retain", True) for job in desk.all("finetunejobs")}
+    kept = {"corpora", *(f"{job}-output" for job, retain in jobs.items() if retain)}
     desk.kubectl("delete", "finetunejobs", "--all", "--timeout=300s")
 
     kinds = "jobs,pods,deployments,replicasets,services,configmaps,networkpolicies,poddisruptionbudgets,persistentvolumeclaims"
-    stays = ["configmap/kube-root-ca.crt", "persistentvolumeclaim/corpora"]
+    stays = sorted(["configmap/kube-root-ca.crt", *(f"persistentvolumeclaim/{claim}" for claim in kept)])
     left: list[str] = []
 
     def only_that_is_left() -> bool:
@@ -157,3 +160,5 @@ def test_deleting_jobs_leaves_what_retention_says_and_nothing_else(desk, served)
     except pytest.fail.Exception:
         assert left == stays  # says which
         raise
+    assert "support-bot-output" in kept
+    assert "killed-output" not in kept
