@@ -100,10 +100,10 @@ def test_a_folder_in_an_objects_place_is_named(call, home, stored):
     ("change", "words"),
     [
         (lambda raw: raw["spec"].update(task="TextGeneration"), ["spec.task"]),
-        (lambda raw: raw["spec"]["workers"].update(replicas=4), ["spec.workers.replicas"]),
+        (lambda raw: raw["spec"]["workers"].update(resources={"limits": {"cpu": "1", "memory": "8Gi"}}), ["spec.workers.resources"]),
         (lambda raw: raw["spec"]["model"]["source"].update(path="other"), ["spec.model"]),
     ],
-    ids=["task", "workers", "model"],
+    ids=["task", "resources", "model"],
 )
 def test_what_a_model_is_made_from_does_not_change_under_its_name(call, home, tmp_path: Path, change, words):
     raw = _quickstart()
