@@ -204,7 +204,7 @@ def test_asked_for_again(applied: Home, expected: set[str], phase: str):
     ended = {"demo-check": "Failed", "demo-train-0": "Complete"}
     for name, how in ended.items():
         status = {"conditions": [{"type": how, "status": "True"}]}
-        applied.store.create(child(applied, "Job", name))
+        applied.store.create(child(applied, "Job", name, spec={}))
         applied.store.change_status("Job", "default", name, lambda job, status=status: job.update(status=status))
     applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status=stalled if phase == "Failed" else {"phase": phase}))
 
