@@ -148,4 +148,4 @@ def test_a_claim_gets_a_volume_that_pods_share_and_that_goes_with_it(node, names
 
 
 def test_helm_speaks_to_this_cluster(node):
-    assert json.loads(node.helm("list", "--all-namespaces", "--output=json").stdout) == []
+    assert json.loads(node.helm("list", "--namespace=default", "--output=json").stdout) == []
