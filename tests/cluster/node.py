@@ -165,6 +165,8 @@ class Node:
         kubernetes = self._plane.place.kubernetes
         self._inner.wait_until(lambda: _listens(kubernetes, 443), "the Service `kubernetes` leads to the API server", log_of="kube-proxy")
         self._inner.wait_until(lambda: _listens(self.slot.address, 53), "names are answered", log_of="coredns")
+        account = lambda: self.kubectl("get", "serviceaccount", "default", "--namespace=default").returncode == 0  # noqa: E731
+        self._inner.wait_until(account, "pods have an account", log_of="kubelet")  # its controller is slower than a quick machine's node
 
 
 def run_helm(program: Path, kubeconfig: Path, home: Path, *arguments: str, timeout: float) -> CompletedProcess[str]:

@@ -64,23 +64,30 @@ def owner(node):
 
 
 def processes_on(slot, pid):
-    """Those in the node's own process namespace, and those in its pods."""
+    """Those in the node's own process namespace, and those in its pods: (process id, when it started), for ids are given out again."""
     inside = Path(f"/proc/{pid}/ns/pid").readlink()
     found = set()
     for each in Path("/proc").glob("[0-9]*"):
         try:
             if (each / "ns/pid").readlink() == inside or slot.name in (each / "cgroup").read_text():
-                found.add(int(each.name))
+                found.add((int(each.name), fields_of(each.name)[19]))
         except OSError:  # it ended meanwhile
             continue
     return found
 
 
-def is_alive(pid):
+def fields_of(pid):
+    """Return what follows the name in /proc/<pid>/stat: the state first, the start as the twentieth."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+
+
+def is_alive(process):
+    pid, started = process
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+        state, *_ = fields = fields_of(pid)
     except OSError:
         return False
+    return state not in "ZX" and fields[19] == started
 
 
 def what_is_left(slot):
@@ -96,7 +103,7 @@ def test_two_stand_beside_each_other_and_a_stopped_one_leaves_nothing(node, owne
     process.communicate("end\n")
 
     assert process.returncode == 0
-    assert [pid for pid in pids if is_alive(pid)] == []
+    until(lambda: not any(map(is_alive, pids)), "the kernel has ended all that ran on the node")
     assert what_is_left(slot) == []
     assert node.kubectl("get", "nodes").returncode == 0
 
