@@ -12,8 +12,7 @@ from typing import Any
 from tunewright.kube.client import Client
 from tunewright.kube.differences import is_as_rendered
 from tunewright.kube.trimming import KUEUE
-
-_KUEUE = "kueue.x-k8s.io/"
+from tunewright.plan.label_names import is_queued
 
 
 class Action(Enum):
@@ -74,5 +73,5 @@ def _held_by_kueue(job: Mapping[str, Any]) -> bool:
     """Say whether Kueue looks after a Job: by its label, or (`manageJobsWithoutQueueName`) because it has set `suspend` itself."""
     meta = job["metadata"]
     managers = [entry for entry in meta.get("managedFields", ()) if str(entry.get("manager", "")).startswith(KUEUE)]
-    labelled = any(name.startswith(_KUEUE) for name in meta.get("labels", {}))
+    labelled = is_queued(meta.get("labels", {}))
     return labelled or any("f:suspend" in entry.get("fieldsV1", {}).get("f:spec", {}) for entry in managers)

@@ -3,6 +3,7 @@
 Selectors use `JOB_NAME` and `COMPONENT` only: those never change in a child's life, which the others may.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 JOB_NAME = "tunewright.io/job-name"
@@ -22,6 +23,14 @@ REFUSED = "tunewright.io/refused"  # on the Deployment: the Refusal of the one t
 
 # Set by Kubernetes itself.
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+
+# Kueue's labels and annotations; a Job that bears one of these labels waits in a queue of Kueue's.
+KUEUE = "kueue.x-k8s.io/"
+
+
+def is_queued(labels: Iterable[str]) -> bool:
+    """Say whether Kueue decides when what bears these labels starts."""
+    return any(name.startswith(KUEUE) for name in labels)
 
 
 class Component(StrEnum):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.label_names import KUEUE
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Owner
@@ -25,7 +26,7 @@ from tunewright_contract.reports import ModelFacts
 # What is missing of this machine will not appear by waiting; anything else may be applied a moment later.
 _FINAL_KINDS = ("Folder", "File", "Path")
 # Queues and gang schedulers read these on the Job and on its pods.
-_PASSED_PREFIXES = ("kueue.x-k8s.io/", "kai.scheduler/", "scheduling.volcano.sh/", "scheduling.k8s.io/", "alpha.jobset.sigs.k8s.io/")
+_PASSED_PREFIXES = (KUEUE, "kai.scheduler/", "scheduling.volcano.sh/", "scheduling.k8s.io/", "alpha.jobset.sigs.k8s.io/")
 
 
 def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:

@@ -3,14 +3,13 @@
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Past, StageState
+from tunewright.plan.label_names import is_queued
 from tunewright.plan.resize import is_resized
-
-_KUEUE = "kueue.x-k8s.io/"
 
 
 def refuse_in_queue(job: FineTuneJob, past: Past) -> None:
     """Refuse to stop a gang that Kueue would start again. Raises `PlanRejected`."""
-    if not any(key.startswith(_KUEUE) for key in job.metadata.labels):
+    if not is_queued(job.metadata.labels):
         return
     if is_resized(job.spec, past.train):
         raise PlanRejected(

@@ -10,8 +10,6 @@ from tunewright.plan.plan_types import FineTunePlan, Owner
 
 Manifest = dict[str, Any]  # a Kubernetes object as JSON
 
-_KUEUE = "kueue.x-k8s.io/"
-
 
 def metadata(
     plan: FineTunePlan,
@@ -59,12 +57,12 @@ def selector(plan: FineTunePlan, component: Component) -> dict[str, str]:
 
 def pod_pass_labels(plan: FineTunePlan) -> dict[str, str]:
     """Return the queue labels that pods carry too. Kueue's stay on the Job: on a pod they would queue it a second time."""
-    return {key: value for key, value in plan.pass_labels.items() if not key.startswith(_KUEUE)}
+    return {key: value for key, value in plan.pass_labels.items() if not key.startswith(label_names.KUEUE)}
 
 
 def is_queued(plan: FineTunePlan) -> bool:
     """Say whether Kueue decides when the job's Jobs start."""
-    return any(key.startswith(_KUEUE) for key in plan.pass_labels)
+    return label_names.is_queued(plan.pass_labels)
 
 
 def owner_reference(owner: Owner) -> Manifest:
