@@ -24,7 +24,7 @@ NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_
 FULL = {"method": {"tuner": "full", "lora": None}, "training": {"learning_rate": 1e-3}}
 TUNERS = {"lora": {}, "full": FULL, "dora": {"method": {"lora": {"use_dora": True}}}, "qlora": {"method": {"quantization": NF4}}}
 STRATEGIES = {"ddp": None, "zero1": 1, "zero2": 2, "zero3": 3}
-ALWAYS = {("lora", "ddp"), ("lora", "zero2"), ("full", "zero3"), ("qlora", "zero3")}
+ALWAYS = {("qlora", "ddp"), ("lora", "zero2"), ("full", "zero3"), ("qlora", "zero3")}
 CELLS = [
     pytest.param(tuner, strategy, id=f"{tuner} under {strategy}", marks=[] if (tuner, strategy) in ALWAYS else [pytest.mark.matrix])
     for tuner in TUNERS

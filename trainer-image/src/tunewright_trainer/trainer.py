@@ -19,6 +19,16 @@ from tunewright_trainer.order import GlobalOrder
 from tunewright_trainer.signals import stopped
 
 
+@contextlib.contextmanager
+def number_types_kept(model: torch.nn.Module) -> Iterator[None]:
+    """Around loading an adapter: PEFT makes float32 of bfloat16, which is what TRL trains the adapter of a quantised model in."""
+    types = {name: parameter.dtype for name, parameter in model.named_parameters() if parameter.requires_grad}
+    yield
+    for name, parameter in model.named_parameters():
+        if parameter.dtype != types.get(name, parameter.dtype):
+            parameter.data = parameter.data.to(types[name])
+
+
 class Tuner(SFTTrainer):
     """Writes each checkpoint into a staging folder and commits it; see `checkpoint`. `inputs` are recorded in each."""
 
@@ -87,9 +97,14 @@ class Tuner(SFTTrainer):
         with self._loadable(resume_from_checkpoint) as folder:
             return super()._prepare_for_training(max_steps, train_dataloader, folder)
 
+    def _load_from_checkpoint(self, *arguments: Any, **named: Any) -> None:
+        """As transformers', but what is trained keeps the number type that the undisturbed run trains it in."""
+        with number_types_kept(self.model):
+            super()._load_from_checkpoint(*arguments, **named)
+
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint
-        with self._loadable(best) as folder:
+        with self._loadable(best) as folder, number_types_kept(self.model):
             self.state.best_model_checkpoint = folder
             super()._load_best_model()
         self.state.best_model_checkpoint = best
