@@ -51,6 +51,11 @@ def find_engine() -> "Buildah | Docker":
     raise NoEngineError("nothing builds images here: install buildah (Debian, Ubuntu: apt-get install buildah), or start docker's engine")
 
 
+def _as_seen() -> tuple[str, ...]:
+    """A person watches the steps go by; a log keeps what went wrong."""
+    return () if sys.stderr.isatty() else ("--quiet",)
+
+
 @dataclass(frozen=True)
 class Buildah:
     """buildah, without a daemon. Layers are kept in its store, so that a change of code does not install dependencies anew."""
@@ -64,7 +69,7 @@ class Buildah:
         with secrets() as mounted:
             shared = [f"--volume={cache}:{UV_CACHE}", f"--build-arg=UV_CACHE_DIR={UV_CACHE}"]
             given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-            _run("buildah", "bud", *self.options, *shared, *given, *mounted, f"--file={image.dockerfile}", f"--tag={tag}", ".")
+            _run("buildah", "bud", *_as_seen(), *self.options, *shared, *given, *mounted, f"--file={image.dockerfile}", f"--tag={tag}", ".")
 
     def save(self, tag: str, reference: str, archive: Path) -> None:
         """Write an archive that `ctr images import`, `podman load` and `skopeo` read.
@@ -104,7 +109,7 @@ class Docker:
         """Build and tag."""
         with secrets() as mounted:
             given = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-            _run("docker", "build", *given, *mounted, f"--file={image.dockerfile}", f"--tag={tag}", ".")
+            _run("docker", "build", *_as_seen(), *given, *mounted, f"--file={image.dockerfile}", f"--tag={tag}", ".")
 
     def save(self, tag: str, reference: str, archive: Path) -> None:
         """Write a docker-archive."""
