@@ -85,6 +85,33 @@ def test_a_pod_tells_more_than_the_rollout():
     assert (found.state, found.failure.reason) == (StageState.FAILED, "ImagePullBackOff")
 
 
+REFUSED = {
+    "type": "ReplicaFailure",
+    "status": "True",
+    "reason": "FailedCreate",
+    "message": 'pods "bot-serve-x" is forbidden: exceeded quota: none, requested: pods=1',
+}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "pods", "expected"),
+    [
+        ([REFUSED], [], (StageState.PENDING, "QuotaExceeded")),
+        ([REFUSED, STUCK], [], (StageState.FAILED, "QuotaExceeded")),
+        ([REFUSED | {"status": "False"}, STUCK], [], (StageState.FAILED, "ProgressDeadlineExceeded")),
+        (
+            [REFUSED],
+            [a_pod("server", **waiting("ErrImagePull", "not found", component="server"))],
+            (StageState.PENDING, "ImagePullBackOff"),
+        ),
+    ],
+    ids=["at once", "also when the time is up", "not any more", "a pod that was made has another trouble"],
+)
+def test_pods_that_may_not_be_made_say_why(conditions, pods, expected):
+    found = serve(a_deployment(conditions=conditions), *pods)
+    assert (found.state, found.failure.reason) == expected
+
+
 @pytest.mark.parametrize(
     ("service", "expected"),
     [

@@ -112,6 +112,20 @@ CASES = [
     ("E206", "spec.training.autoFindBatchSize", ZERO2 | {"training.autoFindBatchSize": True}, {"training.autoFindBatchSize": True}),
     ("E207", "spec.training.optim", ZERO2 | {"training.optim": "galore_adamw"}, {"training.optim": "galore_adamw"}),
     ("E207", "spec.deepspeed.config", raw(bf16={"enabled": True}, fp16={"enabled": True}), raw(bf16={"enabled": True})),
+    ("E208", "spec.deepspeed.config", raw(optimizer={"type": "AdamW"}), raw(optimizer={"type": "AdamW", "params": {"torch_adam": True}})),
+    ("E208", "spec.deepspeed.config", raw(optimizer={"type": "Muon"}), raw(optimizer={"type": "SGD"})),
+    (
+        "E208",
+        "spec.deepspeed.config",
+        raw(optimizer={"type": "Adagrad"}, zero_optimization={"stage": 2, "offload_optimizer": {"device": "cpu"}}),
+        raw(optimizer={"type": "Adagrad"}, zero_optimization={"stage": 2, "offload_optimizer": "unusual"}),
+    ),
+    (
+        "E208",
+        "spec.deepspeed.config",
+        raw(zero_optimization={"stage": 3, "offload_param": {"device": "nvme"}}),
+        raw(zero_optimization={"stage": 3, "offload_param": {"device": "cpu"}}),
+    ),
     ("E209", "spec.training.globalBatchSize", {"training.globalBatchSize": 3, "workers.replicas": 2}, {"training.globalBatchSize": 4, "workers.replicas": 2}),
     (
         "E209",

@@ -104,6 +104,8 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     NotYet("spec.training.reportTo", "Leave it out: metrics are in status and in metrics.jsonl."),
     NotYet("spec.training.pushToHub", "Publish to a claim with output.destinations."),
     NotYet("spec.training.extraArgs", "Use the typed fields of training."),
+    NotYet("spec.deepspeed.offloadOptimizer.device", "Use cpu: the images hold no asynchronous I/O for DeepSpeed.", ("nvme",)),
+    NotYet("spec.deepspeed.offloadParam.device", "Use cpu: the images hold no asynchronous I/O for DeepSpeed.", ("nvme",)),
     NotYet("spec.deepspeed.universalCheckpoint", "Leave it true."),
     NotYet("spec.elasticity", "Set workers.replicas."),
     NotYet("spec.evaluation.gates", "Compare status.evaluation by hand."),

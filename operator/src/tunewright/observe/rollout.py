@@ -6,8 +6,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from tunewright.observe.hindrances import pods_refused
 from tunewright.observe.pods import PodState, last_end
-from tunewright.observe.raw import Raw, number, part, parts, text
+from tunewright.observe.raw import Raw, condition, number, part, parts, text
 from tunewright.observe.reasons import Reason
 from tunewright.plan import label_names
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
@@ -55,10 +56,18 @@ def _is_completed(deployment: Raw) -> bool:
     return total == updated and text(_progressing(deployment), "reason") == _COMPLETE
 
 
+def refused_pods(deployment: Raw) -> Failure | None:
+    """Return why the Deployment's pods cannot be made: a quota, a policy, a missing account."""
+    found = condition(deployment, "ReplicaFailure")
+    return pods_refused(text(found, "message")) if found else None
+
+
 def _stuck(deployment: Raw) -> Failure | None:
     found = _progressing(deployment)
     if found.get("reason") != Reason.ROLLOUT_STUCK:
         return None
+    if refused := refused_pods(deployment):
+        return refused
     return Failure(reason=Reason.ROLLOUT_STUCK.value, message=text(found, "message") or "the servers did not become ready in time")
 
 

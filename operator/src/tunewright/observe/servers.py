@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.raw import Raw, number, parts, text
-from tunewright.observe.rollout import of_revision, read_rollout
+from tunewright.observe.rollout import of_revision, read_rollout, refused_pods
 from tunewright.plan import label_names
 from tunewright.plan.inputs import ServeOutcome, StageState
 
@@ -19,7 +19,7 @@ def read_server(deployment: Raw, service: Raw, pods: Sequence[Raw]) -> tuple[Ser
     culprit = culprit or next((pod for pod in states if pod.failure), None)
     if rollout.failure is not None and culprit is not None and culprit.failure is not None:
         rollout = replace(rollout, failure=culprit.failure)  # a pod knows more of it than the Deployment
-    failure = culprit.failure if culprit else rollout.failure
+    failure = culprit.failure if culprit else rollout.failure or refused_pods(deployment)
     if rollout.refused is not None:
         state, failure, culprit = StageState.FAILED, rollout.refused.failure, None
     elif _is_ready(deployment):

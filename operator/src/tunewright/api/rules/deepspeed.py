@@ -29,6 +29,8 @@ REMOVED_ZERO_KEYS = {
     "mics_hierarchical_params_gather": "MiCS is gone",
     "zeropp_loco_param": "LoCo is gone",
 }
+FUSED_OPTIMIZERS = ("adam", "adamw")
+OTHER_OPTIMIZERS = ("lamb", "lion", "muon", "muadam", "muadamw", "musgd")
 BAD_OPTIMIZERS = ("galore_", "apollo_")
 
 
@@ -68,6 +70,19 @@ def contradictions(spec: FineTuneJobSpec) -> list[str]:
         ("optimizer.params.betas", optimizer.get("betas"), [training.adam_beta1, training.adam_beta2]),
     ]
     return [f"{key} {said} (training says {wanted})" for key, said, wanted in pairs if said not in (None, "auto", wanted)]
+
+
+def uncompiled(spec: FineTuneJobSpec) -> list[str]:
+    """Return what a raw configuration asks for that DeepSpeed would compile, or miss, when training starts (runtime/engine.py)."""
+    raw = raw_deepspeed(spec)
+    zero = block(raw, "zero_optimization")
+    offloads = {name: block(zero, name).get("device", "none") for name in ("offload_optimizer", "offload_param")}
+    optimizer = block(raw, "optimizer")
+    name = str(optimizer.get("type", ""))
+    fused = name.lower() in FUSED_OPTIMIZERS and block(optimizer, "params").get("torch_adam") is not True
+    on_cpu = name.lower() == "adagrad" and offloads["offload_optimizer"] != "none"
+    found = [f"optimizer.type {name}"] if fused or on_cpu or name.lower() in OTHER_OPTIMIZERS else []
+    return found + [f"zero_optimization.{name}.device nvme" for name, device in offloads.items() if device == "nvme"]
 
 
 def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
@@ -208,6 +223,14 @@ RULES: tuple[Rule[Any], ...] = (
         says=lambda _: "bf16.enabled and fp16.enabled are both true",
         refuses="bf16 and fp16 together",
         way_out='Write "auto" for both; training.precision decides.',
+    ),
+    job_rule(
+        code="E208",
+        path="deepspeed.config",
+        broken=lambda spec: bool(uncompiled(spec)),
+        says=lambda spec: f"DeepSpeed would compile what {' and '.join(uncompiled(spec))} needs when training starts; pods cannot compile",
+        refuses="optimizers and devices whose DeepSpeed ops the images do not hold",
+        way_out="Leave optimizer out, so that training.optim names it (or set optimizer.params.torch_adam to true), and offload to cpu.",
     ),
     job_rule(
         code="E209",
