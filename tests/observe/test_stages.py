@@ -57,6 +57,12 @@ class TestHowFarAStageIs:
         found = past(a_job("checker", ("Complete", "")), a_pod("checker", **ended(0, dump(CHECKED)))).check
         assert (found.state, found.report) == (StageState.SUCCEEDED, CHECKED)
 
+    def test_a_job_whose_pods_have_all_succeeded_is_done_before_its_controller_says_so(self):
+        found = past(a_job("checker"), a_pod("checker", **ended(0, dump(CHECKED)))).check
+        assert (found.state, found.report) == (StageState.SUCCEEDED, CHECKED)
+        failing = past(a_job("checker", ("FailureTarget", "DeadlineExceeded")), a_pod("checker", **ended(0, dump(CHECKED)))).check
+        assert failing.state is StageState.PENDING
+
     def test_a_complete_job_whose_pod_is_gone_has_succeeded_all_the_same(self):
         found = past(a_job("exporter", ("Complete", ""))).export
         assert (found.state, found.report) == (StageState.SUCCEEDED, None)
@@ -104,6 +110,17 @@ class TestTheGang:
     def culprit(self, *statuses):
         seen = observe(self.gang(*statuses), revision=REVISION)
         return seen.past.train.failure.reason, seen.culprits[Component.TRAIN].index, seen.past.train.disposition
+
+    def test_it_is_done_when_every_rank_is(self):
+        def state_of(*indices):
+            job = a_job("trainer", attempt=0)
+            job["spec"]["completions"] = 2
+            pods = [a_pod("trainer", attempt=0, index=index, **ended(0, dump(TRAINED))) for index in indices]
+            return past(job, *pods).train.state
+
+        assert state_of(0, 1) is StageState.SUCCEEDED
+        assert state_of(0) is StageState.PENDING
+        assert state_of(1, 1) is StageState.PENDING
 
     def test_the_report_is_rank_zeros(self):
         other = TRAINED.model_copy(update={"step": 9})

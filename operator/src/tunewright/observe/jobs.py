@@ -37,6 +37,8 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Fa
     failed = condition(job, "Failed")
     if failed:
         return _failed(job, failed, culprit)
+    if _all_succeeded(job, pods):
+        return JobOutcome(state=StageState.SUCCEEDED, report=_success(pods))
     if part(job, "spec").get("suspend") is True and condition(job, "Suspended") and not _busy(job):
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
@@ -48,6 +50,12 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Fa
         culprit=hindered,
         running_since=max((pod.started for pod in pods if pod.running and pod.started), default=None),
     )
+
+
+def _all_succeeded(job: Raw, pods: Sequence[PodState]) -> bool:
+    """Say whether a Job has nothing left to do, which its controller writes down a second or more later (its syncJobBatchPeriod)."""
+    indices = {pod.index for pod in pods if pod.succeeded}
+    return bool(indices) and len(indices) >= (number(job, "spec", "completions") or 1) and not condition(job, "FailureTarget")
 
 
 def _failed(job: Raw, failed: Raw, culprit: PodState | None) -> JobOutcome:

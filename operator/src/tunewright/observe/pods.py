@@ -26,6 +26,7 @@ class PodState:
     name: str
     index: int | None = None  # completion index, the node's rank in the gang
     running: bool = False
+    succeeded: bool = False
     started: datetime | None = None  # of the container that runs
     ended: datetime | None = None
     exit_code: int | None = None
@@ -44,6 +45,7 @@ def read_pod(raw: Raw) -> PodState:
         name=text(raw, "metadata", "name"),
         index=_index(raw),
         running=bool(part(container, "state", "running")) and not failed,
+        succeeded=text(raw, "status", "phase") == "Succeeded",
         started=moment(container, "state", "running", "startedAt"),
         ended=moment(terminated, "finishedAt"),
         exit_code=number(terminated, "exitCode"),
