@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from tunewright.api.problems import Problem
@@ -135,18 +136,25 @@ def _places(part: Spec | None, path: str, steps: list[str]) -> Iterator[tuple[st
         return
     step, *rest = steps
     alias, _, index = step.removesuffix("]").partition("[")
-    name, field = next((name, field) for name, field in type(part).model_fields.items() if field.alias == alias)
+    name, default = _field(type(part), alias)
     value = getattr(part, name)
     if not index:
-        places = [(f"{path}.{alias}", value, field.get_default(call_default_factory=True))]
+        places = [(f"{path}.{alias}", value, default)]
     else:
         wanted = range(len(value)) if index == "*" else range(int(index), min(int(index) + 1, len(value)))
         places = [(f"{path}.{alias}[{i}]", value[i], None) for i in wanted]
-    for place, found, default in places:
+    for place, found, usual in places:
         if rest:
             yield from _places(found, place, rest)
         else:
-            yield place, found, default
+            yield place, found, usual
+
+
+@cache
+def _field(model: type[Spec], alias: str) -> tuple[str, Any]:
+    """Return a field's name and its default. Looked up once: this is asked of every job at every look."""
+    name, field = next((name, field) for name, field in model.model_fields.items() if field.alias == alias)
+    return name, field.get_default(call_default_factory=True)
 
 
 def _written(value: Any) -> str:
