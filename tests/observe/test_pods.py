@@ -19,7 +19,7 @@ def read(**status):
     [
         (ended(65, dump(SAID)), "DataInvalid", Disposition.FAIL),
         (ended(137, reason="OOMKilled"), "OutOfMemory", Disposition.RETRY),
-        (ended(137), "OutOfMemory", Disposition.RETRY),
+        (ended(137), "ProcessFailed", Disposition.RETRY),
         (ended(143), "Stopped", Disposition.RESUME),
         (ended(139, "Segmentation fault"), "ProcessFailed", Disposition.RETRY),
         (ended(70), "ProcessFailed", Disposition.FAIL),

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, TrainReport, load
 from tunewright_trainer.exits import StageError, failure, read_termination, stage_error, write_termination
+from tunewright_trainer.launch import worker_failed
+from tunewright_trainer.oom_kills import oom_kills
 from tunewright_trainer.settings import Settings
 
 
@@ -70,6 +73,69 @@ def test_the_first_failure_of_a_pod_stands_and_its_echoes_do_not(tmp_path: Path)
     write_termination(failure(echo, rank=0), path)
 
     assert read_termination(path) == Failure(reason="DataInvalid", message="line 3", rank=1, suggestion="correct it")
+
+
+def test_a_cause_replaces_what_somebody_said_who_did_not_know_it(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    for reason in "PeerLost", "InternalError", "OutOfMemory", "InternalError", "DataInvalid":
+        write_termination(Failure(reason=reason, message=reason), path)
+
+    assert read_termination(path) == Failure(reason="OutOfMemory", message="OutOfMemory")
+
+
+KILLED, NOTHING = -signal.SIGKILL, ""
+DEATHS = {  # how the workers of a pod ended by rank, what they had said, did the kernel kill one for memory -> what the pod says
+    "killed for memory": ({3: KILLED}, NOTHING, True, ExitCode.OUT_OF_MEMORY, "OutOfMemory", 3),
+    "killed for memory, and its neighbour was quicker to say something": ({2: 75, 3: KILLED}, "PeerLost", True, 137, "OutOfMemory", 3),
+    "a loader of it was killed for memory": ({2: 70}, "InternalError", True, ExitCode.OUT_OF_MEMORY, "OutOfMemory", 2),
+    "one was killed for memory, another names its own cause": ({2: 65}, "DataInvalid", True, ExitCode.DATA, "DataInvalid", None),
+    "killed by somebody": ({3: KILLED}, NOTHING, False, ExitCode.RETRY, "Killed", 3),
+    "killed where the kernel does not tell why": ({3: KILLED}, NOTHING, None, ExitCode.RETRY, "Killed", 3),
+    "a segmentation fault": ({0: -signal.SIGSEGV}, NOTHING, False, ExitCode.RETRY, "WorkerDied", 0),
+    "a typed end": ({0: 65}, "DataInvalid", False, ExitCode.DATA, "DataInvalid", None),
+    "an end without a word": ({0: 65}, NOTHING, False, ExitCode.RETRY, "WorkerDied", 0),
+}
+
+
+@pytest.mark.parametrize(("codes", "said", "for_memory", "code", "reason", "rank"), DEATHS.values(), ids=DEATHS)
+def test_a_pod_says_how_its_worker_ended(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    codes: dict[int, int],
+    said: str,
+    for_memory: bool | None,
+    code: int,
+    reason: str,
+    rank: int | None,
+) -> None:
+    monkeypatch.setenv(environment.TERMINATION_LOG, str(tmp_path / "log"))
+    if said:
+        write_termination(Failure(reason=said, message="said"), tmp_path / "log")
+
+    error = worker_failed(min(codes), codes, for_memory=for_memory)
+
+    assert (error.code, error.reason, error.rank) == (code, reason, rank)
+    assert "memory" not in error.message or "not" in error.message or error.code is ExitCode.OUT_OF_MEMORY
+
+
+GROUPS = {  # /proc/self/cgroup, the kernel's file -> how many it has killed
+    "version 2": ("0::/pod/trainer", "pod/trainer/memory.events", "low 0\noom 3\noom_kill 2\n", 2),
+    "version 2 in a container": ("0::/", "memory.events", "oom_kill 1\n", 1),
+    "version 1": ("9:cpu:/a\n4:memory:/b", "memory/b/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n", 5),
+    "version 1 in a container": ("4:cpu,memory:/its/name/outside\n0::/", "memory/memory.oom_control", "oom_kill 0\n", 0),
+    "an old kernel": ("4:memory:/", "memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\n", None),
+    "no control groups": ("", "nothing", "", None),
+}
+
+
+@pytest.mark.parametrize(("own", "file", "content", "kills"), GROUPS.values(), ids=GROUPS)
+def test_the_kernel_counts_what_it_has_killed_for_memory(tmp_path: Path, own: str, file: str, content: str, kills: int | None) -> None:
+    for path, text in {tmp_path / "proc/self/cgroup": own, tmp_path / "sys/fs/cgroup" / file: content}.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    assert oom_kills(tmp_path) == kills
 
 
 def test_a_failure_replaces_a_success_that_was_said_too_early(tmp_path: Path) -> None:

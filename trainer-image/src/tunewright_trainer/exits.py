@@ -21,6 +21,7 @@ _MEMORY = (
     "OutOfMemory",
     "Lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or give the workers more memory.",
 )
+NAMELESS = frozenset({"PeerLost", "InternalError"})  # what processes say to whom something happened that they do not know
 _HUB_AWAY = (
     ExitCode.RETRY,
     "HubUnreachable",
@@ -97,12 +98,19 @@ _BY_TEXT: tuple[tuple[str, tuple[ExitCode, str, str]], ...] = (
 class StageError(Exception):
     """A failure with a cause and a way out. `reason` is CamelCase and stable; `suggestion` says what to do."""
 
-    def __init__(self, code: ExitCode, reason: str, message: str, suggestion: str) -> None:
+    def __init__(self, code: ExitCode, reason: str, message: str, suggestion: str, *, rank: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
         self.suggestion = suggestion
+        self.rank = rank  # where it is another one's failure that is told
+
+
+def killed_for_memory(rank: int) -> StageError:
+    """Tell of a worker that the kernel has killed."""
+    code, reason, suggestion = _MEMORY
+    return StageError(code, reason, f"rank {rank} used more memory than its pod has, and was killed by the kernel", suggestion, rank=rank)
 
 
 def stage_error(error: BaseException) -> StageError:
@@ -126,11 +134,11 @@ def stage_error(error: BaseException) -> StageError:
 
 def failure(error: StageError, *, rank: int | None = None) -> Failure:
     """The termination message for an error."""
-    return Failure(reason=error.reason, message=error.message, rank=rank, suggestion=error.suggestion)
+    return Failure(reason=error.reason, message=error.message, rank=rank if error.rank is None else error.rank, suggestion=error.suggestion)
 
 
 def write_termination(report: Report, path: Path) -> None:
-    """Write a stage's last word. Of several failures on one pod the first is kept: the others are its echoes.
+    """Write a stage's last word. Of several failures on one pod the first that names a cause is kept: the others are its echoes.
 
     Written in place, because in a pod the file is itself a mount and cannot be renamed over.
     """
@@ -138,7 +146,8 @@ def write_termination(report: Report, path: Path) -> None:
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        if isinstance(report, Failure) and isinstance(_parse(file.read()), Failure):
+        said = _parse(file.read())
+        if isinstance(report, Failure) and isinstance(said, Failure) and (said.reason not in NAMELESS or report.reason in NAMELESS):
             return
         file.truncate(0)
         file.write(dump(report))

@@ -7,12 +7,14 @@ one here.
 
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure
-from tunewright_trainer.exits import StageError, read_termination
+from tunewright_trainer.exits import NAMELESS, StageError, killed_for_memory, read_termination
+from tunewright_trainer.oom_kills import oom_kills
 from tunewright_trainer.signals import stopped
 
 # Seconds the agent leaves its workers to save after SIGTERM, and its healthy workers to notice that one has failed. The pod's
@@ -28,11 +30,13 @@ def launch() -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main as torchrun
 
+    before = oom_kills()
     try:
         torchrun(["-m", "tunewright_trainer", "train"])
     except ChildFailedError as error:
-        rank, first = error.get_first_failure()
-        raise _worker_failed(rank, first.exitcode) from None
+        first, _ = error.get_first_failure()
+        codes = {rank: worker.exitcode for rank, worker in error.failures.items()}
+        raise worker_failed(first, codes, for_memory=None if before is None else oom_kills() != before) from None
     except SignalException as signalled:
         _after_signal(signal.Signals(signalled.sigval))
     except StageError:
@@ -46,24 +50,33 @@ def launch() -> None:
         ) from error
 
 
-def _worker_failed(rank: int, code: int) -> StageError:
-    """What a worker's exit says. A code of the contract comes with the worker's own message; a negative code is a signal."""
-    said = _last_word()
+def worker_failed(first: int, codes: Mapping[int, int], *, for_memory: bool | None) -> StageError:
+    """Return what the exit codes of a pod's failed workers, by rank, say. A code of the contract comes with the worker's own message.
+
+    A negative code is a signal. `for_memory`: whether the kernel has killed one for want of memory; None if it does not tell.
+    Then the survivors' words, whose peer or whose helper it was, are echoes.
+    """
+    said, code = _last_word(), codes[first]
+    if for_memory and (not isinstance(said, Failure) or said.reason in NAMELESS):
+        return killed_for_memory(next((rank for rank, code in codes.items() if code == -signal.SIGKILL), first))
     if code in set(ExitCode) and isinstance(said, Failure):
         return StageError(ExitCode(code), said.reason, said.message, said.suggestion)
-    if code in (-signal.SIGKILL, ExitCode.OUT_OF_MEMORY):
+    if code == -signal.SIGKILL:
         return StageError(
-            ExitCode.OUT_OF_MEMORY,
+            ExitCode.RETRY,
             "Killed",
-            f"rank {rank} was killed (SIGKILL), as the kernel does when memory runs out",
-            "Lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or give the workers more memory.",
+            f"rank {first} was killed (SIGKILL)"
+            + (", and whether for want of memory, this system does not tell" if for_memory is None else ", and not for want of memory"),
+            "See who or what ended it; the gang resumes from its checkpoint.",
+            rank=first,
         )
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return StageError(
         ExitCode.RETRY,
         "WorkerDied",
-        f"rank {rank} ended with {how} and said nothing",
+        f"rank {first} ended with {how} and said nothing",
         "Read its log; the gang resumes from its checkpoint.",
+        rank=first,
     )
 
 

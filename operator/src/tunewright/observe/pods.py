@@ -88,8 +88,9 @@ def _wordless(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
     words = text(terminated, "message").strip()[-_LAST_WORDS:]
     said = f"; its last words: {words}" if words else ""
     message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}{said}"
-    if state.exit_code == ExitCode.OUT_OF_MEMORY:
-        return _because(state, Reason.OUT_OF_MEMORY, f"{message} (the kernel does that when memory runs out)", then=asks, weight=1)
+    if state.exit_code == ExitCode.OUT_OF_MEMORY:  # for its own limit, kubelet would say OOMKilled
+        guess = "somebody killed it, it took longer to stop than its grace period, or the whole node ran out of memory"
+        return _because(state, Reason.PROCESS_FAILED, f"{message}: {guess}", then=asks, weight=1)
     if state.exit_code == ExitCode.STOPPED:
         return _because(state, Reason.STOPPED, message, then=asks, weight=2)
     return _because(state, Reason.PROCESS_FAILED, message, then=asks, weight=1)
