@@ -11,7 +11,7 @@ from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.reconcile.driver import Result
 from tunewright.reconcile.ports import Key, Ports
 from tunewright.reconcile.progress import Board
-from tunewright.reconcile.reconcile import REFUSED_SECONDS, RESTING_SECONDS, RUNNING_SECONDS, WAITING_SECONDS, reconcile
+from tunewright.reconcile.reconcile import BEGUN_SECONDS, REFUSED_SECONDS, RESTING_SECONDS, RUNNING_SECONDS, WAITING_SECONDS, reconcile
 
 KEY = Key("default", "demo")
 FOLDERS = {"model": "/data/model", "chat.jsonl": "/data/chat.jsonl"}
@@ -72,12 +72,18 @@ def conditions(world: World) -> dict[str, tuple[str, str]]:
 
 async def test_a_new_job_gets_its_first_children_and_a_status():
     world = World(make_raw())
-    assert await reconcile(KEY, ports(world)) == Result(requeue_after=RUNNING_SECONDS)
+    assert await reconcile(KEY, ports(world)) == Result(requeue_after=BEGUN_SECONDS)
     kinds = [(child["kind"], child["metadata"]["name"]) for child in world.applied[0]]
     assert ("Job", "demo-check") in kinds
     assert not [name for kind, name in kinds if kind == "Job" and name != "demo-check"]
     assert conditions(world)["Reconciling"][0] == "True"
     assert world.raw["status"]["observedGeneration"] == 1
+
+
+async def test_a_stage_that_has_just_begun_is_looked_at_sooner_than_one_that_goes_on():
+    world = World(make_raw())
+    looks = [(await reconcile(KEY, ports(world))).requeue_after for _ in range(3)]
+    assert looks == [BEGUN_SECONDS, RUNNING_SECONDS, RUNNING_SECONDS]
 
 
 async def test_a_reconcile_that_finds_nothing_new_writes_nothing():

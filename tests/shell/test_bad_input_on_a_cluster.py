@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,17 @@ from waiting import until
 
 NOBODY = "tunewright-test-nobody"  # a priority class whose quota is zero
 LONG = "a" * 63
-ACCOUNT = ("v1", "ServiceAccount", "late")
+PROMISED_SECONDS = 60  # until a job says what is wrong with it
+HUB = {"source": {"huggingFace": {"repo": "acme/base", "revision": "0" * 40, "tokenSecretRef": {"name": "hub", "key": "token"}}}}
+IN_A_CONFIG_MAP = {"train": [{"source": {"configMap": {"name": "few", "key": "train.jsonl"}}}]}
+# A job that waits for an object -> that object.
+LATE = {
+    "no-claim": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "nowhere"}, "spec": CLAIM},
+    "no-account": {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "late"}},
+    "no-pull-secret": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "nothing"}, "stringData": {".dockerconfigjson": "{}"}},
+    "no-token": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub"}, "stringData": {"token": "t"}},
+    "no-key": {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keyless"}, "stringData": {"token": "t"}},
+}
 
 
 @pytest.fixture
@@ -50,6 +61,23 @@ def says(scene: Any, job: str, reason: str, *words: str) -> None:
         return failure.get("reason") == reason and all(word in f"{failure['message']} {failure.get('suggestion')}" for word in words)
 
     until(told, f"{job} says {reason}: {words}; it says {scene.status(job).get('failure')}")
+    assert seconds_until_told(scene, job, reason) <= PROMISED_SECONDS
+
+
+def seconds_until_told(scene: Any, job: str, reason: str) -> float:
+    """Return how long a job was there before the Event was that told of this reason, by the API server's clock."""
+    events = scene.api.dynamic.resources.get(api_version="v1", kind="Event")
+    uid = scene.get(*JOB, job)["metadata"]["uid"]
+
+    def told() -> list[datetime]:
+        about = events.get(namespace=scene.namespace, field_selector=f"involvedObject.uid={uid},reason={reason}").to_dict()["items"]
+        return [moment(event) for event in about]
+
+    return (min(until(told, f"an Event tells of {reason}")) - moment(scene.get(*JOB, job))).total_seconds()
+
+
+def moment(stored: Any) -> datetime:
+    return datetime.fromisoformat(stored["metadata"]["creationTimestamp"])
 
 
 def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
@@ -58,6 +86,12 @@ def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
     scene.create_job("no-claim", output={"storage": {"claimName": "nowhere"}})
     scene.create_job("no-account", **workers(serviceAccountName="late"))
     scene.create_job("no-pull-secret", **workers(imagePullSecrets=["nothing"]))
+    scene.create_job("no-token", model=HUB)
+    assert scene.api.create(LATE["no-key"] | {"stringData": {"another": "t"}}, scene.namespace, keep=True).accepted
+    scene.create_job(
+        "no-key", model={"source": {"huggingFace": HUB["source"]["huggingFace"] | {"tokenSecretRef": {"name": "keyless", "key": "token"}}}}
+    )
+    scene.create_job("config-map", data=IN_A_CONFIG_MAP)
     scene.create_job("no-image", **workers(image="no.example/such:image"))
     scene.create_job("too-large")
     scene.create_job("no-quota", **workers(priorityClassName=NOBODY))
@@ -79,6 +113,9 @@ def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
     says(scene, "no-claim", "ReferenceMissing", "nowhere", "spec.output.storage.claimName", "create it")
     says(scene, "no-account", "ReferenceMissing", "late", "spec.workers.serviceAccountName", "create serviceaccount")
     says(scene, "no-pull-secret", "ReferenceMissing", "nothing", "spec.workers.imagePullSecrets[0]", "create secret")
+    says(scene, "no-token", "ReferenceMissing", "hub", "spec.model.source.huggingFace.tokenSecretRef", "create secret")
+    says(scene, "no-key", "ReferenceMissing", "keyless", "it has no key token")
+    says(scene, "config-map", "InvalidSpec", "spec.data.train[0].source.configMap", "Copy the file into a claim and use pvc")
     says(scene, "no-image", "ImagePullBackOff", "no.example/such:image", "imagePullSecrets")
     says(scene, "too-large", "Unschedulable", "Insufficient cpu", "ask for less")
     says(scene, "no-quota", "QuotaExceeded", "exceeded quota: none", "Ask for less")
@@ -87,10 +124,10 @@ def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
     for job in (LONG, "large", "twin-a", "twin-b"):
         assert scene.reaches("Checking", job).get("failure") is None, job
 
-    assert scene.api.create(
-        {"apiVersion": ACCOUNT[0], "kind": ACCOUNT[1], "metadata": {"name": ACCOUNT[2]}}, scene.namespace, keep=True
-    ).accepted
-    scene.reaches("Checking", "no-account")  # what was late is there: it goes on by itself
+    for manifest in LATE.values():
+        assert scene.api.apply(manifest, scene.namespace, keep=True).accepted
+    for job in LATE:
+        assert scene.reaches("Checking", job).get("failure") is None, job  # what was late is there: it goes on by itself
     assert scene.operator.reconciles("bug") == 0
 
 

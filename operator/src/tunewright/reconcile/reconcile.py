@@ -12,6 +12,7 @@ from tunewright.api.problems import InvalidJob
 from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
 from tunewright.errors import Forbidden, Gone, Invalid, Rejected
 from tunewright.observe import observe
+from tunewright.observe.hindrances import GRACE
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.plan import plan
 from tunewright.plan.revision import revision_of
@@ -21,6 +22,7 @@ from tunewright.render import render
 from tunewright.status import summarise, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
 
 WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
+BEGUN_SECONDS = GRACE.total_seconds() + 2.0  # that a stage's pods are refused is told by Events alone, which wake nobody
 RUNNING_SECONDS = 30.0  # a wake-up may be lost; this one never is
 REFUSED_SECONDS = 60.0  # a quota may be raised, a name become free
 RESTING_SECONDS = 600.0
@@ -49,8 +51,9 @@ async def reconcile(key: Key, ports: Ports) -> Result:
     except Forbidden as error:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise
+    next_look = _next_look(status, before=_phase(raw))
     await _finish(key, raw, status, ports)
-    return Result(requeue_after=_next_look(status))
+    return Result(requeue_after=next_look)
 
 
 async def _advance(key: Key, raw: Manifest, ports: Ports) -> FineTuneJobStatus:
@@ -71,7 +74,7 @@ async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Por
     if wanted == raw.get("status"):
         return
     await ports.world.patch_status(key, str(raw["metadata"]["uid"]), wanted)
-    before = (raw.get("status") or {}).get("phase")
+    before = _phase(raw)
     if before != status.phase:
         log.info("%s/%s: %s -> %s: %s", key.namespace, key.name, before or "new", status.phase, status.message or status.reason)
 
@@ -81,7 +84,13 @@ def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:
     return {"generation": int(raw["metadata"].get("generation", 0)), "now": ports.clock(), "previous": previous}
 
 
-def _next_look(status: FineTuneJobStatus) -> float:
+def _phase(raw: Manifest) -> str | None:
+    return (raw.get("status") or {}).get("phase")
+
+
+def _next_look(status: FineTuneJobStatus, *, before: str | None) -> float:
     if status.phase is Phase.WAITING:
         return WAITING_SECONDS
-    return RESTING_SECONDS if status.phase in RESTING else RUNNING_SECONDS
+    if status.phase in RESTING:
+        return RESTING_SECONDS
+    return RUNNING_SECONDS if status.phase == before else BEGUN_SECONDS
