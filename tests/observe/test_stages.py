@@ -1,5 +1,6 @@
 """From raw children to what happened, stage by stage."""
 
+import pytest
 from child_builders import REVISION, a_job, a_pod, ended, running, waiting
 
 from tunewright.observe import observe
@@ -33,6 +34,7 @@ CHECKED = CheckReport(
     exporter="genai",
 )
 TRAINED = TrainReport(step=10, max_steps=10, train_loss=1.5)
+DISRUPTED = "Pod team/j-train-0-1-x7k2p has condition DisruptionTarget matching FailJob rule at index 1"
 
 
 def past(*children) -> Past:
@@ -151,6 +153,15 @@ class TestTheGang:
         assert self.culprit(ended(75, failure("PeerLost")), disrupted) == ("Disrupted", 1, Disposition.RESUME)
         assert past(*children).train.counted_failures == 0
 
+    @pytest.mark.parametrize("echo", [ended(75, failure("PeerLost")), ended(143, failure("Stopped"))])
+    def test_it_costs_none_either_when_the_evicted_pod_is_gone_and_its_peers_only_miss_it(self, echo):
+        gang = [
+            a_job("trainer", ("Failed", "PodFailurePolicy"), attempt=0, message=DISRUPTED),
+            a_pod("trainer", attempt=0, index=0, **echo),
+        ]
+        found = past(*gang).train
+        assert (found.failure.reason, found.disposition, found.counted_failures) == ("Disrupted", Disposition.RESUME, 0)
+
     def test_a_gang_that_stopped_after_saving_costs_no_attempt(self):
         found = past(*self.gang(ended(143, failure("Stopped")), ended(143, failure("Stopped")))).train
         assert (found.failure.reason, found.disposition, found.counted_failures) == ("Stopped", Disposition.RESUME, 0)
@@ -212,7 +223,8 @@ class TestAJobThatFailedWithoutWitnesses:
         assert "exit code 65" in found.failure.message
 
     def test_a_policy_that_named_a_disruption_is_resumed(self):
-        assert self.failed("PodFailurePolicy", "Pod has condition DisruptionTarget matching FailJob").disposition is Disposition.RESUME
+        found = self.failed("PodFailurePolicy", DISRUPTED)
+        assert (found.failure.reason, found.failure.message, found.disposition) == ("Disrupted", DISRUPTED, Disposition.RESUME)
 
     def test_anything_else_is_worth_a_retry(self):
         assert self.failed("BackoffLimitExceeded").disposition is Disposition.RETRY

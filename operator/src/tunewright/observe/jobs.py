@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tunewright.observe.pods import PodState
+from tunewright.observe.pods import ECHO, PodState
 from tunewright.observe.raw import Raw, condition, number, part, text
 from tunewright.observe.reasons import Reason
 from tunewright.plan.inputs import StageState
@@ -59,28 +59,24 @@ def _all_succeeded(job: Raw, pods: Sequence[PodState]) -> bool:
 
 
 def _failed(job: Raw, failed: Raw, culprit: PodState | None) -> JobOutcome:
-    reason = text(failed, "reason")
+    reason, message = text(failed, "reason"), text(failed, "message")
     if reason == "DeadlineExceeded":  # the pods only say that they were stopped
         failure = Failure(reason=Reason.DEADLINE_EXCEEDED.value, message="it took longer than spec.activeDeadlineSeconds")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL)
+    # The Job names the rule of our podFailurePolicy that applied. An evicted pod is gone by then, and the others only tell of its loss.
+    if reason == "PodFailurePolicy" and "DisruptionTarget" in message and (culprit is None or culprit.weight == ECHO):
+        failure = Failure(reason=Reason.DISRUPTED.value, message=message)
+        return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
     if culprit is not None:
         return JobOutcome(state=StageState.FAILED, failure=culprit.failure, disposition=culprit.disposition, culprit=culprit)
     if condition(job, "Suspended") and reason != "PodFailurePolicy":  # the pods that were stopped count as failed, and are removed
         failure = Failure(reason=Reason.STOPPED.value, message="it was asked to stop, and its pods are gone")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
-    message = text(failed, "message") or reason or "its pods are gone, and nothing says why"
     return JobOutcome(
         state=StageState.FAILED,
-        failure=Failure(reason=Reason.JOB_FAILED.value, message=message),
-        disposition=_disposition_of(reason, message),
+        failure=Failure(reason=Reason.JOB_FAILED.value, message=message or reason or "its pods are gone, and nothing says why"),
+        disposition=Disposition.FAIL if reason == "PodFailurePolicy" else Disposition.RETRY,
     )
-
-
-def _disposition_of(reason: str, message: str) -> Disposition:
-    """Read from a Job's own words, all that is left without its pods, which rule of our podFailurePolicy applied."""
-    if reason != "PodFailurePolicy":
-        return Disposition.RETRY
-    return Disposition.RESUME if "DisruptionTarget" in message else Disposition.FAIL
 
 
 def _busy(job: Raw) -> bool:

@@ -16,7 +16,8 @@ from tunewright_contract.exit_codes import Disposition, ExitCode, disposition
 from tunewright_contract.reports import Failure, Report, load
 
 _LAST_WORDS = 300  # characters of a log's end that are repeated in a failure
-_ECHOES = {"PeerLost", "RendezvousFailed", Reason.STOPPED}  # what ranks say when another one was the first to fall
+ECHO = 2  # the weight of what ranks say when another one was the first to fall
+_ECHOES = {"PeerLost", "RendezvousFailed", Reason.STOPPED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class PodState:
     report: Report | None = None  # its last word, when it is one of ours
     failure: Failure | None = None  # why it ended without success, or is not getting on
     disposition: Disposition | None = None  # None while it may still succeed
-    weight: int = 0  # of its failure among those of its gang: 0 names a cause, 1 only an end, 2 is an echo
+    weight: int = 0  # of its failure among those of its gang: 0 names a cause, 1 only an end, ECHO is an echo
 
 
 def read_pod(raw: Raw) -> PodState:
@@ -72,7 +73,7 @@ def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
         why = text(disrupted, "message") or text(disrupted, "reason") or "its node was needed otherwise"
         return _because(state, Reason.DISRUPTED, f"pod {state.name} was disrupted: {why}", then=Disposition.RESUME)
     if isinstance(state.report, Failure):
-        weight = 2 if state.report.reason in _ECHOES else 0
+        weight = ECHO if state.report.reason in _ECHOES else 0
         rank = state.index if state.report.rank is None else state.report.rank
         return _with(state, state.report.model_copy(update={"rank": rank}), then=asks, weight=weight)
     if text(terminated, "reason") == "OOMKilled":
@@ -92,7 +93,7 @@ def _wordless(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
         guess = "somebody killed it, it took longer to stop than its grace period, or the whole node ran out of memory"
         return _because(state, Reason.PROCESS_FAILED, f"{message}: {guess}", then=asks, weight=1)
     if state.exit_code == ExitCode.STOPPED:
-        return _because(state, Reason.STOPPED, message, then=asks, weight=2)
+        return _because(state, Reason.STOPPED, message, then=asks, weight=ECHO)
     return _because(state, Reason.PROCESS_FAILED, message, then=asks, weight=1)
 
 
