@@ -130,3 +130,19 @@ def test_the_address_is_the_services(service, expected):
 def test_an_address_may_be_there_before_the_server():
     found = serve(a_service())
     assert (found.state, found.url) == (StageState.ABSENT, "http://bot-serve.default.svc")
+
+
+def test_a_server_that_hangs_says_what_events_say_of_it():
+    pod = a_pod("server", phase="Pending")
+    pod["metadata"]["uid"] = "p1"
+    event = {
+        "kind": "Event",
+        "reason": "FailedMount",
+        "message": 'secret "models" not found',
+        "involvedObject": {"uid": "p1", "name": "server-0"},
+        "lastTimestamp": "2026-01-01T10:00:00Z",
+    }
+    seen = observe([a_deployment(), pod, event], revision=REVISION)
+    assert (seen.past.serve.state, seen.past.serve.failure.reason) == (StageState.PENDING, "VolumeNotMounted")
+    assert 'secret "models" not found' in seen.past.serve.failure.message
+    assert seen.culprits[Component.SERVE].name == "server-0"

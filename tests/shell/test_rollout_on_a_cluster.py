@@ -1,4 +1,4 @@
-"""An update of the servers on a real API server: surged, and rolled back by itself when its answer is wrong, whoever is killed meanwhile."""
+"""An update of the servers on a real API server: surged, and rolled back by itself when its answer is wrong or never comes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -103,12 +103,33 @@ def test_an_update_that_answers_wrongly_is_rolled_back_and_the_old_servers_never
     assert "rolledBackRevision" not in serving.status()["serving"]
 
 
-def test_a_refusal_that_is_taken_off_is_tried_again(serving):
-    ask(serving, image="server:late")  # its registry was down, say
+def test_servers_that_are_never_ready_are_rolled_back_and_tried_again_when_the_refusal_is_taken_off(serving):
+    first, before = serving.status()["serving"]["revision"], servers(serving)
+    ask(serving, image="server:late", progressDeadlineSeconds=30)  # the shortest there may be
     late = revision(serving, of="server:late")
-    serving.kubelet.refuse_revision(late, WRONG)
-    until(lambda: serving.status().get("reason") == "RolledBack", "it is rolled back")
+    until(lambda: late in servers(serving).values(), "a new server is started, and nobody makes it ready")
+    until(lambda: serving.status().get("reason") == "RolledBack", "the Deployment's controller has lost patience with it", patience=150)
+    status = serving.status()
+    assert (status["phase"], status["failure"]["reason"]) == ("Serving", "ProgressDeadlineExceeded")
+    assert "progressDeadlineSeconds" in status["failure"]["suggestion"]
+    assert (status["serving"]["revision"], status["serving"]["rolledBackRevision"]) == (first, late)
+    assert {"type": "Stalled", "status": "True", "reason": "RolledBack"}.items() <= status["conditions"][1].items()
+    until(lambda: servers(serving) == before, "the very servers of before are there, and no others")
+
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "one-server"}, "spec": {"hard": {"pods": "1"}}}
+    assert serving.api.create(quota, serving.namespace, keep=True).accepted
+    in_force = {"hard": {"pods": "1"}, "used": {"pods": "1"}}
+    until(lambda: serving.get("v1", "ResourceQuota", "one-server").get("status") == in_force, "the quota is in force, and used up")
+    ask(serving, progressDeadlineSeconds=900)
+    until(lambda: serving.get(*DEPLOYMENT)["spec"]["progressDeadlineSeconds"] == 900, "it gets all the time it needs")
     patch(serving, DEPLOYMENT, {"metadata": {"annotations": {REFUSED: None}}})
     assert revision(serving, of="server:late") == late
+    until(lambda: (serving.status().get("failure") or {}).get("reason") == "QuotaExceeded", "the status has the Deployment's words")
+    status = serving.status()
+    assert (status["phase"], status["serving"]["revision"]) == ("Deploying", first)
+    assert "exceeded quota: one-server" in status["failure"]["message"]
+    assert servers(serving) == before
+    serving.api.delete("v1", "ResourceQuota", "one-server", serving.namespace)
     serving.kubelet.serve_revision(late)
     until(lambda: serving.status()["serving"].get("revision") == late and serving.status()["reason"] == "Serving", "it serves")
+    assert serving.status().get("failure") is None

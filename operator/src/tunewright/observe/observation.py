@@ -39,6 +39,7 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
         next(iter(_of(children, Component.SERVE, "Deployment")), {}),
         next(iter(_of(children, Component.SERVE, "Service")), {}),
         _of(children, Component.SERVE, "Pod"),
+        words,
     )
     culprits = {
         Component.CHECK: check.culprit,
