@@ -46,13 +46,13 @@ def open_mortal(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> C
     """Open a scene on a control plane, in a namespace of its own; its operator looks after others besides, if they are named."""
 
     @contextmanager
-    def open_one(plane: Any, *others: str, second: bool = False) -> Iterator[Mortal]:
+    def open_one(plane: Any, *others: str, second: bool = False, kind: type[MortalOperator] = MortalOperator) -> Iterator[Mortal]:
         with ExitStack() as stack:
             namespace = stack.enter_context(contextmanager(new_namespace)(plane.api))
             proxy = stack.enter_context(FaultProxy(plane.kubeconfig))
             folder = tmp_path_factory.mktemp(namespace)
             spaces = ",".join((namespace, *others))
-            operator = stack.enter_context(MortalOperator(nursery, proxy.kubeconfig, spaces, folder))
+            operator = stack.enter_context(kind(nursery, proxy.kubeconfig, spaces, folder))
             other = (
                 stack.enter_context(MortalOperator(nursery, plane.kubeconfig, spaces, tmp_path_factory.mktemp(namespace)))
                 if second

@@ -1,4 +1,5 @@
 """The API server refuses, dies and comes back, its etcd stands still, watches break: one operator, the same process, waits and goes on by itself.
+It is the one that the chart runs: it holds a Lease, cannot renew it in an outage, and writes nothing until it can.
 
 On a control plane of its own, since its programs are stopped. How patient the watches are is in test_kopf_pitfalls.py, which needs no minutes
 for it; TUNEWRIGHT_OUTAGE_SECONDS (none by default) makes these outages as much longer as one likes.
@@ -18,6 +19,8 @@ from api_server import ApiServer
 from binaries import NoProgramsError, find
 from control_plane import ControlPlane
 from levels import lacking
+from life import live, made, settle
+from operator_nursery import Elected
 from scene import JOB, install_definition
 from status_builders import CHECKED
 from waiting import until
@@ -25,6 +28,7 @@ from waiting import until
 LONGER = float(os.environ.get("TUNEWRIGHT_OUTAGE_SECONDS", "0"))
 TRIES = 4  # of each watch
 WATCHES = 10  # at least as many are open
+STANDING = ("bot", "gang")  # jobs for which nothing is to be done
 
 
 @pytest.fixture(scope="module")
@@ -41,29 +45,35 @@ def own_plane() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def running(own_plane: Any, open_mortal: Any) -> Iterator[Any]:
-    """An operator and a gang in training, for all outages."""
-    with open_mortal(own_plane) as life:
+    """An operator, a gang in training and a job that is served, for all outages."""
+    with open_mortal(own_plane, kind=Elected) as life:
+        live(life.scene)
         life.scene.create_job("gang")
         life.scene.kubelet.end("checker", CHECKED)
         life.scene.kubelet.wait_for("trainer", 2)
         life.scene.reaches("Training", "gang")
+        settle(life.scene)
         yield life
 
 
 @pytest.fixture
 def life(running: Any) -> Iterator[Any]:
-    """The gang and the process are afterwards what they were before."""
+    """The gang and the process are afterwards what they were before, and nothing was written for what had nothing to be done."""
     before = identities(running.scene)
     assert len(before) == 2
+    written = len(running.proxy.written)
     yield running
     running.proxy.relent()
     running.scene.create_job("afterwards")
     running.scene.reaches("Checking", "afterwards")
     for name in running.scene.names(*JOB):
-        if name != "gang":
+        if name not in STANDING:
             running.scene.api.delete(*JOB, name, running.scene.namespace)
-    until(lambda: running.scene.names("batch/v1", "Job") == ["gang-check", "gang-train-0"], "what other jobs had is gone")
+    jobs = ["bot-check", "bot-export", "bot-train-0", "gang-check", "gang-train-0"]
+    until(lambda: running.scene.names("batch/v1", "Job") == jobs, "what other jobs had is gone")
     assert identities(running.scene) == before
+    assert [asked.path for asked in running.proxy.written[written:] if any(f"/{name}" in asked.path for name in STANDING)] == []
+    assert made(running.scene).count("gang-train-0") == 1
     assert running.operator.starts == 1
     assert running.operator.get("/livez") == 200
 
@@ -74,11 +84,12 @@ def identities(scene: Any) -> set[str]:
 
 @pytest.mark.parametrize(("status", "retry_after"), [(500, None), (503, None), (429, 1), (403, None)])
 def test_refused_for_long(life, status, retry_after):
-    before = life.proxy.refused
+    before, paused = life.proxy.refused, life.operator.pauses()
     life.proxy.refuse(status, retry_after=retry_after)
     life.proxy.cut_watches()
     life.scene.create_job("meanwhile")
     until(lambda: life.proxy.refused - before >= TRIES * WATCHES, "all watches have tried in vain")
+    until(lambda: life.operator.pauses() > paused, "the Lease could not be renewed for too long")
     time.sleep(LONGER)
     life.proxy.relent()
     until(lambda: life.scene.status("meanwhile").get("phase") == "Checking", "what came meanwhile is worked on", patience=180)

@@ -11,7 +11,7 @@ from fault_proxy import Asked, FaultProxy
 from helm import Helm, find_helm
 from levels import lacking
 from life import finish
-from operator_nursery import MortalOperator, Nursery
+from operator_nursery import Elected, Nursery
 from pod_reports import mounted_audience, post, token_of, url_of
 from scene import JOB, Scene
 from status_builders import CHECKED
@@ -32,14 +32,6 @@ UNSEEN: frozenset[Right] = frozenset(
     }
 )
 UNLABELLED = {"metadata": {"labels": {"tunewright.io/job-uid": None}}}
-
-
-class Elected(MortalOperator):
-    """An operator as the chart's Deployment runs it: with a Lease, and started anew should it lose that (to a slow machine)."""
-
-    def environment(self) -> dict[str, str]:
-        mine = {"LEADER_ELECTION": "true", "POD_NAME": "tunewright-0", "POD_NAMESPACE": self.namespace}
-        return super().environment() | {f"TUNEWRIGHT_{name}": value for name, value in mine.items()}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tunewright.errors import Conflict, Transient
-from tunewright.kube.lease import Lease, LeaseLostError
+from tunewright.kube.lease import Lease, LeaseLostError, NotHeldError
 
 AHEAD, BEHIND = datetime(2031, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC)
 
@@ -68,7 +68,7 @@ def bench():
 def holds(lease):
     try:
         lease.require()
-    except LeaseLostError:
+    except NotHeldError:
         return False
     return True
 
@@ -151,20 +151,78 @@ async def test_letting_go_never_fails(bench, caplog):
     assert "runs out in 15 s" in caplog.text
 
 
-@pytest.mark.parametrize("harm", ["away", "stolen"])
-async def test_keeping_it_ends_when_it_is_lost(bench, monkeypatch, harm):
-    async def sleep(seconds):
-        bench.passed += seconds
+class EnoughError(Exception):
+    """Nothing more happens in this story."""
 
-    monkeypatch.setattr("tunewright.kube.lease.asyncio.sleep", sleep)
-    await bench.one.acquire()
-    if harm == "away":
+
+@pytest.fixture
+def until_told(bench, monkeypatch):
+    """Keep the Lease while something happens at some seconds; return at which seconds it was held."""
+
+    async def keep(story, *, seconds):
+        held = []
+
+        async def sleep(pause):
+            for _ in range(int(pause)):
+                bench.passed += 1.0
+                story.get(bench.passed, lambda: None)()
+                if holds(bench.one):
+                    held.append(int(bench.passed))
+            if bench.passed >= seconds:
+                raise EnoughError
+
+        monkeypatch.setattr("tunewright.kube.lease.asyncio.sleep", sleep)
+        await bench.one.acquire()
+        with pytest.raises((EnoughError, LeaseLostError)) as ended:
+            await bench.one.keep()
+        return held, ended.type is LeaseLostError
+
+    return keep
+
+
+async def test_whoever_cannot_renew_waits_and_goes_on_when_nobody_else_has_worked(bench, until_told, caplog):
+    def go():
         bench.cluster.away = True
-    else:
-        bench.cluster.store(bench.spec | {"holderIdentity": "two"})
-    with pytest.raises(LeaseLostError):
-        await bench.one.keep()
-    assert bench.passed <= 12.0
+
+    def come():
+        bench.cluster.away = False
+
+    held, lost = await until_told({3.0: go, 190.0: come}, seconds=200)
+    assert (held, lost) == ([*range(1, 13), *range(191, 201)], False)  # renewed last at 2, and at 190
+    assert "nothing is written" in caplog.text
+    assert "work goes on" in caplog.text
+    assert bench.spec["leaseTransitions"] == 0
+
+
+@pytest.mark.parametrize("meanwhile", ["held", "let go", "deleted"])
+async def test_whoever_could_not_renew_ends_when_another_may_have_worked(bench, until_told, meanwhile):
+    def go():
+        bench.cluster.away = True
+
+    def come():
+        bench.cluster.away = False
+        bench.cluster.store(bench.spec | {"holderIdentity": "two" if meanwhile == "held" else ""})
+        if meanwhile == "deleted":
+            bench.cluster.lease = None
+
+    held, lost = await until_told({3.0: go, 60.0: come}, seconds=100)
+    assert (held, lost) == (list(range(1, 13)), True)
+    assert not holds(bench.one)
+
+
+async def test_what_another_has_taken_is_let_be_at_once(bench, until_told):
+    held, lost = await until_told({5.0: lambda: bench.cluster.store(bench.spec | {"holderIdentity": "two"})}, seconds=100)
+    assert (max(held), lost) == (6, True)
+    assert bench.spec["holderIdentity"] == "two"
+
+
+async def test_a_lease_that_is_deleted_under_its_holder_is_made_anew(bench, until_told):
+    def delete():
+        bench.cluster.lease = None
+
+    held, lost = await until_told({5.0: delete}, seconds=40)
+    assert (held, lost) == (list(range(1, 41)), False)
+    assert bench.spec["holderIdentity"] == "one"
 
 
 async def test_waiting_for_it_outlasts_an_api_server_that_is_away(bench, monkeypatch):

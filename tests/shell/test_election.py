@@ -77,7 +77,8 @@ def test_one_of_two_works_and_the_other_takes_over(contend, make_scene):
     assert each_child_was_made_once(scene)
 
 
-def test_whoever_cannot_renew_ends_and_the_other_goes_on(contend, make_scene, control_plane):
+def test_whoever_cannot_renew_writes_nothing_and_the_other_goes_on(contend, make_scene, control_plane):
+    """Until it learns that there is another: then it ends, and would begin anew behind it."""
     if control_plane.plane is None:
         pytest.skip("the line to a cluster that is not ours cannot be cut")
     with CuttableLine(control_plane.plane.port) as line:
@@ -87,10 +88,13 @@ def test_whoever_cannot_renew_ends_and_the_other_goes_on(contend, make_scene, co
         scene.create_job()
         scene.reaches("Checking")
         line.cut()
+        scene.kubelet.end("checker", CHECKED)
+        scene.kubelet.wait_for("trainer", 2)
+        until(lambda: "out of reach: nothing is written" in cut_off.log.read_text(), "it has stopped writing")
+        assert not cut_off.ended()
+        line.mend()
         until(cut_off.ended, "it stops by itself")
         assert cut_off._process.wait() == 1
         assert "LeaseLostError" in cut_off.log.read_text()
-        scene.kubelet.end("checker", CHECKED)
-        scene.kubelet.wait_for("trainer", 2)
     assert holder(scene).startswith("other_")
     assert made(scene) == ["bot-check", "bot-train-0"]

@@ -112,3 +112,15 @@ class MortalOperator(OperatorProcess):
 
     def _launch(self) -> Any:
         return self._nursery.start(self.environment(), self.log)
+
+
+class Elected(MortalOperator):
+    """One as the chart's Deployment runs it: with a Lease."""
+
+    def environment(self) -> dict[str, str]:
+        mine = {"LEADER_ELECTION": "true", "POD_NAME": "tunewright-0", "POD_NAMESPACE": self.namespace}
+        return super().environment() | {f"TUNEWRIGHT_{name}": value for name, value in mine.items()}
+
+    def pauses(self) -> int:
+        """Return how often it could not renew its Lease, and stopped writing."""
+        return self.log.read_text().count("is out of reach: nothing is written")

@@ -29,15 +29,19 @@ log = logging.getLogger(__name__)
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT. Raises whatever ends the watches or the workers: the kubelet is to start the process again.
 
-    With leader election, work begins when the Lease is held. Raises LeaseLostError when it is not any more.
+    With leader election, work begins when the Lease is held, and pauses while it cannot be renewed. Raises LeaseLostError when another
+    has taken it.
     """
     async with AsyncExitStack() as stack:
         lease = _lease(settings, stack)
         client = connect(threads=max(settings.workers, 8), may_write=lease.require if lease else _anybody_may)
         stack.callback(client.close)
         leading = Leading(settings, client, clock=time.monotonic, chance=random.random)
-        standing_by: list[str] = []
-        await serve(stack, health_application(leading.health, leading.metrics, standing_by=lambda: standing_by), settings.health_port)
+
+        def standing_by() -> list[str]:
+            return [f"{settings.pod_name} waits for the Lease {settings.pod_namespace}/{LEASE}"] if lease and not lease.held() else []
+
+        await serve(stack, health_application(leading.health, leading.metrics, standing_by=standing_by), settings.health_port)
         progress = progress_application(
             leading.board, leading.world, wake=leading.wake_later, ready=leading.ready, limits=Limits(clock=time.monotonic)
         )
@@ -45,10 +49,8 @@ async def run(settings: Settings) -> None:
         if lease is None:
             await leading.run()
             return
-        standing_by.append(f"{settings.pod_name} waits for the Lease {settings.pod_namespace}/{LEASE}")
         if await _told_to_stop(lease.acquire()):
             return
-        standing_by.clear()
         await _while_held(lease, leading)
 
 
