@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +157,22 @@ def test_sigterm_to_one_pod_stops_all_pods_after_the_same_step(
     said = {metric["name"]: metric["value"] for metric in posted[-1]["metrics"]}
     assert (said["checkpoint_step"], f"checkpoint-{said['resumed_from_step']}") == (str(STEPS), newest)
     assert_ends_as(undisturbed, space)
+
+
+def test_a_pod_that_waits_for_the_others_goes_when_it_is_told_to(space: Workspace) -> None:
+    """It waits inside a library, where Python hears no signal."""
+    port = free_port()
+    pod = launch(space, config(), pod="pod-0", nodes=2, node=0, port=port)
+    pod.until(lambda: is_listening(port), "it waits for the second pod")
+    os.kill(pod.process.pid, signal.SIGTERM)
+
+    assert pod.wait() == ExitCode.STOPPED
+    assert failure(space, "pod-0").message == "asked to stop before the gang had gathered"
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_full_disk_while_saving_keeps_what_was_saved_before(gang: WarmGang, space: Workspace) -> None:

@@ -14,6 +14,7 @@ from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure
 from tunewright_trainer.exits import NAMELESS, StageError, killed_for_memory, read_termination
+from tunewright_trainer.gathering import listen_while_gathering
 from tunewright_trainer.oom_kills import oom_kills
 from tunewright_trainer.signals import stopped
 
@@ -31,6 +32,7 @@ def launch() -> None:
     from torch.distributed.run import main as torchrun
 
     before = oom_kills()
+    listen_while_gathering()
     try:
         torchrun(["-m", "tunewright_trainer", "train"])
     except ChildFailedError as error:

@@ -14,7 +14,7 @@ from tunewright_trainer.exits import StageError
 
 log = logging.getLogger(__name__)
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+ASK_TO_STOP = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopRequest:
@@ -25,7 +25,7 @@ class StopRequest:
 
     def listen(self) -> None:
         """Take the signals over from Python's defaults, which end the process on the spot."""
-        for number in _SIGNALS:
+        for number in ASK_TO_STOP:
             signal.signal(number, self._remember)
 
     def _remember(self, number: int, _: FrameType | None) -> None:
@@ -35,7 +35,7 @@ class StopRequest:
 
 def stop_on_the_spot() -> None:
     """End with `Stopped` wherever the process is."""
-    for number in _SIGNALS:
+    for number in ASK_TO_STOP:
         signal.signal(number, _raise_stopped)
 
 
