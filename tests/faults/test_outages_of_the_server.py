@@ -43,10 +43,17 @@ def own_plane() -> Iterator[Any]:
         yield SimpleNamespace(plane=plane, api=api, kubeconfig=plane.kubeconfig, audit=plane.audit)
 
 
+class Mistrustful(Elected):
+    """One that looks after its watches within seconds rather than minutes."""
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"TUNEWRIGHT_RESYNC_SECONDS": "2", "TUNEWRIGHT_WATCH_SILENCE_SECONDS": "5"}
+
+
 @pytest.fixture(scope="module")
 def running(own_plane: Any, open_mortal: Any) -> Iterator[Any]:
     """An operator, a gang in training and a job that is served, for all outages."""
-    with open_mortal(own_plane, kind=Elected) as life:
+    with open_mortal(own_plane, kind=Mistrustful) as life:
         live(life.scene)
         life.scene.create_job("gang")
         life.scene.kubelet.end("checker", CHECKED)
@@ -111,11 +118,23 @@ def test_watches_that_break_again_and_again(life):
 
 
 def test_watches_that_show_nothing_and_stay_open(life):
-    """What was held back is seen when it comes; until then nothing is done twice."""
+    """As a load balancer leaves them that has forgotten a connection."""
     life.proxy.hold_watches()
     life.scene.create_job("unseen")
-    life.proxy.let_watches_go_on()
+    until(lambda: life.proxy.held, "a watch would show it")
+    opened = life.proxy.opened
+    life.proxy.let_watches_go_on(only_new=True)
+    until(lambda: life.proxy.opened - opened >= WATCHES, "all are opened anew")
     life.scene.reaches("Checking", "unseen")
+
+
+def test_watches_that_show_nothing_for_good(life):
+    """Those that are opened anew, too: what they do not show, lists do."""
+    life.proxy.hold_watches()
+    life.scene.create_job("listed")
+    life.scene.reaches("Checking", "listed")
+    assert life.proxy.held
+    life.proxy.let_watches_go_on()
 
 
 def test_an_api_server_that_is_killed_in_the_middle_of_a_write(life, own_plane):

@@ -123,17 +123,34 @@ async def test_work_may_begin_when_every_kind_has_been_looked_at_or_is_known_to_
 async def test_a_kind_that_may_not_be_read_is_named_until_it_may_and_every_job_hears_of_both():
     cluster = Cluster(9)
     subject, _, heard = survey(cluster, shown=[("FineTuneJob", job(20))])
-    subject.refuse_blindness()
+    await subject.refuse_blindness()
     cluster.error = Forbidden("cannot list pods")
     for _ in range(2):
         with pytest.raises(Forbidden):
             await subject.probe("Pod")
     assert heard == [BOT]
     with pytest.raises(Forbidden, match="pods"):
-        subject.refuse_blindness()
+        await subject.refuse_blindness()
     cluster.error = None
     await subject.probe("Pod")
-    subject.refuse_blindness()
+    await subject.refuse_blindness()
+    assert heard == [BOT, BOT]
+
+
+@pytest.mark.parametrize("error", [None, Transient("503")])
+async def test_a_refusal_that_is_over_is_nobodys_lack_of_a_right_and_nothing_is_decided_before_the_next_look(error):
+    cluster = Cluster(9)
+    subject, _, heard = survey(cluster, shown=[("FineTuneJob", job(20))])
+    cluster.error = Forbidden("cannot list pods")
+    with pytest.raises(Forbidden):
+        await subject.compare("Pod")
+    cluster.error = error
+    with pytest.raises(Transient) as raised:
+        await subject.refuse_blindness()
+    assert not isinstance(raised.value, Forbidden)
+    cluster.error = None
+    await subject.compare("Pod")
+    await subject.refuse_blindness()
     assert heard == [BOT, BOT]
 
 

@@ -191,7 +191,7 @@ async def test_a_status_is_not_put_over_a_newer_one(monkeypatch):
 
 
 async def test_without_a_right_to_read_nothing_is_decided():
-    def refuse():
+    async def refuse():
         raise Forbidden("pods")
 
     cluster = Cluster(job())

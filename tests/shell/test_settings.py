@@ -13,6 +13,10 @@ from tunewright.shell.settings import Settings, read_settings
         ({}, {"TUNEWRIGHT_CONFIG": "another program's", "PATH": "/bin"}),
         ({"namespaces": ("a", "b")}, {"TUNEWRIGHT_NAMESPACES": "a, b,"}),
         ({"namespaces": ()}, {"TUNEWRIGHT_NAMESPACES": ""}),
+        (
+            {"resync_seconds": 2.5, "watch_silence_seconds": 30.0},
+            {"TUNEWRIGHT_RESYNC_SECONDS": "2.5", "TUNEWRIGHT_WATCH_SILENCE_SECONDS": "30"},
+        ),
         ({"workers": 3, "health_port": 9}, {"TUNEWRIGHT_WORKERS": "3", "TUNEWRIGHT_HEALTH_PORT": "9"}),
         (
             {"leader_election": True, "pod_name": "op-1", "pod_namespace": "system"},
@@ -30,6 +34,7 @@ def test_the_environment_means(expected, environ):
     [
         ("TUNEWRIGHT_WORKERS", "many"),
         ("TUNEWRIGHT_WORKERS", "0"),
+        ("TUNEWRIGHT_RESYNC_SECONDS", "0"),
         ("TUNEWRIGHT_HEALTH_PORT", "70000"),
         ("TUNEWRIGHT_OUTPUT_SIZE", "large"),
         ("TUNEWRIGHT_ACCELERATOR_MEMORY", "-1Gi"),

@@ -71,12 +71,15 @@ class FaultProxy:
         self._token = secrets.token_hex(16)
         self._strike: _Strike | None = None
         self._refusal: _Refusal | None = None
-        self._watches: set[web.StreamResponse] = set()
+        self._watches: dict[web.StreamResponse, asyncio.Event] = {}  # and whether each may show what it has
+        self._flowing = True
         self._transports: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
         self._loop = asyncio.new_event_loop()
         self.delay_seconds = 0.0
         self.written: list[Asked] = []
         self.refused = 0
+        self.opened = 0  # watches
+        self.held = 0  # pieces of watches, each with one object or more
         self.cut = 0
         self.port = 0
 
@@ -107,11 +110,24 @@ class FaultProxy:
         self._refusal = None
 
     def hold_watches(self) -> None:
-        """Let watches show nothing new, open as they are, until `let_watches_go_on`: then they show what they held back."""
-        self._loop.call_soon_threadsafe(self._flowing.clear)
+        """Let watches show nothing new, those that are open and those that are opened, until `let_watches_go_on`."""
 
-    def let_watches_go_on(self) -> None:
-        self._loop.call_soon_threadsafe(self._flowing.set)
+        def hold() -> None:
+            self._flowing = False
+            for flows in self._watches.values():
+                flows.clear()
+
+        self._loop.call_soon_threadsafe(hold)
+
+    def let_watches_go_on(self, *, only_new: bool = False) -> None:
+        """Let them show what they held back; or those only that are opened from now on: the others stay silent for as long as they are open."""
+
+        def let_go() -> None:
+            self._flowing = True
+            for flows in () if only_new else self._watches.values():
+                flows.set()
+
+        self._loop.call_soon_threadsafe(let_go)
 
     def cut_watches(self) -> int:
         """Break all open watches in the middle of their answers. Returns how many there were."""
@@ -143,8 +159,7 @@ class FaultProxy:
         self._loop.close()
 
     async def _until_stopped(self, started: threading.Event) -> None:
-        self._stopping, self._flowing = asyncio.Event(), asyncio.Event()
-        self._flowing.set()
+        self._stopping = asyncio.Event()
         server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         server.load_cert_chain(self._folder / "proxy.crt", self._folder / "proxy.key")
         config = json.loads(self._original.read_text())
@@ -224,13 +239,17 @@ class FaultProxy:
         async with self._session.get(self._target(request), headers=_headers(request)) as answer:
             response = web.StreamResponse(status=answer.status, headers=_without_hops(answer.headers))
             await response.prepare(request)
-            self._watches.add(response)
+            self._watches[response] = flows = asyncio.Event()
+            self.opened += 1
+            if self._flowing:
+                flows.set()
             try:
                 async for piece in answer.content.iter_any():
-                    await self._flowing.wait()
+                    self.held += not flows.is_set()
+                    await flows.wait()
                     await response.write(piece)
             finally:
-                self._watches.discard(response)
+                del self._watches[response]
             return response
 
     def _target(self, request: web.Request) -> URL:

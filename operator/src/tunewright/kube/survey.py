@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from tunewright.errors import Forbidden, TunewrightError
+from tunewright.errors import Forbidden, Transient, TunewrightError
 from tunewright.kube.cache import Cache, Key, Place
 from tunewright.kube.client import Client
 from tunewright.kube.kinds import FINE_TUNE_JOB, WATCHED
@@ -31,7 +31,7 @@ class Survey:
         self._wake = wake
         self._settled: set[str] = set()  # kinds that are known, or may not be
         self._all_settled = asyncio.Event()
-        self._forbidden: dict[str, Forbidden] = {}
+        self._forbidden: set[str] = set()
 
     def settled(self) -> bool:
         """Say whether every kind has been looked at."""
@@ -45,20 +45,27 @@ class Survey:
         """Wait until every kind has been looked at."""
         await self._all_settled.wait()
 
-    def refuse_blindness(self) -> None:
-        """Raise Forbidden while a kind may not be read: no decision can be made without it."""
-        for error in self._forbidden.values():
-            raise error
+    async def refuse_blindness(self) -> None:
+        """Raise while a kind could not be read when it was looked at last: no decision can be made without it.
+
+        Forbidden if that is so right now: it goes into statuses, and an outage that is over is no lack of a right. Transient otherwise.
+        """
+        for kind in list(self._forbidden):
+            await self._ask(kind)
+            raise Transient(f"{kind} can be read again, and is looked at soon")
 
     async def probe(self, kind: str) -> None:
         """Ask whether a kind may be read, without reading it. Raises what the client raises."""
         try:
-            for namespace in self._namespaces:
-                await self._client.probe(kind, namespace, selector=_selector(kind))
+            await self._ask(kind)
         except Forbidden as error:
             self._may_not(kind, error)
             raise
         self._may(kind)
+
+    async def _ask(self, kind: str) -> None:
+        for namespace in self._namespaces:
+            await self._client.probe(kind, namespace, selector=_selector(kind))
 
     async def compare(self, kind: str, *, patience: float = PATIENCE_SECONDS) -> int:
         """Compare what is listed with what is known, and mend it. Returns how many objects the watch has failed to show.
@@ -126,11 +133,12 @@ class Survey:
         self._settle(kind)
         if kind not in self._forbidden:
             log.error("%s cannot be read: %s", kind, error)
+            self._forbidden.add(kind)
             self._wake_all()
-        self._forbidden[kind] = error
 
     def _may(self, kind: str) -> None:
-        if self._forbidden.pop(kind, None) is not None:
+        if kind in self._forbidden:
+            self._forbidden.remove(kind)
             log.info("%s can be read again", kind)
             self._wake_all()
 

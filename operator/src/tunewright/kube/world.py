@@ -6,7 +6,7 @@ read, no status put over a newer one. Where the cache was behind, the API server
 next try knows it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,6 +36,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+async def _complete() -> None:
+    """Nothing is hidden."""
+
+
 class KubeWorld:
     """Objects of a cluster. `progress_url` is this operator's address for pods (scheme and host); empty: pods report nothing.
 
@@ -49,7 +53,7 @@ class KubeWorld:
         *,
         progress_url: str,
         tokens: Tokens,
-        complete: Callable[[], None] = lambda: None,
+        complete: Callable[[], Awaitable[None]] = _complete,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._client = client
@@ -76,7 +80,7 @@ class KubeWorld:
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
         """Return everything the job owns, at any depth, and warnings about what stands still. Raises Forbidden when a kind is hidden."""
-        self._complete()
+        await self._complete()
         owned = descendants(self._cache.children(uid), uid)
         return [*owned, *await warnings_about(self._client, key[0], owned, self._clock())]
 

@@ -10,6 +10,7 @@ import kopf
 from tunewright.kube.kinds import CHILDREN, PLACES
 from tunewright.plan.label_names import JOB_UID
 
+SILENCE_SECONDS = 70.0  # the API server sends a bookmark each minute
 _BACKOFFS = (1, 1, 2, 3, 5, 8, 13)  # seconds
 _BACKOFF_CEILING = 20.0
 
@@ -38,8 +39,8 @@ class NothingToCompare(kopf.DiffBaseStorage):
         """Write nothing."""
 
 
-def kopf_settings() -> kopf.OperatorSettings:
-    """Return them."""
+def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorSettings:
+    """Return them. `silence_seconds`: how long a watch may show nothing."""
     settings = kopf.OperatorSettings()
 
     # K13: peering pauses everybody at equal priority, and judges liveness by comparing wall clocks. One replica, `Recreate`.
@@ -52,11 +53,11 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.scanning.disabled = True
 
     # K1: a watch that a load balancer has forgotten stays silent for ever. The server ends each after 5 minutes, the client a little later,
-    # and one that shows not even a bookmark for 70 s is opened anew.
+    # and one that shows not even a bookmark for a while is opened anew.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
-    settings.watching.inactivity_timeout = 70
+    settings.watching.inactivity_timeout = silence_seconds
     # K19: lists come in pages, and of children only those with our label leave the API server at all.
     settings.watching.chunk_size = 100  # a page of 500 pods takes 25 MB as dictionaries, and ten kinds are listed at once
     for kind in CHILDREN:

@@ -78,7 +78,7 @@ class Leading:
         watching = asyncio.create_task(
             kopf.operator(
                 registry=registry_of(Keys(self._cache), self._queue.add, wake_soon=self._wake_soon),
-                settings=kopf_settings(),
+                settings=kopf_settings(silence_seconds=self._settings.watch_silence_seconds),
                 standalone=True,
                 clusterwide=not spaces,
                 namespaces=spaces,
@@ -99,17 +99,19 @@ class Leading:
         log.info("stopped")
 
     async def _look(self) -> None:
+        resync = self._settings.resync_seconds
         async with asyncio.TaskGroup() as group:
             for kind in WATCHED:
-                every = JOBS_SECONDS if kind == FINE_TUNE_JOB else CHILDREN_SECONDS
-                lookout = Lookout(self._survey, kind, every=every, probe_every=PROBE_SECONDS, tell=self._compared)
+                every = min(JOBS_SECONDS if kind == FINE_TUNE_JOB else CHILDREN_SECONDS, resync)
+                lookout = Lookout(self._survey, kind, every=every, probe_every=min(PROBE_SECONDS, resync), tell=self._compared)
                 group.create_task(lookout.run(), name=f"look at {kind}")
 
     async def _work(self) -> None:
         """Begin when everything is known: a child that has not been seen yet must not look like one that is not there."""
         await self._survey.until_settled()
         ports = Ports(world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults())
-        await Driver(self._queue, Spine(ports, self.board, self.metrics), workers=self._settings.workers).run()
+        spine = Spine(ports, self.board, self.metrics, resync_seconds=self._settings.resync_seconds)
+        await Driver(self._queue, spine, workers=self._settings.workers).run()
 
     def _wake_soon(self, key: Key) -> None:
         self._queue.add_after(key, SETTLE_SECONDS)
@@ -125,18 +127,20 @@ class Leading:
 
 
 class Spine:
-    """`reconcile` with its metrics."""
+    """`reconcile` with its metrics; every job is looked at again after `resync_seconds` at the latest."""
 
-    def __init__(self, ports: Ports, board: Board, metrics: Metrics) -> None:
+    def __init__(self, ports: Ports, board: Board, metrics: Metrics, *, resync_seconds: float) -> None:
         self._ports = ports
         self._board = board
         self._metrics = metrics
+        self._resync_seconds = resync_seconds
 
     async def __call__(self, key: Key) -> Result:
         result = "ok"
         began = time.monotonic()
         try:
-            return await reconcile(key, self._ports)
+            done = await reconcile(key, self._ports)
+            return Result(min(done.requeue_after or self._resync_seconds, self._resync_seconds))
         except Gone:
             result = "gone"
             self._board.forget(key)

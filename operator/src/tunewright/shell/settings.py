@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from tunewright.api.v1alpha1.common import QUANTITY_PATTERN, amount
 from tunewright.errors import Invalid
 from tunewright.plan.inputs import Defaults
+from tunewright.shell.kopf_settings import SILENCE_SECONDS
 
 PREFIX = "TUNEWRIGHT_"
 
@@ -39,6 +40,10 @@ class Settings(BaseModel):
     pod_namespace: str = ""
     workers: Annotated[int, Field(ge=1, le=64)] = 8
     """Jobs worked on at a time."""
+    resync_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """No job goes without a look for longer, no kind without a comparison of what lists and watches show. Both come sooner as a rule."""
+    watch_silence_seconds: Annotated[float, Field(gt=0)] = SILENCE_SECONDS
+    """A watch that has shown nothing for so long, not even a bookmark, is opened anew."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 
