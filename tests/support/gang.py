@@ -176,8 +176,9 @@ def launch(
     node: int = 0,
     port: int | None = None,
     extra: dict[str, str] | None = None,
+    stage: str = "launch",
 ) -> Pod:
-    """Start what a train pod runs. `nodes` pods share the gang's ranks."""
+    """Start what a train pod runs, or (`train`) what its agent starts. `nodes` pods share the gang's ranks."""
     env = {
         **os.environ,
         **space.environment(config, pod=pod),
@@ -192,7 +193,7 @@ def launch(
     log = space.root / pod / "log"
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tunewright_trainer", "launch"], env=env, stdout=out, stderr=out, start_new_session=True
+            [sys.executable, "-m", "tunewright_trainer", stage], env=env, stdout=out, stderr=out, start_new_session=True
         )
     return Pod(process, log)
 

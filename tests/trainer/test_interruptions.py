@@ -159,15 +159,17 @@ def test_sigterm_to_one_pod_stops_all_pods_after_the_same_step(
     assert_ends_as(undisturbed, space)
 
 
-def test_a_pod_that_waits_for_the_others_goes_when_it_is_told_to(space: Workspace) -> None:
-    """It waits inside a library, where Python hears no signal."""
+@pytest.mark.parametrize("stage", ["launch", "train"])
+def test_whoever_waits_for_the_others_goes_when_told_to(space: Workspace, stage: str) -> None:
+    """The agent and its workers wait inside a library, where Python hears no signal."""
     port = free_port()
-    pod = launch(space, config(), pod="pod-0", nodes=2, node=0, port=port)
+    as_worker = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    pod = launch(space, config(), nodes=2, port=port, extra=as_worker, stage=stage)
     pod.until(lambda: is_listening(port), "it waits for the second pod")
     os.kill(pod.process.pid, signal.SIGTERM)
 
     assert pod.wait() == ExitCode.STOPPED
-    assert failure(space, "pod-0").message == "asked to stop before the gang had gathered"
+    assert failure(space).message == "asked to stop before the gang had gathered"
 
 
 def is_listening(port: int) -> bool:

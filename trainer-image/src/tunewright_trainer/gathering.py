@@ -1,7 +1,7 @@
 """A stop that is asked for while the gang still gathers.
 
-torchrun's agent waits for the other pods inside a library call, and Python runs no signal handler there: a pod whose job is suspended or
-deleted while another pod is missing would hold out until its grace is over and it is killed.
+torchrun's agent, and then each rank, waits for the others inside a library call, where Python runs no signal handler: a pod whose job is
+suspended or deleted while another pod is missing would hold out until its grace is over and it is killed.
 """
 
 import os
@@ -18,9 +18,9 @@ _MAIN_THREAD_SECONDS = 1.0  # for the main thread to end by itself, where it can
 
 
 def listen_while_gathering() -> None:
-    """End this process on SIGTERM or SIGINT, with the contract's code and message, until the agent takes its signals over.
+    """End this process on SIGTERM or SIGINT, with the contract's code and message, until somebody else takes the signals over.
 
-    It does when it starts workers, who have something to save.
+    The agent does when it starts workers, and a rank when it has joined. Only for the main thread.
     """
     readable, writable = os.pipe()
     os.set_blocking(writable, False)

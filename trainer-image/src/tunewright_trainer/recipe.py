@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tunewright_contract.reports import TrainReport
 from tunewright_trainer import distributed
 from tunewright_trainer.final import finished_report, save_final
+from tunewright_trainer.gathering import listen_while_gathering
 from tunewright_trainer.settings import Settings
 from tunewright_trainer.signals import StopRequest, stopped
 
@@ -27,10 +28,11 @@ def run(settings: Settings) -> TrainReport | None:
     if report is not None:
         log.info("%s is complete: nothing to train", settings.final_dir.name)
         return report if os.environ.get("RANK", "0") == "0" else None
-    request = StopRequest()
-    request.listen()
     settings.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+    listen_while_gathering()
     distributed.join(settings)
+    request = StopRequest()
+    request.listen()  # from here on there is something to save
     report = _train(settings, request)
     first = distributed.rank() == 0
     distributed.leave()
