@@ -27,7 +27,7 @@ from binaries import Programs
 from certificates import make_authority, make_client, make_server
 from processes import Processes, StartError
 
-__all__ = ["ControlPlane", "Place", "StartError", "free_ports", "run_kubectl", "sweep"]
+__all__ = ["ControlPlane", "Place", "StartError", "free_ports", "run_kubectl", "sweep_control_planes"]
 
 PREFIX = "tunewright-cluster-"
 ADMIN, CONTROLLERS = "admin", "system:kube-controller-manager"
@@ -57,7 +57,7 @@ class ControlPlane:
     def __init__(self, programs: Programs, place: Place | None = None) -> None:
         self.programs = programs
         self.place = place or Place()
-        sweep()
+        sweep_control_planes()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))  # readable by its owner only: there are keys in it
         self.kubeconfig = self.folder / "admin.kubeconfig"
         self.port, self._etcd_port, self._peer_port = free_ports(3)
@@ -157,7 +157,7 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def sweep() -> None:
+def sweep_control_planes() -> None:
     """Remove the folders of control planes whose process was killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         owner = folder.name.removeprefix(PREFIX).split("-")[0]

@@ -26,7 +26,7 @@ import kubelet
 from archives import write_image
 from binaries import Programs
 from certificates import make_server
-from control_plane import ControlPlane, Place
+from control_plane import ControlPlane, Place, sweep_control_planes
 from isolation import Namespaces
 from needs import plugin_folder, what_is_missing
 from processes import PATIENCE_SECONDS, Processes, StartError
@@ -181,6 +181,7 @@ def sweep() -> None:
     for claim in abandoned():
         _remove_what_is_left(claim)
         claim.release()
+    sweep_control_planes()
 
 
 def _remove_what_is_left(claim: Claim) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from api_server import ApiServer
-from control_plane import PREFIX, ControlPlane, StartError, free_ports, sweep
+from control_plane import PREFIX, ControlPlane, StartError, free_ports, sweep_control_planes
 from waiting import until
 
 RESTRICTED = {
@@ -138,12 +138,12 @@ def test_it_ends_with_a_killed_owner_and_is_swept_by_the_next(owner, number):
     process.wait()
 
     wait_until_gone(pids)
-    sweep()
+    sweep_control_planes()
     assert not folder.exists()
 
 
 def test_a_living_owner_s_folder_is_not_swept(control_plane):
-    sweep()
+    sweep_control_planes()
 
     assert plane_of(control_plane).kubeconfig.exists()
     assert plane_of(control_plane).folder.name.startswith(f"{PREFIX}{os.getpid()}-")

@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import cgroups
 import pytest
+from control_plane import PREFIX
 from node import sweep
 from slots import Slot
 from waiting import until
@@ -90,9 +92,10 @@ def is_alive(process):
     return state not in "ZX" and fields[19] == started
 
 
-def what_is_left(slot):
+def what_is_left(slot, process):
     groups = [root / slot.name for root in cgroups.hierarchies()]
-    there = [slot.folder, Path("/sys/class/net", slot.link), *groups]
+    planes = Path(tempfile.gettempdir()).glob(f"{PREFIX}{process.pid}-*")
+    there = [slot.folder, Path("/sys/class/net", slot.link), *groups, *planes]
     return [path for path in there if path.exists()] + [line for line in Path("/proc/mounts").read_text().splitlines() if slot.name in line]
 
 
@@ -104,7 +107,7 @@ def test_two_stand_beside_each_other_and_a_stopped_one_leaves_nothing(node, owne
 
     assert process.returncode == 0
     until(lambda: not any(map(is_alive, pids)), "the kernel has ended all that ran on the node")
-    assert what_is_left(slot) == []
+    assert what_is_left(slot, process) == []
     assert node.kubectl("get", "nodes").returncode == 0
 
 
@@ -116,4 +119,4 @@ def test_a_killed_one_ends_at_once_and_the_next_start_sweeps_the_rest(owner):
     until(lambda: not any(map(is_alive, pids)), "all that ran on the node ends with its owner")
     until(lambda: not Path("/sys/class/net", slot.link).exists(), "its network goes too")
     sweep()
-    assert what_is_left(slot) == []
+    assert what_is_left(slot, process) == []
