@@ -164,7 +164,7 @@ class TestFailures:
         stuck = StageOutcome(state=StageState.PENDING, failure=Failure(reason="Unschedulable", message="0/3 nodes"))
         summary = status(seen("check", "train", export=stuck), exporting(quickstart_plan()))
         assert "Add nodes that fit" in summary.failure.suggestion
-        assert summary.message.startswith("export is pending: 0/3 nodes Add nodes")
+        assert summary.message.startswith("export is pending: 0/3 nodes. Add nodes")
 
     def test_a_reason_that_nobody_knows_has_no_way_out(self):
         stuck = StageOutcome(state=StageState.PENDING, failure=Failure(reason="Novelty", message="who knows"))

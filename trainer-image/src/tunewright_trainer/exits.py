@@ -110,7 +110,9 @@ class StageError(Exception):
 def killed_for_memory(rank: int) -> StageError:
     """Tell of a worker that the kernel has killed."""
     code, reason, suggestion = _MEMORY
-    return StageError(code, reason, f"rank {rank} used more memory than its pod has, and was killed by the kernel", suggestion, rank=rank)
+    return StageError(
+        code, reason, f"rank {rank} was killed by the kernel: its pod, or the whole node, ran out of memory", suggestion, rank=rank
+    )
 
 
 def stage_error(error: BaseException) -> StageError:

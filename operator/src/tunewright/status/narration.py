@@ -78,5 +78,6 @@ def _message(story: Story, past: Past, plan: FineTunePlan) -> str:
 def _why(outcome: Outcome) -> str:
     if outcome.failure is None:
         return ""
-    way_out = suggestion(outcome.failure)
-    return f"{outcome.failure.message} {way_out}" if way_out else outcome.failure.message
+    message, way_out = outcome.failure.message, suggestion(outcome.failure)
+    stop = "" if message.endswith((".", "!", "?")) else "."
+    return f"{message}{stop} {way_out}" if way_out else message
