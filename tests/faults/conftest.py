@@ -11,6 +11,7 @@ from fault_proxy import FaultProxy
 from life import ATTEMPTS, left, live, made, settle
 from namespaces import new_namespace
 from operator_nursery import MortalOperator, Nursery
+from operator_process import kubeconfig_of_its_own
 from scene import DEFINITION, Scene, install_definition
 
 
@@ -49,15 +50,12 @@ def open_mortal(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> C
     def open_one(plane: Any, *others: str, second: bool = False, kind: type[MortalOperator] = MortalOperator) -> Iterator[Mortal]:
         with ExitStack() as stack:
             namespace = stack.enter_context(contextmanager(new_namespace)(plane.api))
-            proxy = stack.enter_context(FaultProxy(plane.kubeconfig))
+            kubeconfig = kubeconfig_of_its_own(plane, namespace)
+            proxy = stack.enter_context(FaultProxy(kubeconfig))
             folder = tmp_path_factory.mktemp(namespace)
             spaces = ",".join((namespace, *others))
             operator = stack.enter_context(kind(nursery, proxy.kubeconfig, spaces, folder))
-            other = (
-                stack.enter_context(MortalOperator(nursery, plane.kubeconfig, spaces, tmp_path_factory.mktemp(namespace)))
-                if second
-                else None
-            )
+            other = stack.enter_context(MortalOperator(nursery, kubeconfig, spaces, tmp_path_factory.mktemp(namespace))) if second else None
             kubelet = FakeKubelet(plane.api, namespace)
             scene = Scene(api=plane.api, namespace=namespace, operator=operator, kubelet=kubelet, audit=plane.audit)
             yield Mortal(scene=scene, operator=operator, proxy=proxy, second=other)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fake_kubelet import FakeKubelet
-from operator_process import OperatorProcess
+from operator_process import OperatorProcess, kubeconfig_of_its_own
 from scene import DEFINITION, Scene, install_definition
 
 
@@ -29,5 +29,5 @@ def make_scene(control_plane: Any, definition: None, namespace: str) -> Callable
 @pytest.fixture
 def scene(make_scene: Any, control_plane: Any, namespace: str, tmp_path: Path) -> Iterator[Scene]:
     """An operator at work, as administrator."""
-    with OperatorProcess(control_plane.kubeconfig, namespace, tmp_path) as operator:
+    with OperatorProcess(kubeconfig_of_its_own(control_plane, namespace), namespace, tmp_path) as operator:
         yield make_scene(operator)

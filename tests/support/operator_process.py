@@ -1,5 +1,6 @@
 """The operator as its own process against an API server, as a pod would run it: started, asked how it is, stopped, killed."""
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,11 @@ from control_plane import free_ports
 from waiting import until
 
 
+def kubeconfig_of_its_own(cluster: Any, namespace: str) -> Path:
+    """Return an administrator's, by whose name the audit log tells an operator from others. A cluster that is not ours has one for all."""
+    return cluster.plane.kubeconfig_for(f"operator-of-{namespace}", "system:masters") if cluster.plane else cluster.kubeconfig
+
+
 class OperatorProcess:
     """One operator of one namespace. `kubeconfig` says as whom it works."""
 
@@ -22,6 +28,11 @@ class OperatorProcess:
         self.log = folder / "operator.log"
         self.health_port, self.progress_port = free_ports(2)
         self._process: Any = None  # a subprocess.Popen, or what acts like one
+
+    @property
+    def user(self) -> str:
+        """As whom the API server knows it, if the kubeconfig is of our making."""
+        return str(json.loads(self.kubeconfig.read_text())["users"][0]["name"])
 
     def start(self) -> Self:
         """Start it and wait until it is ready."""

@@ -1,15 +1,20 @@
 """One namespace with its operator and its pretended kubelet, and the job that tests create there: two workers, claims, a model and data."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from api_server import ApiServer
+from control_plane import ADMIN
 from fake_kubelet import FakeKubelet
 from operator_process import OperatorProcess
 from ruamel.yaml import YAML
 from waiting import until
+
+from tunewright.kube.client import PAGE
+from tunewright.kube.kinds import PLACES, WATCHED
 
 CRDS = Path(__file__).parents[2] / "crds"
 DEFINITION = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "finetunejobs.tunewright.io")
@@ -59,20 +64,34 @@ class Scene:
         return self.status(name)
 
     def writes(self, since: int) -> Sequence[str]:
-        """Return what the operator has written in this namespace since a place in the audit log."""
+        """Return what the operator has written anywhere, by whatever client, since a place in the audit log; renewing its Lease is none."""
         return [
             f"{event['verb']} {event['requestURI']}"
-            for event in self.audit.events(since=since)
-            if event["verb"] in WRITES
-            and event.get("userAgent") == "tunewright-operator"
-            and f"/namespaces/{self.namespace}/" in event["requestURI"]
+            for event in self.asked(since)
+            if event["verb"] in WRITES and event["objectRef"]["resource"] != "leases"
         ]
+
+    def asked(self, since: int) -> Sequence[Mapping[str, Any]]:
+        """Return all requests of the operator since a place in the audit log."""
+        user = self.operator.user
+        assert user != ADMIN, "this operator cannot be told from the test"
+        return [event for event in self.audit.events(since=since) if event["user"]["username"] == user]
 
     def look_again(self, mark: str, component: str = "checker") -> None:
         """Make the operator look at its job once more, although nothing has changed, and wait until it has."""
         before = self.operator.reconciles()
         self.kubelet.touch(component, mark)
         until(lambda: self.operator.reconciles() > before, "the operator has looked again")
+
+    def resyncs(self, times: int, *, jobs: int = 1) -> None:
+        """Wait until an operator with a short TUNEWRIGHT_RESYNC_SECONDS has listed each kind and looked at each job so often, unasked."""
+        since, before = self.audit.end(), self.operator.reconciles()
+
+        def has() -> bool:
+            listed = Counter(event["objectRef"]["resource"] for event in self.asked(since) if f"limit={PAGE}" in event["requestURI"])
+            return self.operator.reconciles() >= before + times * jobs and all(listed[PLACES[kind].plural] >= times for kind in WATCHED)
+
+        until(has, f"{times} resyncs")
 
     def _create(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         made = self.api.create(manifest, self.namespace, keep=True)
