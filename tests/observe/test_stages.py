@@ -174,6 +174,7 @@ class TestTheGang:
         failed = [self.gang(ended(75, failure("DiskFull")), attempt=attempt) for attempt in (0, 1)]
         found = past(*failed[0], *failed[1], a_job("trainer", attempt=2)).train
         assert (found.attempts, found.counted_failures, found.state, found.failure) == (3, 2, StageState.PENDING, None)
+        assert found.before.reason == "DiskFull"
 
     def test_the_number_of_a_deleted_attempt_stays_taken(self):
         assert past(a_job("trainer", attempt=2)).train.attempts == 3

@@ -171,12 +171,13 @@ class TestFailures:
         summary = status(seen(check=stuck))
         assert (summary.failure.suggestion, summary.message) == ("", "check is pending: who knows")
 
-    def test_nothing_is_left_of_a_failure_that_was_overcome(self):
+    def test_of_a_failure_that_was_overcome_its_name_is_left(self):
         outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=1)
         first = status(seen("check", train=outcome), quickstart_plan(train=replace(GANG, attempt=1)))
-        second = status(seen("check", train=replace(RUNNING, attempts=2)), previous=first.wire())
+        second = status(seen("check", train=replace(RUNNING, attempts=2, before=LOST)), previous=first.wire())
         assert first.failure is not None
         assert (second.failure, second.attempts) == (None, 2)
+        assert second.message == f"train is running (attempt 2; the one before ended: {LOST.reason})"
 
     def test_a_long_message_is_cut(self):
         summary = status(seen(check=failed(Failure(reason="Long", message="x" * 5000))))

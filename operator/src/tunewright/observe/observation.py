@@ -87,6 +87,7 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
         attempts=newest + 1,
         running_since=attempts[newest].running_since,
         counted_failures=sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values()),
+        before=next((attempts[number].failure for number in sorted(attempts, reverse=True)[1:]), None),
         replicas=number(jobs[newest], "spec", "completions"),
         global_batch_size=number(first, "metadata", "annotations", label_names.GLOBAL_BATCH_SIZE),
         zero_stage=number(first, "metadata", "annotations", label_names.ZERO_STAGE),

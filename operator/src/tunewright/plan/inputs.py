@@ -76,6 +76,7 @@ class TrainOutcome(StageOutcome[TrainReport]):
     attempts: int = 0  # Jobs that exist for this revision
     running_since: datetime | None = None  # all pods of the newest attempt that run have run since then
     counted_failures: int = 0  # attempts that ended with Disposition.RETRY
+    before: Failure | None = None  # how the attempt before the newest ended
     replicas: int | None = None  # pods of the newest attempt
     global_batch_size: int | None = None  # as the first attempt was started with; see plan/resize.py
     zero_stage: int | None = None  # likewise

@@ -72,7 +72,11 @@ def _message(story: Story, past: Past, plan: FineTunePlan) -> str:
     if story.retrying:
         return f"attempt {past.train.attempts} failed, another follows: {why}"
     state = story.outcome.state.value.lower()
-    return f"{stage} is {state}: {why}" if why else f"{stage} is {'pending' if state == 'absent' else state}"
+    if why:
+        return f"{stage} is {state}: {why}"
+    again = past.train.before if story.at is Component.TRAIN else None
+    after = f" (attempt {past.train.attempts}; the one before ended: {again.reason})" if again else ""
+    return f"{stage} is {'pending' if state == 'absent' else state}{after}"
 
 
 def _why(outcome: Outcome) -> str:
