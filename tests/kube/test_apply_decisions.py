@@ -2,7 +2,8 @@
 
 import pytest
 
-from tunewright.kube.apply import Action, decide
+from tunewright.errors import Rejected
+from tunewright.kube.apply import Action, carry_out, decide
 
 APPLIED = {
     "manager": "tunewright",
@@ -58,3 +59,33 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
 )
 def test_what_is_done_about_a_child(expected, rendered, live):
     assert decide(rendered, live) is expected
+
+
+class Clashing:
+    """An API server that refuses what applying would make of an object."""
+
+    def __init__(self, reason):
+        self.reason, self.merged = reason, None
+
+    async def apply(self, manifest, *, force):
+        raise Rejected(f"apply {manifest['kind']}: no", reason=self.reason)
+
+    async def merge(self, kind, namespace, name, patch):
+        self.merged = (kind, namespace, name, patch)
+        return patch
+
+
+async def test_lists_in_which_somebodys_items_clash_with_ours_are_replaced():
+    rendered = {
+        "kind": "Service",
+        "metadata": {"name": "bot-serve", "namespace": "demo"},
+        "spec": {"ports": [{"name": "http", "port": 80}]},
+    }
+    bound = {**rendered, "metadata": {**rendered["metadata"], "uid": "1"}}
+    client = Clashing("RefusedByCluster")
+    assert await carry_out(Action.APPLY, client, rendered, {"metadata": {"uid": "1"}}) == bound
+    assert client.merged == ("Service", "demo", "bot-serve", bound)
+    client = Clashing("QuotaExceeded")
+    with pytest.raises(Rejected):
+        await carry_out(Action.APPLY, client, rendered, {"metadata": {"uid": "1"}})
+    assert client.merged is None

@@ -30,6 +30,9 @@ def deployment(spec, *, fields=None):
         pytest.param(False, {"command": ["a"]}, {"command": ["a", "b"]}, id="a shorter list"),
         pytest.param(True, {"c": [{"name": "proxy"}, {"name": "x", "v": 1, "w": 2}]}, {"c": [{"name": "x", "v": 1}]}, id="a sidecar"),
         pytest.param(False, {"c": [{"name": "proxy"}, {"name": "x", "v": 2}]}, {"c": [{"name": "x", "v": 1}]}, id="a change and a sidecar"),
+        pytest.param(False, {"selector": {"a": "b", "c": "d"}}, {"selector": {"a": "b"}}, id="a selector that finds fewer"),
+        pytest.param(True, {"podSelector": None}, {"podSelector": {}}, id="a selector of everything"),
+        pytest.param(True, {"labels": {"a": "b", "c": "d"}}, {"labels": {"a": "b"}}, id="a label beside ours"),
         pytest.param(False, {"m": None}, {"m": {"a": 1}}, id="a part that is missing"),
     ],
 )

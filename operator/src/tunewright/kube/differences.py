@@ -23,6 +23,7 @@ _KEYS = (
     "topologyKey",
     "type",
 )  # by which Kubernetes tells items of lists apart
+_WHOLE = frozenset({"selector", "podSelector", "matchLabels"})  # a label more selects other pods, or none
 
 
 def is_as_rendered(live: Mapping[str, Any], rendered: Mapping[str, Any]) -> bool:
@@ -33,12 +34,17 @@ def is_as_rendered(live: Mapping[str, Any], rendered: Mapping[str, Any]) -> bool
 def _holds(live: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
         there = live if isinstance(live, Mapping) else {}
-        return (isinstance(live, Mapping) or not wanted) and all(_holds(there.get(name), value) for name, value in wanted.items())
+        is_map = isinstance(live, Mapping) or not wanted
+        return is_map and all(_holds_field(name, there.get(name), value) for name, value in wanted.items())
     if isinstance(wanted, (list, tuple)):
         return _holds_items(live or [], wanted)
     if not wanted and not live:  # an empty text, zero or false is often left out
         return True
     return type(live) is type(wanted) and (live == wanted or _same_amount(live, wanted))
+
+
+def _holds_field(name: str, live: Any, wanted: Any) -> bool:
+    return (live or {}) == wanted if name in _WHOLE else _holds(live, wanted)
 
 
 def _holds_items(live: Any, wanted: Any) -> bool:

@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from tunewright.errors import Conflict, Forbidden, Gone, Rejected, Transient, TunewrightError
 
 TRANSPORT_ERRORS = (HTTPError, OSError)  # urllib3's and the system's: refused, reset, timed out, no such host, bad certificate
+REFUSED_BY_CLUSTER = "RefusedByCluster"  # the object as it would be stored does not do
 _MESSAGE_LIMIT = 1000  # characters; an admission webhook may answer with pages
 _LACKING = re.compile(r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w/.-]+)\"")
 _LOST_REQUESTS = frozenset({0, 401, 408, 410, 429})  # 410: a list took longer than its continue token lives; 401: a token was rotated
@@ -39,7 +40,7 @@ def _of_answer(code: int, status: Mapping[str, Any], headers: Mapping[str, str],
         return Conflict(message)
     if code == 403:
         return _of_refusal(message, details)
-    return Rejected(message, reason="TooLarge" if code == 413 else "RefusedByCluster")
+    return Rejected(message, reason="TooLarge" if code == 413 else REFUSED_BY_CLUSTER)
 
 
 def _of_refusal(message: str, details: Mapping[str, Any]) -> TunewrightError:

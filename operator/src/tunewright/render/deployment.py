@@ -43,6 +43,7 @@ def _deployment(plan: FineTunePlan, serve: ServePlan) -> Manifest:
         "metadata": metadata(plan, plan.names.serve, Component.SERVE, annotations=annotations),
         "spec": {
             "minReadySeconds": MIN_READY_SECONDS,
+            "paused": False,  # said, so that a rollout that somebody has stopped goes on
             "progressDeadlineSeconds": serve.progress_deadline_seconds,
             "replicas": serve.replicas,
             "revisionHistoryLimit": 3,
