@@ -50,14 +50,44 @@ async def test_an_event_becomes_a_key(handlers, woken):
         {"type": "ADDED", "object": {}},
         {"type": "ADDED", "object": {"metadata": None}},
         {"type": None, "object": {"metadata": {}}},
-        {"type": None, "object": {"metadata": {**JOB["metadata"], "resourceVersion": "x"}}},
+        {"type": "ADDED"},
+        {},
     ],
+    ids=str,
 )
 async def test_an_event_that_cannot_be_read_ends_nothing(handlers, woken, caplog, event):
     for handler in handlers.values():
         await handler(event=event)
     assert woken == []
     assert "could not be read" in caplog.text
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("x"), MemoryError(), RecursionError(), OSError("x")], ids=repr)
+async def test_whatever_goes_wrong_with_an_event_is_logged_with_its_name_and_its_job_looks_all_the_same(woken, caplog, error):
+    class Broken:
+        def of_job(self, *_):
+            raise error
+
+        def of_child(self, *_):
+            raise error
+
+    handlers = {handler.id: handler.fn for handler in registry_of(Broken(), woken.append)._watching.get_all_handlers()}
+    labelled = {"metadata": CHILD["metadata"] | {"labels": {"tunewright.io/job-name": "bot"}}}
+    await handlers["on_finetunejob"](event={"type": "ADDED", "object": JOB})
+    await handlers["on_pod"](event={"type": "ADDED", "object": labelled})
+    await handlers["on_pod"](event={"type": "ADDED", "object": CHILD})  # names nobody
+    assert woken == [Key("demo", "bot")] * 2
+    assert "an event of FineTuneJob demo/bot could not be read" in caplog.text
+    assert "an event of Pod demo/p could not be read" in caplog.text
+
+
+async def test_a_queue_that_fails_ends_no_watch(caplog):
+    def full(_: Key) -> None:
+        raise RuntimeError("no more")
+
+    handlers = {handler.id: handler.fn for handler in registry_of(Keys(Cache()), full)._watching.get_all_handlers()}
+    await handlers["on_finetunejob"](event={"type": "ADDED", "object": JOB})
+    assert "was not woken by FineTuneJob demo/bot" in caplog.text
 
 
 def test_backoffs_never_end_and_never_grow_beyond_their_ceiling():

@@ -1,5 +1,6 @@
 """When the process is live, when it is ready, and what it tells a scrape."""
 
+import asyncio
 import json
 import logging
 import sys
@@ -7,16 +8,18 @@ import sys
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from tunewright.reconcile.driver import Driver, Result
+from tunewright.reconcile.queue import Queue
 from tunewright.shell.health import Health, Sight, application
 from tunewright.shell.logs import JsonLines
 from tunewright.shell.metrics import Metrics
 
 
-def verdict(*, oldest=0.0, compared=(), unseen="", now=0.0):
+def verdict(*, oldest=0.0, busiest=0.0, compared=(), unseen="", now=0.0):
     sight = Sight()
     for kind, missed, at in compared:
         sight.compared(kind, missed, now=at)
-    health = Health(sight, unready=lambda: unseen, oldest_seconds=lambda: oldest, clock=lambda: now)
+    health = Health(sight, unready=lambda: unseen, oldest_seconds=lambda: oldest, busiest_seconds=lambda: busiest, clock=lambda: now)
     return not health.ailments(), not health.unready()
 
 
@@ -32,6 +35,8 @@ def verdict(*, oldest=0.0, compared=(), unseen="", now=0.0):
         pytest.param(True, True, {"compared": [("Pod", 1, 0), ("Pod", 0, 60)], "now": 999}, id="the watch has caught up"),
         pytest.param(True, True, {"oldest": 299}, id="there is much to do"),
         pytest.param(False, False, {"oldest": 301}, id="no worker takes anything"),
+        pytest.param(True, True, {"busiest": 599}, id="the API server is slow"),
+        pytest.param(False, False, {"busiest": 601}, id="a worker hangs"),
     ],
 )
 def test_the_process_is(live, ready, state):
@@ -43,7 +48,7 @@ async def test_probes_and_scrapes_are_answered():
     metrics = Metrics(depth=lambda: 3, oldest_seconds=lambda: waited[0], jobs=lambda: 7, objects=lambda: 9)
     metrics.reconciles.labels("ok").inc()
     metrics.forbidden.labels("patch", "jobs").inc()
-    health = Health(Sight(), unready=lambda: "".join(unseen), oldest_seconds=lambda: waited[0], clock=lambda: 0.0)
+    health = Health(Sight(), unready=lambda: "".join(unseen), oldest_seconds=lambda: waited[0], busiest_seconds=float, clock=lambda: 0.0)
     app = application(health, metrics, standing_by=lambda: standby)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/readyz")
@@ -58,6 +63,37 @@ async def test_probes_and_scrapes_are_answered():
         told = set((await (await client.get("/metrics")).text()).splitlines())
     assert {'tunewright_reconciles_total{result="ok"} 1.0', "tunewright_queue_depth 3.0", "tunewright_jobs 7.0"} <= told
     assert {'tunewright_forbidden_total{resource="jobs",verb="patch"} 1.0', "tunewright_cached_objects 9.0"} <= told
+
+
+async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
+    now, taken, release = [0.0], asyncio.Event(), asyncio.Event()
+    queue = Queue(clock=lambda: now[0], chance=lambda: 0.5)
+
+    async def hang(_: str) -> Result:
+        taken.set()
+        await release.wait()
+        return Result()
+
+    health = Health(
+        Sight(),
+        unready=str,
+        oldest_seconds=queue.oldest_seconds,
+        busiest_seconds=queue.busiest_seconds,
+        clock=lambda: now[0],
+    )
+    metrics = Metrics(depth=queue.depth, oldest_seconds=queue.oldest_seconds, jobs=int, objects=int)
+    working = asyncio.create_task(Driver(queue, hang, workers=2).run())
+    queue.add("bot")
+    async with TestClient(TestServer(application(health, metrics))) as client:
+        await taken.wait()
+        assert (await client.get("/livez")).status == 200
+        now[0] = 601.0
+        answer = await client.get("/livez")
+        assert (answer.status, await answer.text()) == (503, "a FineTuneJob has been worked on for 601 s\n")
+        release.set()
+        queue.close()
+        await working
+        assert (await client.get("/livez")).status == 200
 
 
 def test_a_log_line_is_one_json_object_with_its_traceback():

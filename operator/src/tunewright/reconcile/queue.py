@@ -29,7 +29,7 @@ class Queue(Generic[K]):
         self._chance = chance
         self._backoff = backoff or Backoff()
         self._waiting: dict[K, float] = {}  # in line since when, in order; never also being worked on
-        self._working: set[K] = set()
+        self._working: dict[K, float] = {}  # since when
         self._again: set[K] = set()  # added while being worked on
         self._due: dict[K, float] = {}  # delayed keys -> when to put them in line
         self._order: list[tuple[float, int, K]] = []  # a heap of the same; what was replaced since is passed over
@@ -88,12 +88,12 @@ class Queue(Generic[K]):
             return None
         key = next(iter(self._waiting))
         del self._waiting[key]
-        self._working.add(key)
+        self._working[key] = now
         return key
 
     def done(self, key: K) -> None:
         """Say that the work on a taken key has ended, well or not."""
-        self._working.discard(key)
+        self._working.pop(key, None)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
@@ -111,6 +111,10 @@ class Queue(Generic[K]):
     def oldest_seconds(self) -> float:
         """Return for how long the first in line has been waiting for a worker; 0 when nobody is."""
         return max(0.0, self._clock() - min(self._waiting.values(), default=self._clock()))
+
+    def busiest_seconds(self) -> float:
+        """Return for how long the key that has been worked on for longest has been; 0 when none is."""
+        return max(0.0, self._clock() - min(self._working.values(), default=self._clock()))
 
     def idle(self) -> bool:
         """Return whether nothing is in line, delayed or being worked on."""

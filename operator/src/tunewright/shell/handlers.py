@@ -12,6 +12,8 @@ import kopf
 
 from tunewright.kube.connection import connection
 from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, PLACES
+from tunewright.observe.raw import label, part, text
+from tunewright.plan.label_names import JOB_NAME
 from tunewright.reconcile.ports import Key
 from tunewright.shell.keys import Keys
 
@@ -23,11 +25,11 @@ def registry_of(keys: Keys, wake: Callable[[Key], None], *, wake_soon: Callable[
     registry = kopf.OperatorRegistry()
 
     async def on_job(event: Mapping[str, Any], **_: Any) -> None:
-        _total(wake, lambda: keys.of_job(event["type"], event["object"]))
+        _total(FINE_TUNE_JOB, event, wake, lambda: keys.of_job(event["type"], event["object"]))
 
     def on_child_of(kind: str) -> Callable[..., Any]:
         async def on_child(event: Mapping[str, Any], **_: Any) -> None:
-            _total(wake_soon or wake, lambda: keys.of_child(kind, event["type"], event["object"]))
+            _total(kind, event, wake_soon or wake, lambda: keys.of_child(kind, event["type"], event["object"]))
 
         return on_child
 
@@ -51,14 +53,33 @@ def registry_of(keys: Keys, wake: Callable[[Key], None], *, wake_soon: Callable[
     return registry
 
 
-def _total(wake: Callable[[Key], None], find: Callable[[], Key | None]) -> None:
+def _total(kind: str, event: Mapping[str, Any], wake: Callable[[Key], None], find: Callable[[], Key | None]) -> None:
+    """Find whom an event concerns and wake them. Never raises, whatever goes wrong: that would end the watch of all the others (K22).
+
+    Where the event cannot be read, whoever it names is to look all the same.
+    """
+    item = part(event, "object")
     try:
         key = find()
-    except (KeyError, TypeError, AttributeError, ValueError):
-        log.exception("an event could not be read, and was passed over")
-        return
-    if key is not None:
-        wake(key)
+    except Exception:
+        log.exception("an event of %s %s/%s could not be read", kind, *_place(item))
+        key = _named(kind, item)
+    try:
+        if key is not None:
+            wake(key)
+    except Exception:
+        log.exception("%s was not woken by %s %s/%s", key, kind, *_place(item))
+
+
+def _place(item: Mapping[str, Any]) -> tuple[str, str]:
+    return text(item, "metadata", "namespace"), text(item, "metadata", "name")
+
+
+def _named(kind: str, item: Mapping[str, Any]) -> Key | None:
+    """Return the job that an object names, if it does; that job may not exist."""
+    namespace, name = _place(item)
+    job = name if kind == FINE_TUNE_JOB else label(item, JOB_NAME)
+    return Key(namespace, job) if namespace and job else None
 
 
 def _selector(kind: str) -> tuple[str, str, str]:

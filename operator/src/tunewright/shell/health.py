@@ -1,7 +1,7 @@
 """/livez, /readyz and /metrics.
 
-A process that answers is not yet one that works (K5). Live means: no job has waited long for a worker, and the watches have shown whatever
-lists show (K2: a watch can die silently). Ready means: live, and everything has been looked at once.
+A process that answers is not yet one that works (K5). Live means: no job has waited long for a worker nor kept one for long, and the
+watches have shown whatever lists show (K2: a watch can die silently). Ready means: live, and everything has been looked at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from aiohttp import web
 from tunewright.shell.metrics import CONTENT_TYPE, Metrics
 
 QUEUE_SECONDS = 300.0  # for how long a key may wait for a worker
+WORK_SECONDS = 600.0  # and keep it: every request has its time limit, so that a reconcile which takes longer hangs
 BLIND_SECONDS = 120.0  # for how long the watch may fail to show a job that is there
 
 
@@ -37,11 +38,18 @@ class Health:
     """Judges the process."""
 
     def __init__(
-        self, sight: Sight, *, unready: Callable[[], str], oldest_seconds: Callable[[], float], clock: Callable[[], float]
+        self,
+        sight: Sight,
+        *,
+        unready: Callable[[], str],
+        oldest_seconds: Callable[[], float],
+        busiest_seconds: Callable[[], float],
+        clock: Callable[[], float],
     ) -> None:
         self._sight = sight
         self._unready = unready
         self._oldest_seconds = oldest_seconds
+        self._busiest_seconds = busiest_seconds
         self._clock = clock
 
     def ailments(self) -> list[str]:
@@ -49,6 +57,8 @@ class Health:
         found = []
         if (waited := self._oldest_seconds()) > QUEUE_SECONDS:
             found.append(f"a FineTuneJob has waited {waited:.0f} s for a worker")
+        if (worked := self._busiest_seconds()) > WORK_SECONDS:
+            found.append(f"a FineTuneJob has been worked on for {worked:.0f} s")
         kind, seconds = self._sight.blind(now=self._clock())
         if seconds > BLIND_SECONDS:
             found.append(f"the watch of {kind} has not shown all there is for {seconds:.0f} s")

@@ -43,7 +43,8 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     """Return them. `silence_seconds`: how long a watch may show nothing."""
     settings = kopf.OperatorSettings()
 
-    # K13: peering pauses everybody at equal priority, and judges liveness by comparing wall clocks. One replica, `Recreate`.
+    # K13: peering pauses everybody at equal priority, and judges liveness by comparing wall clocks.
+    # Who works is said by our own Lease (kube/lease.py); kopf is started when it is held.
     settings.peering.standalone = True
 
     # K23: Events are ours to post, on a change of state; never one for each log line.
@@ -65,6 +66,7 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
 
     # K2, K3, K4: after its last try kopf ends the operator on 403 and 5xx. There is no last try: an outage is waited out.
     settings.networking.error_backoffs = EndlessBackoffs()
+    # Of lists, page by page; a page takes a second. One that hangs is tried again after a minute, and not after five, as by default.
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
 
@@ -74,6 +76,8 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     # K24: ten minutes to end by default; the pod has 30 s.
     settings.process.ultimate_exiting_timeout = 20
     settings.queueing.exit_timeout = 1
+
+    # K16: nothing is set for kopf's pool of threads, for no handler is synchronous. K17: its memory is measured in docs/benchmarks.md.
 
     # K9, K10, K11, K12: with `on.event` alone nothing is stored on objects. Should that ever change, it is under our own name.
     settings.persistence.finalizer = "tunewright.io/finalizer"

@@ -62,7 +62,13 @@ class Leading:
             jobs=lambda: len(self._cache.jobs()),
             objects=self._cache.size,
         )
-        self.health = Health(self._sight, unready=self._unready, oldest_seconds=self._queue.oldest_seconds, clock=clock)
+        self.health = Health(
+            self._sight,
+            unready=self._unready,
+            oldest_seconds=self._queue.oldest_seconds,
+            busiest_seconds=self._queue.busiest_seconds,
+            clock=clock,
+        )
 
     def ready(self) -> bool:
         """Say whether what is asked of the world can be answered."""
