@@ -1,4 +1,4 @@
-"""A restart among 500 jobs writes nothing: jobs that wait, failed, are being checked, are trained, are suspended."""
+"""A restart among 500 jobs writes nothing: jobs that wait, failed, are being checked, are trained, are suspended, are done, are served."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -8,49 +8,75 @@ from typing import Any
 
 import pytest
 from fake_kubelet import FakeKubelet
-from fault_proxy import FaultProxy
-from operator_process import OperatorProcess
+from operator_process import OperatorProcess, kubeconfig_of_its_own
 from scene import JOB, Scene
-from status_builders import CHECKED
+from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
-SHARES = {  # the phase in which a job of this spec stays -> how many of them
+Shares = Mapping[str, tuple[Mapping[str, Any], int]]  # the phase in which a job of this spec stays -> how many of them
+FINISHED: Shares = {"Complete": ({}, 20), "Serving": ({"serving": {"replicas": 1}}, 20)}
+CHECKED_ALREADY: Shares = {"Training": ({}, 20), "Suspended": ({"suspend": True}, 20)}
+OTHERS: Shares = {
     "Waiting": ({"output": {"storage": {"claimName": "not-there"}}}, 60),
-    "Failed": ({"model": {"source": {"path": "/on/one/machine"}}}, 340),
+    "Failed": ({"model": {"source": {"path": "/on/one/machine"}}}, 300),
     "Checking": ({}, 60),
 }
-CHECKED_ALREADY = {"Training": ({}, 20), "Suspended": ({"suspend": True}, 20)}
+
+
+class Restless(OperatorProcess):
+    """An operator that goes over all jobs again and again, once it is started for that."""
+
+    resync_seconds = 600
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | {"TUNEWRIGHT_RESYNC_SECONDS": str(self.resync_seconds)}
 
 
 @pytest.mark.slow
 def test_a_restart_among_500_jobs_writes_nothing(our_plane, namespace, tmp_path: Path):
-    with FaultProxy(our_plane.kubeconfig) as proxy, OperatorProcess(proxy.kubeconfig, namespace, tmp_path) as operator:
+    with Restless(kubeconfig_of_its_own(our_plane, namespace), namespace, tmp_path) as operator:
         kubelet = FakeKubelet(our_plane.api, namespace)
         scene = Scene(api=our_plane.api, namespace=namespace, operator=operator, kubelet=kubelet, audit=our_plane.audit)
-        scene.create_job("first")  # and the claims that all name; it counts as one that is trained
-        create(scene, {"Training": ({}, 19), "Suspended": CHECKED_ALREADY["Suspended"]})
+        scene.create_job("one-more")  # and the claims that all name
+        create(scene, FINISHED)
+        kubelet.end("checker", CHECKED, count=41)
+        kubelet.end("trainer", TRAINED, count=82)
+        kubelet.end("exporter", EXPORTED, count=41)
+        kubelet.serve(count=20)
+        create(scene, CHECKED_ALREADY)
         kubelet.end("checker", CHECKED, count=40)
-        wanted = Counter({phase: share for phase, (_, share) in CHECKED_ALREADY.items()})
-        until(lambda: phases(scene) == wanted, "those that were checked are trained, or wait for their word", patience=300)
-        create(scene, SHARES)
-        wanted += Counter({phase: share for phase, (_, share) in SHARES.items()})
-        assert wanted.total() == 500
+        create(scene, OTHERS)
+        wanted = Counter({phase: share for phase, (_, share) in (FINISHED | CHECKED_ALREADY | OTHERS).items()}) + Counter(["Complete"])
+        assert wanted.total() == 501
         until(lambda: phases(scene) == wanted, "all are where they stay", patience=300)
         assert operator.stop() == 0
-
-        written = len(proxy.written)
+        operator.resync_seconds = 10
         operator.start()
-        until(lambda: operator.reconciles() >= 500, "all have been looked at", patience=300)
-        assert proxy.written[written:] == []
+        settle(scene)
+        assert operator.stop() == 0
+
+        stopped = scene.audit.end()
+        operator.start()
+        scene.resyncs(2, jobs=501)  # the first look at each is one
+        assert scene.writes(stopped) == []
         assert phases(scene) == wanted
+        assert len(scene.names("apps/v1", "Deployment")) == 20
 
 
-def create(scene: Scene, shares: Mapping[str, tuple[Mapping[str, Any], int]]) -> None:
+def settle(scene: Scene) -> None:
+    """Wait until a look at every job has found nothing to do."""
+    while True:
+        before = scene.audit.end()
+        scene.resyncs(1, jobs=501)
+        if not scene.writes(before):
+            return
+
+
+def create(scene: Scene, shares: Shares) -> None:
     todo = [(f"{phase.lower()}-{number}", spec) for phase, (spec, share) in shares.items() for number in range(share)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda job: scene.create_job(job[0], **job[1]), todo))
 
 
 def phases(scene: Scene) -> Counter[str]:
-    jobs = scene.api.dynamic.resources.get(api_version=JOB[0], kind=JOB[1]).get(namespace=scene.namespace).to_dict()["items"]
-    return Counter((job.get("status") or {}).get("phase") for job in jobs)
+    return Counter((job.get("status") or {}).get("phase") for job in scene.api.list(*JOB, scene.namespace))

@@ -59,6 +59,13 @@ class ApiServer:
         except kubernetes.dynamic.exceptions.NotFoundError:
             return None
 
+    def list(self, api_version: str, kind: str, namespace: str, *, selector: str = "") -> list[dict[str, Any]]:
+        """Return objects by their labels as plain JSON: of hundreds, the client's own objects take seconds."""
+        resource = self.dynamic.resources.get(api_version=api_version, kind=kind)
+        path, query = resource.path(namespace=namespace), [("labelSelector", selector)]
+        items: list[dict[str, Any]] = json.loads(self.dynamic.request("get", path, query_params=query, serialize=False).data)["items"]
+        return items
+
     def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
         self.dynamic.resources.get(api_version=api_version, kind=kind).delete(name=name, namespace=namespace, body={})
 

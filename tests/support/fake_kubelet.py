@@ -14,6 +14,7 @@ class FakeKubelet:
     """Runs the pods of one namespace."""
 
     def __init__(self, api: ApiServer, namespace: str) -> None:
+        self._api = api
         self._pods = api.dynamic.resources.get(api_version="v1", kind="Pod")
         self._namespace = namespace
 
@@ -21,7 +22,7 @@ class FakeKubelet:
         """Return a stage's pods that have not ended; of one job, or of all."""
         selector = f"tunewright.io/component={component}" + ("" if attempt is None else f",tunewright.io/attempt={attempt}")
         selector += "" if job is None else f",tunewright.io/job-name={job}"
-        found = self._pods.get(namespace=self._namespace, label_selector=selector).to_dict()["items"]
+        found = self._api.list("v1", "Pod", self._namespace, selector=selector)
         return [pod for pod in found if pod["status"].get("phase") not in ("Succeeded", "Failed")]
 
     def wait_for(self, component: str, count: int = 1, **which: Any) -> Sequence[Mapping[str, Any]]:
@@ -38,9 +39,9 @@ class FakeKubelet:
             }
             self._write(pod, "Failed" if code else "Succeeded", component, {"terminated": ended}, ready=False)
 
-    def serve(self, component: str = "server") -> None:
+    def serve(self, component: str = "server", *, count: int = 1) -> None:
         """Let all pods of a stage run and be ready."""
-        for pod in self.wait_for(component):
+        for pod in self.wait_for(component, count):
             self._write(pod, "Running", component, {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, ready=True)
 
     def serve_revision(self, revision: str) -> None:
@@ -67,7 +68,7 @@ class FakeKubelet:
 
     def touch(self, component: str, mark: str) -> None:
         """Annotate a stage's pods: an event that changes nothing."""
-        for pod in self._pods.get(namespace=self._namespace, label_selector=f"tunewright.io/component={component}").to_dict()["items"]:
+        for pod in self._api.list("v1", "Pod", self._namespace, selector=f"tunewright.io/component={component}"):
             body = {"metadata": {"annotations": {"test/mark": mark}}}
             self._pods.patch(
                 name=pod["metadata"]["name"], namespace=self._namespace, body=body, content_type="application/merge-patch+json"

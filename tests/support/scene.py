@@ -11,7 +11,7 @@ from control_plane import ADMIN
 from fake_kubelet import FakeKubelet
 from operator_process import OperatorProcess
 from ruamel.yaml import YAML
-from waiting import until
+from waiting import PATIENCE_SECONDS, until
 
 from tunewright.kube.client import PAGE
 from tunewright.kube.kinds import PLACES, WATCHED
@@ -52,8 +52,7 @@ class Scene:
         return self.api.get(api_version, kind, name, self.namespace)
 
     def names(self, api_version: str, kind: str) -> Sequence[str]:
-        items = self.api.dynamic.resources.get(api_version=api_version, kind=kind).get(namespace=self.namespace).to_dict()["items"]
-        return sorted(item["metadata"]["name"] for item in items)
+        return sorted(item["metadata"]["name"] for item in self.api.list(api_version, kind, self.namespace))
 
     def status(self, name: str = "bot") -> Mapping[str, Any]:
         return (self.get(*JOB, name) or {}).get("status") or {}
@@ -88,10 +87,12 @@ class Scene:
         since, before = self.audit.end(), self.operator.reconciles()
 
         def has() -> bool:
-            listed = Counter(event["objectRef"]["resource"] for event in self.asked(since) if f"limit={PAGE}" in event["requestURI"])
-            return self.operator.reconciles() >= before + times * jobs and all(listed[PLACES[kind].plural] >= times for kind in WATCHED)
+            if self.operator.reconciles() < before + times * jobs:
+                return False
+            listed = Counter(event["objectRef"]["resource"] for event in self.asked(since) if is_survey(event["requestURI"]))
+            return all(listed[PLACES[kind].plural] >= times for kind in WATCHED)
 
-        until(has, f"{times} resyncs")
+        until(has, f"{times} resyncs", patience=PATIENCE_SECONDS + jobs)
 
     def _create(self, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         made = self.api.create(manifest, self.namespace, keep=True)
@@ -107,6 +108,11 @@ SPEC = {
     "data": {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "chat.jsonl"}}, "format": "messages"}]},
     "workers": {"replicas": 2, "resources": {"limits": {"cpu": "1000m", "memory": "2Gi"}}},  # stored as "1": one quantity, two spellings
 }
+
+
+def is_survey(uri: str) -> bool:
+    """Say whether a request is the first page of one."""
+    return f"limit={PAGE}" in uri and "continue=" not in uri
 
 
 def _conditions(api: ApiServer) -> Sequence[Mapping[str, Any]]:
