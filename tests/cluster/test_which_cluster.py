@@ -19,7 +19,7 @@ clusters: [{name: gone, cluster: {server: "http://127.0.0.1:9"}}]
 contexts: [{name: gone, context: {cluster: gone, user: ""}}]
 current-context: gone
 """  # port 9 is for a service that throws away what it is told, and nobody runs it
-DECIDE = ("KUBECONFIG", "KUBEBUILDER_ASSETS", "REQUIRE_CLUSTER")
+DECIDE = ("PYTEST_ADDOPTS", "KUBECONFIG", "KUBEBUILDER_ASSETS", "REQUIRE_CLUSTER")
 
 
 @pytest.fixture
