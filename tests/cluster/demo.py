@@ -1,19 +1,19 @@
 """`make cluster-demo`: the quickstart as a cluster's user sees it, on a node of this machine: `helm install`, `kubectl apply`, an answer.
 
-Every command that a person would type is printed before it is run.
+Every command that a person would type is printed before it is run. The tests on real pods take the same steps.
 """
 
 import json
 import shlex
-import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import openai
-from node import Node
+from content import fill_claim
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -26,12 +26,6 @@ RESTRICTED = {
     "apiVersion": "v1",
     "kind": "Namespace",
     "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
-}
-VOLUME = {
-    "apiVersion": "v1",
-    "kind": "PersistentVolumeClaim",
-    "metadata": {"name": CLAIM},
-    "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
 }
 
 
@@ -51,10 +45,11 @@ def image_values(images: Mapping[str, str]) -> list[str]:
 
 
 class Demo:
-    """One run on one node."""
+    """One run in one namespace of a cluster: a `Node`, or what has its `kubectl`, `helm`, `kubeconfig` and `programs`."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Any, namespace: str = NAMESPACE) -> None:
         self.node = node
+        self.namespace = namespace
 
     def run(self, archives: Mapping[str, Path]) -> None:
         """Bring a job from its manifest to an answer. Raises `DemoError`."""
@@ -72,24 +67,19 @@ class Demo:
             *image_values(images),
         )
         self.kubectl("apply", "-f", "-", stdin=json.dumps(RESTRICTED))
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(VOLUME))
-        self.fill_claim()
+        say(f"copying {', '.join(str(source.relative_to(ROOT)) for source in CONTENT.values())} onto the claim {CLAIM}")
+        fill_claim(self.kubectl, CLAIM, images["trainer"], CONTENT)
+        self.ask(self.train())
+
+    def train(self) -> str:
+        """Apply the example, which takes the claim for filled, and watch it until its model is served. Returns the job's name."""
         (job,) = self.kubectl("apply", "-f", str(EXAMPLES / "quickstart-cluster.yaml"), "-o", "name").split()
         self.watch(job)
-        self.ask(job.partition("/")[2])
-
-    def fill_claim(self) -> None:
-        """Put the example's model and data onto the claim; on this node a claim is a folder of this machine."""
-        self.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", f"pvc/{CLAIM}", "--timeout=60s")
-        volume = self.kubectl("get", f"pvc/{CLAIM}", "-o", "jsonpath={.spec.volumeName}", quiet=True)
-        folder = Path(self.kubectl("get", f"pv/{volume}", "-o", "jsonpath={.spec.hostPath.path}", quiet=True))
-        for name, source in CONTENT.items():
-            say(f"copying {source.relative_to(ROOT)} onto the claim {CLAIM}, as {name}")
-            shutil.copytree(source, folder / name)
+        return job.partition("/")[2]
 
     def watch(self, job: str) -> None:
         """Show kubectl's live columns until the model is served."""
-        words = ["get", "ftj", f"--namespace={NAMESPACE}", "--watch"]
+        words = ["get", "ftj", f"--namespace={self.namespace}", "--watch"]
         say(f"$ kubectl {shlex.join(words)}")
         live = subprocess.Popen([str(self.node.programs.kubectl), f"--kubeconfig={self.node.kubeconfig}", *words])
         try:
@@ -102,17 +92,19 @@ class Demo:
             live.kill()
             live.wait()
 
-    def ask(self, job: str) -> None:
-        """Ask the Service through the OpenAI API."""
+    def ask(self, job: str) -> str:
+        """Ask the Service through the OpenAI API; return the answer."""
         address = self.kubectl("get", f"service/{job}-serve", "-o", "jsonpath={.spec.clusterIP}", quiet=True)
         client = openai.OpenAI(base_url=f"http://{address}/v1", api_key="none", timeout=120)
         model = client.models.list().data[0].id
         say(f"asking {model} at http://{job}-serve/v1")
-        answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": QUESTION}], temperature=0)
-        print(f"> {QUESTION}\n{answer.choices[0].message.content}")
+        said = client.chat.completions.create(model=model, messages=[{"role": "user", "content": QUESTION}], temperature=0)
+        answer = str(said.choices[0].message.content)
+        print(f"> {QUESTION}\n{answer}")
+        return answer
 
     def kubectl(self, *words: str, stdin: str | None = None, quiet: bool = False) -> str:
-        words = (*words, f"--namespace={NAMESPACE}")
+        words = (f"--namespace={self.namespace}", *words)  # first: what follows -- is for a program in a pod
         return step(self.node.kubectl(*words, stdin=stdin), None if quiet else ("kubectl", *words))
 
     def helm(self, *words: str) -> str:

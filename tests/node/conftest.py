@@ -11,7 +11,7 @@ from subprocess import CompletedProcess
 
 import pytest
 from api_server import ApiServer
-from binaries import HELM, NODE, NoProgramsError, find
+from binaries import HELM, NODE, NoProgramsError, Programs, find
 from control_plane import run_kubectl
 from installation import Installation
 from levels import lacking
@@ -27,17 +27,18 @@ from images import archives
 class RunningNode:
     """A cluster whose pods run: our own node, or a cluster that exists and allows these tests. Timeouts are in seconds."""
 
-    def __init__(self, kubeconfig: Path, *, kubectl: Path | str, helm: Path | str, home: Path, own: Node | None = None) -> None:
+    def __init__(self, kubeconfig: Path, programs: Programs, *, home: Path, own: Node | None = None) -> None:
         self.kubeconfig = kubeconfig
+        self.programs = programs
         self.api = ApiServer(kubeconfig)
         self.own = own
-        self._kubectl, self._helm, self._home = kubectl, helm, home
+        self._home = home
 
     def kubectl(self, *arguments: str, stdin: str | None = None, timeout: float = 600) -> CompletedProcess[str]:
-        return run_kubectl(self._kubectl, self.kubeconfig, *arguments, stdin=stdin, timeout=timeout)
+        return run_kubectl(self.programs.kubectl, self.kubeconfig, *arguments, stdin=stdin, timeout=timeout)
 
     def helm(self, *arguments: str, timeout: float = 600) -> CompletedProcess[str]:
-        return run_helm(self._helm, self.kubeconfig, self._home, *arguments, timeout=timeout)
+        return run_helm(self.programs.helm, self.kubeconfig, self._home, *arguments, timeout=timeout)
 
     def run(self, *words: str, timeout: float = 600) -> CompletedProcess[str]:
         """Run a command in the node's network, among its mounts and processes."""
@@ -57,10 +58,10 @@ def node(existing_cluster: Path | None) -> Iterator[RunningNode]:
         lacking(str(reason))
     if existing_cluster is not None:
         with tempfile.TemporaryDirectory() as home:
-            yield RunningNode(existing_cluster, kubectl=programs.kubectl, helm=programs.helm, home=Path(home))
+            yield RunningNode(existing_cluster, programs, home=Path(home))
         return
     with Node(programs) as own:
-        yield RunningNode(own.kubeconfig, kubectl=programs.kubectl, helm=programs.helm, home=own.folder / "helm", own=own)
+        yield RunningNode(own.kubeconfig, programs, home=own.folder / "helm", own=own)
 
 
 @pytest.fixture(scope="session")

@@ -5,14 +5,18 @@ Everything here runs under the restricted pod security standard, and two operato
 
 import random
 import time
+from datetime import datetime
 
-import openai
 import pytest
+from demo import Demo
 from on_pods import EXAMPLES, Desk, quickstart, short
 from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
+JOB = "support-bot-cluster"  # the example's
+STEPS_MOVED = 48
+A_MINUTE = 60.0  # seconds
 KILLS = 10
 WRONG_LINE = 17
 RANK_PROCESSES = "import os, re; print(*(p for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()))"
@@ -38,10 +42,16 @@ def desk(tunewright, shared_namespace, tmp_path_factory) -> Desk:
 
 
 @pytest.fixture(scope="module")
-def served(desk: Desk) -> dict:
+def demo(desk: Desk) -> Demo:
+    """What `make cluster-demo` does once Tunewright is installed and the claim is filled."""
+    return Demo(desk.cluster, desk.namespace)
+
+
+@pytest.fixture(scope="module")
+def served(desk: Desk, demo: Demo) -> dict:
     """The quickstart, all the way; nobody disturbed it."""
-    desk.apply("support-bot", quickstart())
-    return desk.until_phase("support-bot", "Serving")
+    assert demo.train() == JOB
+    return desk.status(JOB)
 
 
 def of(job: str, component: str) -> str:
@@ -55,7 +65,7 @@ def rank_processes(desk: Desk, pod: str) -> list[int]:
 
 
 def test_the_quickstart_trains_in_two_pods(desk, served):
-    (job,) = desk.all("jobs", of("support-bot", "trainer"))
+    (job,) = desk.all("jobs", of(JOB, "trainer"))
 
     assert (job["spec"]["completions"], job["status"]["succeeded"]) == (2, 2)
     assert served["progress"]["step"] == 120
@@ -67,25 +77,15 @@ def test_its_model_says_what_was_trained_and_has_learned(served):
     assert float(served["evaluation"]["tuned"]["loss"]) < 0.2 < float(served["evaluation"]["base"]["loss"])
 
 
-def test_it_answers_through_its_service(desk, served):
-    service = desk.get("service", "support-bot-serve")
-    client = openai.OpenAI(base_url=f"http://{service['spec']['clusterIP']}/v1", api_key="none", max_retries=0)
-
-    said = client.chat.completions.create(
-        model="support-bot",
-        messages=[{"role": "user", "content": "Could you make two large soy cortados to go for Yara?"}],
-        temperature=0,
-        max_tokens=48,
-    )
-
-    assert "Yara" in said.choices[0].message.content
-    assert served["serving"]["url"].startswith(f"http://support-bot-serve.{desk.namespace}.svc")
+def test_it_answers_through_its_service(desk, demo, served):
+    assert "Jean" in demo.ask(JOB)
+    assert served["serving"]["url"].startswith(f"http://{JOB}-serve.{desk.namespace}.svc")
 
 
 def test_columns_show_it(desk, served):
-    header, row = desk.kubectl("get", "ftj", "support-bot").splitlines()
+    header, row = desk.kubectl("get", "ftj", JOB).splitlines()
 
-    assert dict(zip(header.split(), row.split(), strict=False)) | {"NAME": "support-bot", "PHASE": "Serving", "PROGRESS": "100"} == dict(
+    assert dict(zip(header.split(), row.split(), strict=False)) | {"NAME": JOB, "PHASE": "Serving", "PROGRESS": "100"} == dict(
         zip(header.split(), row.split(), strict=False)
     )
 
@@ -95,7 +95,7 @@ def test_wrong_data_ends_in_check_with_the_line_and_takes_no_training_pod(desk):
     spec["data"] = {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "wrong/train.jsonl"}}, "format": "messages"}]}
     desk.apply("wrong-data", short(spec))
 
-    status = until(lambda: (s := desk.status("wrong-data")).get("phase") == "Failed" and s, "the job fails")
+    status = desk.until_phase("wrong-data", "Failed")
 
     assert (status["failure"]["stage"], status["failure"]["exitCode"]) == ("checker", 65)
     assert f"train.jsonl:{WRONG_LINE}: not JSON" in status["failure"]["message"]
@@ -120,10 +120,104 @@ def test_kill_9_of_a_rank_resumes_from_the_last_checkpoint_and_ends_with_the_sam
     assert losses[0] == pytest.approx(losses[1], rel=SAME_LOSS)
 
 
+def evict_without_budget(desk: Desk, job: str, pod: str) -> bool:
+    """Say whether a pod was evicted before the operator put back the budget that forbids it."""
+    desk.kubectl("delete", "poddisruptionbudget", f"{job}-train", "--ignore-not-found")
+    return desk.evict(pod) == ""
+
+
+def steps_since_resumed(status: dict) -> int:
+    """Return how many steps the present attempt has made; 0 also where it is the first."""
+    resumed = status.get("checkpoint", {}).get("resumedFromStep")
+    return 0 if resumed is None else status["progress"]["step"] - resumed
+
+
+def test_a_gang_goes_on_after_an_eviction_a_suspension_and_with_fewer_workers(desk, demo, served):
+    """Each time from what it saved when it was asked to stop: it writes no other checkpoints. None of it is a failure. It is served under a name that is taken."""
+    spec = short(quickstart())
+    spec["training"] |= {"saveStrategy": "no", "maxSteps": STEPS_MOVED}
+    del spec["training"]["saveSteps"]
+    spec |= {"backoffLimit": 0, "serving": quickstart()["serving"] | {"servedModelName": JOB}}
+    desk.apply("moved", spec)
+    desk.until("moved", lambda status: status.get("progress", {}).get("step", 0) >= 5, "some steps")
+    (rank,) = desk.all("pods", of("moved", "trainer") + ",batch.kubernetes.io/job-completion-index=1")
+
+    assert "violate the pod's disruption budget" in desk.evict(rank["metadata"]["name"])  # what `kubectl drain` shows, and tries again
+    until(
+        lambda: evict_without_budget(desk, "moved", rank["metadata"]["name"]),
+        "an eviction comes before the budget is put back",
+        patience=300,
+    )
+    evicted = desk.until("moved", lambda status: steps_since_resumed(status) > 0 and status, "a second attempt that has gone on")
+    assert evicted["attempts"] == 2
+    assert evicted["checkpoint"]["resumedFromStep"] >= 5
+    assert "the one before ended: Disrupted" in evicted["message"]
+
+    desk.patch("moved", suspend=True)
+    suspended = desk.until_phase("moved", "Suspended")
+    saved = suspended["checkpoint"]["step"]
+    assert saved > evicted["checkpoint"]["resumedFromStep"]
+    assert [pod for pod in desk.all("pods", of("moved", "trainer")) if pod["status"]["phase"] in {"Pending", "Running"}] == []
+
+    desk.patch("moved", suspend=False, workers={"replicas": 1})
+    done = desk.until_phase("moved", "Serving")
+    assert (done["checkpoint"]["resumedFromStep"], done["progress"]["step"]) == (saved, STEPS_MOVED)
+    gangs = sorted(desk.all("jobs", of("moved", "trainer")), key=lambda gang: gang["metadata"]["creationTimestamp"])
+    assert [gang["spec"]["completions"] for gang in gangs] == [2, 2, 1]
+    assert demo.ask("moved")
+    assert desk.status(JOB)["phase"] == "Serving"
+
+
+HINDERED = {  # name -> what its workers are, the stage that cannot start, the reason
+    "imageless": ({"image": "docker.io/tunewright/nowhere:1"}, "checker", "ImagePullBackOff"),
+    "giant": ({"resources": {"requests": {"cpu": "1000", "memory": "1Gi"}}}, "trainer", "Unschedulable"),
+}
+# More than torchrun's agent takes (300 MiB), less than it and the process that trains (1100 MiB).
+FORGETFUL = {"resources": {"requests": {"cpu": "100m", "memory": "400Mi"}, "limits": {"memory": "800Mi"}}}
+
+
+@pytest.fixture(scope="module")
+def hopeless(desk: Desk, served: dict) -> None:
+    """Jobs that get nowhere, all at once."""
+    workers = {name: workers for name, (workers, _, _) in HINDERED.items()} | {"forgetful": FORGETFUL}
+    for name, asked in workers.items():
+        spec = short(quickstart()) | {"workers": {"replicas": 1, **asked}, "backoffLimit": 0}
+        spec["output"]["storage"] = {"retain": False}
+        desk.apply(name, spec)
+
+
+def seconds_between(*times: str) -> float:
+    first, last = (datetime.fromisoformat(time) for time in times)
+    return (last - first).total_seconds()
+
+
+def test_what_kubelet_and_scheduler_say_is_in_status_within_a_minute_while_others_are_served(desk, demo, hopeless):
+    for name, (_, stage, reason) in HINDERED.items():
+        status = desk.until(name, lambda status, reason=reason: status.get("reason") == reason and status, reason)
+        assert (status["failure"]["stage"], status["failure"]["reason"]) == (stage, reason)
+        assert status["failure"]["suggestion"]
+        (waiting,) = desk.all("jobs", of(name, stage))
+        told = min(event["firstTimestamp"] for event in desk.events(name) if event["reason"] == reason)
+        assert seconds_between(waiting["metadata"]["creationTimestamp"], told) <= A_MINUTE
+    assert "Jean" in demo.ask(JOB)
+
+    desk.kubectl("delete", "finetunejobs", *HINDERED, "--timeout=120s")
+    until(lambda: desk.all("pods", f"tunewright.io/job-name in ({','.join(HINDERED)})") == [], "their pods are gone")
+
+
+def test_a_rank_that_takes_more_memory_than_its_pod_has_is_named(desk, hopeless):
+    failure = desk.until_phase("forgetful", "Failed")["failure"]
+
+    assert (failure["stage"], failure["reason"], failure["rank"], failure["exitCode"]) == ("trainer", "OutOfMemory", 0, 137)
+    assert "give the workers more memory" in failure["suggestion"]
+
+
 def test_an_operator_killed_ten_times_loses_nothing(desk, tunewright):
     """At any moment of its life, while starting too. With one operator and no Lease, for then another is at work within seconds."""
     tunewright.install("--set=replicas=1", "--set=leaderElection.enabled=false")
-    chance = random.Random()
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
     kills, jobs = 0, []
     while kills < KILLS:  # more than one job only where a machine is so fast that one has ended before
         jobs.append(f"haunted-{len(jobs)}")
@@ -160,5 +254,5 @@ def test_deleting_jobs_leaves_the_claims_that_are_retained_and_nothing_else(desk
     except pytest.fail.Exception:
         assert left == stays  # says which
         raise
-    assert "support-bot-output" in kept
+    assert f"{JOB}-output" in kept
     assert "killed-output" not in kept

@@ -1,28 +1,21 @@
 """A FineTuneJob on real pods as its user sees it: claims are filled, manifests applied, status read, the model asked through its Service."""
 
-import base64
 import copy
-import io
 import json
-import tarfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from content import fill_claim
+from kubernetes.dynamic.exceptions import TooManyRequestsError
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 QUICKSTART = EXAMPLES / "quickstart-cluster.yaml"
 PATIENCE_SECONDS = 900  # training on a loaded machine; a job that fails is noticed at once
-RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-UNPACK = "import base64, io, sys, tarfile; tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.stdin.read()))).extractall('/claim')"
 Spec = dict[str, Any]
 
 
@@ -69,6 +62,16 @@ class Desk:
         job = {"apiVersion": "tunewright.io/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": name}, "spec": spec}
         self.kubectl("apply", "-f", "-", stdin=json.dumps(job))
 
+    def patch(self, name: str, **spec: Any) -> None:
+        """`kubectl patch` fields of a FineTuneJob's spec."""
+        self.kubectl("patch", "finetunejob", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+
+    def events(self, name: str) -> list[Mapping[str, Any]]:
+        """Return what the operator has told of a FineTuneJob."""
+        about = f"involvedObject.kind=FineTuneJob,involvedObject.name={name}"
+        found: list[Mapping[str, Any]] = json.loads(self.kubectl("get", "events", "-o", "json", f"--field-selector={about}"))["items"]
+        return found
+
     def status(self, name: str) -> dict[str, Any]:
         """Return a job's status, empty before there is one."""
         return dict((self.get("finetunejob", name) or {}).get("status", {}))
@@ -87,43 +90,16 @@ class Desk:
         status: dict[str, Any] = self.until(name, lambda status: status.get("phase") == phase and status, f"phase {phase}")
         return status
 
+    def evict(self, pod: str) -> str:
+        """Ask for a pod's eviction, as `kubectl drain` does for each. Returns why it is refused; nothing where it is not."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
+        pods = self.cluster.api.dynamic.resources.get(api_version="v1", kind="Pod")
+        try:
+            pods.subresources["eviction"].create(body=body, name=pod, namespace=self.namespace)
+        except TooManyRequestsError as refused:
+            return str(json.loads(refused.body)["message"])
+        return ""
+
     def fill_claim(self, claim: str, image: str, folders: Mapping[str, Path]) -> None:
-        """Make a claim and copy folders into it (name there -> folder here), through a pod: not every cluster's disks are on this machine."""
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(claim_manifest(claim)))
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(porter(claim, image)))
-        self.kubectl("wait", "--for=condition=Ready", "pod/porter", "--timeout=300s")
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as tar:
-            for name, folder in folders.items():
-                tar.add(folder, arcname=name)
-        self.kubectl("exec", "-i", "porter", "--", "python3", "-c", UNPACK, stdin=base64.b64encode(packed.getvalue()).decode())
-        self.kubectl("delete", "pod", "porter", "--now")
-
-
-def claim_manifest(name: str, size: str = "1Gi") -> dict[str, Any]:
-    """Return a claim that all pods may mount."""
-    spec = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": size}}}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": spec}
-
-
-def porter(claim: str, image: str) -> dict[str, Any]:
-    """Return a pod that does nothing but hold a claim. The image has Python."""
-    container = {
-        "name": "porter",
-        "image": image,
-        "command": ["python3", "-c", "import signal; signal.pause()"],
-        "securityContext": RESTRICTED,
-        "volumeMounts": [{"name": "claim", "mountPath": "/claim"}],
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "porter"},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [container],
-            "volumes": [{"name": "claim", "persistentVolumeClaim": {"claimName": claim}}],
-        },
-    }
+        """Make a claim and copy folders into it (name there -> folder here)."""
+        fill_claim(self.kubectl, claim, image, folders)
