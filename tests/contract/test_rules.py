@@ -1,10 +1,15 @@
 """The rules between fields at the API server's door: what it refuses, where it points, and that it never refuses what the operator takes."""
 
+import re
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from api_jobs import raw_job
 from hypothesis import HealthCheck, given, settings
 from job_mutations import mutated_jobs
 from rule_cases import CASES, IDS
+from valid_jobs import FIELDS, valid_jobs, written_fields
 from verdicts import CEL_SAYS_LESS, operator_verdict
 
 from tunewright.api.rules import RULES
@@ -47,6 +52,11 @@ def test_what_the_definition_cannot_say_the_operator_refuses(broken):
     assert operator_verdict(raw_job(broken)).refuses
 
 
+def test_a_page_says_exactly_which_rules_the_definition_does_not_say_in_full():
+    page = (Path(__file__).parents[2] / "docs" / "adr" / "0010-who-refuses-what.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"E\d{3}", page)) == {rule.code for rule in RULES if not rule.cel} | CEL_SAYS_LESS
+
+
 @pytest.mark.parametrize("kept", [case[3] for case in CASES], ids=IDS)
 def test_its_closest_neighbour_is_accepted(server, shared_namespace, kept):
     assert server.create(raw_job(kept), shared_namespace).message == ""
@@ -61,6 +71,22 @@ def test_the_api_server_and_the_operator_give_one_verdict(server, shared_namespa
         assert not by_operator.server_must_refuse
     else:
         assert by_operator.refuses, by_server.message
+
+
+def test_the_api_server_takes_every_job_that_the_operator_takes(server, shared_namespace):
+    written = Counter()
+
+    @settings(max_examples=100)
+    @given(raw=valid_jobs())
+    def both_take(raw):
+        assert not operator_verdict(raw).refuses
+        assert server.create(raw, shared_namespace).message == ""
+        written.update(FIELDS.keys() & set(written_fields(raw["spec"])))
+
+    both_take()
+    # A strategy that finds fault with nearly everything would show nothing.
+    assert len(written) > len(FIELDS) / 4
+    assert len([path for path in written if path.startswith(("method.", "deepspeed."))]) > 20
 
 
 @pytest.mark.parametrize(("want", "smoothing"), [(True, 0), (True, 0.49), (False, 0.5), (False, 1), (False, -1)])

@@ -173,6 +173,7 @@ RULES: tuple[Rule[Any], ...] = (
         ),
         refuses="saveOnlyModel where training must be able to resume",
         way_out="Set saveOnlyModel to false, or backoffLimit to 0 without elasticity.",
+        cel="!(self.training.saveOnlyModel && (self.backoffLimit > 0 || has(self.elasticity)))",
     ),
     job_rule(
         code="E310",
