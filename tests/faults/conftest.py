@@ -1,6 +1,6 @@
 """Lives of jobs under operators that are killed, on control planes of our own. What these tests do would harm anybody else's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from fake_kubelet import FakeKubelet
 from fault_proxy import FaultProxy
-from life import ATTEMPTS, left, live, made, settle
+from life import ATTEMPTS, ATTEMPTS_OF_A_HARD_LIFE, have_ended, left, live, live_hard, made, settle
 from namespaces import new_namespace
 from operator_nursery import MortalOperator, Nursery
 from operator_process import kubeconfig_of_its_own
 from scene import DEFINITION, Scene, install_definition
+from waiting import until
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +73,20 @@ def mortal(our_plane: Any, open_mortal: Any) -> Callable[..., AbstractContextMan
 @pytest.fixture(scope="module")
 def faultless(mortal: Any) -> Any:
     """What is left of a life without faults."""
+    return end_of(mortal, live, ATTEMPTS)
+
+
+@pytest.fixture(scope="module")
+def faultless_hard(mortal: Any) -> Any:
+    """What is left of a hard life without faults of ours."""
+    return end_of(mortal, live_hard, ATTEMPTS_OF_A_HARD_LIFE)
+
+
+def end_of(mortal: Any, story: Callable[[Scene], None], attempts: Sequence[str]) -> Mapping[str, Any]:
     with mortal() as undisturbed:
-        live(undisturbed.scene)
+        story(undisturbed.scene)
+        until(lambda: have_ended(undisturbed.scene), "all Jobs have ended")
         settle(undisturbed.scene)
         assert undisturbed.operator.starts == 1
-        assert made(undisturbed.scene) == sorted(ATTEMPTS)
+        assert made(undisturbed.scene) == sorted(attempts)
         return left(undisturbed.scene)

@@ -1,6 +1,7 @@
 """The operator is killed (SIGKILL) right before and right after each of its writes, and at random: the end is that of a life without faults.
 
 What a write is, and how many there are, is not written here: a life is struck at its first, second, third write … until it has no more.
+A hard life (a break, a lost rank, an update that is rolled back) has the writes of a plain one, and those that only such things cause.
 """
 
 import itertools
@@ -8,14 +9,15 @@ import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from life import ATTEMPTS, ends_like, live, made
+from life import ATTEMPTS, ATTEMPTS_OF_A_HARD_LIFE, ends_like, live, live_hard, made
 
-AT_LEAST = 15  # writes of a life, without Events, which are not told again by who comes after: fewer, and this proves less than it says
+# Writes of a life, without Events, which are not told again by who comes after: fewer, and this proves less than it says.
+AT_LEAST, AT_LEAST_HARD = 15, 20
 
 
 def is_well(life: Any, faultless: Mapping[str, Any]) -> None:
@@ -24,9 +26,15 @@ def is_well(life: Any, faultless: Mapping[str, Any]) -> None:
     assert made(life.scene) == sorted(ATTEMPTS)  # each of them once, whatever was lost on the way
 
 
+def is_well_hard(life: Any, faultless: Mapping[str, Any]) -> None:
+    live_hard(life.scene)
+    ends_like(life.scene, faultless)
+    assert made(life.scene) == sorted(ATTEMPTS_OF_A_HARD_LIFE)
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_every_write_in_one_life(mortal, faultless, moment):
-    """Killed at each write of one life: "before", each is tried twice; "after", no answer ever arrives."""
+def test_killed_at_every_write_in_one_life(mortal, faultless_hard, moment):
+    """Killed at each write of one hard life: "before", each is tried twice; "after", no answer ever arrives."""
     with mortal() as life:
         blows = 0
 
@@ -37,8 +45,8 @@ def test_killed_at_every_write_in_one_life(mortal, faultless, moment):
             life.proxy.strike(2 if moment == "before" else 1, moment, fall)
 
         life.proxy.strike(1, moment, fall)
-        is_well(life, faultless)
-        assert blows >= AT_LEAST
+        is_well_hard(life, faultless_hard)
+        assert blows >= AT_LEAST_HARD
         assert life.operator.starts >= blows
 
 
@@ -46,6 +54,20 @@ def test_killed_at_every_write_in_one_life(mortal, faultless, moment):
 def test_killed_at_one_write_of_each_life(mortal, faultless):
     """One life is struck at its first write, another at its sixth, … until one has no such write; TUNEWRIGHT_SWEEP=1 leaves out none."""
     step = int(os.environ.get("TUNEWRIGHT_SWEEP", "5"))
+    survived = sweep(mortal, step, lambda life: is_well(life, faultless))
+    assert min(survived) >= AT_LEAST // step
+
+
+@pytest.mark.slow
+def test_killed_at_one_write_of_each_hard_life(mortal, faultless_hard):
+    """The same with every twelfth write, or TUNEWRIGHT_SWEEP."""
+    step = int(os.environ.get("TUNEWRIGHT_SWEEP", "12"))
+    survived = sweep(mortal, step, lambda life: is_well_hard(life, faultless_hard))
+    assert min(survived) >= AT_LEAST_HARD // step
+
+
+def sweep(mortal: Any, step: int, live_well: Callable[[Any], None]) -> Sequence[int]:
+    """Let lives be struck at one write each; return how many were, before it and after it."""
     turns = {moment: itertools.count(1, step) for moment in ("before", "after")}
     survived: Counter[str] = Counter()
 
@@ -53,7 +75,7 @@ def test_killed_at_one_write_of_each_life(mortal, faultless):
         while True:
             with mortal() as life:
                 life.proxy.strike(next(turns[moment]), moment, life.operator.kill)
-                is_well(life, faultless)
+                live_well(life)
                 if not life.proxy.has_struck():
                     return
             survived[moment] += 1
@@ -61,7 +83,7 @@ def test_killed_at_one_write_of_each_life(mortal, faultless):
     with ThreadPoolExecutor(4) as pool:  # each life has an operator of its own
         for ended in [pool.submit(live_on, moment) for moment in (*turns, *turns)]:
             ended.result()
-    assert min(survived[moment] for moment in turns) >= AT_LEAST // step
+    return [survived[moment] for moment in turns]
 
 
 def test_killed_ten_times_at_random(mortal, faultless):

@@ -19,7 +19,7 @@ from api_server import ApiServer
 from binaries import NoProgramsError, find
 from control_plane import ControlPlane
 from levels import lacking
-from life import live, made, settle
+from life import have_ended, live, made, settle
 from operator_nursery import Elected
 from scene import JOB, install_definition
 from status_builders import CHECKED
@@ -55,6 +55,7 @@ def running(own_plane: Any, open_mortal: Any) -> Iterator[Any]:
     """An operator, a gang in training and a job that is served, for all outages."""
     with open_mortal(own_plane, kind=Mistrustful) as life:
         live(life.scene)
+        until(lambda: have_ended(life.scene), "its Jobs have ended")
         life.scene.create_job("gang")
         life.scene.kubelet.end("checker", CHECKED)
         life.scene.kubelet.wait_for("trainer", 2)

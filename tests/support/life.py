@@ -10,8 +10,11 @@ from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
 from tunewright.kube.kinds import PLACES, RENDERED
+from tunewright.plan.label_names import SERVING_REVISION
+from tunewright_contract.reports import Failure
 
 ATTEMPTS = ("bot-check", "bot-export", "bot-train-0")  # every Job there may ever be
+ATTEMPTS_OF_A_HARD_LIFE = (*ATTEMPTS, "bot-train-1")  # which lost a rank
 _GIVEN_BY_THE_SERVER = frozenset({"resourceVersion", "nodePort", "clusterIP", "clusterIPs"})  # and uids, which are named instead
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _OF_CONTENT = re.compile(r"(bot-config|<revision>)-[0-9a-f]{6,8}\b")  # made from what it stands for, which names the job or its namespace
@@ -30,6 +33,47 @@ def finish(scene: Scene) -> None:
     scene.kubelet.end("exporter", EXPORTED)
     scene.kubelet.serve()
     scene.reaches("Serving")
+
+
+def live_hard(scene: Scene) -> None:
+    """The same with what may come between: a break, a rank that is lost, an update of the servers that does not work."""
+    scene.create_job(serving={"replicas": 1})
+    scene.kubelet.end("checker", CHECKED)
+    scene.kubelet.wait_for("trainer", 2, attempt=0)
+    change(scene, suspend=True)
+    scene.reaches("Suspended")
+    until(lambda: has_condition(scene.get("batch/v1", "Job", "bot-train-0"), "Suspended"), "the Job's controller has taken note")
+    change(scene, suspend=False)
+    scene.kubelet.end("trainer", Failure(reason="PeerLost", message="rank 1 did not answer"), count=2, code=75, attempt=0)
+    scene.kubelet.wait_for("trainer", 2, attempt=1)
+    finish(scene)
+    good = until(lambda: scene.status()["serving"].get("revision"), "its revision is known to be good")
+    change(scene, serving={"image": "server:broken"})
+    broken = until(lambda: (asked := _revision_asked_for(scene)) != good and asked, "the Deployment asks for others")
+    scene.kubelet.refuse_revision(broken, Failure(reason="SmokeTestFailed", message="the model answered nothing"))
+    until(lambda: scene.status().get("reason") == "RolledBack", "it is rolled back")
+    until(lambda: len(scene.kubelet.pods("server")) == 1, "the servers of before are there, and no others")
+
+
+def have_ended(scene: Scene) -> bool:
+    """Say whether the Jobs' controller has written down that all of them have ended; the operator, which looks at pods, is faster."""
+    return all(has_condition(job, "Complete", "Failed") for job in scene.api.list("batch/v1", "Job", scene.namespace))
+
+
+def has_condition(item: Mapping[str, Any] | None, *kinds: str) -> bool:
+    conditions = ((item or {}).get("status") or {}).get("conditions") or ()
+    return any(condition["type"] in kinds and condition["status"] == "True" for condition in conditions)
+
+
+def change(scene: Scene, **spec: Any) -> None:
+    """Change the job as a person would."""
+    jobs = scene.api.dynamic.resources.get(api_version=JOB[0], kind=JOB[1])
+    jobs.patch(name="bot", namespace=scene.namespace, body={"spec": spec}, content_type="application/merge-patch+json")
+
+
+def _revision_asked_for(scene: Scene) -> str:
+    deployment = scene.get("apps/v1", "Deployment", "bot-serve") or {}
+    return str(deployment["spec"]["template"]["metadata"]["annotations"][SERVING_REVISION])
 
 
 def settle(scene: Scene) -> None:
