@@ -136,6 +136,13 @@ async def test_children_are_those_owned_at_any_depth():
     assert [item["metadata"]["name"] for item in await world(cluster).children(KEY, UID)] == ["bot-check", "ours"]
 
 
+async def test_a_claim_that_outlives_its_job_is_shown_with_its_children():
+    kept = child("PersistentVolumeClaim", "bot-output", uid="v")
+    kept["metadata"] |= {"ownerReferences": [], "annotations": {"tunewright.io/retain": "why"}}
+    kept["metadata"]["labels"] = {**kept["metadata"]["labels"], "app.kubernetes.io/managed-by": "tunewright"}
+    assert [item["metadata"]["name"] for item in await world(Cluster(kept)).children(KEY, UID)] == ["bot-output"]
+
+
 async def test_what_watches_have_shown_is_not_asked_for():
     cluster = Cluster(job(status={"phase": "A"}), child("Job", "bot-check"), child("Service", "bot-old", uid="s9"), child("Pod", "bot-pod"))
     subject = world(cluster)

@@ -17,6 +17,7 @@ SERVICE = ("v1", "Service", "bot-serve")
 GANG_SERVICE = ("v1", "Service", "training-train")
 BUDGET = ("policy/v1", "PodDisruptionBudget", "bot-serve")
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy", "bot-serve")
+CLAIM = ("v1", "PersistentVolumeClaim", "bot-output")
 NOBODY = {"nobody": "here"}
 
 # What somebody does -> to what, and the merge patch.
@@ -70,7 +71,8 @@ def serves_again(scene: Scene) -> None:
     def serving() -> bool:
         with suppress(NotFoundError):  # a server that leaves just now
             scene.kubelet.serve()
-        return scene.status().get("phase") == "Serving"
+        status = scene.status()
+        return status.get("phase") == "Serving" and "failure" not in status
 
     until(serving, "it is served")
 
@@ -82,7 +84,6 @@ def test_what_is_edited_is_as_rendered_again(served, edit):
     patch(served, kind, body)
     until(lambda: served.get(*kind)["spec"] == before, f"{kind[1]} is as before")
     serves_again(served)
-    assert served.status().get("failure") is None
 
 
 def test_a_gang_that_is_stopped_by_hand_goes_on(served):
@@ -113,3 +114,16 @@ def test_servers_that_are_deleted_come_back(served):
     until(lambda: uid(served, DEPLOYMENT) not in ("", before), "the Deployment is made anew")
     served.reaches("Deploying")
     serves_again(served)
+
+
+def test_a_claim_that_is_deleted_is_said_to_go_and_then_to_be_another(served):
+    before = uid(served, CLAIM)
+    patch(served, CLAIM, {"metadata": {"finalizers": ["example.com/in-use"]}})  # a claim stays as long as a pod on a node uses it
+    served.api.delete(*CLAIM, served.namespace)
+    until(lambda: any("bot-output is being deleted" in word for word in served.status().get("warnings") or ()), "the status says so")
+    assert uid(served, CLAIM) == before
+    assert served.status()["phase"] == "Serving"
+    patch(served, CLAIM, {"metadata": {"finalizers": None}})  # as when the last of its pods has gone
+    until(lambda: uid(served, CLAIM) not in ("", before), "a claim is made anew")
+    until(lambda: any("bot-output was made anew" in word for word in served.status().get("warnings") or ()), "the status says what is lost")
+    assert not any("being deleted" in word for word in served.status()["warnings"])

@@ -27,6 +27,12 @@ def descendants(items: Iterable[Mapping[str, Any]], uid: str) -> Sequence[Mappin
         known |= more
 
 
+def is_retained(item: Mapping[str, Any]) -> bool:
+    """Say whether an object is one of ours that outlives its job, and so has no owner."""
+    meta = item["metadata"]
+    return RETAIN in meta.get("annotations", {}) and meta.get("labels", {}).get(MANAGED_BY) == "tunewright" and not controller(item)
+
+
 def refuse_others(live: Mapping[str, Any], *, uid: str, job: str) -> None:
     """Raise when an object that stands under a child's name is not this job's.
 
@@ -39,7 +45,6 @@ def refuse_others(live: Mapping[str, Any], *, uid: str, job: str) -> None:
     what = f"{live['kind']} {meta['namespace']}/{meta['name']}"
     if owner.get("kind") == FINE_TUNE_JOB and owner.get("name") == job:
         raise Conflict(f"{what} belongs to an earlier FineTuneJob {job}, and is being deleted with it")
-    retained = RETAIN in meta.get("annotations", {}) and meta.get("labels", {}).get(MANAGED_BY) == "tunewright"
-    if owner or not retained:
+    if not is_retained(live):
         whose = f"belongs to {owner['kind']} {owner['name']}" if owner else "was not made by this job"
         raise Rejected(f"{what} exists and {whose}; rename or delete it, or rename the FineTuneJob", reason="NameTaken")

@@ -19,7 +19,7 @@ from tunewright.kube.events import event_for, is_news, tell
 from tunewright.kube.hindrances import warnings_about
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED
 from tunewright.kube.lookups import Lookups
-from tunewright.kube.ownership import descendants, refuse_others
+from tunewright.kube.ownership import descendants, is_retained, refuse_others
 from tunewright.kube.prune import doomed
 from tunewright.kube.references import look_up
 from tunewright.kube.tokens import Tokens
@@ -79,10 +79,14 @@ class KubeWorld:
         return References(missing=found.missing, claims=found.claims, progress_url=url)
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
-        """Return everything the job owns, at any depth, and warnings about what stands still. Raises Forbidden when a kind is hidden."""
+        """Return what the job owns, at any depth, what is to outlive it, and warnings about what stands still.
+
+        Raises Forbidden when a kind is hidden.
+        """
         await self._complete()
-        owned = descendants(self._cache.children(uid), uid)
-        return [*owned, *await warnings_about(self._client, key[0], owned, self._clock())]
+        known = self._cache.children(uid)
+        owned = descendants(known, uid)
+        return [*owned, *filter(is_retained, known), *await warnings_about(self._client, key[0], owned, self._clock())]
 
     async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> bool:
         """Make the cluster hold these children, in this order, and prune owned ones not among them. Returns whether anything was written.

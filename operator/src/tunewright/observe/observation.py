@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tunewright.observe.claims import losses
 from tunewright.observe.hindrances import Said, said_of_job, said_of_pod, told
 from tunewright.observe.jobs import JobOutcome, read_job
 from tunewright.observe.pods import PodState, read_pod
@@ -25,6 +26,7 @@ class Observation:
 
     past: Past
     culprits: Mapping[Component, PodState] = field(default_factory=dict)  # stage -> the pod its failure is read from
+    warnings: tuple[str, ...] = ()
 
 
 def observe(children: Sequence[Raw], *, revision: str) -> Observation:
@@ -50,6 +52,7 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
     return Observation(
         past=Past(check=_outcome(check, CheckReport), train=_train(attempts, jobs), export=_outcome(export, ExportReport), serve=serve),
         culprits={component: pod for component, pod in culprits.items() if pod is not None},
+        warnings=losses(children),
     )
 
 

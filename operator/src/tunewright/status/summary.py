@@ -62,7 +62,7 @@ def summarise(
         evaluation=evaluation_status(export.evaluation) if export and export.evaluation else before.evaluation,
         artifacts=tuple(artifact_status(artifact, plan) for artifact in export.artifacts) if export else before.artifacts,
         serving=serving_status(past.serve, _read(previous).serving) if job.spec.serving else None,
-        warnings=tuple(clip(warning) for warning in check.warnings[:32]) if check else before.warnings,
+        warnings=tuple(dict.fromkeys(map(clip, (*seen.warnings, *(check.warnings if check else before.warnings)))))[:32],
     )
 
 

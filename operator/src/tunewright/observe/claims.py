@@ -1,0 +1,31 @@
+"""The claim that was made for a job's checkpoints and models, when somebody deletes it: said, since nothing brings back what it held."""
+
+from collections.abc import Iterable, Sequence
+
+from tunewright.observe.raw import Raw, label, moment, text
+from tunewright.plan import label_names
+from tunewright.plan.label_names import Component
+
+
+def losses(children: Sequence[Raw]) -> tuple[str, ...]:
+    """Return a warning for each claim that is being deleted, or was made anew after training had begun to write to it."""
+    begun = min(filter(None, (moment(job, "metadata", "creationTimestamp") for job in _gangs(children))), default=None)
+    found = []
+    for claim in children:
+        if claim.get("kind") != "PersistentVolumeClaim":
+            continue
+        name, made = text(claim, "metadata", "name"), moment(claim, "metadata", "creationTimestamp")
+        if text(claim, "metadata", "deletionTimestamp"):
+            found.append(
+                f"claim {name} is being deleted, and goes when no pod uses it any more; copy what you need of its checkpoints and models"
+            )
+        elif begun and made and made > begun:
+            found.append(
+                f"claim {name} was made anew after training had begun: the checkpoints and models of before are gone; "
+                "restore them, or apply the job under another name"
+            )
+    return tuple(found)
+
+
+def _gangs(children: Iterable[Raw]) -> Iterable[Raw]:
+    return (child for child in children if child.get("kind") == "Job" and label(child, label_names.COMPONENT) == Component.TRAIN)

@@ -1,0 +1,51 @@
+"""A claim that goes, or has gone: what is said of it."""
+
+import pytest
+from child_builders import REVISION, a_job
+
+from tunewright.observe import observe
+
+EARLY, NOON, LATE = (f"2026-01-01T{hour:02d}:00:00Z" for hour in (10, 12, 14))
+
+
+def a_claim(made, **meta):
+    labels = {"tunewright.io/component": "shared"}
+    return {"kind": "PersistentVolumeClaim", "metadata": {"name": "bot-output", "creationTimestamp": made, "labels": labels, **meta}}
+
+
+def a_gang(made):
+    job = a_job("trainer", attempt=0)
+    job["metadata"]["creationTimestamp"] = made
+    return job
+
+
+@pytest.mark.parametrize(
+    ("expected", "children"),
+    [
+        ([], [a_claim(EARLY), a_gang(NOON)]),
+        ([], [a_claim(NOON), a_gang(NOON)]),
+        ([], [a_claim(LATE)]),
+        ([], [a_claim(""), a_gang(NOON)]),
+        ([], [a_claim(LATE), a_gang("")]),
+        (["was made anew"], [a_claim(LATE), a_gang(NOON)]),
+        (["was made anew"], [a_claim(NOON), a_gang(LATE), a_gang(EARLY)]),
+        (["is being deleted"], [a_claim(EARLY, deletionTimestamp=LATE), a_gang(NOON)]),
+        (["is being deleted"], [a_claim(EARLY, deletionTimestamp=LATE)]),
+    ],
+    ids=[
+        "as it should be",
+        "made in one second",
+        "no gang yet",
+        "of no known time",
+        "a gang of no known time",
+        "it is younger than the gang",
+        "younger than the first gang",
+        "going",
+        "going before there is a gang",
+    ],
+)
+def test_what_is_said_of_a_claim(expected, children):
+    said = observe(children, revision=REVISION).warnings
+    assert [word for word in expected if word in " ".join(said)] == expected
+    assert len(said) == len(expected)
+    assert all("claim bot-output" in word for word in said)
