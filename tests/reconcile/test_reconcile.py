@@ -1,7 +1,7 @@
 """The spine, with a world that is a dictionary: what is applied, what status says, and what comes next."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -81,9 +81,12 @@ async def test_a_new_job_gets_its_first_children_and_a_status():
 
 
 async def test_a_stage_that_has_just_begun_is_looked_at_sooner_than_one_that_goes_on():
-    world = World(make_raw())
-    looks = [(await reconcile(KEY, ports(world))).requeue_after for _ in range(3)]
-    assert looks == [BEGUN_SECONDS, RUNNING_SECONDS, RUNNING_SECONDS]
+    world, now = World(make_raw()), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    looks = []
+    for _ in range(4):
+        looks.append((await reconcile(KEY, ports(world)._replace(clock=lambda at=now: at))).requeue_after)
+        now += timedelta(seconds=looks[-1])
+    assert looks == [BEGUN_SECONDS, BEGUN_SECONDS, RUNNING_SECONDS, RUNNING_SECONDS]
 
 
 async def test_a_reconcile_that_finds_nothing_new_writes_nothing():

@@ -5,6 +5,7 @@ Level-triggered: it does not ask what has changed, and may run at any time, any 
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from tunewright.api.admission import admit
@@ -22,7 +23,7 @@ from tunewright.render import render
 from tunewright.status import summarise, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
 
 WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
-BEGUN_SECONDS = GRACE.total_seconds() + 2.0  # that a stage's pods are refused is told by Events alone, which wake nobody
+BEGUN_SECONDS = GRACE.total_seconds() + 5.0  # that a new stage's pods are refused is told by Events alone, which wake nobody
 RUNNING_SECONDS = 30.0  # a wake-up may be lost; this one never is
 REFUSED_SECONDS = 60.0  # a quota may be raised, a name become free
 RESTING_SECONDS = 600.0
@@ -51,9 +52,8 @@ async def reconcile(key: Key, ports: Ports) -> Result:
     except Forbidden as error:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise
-    next_look = _next_look(status, before=_phase(raw))
     await _finish(key, raw, status, ports)
-    return Result(requeue_after=next_look)
+    return Result(requeue_after=_next_look(status, now=ports.clock()))
 
 
 async def _advance(key: Key, raw: Manifest, ports: Ports) -> FineTuneJobStatus:
@@ -74,7 +74,7 @@ async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Por
     if wanted == raw.get("status"):
         return
     await ports.world.patch_status(key, str(raw["metadata"]["uid"]), wanted)
-    before = _phase(raw)
+    before = (raw.get("status") or {}).get("phase")
     if before != status.phase:
         log.info("%s/%s: %s -> %s: %s", key.namespace, key.name, before or "new", status.phase, status.message or status.reason)
 
@@ -84,13 +84,10 @@ def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:
     return {"generation": int(raw["metadata"].get("generation", 0)), "now": ports.clock(), "previous": previous}
 
 
-def _phase(raw: Manifest) -> str | None:
-    return (raw.get("status") or {}).get("phase")
-
-
-def _next_look(status: FineTuneJobStatus, *, before: str | None) -> float:
+def _next_look(status: FineTuneJobStatus, *, now: datetime) -> float:
     if status.phase is Phase.WAITING:
         return WAITING_SECONDS
     if status.phase in RESTING:
         return RESTING_SECONDS
-    return RUNNING_SECONDS if status.phase == before else BEGUN_SECONDS
+    turned = max((one.last_transition_time for one in status.conditions if one.last_transition_time), default=now)
+    return BEGUN_SECONDS if now - turned < timedelta(seconds=RUNNING_SECONDS) else RUNNING_SECONDS
