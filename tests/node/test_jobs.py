@@ -186,6 +186,11 @@ def hopeless(desk: Desk, served: dict) -> None:
         desk.apply(name, spec)
 
 
+def when_told(desk: Desk, job: str, reason: str) -> str | None:
+    """Return when an Event with this reason was told first."""
+    return min((event["firstTimestamp"] for event in desk.events(job) if event["reason"] == reason), default=None)
+
+
 def seconds_between(*times: str) -> float:
     first, last = (datetime.fromisoformat(time) for time in times)
     return (last - first).total_seconds()
@@ -197,7 +202,7 @@ def test_what_kubelet_and_scheduler_say_is_in_status_within_a_minute_while_other
         assert (status["failure"]["stage"], status["failure"]["reason"]) == (stage, reason)
         assert status["failure"]["suggestion"]
         (waiting,) = desk.all("jobs", of(name, stage))
-        told = min(event["firstTimestamp"] for event in desk.events(name) if event["reason"] == reason)
+        told = until(lambda name=name, reason=reason: when_told(desk, name, reason), "an Event tells it")  # status is written first
         assert seconds_between(waiting["metadata"]["creationTimestamp"], told) <= A_MINUTE
     assert "Jean" in demo.ask(JOB)
 
