@@ -156,6 +156,7 @@ class Bench:
         for claim in ("base", "corpora"):
             self.wire.send("POST", f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims", {"metadata": {"name": claim}, "spec": CLAIM})
         self.kubelet = InstantKubelet(self.wire)
+        self.shares: list[list[str]] = []  # who spent the processor, a row for each load
 
     @property
     def pid(self) -> int:
@@ -184,11 +185,13 @@ class Bench:
     def measure(self, title: str, load: Any) -> list[str]:
         """Run a load to its end and return a row."""
         first, since, before, began = self.created, self.plane.audit.end(), usage(self.pid), time.monotonic()
-        reconciled = self.operator.reconciles()
+        reconciled, spent = self.operator.reconciles(), self._spent()
         load()
         self.kubelet.wait_for(self.created)
         took, after = time.monotonic() - began, usage(self.pid)
         names = self._names[first:]
+        each = [f"{(now - then) / len(names) * 1000:.0f} ms" for then, now in zip(spent, self._spent(), strict=True)]
+        self.shares.append([title, *each])
         children, trains, writes = self._times(since, names)
         assert len(children) == len(trains) == len(names)
         return [
@@ -200,6 +203,13 @@ class Bench:
             f"{(after.cpu - before.cpu) / len(names) * 1000:.0f} s",
             f"{after.peak:.0f} MB",
         ]
+
+    def spenders(self) -> dict[str, int]:
+        """Return all that takes part: the operator, the cluster, and this program, which plays the kubelet and the users."""
+        return {"operator": self.pid, **self.plane.pids(), "this program": os.getpid()}
+
+    def _spent(self) -> list[float]:
+        return [usage(pid).cpu for pid in self.spenders().values()]
 
     def _times(self, since: int, names: list[str]) -> tuple[list[float], list[float], int]:
         """Return seconds to the first child, to the train Job, and how many requests of the operator's were writes."""
@@ -273,11 +283,14 @@ def main() -> None:
                 bench.at_once(lacking)
                 bench.kubelet.wait_for(bench.created)
             last = bench.restart()
+            spenders = list(bench.spenders())
     print(f"Load average over the last minute, 5 and 15: {', '.join(f'{load:.1f}' for load in os.getloadavg())}; {os.cpu_count()} cores.")
     print(f"The operator before the first job: {at_rest.rss:.0f} MB.\n")
     times = ["first child p50", "p99", "train Job p50", "p99"]
     head = ["load", *times, "complete/s", "writes/job", "reconciles/job", "CPU per 1,000 jobs", "peak memory"]
     print(columns([head, *rows]), end="\n\n")
+    print("Processor time per job:\n")
+    print(columns([["load", *spenders], *bench.shares]), end="\n\n")
     print(columns([["idle jobs", "children", "ready", "all looked at", "writes", "CPU", "memory", "peak"], last]))
 
 

@@ -1,5 +1,6 @@
 """A real API server asked in plain dicts: what it makes of an object, or what it says against it."""
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -67,7 +68,9 @@ class ApiServer:
         return items
 
     def delete(self, api_version: str, kind: str, name: str, namespace: str | None = None) -> None:
-        self.dynamic.resources.get(api_version=api_version, kind=kind).delete(name=name, namespace=namespace, body={})
+        """Delete an object. One that is gone is well: two fixtures may clear the same away, and the first one's deletion is under way."""
+        with contextlib.suppress(kubernetes.dynamic.exceptions.NotFoundError):
+            self.dynamic.resources.get(api_version=api_version, kind=kind).delete(name=name, namespace=namespace, body={})
 
     @staticmethod
     def _ask(ask: Any, manifest: Mapping[str, Any], namespace: str | None, *, keep: bool, **options: Any) -> Verdict:
