@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tunewright.api.rules.facts import block, raw_device
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.memory import Strategy
 
@@ -65,16 +66,10 @@ def _combined(stages: Sequence[int], optimizers: Iterable[str], params: Iterable
 
 def _raw(config: Mapping[str, Any]) -> Strategy:
     """Read a raw DeepSpeed configuration as far as memory is concerned. What is not of the expected shape counts as absent."""
-    zero = config.get("zero_optimization")
-    zero = zero if isinstance(zero, Mapping) else {}
+    zero = block(config, "zero_optimization")
     stage = zero.get("stage")
     return Strategy(
         stage=stage if isinstance(stage, int) and stage in _STAGES else 0,
-        offload_optimizer=_device(zero.get("offload_optimizer")),
-        offload_param=_device(zero.get("offload_param")),
+        offload_optimizer=raw_device(zero, "offload_optimizer"),
+        offload_param=raw_device(zero, "offload_param"),
     )
-
-
-def _device(offload: object) -> str:
-    device = offload.get("device", "none") if isinstance(offload, Mapping) else "none"
-    return device if device in {"cpu", "nvme"} else "none"

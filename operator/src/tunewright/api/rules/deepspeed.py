@@ -5,8 +5,8 @@ Sources: deepspeed 0.19.8 (runtime/config.py, runtime/zero/), transformers 5.23.
 
 from typing import Any
 
-from tunewright.api.rules.facts import STAGE_3, asked_stage, block, raw_deepspeed
-from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.rules.facts import STAGE_3, asked_stage, block, raw_deepspeed, raw_device
+from tunewright.api.rules.table import Rule, fault_rule, job_rule
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
@@ -29,8 +29,9 @@ REMOVED_ZERO_KEYS = {
     "mics_hierarchical_params_gather": "MiCS is gone",
     "zeropp_loco_param": "LoCo is gone",
 }
-FUSED_OPTIMIZERS = ("adam", "adamw")
-OTHER_OPTIMIZERS = ("lamb", "lion", "muon", "muadam", "muadamw", "musgd")
+# deepspeed/runtime/engine.py, _configure_basic_optimizer: what each needs is compiled, or installed, when training starts.
+UNLESS_TORCH_ADAM = ("adam", "adamw")
+ALWAYS_LACKING = ("lamb", "lion", "muon", "muadam", "muadamw", "musgd")
 BAD_OPTIMIZERS = ("galore_", "apollo_")
 
 
@@ -72,17 +73,19 @@ def contradictions(spec: FineTuneJobSpec) -> list[str]:
     return [f"{key} {said} (training says {wanted})" for key, said, wanted in pairs if said not in (None, "auto", wanted)]
 
 
-def uncompiled(spec: FineTuneJobSpec) -> list[str]:
-    """Return what a raw configuration asks for that DeepSpeed would compile, or miss, when training starts (runtime/engine.py)."""
+def not_in_images(spec: FineTuneJobSpec) -> list[str]:
+    """Return the settings of a raw configuration that need ops of DeepSpeed's which the images do not hold."""
     raw = raw_deepspeed(spec)
-    zero = block(raw, "zero_optimization")
-    offloads = {name: block(zero, name).get("device", "none") for name in ("offload_optimizer", "offload_param")}
-    optimizer = block(raw, "optimizer")
-    name = str(optimizer.get("type", ""))
-    fused = name.lower() in FUSED_OPTIMIZERS and block(optimizer, "params").get("torch_adam") is not True
-    on_cpu = name.lower() == "adagrad" and offloads["offload_optimizer"] != "none"
-    found = [f"optimizer.type {name}"] if fused or on_cpu or name.lower() in OTHER_OPTIMIZERS else []
-    return found + [f"zero_optimization.{name}.device nvme" for name, device in offloads.items() if device == "nvme"]
+    zero, optimizer = block(raw, "zero_optimization"), block(raw, "optimizer")
+    named = str(optimizer.get("type", ""))
+    lacking = {
+        f"optimizer.type {named}": named.lower() in ALWAYS_LACKING
+        or (named.lower() in UNLESS_TORCH_ADAM and block(optimizer, "params").get("torch_adam") is not True)
+        or (named.lower() == "adagrad" and raw_device(zero, "offload_optimizer") != "none"),
+        "zero_optimization.offload_optimizer.device nvme": raw_device(zero, "offload_optimizer") == "nvme",
+        "zero_optimization.offload_param.device nvme": raw_device(zero, "offload_param") == "nvme",
+    }
+    return [text for text, present in lacking.items() if present]
 
 
 def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
@@ -142,35 +145,35 @@ def _both_precisions(spec: FineTuneJobSpec) -> bool:
 
 
 RULES: tuple[Rule[Any], ...] = (
-    job_rule(
+    fault_rule(
         code="E201",
         path="deepspeed.config",
-        broken=lambda spec: bool(removed_keys(spec)),
-        says=lambda spec: f"DeepSpeed 0.19.8 refuses keys of features it has removed: {'; '.join(removed_keys(spec))}",
+        faults=removed_keys,
+        says="DeepSpeed 0.19.8 refuses keys of features it has removed: {}",
         refuses="keys that DeepSpeed has removed",
         way_out="Delete these keys.",
     ),
-    job_rule(
+    fault_rule(
         code="E202",
         path="deepspeed.config",
-        broken=lambda spec: bool(typed_beside_raw(spec)),
-        says=lambda spec: f"a raw configuration stands alone, but {', '.join(typed_beside_raw(spec))} is set beside it",
+        faults=typed_beside_raw,
+        says="a raw configuration stands alone, but these are set beside it: {}",
         refuses="a raw configuration beside typed fields",
         way_out="Move these settings into config, or drop config.",
     ),
-    job_rule(
+    fault_rule(
         code="E202",
         path="deepspeed.config",
-        broken=lambda spec: bool(contradictions(spec)),
-        says=lambda spec: f"contradicts spec.training: {'; '.join(contradictions(spec))}",
+        faults=contradictions,
+        says="contradicts spec.training: {}",
         refuses="a raw configuration that contradicts training",
         way_out='Write "auto" there, so that the value of spec.training is taken.',
     ),
-    job_rule(
+    fault_rule(
         code="E203",
         path="deepspeed",
-        broken=lambda spec: bool(offload_conflicts(spec)),
-        says=lambda spec: "; ".join(offload_conflicts(spec)),
+        faults=offload_conflicts,
+        says="{}",
         refuses="offloading that the ZeRO stage cannot do, or NVMe without a path",
         way_out="Set deepspeed.stage to 3 or Auto, or the device to none or cpu; with nvme give nvmePath.",
         cel="!(has(self.deepspeed) && ("
@@ -224,11 +227,11 @@ RULES: tuple[Rule[Any], ...] = (
         refuses="bf16 and fp16 together",
         way_out='Write "auto" for both; training.precision decides.',
     ),
-    job_rule(
+    fault_rule(
         code="E208",
         path="deepspeed.config",
-        broken=lambda spec: bool(uncompiled(spec)),
-        says=lambda spec: f"DeepSpeed would compile what {' and '.join(uncompiled(spec))} needs when training starts; pods cannot compile",
+        faults=not_in_images,
+        says="when training starts DeepSpeed would compile what these need, and pods cannot: {}",
         refuses="optimizers and devices whose DeepSpeed ops the images do not hold",
         way_out="Leave optimizer out, so that training.optim names it (or set optimizer.params.torch_adam to true), and offload to cpu.",
     ),

@@ -17,6 +17,12 @@ def block(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def raw_device(zero: Mapping[str, Any], name: str) -> str:
+    """Return the device (none, cpu or nvme) of `offload_optimizer` or `offload_param` in a raw zero_optimization block."""
+    device = block(zero, name).get("device")
+    return device if device in ("cpu", "nvme") else "none"
+
+
 def asked_stage(spec: FineTuneJobSpec) -> int | None:
     """Return the ZeRO stage that is asked for, typed or raw; None when it is left to the plan or there is no DeepSpeed."""
     if spec.deepspeed is None:

@@ -1,6 +1,6 @@
 """The shape of a rule: on what it looks, when it is broken, what to say then, and the same for the API server."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -62,3 +62,25 @@ def job_rule(
 ) -> Rule[FineTuneJobSpec]:
     """Return a rule on the whole specification."""
     return Rule(code=code, subject=JOB, path=path, broken=broken, says=says, refuses=refuses, way_out=way_out, cel=cel)
+
+
+def fault_rule(
+    *,
+    code: str,
+    path: str,
+    faults: Callable[[FineTuneJobSpec], Sequence[str]],
+    says: str,
+    refuses: str,
+    way_out: str,
+    cel: str | None = None,
+) -> Rule[FineTuneJobSpec]:
+    """Return a rule on the whole specification that is broken where `faults` names any; they stand in `says` in place of `{}`."""
+    return job_rule(
+        code=code,
+        path=path,
+        broken=lambda spec: bool(faults(spec)),
+        says=lambda spec: says.format("; ".join(faults(spec))),
+        refuses=refuses,
+        way_out=way_out,
+        cel=cel,
+    )
