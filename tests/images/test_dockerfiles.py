@@ -24,9 +24,9 @@ def last_stage(image: Image) -> list[tuple[str, str]]:
 
 
 @EVERY
-def test_the_base_is_an_argument_pinned_to_a_patch_release(image: Image) -> None:
+def test_the_base_is_an_argument_pinned_to_a_patch_release_and_its_digest(image: Image) -> None:
     assert instructions(image)[0][0] == "ARG"
-    assert re.fullmatch(r"BASE_IMAGE=docker\.io/library/python:3\.11\.\d+-slim-bookworm(@sha256:[0-9a-f]{64})?", instructions(image)[0][1])
+    assert re.fullmatch(r"BASE_IMAGE=docker\.io/library/python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", instructions(image)[0][1])
 
 
 @EVERY
