@@ -8,6 +8,7 @@ import json
 import math
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from transformers.integrations import KubeflowCallback
 from tunewright_contract import environment, progress
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.exits import StageError
+from tunewright_trainer.posting import Poster
 
 _WRITTEN = (progress.LOSS, progress.EVAL_LOSS, progress.LEARNING_RATE, progress.TOKENS_PER_SECOND, "grad_norm", "mean_token_accuracy")
 
@@ -70,9 +72,16 @@ class Metrics(TrainerCallback):
 
 
 class Progress(KubeflowCallback):
-    """Transformers' own poster, made honest about an interrupted run, which it would report as 100 %."""
+    """Transformers' own reports, made honest about an interrupted run, which it would report as 100 %.
+
+    They are sent by a `Poster`: transformers would make training wait for the answer.
+    """
 
     _MIN_UPDATE_INTERVAL = 2.0  # seconds; a person is watching
+
+    def __init__(self, poster: Poster) -> None:
+        super().__init__()
+        self._poster = poster
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         super().on_train_begin(args, state, control, **kwargs)
@@ -91,15 +100,39 @@ class Progress(KubeflowCallback):
             super().on_train_end(args, state, control, **kwargs)
         elif state.is_world_process_zero:
             self._post_now(state)
+        self._poster.close()
 
     def _post_now(self, state: TrainerState) -> None:
         percent = min(_NOT_YET, 100 * state.global_step // state.max_steps)
         self._update_status(progress_percent=percent, metrics=self._metrics, force=True)
 
+    def _update_status(
+        self,
+        progress_percent: int | None = None,
+        estimated_time_remaining: int | None = None,
+        metrics: dict[str, Any] | None = None,
+        force: bool = False,
+    ) -> bool:
+        now = time.monotonic()
+        if not force and now - self._last_update_time < self._MIN_UPDATE_INTERVAL:
+            return False
+        self._last_update_time = now
+        status = {
+            "lastUpdatedTime": datetime.now(UTC).isoformat(),
+            "progressPercentage": progress_percent,
+            "estimatedRemainingSeconds": estimated_time_remaining,
+            "metrics": [{"name": str(name), "value": str(value)} for name, value in (metrics or {}).items()],
+        }
+        self._poster.post(json.dumps({"trainerStatus": status}).encode())
+        return True
+
 
 def posters() -> list[TrainerCallback]:
-    """`Progress` where an endpoint is given, nothing elsewhere."""
-    return [Progress()] if os.environ.get(environment.PROGRESS_URL) else []
+    """`Progress` where an endpoint is given and a token for it, nothing elsewhere."""
+    url, token, ca = (
+        os.environ.get(name) for name in (environment.PROGRESS_URL, environment.PROGRESS_TOKEN_FILE, environment.PROGRESS_CA_FILE)
+    )
+    return [Progress(Poster(url, Path(token), Path(ca) if ca else None))] if url and token else []
 
 
 def _require_number(loss: float, step: int) -> None:

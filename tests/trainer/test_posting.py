@@ -1,0 +1,150 @@
+"""Progress reports on their way: a standby's 503 is asked again, everything else is not, and training waits for none of it."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+from waiting import until
+
+from tunewright_contract.progress import ProgressReport
+from tunewright_trainer.posting import TRIES, Poster
+from tunewright_trainer.progress import Progress
+
+
+class Operators(ThreadingHTTPServer):
+    """Several behind one address: each connection meets the next of them, who gives its answer; the last answer stays."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.answers = [200]
+        self.connections: list[object] = []
+        self.heard: list[tuple[int, ProgressReport]] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
+
+    def get_request(self):
+        connection = super().get_request()
+        self.connections.append(connection[1])
+        return connection
+
+    def accepted(self) -> list[int | None]:
+        return [report.trainer_status.progress_percentage for status, report in self.heard if status == 200]
+
+    def statuses(self) -> list[int]:
+        return [status for status, _ in self.heard]
+
+
+class _Answer(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # leaves a connection open, unless its client has it closed
+
+    def do_POST(self) -> None:
+        operators = self.server
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        operators.may_answer.wait(60)
+        assert self.headers["Authorization"] == "Bearer the token"
+        status = operators.answers.pop(0) if len(operators.answers) > 1 else operators.answers[0]
+        operators.heard.append((status, ProgressReport.model_validate_json(body)))
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def operators() -> Iterator[Operators]:
+    with Operators() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.may_answer.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def poster(operators: Operators, tmp_path: Path) -> Poster:
+    (tmp_path / "token").write_text("the token\n")
+    return Poster(f"http://127.0.0.1:{operators.server_port}/status", tmp_path / "token")
+
+
+@pytest.fixture
+def progress(poster: Poster, monkeypatch: pytest.MonkeyPatch) -> Progress:
+    monkeypatch.setenv("KUBEFLOW_TRAINER_SERVER_URL", "http://somewhere")
+    return Progress(poster)
+
+
+def run(progress: Progress, steps: int, *, of: int = 10, during=lambda _: None) -> None:
+    """Train: what transformers calls, with a checkpoint after each step, which is reported whatever was said just before."""
+    state = TrainerState(max_steps=of, is_world_process_zero=True)
+    arguments, control = SimpleNamespace(spec=TrainingArguments), TrainerControl()
+    progress.on_train_begin(arguments, state, control)
+    for step in range(1, steps + 1):
+        state.global_step = step
+        progress.on_log(arguments, state, control, logs={"loss": 1.5})
+        progress.on_step_end(arguments, state, control)
+        progress.on_save(arguments, state, control)
+        during(step)
+    progress.on_train_end(arguments, state, control)
+
+
+@pytest.mark.parametrize(
+    ("heard", "answers"),
+    [
+        ([503, 503, 200], [503, 503, 200]),
+        ([503] * TRIES, [503]),
+        ([429], [429]),
+        ([403], [403]),
+        ([503, 404], [503, 404]),
+    ],
+    ids=["two of three stand by", "all stand by", "too often", "not ours", "gone meanwhile"],
+)
+def test_only_who_stands_by_is_asked_again_each_time_on_a_connection_of_its_own(operators, poster, heard, answers) -> None:
+    operators.answers = answers
+    poster.post(b'{"trainerStatus": {"progressPercentage": 40}}')
+    poster.close()
+    assert operators.statuses() == heard
+    assert len(set(operators.connections)) == len(heard)
+
+
+def test_training_goes_on_while_nobody_answers_and_the_newest_report_is_the_next(operators, progress) -> None:
+    operators.may_answer.clear()
+
+    def hold_the_first(step: int) -> None:
+        if step == 1:
+            until(lambda: operators.connections, "a report is on its way")
+        if step == 9:
+            operators.may_answer.set()
+
+    run(progress, 9, during=hold_the_first)
+    assert operators.accepted()[1:] in ([90], [90, 90])
+
+
+@pytest.mark.parametrize(("percent", "steps"), [(100, 10), (40, 4)], ids=["done", "stopped"])
+def test_the_last_word_is_heard_before_training_ends(operators, progress, percent, steps) -> None:
+    operators.answers = [503, 200, 503, 200]
+    run(progress, steps)
+    assert operators.accepted()[-1] == percent
+
+
+def test_a_token_that_cannot_be_read_costs_the_report_and_nothing_else(operators, poster, tmp_path, caplog) -> None:
+    (tmp_path / "token").rename(tmp_path / "away")
+    with caplog.at_level("DEBUG"):
+        poster.post(b"{}")
+        poster.close()
+    assert "is lost" in caplog.text
+    assert operators.heard == []
+
+
+def test_a_report_after_one_that_was_lost_is_sent(operators, poster) -> None:
+    operators.answers = [403, 200]
+    poster.post(b'{"trainerStatus": {"progressPercentage": 1}}')
+    until(lambda: operators.statuses() == [403], "the first is refused")
+    poster.post(b'{"trainerStatus": {"progressPercentage": 2}}')
+    poster.close()
+    assert operators.accepted() == [2]
