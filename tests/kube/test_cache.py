@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.kube.cache import REMEMBERED_DELETIONS, Cache, Place
+from tunewright.kube.cache import KEPT_OPEN, REMEMBERED_DELETIONS, Cache, Place
 from tunewright.kube.trimming import trimmed
 
 UID = "u1"
@@ -28,13 +28,14 @@ def child(version=1, *, kind="Job", name="bot-check", of=UID, **more):
     return {"kind": kind, "metadata": meta | {"ownerReferences": [owner]}, "spec": {"v": version}, **more}
 
 
-def test_a_reader_gets_what_was_put_and_a_copy_of_its_own():
+def test_a_reader_gets_what_was_put_and_keeps_it_whatever_comes_then():
     cache = Cache()
     assert cache.put(job())
     assert cache.put(child())
     found = cache.job(("demo", "bot"))
-    found["spec"]["v"] = 99
-    assert cache.job(("demo", "bot")) == job() | {"apiVersion": "tunewright.io/v1alpha1"}
+    assert found == job() | {"apiVersion": "tunewright.io/v1alpha1"}
+    cache.put(job(2))
+    assert (found["spec"], cache.job(("demo", "bot"))["spec"]) == ({"v": 1}, {"v": 2})
     assert [item["spec"] for item in cache.children(UID)] == [{"v": 1}]
     assert (cache.jobs(), cache.size()) == ([("demo", "bot")], 2)
     assert (cache.at(CHECK), cache.at(Place("Job", "demo", "other"))) == (("demo", "bot"), None)
@@ -69,6 +70,26 @@ def test_the_newest_word_counts(expected, news, words):
     found = cache.get(CHECK)
     assert (found and found["spec"]["v"]) == expected
     assert len(cache.children(UID)) == (expected is not None)
+
+
+def test_what_nobody_reads_is_no_news_but_the_version_is_kept():
+    cache = Cache()
+    cache.put(child(1, status={"active": 1}))
+    news = child(1, status={"active": 1, "ready": 1, "uncountedTerminatedPods": {"succeeded": ["p"]}})
+    news["metadata"]["resourceVersion"] = "2"
+    assert not cache.put(news)
+    assert cache.get(CHECK)["metadata"]["resourceVersion"] == "2"
+    assert not cache.put(child(1, status={"active": 0}))  # older
+    assert cache.put(child(3, status={"active": 0}))
+
+
+def test_more_objects_than_are_kept_open_are_read_all_the_same():
+    cache = Cache()
+    names = [f"p{number}" for number in range(KEPT_OPEN + 50)]
+    for name in names:
+        cache.put(child(kind="Pod", name=name))
+    for _ in range(2):
+        assert [item["metadata"]["name"] for item in cache.children(UID)] == names
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=30), st.randoms(use_true_random=False))

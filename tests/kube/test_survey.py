@@ -19,7 +19,8 @@ def job(version=1):
 
 def child(version=1):
     return {
-        "metadata": {"namespace": "demo", "name": "bot-check", "resourceVersion": str(version), "labels": {"tunewright.io/job-uid": "u1"}}
+        "metadata": {"namespace": "demo", "name": "bot-check", "resourceVersion": str(version), "labels": {"tunewright.io/job-uid": "u1"}},
+        "status": {"active": version},
     }
 
 

@@ -15,7 +15,8 @@ def job(version=1, *, uid="1", generation=1, **meta):
 
 def child(version=1, *, uid="1"):
     labels = {"tunewright.io/job-uid": uid}
-    return {"metadata": {"namespace": "demo", "name": "bot-check", "resourceVersion": str(version), "labels": labels}}
+    meta = {"namespace": "demo", "name": "bot-check", "resourceVersion": str(version), "labels": labels}
+    return {"metadata": meta, "status": {"active": version}}
 
 
 @pytest.mark.parametrize(
@@ -45,9 +46,11 @@ def test_a_child_wakes_its_job_while_that_is_there():
     keys.of_job("ADDED", job(2))
     assert keys.of_child("Job", "MODIFIED", child(3)) == BOT
     assert keys.of_child("Job", "MODIFIED", child(3)) is None  # told twice
-    assert keys.of_child("Job", "DELETED", child(4)) == BOT
-    keys.of_job("DELETED", job(5))
-    assert keys.of_child("Job", "ADDED", child(6)) is None
+    counted = child(4) | {"status": {"active": 3, "uncountedTerminatedPods": {"succeeded": ["p"]}}}
+    assert keys.of_child("Job", "MODIFIED", counted) is None  # nothing that anybody reads
+    assert keys.of_child("Job", "DELETED", child(5)) == BOT
+    keys.of_job("DELETED", job(6))
+    assert keys.of_child("Job", "ADDED", child(7)) is None
 
 
 def test_what_we_have_written_ourselves_asks_for_nothing():

@@ -1,9 +1,10 @@
 """What the cluster holds, as far as watches, lists and our own writes have told: every FineTuneJob, and whatever bears a job's uid.
 
 Promises: an older word never replaces a newer one, nor brings back what was deleted (resourceVersions of one kind are numbers that grow,
-KEP-5504); one object for each name; a reader gets a copy of its own. It asks nobody: whether it is complete is for `survey.py` to say.
+KEP-5504); one object for each name; what a reader gets never changes. It asks nobody: whether it is complete is for `survey.py` to say.
 
-Objects are kept as JSON without what no reader needs, compressed by what they have in common with the first of their kind.
+Objects are kept as JSON without what no reader needs, compressed by what they have in common with the first of their kind. The few that
+were read last are kept open besides, for one reconcile reads them several times.
 """
 
 import json
@@ -16,10 +17,11 @@ from tunewright.kube.ownership import controller
 from tunewright.kube.trimming import trimmed
 from tunewright.plan.label_names import JOB_UID
 
-Object = dict[str, Any]
+Object = Mapping[str, Any]
 Key = tuple[str, str]  # namespace, name; reconcile.ports.Key is one
 SAMPLE_BYTES = 32_000  # as far as zlib looks back
 REMEMBERED_DELETIONS = 20_000  # an older word arrives within seconds of the newer one
+KEPT_OPEN = 256  # objects: those of the jobs that eight workers look at
 
 
 class Place(NamedTuple):
@@ -35,7 +37,7 @@ class Entry(NamedTuple):
 
     version: int
     job: str  # uid of the FineTuneJob it is or belongs to
-    packed: bytes
+    packed: bytes  # all but its version
 
 
 class Cache:
@@ -47,9 +49,13 @@ class Cache:
         self._keys: dict[str, Key] = {}  # uid of a job -> where it is
         self._deleted: dict[Place, int] = {}
         self._samples: dict[str, bytes] = {}  # kind -> the first object of it, which the others are compressed with
+        self._open: dict[Place, Object] = {}  # what was read last, the latest at the end
 
     def put(self, item: Mapping[str, Any], kind: str = "") -> bool:
-        """Take what the API server has said of an object. Returns whether it was news. What belongs to no job (any more) is not kept."""
+        """Take what the API server has said of an object. What belongs to no job (any more) is not kept.
+
+        Returns whether a reader would see more than another version: much that happens to an object is nothing to us.
+        """
         kind = kind or str(item["kind"])
         meta = item["metadata"]
         place, version = Place(kind, str(meta["namespace"]), str(meta["name"])), int(meta["resourceVersion"])
@@ -58,14 +64,15 @@ class Cache:
             return self.remove(place, version)
         if version <= self.version(place):
             return False
+        before, packed = self._entries.get(place), self._pack(kind, item)
         self._drop(place)
         self._deleted.pop(place, None)
-        self._entries[place] = Entry(version, job, self._pack(kind, item))
+        self._entries[place] = Entry(version, job, packed)
         if kind == FINE_TUNE_JOB:
             self._keys[job] = (place.namespace, place.name)
         else:
             self._children.setdefault(job, {})[place] = None
-        return True
+        return before is None or (before.job, before.packed) != (job, packed)
 
     def remove(self, place: Place, version: int) -> bool:
         """Take the word that nothing stands there as of `version`. Returns whether that was news."""
@@ -80,8 +87,7 @@ class Cache:
 
     def get(self, place: Place) -> Object | None:
         """Return an object, or None where none is known."""
-        entry = self._entries.get(place)
-        return None if entry is None else self._unpack(place.kind, entry.packed)
+        return self._opened(place) if place in self._entries else None
 
     def job(self, key: Key) -> Object | None:
         """Return a FineTuneJob, or None."""
@@ -89,7 +95,7 @@ class Cache:
 
     def children(self, uid: str) -> Sequence[Object]:
         """Return everything that bears a job's uid."""
-        return [self._unpack(place.kind, self._entries[place].packed) for place in self._children.get(uid, ())]
+        return [self._opened(place) for place in self._children.get(uid, ())]
 
     def version(self, place: Place) -> int:
         """Return as of when something is known of a place; 0 when nothing is."""
@@ -127,6 +133,7 @@ class Cache:
         entry = self._entries.pop(place, None)
         if entry is None:
             return False
+        self._open.pop(place, None)
         if place.kind == FINE_TUNE_JOB:
             self._keys.pop(entry.job, None)
         else:
@@ -136,6 +143,13 @@ class Cache:
                 del self._children[entry.job]
         return True
 
+    def _opened(self, place: Place) -> Object:
+        found = self._open.pop(place, None) or self._unpack(place.kind, self._entries[place])
+        self._open[place] = found
+        if len(self._open) > KEPT_OPEN:
+            del self._open[next(iter(self._open))]
+        return found
+
     def _pack(self, kind: str, item: Mapping[str, Any]) -> bytes:
         # The items of a list do not say what they are.
         whole = {"apiVersion": PLACES[kind].api_version, "kind": kind, **trimmed(kind, item)}
@@ -144,6 +158,6 @@ class Cache:
         packer = zlib.compressobj(level=1, zdict=sample)
         return packer.compress(text) + packer.flush()
 
-    def _unpack(self, kind: str, packed: bytes) -> Object:
-        found: Object = json.loads(zlib.decompressobj(zdict=self._samples[kind]).decompress(packed))
-        return found
+    def _unpack(self, kind: str, entry: Entry) -> Object:
+        found = json.loads(zlib.decompressobj(zdict=self._samples[kind]).decompress(entry.packed))
+        return {**found, "metadata": {**found["metadata"], "resourceVersion": str(entry.version)}}

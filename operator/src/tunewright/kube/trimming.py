@@ -1,6 +1,7 @@
 """What of an object is worth keeping: all but what nobody here reads. Of fifty megabytes of children ten are left.
 
-Whoever begins to read another field of pods, ReplicaSets or `managedFields` adds it here; `local/` has everything.
+Whoever begins to read another field of those named here takes it off; `local/` has everything. What is left out wakes nobody, either:
+a Job's controller counts its pods in three steps, and a budget's writes down each of them.
 """
 
 from collections.abc import Mapping
@@ -11,6 +12,13 @@ from tunewright.kube.kinds import MADE_BY_CONTROLLERS, RENDERED
 
 KUEUE = "kueue"  # what its field managers' names begin with
 _COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision-history")
+_UNREAD_OF_META = ("managedFields", "resourceVersion")  # the cache knows the version
+_UNREAD_OF_PODS_META = (*_UNREAD_OF_META, "finalizers", "generation")
+_UNREAD_STATUS = frozenset({"NetworkPolicy", "PodDisruptionBudget", "Service"})
+_UNREAD_OF_STATUS = {
+    "Job": ("completedIndexes", "ready", "uncountedTerminatedPods"),
+    "Pod": ("hostIP", "hostIPs", "podIP", "podIPs", "qosClass", "observedGeneration"),
+}
 _KEPT_OF_SPEC = {"Pod": ("nodeName",), "ReplicaSet": ("replicas",)}
 
 
@@ -19,11 +27,16 @@ def trimmed(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
     kept = {**item, "metadata": _metadata(kind, item["metadata"])}
     if kind in MADE_BY_CONTROLLERS and "spec" in item:
         kept["spec"] = {name: item["spec"][name] for name in _KEPT_OF_SPEC[kind] if name in item["spec"]}
+    if kind in _UNREAD_STATUS:
+        kept.pop("status", None)
+    elif item.get("status") and kind in _UNREAD_OF_STATUS:
+        kept["status"] = {name: value for name, value in item["status"].items() if name not in _UNREAD_OF_STATUS[kind]}
     return kept
 
 
 def _metadata(kind: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {name: value for name, value in meta.items() if name != "managedFields"}
+    unread = _UNREAD_OF_PODS_META if kind == "Pod" else _UNREAD_OF_META
+    kept = {name: value for name, value in meta.items() if name not in unread}
     if meta.get("annotations"):
         kept["annotations"] = {name: text for name, text in meta["annotations"].items() if name not in _COPIES}
     fields = [entry for entry in meta.get("managedFields", ()) if kind in RENDERED and _is_read(kind, entry)]
