@@ -84,6 +84,10 @@ class TestHowFarAStageIs:
         saving = a_job("trainer", attempt=0, suspend=True, status={"active": 1})
         assert past(saving, a_pod("trainer", attempt=0, index=0, **running())).train.state is StageState.RUNNING
         assert past(a_job("trainer", at_rest, attempt=0, suspend=True, status={"terminating": 2})).train.state is StageState.PENDING
+        counted, waiting = a_job("trainer", at_rest, attempt=0, suspend=True), a_pod("trainer", attempt=0, index=0)
+        assert past(counted, waiting).train.state is StageState.PENDING, "one that has not begun is a pod, too"
+        over = a_pod("trainer", attempt=0, index=0, **ended(143))
+        assert past(counted, over).train.state is StageState.SUSPENDED, "what has ended holds nothing"
 
     def test_children_of_another_revision_are_passed_over(self):
         old = [a_job("checker", ("Complete", ""), revision="old"), a_pod("checker", revision="old", **ended(0, dump(CHECKED)))]

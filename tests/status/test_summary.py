@@ -49,7 +49,13 @@ class TestPhase:
             (seen("check", train=TrainOutcome(state=StageState.SUSPENDED, attempts=1)), hub_plan(), "Queued", "Queued"),
             (seen("check", train=TrainOutcome(state=StageState.SUSPENDED, attempts=1)), hub_plan(suspend=True), "Suspended", "Suspended"),
             (seen("check"), quickstart_plan(suspend=True, train=None), "Suspended", "Suspended"),
-            (seen("check", train=RUNNING), quickstart_plan(suspend=True), "Training", "Running"),
+            (seen("check", train=RUNNING), quickstart_plan(suspend=True), "Training", "Suspending"),
+            (
+                seen("check", train=TrainOutcome(state=StageState.PENDING, attempts=1)),
+                quickstart_plan(suspend=True),
+                "Training",
+                "Suspending",
+            ),
             (seen(check=StageOutcome(state=StageState.RUNNING)), quickstart_plan(suspend=True), "Checking", "Running"),
             (seen("check", "train"), exporting(quickstart_plan()), "Exporting", "Pending"),
             (seen("check", "train", export=StageOutcome(state=StageState.RUNNING)), exporting(quickstart_plan()), "Exporting", "Running"),
@@ -103,8 +109,15 @@ class TestConditions:
         assert found["Suspended"] == ("True", "Suspended")
         assert {"Reconciling", "Stalled"}.isdisjoint(found)
 
-    def test_a_job_that_is_saving_before_it_rests_is_not_suspended_yet(self):
-        assert conditions(status(seen("check", train=RUNNING), quickstart_plan(suspend=True)))["Suspended"] == ("False", "Running")
+    @pytest.mark.parametrize(
+        "failure", [None, Failure(reason="Unschedulable", message="no node")], ids=["saving", "still waiting for a node"]
+    )
+    @pytest.mark.parametrize("state", [StageState.RUNNING, StageState.PENDING])
+    def test_a_job_whose_pods_have_yet_to_go_is_not_suspended_but_told_to_be(self, state, failure):
+        summary = status(seen("check", train=TrainOutcome(state=state, attempts=1, failure=failure)), quickstart_plan(suspend=True))
+        assert conditions(summary)["Suspended"] == ("False", "Suspending")
+        assert conditions(summary)["Reconciling"] == ("True", "Suspending")
+        assert summary.message == "train is being suspended (spec.suspend): its pods save and end"
 
     def test_a_failed_attempt_that_is_followed_by_another_is_no_failure_of_the_job(self):
         outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=1, counted_failures=1)

@@ -156,8 +156,11 @@ def test_a_suspended_job_is_checked_and_then_rests(machine):
     machine.job = machine.job.model_copy(update={"spec": machine.job.spec.model_copy(update={"suspend": True})})
     assert machine.reconcile() == "Checking: Pending"
     machine.end("support-bot-check", 0, dump(CHECKED))
-    assert [machine.reconcile(), machine.reconcile()] == ["Suspended: Suspended"] * 2
-    assert machine.children["Job", "support-bot-train-0"]["spec"]["suspend"] is True
+    assert [machine.reconcile(), machine.reconcile()] == ["Suspended: Suspended", "Training: Suspending"]
+    gang = machine.children["Job", "support-bot-train-0"]
+    assert gang["spec"]["suspend"] is True
+    gang["status"] = {"conditions": [{"type": "Suspended", "status": "True"}]}  # as its controller does, once no pod is left
+    assert machine.reconcile() == "Suspended: Suspended"
 
 
 @pytest.fixture

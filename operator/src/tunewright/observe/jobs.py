@@ -39,7 +39,7 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Fa
         return _failed(job, failed, culprit)
     if _all_succeeded(job, pods):
         return JobOutcome(state=StageState.SUCCEEDED, report=_success(pods))
-    if part(job, "spec").get("suspend") is True and condition(job, "Suspended") and not _busy(job):
+    if part(job, "spec").get("suspend") is True and condition(job, "Suspended") and not _busy(job, pods):
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
     ending = not running or bool(condition(job, "FailureTarget"))  # the others of the gang are still being stopped
@@ -79,12 +79,13 @@ def _failed(job: Raw, failed: Raw, culprit: PodState | None) -> JobOutcome:
     )
 
 
-def _busy(job: Raw) -> bool:
+def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
     """Say whether pods are still there: a suspended gang saves before it goes.
 
     The condition is asked besides: without it the Job controller may just be making pods that it has not yet counted.
     """
-    return any(number(job, "status", field) for field in ("active", "terminating"))
+    left = any(not pod.succeeded and pod.disposition is None for pod in pods)
+    return left or any(number(job, "status", field) for field in ("active", "terminating"))
 
 
 def _success(pods: Sequence[PodState]) -> Report | None:

@@ -51,7 +51,7 @@ def _stage_conditions(story: Story) -> list[Condition]:
 def _reason(story: Story) -> str:
     """Return the reason of what stands in the way; else the general one."""
     failure = story.outcome.failure
-    aside = story.suspended or story.queued or story.retrying or story.rolled_back
+    aside = story.suspended or story.suspending or story.queued or story.retrying or story.rolled_back
     return reason_of(story).value if failure is None or aside else failure.reason
 
 
@@ -62,6 +62,8 @@ def _message(story: Story, past: Past, plan: FineTunePlan) -> str:
     why = _why(story.outcome)
     if story.suspended:
         return f"{stage} is suspended (spec.suspend); it goes on from the last whole checkpoint"
+    if story.suspending:
+        return f"{stage} is being suspended (spec.suspend): its pods save and end"
     if story.queued:
         return f"{stage} waits for its queue to admit it"
     if story.rolled_back and (refused := past.serve.rollout.refused):

@@ -26,7 +26,8 @@ class Story:
 
     stages: Mapping[Component, Outcome]
     at: Component | None
-    suspended: bool = False  # on our own word
+    suspended: bool = False  # on our own word, and no pod is left
+    suspending: bool = False  # on our own word, and pods still save or end
     queued: bool = False  # on another's: a queue holds the Job back
     retrying: bool = False  # the newest attempt failed, and the plan holds another
     resizing: bool = False  # the newest attempt has another number of workers than is wanted, and makes way for one that has
@@ -49,12 +50,13 @@ def tell(past: Past, plan: FineTunePlan, *, serving: bool) -> Story:
         return Story(stages=stages, at=None)
     state = stages[at].state
     retrying = at is Component.TRAIN and state is StageState.FAILED and plan.train is not None and plan.train.attempt >= past.train.attempts
-    suspended = plan.suspend and at in _SUSPENDABLE and state in {StageState.ABSENT, StageState.PENDING, StageState.SUSPENDED}
+    told_to_rest = plan.suspend and at in _SUSPENDABLE
     resizing = at is Component.TRAIN and plan.train is not None and past.train.replicas not in {None, plan.train.replicas}
     return Story(
         stages=stages,
         at=at,
-        suspended=suspended,
+        suspended=told_to_rest and state in {StageState.ABSENT, StageState.SUSPENDED},
+        suspending=told_to_rest and state in {StageState.PENDING, StageState.RUNNING},
         queued=state is StageState.SUSPENDED and not plan.suspend and not resizing,
         retrying=retrying,
         resizing=resizing,
@@ -82,6 +84,8 @@ def reason_of(story: Story) -> Reason:
         return Reason.SERVING if Component.SERVE in story.stages else Reason.COMPLETE
     if story.suspended:
         return Reason.SUSPENDED
+    if story.suspending:
+        return Reason.SUSPENDING
     if story.rolled_back:
         return Reason.ROLLED_BACK
     if story.resizing:

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     PLAN_REJECTED = "PlanRejected"
     REFERENCE_MISSING = "ReferenceMissing"
     OPERATOR_FORBIDDEN = "OperatorForbidden"
+    SUSPENDING = "Suspending"
     SUSPENDED = "Suspended"
     PENDING = "Pending"
     QUEUED = "Queued"
