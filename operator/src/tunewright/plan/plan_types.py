@@ -1,7 +1,9 @@
 """`FineTunePlan`: everything that has been decided, in our own words. Rendering it cannot fail and needs nothing else."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tunewright.plan.rollout import Rollout
@@ -230,3 +232,8 @@ class FineTunePlan:
     train: TrainPlan | None = None
     export: ExportPlan | None = None
     serve: ServePlan | None = None
+
+    @cached_property
+    def config_text(self) -> str:
+        """The trainer's instruction as JSON: the same text for the same configuration. All that mounts it is named after it."""
+        return json.dumps(self.config.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -4,7 +4,6 @@ A pod of a running gang that is started anew, or late, must read what its fellow
 count or by another release of the operator, is another ConfigMap; the earlier one stays as long as a Job mounts it.
 """
 
-import json
 from hashlib import sha256
 
 from tunewright.plan.label_names import Component
@@ -21,7 +20,7 @@ def render_config_map(plan: FineTunePlan) -> tuple[Manifest, ...]:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": metadata(plan, config_name(plan), Component.SHARED),
-            "data": {"config.json": _text(plan)},
+            "data": {"config.json": plan.config_text},
             "immutable": True,
         },
     )
@@ -29,8 +28,4 @@ def render_config_map(plan: FineTunePlan) -> tuple[Manifest, ...]:
 
 def config_name(plan: FineTunePlan) -> str:
     """Name the ConfigMap that holds this very configuration."""
-    return f"{plan.names.config}-{sha256(_text(plan).encode()).hexdigest()[:_DIGITS]}"
-
-
-def _text(plan: FineTunePlan) -> str:
-    return json.dumps(plan.config.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    return f"{plan.names.config}-{sha256(plan.config_text.encode()).hexdigest()[:_DIGITS]}"
