@@ -2,6 +2,7 @@
 
     python benchmarks/operator_scale.py                                  # a minute of 10 jobs/s, 1,000 at once, 5,000 idle, a restart
     python benchmarks/operator_scale.py --steady 10 --burst 50 --idle 0  # a look, in two minutes
+    python benchmarks/operator_scale.py --steady 0 --burst 0             # the idle ones alone, in a few minutes; needs no quiet machine
 
 etcd, kube-apiserver, kube-controller-manager (`make control-plane`) and the operator share this machine with this program, which creates
 jobs and plays the kubelet: each pod's status is written as Succeeded, with a real report as its last word, as soon as it is created.
@@ -9,19 +10,21 @@ The controller manager's client limits (20 requests/s by default) are lifted: it
 
 Times are read from the API server's audit log, from when it received the request that creates a job to when it had answered the operator's
 request that creates the child. The train Job comes after the check has ended, so its time has two controllers' and the kubelet's work in
-it. CPU seconds and memory are the operator's own process's, from /proc.
+it. CPU seconds and memory are the operator's own process's, from /proc. Idle jobs are copies of a job that did run (copies.py); that the
+operator writes nothing for them shows that they are faithful. It runs with what deploy/install.yaml sets for its allocator.
 """
 
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +38,7 @@ sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "cluster")
 from api_server import ApiServer  # noqa: E402
 from binaries import find  # noqa: E402
 from control_plane import ControlPlane  # noqa: E402
+from copies import Etcd, Original  # noqa: E402
 from operator_process import OperatorProcess  # noqa: E402
 from scene import CLAIM, JOB, SPEC, install_definition  # noqa: E402
 from status_builders import CHECKED, EXPORTED, TRAINED  # noqa: E402
@@ -50,11 +54,15 @@ PATIENCE_SECONDS = 3600
 
 
 class UnthrottledPlane(ControlPlane):
-    """A control plane whose controllers may ask as often as they like."""
+    """A control plane whose controllers may ask as often as they like, and remove no pods, however many have ended (12,500 by default)."""
 
     def _run(self, name: str, command: list[str]) -> None:
-        more = ["--kube-api-qps=2000", "--kube-api-burst=4000", "--concurrent-job-syncs=20"] if name == "kube-controller-manager" else []
-        super()._run(name, [*command, *more])
+        more = ["--kube-api-qps=2000", "--kube-api-burst=4000", "--concurrent-job-syncs=20", "--terminated-pod-gc-threshold=0"]
+        super()._run(name, [*command, *more] if name == "kube-controller-manager" else command)
+
+    @property
+    def etcd_url(self) -> str:
+        return f"http://127.0.0.1:{self._etcd_port}"
 
 
 class Wire:
@@ -107,7 +115,7 @@ class InstantKubelet:
 
     def _pods(self) -> None:
         for event in self._wire.watch(f"/api/v1/namespaces/{NAMESPACE}/pods"):
-            if event["type"] == "ADDED":
+            if event["type"] == "ADDED" and event["object"]["status"]["phase"] == "Pending":
                 meta = event["object"]["metadata"]
                 self._hands.submit(self._end, meta["name"], meta["labels"]["tunewright.io/component"])
 
@@ -236,23 +244,63 @@ class Bench:
         to_first = [(first[name] - born[name]).total_seconds() for name in names]
         return to_first, [(train[name] - born[name]).total_seconds() for name in names], writes
 
+    def grow(self, idle: int) -> list[str]:
+        """Have so many complete jobs under the operator's eyes, most of them copies of the first, and return a row."""
+        if not self._names:
+            self.create()
+        self.kubelet.wait_for(self.created)
+        original = Original(Etcd(self.plane.etcd_url), NAMESPACE, self._names[0])
+        before, children = usage(self.pid).cpu, self._children() // self.created
+        names = [f"j{number:05d}" for number in range(self.created, idle)]
+        since, began = self.plane.audit.end(), time.monotonic()
+        with self._no_controllers():  # a child of no job would be garbage
+            original.copy_what_is_below(names)
+            self._names += names
+            self._wait_until(lambda: self._children() >= children * self.created)
+            looked_at = self.operator.reconciles()
+            original.copy_jobs(names)
+            self._wait_until(lambda: self.operator.reconciles() >= looked_at + len(names))
+        return self._row("seen as they grew", since, began, before)
+
     def restart(self) -> list[str]:
         """Start the operator anew among all these jobs, wait until it has looked at each of them, and return a row."""
         self.operator.stop()
         since, began = self.plane.audit.end(), time.monotonic()
         self.operator.start()
-        ready = time.monotonic() - began
-        while self.operator.reconciles() < self.created:
-            time.sleep(0.2)
-        took = time.monotonic() - began
+        self._wait_until(lambda: self.operator.reconciles() >= self.created)
+        return self._row("restarted", since, began, 0.0)
+
+    def rest(self, seconds: float) -> list[str]:
+        """Let it be for a while and return a row."""
+        since, began, before = self.plane.audit.end(), time.monotonic(), usage(self.pid).cpu
+        time.sleep(seconds)
+        return self._row("idle", since, began, before)
+
+    def _row(self, title: str, since: int, began: float, cpu: float) -> list[str]:
         ours = [event for event in self.plane.audit.events(since=since) if event.get("userAgent") == USER_AGENT]
         writes = sum(event["verb"] not in ("get", "list", "watch") for event in ours)
-        now = usage(self.pid)
-        figures = [f"{ready:.0f} s", f"{took:.0f} s", str(writes), f"{now.cpu:.0f} s", f"{now.rss:.0f} MB", f"{now.peak:.0f} MB"]
-        return [str(self.created), str(self._children()), *figures]
+        took, now = time.monotonic() - began, usage(self.pid)
+        counts = [str(self.created), str(self._children()), f"{took:.0f} s", str(writes)]
+        return [title, *counts, f"{now.cpu - cpu:.0f} s", f"{now.rss:.0f} MB", f"{now.peak:.0f} MB"]
+
+    @contextmanager
+    def _no_controllers(self) -> Iterator[None]:
+        controllers = self.plane.pids()["kube-controller-manager"]
+        os.kill(controllers, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(controllers, signal.SIGCONT)
+
+    def _wait_until(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            if time.monotonic() > deadline:
+                raise TimeoutError(self.operator.log.read_text()[-2000:])
+            time.sleep(0.2)
 
     def _children(self) -> int:
-        return round(self.operator.metric("tunewright_cached_objects")) - self.created
+        return round(self.operator.metric("tunewright_cached_objects") - self.operator.metric("tunewright_jobs"))
 
 
 def moment(text: str) -> datetime:
@@ -270,28 +318,30 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=10.0, help="new jobs per second (10)")
     parser.add_argument("--burst", type=int, default=1000, help="jobs created at once (1000)")
     parser.add_argument("--idle", type=int, default=5000, help="complete jobs to restart the operator among (5000)")
+    parser.add_argument("--rest", type=float, default=0.0, help="seconds to leave the restarted operator alone (0)")
     arguments = parser.parse_args()
     with UnthrottledPlane(find()) as plane, tempfile.TemporaryDirectory() as folder:
         bench = Bench(plane, Path(folder))
         with bench.operator:
             at_rest = usage(bench.pid)
             rate, seconds = arguments.rate, arguments.steady
-            rows = [bench.measure(f"{rate:g}/s for {seconds:g} s", lambda: bench.at_a_rate(rate, seconds))]
+            rows = []
+            if seconds:
+                rows.append(bench.measure(f"{rate:g}/s for {seconds:g} s", lambda: bench.at_a_rate(rate, seconds)))
             if arguments.burst:
                 rows.append(bench.measure(f"{arguments.burst} at once", lambda: bench.at_once(arguments.burst)))
-            if (lacking := arguments.idle - bench.created) > 0:
-                bench.at_once(lacking)
-                bench.kubelet.wait_for(bench.created)
-            last = bench.restart()
+            idle = [bench.grow(arguments.idle), bench.restart(), bench.rest(arguments.rest)] if arguments.idle else []
             spenders = list(bench.spenders())
     print(f"Load average over the last minute, 5 and 15: {', '.join(f'{load:.1f}' for load in os.getloadavg())}; {os.cpu_count()} cores.")
     print(f"The operator before the first job: {at_rest.rss:.0f} MB.\n")
     times = ["first child p50", "p99", "train Job p50", "p99"]
     head = ["load", *times, "complete/s", "writes/job", "reconciles/job", "CPU per 1,000 jobs", "peak memory"]
-    print(columns([head, *rows]), end="\n\n")
-    print("Processor time per job:\n")
-    print(columns([["load", *spenders], *bench.shares]), end="\n\n")
-    print(columns([["idle jobs", "children", "ready", "all looked at", "writes", "CPU", "memory", "peak"], last]))
+    if rows:
+        print(columns([head, *rows]), end="\n\n")
+        print("Processor time per job:\n")
+        print(columns([["load", *spenders], *bench.shares]), end="\n\n")
+    if idle:
+        print(columns([["operator", "idle jobs", "children", "took", "writes", "CPU", "memory", "peak"], *idle]))
 
 
 if __name__ == "__main__":
