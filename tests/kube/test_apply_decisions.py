@@ -75,6 +75,36 @@ class Clashing:
         return patch
 
 
+class Lenient:
+    """An API server on which an apply leaves what others have set."""
+
+    def __init__(self, others):
+        self.others, self.merged = others, None
+
+    async def apply(self, manifest, *, force):
+        return {**manifest, "metadata": {**manifest["metadata"], "managedFields": [APPLIED]}, "spec": {**self.others, **manifest["spec"]}}
+
+    async def merge(self, kind, namespace, name, patch):
+        self.merged = patch["spec"]
+        return patch
+
+
+@pytest.mark.parametrize(
+    ("expected", "others"),
+    [
+        pytest.param({"n": 1, "egress": None}, {"egress": [{}]}, id="what opens a way is taken off"),
+        pytest.param(None, {"egress": []}, id="what opens nothing stays"),
+        pytest.param(None, {"sessionAffinity": "None"}, id="a default stays"),
+    ],
+)
+async def test_what_others_have_opened_beside_ours_does_not_outlive_an_apply(expected, others):
+    rendered = {"kind": "NetworkPolicy", "metadata": {"name": "bot", "namespace": "demo", "labels": {"a": "b"}}, "spec": {"n": 1}}
+    rendered["data"] = {"config.json": ""}  # as APPLIED says
+    client = Lenient(others)
+    await carry_out(Action.APPLY, client, rendered, {"metadata": {"uid": "1"}})
+    assert client.merged == expected
+
+
 async def test_lists_in_which_somebodys_items_clash_with_ours_are_replaced():
     rendered = {
         "kind": "Service",

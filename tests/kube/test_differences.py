@@ -34,6 +34,18 @@ def deployment(spec, *, fields=None):
         pytest.param(True, {"podSelector": None}, {"podSelector": {}}, id="a selector of everything"),
         pytest.param(True, {"labels": {"a": "b", "c": "d"}}, {"labels": {"a": "b"}}, id="a label beside ours"),
         pytest.param(False, {"m": None}, {"m": {"a": 1}}, id="a part that is missing"),
+        pytest.param(False, {"ingress": [{}], "n": 1}, {"n": 1}, id="a way in where there is none"),
+        pytest.param(True, {"ingress": [], "n": 1}, {"n": 1}, id="no way in where there is none"),
+        pytest.param(
+            False, {"egress": [{"ports": [{"port": 53}, {"port": 22}]}]}, {"egress": [{"ports": [{"port": 53}]}]}, id="a wider way"
+        ),
+        pytest.param(True, {"m": {"labels": {"ingress": "public"}}}, {"m": {"labels": {}}}, id="a label of that name opens nothing"),
+        pytest.param(
+            False,
+            {"c": [{"name": "x", "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}}]},
+            {"c": [{"name": "x", "securityContext": {"capabilities": {"drop": ["ALL"]}}}]},
+            id="a capability more",
+        ),
     ],
 )
 def test_an_object_holds_what_is_rendered(expected, live, rendered):

@@ -33,6 +33,15 @@ EDITS: Mapping[str, tuple[Sequence[str], Mapping[str, Any]]] = {
     "a budget that lets no node be drained": (BUDGET, {"spec": {"maxUnavailable": 0}}),
     "a budget of nobody": (BUDGET, {"spec": {"selector": {"matchLabels": NOBODY}}}),
     "a policy of nobody": (POLICY, {"spec": {"podSelector": {"matchLabels": NOBODY}}}),
+    "a way out where there is none": (POLICY, {"spec": {"egress": [{}]}}),
+    "a way in for everybody": (POLICY, {"spec": {"ingress": [{}]}}),
+    "a port more": (POLICY, {"spec": {"ingress": [{"ports": [{"port": "http", "protocol": "TCP"}, {"port": 22, "protocol": "TCP"}]}]}}),
+    "a direction that is not guarded": (POLICY, {"spec": {"policyTypes": ["Ingress"]}}),
+    "a gang that is a name elsewhere": (GANG_SERVICE, {"spec": {"type": "ExternalName", "externalName": "example.com"}}),
+    "a Service at an address of the world's": (SERVICE, {"spec": {"externalIPs": ["192.0.2.1"]}}),
+    "a Service on every node": (SERVICE, {"spec": {"type": "NodePort"}}),
+    "servers in the node's network": (DEPLOYMENT, {"spec": {"template": {"spec": {"hostNetwork": True}}}}),
+    "servers that see the node's processes": (DEPLOYMENT, {"spec": {"template": {"spec": {"hostPID": True}}}}),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tunewright.errors import Rejected
 from tunewright.kube.client import Client
-from tunewright.kube.differences import is_as_rendered
+from tunewright.kube.differences import is_as_rendered, shutting
 from tunewright.kube.faults import REFUSED_BY_CLUSTER
 from tunewright.kube.trimming import KUEUE
 from tunewright.plan.label_names import is_queued
@@ -51,12 +51,15 @@ async def carry_out(
         # With the uid: an object that was deleted meanwhile is a conflict, and is not made anew from an old decision.
         bound = {**rendered, "metadata": {**meta, "uid": live["metadata"]["uid"]}}
         try:
-            return await client.apply(bound, force=True)
+            applied = await client.apply(bound, force=True)
         except Rejected as error:
             if error.reason != REFUSED_BY_CLUSTER:
                 raise
             # Somebody's item in a list clashes with ours (two ports of one name). This replaces lists whole, where applying adds to them.
             return await client.merge(rendered["kind"], meta["namespace"], meta["name"], bound)
+        if is_as_rendered(applied, rendered):
+            return applied
+        return await client.merge(rendered["kind"], meta["namespace"], meta["name"], shutting(applied, bound))
     if action is Action.LABEL and live is not None:
         patch = {"metadata": {"uid": live["metadata"]["uid"], "labels": meta["labels"]}}
         return await client.merge("Job", meta["namespace"], meta["name"], patch)

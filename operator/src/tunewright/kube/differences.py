@@ -1,7 +1,8 @@
 """Whether an object already is as rendered, so that nothing has to be written.
 
-It is, when every rendered field has its value in the live object (whatever defaults the API server put beside it), and when none of the
-fields that we once applied (`metadata.managedFields`) has left the rendered manifest. In doubt the answer is no: one apply too many
+It is, when every rendered field has its value in the live object (whatever defaults the API server put beside it), when nothing stands
+beside it that opens a way to pods or from them to their node, and when none of the fields that we once applied
+(`metadata.managedFields`) has left the rendered manifest. In doubt the answer is no: one apply too many
 changes nothing, one too few would leave drift.
 """
 
@@ -23,7 +24,12 @@ _KEYS = (
     "topologyKey",
     "type",
 )  # by which Kubernetes tells items of lists apart
-_WHOLE = frozenset({"selector", "podSelector", "matchLabels"})  # a label more selects other pods, or none
+_WHOLE = frozenset({"selector", "podSelector", "matchLabels", "ingress", "egress"})  # a label more selects other pods, a rule more lets in
+_SHUT: Mapping[str, frozenset[str]] = {  # what nobody may add to a part of this name
+    "spec": frozenset({"ingress", "egress", "externalIPs", "externalName", "hostNetwork", "hostPID", "hostIPC"}),
+    "securityContext": frozenset({"privileged", "procMount"}),
+    "capabilities": frozenset({"add"}),
+}
 
 
 def is_as_rendered(live: Mapping[str, Any], rendered: Mapping[str, Any]) -> bool:
@@ -31,11 +37,27 @@ def is_as_rendered(live: Mapping[str, Any], rendered: Mapping[str, Any]) -> bool
     return _holds(live, rendered) and not _left_over(live, rendered)
 
 
-def _holds(live: Any, wanted: Any) -> bool:
+def shutting(live: Any, rendered: Any, name: str = "") -> Any:
+    """Return `rendered` as a merge patch that also takes off what somebody has opened beside it: applying leaves others' fields."""
+    if not isinstance(rendered, Mapping) or not isinstance(live, Mapping):
+        return rendered
+    shut = dict.fromkeys(_opened(name, live, rendered))
+    return shut | {field: shutting(live.get(field), value, field) for field, value in rendered.items()}
+
+
+def _opened(name: str, live: Mapping[str, Any], wanted: Mapping[str, Any]) -> set[str]:
+    return {field for field in _SHUT.get(name, ()) if live.get(field) and field not in wanted}
+
+
+def _holds(live: Any, wanted: Any, name: str = "") -> bool:
     if isinstance(wanted, Mapping):
         there = live if isinstance(live, Mapping) else {}
         is_map = isinstance(live, Mapping) or not wanted
-        return is_map and all(_holds_field(name, there.get(name), value) for name, value in wanted.items())
+        return (
+            is_map
+            and not _opened(name, there, wanted)
+            and all(_holds_field(field, there.get(field), value) for field, value in wanted.items())
+        )
     if isinstance(wanted, (list, tuple)):
         return _holds_items(live or [], wanted)
     if not wanted and not live:  # an empty text, zero or false is often left out
@@ -44,7 +66,7 @@ def _holds(live: Any, wanted: Any) -> bool:
 
 
 def _holds_field(name: str, live: Any, wanted: Any) -> bool:
-    return (live or {}) == wanted if name in _WHOLE else _holds(live, wanted)
+    return (live or {}) == wanted if name in _WHOLE else _holds(live, wanted, name)
 
 
 def _holds_items(live: Any, wanted: Any) -> bool:

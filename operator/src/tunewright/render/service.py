@@ -16,6 +16,7 @@ def render_train_service(plan: FineTunePlan) -> tuple[Manifest, ...]:
             "kind": "Service",
             "metadata": metadata(plan, plan.names.train, Component.TRAIN),
             "spec": {
+                "type": "ClusterIP",
                 "clusterIP": "None",
                 "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP", "targetPort": "rendezvous"}],
                 "publishNotReadyAddresses": True,
