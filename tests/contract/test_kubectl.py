@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from api_jobs import raw_job
 
+from tunewright.api.crdgen import UNSEEN
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 
@@ -49,7 +51,8 @@ def test_wide_shows_the_model_and_the_gang(kubectl):
 def test_a_status_that_a_user_writes_is_not_taken(kubectl, server, namespace):
     made = server.create({**raw_job(), "status": {"phase": "Succeeded"}}, namespace, keep=True)
 
-    assert "status" not in made.object
+    assert "phase" not in made.object["status"]
+    assert made.object["status"]["observedGeneration"] == UNSEEN  # by which kstatus knows that nobody has looked at it yet
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,12 @@ def kstatus(job):
     if status.get("observedGeneration", metadata["generation"]) != metadata["generation"]:
         return "InProgress"
     true = {condition["type"] for condition in status.get("conditions", ()) if condition["status"] == "True"}
-    said = {condition["type"] for condition in status.get("conditions", ())}
+    if "Reconciling" in true:
+        return "InProgress"
     if "Stalled" in true:
         return "Failed"
-    return "InProgress" if "Reconciling" in true or "Ready" not in true & said else "Current"
+    ready = [condition["status"] == "True" for condition in status.get("conditions", ()) if condition["type"] == "Ready"]
+    return "Current" if all(ready) else "InProgress"  # who never speaks of Ready has arrived
 
 
 LIVING = [case for case in judged() if case.name != "going"]  # Flux asks nobody who is being deleted

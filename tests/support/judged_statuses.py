@@ -7,6 +7,7 @@ from typing import Any
 from plan_builders import exporting, hub_plan, quickstart_plan, serving
 from status_builders import NOON, a_job, posted, seen
 
+from tunewright.api.crdgen import UNSEEN
 from tunewright.api.v1alpha1.status import FineTuneJobStatus
 from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageState, TrainOutcome
 from tunewright.status import summarise, summarise_invalid, summarise_missing, summarise_rejected
@@ -34,7 +35,7 @@ def stored(status: Mapping[str, Any] | None, *, generation: int = 1, deleting: b
     if deleting:
         metadata["deletionTimestamp"] = "2026-01-01T12:00:00Z"
     job = {"apiVersion": "tunewright.io/v1alpha1", "kind": "FineTuneJob", "metadata": metadata, "spec": {"task": "ChatCompletion"}}
-    return job if status is None else {**job, "status": status}
+    return {**job, "status": {"observedGeneration": UNSEEN} if status is None else status}
 
 
 def judged() -> list[Judged]:
@@ -53,7 +54,6 @@ def judged() -> list[Judged]:
     half = posted(percentage=33, global_step=40, max_steps=120)
     rows: list[tuple[str, str, str, str, Mapping[str, Any]]] = [
         ("new", "Progressing", "InProgress", "not looked at it yet", stored(None)),
-        ("status without generation", "Progressing", "InProgress", "not looked at it yet", stored({})),
         ("changed since", "Progressing", "InProgress", "latest change", stored(up, generation=2)),
         (
             "checking",

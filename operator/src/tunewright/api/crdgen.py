@@ -19,6 +19,7 @@ PLURAL = "finetunejobs"
 FILENAME = f"{PLURAL}.{GROUP}.yaml"
 _YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 IMMUTABLE = "field is immutable"
+UNSEEN = -1  # no generation is this one
 NAME_RULE = r"size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
 NAME_MESSAGE = "metadata.name must be a DNS label of at most 63 characters: names of Services are made from it"
 
@@ -107,13 +108,19 @@ def job_schema() -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural(FineTuneJobSpec),
-            "status": structural(FineTuneJobStatus),
+            "status": _unseen(structural(FineTuneJobStatus)),
         },
         "x-kubernetes-validations": [{"rule": NAME_RULE, "message": NAME_MESSAGE}],
     }
     for path, validation in (*_rules(), *_immutability()):
         node_at(schema, path).setdefault("x-kubernetes-validations", []).append(validation)
     return schema
+
+
+def _unseen(status: Schema) -> Schema:
+    """Let a job that nobody has looked at yet say so: for kstatus (kubernetes-sigs/cli-utils) one without a status has arrived."""
+    status["properties"]["observedGeneration"]["default"] = UNSEEN
+    return {**status, "default": {}}
 
 
 def node_at(schema: Schema, path: str) -> Schema:
