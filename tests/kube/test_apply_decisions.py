@@ -47,7 +47,9 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
         pytest.param(Action.KEEP, job(suspend=False, template="new"), job(suspend=False, template="old"), id="a template is never changed"),
         pytest.param(Action.LABEL, job(labels={"a": "b"}), job(labels={"c": "d"}), id="a Job whose label was taken off"),
         pytest.param(Action.SUSPEND, job(suspend=True), job(suspend=False), id="a Job to suspend"),
-        pytest.param(Action.SUSPEND, job(suspend=False), job(suspend=True), id="a Job to resume"),
+        pytest.param(Action.SUSPEND, job(suspend=False), job(suspend=True, managers=["tunewright"]), id="a Job to resume"),
+        pytest.param(Action.SUSPEND, job(suspend=False), job(suspend=True, managers=["kubectl-edit"]), id="a Job that a person has stopped"),
+        pytest.param(Action.KEEP, job(suspend=False), job(suspend=True), id="a Job that a webhook has stopped when it was made"),
         pytest.param(Action.KEEP, job(), job(suspend=True), id="a queued Job is Kueue's to release"),
         pytest.param(Action.KEEP, job(suspend=False), job(suspend=True, labels=QUEUED), id="a Job that got a queue by somebody's hand"),
         pytest.param(Action.KEEP, job(suspend=False), job(suspend=True, managers=["kueue-admission"]), id="a Job that Kueue took unasked"),
@@ -59,6 +61,9 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
 )
 def test_what_is_done_about_a_child(expected, rendered, live):
     assert decide(rendered, live) is expected
+
+
+LIVE = {"metadata": {"uid": "1", "resourceVersion": "7"}}
 
 
 class Clashing:
@@ -82,9 +87,15 @@ class Lenient:
         self.others, self.merged = others, None
 
     async def apply(self, manifest, *, force):
-        return {**manifest, "metadata": {**manifest["metadata"], "managedFields": [APPLIED]}, "spec": {**self.others, **manifest["spec"]}}
+        assert manifest["metadata"]["resourceVersion"] == "7"
+        return {
+            **manifest,
+            "metadata": {**manifest["metadata"], "resourceVersion": "8", "managedFields": [APPLIED]},
+            "spec": {**self.others, **manifest["spec"]},
+        }
 
     async def merge(self, kind, namespace, name, patch):
+        assert patch["metadata"]["resourceVersion"] == "8"
         self.merged = patch["spec"]
         return patch
 
@@ -101,7 +112,7 @@ async def test_what_others_have_opened_beside_ours_does_not_outlive_an_apply(exp
     rendered = {"kind": "NetworkPolicy", "metadata": {"name": "bot", "namespace": "demo", "labels": {"a": "b"}}, "spec": {"n": 1}}
     rendered["data"] = {"config.json": ""}  # as APPLIED says
     client = Lenient(others)
-    await carry_out(Action.APPLY, client, rendered, {"metadata": {"uid": "1"}})
+    await carry_out(Action.APPLY, client, rendered, LIVE)
     assert client.merged == expected
 
 
@@ -111,11 +122,11 @@ async def test_lists_in_which_somebodys_items_clash_with_ours_are_replaced():
         "metadata": {"name": "bot-serve", "namespace": "demo"},
         "spec": {"ports": [{"name": "http", "port": 80}]},
     }
-    bound = {**rendered, "metadata": {**rendered["metadata"], "uid": "1"}}
+    bound = {**rendered, "metadata": {**rendered["metadata"], **LIVE["metadata"]}}
     client = Clashing("RefusedByCluster")
-    assert await carry_out(Action.APPLY, client, rendered, {"metadata": {"uid": "1"}}) == bound
+    assert await carry_out(Action.APPLY, client, rendered, LIVE) == bound
     assert client.merged == ("Service", "demo", "bot-serve", bound)
     client = Clashing("QuotaExceeded")
     with pytest.raises(Rejected):
-        await carry_out(Action.APPLY, client, rendered, {"metadata": {"uid": "1"}})
+        await carry_out(Action.APPLY, client, rendered, LIVE)
     assert client.merged is None

@@ -1,10 +1,16 @@
 """What the cache knows after any order of words: the newest, once, and nothing that is gone."""
 
+import json
 import random
+import re
+import tracemalloc
+from uuid import uuid4
 
 import pytest
+from golden import GOLDEN
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from tunewright.kube.cache import KEPT_OPEN, REMEMBERED_DELETIONS, Cache, Place
 from tunewright.kube.trimming import trimmed
@@ -47,6 +53,31 @@ def test_objects_unlike_the_first_and_larger_than_what_is_compared_are_kept_whol
     for item in large.values():
         cache.put(item)
     assert [item["data"] for item in cache.children(UID)] == [item["data"] for item in large.values()]
+
+
+def test_a_hundred_jobs_take_a_fraction_of_their_text():
+    """What they have in common, their shape and the words in it, is kept once."""
+    texts = [json.dumps(item) for item in YAML(typ="safe").load_all(GOLDEN / "exporting-hub.yaml")]
+    (uid,) = set(re.findall(r'job-uid": "([^"]+)', "".join(texts)))
+    cache = Cache()
+
+    def fill(name: str) -> int:
+        renamed = [text.replace("phi3", name).replace(uid, str(uuid4())) for text in texts]
+        for text in renamed:
+            item = json.loads(text)
+            cache.put(item | {"metadata": item["metadata"] | {"uid": str(uuid4()), "resourceVersion": "1000"}})
+        return sum(map(len, renamed))
+
+    fill("j000")
+    tracemalloc.start()
+    try:
+        text = sum(fill(f"j{number:03d}") for number in range(1, 101))
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert cache.size() == 101 * len(texts)
+    print('RATIO', taken/text, len(texts))
+    assert taken / text < 0.25
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def deployment(spec, *, fields=None):
         pytest.param(False, {"n": "1"}, {"n": 1}, id="a text is not a number"),
         pytest.param(True, {"cpu": "1"}, {"cpu": "1000m"}, id="one quantity in two spellings"),
         pytest.param(False, {"cpu": "2"}, {"cpu": "1000m"}, id="two quantities"),
+        pytest.param(False, {"value": "2"}, {"value": ""}, id="a text where none shall be"),
         pytest.param(True, {"command": ["a", "b"]}, {"command": ["a", "b"]}, id="a list"),
         pytest.param(False, {"command": ["b", "a"]}, {"command": ["a", "b"]}, id="a list in another order"),
         pytest.param(False, {"command": ["a"]}, {"command": ["a", "b"]}, id="a shorter list"),

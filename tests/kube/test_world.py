@@ -41,6 +41,10 @@ class Cluster:
         return stored(manifest)
 
     async def apply(self, manifest, *, force):
+        meta = manifest["metadata"]
+        there = self.items[manifest["kind"], meta["name"]]["metadata"]
+        if meta.get("resourceVersion", there["resourceVersion"]) != there["resourceVersion"]:
+            raise Conflict("it has been modified")
         self.writes.append(("apply", manifest["kind"], manifest["metadata"]["name"]))
         return stored(manifest)
 
@@ -173,6 +177,25 @@ async def test_a_child_that_no_watch_has_shown_is_not_made_twice_and_the_plan_is
         await subject.apply(KEY, UID, [child("Job", "bot-train-0")])
     assert cluster.writes == []
     assert [item["metadata"]["name"] for item in await subject.children(KEY, UID)] == ["bot-old", "bot-train-0"]
+
+
+async def test_what_was_taken_off_since_we_looked_does_not_come_back():
+    """A decision that is read back from the object itself, and the person who takes it back at that moment."""
+
+    def deployment(version, replicas, **annotations):
+        made = child("Deployment", "bot-serve", spec={"replicas": replicas})
+        return {**made, "metadata": {**made["metadata"], "resourceVersion": version, "annotations": annotations}}
+
+    wanted = deployment("", 2, refused="that one")
+    del wanted["metadata"]["resourceVersion"]
+    now = deployment("9", 1)
+    cluster = Cluster(job(), now)
+    ours = world(cluster, shown=[job(), deployment("8", 1, refused="that one")])
+    with pytest.raises(Conflict):
+        await ours.apply(KEY, UID, [wanted])
+    assert cluster.writes == []
+    (known,) = await ours.children(KEY, UID)
+    assert known["metadata"]["annotations"] == {}, "the next try decides on what is there"
 
 
 async def test_a_job_whose_labels_were_taken_off_gets_them_back_before_anything_is_pruned():

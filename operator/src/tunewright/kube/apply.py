@@ -13,8 +13,7 @@ from tunewright.errors import Rejected
 from tunewright.kube.client import Client
 from tunewright.kube.differences import is_as_rendered, shutting
 from tunewright.kube.faults import REFUSED_BY_CLUSTER
-from tunewright.kube.trimming import KUEUE
-from tunewright.plan.label_names import is_queued
+from tunewright.observe.queue import is_held, suspenders
 
 
 class Action(Enum):
@@ -46,10 +45,11 @@ async def carry_out(
     """Do it, and return what is stored then; None where nothing was to be done. Raises what the client raises."""
     meta = rendered["metadata"]
     if action is Action.CREATE:
-        return await client.make(rendered)  # what somebody has made there since we looked is not overwritten
+        return await client.make(_unless_default(rendered))  # what somebody has made there since we looked is not overwritten
     if action is Action.APPLY and live is not None:
-        # With the uid: an object that was deleted meanwhile is a conflict, and is not made anew from an old decision.
-        bound = {**rendered, "metadata": {**meta, "uid": live["metadata"]["uid"]}}
+        # Of the very version that was looked at: one deleted meanwhile is a conflict, and is not made anew from an old decision; nor does
+        # an annotation come back that was read from a Deployment, and has been taken off since.
+        bound = _bound(rendered, live)
         try:
             applied = await client.apply(bound, force=True)
         except Rejected as error:
@@ -59,7 +59,7 @@ async def carry_out(
             return await client.merge(rendered["kind"], meta["namespace"], meta["name"], bound)
         if is_as_rendered(applied, rendered):
             return applied
-        return await client.merge(rendered["kind"], meta["namespace"], meta["name"], shutting(applied, bound))
+        return await client.merge(rendered["kind"], meta["namespace"], meta["name"], shutting(applied, _bound(rendered, applied)))
     if action is Action.LABEL and live is not None:
         patch = {"metadata": {"uid": live["metadata"]["uid"], "labels": meta["labels"]}}
         return await client.merge("Job", meta["namespace"], meta["name"], patch)
@@ -69,21 +69,27 @@ async def carry_out(
     return None
 
 
+def _unless_default(rendered: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Leave out a Job's `suspend: false`: what a webhook makes of a field that was sent counts as ours, of one that was not as nobody's."""
+    if rendered["kind"] != "Job" or rendered["spec"].get("suspend"):
+        return rendered
+    return {**rendered, "spec": {name: value for name, value in rendered["spec"].items() if name != "suspend"}}
+
+
+def _bound(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    there = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
+    return {**rendered, "metadata": {**rendered["metadata"], **there}}
+
+
 def _must_flip(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
     wanted = rendered["spec"].get("suspend")
     if wanted is None or wanted == live["spec"].get("suspend", False):
         return False
-    return not _has_ended(live) and not _held_by_kueue(live)  # Kueue would flip it back
+    if live["spec"].get("suspend") and not suspenders(live):
+        return False  # a webhook (Kueue's, with `manageJobsWithoutQueueName`) said so when the Job was made, and will say when it starts
+    return not _has_ended(live) and not is_held(live)  # Kueue would flip it back
 
 
 def _has_ended(job: Mapping[str, Any]) -> bool:
     conditions = job.get("status", {}).get("conditions", ())
     return any(found["type"] in ("Complete", "Failed") and found["status"] == "True" for found in conditions)
-
-
-def _held_by_kueue(job: Mapping[str, Any]) -> bool:
-    """Say whether Kueue looks after a Job: by its label, or (`manageJobsWithoutQueueName`) because it has set `suspend` itself."""
-    meta = job["metadata"]
-    managers = [entry for entry in meta.get("managedFields", ()) if str(entry.get("manager", "")).startswith(KUEUE)]
-    labelled = is_queued(meta.get("labels", {}))
-    return labelled or any("f:suspend" in entry.get("fieldsV1", {}).get("f:spec", {}) for entry in managers)

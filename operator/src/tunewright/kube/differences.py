@@ -86,7 +86,7 @@ def _same_item(live: Any, wanted: Any) -> bool:
 
 def _same_amount(live: Any, wanted: Any) -> bool:
     """Say whether two texts are one quantity: the API server writes 1000m as 1."""
-    if not (isinstance(live, str) and isinstance(wanted, str)):
+    if not (isinstance(live, str) and isinstance(wanted, str) and live and wanted):
         return False
     try:
         return amount(live) == amount(wanted)
