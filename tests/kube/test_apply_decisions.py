@@ -48,7 +48,9 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
         pytest.param(Action.LABEL, job(labels={"a": "b"}), job(labels={"c": "d"}), id="a Job whose label was taken off"),
         pytest.param(Action.SUSPEND, job(suspend=True), job(suspend=False), id="a Job to suspend"),
         pytest.param(Action.SUSPEND, job(suspend=False), job(suspend=True, managers=["tunewright"]), id="a Job to resume"),
-        pytest.param(Action.SUSPEND, job(suspend=False), job(suspend=True, managers=["kubectl-edit"]), id="a Job that a person has stopped"),
+        pytest.param(
+            Action.SUSPEND, job(suspend=False), job(suspend=True, managers=["kubectl-edit"]), id="a Job that a person has stopped"
+        ),
         pytest.param(Action.KEEP, job(suspend=False), job(suspend=True), id="a Job that a webhook has stopped when it was made"),
         pytest.param(Action.KEEP, job(), job(suspend=True), id="a queued Job is Kueue's to release"),
         pytest.param(Action.KEEP, job(suspend=False), job(suspend=True, labels=QUEUED), id="a Job that got a queue by somebody's hand"),

@@ -119,6 +119,13 @@ def test_a_queue_would_start_the_gang_again_that_was_suspended():
     assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.suspend")
 
 
+@pytest.mark.parametrize(("field", "change"), [("spec.suspend", {"suspend": True}), ("spec.workers.replicas", {"replicas": 1})])
+def test_a_namespace_s_own_queue_would_do_the_same_to_a_job_that_names_none(field, change):
+    with pytest.raises(PlanRejected) as refused:
+        plan(a_job(**{"replicas": 2, **change}), REFS, Past(check=checked(), train=begun(), queued=True), Defaults())
+    assert (refused.value.reason, refused.value.field) == ("HeldByQueue", field)
+
+
 def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_without_a_change():
     sgd = {"training": {"optim": "sgd"}, "deepspeed": {"stage": 2}}
     assert planned(a_job(replicas=2, **sgd), begun(zero_stage=2)).train.attempt == 0

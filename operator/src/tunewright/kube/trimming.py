@@ -9,8 +9,8 @@ from typing import Any
 
 from tunewright.kube.client import FIELD_MANAGER
 from tunewright.kube.kinds import MADE_BY_CONTROLLERS, RENDERED
+from tunewright.observe.queue import sets_suspend
 
-KUEUE = "kueue"  # what its field managers' names begin with
 _COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision-history")
 _UNREAD_OF_META = ("managedFields", "resourceVersion")  # the cache knows the version
 _UNREAD_OF_PODS_META = (*_UNREAD_OF_META, "finalizers", "generation")
@@ -44,8 +44,7 @@ def _metadata(kind: str, meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_read(kind: str, entry: Mapping[str, Any]) -> bool:
-    """Say whether `differences.py` or `apply.py` reads an entry: what we have applied, and who holds a Job."""
-    manager = str(entry.get("manager", ""))
+    """Say whether `differences.py` or `apply.py` reads an entry: what we have applied, and who has stopped a Job."""
     if kind == "Job":  # made once, never compared
-        return manager.startswith(KUEUE)
-    return manager == FIELD_MANAGER and entry.get("operation") == "Apply"
+        return sets_suspend(entry)
+    return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"

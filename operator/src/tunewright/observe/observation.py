@@ -8,6 +8,7 @@ from tunewright.observe.claims import losses
 from tunewright.observe.hindrances import Said, said_of_job, said_of_pod, told
 from tunewright.observe.jobs import JobOutcome, read_job
 from tunewright.observe.pods import PodState, read_pod
+from tunewright.observe.queue import is_held
 from tunewright.observe.raw import Raw, label, number, text
 from tunewright.observe.servers import read_server
 from tunewright.plan import label_names
@@ -50,7 +51,13 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
         Component.SERVE: server,
     }
     return Observation(
-        past=Past(check=_outcome(check, CheckReport), train=_train(attempts, jobs), export=_outcome(export, ExportReport), serve=serve),
+        past=Past(
+            check=_outcome(check, CheckReport),
+            train=_train(attempts, jobs),
+            export=_outcome(export, ExportReport),
+            serve=serve,
+            queued=any(is_held(child) for child in present if child.get("kind") == "Job"),
+        ),
         culprits={component: pod for component, pod in culprits.items() if pod is not None},
         warnings=losses(children),
     )

@@ -99,3 +99,4 @@ class Past:
     train: TrainOutcome = TrainOutcome()
     export: StageOutcome[ExportReport] = field(default_factory=StageOutcome[ExportReport])
     serve: ServeOutcome = ServeOutcome()
+    queued: bool = False  # Kueue says when its Jobs start, whether the job asked for it or a namespace's own queue took them

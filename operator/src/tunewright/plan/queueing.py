@@ -9,7 +9,7 @@ from tunewright.plan.resize import is_resized
 
 def refuse_in_queue(job: FineTuneJob, past: Past) -> None:
     """Refuse to stop a gang that Kueue would start again. Raises `PlanRejected`."""
-    if not is_queued(job.metadata.labels):
+    if not (past.queued or is_queued(job.metadata.labels)):
         return
     if is_resized(job.spec, past.train):
         raise PlanRejected(

@@ -1,0 +1,21 @@
+"""Does Kueue say when a Job starts? Whoever else would then only fight it."""
+
+from tunewright.observe.raw import Raw, part, parts, text
+from tunewright.plan.label_names import is_queued
+
+MANAGER = "kueue"  # what its field managers' names begin with
+
+
+def is_held(job: Raw) -> bool:
+    """Say whether Kueue looks after a Job: by its label, which a namespace's own queue gives unasked, or because it has set `suspend`."""
+    return is_queued(part(job, "metadata", "labels")) or any(owner.startswith(MANAGER) for owner in suspenders(job))
+
+
+def suspenders(job: Raw) -> list[str]:
+    """Return the field managers that have set `spec.suspend`."""
+    return [text(entry, "manager") for entry in parts(job, "metadata", "managedFields") if sets_suspend(entry)]
+
+
+def sets_suspend(entry: Raw) -> bool:
+    """Say whether an entry of `metadata.managedFields` is about `spec.suspend`."""
+    return "f:suspend" in part(entry, "fieldsV1", "f:spec")
