@@ -79,7 +79,8 @@ class Original:
 
     def copy_what_is_below(self, names: Sequence[str]) -> None:
         """Store what is below each of these jobs. It may be there before them."""
-        self._etcd.put(renamed(one) for renamed in map(self._renamer, names) for one in self._below)
+        for renamed in map(self._renamer, names):
+            self._etcd.put(renamed(one) for one in self._below)
 
     def _renamer(self, name: str) -> Callable[[Stored], Stored]:
         """Return what makes one object that of the job of this name."""

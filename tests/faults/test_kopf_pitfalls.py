@@ -15,7 +15,10 @@ import aiohttp
 import kopf
 import pytest
 from kopf._cogs.clients import api, errors, watching
-from kopf._cogs.structs import references
+from kopf._cogs.structs import ephemera, references
+from kopf._core.engines.indexing import OperatorIndexers
+from kopf._core.reactor.inventory import ResourceMemories
+from kopf._core.reactor.processing import process_resource_event
 
 from tunewright.kube.cache import Cache
 from tunewright.kube.kinds import WATCHED
@@ -145,6 +148,26 @@ def test_handlers_are_coroutines_that_return_nothing():
     assert len(seen) == len(WATCHED)
     assert all(inspect.iscoroutinefunction(handler.fn) for handler in seen)
     assert all(handler.fn.__annotations__["return"] is None for handler in seen)
+
+
+@pytest.mark.parametrize(("kept", "memories"), [(100, ResourceMemories), (0, ours.NothingToRemember)], ids=["kopf's own", "ours"])
+async def test_of_objects_seen_kopf_keeps(kept, memories):
+    """Its own records of 5,000 jobs and their children would take 60 MB."""
+    cache, remembered = Cache(), memories()
+    for number in range(100):
+        meta = {"namespace": "demo", "name": f"j{number}", "uid": f"u{number}", "resourceVersion": "1"}
+        await process_resource_event(
+            lifecycle=kopf.lifecycles.asap,
+            indexers=OperatorIndexers(),
+            registry=registry_of(Keys(cache), lambda _: None),
+            settings=ours.kopf_settings(),
+            memories=remembered,
+            memobase=ephemera.AnyMemo(ephemera.Memo()),
+            resource=JOBS,
+            raw_event={"type": None, "object": {"metadata": meta}},
+            event_queue=asyncio.Queue(),
+        )
+    assert (len(list(remembered.iter_all_memories())), len(cache.jobs())) == (kept, 100)
 
 
 def test_every_setting_stands_below_its_reason():

@@ -1,5 +1,6 @@
 """kopf's handlers: they enqueue and nothing else, leave nothing on objects, and cannot fail."""
 
+import asyncio
 from itertools import islice
 
 import kopf
@@ -10,7 +11,9 @@ from tunewright.kube.kinds import CHILDREN
 from tunewright.reconcile.ports import Key
 from tunewright.shell.handlers import registry_of
 from tunewright.shell.keys import Keys
-from tunewright.shell.kopf_settings import EndlessBackoffs, kopf_settings
+from tunewright.shell.kopf_settings import EndlessBackoffs, NothingToCompare, NothingToRemember, kopf_settings
+from tunewright.shell.leading import DRAIN_SECONDS, Leading
+from tunewright.shell.settings import Settings
 
 JOB = {"metadata": {"namespace": "demo", "name": "bot", "uid": "1", "generation": 1, "resourceVersion": "1"}}
 CHILD = {"metadata": {"namespace": "demo", "name": "p", "resourceVersion": "2", "labels": {"tunewright.io/job-uid": "1"}}}
@@ -104,6 +107,23 @@ def test_kopf_copies_no_objects():
     storage = kopf_settings().persistence.diffbase_storage
     assert (storage.build(body=JOB, extra_fields=[]), storage.fetch(body=JOB)) == ({}, None)
     assert storage.store(body=JOB, patch={}, essence={}) is None
+
+
+async def test_kopf_is_run_with_them_and_what_has_not_begun_ends_with_it(monkeypatch):
+    class Silent:
+        async def versions(self, *_, **__):
+            await asyncio.Event().wait()
+
+    given = {}
+
+    async def operator(**how):
+        given.update(how)
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    async with asyncio.timeout(DRAIN_SECONDS / 2):  # there is nothing to wait for
+        await Leading(Settings(), Silent(), clock=lambda: 0.0, chance=lambda: 0.0).run()
+    assert isinstance(given["memories"], NothingToRemember)
+    assert isinstance(given["settings"].persistence.diffbase_storage, NothingToCompare)
 
 
 def test_the_settings_that_guard_against_known_pitfalls():

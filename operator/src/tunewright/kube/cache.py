@@ -10,6 +10,7 @@ were read last are kept open besides, for one reconcile reads them several times
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from sys import intern
 from typing import Any, NamedTuple
 
 from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES
@@ -21,6 +22,7 @@ Object = Mapping[str, Any]
 Key = tuple[str, str]  # namespace, name; reconcile.ports.Key is one
 SAMPLE_BYTES = 32_000  # as far as zlib looks back
 REMEMBERED_DELETIONS = 20_000  # an older word arrives within seconds of the newer one
+WITHOUT_FRAME = -zlib.MAX_WBITS  # header and checksum are ten bytes of each, and memory needs neither
 KEPT_OPEN = 256  # objects: those of the jobs that eight workers look at
 
 
@@ -58,8 +60,9 @@ class Cache:
         """
         kind = kind or str(item["kind"])
         meta = item["metadata"]
-        place, version = Place(kind, str(meta["namespace"]), str(meta["name"])), int(meta["resourceVersion"])
-        job = str(meta["uid"] if kind == FINE_TUNE_JOB else (meta.get("labels") or {}).get(JOB_UID, ""))
+        # What many objects have in common is kept once.
+        place, version = Place(intern(kind), intern(str(meta["namespace"])), str(meta["name"])), int(meta["resourceVersion"])
+        job = intern(str(meta["uid"] if kind == FINE_TUNE_JOB else (meta.get("labels") or {}).get(JOB_UID, "")))
         if not job:
             return self.remove(place, version)
         if version <= self.version(place):
@@ -155,9 +158,9 @@ class Cache:
         whole = {"apiVersion": PLACES[kind].api_version, "kind": kind, **trimmed(kind, item)}
         text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
         sample = self._samples.setdefault(kind, text[:SAMPLE_BYTES])
-        packer = zlib.compressobj(level=1, zdict=sample)
+        packer = zlib.compressobj(wbits=WITHOUT_FRAME, zdict=sample)
         return packer.compress(text) + packer.flush()
 
     def _unpack(self, kind: str, entry: Entry) -> Object:
-        found = json.loads(zlib.decompressobj(zdict=self._samples[kind]).decompress(entry.packed))
+        found = json.loads(zlib.decompressobj(WITHOUT_FRAME, self._samples[kind]).decompress(entry.packed))
         return {**found, "metadata": {**found["metadata"], "resourceVersion": str(entry.version)}}

@@ -6,6 +6,7 @@ from itertools import chain, repeat
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
 from tunewright.kube.kinds import CHILDREN, PLACES
 from tunewright.plan.label_names import JOB_UID
@@ -37,6 +38,16 @@ class NothingToCompare(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         """Write nothing."""
+
+
+class NothingToRemember(ResourceMemories):
+    """In place of kopf's record of each object that it has seen: nearly a kilobyte, kept until the object is deleted. Timers, daemons,
+    indices and state-changing handlers need it, and after errors of kopf's own a pause; `on.event` needs none of it.
+    """
+
+    async def recall(self, raw_body: kopf.RawBody, **how: Any) -> ResourceMemory:
+        """Return a record for this one event."""
+        return await super().recall(raw_body, **{**how, "ephemeral": True})
 
 
 def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorSettings:

@@ -24,7 +24,7 @@ from tunewright.reconcile.reconcile import reconcile
 from tunewright.shell.handlers import registry_of
 from tunewright.shell.health import Health, Sight
 from tunewright.shell.keys import Keys
-from tunewright.shell.kopf_settings import kopf_settings
+from tunewright.shell.kopf_settings import NothingToRemember, kopf_settings
 from tunewright.shell.metrics import Metrics
 from tunewright.shell.settings import Settings
 
@@ -85,6 +85,7 @@ class Leading:
             kopf.operator(
                 registry=registry_of(Keys(self._cache), self._queue.add, wake_soon=self._wake_soon),
                 settings=kopf_settings(silence_seconds=self._settings.watch_silence_seconds),
+                memories=NothingToRemember(),
                 standalone=True,
                 clusterwide=not spaces,
                 namespaces=spaces,
@@ -99,6 +100,8 @@ class Leading:
         self._queue.close()
         looking.cancel()
         watching.cancel()
+        if not self.ready():
+            working.cancel()  # it has not begun, and nobody looks any more
         await asyncio.wait({working, looking, watching}, timeout=DRAIN_SECONDS)
         for task in done:
             task.result()
