@@ -15,7 +15,7 @@ from models import BuiltModel
 from serving import Server, ready_server, start_server
 
 from tunewright_contract import environment
-from tunewright_contract.model_manifest import MANIFEST_NAME
+from tunewright_contract.model_manifest import MANIFEST_NAME, ModelFile, ModelManifest
 from tunewright_server.http.errors import ApiError
 from tunewright_server.http.state import ServerState
 
@@ -82,6 +82,21 @@ def test_a_probe_can_tell_loading_from_ready(tiny: BuiltModel, tmp_path: Path) -
         server.logged("ready")
         assert server.get("/v2/health/ready").json() == {"ready": True}
         assert server.get("/health").status_code == 200
+
+
+def test_a_server_that_still_loads_ends_at_once_when_told_to(tiny: BuiltModel, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny.served_dir, folder)
+    endless = ModelFile(path="more.bin", bytes=2**42, sha256="0" * 64)
+    with (folder / endless.path).open("wb") as file:
+        file.truncate(endless.bytes)  # all holes: it takes no room, and hours to read
+    manifest = ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_text())
+    (folder / MANIFEST_NAME).write_text(manifest.model_copy(update={"files": [*manifest.files, endless]}).model_dump_json())
+    with start_server(folder, tmp_path) as server:
+        assert server.get("/v2/health/live").status_code == 200
+        assert server.get("/v2/health/ready").status_code == 503
+        server.signal(signal.SIGTERM)
+        assert server.exit_code() == 0
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """The process: take the port, load the model behind it, serve, and drain on SIGTERM.
 
 The port answers from the first moment, so that a probe can tell "loading" (live, not ready) from "gone".
-A second SIGTERM or Ctrl-C ends the drain at once.
+A server that still loads has nothing to finish: SIGTERM ends it at once. A second SIGTERM or Ctrl-C ends the drain at once.
 """
 
 import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -110,8 +111,9 @@ class _Server(uvicorn.Server):
 async def _load(state: ServerState, settings: Settings, folder: ModelFolder, stopping: asyncio.Task[bool]) -> None:
     loading = asyncio.create_task(asyncio.to_thread(load_model, folder, settings))
     await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if stopping.done():
-        state.draining = True  # a thread cannot be interrupted; what it loads is dropped
+    if not loading.done():
+        log.info("stopped while loading")
+        os._exit(ExitCode.DONE)  # ONNX Runtime cannot be interrupted, and leaving in good order would wait for its thread
     model = await loading
     state.metrics = Metrics(model.engine, model_name=model.name)
     state.model = model
