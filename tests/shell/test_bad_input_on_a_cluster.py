@@ -1,7 +1,7 @@
 """Bad input of every kind at once, on a real API server: each job is told what is wrong with it, and a good one beside them is served."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -228,4 +228,35 @@ def test_kueue_is_never_fought(scene):
     assert stored["spec"]["suspend"] is False
     assert stored["spec"]["template"]["spec"]["nodeSelector"] == {"pool": "spot"}
     assert toleration in stored["spec"]["template"]["spec"]["tolerations"]
+    assert [write for write in scene.writes(written) if "/jobs/" in write] == []
+
+
+def test_a_queue_that_was_not_asked_for_is_not_fought_either(scene):
+    """As Kueue 0.16 does: a namespace's own queue labels each Job that is made, and `manageJobsWithoutQueueName` stops it without a label."""
+    jobs = scene.api.dynamic.resources.get(api_version="batch/v1", kind="Job")
+    tune = scene.api.dynamic.resources.get(api_version=JOB[0], kind=JOB[1])
+
+    def change(of: Any, name: str, patch: Mapping[str, Any], manager: str) -> None:
+        of.patch(name=name, namespace=scene.namespace, body=patch, content_type="application/merge-patch+json", field_manager=manager)
+
+    scene.create_job()
+    until(lambda: scene.get("batch/v1", "Job", "bot-check"), "the Job is there")
+    change(jobs, "bot-check", {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "default"}}}, "kueue")
+    change(tune, "bot", {"spec": {"suspend": True}}, "kubectl-patch")
+    says(scene, "bot", "HeldByQueue", "spec.suspend", "spec.active: false")
+    change(tune, "bot", {"spec": {"suspend": False}}, "kubectl-patch")
+    scene.reaches("Checking")
+
+    scene.kubelet.end("checker", CHECKED)
+    made = until(lambda: scene.get("batch/v1", "Job", "bot-train-0"), "the gang is there")
+    assert "f:suspend" not in str(made["metadata"]["managedFields"]), "what a webhook makes of it then is nobody's"
+    written = scene.audit.end()
+    change(jobs, "bot-train-0", {"metadata": {"managedFields": [{}]}, "spec": {"suspend": True}}, "kueue")
+    told = ("Queued", "train waits for its queue to admit it")
+    until(lambda: tuple(scene.status().get(field) for field in ("reason", "message")) == told, "the status says whom it waits for")
+    change(jobs, "bot-train-0", {"spec": {"suspend": False}}, "kueue")
+    scene.reaches("Training")
+    change(jobs, "bot-train-0", {"spec": {"suspend": True}}, "kueue")  # evicted, by name
+    scene.reaches("Queued")
+    assert scene.status()["attempts"] == 1
     assert [write for write in scene.writes(written) if "/jobs/" in write] == []

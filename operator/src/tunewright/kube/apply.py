@@ -45,7 +45,7 @@ async def carry_out(
     """Do it, and return what is stored then; None where nothing was to be done. Raises what the client raises."""
     meta = rendered["metadata"]
     if action is Action.CREATE:
-        return await client.make(_unless_default(rendered))  # what somebody has made there since we looked is not overwritten
+        return await client.make(as_made(rendered))  # what somebody has made there since we looked is not overwritten
     if action is Action.APPLY and live is not None:
         # Of the very version that was looked at: one deleted meanwhile is a conflict, and is not made anew from an old decision; nor does
         # an annotation come back that was read from a Deployment, and has been taken off since.
@@ -69,8 +69,11 @@ async def carry_out(
     return None
 
 
-def _unless_default(rendered: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Leave out a Job's `suspend: false`: what a webhook makes of a field that was sent counts as ours, of one that was not as nobody's."""
+def as_made(rendered: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is sent to make a child: all but a Job's `suspend: false`.
+
+    What a webhook makes of a field that was sent counts as ours, and of one that was not as nobody's.
+    """
     if rendered["kind"] != "Job" or rendered["spec"].get("suspend"):
         return rendered
     return {**rendered, "spec": {name: value for name, value in rendered["spec"].items() if name != "suspend"}}
