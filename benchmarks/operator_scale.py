@@ -11,7 +11,7 @@ The controller manager's client limits (20 requests/s by default) are lifted: it
 Times are read from the API server's audit log, from when it received the request that creates a job to when it had answered the operator's
 request that creates the child. The train Job comes after the check has ended, so its time has two controllers' and the kubelet's work in
 it. CPU seconds and memory are the operator's own process's, from /proc. Idle jobs are copies of a job that did run (copies.py); that the
-operator writes nothing for them shows that they are faithful. It runs with what deploy/install.yaml sets for its allocator.
+operator writes nothing for them shows that they are faithful. It runs with the allocator's settings of deploy/install.yaml.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import urllib3
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "cluster")]
@@ -150,12 +151,27 @@ def usage(pid: int) -> Usage:
     return Usage(cpu=(int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), rss=memory["VmRSS"], peak=memory["VmHWM"])
 
 
+def as_installed() -> dict[str, str]:
+    """Return what deploy/install.yaml sets for the operator besides its own settings."""
+    manifests = YAML(typ="safe").load_all(ROOT / "deploy" / "install.yaml")
+    (deployment,) = (each for each in manifests if each["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each["value"] for each in container["env"] if "value" in each and not each["name"].startswith("TUNEWRIGHT_")}
+
+
+class Installed(OperatorProcess):
+    """An operator with the environment that it is installed with."""
+
+    def environment(self) -> dict[str, str]:
+        return super().environment() | as_installed()
+
+
 class Bench:
     """One run."""
 
     def __init__(self, plane: ControlPlane, folder: Path) -> None:
         self.plane, self.wire = plane, Wire(plane)
-        self.operator = OperatorProcess(plane.kubeconfig, NAMESPACE, folder)
+        self.operator = Installed(plane.kubeconfig, NAMESPACE, folder)
         self._lock = threading.Lock()
         self._names: list[str] = []
         api = ApiServer(plane.kubeconfig)
