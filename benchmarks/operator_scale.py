@@ -282,7 +282,7 @@ class Bench:
         """Start the operator anew among all these jobs, wait until it has looked at each of them, and return a row."""
         self.operator.stop()
         since, began = self.plane.audit.end(), time.monotonic()
-        self.operator.start()
+        self.operator.start(patience=PATIENCE_SECONDS)
         self._wait_until(lambda: self.operator.reconciles() >= self.created)
         return self._row("restarted", since, began, 0.0)
 

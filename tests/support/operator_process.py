@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from control_plane import free_ports
-from waiting import until
+from waiting import PATIENCE_SECONDS, until
 
 
 def kubeconfig_of_its_own(cluster: Any, namespace: str) -> Path:
@@ -34,10 +34,10 @@ class OperatorProcess:
         """As whom the API server knows it, if the kubeconfig is of our making."""
         return str(json.loads(self.kubeconfig.read_text())["users"][0]["name"])
 
-    def start(self) -> Self:
+    def start(self, *, patience: float = PATIENCE_SECONDS) -> Self:
         """Start it and wait until it is ready."""
         self._process = self._launch()
-        until(lambda: self.ended() or self.get("/readyz") == 200, "the operator is ready")
+        until(lambda: self.ended() or self.get("/readyz") == 200, "the operator is ready", patience=patience)
         assert not self.ended(), self.log.read_text()
         return self
 
