@@ -203,6 +203,23 @@ async def test_another_number_of_workers_makes_a_gang_save_and_go_on_with_it_wit
     assert "Failed" not in watched.phases
 
 
+async def test_a_stopped_job_whose_number_of_workers_is_changed_goes_on_with_the_new_one_at_once(home: Home, folder: Path, tmp_path: Path):
+    hold = tmp_path / "hold"
+    manifest = make_manifest(env={"FAKE_HOLD": hold.as_uri()}, backoffLimit=0)
+    key = home.apply(manifest, folder)
+    await run(home, key, until=is_training)
+    assert home.job(key)["status"]["message"].startswith("attempt 1 failed, another follows: ")
+    manifest["spec"]["workers"]["replicas"] = 1
+    home.apply(manifest, folder)
+    hold.touch()
+    watched = Watched()
+    job = await run(home, key, watched=watched)
+    assert (job["status"]["phase"], job["status"]["attempts"]) == ("Complete", 2)
+    gangs = {name: job["spec"]["completions"] for job in home.store.select("Job") if "train" in (name := job["metadata"]["name"])}
+    assert gangs == {"demo-train-0": 2, "demo-train-1": 1}
+    assert "rank 1 starts at step 2" not in watched.lines
+
+
 async def test_a_failed_gang_that_is_run_again_with_another_number_of_workers_keeps_its_batch(home: Home, folder: Path):
     key = home.apply(make_manifest(env={"FAKE_FAIL": "launch=64"}), folder)
     assert (await run(home, key))["status"]["phase"] == "Failed"

@@ -9,7 +9,7 @@ killed, they go on, and the next LocalOperator adopts them.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -78,7 +78,7 @@ class LocalOperator:
         async with AsyncExitStack() as stack:
             lease = stack.enter_context(hold(home.layout, *key, now=utc_now()))
             stack.callback(self._show_logs, follower := Follower(home.log_folder(key), from_now=True))
-            world = LocalWorld(home.store, home.layout, home.secrets, progress_url=await self._serve_progress(stack, lease))
+            world = _World(home.store, home.layout, home.secrets, progress_url=await self._serve_progress(stack, lease))
             ports = Ports(world=world, progress=self._board, clock=utc_now, defaults=self._defaults)
 
             async def spine(which: Key) -> Result:
@@ -91,7 +91,7 @@ class LocalOperator:
             home.store.watch(self._note)
             stack.push_async_callback(self._machine.close)
             tasks: list[asyncio.Task[None]] = []
-            stack.push_async_callback(self._stop, tasks, driver)
+            stack.push_async_callback(self._stop, tasks, driver, world)
             await self._machine.step()  # what is stored may say that a server runs which ended with its last supervisor
             tasks += [
                 asyncio.create_task(driver.run(), name="driver"),
@@ -137,13 +137,14 @@ class LocalOperator:
         lease.write(replace(lease.holder, progress_port=port))
         return f"http://{LOOPBACK}:{port}{PATH.format(namespace=self._key.namespace, name=self._key.name)}"
 
-    async def _stop(self, tasks: list[asyncio.Task[None]], driver: Driver[Key]) -> None:
+    async def _stop(self, tasks: list[asyncio.Task[None]], driver: Driver[Key], world: "_World") -> None:
         """End the spine first, so that nothing is started any more; then the pods; then say in the status how things are left."""
         self._queue.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)  # what failed was noticed, and is raised by `wait`
         await self._machine.stop(at_once=lambda: self._at_once)
+        world.closed = True
         await driver.once(self._key)
 
     async def _poll(self, follower: Follower) -> None:
@@ -184,6 +185,15 @@ class LocalOperator:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed = error
             self._changed.set()
+
+
+class _World(LocalWorld):
+    """Takes no more orders once it is closed: what follows on a stop is for the next run to say, whose manifest may say otherwise."""
+
+    closed = False
+
+    async def apply(self, key: tuple[str, str], uid: str, manifests: Sequence[Mapping[str, Any]]) -> bool:
+        return False if self.closed else await super().apply(key, uid, manifests)
 
 
 def settled(job: Object) -> bool:
