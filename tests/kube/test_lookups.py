@@ -1,5 +1,8 @@
 """What is remembered of what jobs name, and what never is."""
 
+import json
+import tracemalloc
+
 import pytest
 
 from tunewright.errors import Forbidden
@@ -70,6 +73,22 @@ async def test_another_job_asks_for_itself():
     for uid in ("u1", "u2", "u1"):
         await lookups.of(uid).get("X", "demo", "x")
     assert cluster.asked == 2
+
+
+async def test_what_many_jobs_name_is_kept_once():
+    class Telling:
+        async def get(self, *_):
+            return json.loads(text)
+
+    text = json.dumps(SECRET | {"data": {f"key{number}": "" for number in range(1000)}})
+    lookups = Lookups(Telling(), clock=lambda: 0.0)
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            await lookups.of(f"u{number}").get("Secret", "demo", "hub")
+        assert tracemalloc.get_traced_memory()[0] < 10 * len(text)
+    finally:
+        tracemalloc.stop()
 
 
 async def test_an_error_is_passed_on_and_not_remembered():

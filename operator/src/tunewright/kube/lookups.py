@@ -4,7 +4,9 @@ Only what is there and well is remembered, and only for the job that asked: what
 gets another's answer. Of data only the keys are kept: Secrets are none of our business, and ConfigMaps may be large.
 """
 
+import json
 from collections.abc import Callable, Mapping
+from sys import intern
 from typing import Any
 
 from tunewright.kube.client import Client, Object
@@ -40,19 +42,21 @@ class JobLookups:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._known: dict[tuple[str, ...], tuple[float, Object]] = {}
+        self._known: dict[tuple[str, ...], tuple[float, str]] = {}  # until when, and what was found, as JSON
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """Return as much of an object as is remembered, or None. Raises what the client raises."""
-        key, now = (kind, namespace, name), self._lookups.clock()
-        until, known = self._known.get(key, (0.0, None))
-        if known is not None and now < until:
-            return known
+        key, now = (kind, namespace, intern(name)), self._lookups.clock()
+        until, known = self._known.get(key, (0.0, ""))
+        if now < until:
+            remembered: Object = json.loads(known)
+            return remembered
         found = await self._lookups.client.get(kind, namespace, name)
         self._known.pop(key, None)
         if found is not None and _is_well(found):
             unbound = found.get("status", {}).get("phase") == "Pending"
-            self._known[key] = now + (UNBOUND_SECONDS if unbound else REMEMBER_SECONDS), _essence(found)
+            # Thousands of jobs name the same: that is kept once.
+            self._known[key] = now + (UNBOUND_SECONDS if unbound else REMEMBER_SECONDS), intern(json.dumps(_essence(found)))
         return found
 
 
