@@ -80,11 +80,11 @@ async def test_what_many_jobs_name_is_kept_once():
         async def get(self, *_):
             return json.loads(text)
 
-    text = json.dumps(SECRET | {"data": {f"key{number}": "" for number in range(1000)}})
+    text = json.dumps(SECRET | {"data": {f"key{number}": "" for number in range(300)}})
     lookups = Lookups(Telling(), clock=lambda: 0.0)
     tracemalloc.start()
     try:
-        for number in range(100):
+        for number in range(30):
             await lookups.of(f"u{number}").get("Secret", "demo", "hub")
         assert tracemalloc.get_traced_memory()[0] < 10 * len(text)
     finally:
