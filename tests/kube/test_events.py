@@ -12,8 +12,8 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 1, 1, 13, tzinfo=UTC)
 
 
-def status(phase="Training", reason="Running", message="", *, stalled=False):
-    conditions = [{"type": "Stalled", "status": "True"}] if stalled else []
+def status(phase="Training", reason="Running", message="", *, true=None):
+    conditions = [{"type": true, "status": "True"}] if true else []
     return {"phase": phase, "reason": reason, "message": message, "conditions": conditions}
 
 
@@ -39,7 +39,9 @@ def test_only_another_state_is_news(expected, before, after):
         ("Normal", status("Serving")),
         ("Warning", status("Failed")),
         ("Warning", status("Waiting")),
-        ("Warning", status(stalled=True)),
+        ("Warning", status(true="Stalled")),
+        ("Warning", status(true="ResizeRefused")),
+        ("Normal", status(true="Reconciling")),
     ],
 )
 def test_trouble_is_a_warning(expected, told):

@@ -1,5 +1,7 @@
 """Another number of workers: what stays, what changes with it, and what is refused."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from plan_jobs import GPU, checked, job
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Defaults, Past, References, StageState, TrainOutcome
 from tunewright.plan.plan import plan
+from tunewright.plan.plan_types import Objection
 from tunewright.plan.resize import shares_of
 from tunewright_contract.exit_codes import Disposition
 
@@ -98,17 +101,42 @@ def test_the_global_batch_is_kept_or_the_change_refused(each, passes, before, af
     ids=["batch", "batch of several ranks", "many ways out", "optimizer", "raw optimizer", "raw numbers"],
 )  # fmt: skip
 def test_what_is_refused(reason, says, wanted, train):
+    """Without a gang that could go on, the job; with one, the change alone."""
     with pytest.raises(PlanRejected) as refused:
-        planned(wanted, train)
+        planned(wanted, replace(train, state=StageState.FAILED))
     assert (refused.value.reason, refused.value.field) == (reason, "spec.workers.replicas")
     assert [words for words in says if words not in refused.value.message] == []
+    decided = planned(wanted, train)
+    assert decided.objection == Objection(reason=reason, message=str(refused.value))
+    assert (decided.train.replicas, decided.train.attempt, decided.train.stopping) == (train.replicas, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("stays", "state"),
+    [(True, StageState.PENDING), (True, StageState.RUNNING), (True, StageState.SUSPENDED), (False, StageState.FAILED)],
+)
+def test_a_gang_that_has_not_ended_outlives_a_refused_change(stays, state):
+    try:
+        decided = planned(a_job(replicas=3), begun(state=state))
+    except PlanRejected:
+        assert not stays
+    else:
+        assert stays
+        assert decided.objection
+
+
+def test_a_change_is_not_blamed_for_what_is_wrong_besides():
+    wrong = a_job(replicas=3, suspend=True)
+    with pytest.raises(PlanRejected, match=r"spec\.suspend: true would stop"):
+        plan(wrong, REFS, Past(check=checked(), train=begun(), queued=True), Defaults())
 
 
 def test_a_queue_would_start_the_gang_again_that_was_stopped():
     queued = job({"workers": {"replicas": 1}, "training": {"perDeviceTrainBatchSize": 2}}, labels={"kueue.x-k8s.io/queue-name": "team-a"})
     with pytest.raises(PlanRejected, match="set it back to 2") as refused:
-        planned(queued, begun())
+        planned(queued, begun(state=StageState.FAILED))
     assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.workers.replicas")
+    assert planned(queued, begun()).objection == Objection(reason="HeldByQueue", message=str(refused.value))
     assert planned(queued, begun(replicas=1)).train.attempt == 0
 
 
@@ -119,10 +147,16 @@ def test_a_queue_would_start_the_gang_again_that_was_suspended():
     assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.suspend")
 
 
-@pytest.mark.parametrize(("field", "change"), [("spec.suspend", {"suspend": True}), ("spec.workers.replicas", {"replicas": 1})])
-def test_a_namespace_s_own_queue_would_do_the_same_to_a_job_that_names_none(field, change):
+@pytest.mark.parametrize(
+    ("field", "change", "state"),
+    [
+        ("spec.suspend", {"suspend": True}, StageState.RUNNING),
+        ("spec.workers.replicas", {"replicas": 1}, StageState.FAILED),
+    ],
+)
+def test_a_namespace_s_own_queue_would_do_the_same_to_a_job_that_names_none(field, change, state):
     with pytest.raises(PlanRejected) as refused:
-        plan(a_job(**{"replicas": 2, **change}), REFS, Past(check=checked(), train=begun(), queued=True), Defaults())
+        plan(a_job(**{"replicas": 2, **change}), REFS, Past(check=checked(), train=begun(state=state), queued=True), Defaults())
     assert (refused.value.reason, refused.value.field) == ("HeldByQueue", field)
 
 

@@ -198,6 +198,7 @@ def test_another_number_of_workers_makes_the_gang_stop_and_go_on_with_it(scene):
     ask(3)  # the two examples per step cannot be shared by three
     until(lambda: scene.status().get("reason") == "BatchNotDivisible", "the status says why three will not do")
     assert "use one of 1, 2" in scene.status()["message"]
+    assert scene.status()["phase"] == "Training"
     assert len(scene.kubelet.pods("trainer", attempt=0)) == 2, "what trains goes on"
     ask(1)
     scene.kubelet.wait_for("trainer", 1, attempt=1)

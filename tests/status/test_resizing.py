@@ -15,6 +15,7 @@ from tunewright.status import summarise
 from tunewright_contract.reports import Failure, Report, dump
 
 FOLDERS = {"/home/ada/base-model": "/home/ada/base-model", "/home/ada/data/train.jsonl": "/home/ada/data/train.jsonl"}
+QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
 STOPPED = Failure(reason="Stopped", message="checkpoint-7 is saved")
 
 
@@ -122,11 +123,51 @@ def test_a_change_taken_back_before_the_gang_has_stopped_stops_nothing_else(clus
     assert cluster.gangs() == {"train-0": (2, False)}
 
 
+def conditions(cluster):
+    return {found["type"]: (found["status"], found["reason"]) for found in cluster.status["conditions"]}
+
+
 def test_a_size_that_cannot_share_the_batch_is_refused_and_the_gang_goes_on(cluster):
     cluster.ask(replicas=3)
+    assert cluster.reconcile() == "Training: BatchNotDivisible"
+    assert cluster.gangs() == {"train-0": (2, False)}
+    assert {"Stalled"}.isdisjoint(conditions(cluster))
+    assert conditions(cluster)["Reconciling"] == ("True", "BatchNotDivisible")
+    assert conditions(cluster)["ResizeRefused"] == ("True", "BatchNotDivisible")
+    assert conditions(cluster)["Trained"] == ("Unknown", "Pending")
+    assert cluster.status["message"].startswith("train is pending, unchanged: spec.workers.replicas: 3 workers cannot share the 2 examples")
+    assert "use one of 1, 2" in cluster.status["message"]
+    assert "failure" not in cluster.status
+
+    cluster.ask(suspend=True)
+    assert cluster.reconcile() == "Training: Suspending"
+    assert conditions(cluster)["ResizeRefused"] == ("True", "BatchNotDivisible")
+    cluster.ask(suspend=False)
+
+    cluster.end("train-0", 0, TRAINED)
+    assert cluster.reconcile() == "Exporting: Pending", "the number means nothing any more"
+    assert "ResizeRefused" not in conditions(cluster)
+
+
+@pytest.mark.parametrize("code", [75, 143], ids=["it failed", "it was stopped"])
+def test_no_gang_is_begun_with_a_number_that_is_refused_nor_with_one_that_nobody_asks_for(cluster, code):
+    cluster.ask(replicas=3)
+    cluster.reconcile()
+    cluster.end("train-0", code, STOPPED)
     with pytest.raises(PlanRejected, match="use one of 1, 2"):
         cluster.reconcile()
-    assert cluster.gangs() == {"train-0": (2, False)}
+    cluster.ask(replicas=1)
+    cluster.reconcile()
+    assert cluster.gangs()["train-1"] == (1, False)
+
+
+def test_a_refusal_that_has_nothing_to_do_with_the_number_is_one_of_the_whole_job(cluster):
+    cluster.job = cluster.job.model_copy(update={"metadata": cluster.job.metadata.model_copy(update={"labels": QUEUED})})
+    cluster.ask(replicas=1, suspend=True)
+    with pytest.raises(PlanRejected, match=r"spec\.suspend"):
+        cluster.reconcile()
+    cluster.ask(suspend=False)
+    assert cluster.reconcile() == "Training: HeldByQueue"
 
 
 def test_when_training_is_done_nothing_is_trained_again(cluster):

@@ -28,6 +28,7 @@ def headline(status: Mapping[str, Any]) -> str:
     parts = [STAGES.get(phase, phase.lower())]
     if phase == "Training":
         parts += _training(status.get("progress") or {})
+        parts += [said["message"] for said in status.get("conditions", ()) if said["type"] == "ResizeRefused"]
     elif status.get("message"):
         parts.append(str(status["message"]))
     return " · ".join(parts)

@@ -44,7 +44,7 @@ def event_for(job: Mapping[str, Any], status: Mapping[str, Any], now: datetime) 
             "name": meta["name"],
             "uid": meta["uid"],
         },
-        "type": "Warning" if status.get("phase") in _TROUBLED or _is_stalled(status) else "Normal",
+        "type": "Warning" if status.get("phase") in _TROUBLED or _needs_somebody(status) else "Normal",
         "reason": reason,
         "message": message,
         "source": {"component": COMPONENT},
@@ -70,5 +70,5 @@ async def tell(client: Client, event: Mapping[str, Any]) -> None:
         log.warning("event %s/%s was not posted: %s", namespace, name, error)
 
 
-def _is_stalled(status: Mapping[str, Any]) -> bool:
-    return any(found["type"] == "Stalled" and found["status"] == "True" for found in status.get("conditions", ()))
+def _needs_somebody(status: Mapping[str, Any]) -> bool:
+    return any(found["type"] in {"Stalled", "ResizeRefused"} and found["status"] == "True" for found in status.get("conditions", ()))

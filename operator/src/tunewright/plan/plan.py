@@ -5,6 +5,7 @@ Promises a `FineTunePlan` that can be rendered as it is, the same for the same a
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected, PlanWaiting
@@ -12,9 +13,9 @@ from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOut
 from tunewright.plan.label_names import KUEUE
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
-from tunewright.plan.plan_types import FineTunePlan, Owner
+from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
 from tunewright.plan.queueing import refuse_in_queue
-from tunewright.plan.resize import as_trained, refuse_stuck_shards, shares_of
+from tunewright.plan.resize import as_begun, as_trained, can_stay, refuse_stuck_shards, shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.sources import data_files, model_origin
 from tunewright.plan.stages import check_stage, export_stage, scheduling_of, serve_stage, train_stage
@@ -32,10 +33,21 @@ _PASSED_PREFIXES = (KUEUE, "kai.scheduler/", "scheduling.volcano.sh/", "scheduli
 def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
     """Decide a job. `model_facts` stand in for Check's count while there is none, so that memory can be judged beforehand.
 
+    A refused number of workers does not lose sight of the gang that is there: it is planned as it is, and the plan has the objection.
     Raises `PlanRejected` and `PlanWaiting`.
     """
     _require(refs, past)
     job = as_trained(job, past)
+    try:
+        return _decide(job, refs, past, defaults, model_facts)
+    except PlanRejected as refused:
+        if not can_stay(job, past):
+            raise
+        unchanged = _decide(as_begun(job, past), refs, past, defaults, model_facts)
+        return replace(unchanged, objection=Objection(reason=refused.reason, message=str(refused)))
+
+
+def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, model_facts: ModelFacts | None) -> FineTunePlan:
     spec, names, revision = job.spec, names_of(job.metadata.name), revision_of(job)
     origin, files = model_origin(job, refs), data_files(job, refs)
     facts = past.check.report.model if past.check.report is not None else model_facts

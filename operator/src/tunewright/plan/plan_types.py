@@ -204,6 +204,14 @@ class ServePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Objection:
+    """Why a change was not made, while what there was before goes on."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class FineTunePlan:
     """The decided job. A stage that is None is not wanted yet (or not at all); nothing is rendered for it."""
 
@@ -232,6 +240,7 @@ class FineTunePlan:
     train: TrainPlan | None = None
     export: ExportPlan | None = None
     serve: ServePlan | None = None
+    objection: Objection | None = None  # to another number of workers than that of the gang, which is planned as it is
 
     @cached_property
     def config_text(self) -> str:

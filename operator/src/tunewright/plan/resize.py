@@ -29,11 +29,20 @@ class Shares:
 
 def as_trained(job: FineTuneJob, past: Past) -> FineTuneJob:
     """Return the job with the workers that have trained it: once that is done, another number means nothing any more."""
-    replicas = past.train.replicas
-    if past.train.state is not StageState.SUCCEEDED or replicas in {None, job.spec.workers.replicas}:
+    return as_begun(job, past) if past.train.state is StageState.SUCCEEDED else job
+
+
+def as_begun(job: FineTuneJob, past: Past) -> FineTuneJob:
+    """Return the job with the workers of its newest gang, if there is one."""
+    if not is_resized(job.spec, past.train):
         return job
-    workers = job.spec.workers.model_copy(update={"replicas": replicas})
+    workers = job.spec.workers.model_copy(update={"replicas": past.train.replicas})
     return job.model_copy(update={"spec": job.spec.model_copy(update={"workers": workers})})
+
+
+def can_stay(job: FineTuneJob, past: Past) -> bool:
+    """Say whether there is a gang of another size than is wanted, and it has not ended: it goes on when its change is refused."""
+    return is_resized(job.spec, past.train) and past.train.state in {StageState.PENDING, StageState.RUNNING, StageState.SUSPENDED}
 
 
 def is_resized(spec: FineTuneJobSpec, train: TrainOutcome) -> bool:

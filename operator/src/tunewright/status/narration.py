@@ -14,12 +14,16 @@ _CONDITIONS = {
     Component.EXPORT: ConditionType.EXPORTED,
     Component.SERVE: ConditionType.DEPLOYED,
 }
+_SMOOTH = frozenset({Reason.PENDING.value, Reason.RUNNING.value})  # reasons that are no trouble
 _NAMES = {Component.CHECK: "check", Component.TRAIN: "train", Component.EXPORT: "export", Component.SERVE: "serve"}
 
 
 def conditions_of(story: Story, past: Past, plan: FineTunePlan) -> list[Condition]:
     """Return a job's conditions, as yet without times."""
     reason, message = _reason(story), _message(story, past, plan)
+    if plan.objection:
+        reason = plan.objection.reason if reason in _SMOOTH else reason
+        message = f"{message}, unchanged: {plan.objection.message}"
     wanted = [make_condition(ConditionType.READY, FALSE if story.at else TRUE, reason, message)]
     if story.stalled:
         wanted.append(make_condition(ConditionType.STALLED, TRUE, reason, message))
@@ -28,6 +32,8 @@ def conditions_of(story: Story, past: Past, plan: FineTunePlan) -> list[Conditio
     wanted += _stage_conditions(story)
     if plan.suspend:
         wanted.append(make_condition(ConditionType.SUSPENDED, TRUE if story.suspended else FALSE, reason, message))
+    if plan.objection:
+        wanted.append(make_condition(ConditionType.RESIZE_REFUSED, TRUE, plan.objection.reason, plan.objection.message))
     return wanted
 
 

@@ -15,12 +15,13 @@ Long = Annotated[str, StringConstraints(max_length=2048)]
 
 
 class ConditionType(StrEnum):
-    """The conditions. `Reconciling` and `Stalled` are present only while true (kstatus)."""
+    """The conditions. `Reconciling`, `Stalled` (kstatus) and `ResizeRefused` are present only while true."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     SUSPENDED = "Suspended"
+    RESIZE_REFUSED = "ResizeRefused"
     VALIDATED = "Validated"
     TRAINED = "Trained"
     EXPORTED = "Exported"
