@@ -160,6 +160,12 @@ def test_a_namespace_s_own_queue_would_do_the_same_to_a_job_that_names_none(fiel
     assert (refused.value.reason, refused.value.field) == ("HeldByQueue", field)
 
 
+def test_a_gang_is_not_started_in_part():
+    with pytest.raises(PlanRejected, match="they would wait for the others in vain") as refused:
+        planned(job(annotations={"kueue.x-k8s.io/job-min-parallelism": "1"}))
+    assert refused.value.reason == "GangIsWhole"
+
+
 def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_without_a_change():
     sgd = {"training": {"optim": "sgd"}, "deepspeed": {"stage": 2}}
     assert planned(a_job(replicas=2, **sgd), begun(zero_stage=2)).train.attempt == 0

@@ -26,6 +26,7 @@ COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 
 # Kueue's labels and annotations; a Job that bears one of these labels waits in a queue of Kueue's.
 KUEUE = "kueue.x-k8s.io/"
+PARTIAL_ADMISSION = f"{KUEUE}job-min-parallelism"
 
 
 def is_queued(labels: Iterable[str]) -> bool:

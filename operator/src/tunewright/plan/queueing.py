@@ -1,14 +1,20 @@
-"""What a job of a Kueue queue may not ask for, because Kueue starts every Job of its queue that it has admitted, whoever stopped it."""
+"""What a job of a Kueue queue may not ask for: Kueue starts every Job of its queue that it has admitted, whoever stopped it."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Past, StageState
-from tunewright.plan.label_names import is_queued
+from tunewright.plan.label_names import PARTIAL_ADMISSION, is_queued
 from tunewright.plan.resize import is_resized
 
 
 def refuse_in_queue(job: FineTuneJob, past: Past) -> None:
-    """Refuse to stop a gang that Kueue would start again. Raises `PlanRejected`."""
+    """Refuse to stop a gang that Kueue would start again, and one that may be started in part. Raises `PlanRejected`."""
+    if PARTIAL_ADMISSION in job.metadata.annotations:
+        raise PlanRejected(
+            reason="GangIsWhole",
+            field=f"metadata.annotations[{PARTIAL_ADMISSION}]",
+            message="Kueue may start the gang with fewer workers than it has, and they would wait for the others in vain; take it off",
+        )
     if not (past.queued or is_queued(job.metadata.labels)):
         return
     if is_resized(job.spec, past.train):
