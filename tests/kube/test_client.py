@@ -10,7 +10,8 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
 from tunewright.errors import Conflict, Transient
-from tunewright.kube.client import Client
+from tunewright.kube.client import LISTS, Client
+from tunewright.kube.kinds import WATCHED
 
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bot-check", "namespace": "demo"}, "spec": {}}
 
@@ -49,6 +50,23 @@ async def test_an_object_is_read_as_it_is(wire):
     server.answers = [(200, JOB)]
     assert await client.get("Job", "demo", "bot-check") == JOB
     assert server.asked[0][:2] == ("GET", "/apis/batch/v1/namespaces/demo/jobs/bot-check")
+
+
+async def test_few_answers_to_lists_are_in_memory_at_a_time(monkeypatch):
+    client = Client(ApiClient(Configuration()))
+    now, most = 0, 0
+
+    async def call(*_, **__):
+        nonlocal now, most
+        now, most = now + 1, max(most, now + 1)
+        await asyncio.sleep(0)
+        now -= 1
+        return {"items": None, "metadata": {"resourceVersion": "7"}}
+
+    monkeypatch.setattr(client, "_call", call)
+    assert await asyncio.gather(*(client.versions(kind) for kind in WATCHED)) == [({}, 7)] * len(WATCHED)
+    assert most == LISTS
+    client.close()
 
 
 async def test_what_is_not_there_is_none(wire):

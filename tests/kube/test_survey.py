@@ -97,6 +97,27 @@ async def test_a_watch_that_gets_on_is_waited_for():
     assert await comparing == 0
 
 
+@pytest.mark.parametrize(("pause", "pods"), [(0.1, 10), (0.3, 2_000)])
+async def test_many_that_come_in_are_looked_for_less_often(monkeypatch, pause, pods):
+    """Twenty thousand pods looked for ten times a second would keep the operator busy when it starts among them."""
+    cluster = Cluster(9)
+    subject, cache, _ = survey(cluster)
+    pauses = []
+
+    async def all_pods(*_, **__):
+        return {("demo", f"p{number}"): 3 for number in range(pods)}, 9
+
+    async def sleep(seconds):
+        pauses.append(seconds)
+        for number in range(pods):
+            cache.put({"metadata": child(3)["metadata"] | {"name": f"p{number}"}}, "Pod")
+
+    cluster.versions = all_pods
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    assert await subject.compare("Pod", patience=60.0) == 0
+    assert [round(seconds, 1) for seconds in pauses] == [pause]
+
+
 async def test_only_namespaces_that_were_asked_about_are_judged():
     cluster = Cluster(9)
     subject, cache, _ = survey(cluster, shown=[("Job", child(3))], namespaces=("other",))

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from sys import intern
 from typing import Any
 
 from kubernetes.client.api_client import ApiClient
@@ -21,6 +22,7 @@ from tunewright.kube.kinds import PLACES, path_of
 FIELD_MANAGER = "tunewright"
 USER_AGENT = "tunewright-operator"  # how the audit log tells us from others
 PAGE = 250  # objects of one answer to a list
+LISTS = 3  # answers to lists that are taken apart at a time: 250 pods take 8 MB, and ten kinds are listed when the operator starts
 BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # a list of metadata alone
 THREADS = 8
 CONNECT_SECONDS = 5.0
@@ -49,6 +51,7 @@ class Client:
         self._time_limit = (CONNECT_SECONDS, read_seconds)
         self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="kube")
+        self._lists = asyncio.Semaphore(LISTS)
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """Return one object, or None."""
@@ -65,13 +68,15 @@ class Client:
         token = ""
         while True:
             query = [("limit", PAGE), *([("labelSelector", selector)] if selector else []), *([("continue", token)] if token else [])]
-            answer = await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=query, accept=BARE)
-            for item in answer["items"] or ():  # null where there are none
-                meta = item["metadata"]
-                found[meta["namespace"], meta["name"]] = int(meta["resourceVersion"])
-            token = answer["metadata"].get("continue") or ""
+            async with self._lists:
+                answer = await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=query, accept=BARE)
+                for item in answer["items"] or ():  # null where there are none
+                    meta = item["metadata"]
+                    found[intern(meta["namespace"]), meta["name"]] = int(meta["resourceVersion"])
+                token, version = answer["metadata"].get("continue") or "", int(answer["metadata"]["resourceVersion"])
+                del answer  # before the next one comes
             if not token:
-                return found, int(answer["metadata"]["resourceVersion"])
+                return found, version
 
     async def probe(self, kind: str, namespace: str = "", *, selector: str = "") -> None:
         """Ask for one object of a kind, to learn whether that is allowed."""

@@ -17,6 +17,7 @@ from tunewright.plan.label_names import JOB_UID
 
 PATIENCE_SECONDS = 10.0  # without any progress of the watch; then what it lacks is fetched
 _POLL_SECONDS = 0.1
+_COMPARED_PER_SECOND = 10_000  # objects of a kind: 20,000 pods are not looked for ten times a second while they come in
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +74,10 @@ class Survey:
         Raises what the client raises.
         """
         try:
-            listed = await self._list(kind)
+            missed = await self._behind(await self._list(kind), patience)
         except Forbidden as error:
             self._may_not(kind, error)
             raise
-        missed = await self._behind(listed, patience)
         for place, version in missed.items():
             await self._fetch(place, version)
         self._settle(kind)
@@ -88,20 +88,21 @@ class Survey:
         listed: dict[Place, int] = {}
         for namespace in self._namespaces:
             found, version = await self._client.versions(kind, namespace, selector=_selector(kind))
-            here = {Place(kind, *where): number for where, number in found.items()}
-            for place, known in list(self._cache.places(kind)):
-                if namespace in ("", place.namespace) and place not in here and known <= version:
+            listed |= {Place(kind, *where): number for where, number in found.items()}
+            del found
+            unlisted = [(place, known) for place, known in self._cache.places(kind) if place not in listed]
+            for place, known in unlisted:
+                if namespace in ("", place.namespace) and known <= version:
                     self._drop(place, version)
-            listed |= here
         return listed
 
-    async def _behind(self, listed: Mapping[Place, int], patience: float) -> Mapping[Place, int]:
+    async def _behind(self, behind: Mapping[Place, int], patience: float) -> Mapping[Place, int]:
         """Wait until the watch has shown what is listed, for as long as it gets on. Returns what it has not shown."""
         loop = asyncio.get_running_loop()
-        behind = self._not_in_cache(listed)
+        behind = self._not_in_cache(behind)
         deadline = loop.time() + patience
         while behind and loop.time() < deadline:
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS + len(behind) / _COMPARED_PER_SECOND)
             if len(left := self._not_in_cache(behind)) < len(behind):
                 behind, deadline = left, loop.time() + patience
         return behind
