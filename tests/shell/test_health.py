@@ -19,7 +19,7 @@ def verdict(*, oldest=0.0, busiest=0.0, compared=(), unseen="", now=0.0):
     sight = Sight()
     for kind, missed, at in compared:
         sight.compared(kind, missed, now=at)
-    health = Health(sight, unready=lambda: unseen, oldest_seconds=lambda: oldest, busiest_seconds=lambda: busiest, clock=lambda: now)
+    health = Health(sight, unready=lambda: unseen, stalled_seconds=lambda: oldest, busiest_seconds=lambda: busiest, clock=lambda: now)
     return not health.ailments(), not health.unready()
 
 
@@ -48,7 +48,7 @@ async def test_probes_and_scrapes_are_answered():
     metrics = Metrics(depth=lambda: 3, oldest_seconds=lambda: waited[0], jobs=lambda: 7, objects=lambda: 9)
     metrics.reconciles.labels("ok").inc()
     metrics.forbidden.labels("patch", "jobs").inc()
-    health = Health(Sight(), unready=lambda: "".join(unseen), oldest_seconds=lambda: waited[0], busiest_seconds=float, clock=lambda: 0.0)
+    health = Health(Sight(), unready=lambda: "".join(unseen), stalled_seconds=lambda: waited[0], busiest_seconds=float, clock=lambda: 0.0)
     app = application(health, metrics, standing_by=lambda: standby)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/readyz")
@@ -77,7 +77,7 @@ async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
     health = Health(
         Sight(),
         unready=str,
-        oldest_seconds=queue.oldest_seconds,
+        stalled_seconds=queue.stalled_seconds,
         busiest_seconds=queue.busiest_seconds,
         clock=lambda: now[0],
     )
@@ -94,6 +94,31 @@ async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
         queue.close()
         await working
         assert (await client.get("/livez")).status == 200
+
+
+def test_a_long_line_that_gets_on_is_no_illness_and_one_that_stands_is():
+    """Among thousands of jobs a start on a busy node takes minutes; to be killed for it would be to begin again, for ever."""
+    now = [0.0]
+    queue = Queue(clock=lambda: now[0], chance=lambda: 0.5)
+    health = Health(
+        Sight(),
+        unready=str,
+        stalled_seconds=queue.stalled_seconds,
+        busiest_seconds=queue.busiest_seconds,
+        clock=lambda: now[0],
+    )
+    for number in range(3):
+        queue.add(f"bot{number}")
+    now[0] = 1000.0  # not everything is known before
+    assert health.ailments() == []
+    for _ in range(2):
+        queue.done(queue.take())
+        now[0] += 299.0
+        assert health.ailments() == []
+    now[0] += 2.0
+    assert health.ailments() == ["a FineTuneJob has waited 301 s for a worker"]
+    queue.done(queue.take())
+    assert health.ailments() == []
 
 
 def test_a_log_line_is_one_json_object_with_its_traceback():

@@ -30,6 +30,7 @@ class Queue(Generic[K]):
         self._backoff = backoff or Backoff()
         self._waiting: dict[K, float] = {}  # in line since when, in order; never also being worked on
         self._working: dict[K, float] = {}  # since when
+        self._handed_out: float | None = None  # when a key was, last
         self._again: set[K] = set()  # added while being worked on
         self._due: dict[K, float] = {}  # delayed keys -> when to put them in line
         self._order: list[tuple[float, int, K]] = []  # a heap of the same; what was replaced since is passed over
@@ -88,7 +89,7 @@ class Queue(Generic[K]):
             return None
         key = next(iter(self._waiting))
         del self._waiting[key]
-        self._working[key] = now
+        self._working[key] = self._handed_out = now
         return key
 
     def done(self, key: K) -> None:
@@ -111,6 +112,10 @@ class Queue(Generic[K]):
     def oldest_seconds(self) -> float:
         """Return for how long the first in line has been waiting for a worker; 0 when nobody is."""
         return max(0.0, self._clock() - min(self._waiting.values(), default=self._clock()))
+
+    def stalled_seconds(self) -> float:
+        """Return for how long keys have been in line without one being handed out; 0 before the first, when work has not begun."""
+        return 0.0 if self._handed_out is None else min(self.oldest_seconds(), self._clock() - self._handed_out)
 
     def busiest_seconds(self) -> float:
         """Return for how long the key that has been worked on for longest has been; 0 when none is."""

@@ -1,7 +1,8 @@
 """/livez, /readyz and /metrics.
 
-A process that answers is not yet one that works (K5). Live means: no job has waited long for a worker nor kept one for long, and the
-watches have shown whatever lists show (K2: a watch can die silently). Ready means: live, and everything has been looked at once.
+A process that answers is not yet one that works (K5). Live means: jobs do not wait for long without one of them being taken, no worker has
+kept one for long, and the watches have shown whatever lists show (K2: a watch can die silently). Ready means: live, and everything has been
+looked at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from aiohttp import web
 
 from tunewright.shell.metrics import CONTENT_TYPE, Metrics
 
-QUEUE_SECONDS = 300.0  # for how long a key may wait for a worker
+QUEUE_SECONDS = 300.0  # for how long keys may wait while no worker takes one; a long line that gets on is no illness
 WORK_SECONDS = 600.0  # and keep it: every request has its time limit, so that a reconcile which takes longer hangs
 BLIND_SECONDS = 120.0  # for how long the watch may fail to show a job that is there
 
@@ -42,20 +43,20 @@ class Health:
         sight: Sight,
         *,
         unready: Callable[[], str],
-        oldest_seconds: Callable[[], float],
+        stalled_seconds: Callable[[], float],
         busiest_seconds: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
         self._sight = sight
         self._unready = unready
-        self._oldest_seconds = oldest_seconds
+        self._stalled_seconds = stalled_seconds
         self._busiest_seconds = busiest_seconds
         self._clock = clock
 
     def ailments(self) -> list[str]:
         """Return what is wrong; nothing when all is well."""
         found = []
-        if (waited := self._oldest_seconds()) > QUEUE_SECONDS:
+        if (waited := self._stalled_seconds()) > QUEUE_SECONDS:
             found.append(f"a FineTuneJob has waited {waited:.0f} s for a worker")
         if (worked := self._busiest_seconds()) > WORK_SECONDS:
             found.append(f"a FineTuneJob has been worked on for {worked:.0f} s")

@@ -65,7 +65,7 @@ class Leading:
         self.health = Health(
             self._sight,
             unready=self._unready,
-            oldest_seconds=self._queue.oldest_seconds,
+            stalled_seconds=self._queue.stalled_seconds,
             busiest_seconds=self._queue.busiest_seconds,
             clock=clock,
         )
