@@ -85,7 +85,7 @@ class Kueue:
                 meta = item["metadata"]
                 where = ["-n", meta["namespace"]] if "namespace" in meta else []
                 self._cluster.kubectl("patch", kind, meta["name"], *where, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-        self._kubectl("delete", "--wait=false", *[item for item in self._manifests if item not in hooks])
+        self._kubectl("delete", "--wait=false", "--ignore-not-found", *[item for item in self._manifests if item not in hooks])
 
     def open_queue(self, namespace: str, name: str, **quota: str) -> None:
         """Make a queue for a namespace, with so much of each resource, all of one flavor."""
