@@ -228,11 +228,12 @@ def _apiserver(program: Path, place: Place, port: int, etcd_port: int) -> list[s
         "audit-log-path": "audit.log",
         "audit-log-mode": "blocking",  # who has an answer finds the request in the log
         "profiling": "false",
-        "enable-admission-plugins": ",".join(["OwnerReferencesPermissionEnforcement", *(["NodeRestriction"] if place.nodes else [])]),
+        "enable-admission-plugins": "OwnerReferencesPermissionEnforcement",  # some clusters have it; a node is as most are
     }
     if place.nodes:
         options |= {
             "endpoint-reconciler-type": "lease",
+            "enable-admission-plugins": "NodeRestriction",
             "kubelet-client-certificate": f"{ADMIN}.crt",
             "kubelet-client-key": f"{ADMIN}.key",
             "kubelet-certificate-authority": "ca.crt",

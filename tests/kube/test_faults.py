@@ -9,6 +9,11 @@ from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 from tunewright.errors import Conflict, Forbidden, Gone, Rejected, Transient, TunewrightError
 from tunewright.kube.faults import translate
 
+# As an API server with OwnerReferencesPermissionEnforcement says it.
+OF_OWNERS = 'configmaps "c" is forbidden: cannot set blockOwnerDeletion '
+CANNOT_OWN = "if an ownerReference refers to a resource you can't set finalizers on: , <nil>"
+NOT_HEARD_OF = "in this case because cannot find RESTMapping for APIVersion tunewright.io/v1alpha1 Kind FineTuneJob: no matches for kind"
+
 
 def answer(code, message="", *, kind="", causes=(), headers=None, retry=None):
     details = {"kind": kind, "causes": [{"reason": cause} for cause in causes]} | ({"retryAfterSeconds": retry} if retry else {})
@@ -28,6 +33,8 @@ def answer(code, message="", *, kind="", causes=(), headers=None, retry=None):
         pytest.param(Gone, answer(404, "not found", kind="finetunejobs"), id="the job is gone"),
         pytest.param(Gone, answer(403, "is forbidden", causes=["NamespaceTerminating"]), id="the namespace is being deleted"),
         pytest.param(Forbidden, answer(403, 'jobs is forbidden: User "x" cannot patch resource "jobs"'), id="a permission is missing"),
+        pytest.param(Forbidden, answer(403, OF_OWNERS + CANNOT_OWN), id="a permission that admission asks about is missing"),
+        pytest.param(Transient, answer(403, OF_OWNERS + NOT_HEARD_OF), id="admission has not heard of the kind yet"),
         pytest.param(Rejected, answer(403, "exceeded quota: q, requested: pods=1"), id="the quota is used up"),
         pytest.param(Rejected, answer(403, "violates PodSecurity"), id="a policy refuses it"),
         pytest.param(Rejected, answer(400, 'admission webhook "w" denied the request'), id="a webhook refuses it"),

@@ -1,7 +1,8 @@
 """What an answer of the API server, or the lack of one, means for a reconcile: Conflict, Transient, Gone or Rejected.
 
-A 403 has four meanings. A quota, an admission policy and a namespace that is being deleted are answers about the object; a missing
-permission is about the operator, is not the job's fault, and may be back in a minute (RBAC is briefly empty while a cluster is upgraded).
+A 403 has five meanings. A quota, an admission policy and a namespace that is being deleted are answers about the object; a missing
+permission is about the operator, is not the job's fault, and may be back in a minute (RBAC is briefly empty while a cluster is upgraded);
+and where OwnerReferencesPermissionEnforcement is on, a kind that was defined just now may not own anything yet.
 """
 
 import json
@@ -17,6 +18,7 @@ from tunewright.errors import Conflict, Forbidden, Gone, Rejected, Transient, Tu
 TRANSPORT_ERRORS = (HTTPError, OSError)  # urllib3's and the system's: refused, reset, timed out, no such host, bad certificate
 REFUSED_BY_CLUSTER = "RefusedByCluster"  # the object as it would be stored does not do
 _MESSAGE_LIMIT = 1000  # characters; an admission webhook may answer with pages
+_OF_OWNERS = {"verb": "update", "resource": "finetunejobs/finalizers"}
 _LACKING = re.compile(r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w/.-]+)\"")
 _LOST_REQUESTS = frozenset({0, 401, 408, 410, 429})  # 410: a list took longer than its continue token lives; 401: a token was rotated
 
@@ -49,6 +51,10 @@ def _of_refusal(message: str, details: Mapping[str, Any]) -> TunewrightError:
         return Gone(message)
     if "exceeded quota" in message or "must specify limits" in message or "must specify requests" in message:
         return Rejected(f"{message}; ask for less, or have the namespace's ResourceQuota raised", reason="QuotaExceeded")
+    if "cannot find RESTMapping" in message:  # admission that asks about owners looks for new kinds every ten seconds
+        return Transient(f"{message}; the API server has not heard of this kind everywhere yet")
+    if "you can't set finalizers on" in message:  # the same admission; it does not say what it lacks as RBAC does
+        return Forbidden(f"{message}; the operator lacks this permission: check its ClusterRole and bindings", **_OF_OWNERS)
     if " cannot " in message and "User " in message:
         named = _LACKING.search(message)
         return Forbidden(
