@@ -2,6 +2,7 @@
 
     python benchmarks/operator_scale.py                                  # a minute of 10 jobs/s, 1,000 at once, 5,000 idle, a restart
     python benchmarks/operator_scale.py --steady 10 --burst 50 --idle 0  # a look, in two minutes
+    python benchmarks/operator_scale.py --rate 1 2 3 --burst 0 --idle 0  # up to which rate a train Job is there within a second
     python benchmarks/operator_scale.py --steady 0 --burst 0             # the idle ones alone, in a few minutes; needs no quiet machine
 
 etcd, kube-apiserver, kube-controller-manager (`make control-plane`) and the operator share this machine with this program, which creates
@@ -15,6 +16,7 @@ operator writes nothing for them shows that they are faithful. It runs with the 
 """
 
 import argparse
+import functools
 import json
 import os
 import signal
@@ -262,9 +264,6 @@ class Bench:
 
     def grow(self, idle: int) -> list[str]:
         """Have so many complete jobs under the operator's eyes, most of them copies of the first, and return a row."""
-        if not self._names:
-            self.create()
-        self.kubelet.wait_for(self.created)
         original = Original(Etcd(self.plane.etcd_url), NAMESPACE, self._names[0])
         before, children = usage(self.pid).cpu, self._children() // self.created
         names = [f"j{number:05d}" for number in range(self.created, idle)]
@@ -332,8 +331,8 @@ def quantile(values: list[float], share: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steady", type=float, default=60.0, help="seconds of a steady rate (60)")
-    parser.add_argument("--rate", type=float, default=10.0, help="new jobs per second (10)")
+    parser.add_argument("--rate", type=float, nargs="+", default=[10.0], help="new jobs per second, one load after the other (10)")
+    parser.add_argument("--steady", type=float, default=60.0, help="seconds of each of them (60)")
     parser.add_argument("--burst", type=int, default=1000, help="jobs created at once (1000)")
     parser.add_argument("--idle", type=int, default=5000, help="complete jobs to restart the operator among (5000)")
     parser.add_argument("--rest", type=float, default=0.0, help="seconds to leave the restarted operator alone (0)")
@@ -342,10 +341,12 @@ def main() -> None:
         bench = Bench(plane, Path(folder))
         with bench.operator:
             at_rest = usage(bench.pid)
-            rate, seconds = arguments.rate, arguments.steady
+            bench.create()
+            bench.kubelet.wait_for(1)  # from now on everybody knows the new kind
             rows = []
-            if seconds:
-                rows.append(bench.measure(f"{rate:g}/s for {seconds:g} s", lambda: bench.at_a_rate(rate, seconds)))
+            for rate in arguments.rate if arguments.steady else []:
+                load = functools.partial(bench.at_a_rate, rate, arguments.steady)
+                rows.append(bench.measure(f"{rate:g}/s for {arguments.steady:g} s", load))
             if arguments.burst:
                 rows.append(bench.measure(f"{arguments.burst} at once", lambda: bench.at_once(arguments.burst)))
             idle = [bench.grow(arguments.idle), bench.restart(), bench.rest(arguments.rest)] if arguments.idle else []
