@@ -10,7 +10,7 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
 from tunewright.errors import Conflict, Transient
-from tunewright.kube.client import LISTS, Client
+from tunewright.kube.client import LISTS_AT_A_TIME, Client
 from tunewright.kube.kinds import WATCHED
 
 JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bot-check", "namespace": "demo"}, "spec": {}}
@@ -65,7 +65,7 @@ async def test_few_answers_to_lists_are_in_memory_at_a_time(monkeypatch):
 
     monkeypatch.setattr(client, "_call", call)
     assert await asyncio.gather(*(client.versions(kind) for kind in WATCHED)) == [({}, 7)] * len(WATCHED)
-    assert most == LISTS
+    assert most == LISTS_AT_A_TIME
     client.close()
 
 

@@ -65,6 +65,12 @@ async def test_probes_and_scrapes_are_answered():
     assert {'tunewright_forbidden_total{resource="jobs",verb="patch"} 1.0', "tunewright_cached_objects 9.0"} <= told
 
 
+def health_of(queue, now):
+    """The health of an operator of which all is well but perhaps its queue."""
+    stalled, busiest = queue.stalled_seconds, queue.busiest_seconds
+    return Health(Sight(), unready=str, stalled_seconds=stalled, busiest_seconds=busiest, clock=lambda: now[0])
+
+
 async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
     now, taken, release = [0.0], asyncio.Event(), asyncio.Event()
     queue = Queue(clock=lambda: now[0], chance=lambda: 0.5)
@@ -74,13 +80,7 @@ async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
         await release.wait()
         return Result()
 
-    health = Health(
-        Sight(),
-        unready=str,
-        stalled_seconds=queue.stalled_seconds,
-        busiest_seconds=queue.busiest_seconds,
-        clock=lambda: now[0],
-    )
+    health = health_of(queue, now)
     metrics = Metrics(depth=queue.depth, oldest_seconds=queue.oldest_seconds, jobs=int, objects=int)
     working = asyncio.create_task(Driver(queue, hang, workers=2).run())
     queue.add("bot")
@@ -100,13 +100,7 @@ def test_a_long_line_that_gets_on_is_no_illness_and_one_that_stands_is():
     """Among thousands of jobs a start on a busy node takes minutes; to be killed for it would be to begin again, for ever."""
     now = [0.0]
     queue = Queue(clock=lambda: now[0], chance=lambda: 0.5)
-    health = Health(
-        Sight(),
-        unready=str,
-        stalled_seconds=queue.stalled_seconds,
-        busiest_seconds=queue.busiest_seconds,
-        clock=lambda: now[0],
-    )
+    health = health_of(queue, now)
     for number in range(3):
         queue.add(f"bot{number}")
     now[0] = 1000.0  # not everything is known before

@@ -117,13 +117,14 @@ class Progress(KubeflowCallback):
         if not force and now - self._last_update_time < self._MIN_UPDATE_INTERVAL:
             return False
         self._last_update_time = now
-        status = {
-            "lastUpdatedTime": datetime.now(UTC).isoformat(),
-            "progressPercentage": progress_percent,
-            "estimatedRemainingSeconds": estimated_time_remaining,
-            "metrics": [{"name": str(name), "value": str(value)} for name, value in (metrics or {}).items()],
-        }
-        self._poster.post(json.dumps({"trainerStatus": status}).encode())
+        # Constructed, not validated: a report that will not do is refused by who gets it, and ends no training.
+        status = progress.TrainerStatus.model_construct(
+            last_updated_time=datetime.now(UTC),
+            progress_percentage=progress_percent,
+            estimated_remaining_seconds=estimated_time_remaining,
+            metrics=[progress.Metric.model_construct(name=str(name), value=str(value)) for name, value in (metrics or {}).items()],
+        )
+        self._poster.post(progress.ProgressReport.model_construct(trainer_status=status).model_dump_json(by_alias=True).encode())
         return True
 
 

@@ -78,7 +78,7 @@ class LocalOperator:
         async with AsyncExitStack() as stack:
             lease = stack.enter_context(hold(home.layout, *key, now=utc_now()))
             stack.callback(self._show_logs, follower := Follower(home.log_folder(key), from_now=True))
-            world = _World(home.store, home.layout, home.secrets, progress_url=await self._serve_progress(stack, lease))
+            world = _StoppableWorld(home.store, home.layout, home.secrets, progress_url=await self._serve_progress(stack, lease))
             ports = Ports(world=world, progress=self._board, clock=utc_now, defaults=self._defaults)
 
             async def spine(which: Key) -> Result:
@@ -137,7 +137,7 @@ class LocalOperator:
         lease.write(replace(lease.holder, progress_port=port))
         return f"http://{LOOPBACK}:{port}{PATH.format(namespace=self._key.namespace, name=self._key.name)}"
 
-    async def _stop(self, tasks: list[asyncio.Task[None]], driver: Driver[Key], world: "_World") -> None:
+    async def _stop(self, tasks: list[asyncio.Task[None]], driver: Driver[Key], world: "_StoppableWorld") -> None:
         """End the spine first, so that nothing is started any more; then the pods; then say in the status how things are left."""
         self._queue.close()
         for task in tasks:
@@ -187,7 +187,7 @@ class LocalOperator:
             self._changed.set()
 
 
-class _World(LocalWorld):
+class _StoppableWorld(LocalWorld):
     """Takes no more orders once it is closed: what follows on a stop is for the next run to say, whose manifest may say otherwise."""
 
     closed = False

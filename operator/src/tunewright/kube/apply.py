@@ -11,7 +11,7 @@ from typing import Any
 
 from tunewright.errors import Rejected
 from tunewright.kube.client import Client
-from tunewright.kube.differences import is_as_rendered, shutting
+from tunewright.kube.differences import closing_patch, is_as_rendered
 from tunewright.kube.faults import REFUSED_BY_CLUSTER
 from tunewright.observe.queue import is_held, suspenders
 
@@ -45,7 +45,7 @@ async def carry_out(
     """Do it, and return what is stored then; None where nothing was to be done. Raises what the client raises."""
     meta = rendered["metadata"]
     if action is Action.CREATE:
-        return await client.make(as_made(rendered))  # what somebody has made there since we looked is not overwritten
+        return await make(client, rendered)
     if action is Action.APPLY and live is not None:
         # Of the very version that was looked at: one deleted meanwhile is a conflict, and is not made anew from an old decision; nor does
         # an annotation come back that was read from a Deployment, and has been taken off since.
@@ -59,7 +59,7 @@ async def carry_out(
             return await client.merge(rendered["kind"], meta["namespace"], meta["name"], bound)
         if is_as_rendered(applied, rendered):
             return applied
-        return await client.merge(rendered["kind"], meta["namespace"], meta["name"], shutting(applied, _bound(rendered, applied)))
+        return await client.merge(rendered["kind"], meta["namespace"], meta["name"], closing_patch(applied, _bound(rendered, applied)))
     if action is Action.LABEL and live is not None:
         patch = {"metadata": {"uid": live["metadata"]["uid"], "labels": meta["labels"]}}
         return await client.merge("Job", meta["namespace"], meta["name"], patch)
@@ -69,14 +69,14 @@ async def carry_out(
     return None
 
 
-def as_made(rendered: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what is sent to make a child: all but a Job's `suspend: false`.
+async def make(client: Client, rendered: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Make a child, and return it as stored. What somebody has made there since we looked is a Conflict, and is not overwritten.
 
-    What a webhook makes of a field that was sent counts as ours, and of one that was not as nobody's.
+    A Job's `suspend: false` is not sent: what a webhook makes of a field that was sent counts as ours, and of one that was not as nobody's.
     """
-    if rendered["kind"] != "Job" or rendered["spec"].get("suspend"):
-        return rendered
-    return {**rendered, "spec": {name: value for name, value in rendered["spec"].items() if name != "suspend"}}
+    if rendered["kind"] == "Job" and not rendered["spec"].get("suspend"):
+        rendered = {**rendered, "spec": {name: value for name, value in rendered["spec"].items() if name != "suspend"}}
+    return await client.make(rendered)
 
 
 def _bound(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:

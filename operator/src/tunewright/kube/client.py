@@ -22,7 +22,7 @@ from tunewright.kube.kinds import PLACES, path_of
 FIELD_MANAGER = "tunewright"
 USER_AGENT = "tunewright-operator"  # how the audit log tells us from others
 PAGE = 250  # objects of one answer to a list
-LISTS = 3  # answers to lists that are taken apart at a time: 250 pods take 8 MB, and ten kinds are listed when the operator starts
+LISTS_AT_A_TIME = 3  # answers to lists: 250 pods take 8 MB, and ten kinds are listed when the operator starts
 BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # a list of metadata alone
 THREADS = 8
 CONNECT_SECONDS = 5.0
@@ -51,7 +51,7 @@ class Client:
         self._time_limit = (CONNECT_SECONDS, read_seconds)
         self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="kube")
-        self._lists = asyncio.Semaphore(LISTS)
+        self._lists = asyncio.Semaphore(LISTS_AT_A_TIME)
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """Return one object, or None."""

@@ -25,7 +25,7 @@ _KEYS = (
     "type",
 )  # by which Kubernetes tells items of lists apart
 _WHOLE = frozenset({"selector", "podSelector", "matchLabels", "ingress", "egress"})  # a label more selects other pods, a rule more lets in
-_SHUT: Mapping[str, frozenset[str]] = {  # what nobody may add to a part of this name
+_CLOSED: Mapping[str, frozenset[str]] = {  # what nobody may add to a part of this name
     "spec": frozenset({"ingress", "egress", "externalIPs", "externalName", "hostNetwork", "hostPID", "hostIPC"}),
     "securityContext": frozenset({"privileged", "procMount"}),
     "capabilities": frozenset({"add"}),
@@ -37,16 +37,16 @@ def is_as_rendered(live: Mapping[str, Any], rendered: Mapping[str, Any]) -> bool
     return _holds(live, rendered) and not _left_over(live, rendered)
 
 
-def shutting(live: Any, rendered: Any, name: str = "") -> Any:
+def closing_patch(live: Any, rendered: Any, name: str = "") -> Any:
     """Return `rendered` as a merge patch that also takes off what somebody has opened beside it: applying leaves others' fields."""
     if not isinstance(rendered, Mapping) or not isinstance(live, Mapping):
         return rendered
-    shut = dict.fromkeys(_opened(name, live, rendered))
-    return shut | {field: shutting(live.get(field), value, field) for field, value in rendered.items()}
+    closed = dict.fromkeys(_opened(name, live, rendered))
+    return closed | {field: closing_patch(live.get(field), value, field) for field, value in rendered.items()}
 
 
 def _opened(name: str, live: Mapping[str, Any], wanted: Mapping[str, Any]) -> set[str]:
-    return {field for field in _SHUT.get(name, ()) if live.get(field) and field not in wanted}
+    return {field for field in _CLOSED.get(name, ()) if live.get(field) and field not in wanted}
 
 
 def _holds(live: Any, wanted: Any, name: str = "") -> bool:

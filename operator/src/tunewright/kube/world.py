@@ -12,7 +12,7 @@ from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.errors import Conflict, Gone
-from tunewright.kube.apply import Action, as_made, carry_out, decide
+from tunewright.kube.apply import Action, carry_out, decide, make
 from tunewright.kube.cache import Cache, Place
 from tunewright.kube.client import Client
 from tunewright.kube.events import event_for, is_news, tell
@@ -139,7 +139,7 @@ class KubeWorld:
         unknown = there is None
         if there is None:
             try:
-                self._cache.put(await self._client.make(as_made(manifest)))
+                self._cache.put(await make(self._client, manifest))
             except Conflict:
                 # What does not bear our labels may stand there: a stranger's, or a child whose labels were taken off.
                 there = await self._fetch(place, 0)

@@ -14,7 +14,7 @@ _CONDITIONS = {
     Component.EXPORT: ConditionType.EXPORTED,
     Component.SERVE: ConditionType.DEPLOYED,
 }
-_SMOOTH = frozenset({Reason.PENDING.value, Reason.RUNNING.value})  # reasons that are no trouble
+_UNTROUBLED = frozenset({Reason.PENDING.value, Reason.RUNNING.value})  # reasons that are no trouble
 _NAMES = {Component.CHECK: "check", Component.TRAIN: "train", Component.EXPORT: "export", Component.SERVE: "serve"}
 
 
@@ -22,7 +22,7 @@ def conditions_of(story: Story, past: Past, plan: FineTunePlan) -> list[Conditio
     """Return a job's conditions, as yet without times."""
     reason, message = _reason(story), _message(story, past, plan)
     if plan.objection:
-        reason = plan.objection.reason if reason in _SMOOTH else reason
+        reason = plan.objection.reason if reason in _UNTROUBLED else reason
         message = f"{message}, unchanged: {plan.objection.message}"
     wanted = [make_condition(ConditionType.READY, FALSE if story.at else TRUE, reason, message)]
     if story.stalled:

@@ -50,13 +50,13 @@ def tell(past: Past, plan: FineTunePlan, *, serving: bool) -> Story:
         return Story(stages=stages, at=None)
     state = stages[at].state
     retrying = at is Component.TRAIN and state is StageState.FAILED and plan.train is not None and plan.train.attempt >= past.train.attempts
-    told_to_rest = plan.suspend and at in _SUSPENDABLE
+    asked_to_suspend = plan.suspend and at in _SUSPENDABLE
     resizing = at is Component.TRAIN and plan.train is not None and past.train.replicas not in {None, plan.train.replicas}
     return Story(
         stages=stages,
         at=at,
-        suspended=told_to_rest and state in {StageState.ABSENT, StageState.SUSPENDED},
-        suspending=told_to_rest and state in {StageState.PENDING, StageState.RUNNING},
+        suspended=asked_to_suspend and state in {StageState.ABSENT, StageState.SUSPENDED},
+        suspending=asked_to_suspend and state in {StageState.PENDING, StageState.RUNNING},
         queued=state is StageState.SUSPENDED and not plan.suspend and not resizing,
         retrying=retrying,
         resizing=resizing,
