@@ -23,6 +23,10 @@ from tunewright.cli.live import LiveView, duration, headline
         ({"phase": "Training"}, "train · starting"),
         (TRAINING, "train · 25 % · step 30/120 · loss 2.510 · 1,234 tokens/s · ETA 2 min 05 s"),
         ({"phase": "Training", "progress": {"step": 1, "maxSteps": 4, "evalLoss": "2.0"}}, "train · 0 % · step 1/4 · validation 2.000"),
+        (
+            TRAINING | {"progress": {}, "conditions": [{"type": "ChangeRefused", "message": "use one of 1, 2"}]},
+            "train · starting · use one of 1, 2",
+        ),
         ({"phase": "Exporting", "message": "export is running"}, "export · export is running"),
         (SERVING, "serving · the model answers at http://127.0.0.1:20001"),
         (FAILED, "failed · chat.jsonl, line 3: not JSON"),

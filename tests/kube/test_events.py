@@ -40,7 +40,7 @@ def test_only_another_state_is_news(expected, before, after):
         ("Warning", status("Failed")),
         ("Warning", status("Waiting")),
         ("Warning", status(true="Stalled")),
-        ("Warning", status(true="ResizeRefused")),
+        ("Warning", status(true="ChangeRefused")),
         ("Normal", status(true="Reconciling")),
     ],
 )

@@ -125,47 +125,6 @@ def test_a_gang_that_has_not_ended_outlives_a_refused_change(stays, state):
         assert decided.objection
 
 
-def test_a_change_is_not_blamed_for_what_is_wrong_besides():
-    wrong = a_job(replicas=3, suspend=True)
-    with pytest.raises(PlanRejected, match=r"spec\.suspend: true would stop"):
-        plan(wrong, REFS, Past(check=checked(), train=begun(), queued=True), Defaults())
-
-
-def test_a_queue_would_start_the_gang_again_that_was_stopped():
-    queued = job({"workers": {"replicas": 1}, "training": {"perDeviceTrainBatchSize": 2}}, labels={"kueue.x-k8s.io/queue-name": "team-a"})
-    with pytest.raises(PlanRejected, match="set it back to 2") as refused:
-        planned(queued, begun(state=StageState.FAILED))
-    assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.workers.replicas")
-    assert planned(queued, begun()).objection == Objection(reason="HeldByQueue", message=str(refused.value))
-    assert planned(queued, begun(replicas=1)).train.attempt == 0
-
-
-def test_a_queue_would_start_the_gang_again_that_was_suspended():
-    queued = job({"workers": {"replicas": 1}, "suspend": True}, labels={"kueue.x-k8s.io/queue-name": "team-a"})
-    with pytest.raises(PlanRejected, match=r"set spec\.active: false on their Workloads") as refused:
-        planned(queued, begun(replicas=1))
-    assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.suspend")
-
-
-@pytest.mark.parametrize(
-    ("field", "change", "state"),
-    [
-        ("spec.suspend", {"suspend": True}, StageState.RUNNING),
-        ("spec.workers.replicas", {"replicas": 1}, StageState.FAILED),
-    ],
-)
-def test_a_namespace_s_own_queue_would_do_the_same_to_a_job_that_names_none(field, change, state):
-    with pytest.raises(PlanRejected) as refused:
-        plan(a_job(**{"replicas": 2, **change}), REFS, Past(check=checked(), train=begun(state=state), queued=True), Defaults())
-    assert (refused.value.reason, refused.value.field) == ("HeldByQueue", field)
-
-
-def test_a_gang_is_not_started_in_part():
-    with pytest.raises(PlanRejected, match="they would wait for the others in vain") as refused:
-        planned(job(annotations={"kueue.x-k8s.io/job-min-parallelism": "1"}))
-    assert refused.value.reason == "GangIsWhole"
-
-
 def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_without_a_change():
     sgd = {"training": {"optim": "sgd"}, "deepspeed": {"stage": 2}}
     assert planned(a_job(replicas=2, **sgd), begun(zero_stage=2)).train.attempt == 0

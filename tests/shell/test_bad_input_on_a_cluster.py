@@ -239,13 +239,19 @@ def test_a_queue_that_was_not_asked_for_is_not_fought_either(scene):
     def change(of: Any, name: str, patch: Mapping[str, Any], manager: str) -> None:
         of.patch(name=name, namespace=scene.namespace, body=patch, content_type="application/merge-patch+json", field_manager=manager)
 
+    def refused() -> list[Any]:
+        return [found for found in scene.status().get("conditions", ()) if found["type"] == "ChangeRefused"]
+
     scene.create_job()
     until(lambda: scene.get("batch/v1", "Job", "bot-check"), "the Job is there")
     change(jobs, "bot-check", {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "default"}}}, "kueue")
     change(tune, "bot", {"spec": {"suspend": True}}, "kubectl-patch")
-    says(scene, "bot", "HeldByQueue", "spec.suspend", "spec.active: false")
+    (told,) = until(refused, "the change is refused")
+    assert told["reason"] == "HeldByQueue"
+    assert all(words in told["message"] for words in ("spec.suspend", "spec.active: false"))
+    assert (scene.status()["phase"], scene.status()["reason"], scene.status().get("failure")) == ("Checking", "HeldByQueue", None)
     change(tune, "bot", {"spec": {"suspend": False}}, "kubectl-patch")
-    scene.reaches("Checking")
+    until(lambda: not refused(), "nothing is refused any more")
 
     scene.kubelet.end("checker", CHECKED)
     made = until(lambda: scene.get("batch/v1", "Job", "bot-train-0"), "the gang is there")

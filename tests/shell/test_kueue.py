@@ -124,6 +124,7 @@ def test_a_gang_waits_for_quota_is_evicted_and_goes_on(queues, scene):
 
     change(scene, suspend=True)
     says(scene, "HeldByQueue", "spec.active: false on their Workloads")
+    assert scene.status()["phase"] == "Queued"
     change(scene, suspend=False)
     says(scene, "Queued", "train waits for its queue to admit it")
 
@@ -146,9 +147,10 @@ def test_a_namespace_s_own_queue_takes_a_job_that_names_none(queues, scene):
     assert scene.get(BATCH, "Job", "bot-train-0")["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "default"
 
     change(scene, suspend=True)
-    says(scene, "HeldByQueue", "spec.suspend")
+    says(scene, "HeldByQueue", "train is running, unchanged: spec.suspend")
     change(scene, suspend=False, workers={"replicas": 1})
     says(scene, "HeldByQueue", "set it back to 2")
+    assert scene.status()["phase"] == "Training"
     change(scene, workers={"replicas": 2})
     says(scene, "Running", "train is running")
     assert writes_to_jobs(scene, since) == []

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from status_builders import CHECKED, NOON, TRAINED, a_job
+from status_builders import CHECKED, EXPORTED, NOON, TRAINED, a_job
 
 from tunewright.observe import observe
 from tunewright.plan.errors import PlanRejected
@@ -133,7 +133,7 @@ def test_a_size_that_cannot_share_the_batch_is_refused_and_the_gang_goes_on(clus
     assert cluster.gangs() == {"train-0": (2, False)}
     assert {"Stalled"}.isdisjoint(conditions(cluster))
     assert conditions(cluster)["Reconciling"] == ("True", "BatchNotDivisible")
-    assert conditions(cluster)["ResizeRefused"] == ("True", "BatchNotDivisible")
+    assert conditions(cluster)["ChangeRefused"] == ("True", "BatchNotDivisible")
     assert conditions(cluster)["Trained"] == ("Unknown", "Pending")
     assert cluster.status["message"].startswith("train is pending, unchanged: spec.workers.replicas: 3 workers cannot share the 2 examples")
     assert "use one of 1, 2" in cluster.status["message"]
@@ -141,12 +141,12 @@ def test_a_size_that_cannot_share_the_batch_is_refused_and_the_gang_goes_on(clus
 
     cluster.ask(suspend=True)
     assert cluster.reconcile() == "Training: Suspending"
-    assert conditions(cluster)["ResizeRefused"] == ("True", "BatchNotDivisible")
+    assert conditions(cluster)["ChangeRefused"] == ("True", "BatchNotDivisible")
     cluster.ask(suspend=False)
 
     cluster.end("train-0", 0, TRAINED)
     assert cluster.reconcile() == "Exporting: Pending", "the number means nothing any more"
-    assert "ResizeRefused" not in conditions(cluster)
+    assert "ChangeRefused" not in conditions(cluster)
 
 
 @pytest.mark.parametrize("code", [75, 143], ids=["it failed", "it was stopped"])
@@ -161,13 +161,28 @@ def test_no_gang_is_begun_with_a_number_that_is_refused_nor_with_one_that_nobody
     assert cluster.gangs()["train-1"] == (1, False)
 
 
-def test_a_refusal_that_has_nothing_to_do_with_the_number_is_one_of_the_whole_job(cluster):
+def test_what_a_queue_would_start_again_is_not_stopped_and_goes_on_to_its_end(cluster):
     cluster.job = cluster.job.model_copy(update={"metadata": cluster.job.metadata.model_copy(update={"labels": QUEUED})})
     cluster.ask(replicas=1, suspend=True)
-    with pytest.raises(PlanRejected, match=r"spec\.suspend"):
-        cluster.reconcile()
-    cluster.ask(suspend=False)
     assert cluster.reconcile() == "Training: HeldByQueue"
+    assert cluster.gangs() == {"train-0": (2, False)}
+    assert conditions(cluster)["ChangeRefused"] == ("True", "HeldByQueue")
+    assert {"Stalled", "Suspended"}.isdisjoint(conditions(cluster))
+    assert cluster.status["message"].startswith("train is pending, unchanged: spec.workers.replicas: Kueue starts")
+    assert "; spec.suspend: true would stop Jobs that Kueue starts again; leave it false" in cluster.status["message"]
+
+    cluster.ask(replicas=2)
+    assert cluster.reconcile() == "Training: HeldByQueue"
+    assert cluster.status["message"].startswith("train is pending, unchanged: spec.suspend: true would stop")
+
+    cluster.end("train-0", 143, STOPPED)
+    assert cluster.reconcile() == "Training: Retrying"
+    assert list(cluster.gangs()) == ["train-0", "train-1"]
+    cluster.end("train-1", 0, TRAINED)
+    assert cluster.reconcile() == "Exporting: HeldByQueue"
+    cluster.end("export", 0, EXPORTED)
+    assert cluster.reconcile() == "Complete: Complete"
+    assert "ChangeRefused" not in conditions(cluster)
 
 
 def test_when_training_is_done_nothing_is_trained_again(cluster):

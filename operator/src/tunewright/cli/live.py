@@ -7,6 +7,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from tunewright.api.v1alpha1.status import ConditionType
+
 STAGES = {  # phase -> what people read
     "Pending": "pending",
     "Waiting": "waiting",
@@ -28,7 +30,7 @@ def headline(status: Mapping[str, Any]) -> str:
     parts = [STAGES.get(phase, phase.lower())]
     if phase == "Training":
         parts += _training(status.get("progress") or {})
-        parts += [said["message"] for said in status.get("conditions", ()) if said["type"] == "ResizeRefused"]
+        parts += [said["message"] for said in status.get("conditions", ()) if said["type"] == ConditionType.CHANGE_REFUSED]
     elif status.get("message"):
         parts.append(str(status["message"]))
     return " · ".join(parts)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from tunewright.api.v1alpha1.status import Phase
+from tunewright.api.v1alpha1.status import ConditionType, Phase
 from tunewright.errors import Conflict, TunewrightError
 from tunewright.kube.client import Client
 from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES
@@ -18,6 +18,7 @@ from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES
 COMPONENT = "tunewright"
 _MESSAGE_LIMIT = 1024  # bytes; the API server refuses longer ones
 _TROUBLED = frozenset({Phase.WAITING.value, Phase.FAILED.value})
+_CALLS = frozenset({ConditionType.STALLED, ConditionType.CHANGE_REFUSED})  # for somebody to do something
 
 log = logging.getLogger(__name__)
 
@@ -71,4 +72,4 @@ async def tell(client: Client, event: Mapping[str, Any]) -> None:
 
 
 def _needs_somebody(status: Mapping[str, Any]) -> bool:
-    return any(found["type"] in {"Stalled", "ResizeRefused"} and found["status"] == "True" for found in status.get("conditions", ()))
+    return any(found["type"] in _CALLS and found["status"] == "True" for found in status.get("conditions", ()))

@@ -14,7 +14,7 @@ from tunewright.plan.label_names import KUEUE
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
-from tunewright.plan.queueing import refuse_in_queue
+from tunewright.plan.queueing import as_left_to_queue, refuse_in_queue
 from tunewright.plan.resize import as_begun, as_trained, can_stay, refuse_stuck_shards, shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.sources import data_files, model_origin
@@ -33,7 +33,7 @@ _PASSED_PREFIXES = (KUEUE, "kai.scheduler/", "scheduling.volcano.sh/", "scheduli
 def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
     """Decide a job. `model_facts` stand in for Check's count while there is none, so that memory can be judged beforehand.
 
-    A refused number of workers does not lose sight of the gang that is there: it is planned as it is, and the plan has the objection.
+    A refused change does not lose sight of what runs: that is planned as it is, and the plan has the objection.
     Raises `PlanRejected` and `PlanWaiting`.
     """
     _require(refs, past)
@@ -41,10 +41,11 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
     try:
         return _decide(job, refs, past, defaults, model_facts)
     except PlanRejected as refused:
-        if not can_stay(job, past):
+        before = _with_a_change_less(job, past)
+        if before is None:
             raise
-        unchanged = _decide(as_begun(job, past), refs, past, defaults, model_facts)
-        return replace(unchanged, objection=Objection(reason=refused.reason, message=str(refused)))
+        unchanged = plan(before, refs, past, defaults, model_facts=model_facts)
+        return replace(unchanged, objection=_joined(refused, unchanged.objection))
 
 
 def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, model_facts: ModelFacts | None) -> FineTunePlan:
@@ -90,7 +91,20 @@ def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_fa
     well = StageState.SUCCEEDED
     past = Past(check=StageOutcome(state=well), train=TrainOutcome(state=well, attempts=1), export=StageOutcome(state=well))
     _require(refs, Past())
+    refuse_in_queue(job, Past())
     return plan(job, refs, past, defaults, model_facts=model_facts)
+
+
+def _with_a_change_less(job: FineTuneJob, past: Past) -> FineTuneJob | None:
+    """Return the job without the first of its changes that what has begun can do without, or None when there is none left.
+
+    In the order in which they are refused, so that each refusal is told of its own change.
+    """
+    return as_begun(job, past) if can_stay(job, past) else as_left_to_queue(job, past)
+
+
+def _joined(refused: PlanRejected, further: Objection | None) -> Objection:
+    return Objection(reason=refused.reason, message="; ".join([str(refused), *([further.message] if further else [])]))
 
 
 def _require(refs: References, past: Past) -> None:

@@ -14,7 +14,7 @@ _CONDITIONS = {
     Component.EXPORT: ConditionType.EXPORTED,
     Component.SERVE: ConditionType.DEPLOYED,
 }
-_UNTROUBLED = frozenset({Reason.PENDING.value, Reason.RUNNING.value})  # reasons that are no trouble
+_UNTROUBLED = frozenset({Reason.PENDING.value, Reason.RUNNING.value, Reason.QUEUED.value})  # reasons that are no trouble
 _NAMES = {Component.CHECK: "check", Component.TRAIN: "train", Component.EXPORT: "export", Component.SERVE: "serve"}
 
 
@@ -33,7 +33,7 @@ def conditions_of(story: Story, past: Past, plan: FineTunePlan) -> list[Conditio
     if plan.suspend:
         wanted.append(make_condition(ConditionType.SUSPENDED, TRUE if story.suspended else FALSE, reason, message))
     if plan.objection:
-        wanted.append(make_condition(ConditionType.RESIZE_REFUSED, TRUE, plan.objection.reason, plan.objection.message))
+        wanted.append(make_condition(ConditionType.CHANGE_REFUSED, TRUE, plan.objection.reason, plan.objection.message))
     return wanted
 
 

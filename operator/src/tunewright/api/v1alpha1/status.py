@@ -15,13 +15,13 @@ Long = Annotated[str, StringConstraints(max_length=2048)]
 
 
 class ConditionType(StrEnum):
-    """The conditions. `Reconciling`, `Stalled` (kstatus) and `ResizeRefused` are present only while true."""
+    """The conditions. `Reconciling`, `Stalled` (kstatus) and `ChangeRefused` are present only while true."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     SUSPENDED = "Suspended"
-    RESIZE_REFUSED = "ResizeRefused"
+    CHANGE_REFUSED = "ChangeRefused"
     VALIDATED = "Validated"
     TRAINED = "Trained"
     EXPORTED = "Exported"

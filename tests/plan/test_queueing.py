@@ -1,0 +1,119 @@
+"""What a job of a Kueue queue may not ask for: refused before anything has begun, and afterwards as a change, while what runs goes on."""
+
+import pytest
+from plan_jobs import CLUSTER, checked, facts, job, past
+
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.inputs import Defaults, Past, StageState, TrainOutcome
+from tunewright.plan.plan import forecast, plan
+from tunewright_contract.exit_codes import Disposition
+
+ABSENT, PENDING, RUNNING, SUSPENDED, FAILED, SUCCEEDED = (
+    StageState.ABSENT, StageState.PENDING, StageState.RUNNING, StageState.SUSPENDED, StageState.FAILED, StageState.SUCCEEDED,
+)  # fmt: skip
+QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}
+PARTIAL = {"kueue.x-k8s.io/job-min-parallelism": "1"}
+STOPS = {
+    "HeldByQueue": ({"suspend": True}, "spec.suspend", "set spec.active: false on their Workloads"),
+    "GangIsWhole": ({}, "metadata.annotations[kueue.x-k8s.io/job-min-parallelism]", "they would wait for the others in vain; take it off"),
+}
+BEGUN = [
+    pytest.param((None, None), past(check=PENDING), id="Check is made"),
+    pytest.param((None, None), past(check=RUNNING), id="Check runs"),
+    pytest.param((None, None), past(check=SUSPENDED), id="Check waits"),
+    pytest.param((None, None), past(check=FAILED), id="Check has failed"),
+    pytest.param((0, None), past(check=checked(), train=PENDING, attempts=1), id="the gang is made"),
+    pytest.param((0, None), past(check=checked(), train=RUNNING, attempts=1), id="the gang runs"),
+    pytest.param((0, None), past(check=checked(), train=SUSPENDED, attempts=1), id="the gang waits"),
+    pytest.param((1, None), past(check=checked(), train=FAILED, attempts=1, asks=Disposition.RESUME), id="the gang starts again"),
+    pytest.param((0, None), past(check=checked(), train=FAILED, attempts=1, asks=Disposition.FAIL), id="the gang has failed for good"),
+    pytest.param((0, True), past(check=checked(), train=SUCCEEDED, attempts=1), id="the model is trained"),
+    pytest.param((0, True), past(check=checked(), train=SUCCEEDED, attempts=1, export=RUNNING), id="the model is exported"),
+]
+NOT_BEGUN = [
+    pytest.param(Past(), id="nothing is there"),
+    pytest.param(past(check=checked()), id="the next thing is a gang"),
+]
+
+
+def asked(reason):
+    change, _, _ = STOPS[reason]
+    return job(change, labels=QUEUE, annotations=PARTIAL if reason == "GangIsWhole" else {})
+
+
+@pytest.mark.parametrize("reason", STOPS)
+@pytest.mark.parametrize(("goes_on", "so_far"), BEGUN)
+def test_what_has_begun_goes_on_as_it_is(reason, goes_on, so_far):
+    _, field, words = STOPS[reason]
+    decided = plan(asked(reason), CLUSTER, so_far, Defaults())
+    assert decided.objection.reason == reason
+    assert decided.objection.message.startswith(f"{field}: ")
+    assert words in decided.objection.message
+    assert (decided.train and decided.train.attempt, decided.export and True) == goes_on
+    assert (decided.suspend, dict(decided.pass_annotations)) == (False, {})
+
+
+@pytest.mark.parametrize("reason", STOPS)
+@pytest.mark.parametrize("so_far", NOT_BEGUN)
+def test_nothing_is_begun_against_a_job_s_own_words(reason, so_far):
+    _, field, words = STOPS[reason]
+    with pytest.raises(PlanRejected, match=words) as refused:
+        plan(asked(reason), CLUSTER, so_far, Defaults())
+    assert (refused.value.reason, refused.value.field) == (reason, field)
+
+
+@pytest.mark.parametrize("reason", STOPS)
+def test_it_is_foreseen(reason):
+    with pytest.raises(PlanRejected, match=STOPS[reason][2]):
+        forecast(asked(reason), CLUSTER, Defaults(), model_facts=facts())
+
+
+@pytest.mark.parametrize("reason", STOPS)
+def test_it_means_nothing_when_the_model_is_written(reason):
+    assert plan(asked(reason), CLUSTER, past(export=SUCCEEDED), Defaults()).objection is None
+
+
+def test_each_of_several_changes_is_told_of():
+    wanted = job({"workers": {"replicas": 1}, "suspend": True}, labels=QUEUE, annotations=PARTIAL)
+    gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
+    decided = plan(wanted, CLUSTER, Past(check=checked(), train=gang), Defaults())
+    told = decided.objection.message.split("; ")
+    assert [part.partition(": ")[0] for part in told if part.startswith(("spec.", "metadata."))] == [
+        "spec.workers.replicas",
+        "metadata.annotations[kueue.x-k8s.io/job-min-parallelism]",
+        "spec.suspend",
+    ]
+    assert (decided.objection.reason, decided.train.replicas, decided.suspend) == ("HeldByQueue", 2, False)
+
+
+def test_a_change_is_not_blamed_for_what_is_wrong_besides():
+    wanted = job({"suspend": True, "data": {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "chat/"}}}]}}, labels=QUEUE)
+    with pytest.raises(PlanRejected) as refused:
+        plan(wanted, CLUSTER, past(check=checked(), train=RUNNING, attempts=1), Defaults())
+    assert refused.value.reason == "DataFileMissing"
+
+
+@pytest.mark.parametrize(
+    ("field", "change"), [("spec.suspend", {"suspend": True}), ("spec.workers.replicas", {"workers": {"replicas": 1}})]
+)
+@pytest.mark.parametrize(("labels", "queued"), [(QUEUE, False), ({}, True)], ids=["its own queue", "the namespace's, unasked"])
+def test_a_queue_would_start_the_gang_again_that_was_stopped(field, change, labels, queued):
+    gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
+    wanted = job({"workers": {"replicas": 2}} | change, labels=labels)
+    decided = plan(wanted, CLUSTER, Past(check=checked(), train=gang, queued=queued), Defaults())
+    assert decided.objection.reason == "HeldByQueue"
+    assert decided.objection.message.startswith(f"{field}: ")
+    assert (decided.train.stopping, decided.suspend) == (False, False)
+
+
+def test_a_size_that_a_queue_holds_is_not_changed_when_the_gang_has_failed_either():
+    gang = TrainOutcome(state=FAILED, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
+    wanted = job({"workers": {"replicas": 1}}, labels=QUEUE)
+    with pytest.raises(PlanRejected, match="set it back to 2") as refused:
+        plan(wanted, CLUSTER, Past(check=checked(), train=gang), Defaults())
+    assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.workers.replicas")
+
+
+def test_outside_a_queue_a_gang_is_suspended():
+    decided = plan(job({"suspend": True}), CLUSTER, past(check=checked(), train=RUNNING, attempts=1), Defaults())
+    assert (decided.objection, decided.suspend) == (None, True)
