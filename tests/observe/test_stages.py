@@ -18,6 +18,7 @@ from tunewright_contract.reports import (
     dump,
 )
 
+AT_REST = (("Suspended", "JobSuspended"),)
 CHECKED = CheckReport(
     model=ModelFacts(
         architecture="phi3",
@@ -77,17 +78,31 @@ class TestHowFarAStageIs:
         report = ExportReport(artifacts=[])
         assert past(a_job("exporter", ("Complete", "")), a_pod("exporter", **ended(0, dump(report)))).export.report == report
 
-    def test_a_suspended_job_is_suspended_once_its_pods_are_gone(self):
-        at_rest = ("Suspended", "JobSuspended")
-        assert past(a_job("trainer", at_rest, attempt=0, suspend=True)).train.state is StageState.SUSPENDED
-        assert past(a_job("trainer", attempt=0, suspend=True)).train.state is StageState.PENDING, "the Job controller has yet to see it"
-        saving = a_job("trainer", attempt=0, suspend=True, status={"active": 1})
-        assert past(saving, a_pod("trainer", attempt=0, index=0, **running())).train.state is StageState.RUNNING
-        assert past(a_job("trainer", at_rest, attempt=0, suspend=True, status={"terminating": 2})).train.state is StageState.PENDING
-        counted, waiting = a_job("trainer", at_rest, attempt=0, suspend=True), a_pod("trainer", attempt=0, index=0)
-        assert past(counted, waiting).train.state is StageState.PENDING, "one that has not begun is a pod, too"
-        over = a_pod("trainer", attempt=0, index=0, **ended(143))
-        assert past(counted, over).train.state is StageState.SUSPENDED, "what has ended holds nothing"
+    @pytest.mark.parametrize(
+        ("state", "leaving", "conditions", "pods", "counts"),
+        [
+            pytest.param(StageState.PENDING, False, (), (), {}, id="the Job controller has yet to see it"),
+            pytest.param(StageState.SUSPENDED, False, AT_REST, (), {}, id="nobody is there"),
+            pytest.param(
+                StageState.RUNNING, True, (), (running(),), {"active": 1}, id="it saves, and the Job controller has yet to see it"
+            ),
+            pytest.param(StageState.RUNNING, True, AT_REST, (running(),), {}, id="it saves"),
+            pytest.param(StageState.PENDING, True, AT_REST, (), {"terminating": 2}, id="pods end that we do not see"),
+            pytest.param(StageState.PENDING, True, AT_REST, ({},), {}, id="one that has not begun is a pod, too"),
+            pytest.param(StageState.SUSPENDED, False, AT_REST, (ended(143),), {}, id="what has ended holds nothing"),
+            pytest.param(StageState.RUNNING, True, AT_REST, (ended(143), running()), {}, id="one has saved, another has not"),
+        ],
+    )
+    def test_a_suspended_job_is_suspended_once_its_pods_are_gone(self, state, leaving, conditions, pods, counts):
+        job = a_job("trainer", *conditions, attempt=0, suspend=True, status=counts)
+        found = observe([job, *(a_pod("trainer", attempt=0, index=at, **pod) for at, pod in enumerate(pods))], revision=REVISION)
+        assert (found.past.train.state, found.leaving) == (state, {Component.TRAIN} if leaving else set())
+
+    @pytest.mark.parametrize("component", [Component.CHECK, Component.EXPORT])
+    def test_any_job_that_is_suspended_is_left(self, component):
+        found = observe([a_job(component, suspend=True), a_pod(component, **running(component))], revision=REVISION)
+        assert found.leaving == {component}
+        assert observe([a_job(component), a_pod(component, **running(component))], revision=REVISION).leaving == set()
 
     def test_children_of_another_revision_are_passed_over(self):
         old = [a_job("checker", ("Complete", ""), revision="old"), a_pod("checker", revision="old", **ended(0, dump(CHECKED)))]

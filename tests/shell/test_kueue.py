@@ -119,6 +119,7 @@ def test_a_gang_waits_for_quota_is_evicted_and_goes_on(queues, scene):
     assert kueue.TOLERATION in pod["tolerations"]
 
     queues.stop_queue(scene.namespace, "HoldAndDrain")
+    says(scene, "Evicting", "its pods save and end")
     let_go(scene, 2)
     says(scene, "Queued", "train waits for its queue to admit it")
 

@@ -36,6 +36,11 @@ def failed(failure=None, **more):
     return StageOutcome(state=StageState.FAILED, failure=failure, **more)
 
 
+def evicted(*done, **outcomes):
+    """The same, with a gang that has been told to go by somebody else."""
+    return replace(seen(*done, **outcomes), leaving=frozenset({Component.TRAIN}))
+
+
 class TestPhase:
     @pytest.mark.parametrize(
         ("observation", "plan", "phase", "reason"),
@@ -47,6 +52,11 @@ class TestPhase:
             (seen("check"), quickstart_plan(), "Training", "Pending"),
             (seen("check", train=RUNNING), quickstart_plan(), "Training", "Running"),
             (seen("check", train=TrainOutcome(state=StageState.SUSPENDED, attempts=1)), hub_plan(), "Queued", "Queued"),
+            (evicted("check", train=RUNNING), hub_plan(), "Training", "Evicting"),
+            (evicted("check", train=TrainOutcome(state=StageState.PENDING, attempts=1)), hub_plan(), "Training", "Evicting"),
+            (evicted("check", train=RUNNING), hub_plan(suspend=True), "Training", "Suspending"),
+            (evicted("check", train=replace(RUNNING, replicas=7)), quickstart_plan(), "Training", "Resizing"),
+            (evicted(check=StageOutcome(state=StageState.RUNNING)), quickstart_plan(train=None), "Checking", "Running"),
             (seen("check", train=TrainOutcome(state=StageState.SUSPENDED, attempts=1)), hub_plan(suspend=True), "Suspended", "Suspended"),
             (seen("check"), quickstart_plan(suspend=True, train=None), "Suspended", "Suspended"),
             (seen("check", train=RUNNING), quickstart_plan(suspend=True), "Training", "Suspending"),
@@ -118,6 +128,14 @@ class TestConditions:
         assert conditions(summary)["Suspended"] == ("False", "Suspending")
         assert conditions(summary)["Reconciling"] == ("True", "Suspending")
         assert summary.message == "train is being suspended (spec.suspend): its pods save and end"
+
+    @pytest.mark.parametrize("failure", [None, Failure(reason="NoProgress", message="no step")], ids=["saving", "long without a step"])
+    def test_a_gang_that_its_queue_evicts_is_told_of_as_going(self, failure):
+        summary = status(evicted("check", train=replace(RUNNING, failure=failure)), hub_plan())
+        assert conditions(summary)["Reconciling"] == ("True", "Evicting")
+        assert conditions(summary)["Trained"] == ("Unknown", "Evicting")
+        assert "Suspended" not in conditions(summary)
+        assert summary.message == "train is being evicted by its queue: its pods save and end"
 
     def test_a_failed_attempt_that_is_followed_by_another_is_no_failure_of_the_job(self):
         outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=1, counted_failures=1)

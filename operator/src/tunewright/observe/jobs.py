@@ -24,6 +24,7 @@ class JobOutcome:
     disposition: Disposition | None = None
     culprit: PodState | None = None  # the pod whose failure it is
     running_since: datetime | None = None  # all pods that run have run since then
+    leaving: bool = False  # the Job is suspended, and its pods have yet to save or end
 
 
 def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Failure | None = None) -> JobOutcome:
@@ -39,7 +40,8 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Fa
         return _failed(job, failed, culprit)
     if _all_succeeded(job, pods):
         return JobOutcome(state=StageState.SUCCEEDED, report=_success(pods))
-    if part(job, "spec").get("suspend") is True and condition(job, "Suspended") and not _busy(job, pods):
+    suspended, busy = part(job, "spec").get("suspend") is True, _busy(job, pods)
+    if suspended and condition(job, "Suspended") and not busy:
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
     ending = not running or bool(condition(job, "FailureTarget"))  # the others of the gang are still being stopped
@@ -49,6 +51,7 @@ def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Fa
         failure=hindered.failure if hindered else said,
         culprit=hindered,
         running_since=max((pod.started for pod in pods if pod.running and pod.started), default=None),
+        leaving=suspended and busy,
     )
 
 

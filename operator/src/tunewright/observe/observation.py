@@ -27,6 +27,7 @@ class Observation:
 
     past: Past
     culprits: Mapping[Component, PodState] = field(default_factory=dict)  # stage -> the pod its failure is read from
+    leaving: frozenset[Component] = frozenset()  # stages whose Job is suspended, and whose pods have yet to save or end
     warnings: tuple[str, ...] = ()
 
 
@@ -44,12 +45,9 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
         _of(children, Component.SERVE, "Pod"),
         words,
     )
-    culprits = {
-        Component.CHECK: check.culprit,
-        Component.TRAIN: attempts[max(attempts)].culprit if attempts else None,
-        Component.EXPORT: export.culprit,
-        Component.SERVE: server,
-    }
+    gang = attempts[max(attempts)] if attempts else JobOutcome(state=StageState.ABSENT)
+    outcomes = {Component.CHECK: check, Component.TRAIN: gang, Component.EXPORT: export}
+    culprits = {component: job.culprit for component, job in outcomes.items()} | {Component.SERVE: server}
     return Observation(
         past=Past(
             check=_outcome(check, CheckReport),
@@ -59,6 +57,7 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
             queued=any(is_held(child) for child in present if child.get("kind") == "Job"),
         ),
         culprits={component: pod for component, pod in culprits.items() if pod is not None},
+        leaving=frozenset(component for component, job in outcomes.items() if job.leaving),
         warnings=losses(children),
     )
 

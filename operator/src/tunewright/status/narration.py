@@ -57,7 +57,7 @@ def _stage_conditions(story: Story) -> list[Condition]:
 def _reason(story: Story) -> str:
     """Return the reason of what stands in the way; else the general one."""
     failure = story.outcome.failure
-    aside = story.suspended or story.suspending or story.queued or story.retrying or story.rolled_back
+    aside = story.suspended or story.suspending or story.queued or story.evicting or story.retrying or story.rolled_back
     return reason_of(story).value if failure is None or aside else failure.reason
 
 
@@ -72,6 +72,8 @@ def _message(story: Story, past: Past, plan: FineTunePlan) -> str:
         return f"{stage} is being suspended (spec.suspend): its pods save and end"
     if story.queued:
         return f"{stage} waits for its queue to admit it"
+    if story.evicting:
+        return f"{stage} is being evicted by its queue: its pods save and end"
     if story.rolled_back and (refused := past.serve.rollout.refused):
         return f"revision {refused.revision} was rolled back, and the one before it answers: {why}"
     if story.resizing and plan.train is not None:

@@ -1,6 +1,6 @@
 """Where a job stands: which stage it is at, how that goes, and the one word for it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ class Story:
     suspended: bool = False  # on our own word, and no pod is left
     suspending: bool = False  # on our own word, and pods still save or end
     queued: bool = False  # on another's: a queue holds the Job back
+    evicting: bool = False  # on another's, and pods still save or end
     retrying: bool = False  # the newest attempt failed, and the plan holds another
     resizing: bool = False  # the newest attempt has another number of workers than is wanted, and makes way for one that has
     rolled_back: bool = False  # what is wanted of the servers did not work, and the revision before it answers
@@ -40,8 +41,8 @@ class Story:
         return Outcome(state=StageState.SUCCEEDED) if self.at is None else self.stages[self.at]
 
 
-def tell(past: Past, plan: FineTunePlan, *, serving: bool) -> Story:
-    """Say where a job stands. `serving`: the job asks for a server."""
+def tell(past: Past, plan: FineTunePlan, *, serving: bool, leaving: Collection[Component] = ()) -> Story:
+    """Say where a job stands. `serving`: the job asks for a server. `leaving`: stages whose pods have been told to go."""
     stages: dict[Component, Outcome] = {Component.CHECK: past.check, Component.TRAIN: past.train, Component.EXPORT: past.export}
     if serving:
         stages[Component.SERVE] = past.serve
@@ -58,6 +59,7 @@ def tell(past: Past, plan: FineTunePlan, *, serving: bool) -> Story:
         suspended=asked_to_suspend and state in {StageState.ABSENT, StageState.SUSPENDED},
         suspending=asked_to_suspend and state in {StageState.PENDING, StageState.RUNNING},
         queued=state is StageState.SUSPENDED and not plan.suspend and not resizing,
+        evicting=at in leaving and not plan.suspend and not resizing,
         retrying=retrying,
         resizing=resizing,
         rolled_back=at is Component.SERVE and state is StageState.FAILED and _answers_as_before(past.serve),
@@ -94,6 +96,8 @@ def reason_of(story: Story) -> Reason:
         return Reason.RETRYING
     if story.queued:
         return Reason.QUEUED
+    if story.evicting:
+        return Reason.EVICTING
     return _REASONS[story.outcome.state]
 
 

@@ -41,7 +41,7 @@ def summarise(
     attempts = seen.past.train.attempts
     posted = summarise_progress(progress, seen.past.train, before.progress, same_attempt=before.attempts == attempts, now=now)
     past = with_standstill(as_planned(seen.past, plan), plan, posted, now=now)
-    story = tell(past, plan, serving=job.spec.serving is not None)
+    story = tell(past, plan, serving=job.spec.serving is not None, leaving=seen.leaving)
     generation = job.metadata.generation
     conditions = set_conditions(_read(previous).conditions, conditions_of(story, past, plan), generation=generation, now=now)
     failure = story.outcome.failure

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     PENDING = "Pending"
     QUEUED = "Queued"
+    EVICTING = "Evicting"
     RUNNING = "Running"
     RETRYING = "Retrying"
     RESIZING = "Resizing"
