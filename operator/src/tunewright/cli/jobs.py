@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.cli.console import fail
 from tunewright.local.app import Home
 from tunewright.local.supervisor import Holder
@@ -29,7 +30,7 @@ def ready_now(job: Mapping[str, Any], holder: Holder | None) -> str:
     """Return the Ready condition's status; a server that nobody runs is not ready, whatever was true when it stopped."""
     if phase_now(job, holder) == "Stopped":
         return "False"
-    return next((item["status"] for item in job.get("status", {}).get("conditions", ()) if item["type"] == "Ready"), "Unknown")
+    return next((item["status"] for item in job.get("status", {}).get("conditions", ()) if item["type"] == ConditionType.READY), "Unknown")
 
 
 def _nothing(home: Home, key: tuple[str, str]) -> NoReturn:

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.local.app import Home, utc_now
 from tunewright.local.logs import Follower
 from tunewright.local.network import LOOPBACK, free_port, is_free
@@ -33,6 +34,7 @@ from tunewright.reconcile.queue import Queue
 from tunewright.reconcile.reconcile import reconcile
 
 POLL_SECONDS = 0.3  # between two looks at what other processes write
+_SETTLED = frozenset({ConditionType.READY, ConditionType.STALLED})
 
 
 @dataclass(frozen=True)
@@ -201,4 +203,4 @@ def settled(job: Object) -> bool:
     status = job.get("status", {})
     if status.get("observedGeneration") != job["metadata"]["generation"]:
         return False
-    return any(item["type"] in ("Ready", "Stalled") and item["status"] == "True" for item in status.get("conditions", ()))
+    return any(item["type"] in _SETTLED and item["status"] == "True" for item in status.get("conditions", ()))

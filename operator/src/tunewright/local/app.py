@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.errors import Gone, Invalid, TunewrightError
 from tunewright.local.kubelet import clean_up_orphans
 from tunewright.local.layout import Layout, default_home
@@ -164,7 +165,7 @@ def _has_another_size(child: Object, job: Object) -> bool:
 
 
 def _is_stalled(job: Object) -> bool:
-    return any(item["type"] == "Stalled" and item["status"] == "True" for item in job.get("status", {}).get("conditions", ()))
+    return any(item["type"] == ConditionType.STALLED and item["status"] == "True" for item in job.get("status", {}).get("conditions", ()))
 
 
 def _forget_refusal(deployment: Object) -> None:
