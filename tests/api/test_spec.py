@@ -88,6 +88,20 @@ def test_the_served_name_is_the_job_s_unless_given():
 
 
 @pytest.mark.parametrize(
+    ("expected", "spec"),
+    [
+        (None, {}),
+        (None, {"serving": {}}),
+        ("next", {"serving": {"modelRef": {"name": "next"}}}),
+        (None, {"serving": {"modelRef": {"name": "support-bot"}}}),
+    ],
+    ids=["no server", "its own model", "another job's", "its own, by name"],
+)
+def test_whose_model_is_served(expected, spec):
+    assert parse(raw_job(spec)).served_job() == expected
+
+
+@pytest.mark.parametrize(
     ("want", "text"),
     [
         ("0.5", "500m"),

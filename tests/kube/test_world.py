@@ -12,6 +12,8 @@ from tunewright.errors import Conflict, Forbidden, Gone, Rejected
 from tunewright.kube.cache import Cache
 from tunewright.kube.tokens import Tokens, audience
 from tunewright.kube.world import KubeWorld, merge_patch
+from tunewright.plan.inputs import Missing
+from tunewright.plan.revision import revision_of
 from tunewright.reconcile.ports import Key
 from tunewright.reconcile.progress import PATH
 
@@ -285,6 +287,7 @@ def claim(name, phase="Bound", **meta):
     return {"kind": "PersistentVolumeClaim", "metadata": {"name": name, **meta}, "status": {"phase": phase}}
 
 
+OUTPUT = {**claim("next-output"), "spec": {"accessModes": ["ReadWriteOnce"]}}
 SECRET = {"kind": "Secret", "metadata": {"name": "hub"}, "data": {"token": "eA=="}}
 
 
@@ -310,6 +313,45 @@ async def test_what_a_job_names_and_is_not_there_is_listed(expected, there):
 async def test_secrets_that_may_not_be_read_are_left_to_the_kubelet():
     refs = await world(Cluster(claim("corpora"), claim("models"), forbidden=["Secret"]), url="").dereference(a_spec())
     assert (refs.missing, refs.progress_url) == ((), "")
+
+
+SPEC = {
+    "task": "ChatCompletion",
+    "model": {"source": {"huggingFace": {"repo": "a/b"}}},
+    "data": {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "c.jsonl"}}}]},
+}
+
+
+def another(*, exported=True):
+    """Another job, named `next`, and its export."""
+    raw = {**job("u2", name="next"), "apiVersion": "tunewright.io/v1alpha1", "spec": SPEC}
+    export = child("Job", "next-export", owner="u2", of="next", uid="e")
+    export["metadata"]["labels"] |= {"tunewright.io/component": "exporter", "tunewright.io/revision": revision_of(parse(raw))}
+    return raw, export | {"status": {"conditions": [{"type": "Complete", "status": "True"}] if exported else []}}
+
+
+@pytest.mark.parametrize(
+    ("expected", "there"),
+    [
+        pytest.param(("next", "next-output", ("ReadWriteOnce",)), [*another(), OUTPUT], id="published"),
+        pytest.param(("FineTuneJob", "next", "it has not exported"), [*another(exported=False), OUTPUT], id="not yet"),
+        pytest.param(("FineTuneJob", "next", "there is no such job"), [OUTPUT], id="no such job"),
+        pytest.param(("PersistentVolumeClaim", "next-output", "there is no such claim"), another(), id="its claim was deleted"),
+    ],
+)
+async def test_the_model_of_another_job_is_looked_up(expected, there):
+    serves = parse({**job(), "apiVersion": "tunewright.io/v1alpha1", "spec": {**SPEC, "serving": {"modelRef": {"name": "next"}}}})
+    found = (await world(Cluster(claim("corpora"), *there)).dereference(serves)).served
+    if isinstance(found, Missing):
+        assert (found.kind, found.name) == expected[:2]
+        assert expected[2] in found.message
+    else:
+        assert (found.job, found.claim, found.access_modes) == expected
+
+
+async def test_a_job_that_names_itself_serves_its_own_model():
+    serves = parse({**job(), "apiVersion": "tunewright.io/v1alpha1", "spec": {**SPEC, "serving": {"modelRef": {"name": "bot"}}}})
+    assert (await world(Cluster(claim("corpora"))).dereference(serves)).served is None
 
 
 def reviewed(*, audiences=None, pod="bot-train-0", uid="p", authenticated=True):

@@ -9,7 +9,10 @@ from tunewright.api.v1alpha1.job import parse
 from tunewright.errors import Conflict, Gone, Invalid
 from tunewright.local.app import Home
 from tunewright.local.world import LocalWorld
+from tunewright.plan.inputs import Missing
 from tunewright.plan.label_names import REFUSED
+from tunewright.plan.revision import revision_of
+from tunewright.plan.rollout import PublishedModel
 from tunewright.reconcile.ports import Key, World
 
 KEY = Key("default", "demo")
@@ -80,6 +83,7 @@ async def test_a_claim_is_a_folder_and_what_is_not_in_it_is_said_with_where_to_p
     assert (await dereference(home, world, folder, **sources)).missing == ()
 
 
+COMPLETE = {"conditions": [{"type": "Complete", "status": "True"}]}
 GATED = {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hub", "key": "token"}}}
 
 
@@ -101,6 +105,25 @@ async def test_a_hub_token_comes_from_a_file_or_the_environment(tmp_path, folder
         assert f"set the environment variable HF_TOKEN, or write the value into {place}" in refs.missing[0].message
     else:
         assert home.secrets.find("default", "hub", "token", "HF_TOKEN") == "t"
+
+
+async def test_the_model_of_another_job_is_looked_up(home: Home, world: LocalWorld, folder: Path):
+    sources = {"model": {"path": "model"}, "data": {"path": "chat.jsonl"}}
+    manifest = make_manifest(**sources)
+    job = parse({**manifest, "spec": {**manifest["spec"], "serving": {"modelRef": {"name": "next"}}}})
+    missing = (await world.dereference(job)).served
+    assert isinstance(missing, Missing)
+    assert "there is no such job" in missing.message
+
+    key = home.apply({**manifest, "metadata": {"name": "next"}}, folder)
+    other = home.job(key)
+    labels = {"tunewright.io/component": "exporter", "tunewright.io/revision": revision_of(parse(other))}
+    owner = {"apiVersion": "tunewright.io/v1alpha1", "kind": "FineTuneJob", "name": "next", "uid": other["metadata"]["uid"]}
+    meta = {"name": "next-export", "namespace": "default", "labels": labels, "ownerReferences": [{**owner, "controller": True}]}
+    home.store.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {}})
+    home.store.change_status("Job", "default", "next-export", lambda job: job.update(status=COMPLETE))
+    found = (await world.dereference(job)).served
+    assert found == PublishedModel(job="next", revision=revision_of(parse(other)), claim="next-output", path="models")
 
 
 async def test_applying_again_changes_nothing_and_pruning_takes_only_our_own(applied: Home, world: LocalWorld):

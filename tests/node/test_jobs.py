@@ -3,6 +3,7 @@
 Everything here runs under the restricted pod security standard, and two operators stand in the cluster all the time.
 """
 
+import asyncio
 import random
 import time
 from datetime import datetime
@@ -10,6 +11,7 @@ from datetime import datetime
 import pytest
 from demo import Demo
 from on_pods import EXAMPLES, Desk, quickstart, short
+from steady_clients import Clients
 from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -166,6 +168,29 @@ def test_a_gang_goes_on_after_an_eviction_a_suspension_and_with_fewer_workers(de
     assert [gang["spec"]["completions"] for gang in gangs] == [2, 2, 1]
     assert demo.ask("moved")
     assert desk.status(JOB)["phase"] == "Serving"
+
+
+async def test_the_model_of_another_job_takes_the_place_of_the_one_served_and_makes_way_again_and_no_request_is_lost(desk, served):
+    """`moved`, of the test before, was trained anew: fewer steps, another claim, another revision."""
+    (service,) = desk.all("services", of(JOB, "server"))
+    clients = Clients(f"http://{service['spec']['clusterIP']}", JOB, answer_tokens=48)
+    own, anew = served["revision"], desk.status("moved")["revision"]
+
+    async def serve(model: str, revision: str) -> None:
+        await asyncio.to_thread(desk.patch, JOB, serving={"modelRef": {"name": model}})
+        await asyncio.to_thread(desk.until, JOB, lambda status: is_served(status, revision), f"the model of {model} is served")
+        await clients.answered()
+
+    async with clients.asking():
+        await clients.answered()
+        await serve("moved", anew)
+        assert desk.status(JOB)["serving"]["previousRevision"].partition("-")[0] == own
+        await serve(JOB, own)
+    assert clients.failures == []
+
+
+def is_served(status: dict, revision: str) -> bool:
+    return status["reason"] == "Serving" and status["serving"]["revision"].partition("-")[0] == revision
 
 
 HINDERED = {  # name -> what its workers are, the stage that cannot start, the reason

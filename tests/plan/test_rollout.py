@@ -54,9 +54,13 @@ def rollout(live: ServingRevision | None, **more) -> Rollout:
         pytest.param(Choice(run=B, previous=A), C, rollout(B, previous=A, **NOT_SEEN), id="B may be good by now: first look"),
         pytest.param(Choice(run=A, previous=A), A, rollout(B, previous=A, failure=WHY), id="asking for the good one again"),
         pytest.param(Choice(run=A, previous=A), A, rollout(A, previous=A, failure=WHY), id="the good one fails when asked for again"),
+        pytest.param(None, None, rollout(None), id="what is asked for is not there, and nothing runs"),
+        pytest.param(Choice(run=A), None, rollout(A, completed=True), id="what is asked for is not there: what runs goes on"),
+        pytest.param(Choice(run=B, previous=A), None, rollout(B, previous=A, failure=WHY), id="even when it fails: nothing was decided"),
+        pytest.param(Choice(run=A, previous=A, refused=NO_B), None, rollout(A, previous=A, refused=NO_B), id="a refusal is remembered"),
     ],
 )
-def test_what_is_run(expected: Choice, wanted: ServingRevision, found: Rollout):
+def test_what_is_run(expected: Choice | None, wanted: ServingRevision | None, found: Rollout):
     assert choose(wanted, found) == expected
 
 

@@ -11,7 +11,15 @@ from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.reconcile.driver import Result
 from tunewright.reconcile.ports import Key, Ports
 from tunewright.reconcile.progress import Board
-from tunewright.reconcile.reconcile import BEGUN_SECONDS, REFUSED_SECONDS, RESTING_SECONDS, RUNNING_SECONDS, WAITING_SECONDS, reconcile
+from tunewright.reconcile.reconcile import (
+    BEGUN_SECONDS,
+    FOLLOWING_SECONDS,
+    REFUSED_SECONDS,
+    RESTING_SECONDS,
+    RUNNING_SECONDS,
+    WAITING_SECONDS,
+    reconcile,
+)
 
 KEY = Key("default", "demo")
 FOLDERS = {"model": "/data/model", "chat.jsonl": "/data/chat.jsonl"}
@@ -97,6 +105,16 @@ async def test_a_reconcile_that_finds_nothing_new_writes_nothing():
     written = len(world.patches)
     await reconcile(KEY, ports(world))
     assert len(world.patches) == written
+
+
+@pytest.mark.parametrize(
+    ("expected", "serving"),
+    [(RESTING_SECONDS, {"serving": {}}), (FOLLOWING_SECONDS, {"serving": {"modelRef": {"name": "next"}}})],
+    ids=["its own model", "another job's, which may be made anew"],
+)
+async def test_a_job_at_rest_is_looked_at_as_often_as_what_it_follows_may_change(expected, serving):
+    world = World(make_raw(**serving), References())  # at rest: what it names is a path, which no cluster has
+    assert await reconcile(KEY, ports(world)) == Result(requeue_after=expected)
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,59 @@ def test_servers_that_are_never_ready_are_rolled_back_and_tried_again_when_the_r
     serving.kubelet.serve_revision(late)
     until(lambda: serving.status()["serving"].get("revision") == late and serving.status()["reason"] == "Serving", "it serves")
     assert serving.status().get("failure") is None
+
+
+def train(scene: Any, name: str) -> str:
+    """Create a job without a server, let it end well, and return its model's revision."""
+    scene.create_job(name)
+    scene.kubelet.end("checker", CHECKED, job=name)
+    scene.kubelet.end("trainer", TRAINED, count=2, job=name)
+    scene.kubelet.end("exporter", EXPORTED, job=name)
+    return str(scene.reaches("Complete", name)["revision"])
+
+
+def serving_revision(scene: Any, model: str) -> str:
+    """Return the revision that the Deployment asks for, once that is one of this model."""
+    until(lambda: asked_for(scene).startswith(f"{model}-"), f"the Deployment asks for model {model}", patience=120)
+    return asked_for(scene)
+
+
+def asked_for(scene: Any) -> str:
+    return str(scene.get(*DEPLOYMENT)["spec"]["template"]["metadata"]["annotations"][SERVING_REVISION])
+
+
+def claims_of_servers(scene: Any) -> set[str]:
+    volumes = [volume for pod in scene.kubelet.pods("server") for volume in pod["spec"]["volumes"]]
+    return {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
+
+
+def test_a_model_trained_anew_takes_the_place_of_the_one_served_and_stays_when_its_job_is_deleted_or_made_again(serving):
+    own, before = serving.status()["serving"]["revision"], servers(serving)
+    ask(serving, modelRef={"name": "next"})
+    until(lambda: serving.status().get("reason") == "ReferenceMissing", "it waits for a job that is not there yet")
+    status = serving.status()
+    assert (status["phase"], status["serving"]["revision"]) == ("Deploying", own)
+    assert "spec.serving.modelRef.name: FineTuneJob next: there is no such job" in status["message"]
+    assert servers(serving) == before
+
+    new = serving_revision(serving, train(serving, "next"))
+    until(lambda: new in servers(serving).values(), "a new server is started")
+    assert before.items() <= servers(serving).items()  # beside the old one
+    serving.kubelet.serve_revision(new)
+    until(lambda: set(servers(serving).values()) == {new}, "the old one leaves when the new one is ready")
+    status = serving.reaches("Serving")
+    assert (status["serving"]["revision"], status["serving"]["previousRevision"]) == (new, own)
+    assert claims_of_servers(serving) == {"next-output"}
+
+    serving.api.delete(*JOB[:2], "next", serving.namespace)
+    until(lambda: serving.get(*JOB[:2], "next") is None, "that job is gone")
+    ask(serving, replicas=2)
+    until(lambda: len(servers(serving)) == 2, "the servers follow their job")
+    assert set(servers(serving).values()) == {new}
+    serving.kubelet.serve_revision(new)
+    serving.reaches("Serving")
+
+    again = serving_revision(serving, train(serving, "next"))  # with what it published before still in its claim
+    assert again != new
+    until(lambda: again in servers(serving).values(), "a server has the newest model")
+    assert new in servers(serving).values()

@@ -8,9 +8,10 @@ from status_builders import CHECKED, EXPORTED, NOON, TRAINED, a_job
 
 from tunewright.api.v1alpha1.serving import ServingSpec
 from tunewright.observe import observe
-from tunewright.plan.inputs import Defaults, References
+from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.plan.plan import plan
 from tunewright.plan.revision import revision_of
+from tunewright.plan.rollout import PublishedModel
 from tunewright.render import render
 from tunewright.status import summarise
 from tunewright_contract.reports import Failure, dump
@@ -25,10 +26,11 @@ class Machine:
         self.job = job
         self.children: dict[tuple[str, str], dict[str, Any]] = {}
         self.status: dict[str, Any] | None = None
+        self.served: PublishedModel | Missing | None = None  # what is found of `serving.modelRef`
 
     def reconcile(self) -> str:
         seen = observe(list(self.children.values()), revision=revision_of(self.job))
-        decided = plan(self.job, References(folders=FOLDERS, host_paths=True), seen.past, Defaults())
+        decided = plan(self.job, References(folders=FOLDERS, host_paths=True, served=self.served), seen.past, Defaults())
         rendered = {(item["kind"], item["metadata"]["name"]): item for item in render(decided)}
         pods = {key: child for key, child in self.children.items() if key[0] == "Pod"}
         self.children = {key: item | {"status": self.children.get(key, {}).get("status", {})} for key, item in rendered.items()} | pods
@@ -241,3 +243,59 @@ def test_a_first_server_that_answers_wrongly_has_failed_for_there_is_nothing_to_
     machine.children["Deployment", "support-bot-serve"]["status"] = {"replicas": 1, "updatedReplicas": 1}
     assert machine.reconcile() == "Failed: SmokeTestFailed"
     assert "serving" not in machine.status or "revision" not in machine.status["serving"]
+
+
+NEXT = PublishedModel(job="next", revision="2", claim="next-output", path="models")
+NOT_YET = Missing(field="spec.serving.modelRef.name", kind="FineTuneJob", name="next", message="it has not exported its model yet")
+
+
+def test_the_model_of_another_job_takes_the_place_of_this_ones_once_it_is_there(serving):
+    first, before = serving.status["serving"]["revision"], serving.children["Deployment", "support-bot-serve"]
+    serving.served = NOT_YET
+    serving.ask(modelRef={"name": "next"})
+    assert serving.reconcile() == "Deploying: ReferenceMissing"
+    assert serving.children["Deployment", "support-bot-serve"] == before
+    assert "FineTuneJob next: it has not exported its model yet" in serving.status["message"]
+    assert serving.status["serving"]["revision"] == first  # it answers as before
+
+    serving.served = NEXT
+    assert serving.reconcile() == "Deploying: Pending"
+    serving.serve()
+    assert serving.reconcile() == "Serving: Serving"
+    assert serving.status["serving"]["revision"].startswith("2-")
+    assert serving.status["serving"]["previousRevision"] == first
+
+    serving.served = NOT_YET  # made anew, or gone: what was found goes on, and follows what else is asked for
+    serving.ask(modelRef={"name": "next"}, image="server:2")
+    serving.reconcile()
+    serving.serve()
+    assert serving.reconcile() == "Serving: Serving"
+    assert (serving.status["serving"]["revision"][:2], serving.image()) == ("2-", "server:2")
+
+
+def test_a_model_of_another_job_that_answers_wrongly_is_rolled_back_to_this_ones(serving):
+    first = serving.status["serving"]["revision"]
+    serving.served = NEXT
+    serving.ask(modelRef={"name": "next"})
+    serving.reconcile()
+    serving.refuse(WRONG)
+    serving.reconcile()
+    assert "tunewright.io/model" not in serving.children["Deployment", "support-bot-serve"]["metadata"]["annotations"]
+    serving.serve()
+    assert serving.reconcile() == "Serving: RolledBack"
+    assert (serving.status["serving"]["revision"], serving.status["serving"]["rolledBackRevision"][:2]) == (first, "2-")
+
+
+def test_where_nothing_is_served_yet_the_model_of_another_job_is_waited_for(machine):
+    machine.ask(modelRef={"name": "next"})
+    machine.served = NOT_YET
+    machine.reconcile()
+    for name, report in (("check", CHECKED), ("train-0", TRAINED), ("export", EXPORTED)):
+        machine.end(f"support-bot-{name}", 0, dump(report))
+        told = machine.reconcile()
+    assert (told, machine.reconcile()) == ("Deploying: ReferenceMissing",) * 2
+    assert ("Deployment", "support-bot-serve") not in machine.children
+    machine.served = NEXT
+    machine.reconcile()
+    machine.serve()
+    assert machine.reconcile() == "Serving: Serving"

@@ -18,12 +18,12 @@ from tunewright.plan.plan_types import (
     Storage,
     TrainPlan,
 )
+from tunewright.plan.rollout import PublishedModel
 from tunewright_contract.trainer_config import DataConfig, DataFile, HubModel, JobIdentity, MethodConfig, ModelConfig, TrainerConfig
 
 REVISION = "3f9a1c2b"
 UID = "0b9d6c1e-6d1c-4f0e-9a53-3b1f2f0f3c11"
 GANG = TrainPlan(attempt=0, replicas=2, processes_per_replica=1, global_batch_size=16, resources={"limits": {"cpu": "1", "memory": "4Gi"}})
-SERVER = ServePlan(replicas=1, model_name="support-bot", resources={"limits": {"cpu": "2", "memory": "2Gi"}})
 
 
 def quickstart_plan(**changes: Any) -> FineTunePlan:
@@ -91,7 +91,9 @@ def exporting(plan: FineTunePlan) -> FineTunePlan:
 
 def serving(plan: FineTunePlan, **changes: Any) -> FineTunePlan:
     """The same job when its model is served."""
-    return replace(exporting(plan), serve=replace(SERVER, **changes))
+    own = PublishedModel(job=plan.owner.name, revision=plan.revision, claim=plan.storage.models_claim, path=plan.storage.models_path)
+    server = ServePlan(replicas=1, model=own, model_name="support-bot", resources={"limits": {"cpu": "2", "memory": "2Gi"}})
+    return replace(exporting(plan), serve=replace(server, **changes))
 
 
 def _config(name: str, model: ModelConfig, *, stage: int = 2, world_size: int = 2) -> TrainerConfig:

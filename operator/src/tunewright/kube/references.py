@@ -12,7 +12,8 @@ from tunewright.errors import Forbidden
 from tunewright.kube.client import Object
 from tunewright.kube.lookups import JobLookups
 from tunewright.plan.inputs import Missing
-from tunewright.plan.placement import Use, named_claims
+from tunewright.plan.placement import SERVED_MODEL, Use, named_claims
+from tunewright.plan.rollout import PublishedModel
 
 
 class Found(NamedTuple):
@@ -20,10 +21,14 @@ class Found(NamedTuple):
 
     missing: tuple[Missing, ...]
     claims: Mapping[str, tuple[str, ...]]  # those that are there -> their access modes
+    served: PublishedModel | Missing | None  # another job's model that it is to serve
 
 
-async def look_up(client: JobLookups, job: FineTuneJob) -> Found:
-    """Look up everything that a job names. What the operator may not see is left to the kubelet."""
+async def look_up(client: JobLookups, job: FineTuneJob, served: PublishedModel | Missing | None = None) -> Found:
+    """Look up everything that a job names; `served` is what is known of `serving.modelRef`, but for its claim.
+
+    What the operator may not see is left to the kubelet.
+    """
     namespace = job.metadata.namespace
     claims = {use.claim: (use, await client.get("PersistentVolumeClaim", namespace, use.claim)) for use in _claims(job)}
     found = [_objection(use, claim, namespace) for use, claim in claims.values()]
@@ -33,7 +38,15 @@ async def look_up(client: JobLookups, job: FineTuneJob) -> Found:
     return Found(
         missing=tuple(item for item in found if item is not None),
         claims={name: _access_modes(claim) for name, (_, claim) in claims.items() if claim is not None},
+        served=await _with_claim(client, namespace, served) if isinstance(served, PublishedModel) else served,
     )
+
+
+async def _with_claim(client: JobLookups, namespace: str, served: PublishedModel) -> PublishedModel | Missing:
+    claim = await client.get("PersistentVolumeClaim", namespace, served.claim)
+    if objection := _objection(Use(SERVED_MODEL, served.claim), claim, namespace):
+        return objection
+    return served.model_copy(update={"access_modes": _access_modes(claim or {})})
 
 
 def _claims(job: FineTuneJob) -> Iterator[Use]:

@@ -23,7 +23,9 @@ from tunewright.kube.ownership import descendants, is_retained, refuse_others
 from tunewright.kube.prune import doomed
 from tunewright.kube.references import look_up
 from tunewright.kube.tokens import Tokens
-from tunewright.plan.inputs import References
+from tunewright.observe.published import read_published
+from tunewright.plan.inputs import Missing, References
+from tunewright.plan.rollout import PublishedModel
 
 PROGRESS_PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
 
@@ -73,10 +75,10 @@ class KubeWorld:
         place = PROGRESS_PATH.format(namespace=job.metadata.namespace, name=job.metadata.name)
         url = f"{self._progress_url}{place}" if self._progress_url else ""
         uid = job.metadata.uid
-        found = await look_up(self._lookups.of(uid), job)
-        if found.missing:
+        found = await look_up(self._lookups.of(uid), job, self._served(job))
+        if found.missing or isinstance(found.served, Missing):
             self._lookups.forget(uid)
-        return References(missing=found.missing, claims=found.claims, progress_url=url)
+        return References(missing=found.missing, claims=found.claims, progress_url=url, served=found.served)
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
         """Return what the job owns, at any depth, what is to outlive it, and warnings about what stands still.
@@ -134,6 +136,14 @@ class KubeWorld:
     async def authenticate(self, key: Key, token: str) -> str | None:
         """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""
         return await self._tokens.owner(*key, token)
+
+    def _served(self, job: FineTuneJob) -> PublishedModel | Missing | None:
+        name = job.served_job()
+        if name is None:
+            return None
+        raw = self._cache.job((job.metadata.namespace, name))
+        uid = raw["metadata"]["uid"] if raw else ""
+        return read_published(name, raw, descendants(self._cache.children(uid), uid))
 
     async def _apply_one(self, key: Key, uid: str, manifest: Manifest, place: Place, there: Manifest | None) -> bool:
         unknown = there is None

@@ -20,8 +20,10 @@ from tunewright.local.layout import Layout
 from tunewright.local.secrets import Secrets
 from tunewright.local.store import Object, Store, owners
 from tunewright.observe.mounts import mounted_config_maps
+from tunewright.observe.published import read_published
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import URL
+from tunewright.plan.rollout import PublishedModel
 
 KIND = "FineTuneJob"
 MANIFEST_DIRECTORY = "tunewright.io/manifest-directory"  # annotation of a FineTuneJob: what its relative paths are relative to
@@ -65,7 +67,16 @@ class LocalWorld:
         if token is not None and self._secrets.find(namespace, token.name, token.key, TOKEN_VARIABLE) is None:
             message = f"no token; {self._secrets.way_out(namespace, token.name, token.key, TOKEN_VARIABLE)}"
             missing.append(Missing(field="spec.model.source.huggingFace.tokenSecretRef", kind="Secret", name=token.name, message=message))
-        return References(missing=tuple(missing), folders=folders, host_paths=True, progress_url=self._progress_url)
+        return References(
+            missing=tuple(missing), folders=folders, host_paths=True, progress_url=self._progress_url, served=self._served(job)
+        )
+
+    def _served(self, job: FineTuneJob) -> PublishedModel | Missing | None:
+        name, namespace = job.served_job(), job.metadata.namespace
+        if name is None:
+            return None
+        raw = self._store.get(KIND, namespace, name)
+        return read_published(name, raw, self._store.descendants(raw["metadata"]["uid"], namespace) if raw else [])
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
         """Return everything the job owns, at any depth."""

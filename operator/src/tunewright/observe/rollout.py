@@ -11,7 +11,7 @@ from tunewright.observe.pods import PodState, last_end
 from tunewright.observe.raw import Raw, condition, number, part, parts, text
 from tunewright.observe.reasons import Reason
 from tunewright.plan import label_names
-from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
+from tunewright.plan.rollout import PublishedModel, Refusal, Rollout, ServingRevision
 from tunewright_contract.base import Message
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import Failure
@@ -25,7 +25,11 @@ def read_rollout(deployment: Raw, pods: Sequence[Raw]) -> tuple[Rollout, PodStat
     """Read a Deployment, and name the pod that tells why its revision will not do. `pods` are those of the server."""
     template = dict(part(deployment, "spec", "template"))
     template["metadata"] = {key: value for key, value in part(template, "metadata").items() if key != "creationTimestamp"}
-    live = ServingRevision(name=text(template, "metadata", "annotations", label_names.SERVING_REVISION), template=template)
+    live = ServingRevision(
+        name=text(template, "metadata", "annotations", label_names.SERVING_REVISION),
+        template=template,
+        model=_annotation(deployment, label_names.MODEL, PublishedModel),
+    )
     current = (number(deployment, "status", "observedGeneration") or 0) >= (number(deployment, "metadata", "generation") or 0)
     rollout = Rollout(
         live=live,

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from tunewright.plan.rollout import Rollout
+from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import CheckReport, ExportReport, Failure, Report, TrainReport
 
@@ -36,6 +36,7 @@ class References:
     host_paths: bool = False  # True on one machine, where a `path` source can be mounted
     claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # a claim that is there -> its access modes
     progress_url: str = ""  # where pods of this job post progress; empty: nowhere
+    served: PublishedModel | Missing | None = None  # what spec.serving.modelRef names; None: no other job
 
 
 @dataclass(frozen=True, kw_only=True)

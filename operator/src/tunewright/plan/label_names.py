@@ -18,6 +18,7 @@ URL = "tunewright.io/url"  # annotation on a Service: its address, where it is n
 
 # Annotations of the rollout; see plan/rollout.py.
 SERVING_REVISION = "tunewright.io/serving-revision"  # on server pods: the model's revision and a digest of the pod template
+MODEL = "tunewright.io/model"  # on the Deployment: the PublishedModel that its pods serve, when it is another job's
 PREVIOUS = "tunewright.io/previous"  # on the Deployment: the ServingRevision to go back to
 REFUSED = "tunewright.io/refused"  # on the Deployment: the Refusal of the one that was rolled back; take it off to try that again
 

@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected
-from tunewright.plan.inputs import References
+from tunewright.plan.inputs import Missing, References
 from tunewright.plan.plan_types import Placement, Storage
+from tunewright.plan.rollout import PublishedModel
 
 _MANY_NODES = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 _WRITABLE = frozenset({"ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"})
+SERVED_MODEL = "spec.serving.modelRef.name"
 _WAY_OUT = "use a claim with ReadWriteMany"
 
 
@@ -24,17 +26,20 @@ class Use(NamedTuple):
     claim: str
 
 
-def placement_of(job: FineTuneJob, refs: References, storage: Storage) -> Placement:
-    """Return which pods must share a node, and why. Raises `PlanRejected` (VolumeNotShared, VolumeReadOnly).
+def placement_of(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Placement:
+    """Return which pods must share a node, and why; `model` is what is to be served.
 
-    A claim whose access modes are not known holds nobody back.
+    Raises `PlanRejected` (VolumeNotShared, VolumeReadOnly). A claim whose access modes are not known holds nobody back.
     """
     modes = dict(refs.claims) | ({storage.output_claim: storage.create.access_modes} if storage.create else {})
     written, published = _output(job, storage), _models(job, storage)
     _refuse_read_only((written, published), modes)
     gang = [use for use in (*named_claims(job), written) if not _spreads(modes, use)] if job.spec.workers.replicas > 1 else []
     # A server is replaced by one that starts beside it, so that even a single one has company at times.
-    servers = [published] if job.spec.serving is not None and not _spreads(modes, published) else []
+    served = published
+    if isinstance(model, PublishedModel) and model.job != job.metadata.name:
+        served, modes = Use(SERVED_MODEL, model.claim), modes | {model.claim: model.access_modes}
+    servers = [served] if job.spec.serving is not None and not _spreads(modes, served) else []
     for uses, who in ((gang, f"{job.spec.workers.replicas} workers"), (servers, "a server and the one that replaces it")):
         _refuse_single_pod(uses, modes, who)
     return Placement(gang=_why(gang), servers=_why(servers))

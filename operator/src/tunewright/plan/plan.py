@@ -17,8 +17,9 @@ from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
 from tunewright.plan.queueing import as_left_to_queue, refuse_in_queue
 from tunewright.plan.resize import as_begun, as_trained, can_stay, refuse_stuck_shards, shares_of
 from tunewright.plan.revision import revision_of
+from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.sources import data_files, model_origin
-from tunewright.plan.stages import check_stage, export_stage, scheduling_of, serve_stage, train_stage
+from tunewright.plan.stages import check_stage, export_stage, scheduling_of, serve_stage, served_model, train_stage
 from tunewright.plan.storage import storage_of
 from tunewright.plan.trainer_config import trainer_config
 from tunewright.plan.zero import fit_memory, strategy_of
@@ -57,6 +58,8 @@ def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, 
     fit = fit_memory(spec, facts, defaults, begun_stage=past.train.zero_stage)
     refuse_stuck_shards(spec, past.train, stage=fit.zero_stage)
     storage = storage_of(job, names.output, defaults, facts)
+    own = PublishedModel(job=job.metadata.name, revision=revision, claim=storage.models_claim, path=storage.models_path)
+    model = served_model(refs, own, past.serve.rollout)
     return FineTunePlan(
         owner=Owner(namespace=job.metadata.namespace, name=job.metadata.name, uid=job.metadata.uid),
         names=names,
@@ -69,7 +72,7 @@ def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, 
         storage=storage,
         fit=fit,
         scheduling=scheduling_of(spec.workers),
-        placement=placement_of(job, refs, storage),
+        placement=placement_of(job, refs, storage, model),
         hub_token=origin.token,
         hub_access=origin.hub is not None,
         progress_url=refs.progress_url,
@@ -82,7 +85,7 @@ def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, 
         check=check_stage(),
         train=train_stage(job, past, shares),
         export=export_stage(past),
-        serve=serve_stage(job, past),
+        serve=serve_stage(job, past, model),
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tunewright.plan.rollout import Rollout
+from tunewright.plan.inputs import Missing
+from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_contract.trainer_config import TrainerConfig
 
@@ -191,6 +192,7 @@ class ServePlan:
     """The server Deployment and its Service."""
 
     replicas: int
+    model: PublishedModel | Missing  # missing: another job's, not there yet; what runs goes on
     model_name: str
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     execution_providers: tuple[str, ...] = ("CPU",)

@@ -1,7 +1,7 @@
 """Which of two server revisions is to run: the one that the job asks for, or the last good one. A table, and no memory of its own.
 
 Everything it decides on stands on the Deployment: what its pods are made from now, whether that was ever ready everywhere (Kubernetes
-keeps this in the condition Progressing), and two annotations that are rendered from here and come back with the next look. A Deployment
+keeps this in the condition Progressing), and three annotations that are rendered from here and come back with the next look. A Deployment
 is written as a whole, so no crash can leave one of them without the others.
 """
 
@@ -12,11 +12,22 @@ from tunewright_contract.base import Message
 from tunewright_contract.reports import Failure
 
 
+class PublishedModel(Message):
+    """A finished model: the folder `<path>/<job>/<revision>` of a claim."""
+
+    job: str
+    revision: str
+    claim: str
+    path: str = ""
+    access_modes: tuple[str, ...] = ()  # of the claim, as far as they are known
+
+
 class ServingRevision(Message):
     """What server pods are or were made from."""
 
     name: str  # `<revision of the model>-<digest of the template>`
     template: dict[str, Any]  # Kubernetes' PodTemplateSpec
+    model: PublishedModel | None = None  # when it is another job's: that may be gone tomorrow
 
 
 class Refusal(Message):
@@ -47,12 +58,15 @@ class Choice:
     refused: Refusal | None = None  # what the job asks for, when that is not what runs
 
 
-def choose(wanted: ServingRevision, rollout: Rollout) -> Choice:
-    """Decide. The same answer however often it is asked, until the Deployment or what is wanted changes."""
+def choose(wanted: ServingRevision | None, rollout: Rollout) -> Choice | None:
+    """Decide. The same answer however often it is asked, until the Deployment or what is wanted changes.
+
+    Where what the job asks for cannot be made yet, nothing is wanted, and what runs goes on; None when nothing does.
+    """
     live = rollout.live
     if live is None:
-        return Choice(run=wanted)
-    if live.name != wanted.name and not rollout.current:
+        return Choice(run=wanted) if wanted else None
+    if wanted is None or (live.name != wanted.name and not rollout.current):
         # Whether `live` is good is not known yet; in a moment it is, and forgetting a good one could not be mended.
         return Choice(run=live, previous=rollout.previous, refused=rollout.refused)
     good = rollout.previous

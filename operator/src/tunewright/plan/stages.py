@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from tunewright.api.v1alpha1.common import Toleration
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.workers import WorkersSpec
-from tunewright.plan.inputs import Past, StageState, TrainOutcome
+from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
 from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, ServePlan, TrainPlan
 from tunewright.plan.quantities import quantity_of_bytes
 from tunewright.plan.resize import Shares, is_resized
+from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import ModelFacts
 from tunewright_contract.smoke_test import SmokeTest
@@ -68,13 +69,25 @@ def export_stage(past: Past) -> ExportPlan | None:
     return ExportPlan(resources={"requests": {"cpu": "1", "memory": quantity_of_bytes(_export_bytes(report.model if report else None))}})
 
 
-def serve_stage(job: FineTuneJob, past: Past) -> ServePlan | None:
-    """Plan the server once the model is exported, when the job wants one."""
+def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> PublishedModel | Missing:
+    """Return the model that is to answer: the job's own, or that of the job it names (`serving.modelRef`).
+
+    Where that job is gone, or is being made anew, what answers of it by now goes on.
+    """
+    answering = rollout.live.model if rollout.live else None
+    if isinstance(refs.served, Missing) and answering is not None and answering.job == refs.served.name:
+        return answering
+    return refs.served or own
+
+
+def serve_stage(job: FineTuneJob, past: Past, model: PublishedModel | Missing) -> ServePlan | None:
+    """Plan the server once the job's own model is exported, when it wants one."""
     serving = job.spec.serving
     if serving is None or past.export.state is not StageState.SUCCEEDED:
         return None
     return ServePlan(
         replicas=serving.replicas,
+        model=model,
         model_name=job.served_model_name(),
         resources=serving.resources.wire(),
         execution_providers=tuple(serving.execution_providers),

@@ -32,8 +32,7 @@ def storage_of(job: FineTuneJob, output_claim: str, defaults: Defaults, facts: M
     if create is not None and facts is not None:
         _refuse_too_small(job, create, facts)
     kept = output.storage.claim_name or output_claim
-    published = output.destinations[0].pvc if output.destinations else None
-    models_claim, models_path = (published.claim_name, (published.path or "").strip("/")) if published else (kept, MODELS_FOLDER)
+    models_claim, models_path = published_to(job, output_claim)
     _refuse_taken_folder(kept, models_claim, models_path)
     return Storage(
         output_claim=kept,
@@ -42,6 +41,15 @@ def storage_of(job: FineTuneJob, output_claim: str, defaults: Defaults, facts: M
         create=create,
         retain=output.storage.retain,
     )
+
+
+def published_to(job: FineTuneJob, output_claim: str) -> tuple[str, str]:
+    """Return the claim, and the folder in it, where finished models are put."""
+    output = job.spec.output
+    if not output.destinations:
+        return output.storage.claim_name or output_claim, MODELS_FOLDER
+    destination = output.destinations[0].pvc
+    return destination.claim_name, (destination.path or "").strip("/")
 
 
 def _refuse_taken_folder(output_claim: str, models_claim: str, models_path: str) -> None:

@@ -27,6 +27,7 @@ BEGUN_SECONDS = GRACE.total_seconds() + 5.0  # that a new stage's pods are refus
 RUNNING_SECONDS = 30.0  # a wake-up may be lost; this one never is
 REFUSED_SECONDS = 60.0  # a quota may be raised, a name become free
 RESTING_SECONDS = 600.0
+FOLLOWING_SECONDS = 30.0  # another job's model may be finished, or made anew: nothing tells us
 RESTING = frozenset({Phase.COMPLETE, Phase.FAILED, Phase.SERVING, Phase.SUSPENDED})
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ async def reconcile(key: Key, ports: Ports) -> Result:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise
     await _finish(key, raw, status, ports)
-    return Result(requeue_after=_next_look(status, now=ports.clock()))
+    return Result(requeue_after=_next_look(status, now=ports.clock(), follows=_follows(raw)))
 
 
 async def _advance(key: Key, raw: Manifest, ports: Ports) -> FineTuneJobStatus:
@@ -84,10 +85,16 @@ def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:
     return {"generation": int(raw["metadata"].get("generation", 0)), "now": ports.clock(), "previous": previous}
 
 
-def _next_look(status: FineTuneJobStatus, *, now: datetime) -> float:
+def _follows(raw: Manifest) -> bool:
+    """Say whether the job serves another one's model."""
+    serving = raw["spec"].get("serving")
+    return isinstance(serving, Mapping) and "modelRef" in serving
+
+
+def _next_look(status: FineTuneJobStatus, *, now: datetime, follows: bool) -> float:
     if status.phase is Phase.WAITING:
         return WAITING_SECONDS
     if status.phase in RESTING:
-        return RESTING_SECONDS
+        return FOLLOWING_SECONDS if follows else RESTING_SECONDS
     turned = max((one.last_transition_time for one in status.conditions if one.last_transition_time), default=now)
     return BEGUN_SECONDS if now - turned < timedelta(seconds=RUNNING_SECONDS) else RUNNING_SECONDS

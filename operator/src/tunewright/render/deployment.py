@@ -6,7 +6,7 @@ from hashlib import sha256
 from tunewright.plan import label_names
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan, ServePlan
-from tunewright.plan.rollout import Choice, ServingRevision, choose
+from tunewright.plan.rollout import Choice, PublishedModel, ServingRevision, choose
 from tunewright.render.labels import Manifest, metadata, selector
 from tunewright.render.pod import container, pod_template
 from tunewright.render.variables import SERVER_PORT, serve_variables
@@ -21,22 +21,27 @@ DIGITS = 6  # of a template's digest
 
 def render_deployment(plan: FineTunePlan) -> tuple[Manifest, ...]:
     """Return the Deployment."""
-    return () if plan.serve is None else (_deployment(plan, plan.serve),)
+    choice = choice_of(plan, plan.serve) if plan.serve is not None else None
+    return () if plan.serve is None or choice is None else (_deployment(plan, plan.serve, choice),)
 
 
-def choice_of(plan: FineTunePlan, serve: ServePlan) -> Choice:
-    """Return which revision of the servers is rendered: the wanted one, unless that was rolled back."""
-    template = _template(plan, serve)
+def choice_of(plan: FineTunePlan, serve: ServePlan) -> Choice | None:
+    """Return which revision of the servers is rendered: the wanted one, unless that was rolled back or cannot be made yet."""
+    wanted = _wanted(plan, serve, serve.model) if isinstance(serve.model, PublishedModel) else None
+    return choose(wanted, serve.rollout)
+
+
+def _wanted(plan: FineTunePlan, serve: ServePlan, model: PublishedModel) -> ServingRevision:
+    template = _template(plan, serve, model)
     text = json.dumps(template, sort_keys=True, separators=(",", ":"))
-    name = f"{plan.revision}-{sha256(text.encode()).hexdigest()[:DIGITS]}"
+    name = f"{model.revision}-{sha256(text.encode()).hexdigest()[:DIGITS]}"
     template["metadata"]["annotations"] = {label_names.SERVING_REVISION: name}
-    return choose(ServingRevision(name=name, template=template), serve.rollout)
+    return ServingRevision(name=name, template=template, model=model if model.job != plan.owner.name else None)
 
 
-def _deployment(plan: FineTunePlan, serve: ServePlan) -> Manifest:
-    choice = choice_of(plan, serve)
-    kept = {label_names.PREVIOUS: choice.previous, label_names.REFUSED: choice.refused}
-    annotations = {name: value.model_dump_json() for name, value in kept.items() if value is not None}
+def _deployment(plan: FineTunePlan, serve: ServePlan, choice: Choice) -> Manifest:
+    kept = {label_names.MODEL: choice.run.model, label_names.PREVIOUS: choice.previous, label_names.REFUSED: choice.refused}
+    annotations = {name: value.model_dump_json(exclude_none=True) for name, value in kept.items() if value is not None}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -54,8 +59,8 @@ def _deployment(plan: FineTunePlan, serve: ServePlan) -> Manifest:
     }
 
 
-def _template(plan: FineTunePlan, serve: ServePlan) -> Manifest:
-    mounts = serve_mounts(plan)
+def _template(plan: FineTunePlan, serve: ServePlan, model: PublishedModel) -> Manifest:
+    mounts = serve_mounts(model)
     return pod_template(
         plan,
         Component.SERVE,
@@ -63,7 +68,7 @@ def _template(plan: FineTunePlan, serve: ServePlan) -> Manifest:
             Component.SERVE,
             image=plan.server_image,
             command=("python", "-m", "tunewright_server"),
-            variables=serve_variables(plan, serve),
+            variables=serve_variables(serve, model),
             mounts=mounts,
             resources=serve.resources,
             lifecycle={"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},

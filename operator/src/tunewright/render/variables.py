@@ -12,6 +12,7 @@ from tunewright.api.v1alpha1.common import amount
 from tunewright.plan import label_names
 from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import ClaimSource, FineTunePlan, ServePlan, TrainPlan
+from tunewright.plan.rollout import PublishedModel
 from tunewright.render import volumes
 from tunewright_contract import environment
 
@@ -58,7 +59,7 @@ def export_variables(plan: FineTunePlan, resources: Resources) -> dict[str, Valu
     return {**check_variables(plan, resources), environment.PUBLISH_DIR: _of_revision(plan, volumes.MODELS_DIR)}
 
 
-def serve_variables(plan: FineTunePlan, serve: ServePlan) -> dict[str, Value]:
+def serve_variables(serve: ServePlan, model: PublishedModel) -> dict[str, Value]:
     """Return the environment of the server."""
     optional: dict[str, Value] = {} if serve.max_length is None else {environment.MAX_LENGTH: str(serve.max_length)}
     if serve.smoke_test is not None:
@@ -68,7 +69,7 @@ def serve_variables(plan: FineTunePlan, serve: ServePlan) -> dict[str, Value]:
         **_PRIVATE,
         "PYTHONUNBUFFERED": "1",
         **optional,
-        environment.MODEL_DIR: _of_revision(plan, volumes.MODELS_DIR),
+        environment.MODEL_DIR: f"{volumes.MODELS_DIR}/{model.job}/{model.revision}",
         environment.MODEL_NAME: serve.model_name,
         environment.HOST: "0.0.0.0",  # noqa: S104 - a pod's own address is not known when it is rendered
         environment.PORT: str(SERVER_PORT),

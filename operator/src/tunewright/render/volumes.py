@@ -9,6 +9,7 @@ from typing import Any
 
 from tunewright.plan.names import volume_name
 from tunewright.plan.plan_types import FineTunePlan, FolderSource, Source
+from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.storage import CACHE_FOLDER, RUNS_FOLDER
 from tunewright.render.config_map import config_name
 
@@ -50,9 +51,9 @@ def export_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
     return (*_inputs(plan), _cache(plan), _output(plan), _models(plan))
 
 
-def serve_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
+def serve_mounts(model: PublishedModel) -> tuple[Mount, ...]:
     """Return what the server sees: finished models, read-only."""
-    return (_scratch("tmp", "/tmp"), _models(plan, read_only=True))  # noqa: S108
+    return (_scratch("tmp", "/tmp"), _claim(model.claim, MODELS_DIR, sub_path=model.path, read_only=True))  # noqa: S108
 
 
 def volumes(mounts: Iterable[Mount]) -> list[dict[str, Any]]:
@@ -93,8 +94,8 @@ def _output(plan: FineTunePlan) -> Mount:
     return _claim(plan.storage.output_claim, OUTPUT_DIR, sub_path=RUNS_FOLDER)
 
 
-def _models(plan: FineTunePlan, *, read_only: bool = False) -> Mount:
-    return _claim(plan.storage.models_claim, MODELS_DIR, sub_path=plan.storage.models_path, read_only=read_only)
+def _models(plan: FineTunePlan) -> Mount:
+    return _claim(plan.storage.models_claim, MODELS_DIR, sub_path=plan.storage.models_path)
 
 
 def _progress_token(plan: FineTunePlan) -> tuple[Mount, ...]:

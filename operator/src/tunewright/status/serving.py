@@ -2,25 +2,34 @@
 
 from dataclasses import replace
 
-from tunewright.api.v1alpha1.status import ServingStatus
-from tunewright.plan.inputs import Past, ServeOutcome, StageState
+from tunewright.api.v1alpha1.status import Reason, ServingStatus
+from tunewright.plan.inputs import Missing, Past, ServeOutcome, StageState
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.deployment import choice_of
+from tunewright_contract.reports import Failure
 
 
 def as_planned(past: Past, plan: FineTunePlan) -> Past:
     """Return what happened with the server pending while its Deployment does not say yet what has been decided.
 
-    All servers may be ready, and a revision rolled back, and yet the job ask for something else by now.
+    All servers may be ready, and a revision rolled back, and yet the job ask for something else by now, or for a model that is not there.
     """
-    rollout = past.serve.rollout
-    if plan.serve is None or rollout.live is None:
+    if plan.serve is None:
         return past
-    choice = choice_of(plan, plan.serve)
+    if isinstance(plan.serve.model, Missing):
+        return replace(past, serve=replace(past.serve, state=StageState.PENDING, failure=_waits_for(plan.serve.model)))
+    rollout, choice = past.serve.rollout, choice_of(plan, plan.serve)
+    if rollout.live is None or choice is None:
+        return past
     if (choice.run.name, choice.refused) == (rollout.live.name, rollout.refused):
         return past
     failure = past.serve.failure if choice.refused else None  # else it is that of a revision which nobody asks for any more
     return replace(past, serve=replace(past.serve, state=StageState.PENDING, failure=failure))
+
+
+def _waits_for(missing: Missing) -> Failure:
+    message = f"{missing.field}: {missing.kind} {missing.name}: {missing.message}"
+    return Failure(reason=Reason.REFERENCE_MISSING.value, message=message, suggestion="It goes on by itself when that is there.")
 
 
 def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> ServingStatus | None:

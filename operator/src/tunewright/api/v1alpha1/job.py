@@ -131,6 +131,12 @@ class FineTuneJob(Spec):
         name = self.spec.serving.served_model_name if self.spec.serving else None
         return name or self.metadata.name
 
+    def served_job(self) -> str | None:
+        """Return the name of the other job whose model is to be served; None: this one's own is, or none."""
+        serving = self.spec.serving
+        name = serving.model_ref.name if serving and serving.model_ref else None
+        return name if name != self.metadata.name else None
+
 
 def parse(raw: Mapping[str, Any]) -> FineTuneJob:
     """Read a FineTuneJob from raw JSON: types and bounds only, camelCase only.

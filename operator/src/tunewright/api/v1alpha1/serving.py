@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from tunewright.api.v1alpha1.common import Items, NodeSelector, ResourceRequirements, Spec, Tolerations
+from tunewright.api.v1alpha1.model import ModelReference
 
 ExecutionProvider = Literal["CPU", "CUDA", "TensorRT", "ROCm", "OpenVINO"]
 ServedModelName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")]
@@ -25,6 +26,9 @@ class ServingSpec(Spec):
     """How the finished model is served."""
 
     replicas: Annotated[int, Field(ge=0, le=1024)] = 1
+    model_ref: ModelReference | None = None
+    """Whose model answers: a FineTuneJob of this namespace; this job itself when absent. The way of a model that was trained anew to the
+    address of the one before it: it is rolled out like any other change, once it is exported."""
     served_model_name: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")] | None = (
         None
     )

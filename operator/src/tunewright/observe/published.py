@@ -1,0 +1,33 @@
+"""Has a job published its model, and where? Asked by another job that is to serve it."""
+
+from collections.abc import Sequence
+
+from tunewright.api.admission import admit
+from tunewright.api.problems import InvalidJob
+from tunewright.observe.observation import observe
+from tunewright.observe.raw import Raw
+from tunewright.plan.inputs import Missing, StageState
+from tunewright.plan.names import names_of
+from tunewright.plan.placement import SERVED_MODEL
+from tunewright.plan.revision import revision_of
+from tunewright.plan.rollout import PublishedModel
+from tunewright.plan.storage import published_to
+
+
+def read_published(name: str, raw: Raw | None, children: Sequence[Raw]) -> PublishedModel | Missing:
+    """Return where the model of the FineTuneJob of this name lies, or why there is none. `raw` is the job, if there is one."""
+    if raw is None or raw["metadata"].get("deletionTimestamp"):
+        return _missing(name, "there is no such job; create it, or name another")
+    try:
+        job = admit(raw)
+    except InvalidJob:
+        return _missing(name, "it is invalid, as its status says; correct it, or name another")
+    revision = revision_of(job)
+    if observe(children, revision=revision).past.export.state is not StageState.SUCCEEDED:
+        return _missing(name, "it has not exported its model yet; what answers now goes on until it has")
+    claim, path = published_to(job, names_of(name).output)
+    return PublishedModel(job=name, revision=revision, claim=claim, path=path)
+
+
+def _missing(name: str, why: str) -> Missing:
+    return Missing(field=SERVED_MODEL, kind="FineTuneJob", name=name, message=why)

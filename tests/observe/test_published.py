@@ -1,0 +1,48 @@
+"""What another job has published, read from itself and its children."""
+
+import pytest
+from child_builders import a_job
+from plan_jobs import job, raw_job
+
+from tunewright.observe.published import read_published
+from tunewright.plan.inputs import Missing
+from tunewright.plan.revision import revision_of
+from tunewright.plan.rollout import PublishedModel
+
+SHELF = {"output": {"destinations": [{"pvc": {"claimName": "shelf", "path": "bots/"}}]}}
+GIVEN = {"output": {"storage": {"claimName": "mine"}}}
+
+
+def exporter(spec, *conditions):
+    return a_job("exporter", *conditions, revision=revision_of(job(spec)))
+
+
+@pytest.mark.parametrize(
+    ("claim", "path", "spec"),
+    [("support-bot-output", "models", {}), ("mine", "models", GIVEN), ("shelf", "bots", SHELF)],
+    ids=["the claim that was made", "a given claim", "a destination"],
+)
+def test_a_model_lies_where_its_job_published_it(claim, path, spec):
+    found = read_published("support-bot", raw_job(spec), [exporter(spec, ("Complete", ""))])
+    assert found == PublishedModel(job="support-bot", revision=revision_of(job(spec)), claim=claim, path=path)
+
+
+@pytest.mark.parametrize(
+    ("expected", "raw", "children"),
+    [
+        pytest.param("there is no such job", None, [], id="no job"),
+        pytest.param("there is no such job", raw_job(deletionTimestamp="now"), [exporter({}, ("Complete", ""))], id="being deleted"),
+        pytest.param("it is invalid", raw_job({"task": "Poetry"}), [], id="invalid"),
+        pytest.param("has not exported its model yet", raw_job(), [], id="new"),
+        pytest.param("has not exported its model yet", raw_job(), [exporter({})], id="exporting"),
+        pytest.param("has not exported its model yet", raw_job(), [exporter({}, ("Failed", ""))], id="failed"),
+        pytest.param(
+            "has not exported its model yet", raw_job(), [exporter(GIVEN | {"task": "TextGeneration"}, ("Complete", ""))], id="other inputs"
+        ),
+    ],
+)
+def test_why_there_is_none(expected, raw, children):
+    found = read_published("support-bot", raw, children)
+    assert isinstance(found, Missing)
+    assert (found.field, found.kind, found.name) == ("spec.serving.modelRef.name", "FineTuneJob", "support-bot")
+    assert expected in found.message
