@@ -72,6 +72,15 @@ def test_the_version_is_this_one():
     assert asked == {f"v{chart['version']}"}
 
 
+def test_finalizers_are_argo_cd_s_and_such_that_no_api_server_warns_of_them():
+    """It warns of one without a path. These are Argo CD's: pkg/apis/application/v1alpha1/application_defaults.go."""
+    with_path = {f"resources-finalizer.argocd.argoproj.io/{policy}" for policy in ("foreground", "background")}
+    named = [name for item in everything("Application") for name in item["metadata"].get("finalizers", ())]
+
+    assert named
+    assert set(named) <= with_path
+
+
 def test_the_folder_of_jobs_is_complete_and_its_jobs_are_accepted():
     (listed,) = [item["resources"] for item in load("jobs/kustomization.yaml")]
 
