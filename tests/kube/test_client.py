@@ -107,7 +107,7 @@ async def test_all_namespaces_are_listed_at_once(wire):
 async def test_what_is_made_must_not_exist(wire):
     client, server = wire
     server.answers = [(201, JOB)]
-    await client.make(JOB)
+    await client.apply_new(JOB)
     body = json.loads(server.asked[0][4])
     assert body["metadata"] == JOB["metadata"] | {"resourceVersion": "1"}  # a version that nothing has
 

@@ -35,7 +35,7 @@ class Cluster:
             raise Forbidden("lacks this permission")
         return copy.deepcopy(self.items.get((kind, name)))
 
-    async def make(self, manifest):
+    async def apply_new(self, manifest):
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         if (kind, name) in self.items:
             raise Conflict("it exists")

@@ -76,7 +76,7 @@ async def make(client: Client, rendered: Mapping[str, Any]) -> Mapping[str, Any]
     """
     if rendered["kind"] == "Job" and not rendered["spec"].get("suspend"):
         rendered = {**rendered, "spec": {name: value for name, value in rendered["spec"].items() if name != "suspend"}}
-    return await client.make(rendered)
+    return await client.apply_new(rendered)
 
 
 def _bound(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ class Client:
         query = [("limit", 1), *([("labelSelector", selector)] if selector else [])]
         await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=query, accept=BARE)
 
-    async def make(self, manifest: Mapping[str, Any]) -> Object:
+    async def apply_new(self, manifest: Mapping[str, Any]) -> Object:
         """Server-side apply of an object that does not exist. One that does is a Conflict, and is not touched."""
         # No object has the version 1, so that the precondition fails for any that is there; it is not looked at where there is none.
         # A POST would do the same, but would record our fields as updated rather than applied, and later applies could not take them back.
