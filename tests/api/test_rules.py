@@ -30,6 +30,29 @@ def test_every_rule_has_a_case():
     assert in_table == tried
 
 
+@pytest.mark.parametrize(
+    ("left", "changes"),
+    [
+        (set(), {"training.globalBatchSize": 3, "workers.replicas": 2}),
+        (set(), {"deepspeed": {"config": {"train_batch_size": 4}}}),
+        (set(), {"method": {"type": "grpo", "grpo": {"numGenerations": 3}}}),
+        ({"E202"}, {"deepspeed": {"config": {}, "stage": 2}, "training.globalBatchSize": 3, "workers.replicas": 2}),
+    ],
+)
+def test_how_many_ranks_may_begin_is_not_asked_of_a_job_that_has_begun(left, changes):
+    spec = parse(raw_job(changes)).spec
+    assert {problem.code for problem in check(spec, begun=True)} == left
+    assert {problem.code for problem in check(spec)} > left
+
+
+@pytest.mark.parametrize("changes", [changes for case in CASES for changes in case[2:]])
+def test_no_other_rule_looks_at_a_number_that_may_change(changes):
+    """Else an edit of `workers.replicas` would make a job that runs look wrong."""
+    spec = parse(raw_job(changes)).spec
+    others = [spec.model_copy(update={"workers": spec.workers.model_copy(update={"replicas": replicas})}) for replicas in (2, 3, 4, 7)]
+    assert [check(other, begun=True) for other in others] == [check(spec, begun=True)] * len(others)
+
+
 def test_messages_name_the_value_at_fault():
     wanted = {
         "E209": (

@@ -3,7 +3,7 @@
 import pytest
 from child_builders import REVISION, a_job, a_pod, ended, running, waiting
 
-from tunewright.observe import observe
+from tunewright.observe import has_begun, observe
 from tunewright.plan.inputs import Past, StageState
 from tunewright.plan.label_names import Component
 from tunewright_contract.exit_codes import Disposition
@@ -103,6 +103,18 @@ class TestHowFarAStageIs:
         found = observe([a_job(component, suspend=True), a_pod(component, **running(component))], revision=REVISION)
         assert found.leaving == {component}
         assert observe([a_job(component), a_pod(component, **running(component))], revision=REVISION).leaving == set()
+
+    @pytest.mark.parametrize(
+        ("begun", "children"),
+        [
+            (False, []),
+            (False, [a_job("checker"), a_pod("checker")]),
+            (True, [a_job("trainer", attempt=0)]),
+            (True, [a_job("exporter"), a_job("trainer", ("Failed", ""), attempt=3, revision="old")]),
+        ],
+    )
+    def test_a_job_has_begun_with_its_first_gang(self, begun, children):
+        assert has_begun(children) is begun
 
     def test_children_of_another_revision_are_passed_over(self):
         old = [a_job("checker", ("Complete", ""), revision="old"), a_pod("checker", revision="old", **ended(0, dump(CHECKED)))]

@@ -202,6 +202,46 @@ async def test_a_right_that_the_operator_lacks_is_in_the_status_until_it_is_ther
     assert conditions(world)["Ready"][1] != "OperatorForbidden"
 
 
+class Training(World):
+    """Check has succeeded, so that there is a gang from the second reconcile on."""
+
+    async def children(self, key: Key, uid: str) -> Sequence[Mapping[str, Any]]:
+        done = {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+        return [child | (done if child["metadata"]["name"] == "demo-check" else {}) for child in await super().children(key, uid)]
+
+
+@pytest.mark.parametrize(
+    ("told", "refused", "training", "deepspeed", "replicas"),
+    [
+        pytest.param("Training: BatchNotDivisible", True, {"globalBatchSize": 8}, None, 3, id="it does not divide the batch (E209)"),
+        pytest.param("Training: Resizing", False, {"globalBatchSize": 8}, None, 4, id="it divides the batch"),
+        pytest.param(
+            "Training: Resizing", False, {"globalBatchSize": 8, "perDeviceTrainBatchSize": 4}, None, 4, id="with fewer examples each (E209)"
+        ),
+        pytest.param(
+            "Training: BatchFixed", True, {"globalBatchSize": 8}, {"gradient_accumulation_steps": 4}, 4, id="against a raw number (E202)"
+        ),
+    ],
+)
+async def test_what_a_job_began_with_is_not_held_against_another_number_of_workers(told, refused, training, deepspeed, replicas):
+    raw = {"deepspeed": {"config": deepspeed}} if deepspeed else {}
+    world = Training(make_raw(training=training, workers={"replicas": 2}, **raw))
+    for _ in range(3):
+        await reconcile(KEY, ports(world))
+    assert (world.raw["status"]["phase"], world.raw["status"]["reason"]) == ("Training", "Pending")
+
+    world.raw["spec"]["workers"] = {"replicas": replicas}
+    await reconcile(KEY, ports(world))
+    assert f"{world.raw['status']['phase']}: {world.raw['status']['reason']}" == told
+    assert ("ChangeRefused" in conditions(world), "Stalled" in conditions(world)) == (refused, False)
+
+
+async def test_no_gang_begins_with_a_number_of_workers_that_cannot_share_the_batch():
+    world = World(make_raw(training={"globalBatchSize": 8}, workers={"replicas": 3}))
+    await reconcile(KEY, ports(world))
+    assert (world.applied, conditions(world)["Stalled"]) == ([], ("True", "InvalidSpec"))
+
+
 async def test_a_conflict_is_left_to_the_driver():
     world = World(make_raw(), refuse=Conflict("409"))
     with pytest.raises(Conflict):

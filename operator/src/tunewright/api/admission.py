@@ -15,21 +15,22 @@ from tunewright.api.supported import unsupported
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec, parse
 
 
-def admit(raw: Mapping[str, Any]) -> FineTuneJob:
+def admit(raw: Mapping[str, Any], *, begun: bool = False) -> FineTuneJob:
     """Read a job and hold it against every rule. Raises `InvalidJob` with all problems.
 
-    Rules between fields are asked only of a job whose fields are right by themselves.
+    Rules between fields are asked only of a job whose fields are right by themselves. Those about the number of ranks that a gang begins
+    with are not asked again when it has `begun`: all else they speak of is immutable, and another number is the plan's to refuse.
     """
     try:
         job = parse(raw)
     except ValidationError as error:
         raise InvalidJob(explain(error.errors(include_url=False), raw)) from None
-    problems = objections(job.spec)
+    problems = objections(job.spec, begun=begun)
     if problems:
         raise InvalidJob(problems)
     return job
 
 
-def objections(spec: FineTuneJobSpec) -> tuple[Problem, ...]:
+def objections(spec: FineTuneJobSpec, *, begun: bool = False) -> tuple[Problem, ...]:
     """Return what stands against a well-formed specification: broken rules, and settings that nothing honours yet."""
-    return (*check(spec), *unsupported(spec))
+    return (*check(spec, begun=begun), *unsupported(spec))

@@ -62,6 +62,11 @@ def observe(children: Sequence[Raw], *, revision: str) -> Observation:
     )
 
 
+def has_begun(children: Sequence[Raw]) -> bool:
+    """Say whether there is a gang, or has been one."""
+    return bool(_of(children, Component.TRAIN, "Job"))
+
+
 def _read_stage(children: Sequence[Raw], component: Component, words: Words) -> JobOutcome:
     job = next(iter(_of(children, component, "Job")), None)
     if job is None:

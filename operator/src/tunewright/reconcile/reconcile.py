@@ -12,7 +12,7 @@ from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob
 from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
 from tunewright.errors import Forbidden, Gone, Invalid, Rejected
-from tunewright.observe import observe
+from tunewright.observe import has_begun, observe
 from tunewright.observe.hindrances import GRACE
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.plan import plan
@@ -59,9 +59,10 @@ async def reconcile(key: Key, ports: Ports) -> Result:
 
 async def _advance(key: Key, raw: Manifest, ports: Ports) -> FineTuneJobStatus:
     uid = str(raw["metadata"]["uid"])
-    job = admit(raw)
+    children = await ports.world.children(key, uid)
+    job = admit(raw, begun=has_begun(children))
     refs = await ports.world.dereference(job)
-    seen = observe(await ports.world.children(key, uid), revision=revision_of(job))
+    seen = observe(children, revision=revision_of(job))
     plan_ = plan(job, refs, seen.past, ports.defaults)
     if await ports.world.apply(key, uid, render(plan_)):
         seen = observe(await ports.world.children(key, uid), revision=revision_of(job))  # what was made just now counts

@@ -168,6 +168,7 @@ RULES: tuple[Rule[Any], ...] = (
         says="contradicts spec.training: {}",
         refuses="a raw configuration that contradicts training",
         way_out='Write "auto" there, so that the value of spec.training is taken.',
+        at_start=True,
     ),
     fault_rule(
         code="E203",
@@ -242,5 +243,6 @@ RULES: tuple[Rule[Any], ...] = (
         says=batch_conflict,
         refuses="a globalBatchSize that micro batch, accumulation and ranks cannot make",
         way_out="Choose a multiple of perDeviceTrainBatchSize x ranks (or other workers.replicas); leave gradientAccumulationSteps out.",
+        at_start=True,
     ),
 )

@@ -152,6 +152,7 @@ RULES: tuple[Rule[Any], ...] = (
         says=generation_conflict,
         refuses="fewer than two generations, or a batch that they do not divide",
         way_out="Choose numGenerations of at least 2 that divides perDeviceTrainBatchSize x gradientAccumulationSteps x ranks.",
+        at_start=True,
     ),
     job_rule(
         code="E308",

@@ -42,6 +42,7 @@ class Rule(Generic[S]):
     refuses: str  # the same without values, for the API server and for documentation
     way_out: str
     cel: str | None = None  # true where the rule holds; `self` is the subject with defaults filled in
+    at_start: bool = False  # it speaks of the number of ranks that a gang begins with; of another number the plan knows more
 
     def find(self, spec: FineTuneJobSpec) -> Iterator[Problem]:
         """Yield a violation for every place where the rule is broken."""
@@ -59,9 +60,10 @@ def job_rule(
     refuses: str,
     way_out: str,
     cel: str | None = None,
+    at_start: bool = False,
 ) -> Rule[FineTuneJobSpec]:
     """Return a rule on the whole specification."""
-    return Rule(code=code, subject=JOB, path=path, broken=broken, says=says, refuses=refuses, way_out=way_out, cel=cel)
+    return Rule(code=code, subject=JOB, path=path, broken=broken, says=says, refuses=refuses, way_out=way_out, cel=cel, at_start=at_start)
 
 
 def fault_rule(
@@ -73,6 +75,7 @@ def fault_rule(
     refuses: str,
     way_out: str,
     cel: str | None = None,
+    at_start: bool = False,
 ) -> Rule[FineTuneJobSpec]:
     """Return a rule on the whole specification that is broken where `faults` names any; they stand in `says` in place of `{}`."""
     return job_rule(
@@ -83,4 +86,5 @@ def fault_rule(
         refuses=refuses,
         way_out=way_out,
         cel=cel,
+        at_start=at_start,
     )
