@@ -3,6 +3,7 @@
 import pytest
 from api_jobs import raw_job
 
+from tunewright.api.crdgen import IMMUTABLE_FIELDS
 from tunewright.api.fields import model_at, names_in
 from tunewright.api.supported import CODE, NOT_SUPPORTED_YET, unsupported
 from tunewright.api.v1alpha1.job import parse
@@ -65,6 +66,13 @@ def test_every_entry_names_a_field_that_exists(entry):
     owner = model_at(above)
     assert owner is not None
     assert last in names_in(owner)
+
+
+def test_what_may_change_is_not_added_by_an_edit():
+    may_change = [
+        entry.path for entry in NOT_SUPPORTED_YET if not entry.path.startswith(tuple(f"spec.{field}" for field in IMMUTABLE_FIELDS))
+    ]
+    assert may_change == [entry.path for entry in NOT_SUPPORTED_YET if entry.not_added]
 
 
 def test_no_field_is_listed_twice():

@@ -35,7 +35,6 @@ OPEN = [
     {"suspend": True},
     {"activeDeadlineSeconds": 60},
     {"progressDeadlineSeconds": 60},
-    {"ttlSecondsAfterFinished": 60},
     {"backoffLimit": 1},
     {"workers.nodeSelector": {"pool": "b"}},
     {"workers.replicas": 1},
@@ -57,6 +56,38 @@ def update(control_plane, crd, shared_namespace):
         return control_plane.api.replace(job, shared_namespace)
 
     return ask
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("spec.ttlSecondsAfterFinished", {"ttlSecondsAfterFinished": 60}),
+        ("spec.serving.executionProviders", {"serving.executionProviders": ["CUDA", "TensorRT"]}),
+    ],
+)
+def test_what_nothing_honours_yet_is_not_added_to_a_job_that_may_run(update, field, changes):
+    refused = update(changes)
+
+    assert (refused.code, refused.fields) == (422, (field,))
+    assert "not supported yet. " in refused.message
+
+
+@pytest.mark.parametrize(
+    ("wrong", "mended"),
+    [
+        ({"ttlSecondsAfterFinished": 60}, {}),
+        ({"serving": {"executionProviders": ["OpenVINO", "CPU"]}}, {"serving": {"executionProviders": ["OpenVINO"]}}),
+        ({"serving": {"executionProviders": ["OpenVINO", "CPU"]}}, {}),
+        ({}, {"serving": {"executionProviders": ["CUDA", "CPU"]}}),
+    ],
+)
+def test_but_it_may_be_taken_off(control_plane, crd, namespace, wrong, mended):
+    stored = control_plane.api.create(raw_job(wrong), namespace, keep=True)
+    assert stored.accepted, stored.message
+    job = raw_job(mended)
+    job["metadata"]["resourceVersion"] = stored.object["metadata"]["resourceVersion"]
+
+    assert control_plane.api.replace(job, namespace).message == ""
 
 
 def test_every_immutable_field_is_tried():

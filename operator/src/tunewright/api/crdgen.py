@@ -12,6 +12,7 @@ from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from tunewright.api.rules import RULES
 from tunewright.api.structural import Schema, structural
+from tunewright.api.supported import CODE, NOT_SUPPORTED_YET
 from tunewright.api.v1alpha1.job import GROUP, KIND, VERSION, FineTuneJobSpec
 from tunewright.api.v1alpha1.status import FineTuneJobStatus
 
@@ -112,7 +113,7 @@ def job_schema() -> Schema:
         },
         "x-kubernetes-validations": [{"rule": NAME_RULE, "message": NAME_MESSAGE}],
     }
-    for path, validation in (*_rules(), *_immutability()):
+    for path, validation in (*_rules(), *_immutability(), *_not_added()):
         node_at(schema, path).setdefault("x-kubernetes-validations", []).append(validation)
     return schema
 
@@ -150,6 +151,14 @@ def _immutability() -> Iterator[tuple[str, Schema]]:
         if name not in owner.get("required", ()) and "default" not in owner["properties"][name]:
             rule = f"has(self.{name}) == has(oldSelf.{name})"
             yield ".".join(["spec", *above]), {"rule": rule, "message": IMMUTABLE, "fieldPath": f".{name}"}
+
+
+def _not_added() -> Iterator[tuple[str, Schema]]:
+    for entry in NOT_SUPPORTED_YET:
+        if entry.not_added:
+            field = entry.path.removeprefix("spec").removesuffix("[*]")
+            message = f"{CODE}. {entry.instead}"
+            yield "spec", {"rule": entry.not_added, "message": message, "reason": "FieldValueInvalid", "fieldPath": field}
 
 
 def _column(name: str, kind: str, path: str, priority: int) -> dict[str, Any]:
