@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.plan.changes import as_before
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.label_names import KUEUE
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
-from tunewright.plan.queueing import as_left_to_queue, refuse_in_queue
-from tunewright.plan.resize import as_begun, as_trained, can_stay, refuse_stuck_shards, shares_of
+from tunewright.plan.queueing import refuse_in_queue
+from tunewright.plan.resize import as_trained, refuse_stuck_shards, shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.sources import data_files, model_origin
@@ -39,14 +40,18 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
     """
     _require(refs, past)
     job = as_trained(job, past)
-    try:
-        return _decide(job, refs, past, defaults, model_facts)
-    except PlanRejected as refused:
-        before = _with_a_change_less(job, past)
-        if before is None:
-            raise
-        unchanged = plan(before, refs, past, defaults, model_facts=model_facts)
-        return replace(unchanged, objection=_joined(refused, unchanged.objection))
+    refusals: dict[str, str] = {}  # message -> reason
+    while True:
+        try:
+            decided = _decide(job, refs, past, defaults, model_facts)
+        except PlanRejected as refused:
+            refusals[str(refused)] = refused.reason
+            before = as_before(job, past, refused)
+            if before is None:
+                raise
+            job = before
+        else:
+            return replace(decided, objection=_objection(refusals))
 
 
 def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, model_facts: ModelFacts | None) -> FineTunePlan:
@@ -98,16 +103,8 @@ def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_fa
     return plan(job, refs, past, defaults, model_facts=model_facts)
 
 
-def _with_a_change_less(job: FineTuneJob, past: Past) -> FineTuneJob | None:
-    """Return the job without the first of its changes that what has begun can do without, or None when there is none left.
-
-    In the order in which they are refused, so that each refusal is told of its own change.
-    """
-    return as_begun(job, past) if can_stay(job, past) else as_left_to_queue(job, past)
-
-
-def _joined(refused: PlanRejected, further: Objection | None) -> Objection:
-    return Objection(reason=refused.reason, message="; ".join([str(refused), *([further.message] if further else [])]))
+def _objection(refusals: Mapping[str, str]) -> Objection | None:
+    return Objection(reason=next(iter(refusals.values())), message="; ".join(refusals)) if refusals else None
 
 
 def _require(refs: References, past: Past) -> None:

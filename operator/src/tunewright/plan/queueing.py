@@ -1,7 +1,4 @@
-"""What a job of a Kueue queue may not ask for: Kueue starts every Job of its queue that it has admitted, whoever stopped it.
-
-What has begun goes on as if it had not been asked for.
-"""
+"""What a job of a Kueue queue may not ask for: Kueue starts every Job of its queue that it has admitted, whoever stopped it."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected
@@ -17,7 +14,7 @@ def refuse_in_queue(job: FineTuneJob, past: Past) -> None:
     """
     if past.export.state is StageState.SUCCEEDED:
         return
-    queued = _is_queued(job, past)
+    queued = past.queued or is_queued(job.metadata.labels)
     if queued and is_resized(job.spec, past.train):
         raise PlanRejected(
             reason="HeldByQueue",
@@ -37,27 +34,3 @@ def refuse_in_queue(job: FineTuneJob, past: Past) -> None:
             field="spec.suspend",
             message="true would stop Jobs that Kueue starts again; leave it false, and set spec.active: false on their Workloads instead",
         )
-
-
-def as_left_to_queue(job: FineTuneJob, past: Past) -> FineTuneJob | None:
-    """Return a job that has begun without the first of what is refused here, the number of workers aside; None when nothing is.
-
-    What has not begun is not begun against its own words.
-    """
-    if not _has_begun(past):
-        return None
-    if PARTIAL_ADMISSION in job.metadata.annotations:
-        rest = {name: value for name, value in job.metadata.annotations.items() if name != PARTIAL_ADMISSION}
-        return job.model_copy(update={"metadata": job.metadata.model_copy(update={"annotations": rest})})
-    if job.spec.suspend and _is_queued(job, past):
-        return job.model_copy(update={"spec": job.spec.model_copy(update={"suspend": False})})
-    return None
-
-
-def _has_begun(past: Past) -> bool:
-    """Say whether there is a gang, or Check is on its way: after it, the next thing would be to begin one."""
-    return past.train.attempts > 0 or past.check.state not in {StageState.ABSENT, StageState.SUCCEEDED}
-
-
-def _is_queued(job: FineTuneJob, past: Past) -> bool:
-    return past.queued or is_queued(job.metadata.labels)

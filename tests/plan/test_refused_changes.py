@@ -1,4 +1,4 @@
-"""What a job of a Kueue queue may not ask for: refused before anything has begun, and afterwards as a change, while what runs goes on."""
+"""Changes that are refused: before anything has begun the whole job is; afterwards the change alone, while what runs goes on."""
 
 import pytest
 from plan_jobs import CLUSTER, checked, facts, job, past
@@ -84,6 +84,38 @@ def test_each_of_several_changes_is_told_of():
         "spec.suspend",
     ]
     assert (decided.objection.reason, decided.train.replicas, decided.suspend) == ("HeldByQueue", 2, False)
+
+
+def test_a_number_of_workers_that_will_do_is_not_taken_back_with_what_will_not():
+    gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
+    decided = plan(job({"workers": {"replicas": 1}}, annotations=PARTIAL), CLUSTER, Past(check=checked(), train=gang), Defaults())
+    assert (decided.objection.reason, decided.train.stopping) == ("GangIsWhole", True)
+    assert decided.objection.message.count("would wait for the others") == 1
+
+
+SINGLE = {"output": {"storage": {"accessModes": ["ReadWriteOncePod"]}}, "serving": {}}
+
+
+@pytest.mark.parametrize(("goes_on", "so_far"), BEGUN)
+def test_a_server_that_cannot_be_ends_nothing_before_its_time(goes_on, so_far):
+    decided = plan(job(SINGLE), CLUSTER, so_far, Defaults())
+    assert (decided.train and decided.train.attempt, decided.export and True) == goes_on
+    assert decided.objection.reason == "VolumeNotShared"
+
+
+@pytest.mark.parametrize("so_far", [*NOT_BEGUN, pytest.param(past(train=SUCCEEDED, attempts=1, export=SUCCEEDED), id="its time has come")])
+def test_but_nothing_is_begun_for_it_nor_is_it_left_out(so_far):
+    with pytest.raises(PlanRejected, match="is ReadWriteOncePod") as refused:
+        plan(job(SINGLE), CLUSTER, so_far, Defaults())
+    assert refused.value.reason == "VolumeNotShared"
+
+
+def test_of_a_server_and_a_number_of_workers_the_one_that_is_refused_is_told():
+    gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
+    decided = plan(job({"serving": {}, "workers": {"replicas": 3}}), CLUSTER, Past(check=checked(), train=gang), Defaults())
+    assert decided.objection.reason == "BatchNotDivisible"
+    assert decided.objection.message.count("cannot share the 2 examples") == 1
+    assert decided.train.replicas == 2
 
 
 def test_a_change_is_not_blamed_for_what_is_wrong_besides():
