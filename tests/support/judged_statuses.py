@@ -1,7 +1,7 @@
 """Statuses that GitOps controllers have to judge, each written by the operator's own status room, with what it means to Argo CD and to Flux."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from plan_builders import exporting, hub_plan, quickstart_plan, serving
@@ -10,11 +10,13 @@ from status_builders import NOON, a_job, posted, seen
 from tunewright.api.crdgen import UNSEEN
 from tunewright.api.v1alpha1.status import FineTuneJobStatus
 from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.plan_types import Objection
 from tunewright.status import summarise, summarise_invalid, summarise_missing, summarise_rejected
 from tunewright_contract.reports import Failure
 
 RUNNING = TrainOutcome(state=StageState.RUNNING, attempts=1)
 BROKEN = StageOutcome(state=StageState.FAILED, failure=Failure(reason="DataInvalid", message="train.jsonl line 3: no role"))
+REFUSED = Objection(reason="HeldByQueue", message="spec.suspend: leave it false")
 MISSING = [Missing(field="spec.model.source.pvc.claimName", kind="PersistentVolumeClaim", name="base", message="create it")]
 
 
@@ -63,6 +65,13 @@ def judged() -> list[Judged]:
             stored(told(seen(check=StageOutcome(state=StageState.RUNNING)), plan)),
         ),
         ("training", "Progressing", "InProgress", "training: 33 %", stored(told(seen("check", train=RUNNING), plan, half))),
+        (
+            "a change refused",
+            "Progressing",
+            "InProgress",
+            "training: 33 %; spec.suspend: leave it false",
+            stored(told(seen("check", train=RUNNING), replace(plan, objection=REFUSED), half)),
+        ),
         ("exporting", "Progressing", "InProgress", "export is", stored(told(seen("check", "train"), exporting(plan)))),
         ("deploying", "Progressing", "InProgress", "serve is", stored(told(seen("check", "train", "export"), served))),
         (
