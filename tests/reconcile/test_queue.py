@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tunewright.reconcile.backoff import Backoff
-from tunewright.reconcile.queue import Queue, QueueClosedError
+from tunewright.reconcile.queue import ROUTINE_TURN, Queue, QueueClosedError
 
 KEYS = st.sampled_from(["a", "b", "c"])
 DELAYS = st.sampled_from([0.0, 0.5, 1.0, 5.0])
@@ -29,14 +29,14 @@ class QueueContract(RuleBasedStateMachine):
     def delayed(self, key: str, delay: float) -> None:
         self.later[key] = min(self.now + delay, self.later.get(key, float("inf")))
 
-    @rule(key=KEYS)
-    def add(self, key: str) -> None:
-        self.queue.add(key)
+    @rule(key=KEYS, routine=st.booleans())
+    def add(self, key: str, routine: bool) -> None:
+        self.queue.add(key, routine=routine)
         self.wished.add(key)
 
-    @rule(key=KEYS, delay=DELAYS)
-    def add_after(self, key: str, delay: float) -> None:
-        self.queue.add_after(key, delay)
+    @rule(key=KEYS, delay=DELAYS, routine=st.booleans())
+    def add_after(self, key: str, delay: float, routine: bool) -> None:
+        self.queue.add_after(key, delay, routine=routine)
         self.delayed(key, delay)
 
     @rule(key=KEYS)
@@ -101,6 +101,60 @@ TestQueueContract.settings = settings(max_examples=100, stateful_step_count=40, 
 
 def make_queue() -> Queue[str]:
     return Queue(clock=lambda: asyncio.get_running_loop().time(), chance=lambda: 0.0)
+
+
+def handed_out(queue: Queue[str]) -> list[str]:
+    """Take everything that is in line; each is done with at once."""
+    keys = []
+    while (key := queue.take()) is not None:
+        keys.append(key)
+        queue.done(key)
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("expected", "ask"),
+    [
+        pytest.param("bca", lambda q: (q.add("a", routine=True), q.add("b"), q.add("c")), id="news comes first"),
+        pytest.param(
+            "ba", lambda q: (q.add("a", routine=True), q.add("b", routine=True), q.add("b")), id="news of what is in line as routine"
+        ),
+        pytest.param("ab", lambda q: (q.add("a"), q.add("b"), q.add("a", routine=True)), id="news stays news"),
+        pytest.param("ba", lambda q: (q.add_after("a", 0, routine=True), q.add_after("b", 0)), id="when they fall due"),
+        pytest.param(
+            "ab", lambda q: (q.add_after("a", 0, routine=True), q.add_after("a", 9), q.add("b", routine=True)), id="asked for as news, too"
+        ),
+        pytest.param(
+            "ba",
+            lambda q: (q.add_after("a", 9, routine=True), q.add_after("a", 0, routine=True), q.add("b")),
+            id="only asked for as routine",
+        ),
+    ],
+)
+def test_news_is_handed_out_before_routine(expected, ask):
+    queue: Queue[str] = Queue(clock=lambda: 0.0, chance=lambda: 0.0)
+    ask(queue)
+    assert "".join(handed_out(queue)) == expected
+
+
+def test_routine_has_its_turn_however_much_news_there_is():
+    queue: Queue[str] = Queue(clock=lambda: 0.0, chance=lambda: 0.0)
+    queue.add("routine", routine=True)
+    for number in range(3 * ROUTINE_TURN):
+        queue.add(f"news {number}")
+    assert handed_out(queue).index("routine") == ROUTINE_TURN - 1
+
+
+@pytest.mark.parametrize(("expected", "again"), [("ab", [True, False]), ("ba", [True, True])], ids=["news", "routine only"])
+def test_what_is_asked_for_during_its_work_comes_back_as_what_it_was_asked_for(expected, again):
+    queue: Queue[str] = Queue(clock=lambda: 0.0, chance=lambda: 0.0)
+    queue.add("a")
+    queue.take()
+    for routine in again:
+        queue.add("a", routine=routine)
+    queue.done("a")
+    queue.add("b")
+    assert "".join(handed_out(queue)) == expected
 
 
 async def test_a_waiting_worker_gets_a_key_as_soon_as_it_is_added():

@@ -16,6 +16,7 @@ from tunewright.shell.leading import DRAIN_SECONDS, Leading
 from tunewright.shell.settings import Settings
 
 JOB = {"metadata": {"namespace": "demo", "name": "bot", "uid": "1", "generation": 1, "resourceVersion": "1"}}
+AT_REST = {"status": {"phase": "Serving"}}
 CHILD = {"metadata": {"namespace": "demo", "name": "p", "resourceVersion": "2", "labels": {"tunewright.io/job-uid": "1"}}}
 
 
@@ -45,6 +46,35 @@ async def test_an_event_becomes_a_key(handlers, woken):
     await handlers["on_finetunejob"](event={"type": "ADDED", "object": JOB})
     await handlers["on_pod"](event={"type": "MODIFIED", "object": CHILD})
     assert woken == [Key("demo", "bot")] * 2
+
+
+@pytest.mark.parametrize(
+    ("expected", "handler", "event"),
+    [
+        ("news", "on_finetunejob", {"type": "ADDED", "object": JOB}),
+        ("news", "on_finetunejob", {"type": "MODIFIED", "object": JOB | AT_REST}),
+        ("news", "on_finetunejob", {"type": None, "object": JOB}),
+        ("news", "on_finetunejob", {"type": None, "object": JOB | {"status": {"phase": "Training"}}}),
+        ("routine", "on_finetunejob", {"type": None, "object": JOB | AT_REST}),
+        ("soon", "on_pod", {"type": "ADDED", "object": CHILD}),
+        ("routine", "on_pod", {"type": None, "object": CHILD}),
+    ],
+    ids=["a new job", "a changed one", "one not looked at yet", "one at work", "one at rest", "a new child", "a child that was there"],
+)
+async def test_what_is_only_listed_when_watching_begins_is_routine_but_for_jobs_that_are_at_work(expected, handler, event):
+    woken = []
+    cache = Cache()
+    if handler == "on_pod":
+        cache.put(JOB, "FineTuneJob")
+    registry = registry_of(
+        Keys(cache),
+        lambda _: woken.append("news"),
+        wake_soon=lambda _: woken.append("soon"),
+        wake_routinely=lambda _: woken.append("routine"),
+    )
+    handlers = {each.id: each.fn for each in registry._watching.get_all_handlers()}
+    await handlers[handler](event=event)
+    assert woken == [expected]
 
 
 @pytest.mark.parametrize(

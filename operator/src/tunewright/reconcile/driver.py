@@ -66,7 +66,7 @@ class Driver(Generic[K]):
         else:
             self._forget(key)
             if result.requeue_after is not None:
-                self._queue.add_after(key, result.requeue_after)
+                self._queue.add_after(key, result.requeue_after, routine=True)
 
     def _forget(self, key: K) -> None:
         self._queue.forget(key)

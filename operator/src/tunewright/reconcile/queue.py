@@ -1,7 +1,9 @@
 """The keyed work queue: controller-runtime's contract, for asyncio.
 
 It promises: a key is worked on by one worker at a time; a key added while it is being worked on is worked on again afterwards; adding a
-waiting key twice is adding it once; every added key is handed out eventually; a delayed key is handed out no earlier than asked for.
+waiting key twice is adding it once; every added key is handed out eventually; a delayed key is handed out no earlier than asked for;
+news is handed out before routine, such as the thousands of jobs at rest that a starting operator looks at (controller-runtime's
+priority queue has them at low priority for the same reason), which gets every eighth turn even so.
 It refuses new keys once closed. It is for one event loop; nothing in it is thread-safe.
 """
 
@@ -15,6 +17,7 @@ from typing import Generic, TypeVar
 from tunewright.reconcile.backoff import Backoff
 
 K = TypeVar("K", bound=Hashable)
+ROUTINE_TURN = 8  # each so many keys handed out, one is from the routine, however much news there is
 
 
 class QueueClosedError(Exception):
@@ -28,31 +31,40 @@ class Queue(Generic[K]):
         self._clock = clock
         self._chance = chance
         self._backoff = backoff or Backoff()
-        self._waiting: dict[K, float] = {}  # in line since when, in order; never also being worked on
+        self._news: dict[K, float] = {}  # in line since when, in order; never also being worked on
+        self._routine: dict[K, float] = {}  # likewise; a key is in one of the two at most
         self._working: dict[K, float] = {}  # since when
         self._handed_out: float | None = None  # when a key was, last
-        self._again: set[K] = set()  # added while being worked on
+        self._turns = count(1)
+        self._again: dict[K, bool] = {}  # added while being worked on -> whether as routine only
         self._due: dict[K, float] = {}  # delayed keys -> when to put them in line
+        self._due_as_routine: set[K] = set()  # those of them for which nobody has asked otherwise
         self._order: list[tuple[float, int, K]] = []  # a heap of the same; what was replaced since is passed over
         self._count = count()
         self._failures: dict[K, int] = {}
         self._changed = asyncio.Event()
         self._closed = False
 
-    def add(self, key: K) -> None:
-        """Ask for `key` to be worked on."""
+    def add(self, key: K, *, routine: bool = False) -> None:
+        """Ask for `key` to be worked on. `routine`: nothing is known to have happened to it."""
         if self._closed:
             return
         if key in self._working:
-            self._again.add(key)
-        else:
-            self._waiting.setdefault(key, self._clock())
+            self._again[key] = self._again.get(key, True) and routine
+        elif not routine:
+            self._news.setdefault(key, self._routine.pop(key, self._clock()))
+        elif key not in self._news:
+            self._routine.setdefault(key, self._clock())
         self._changed.set()
 
-    def add_after(self, key: K, seconds: float) -> None:
-        """Ask for `key` to be worked on in a while. The earliest of several such wishes counts."""
+    def add_after(self, key: K, seconds: float, *, routine: bool = False) -> None:
+        """Ask for `key` to be worked on in a while. The earliest of several such wishes counts; as routine, if all of them are."""
         if self._closed:
             return
+        if not routine:
+            self._due_as_routine.discard(key)
+        elif key not in self._due:
+            self._due_as_routine.add(key)
         due = self._clock() + max(seconds, 0.0)
         if due >= self._due.get(key, math.inf):
             return
@@ -84,11 +96,14 @@ class Queue(Generic[K]):
         while (due := self.next_due()) is not None and due <= now:
             key = heapq.heappop(self._order)[2]
             del self._due[key]
-            self.add(key)
-        if self._closed or not self._waiting:
+            self.add(key, routine=key in self._due_as_routine)
+            self._due_as_routine.discard(key)
+        if self._closed or not self.depth():
             return None
-        key = next(iter(self._waiting))
-        del self._waiting[key]
+        turn = next(self._turns)
+        line = self._routine if self._routine and (not self._news or turn % ROUTINE_TURN == 0) else self._news
+        key = next(iter(line))
+        del line[key]
         self._working[key] = self._handed_out = now
         return key
 
@@ -96,8 +111,7 @@ class Queue(Generic[K]):
         """Say that the work on a taken key has ended, well or not."""
         self._working.pop(key, None)
         if key in self._again:
-            self._again.discard(key)
-            self.add(key)
+            self.add(key, routine=self._again.pop(key))
 
     def next_due(self) -> float | None:
         """Return when the next delayed key falls due, on the queue's clock."""
@@ -107,11 +121,12 @@ class Queue(Generic[K]):
 
     def depth(self) -> int:
         """Return how many keys are in line."""
-        return len(self._waiting)
+        return len(self._news) + len(self._routine)
 
     def oldest_seconds(self) -> float:
-        """Return for how long the first in line has been waiting for a worker; 0 when nobody is."""
-        return max(0.0, self._clock() - min(self._waiting.values(), default=self._clock()))
+        """Return for how long the one that has been in line for longest has been; 0 when nobody is."""
+        since = (*self._news.values(), *self._routine.values())
+        return max(0.0, self._clock() - min(since, default=self._clock()))
 
     def stalled_seconds(self) -> float:
         """Return for how long keys have been in line without one being handed out; 0 before the first, when work has not begun."""
@@ -123,7 +138,7 @@ class Queue(Generic[K]):
 
     def idle(self) -> bool:
         """Return whether nothing is in line, delayed or being worked on."""
-        return not (self._waiting or self._working or self._due)
+        return not (self._news or self._routine or self._working or self._due)
 
     async def get(self) -> K:
         """Wait for the next key. Raises QueueClosedError once the queue is closed."""

@@ -15,21 +15,30 @@ from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, PLACES
 from tunewright.observe.raw import label, part, text
 from tunewright.plan.label_names import JOB_NAME
 from tunewright.reconcile.ports import Key
+from tunewright.reconcile.reconcile import RESTING
 from tunewright.shell.keys import Keys
+
+Wake = Callable[[Key], None]
 
 log = logging.getLogger(__name__)
 
 
-def registry_of(keys: Keys, wake: Callable[[Key], None], *, wake_soon: Callable[[Key], None] | None = None) -> kopf.OperatorRegistry:
-    """Return the handlers. `wake` is called with the key of each job that has changed itself, `wake_soon` (if any) when a child has."""
+def registry_of(keys: Keys, wake: Wake, *, wake_soon: Wake | None = None, wake_routinely: Wake | None = None) -> kopf.OperatorRegistry:
+    """Return the handlers. `wake` is called with the key of each job that has changed itself, `wake_soon` when a child has.
+
+    `wake_routinely` is called for what is only listed, when watching begins: children, and jobs at rest. Both default to `wake`.
+    """
     registry = kopf.OperatorRegistry()
 
     async def on_job(event: Mapping[str, Any], **_: Any) -> None:
-        _total(FINE_TUNE_JOB, event, wake, lambda: keys.of_job(event["type"], event["object"]))
+        at_rest = _is_listed(event) and text(part(event, "object"), "status", "phase") in RESTING
+        chosen = wake_routinely if at_rest else wake
+        _total(FINE_TUNE_JOB, event, chosen or wake, lambda: keys.of_job(event["type"], event["object"]))
 
     def on_child_of(kind: str) -> Callable[..., Any]:
         async def on_child(event: Mapping[str, Any], **_: Any) -> None:
-            _total(kind, event, wake_soon or wake, lambda: keys.of_child(kind, event["type"], event["object"]))
+            chosen = wake_routinely if _is_listed(event) else wake_soon
+            _total(kind, event, chosen or wake, lambda: keys.of_child(kind, event["type"], event["object"]))
 
         return on_child
 
@@ -51,6 +60,11 @@ def registry_of(keys: Keys, wake: Callable[[Key], None], *, wake_soon: Callable[
         kopf.on.event(*_selector(kind), id=f"on_{kind.lower()}", registry=registry)(on_child_of(kind))
     kopf.on.login(registry=registry)(log_in)
     return registry
+
+
+def _is_listed(event: Mapping[str, Any]) -> bool:
+    """Say whether an event is none: kopf tells likewise of what a list shows before its watch begins."""
+    return event.get("type") is None
 
 
 def _total(kind: str, event: Mapping[str, Any], wake: Callable[[Key], None], find: Callable[[], Key | None]) -> None:

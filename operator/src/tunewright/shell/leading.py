@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 import kopf
 
@@ -83,7 +84,9 @@ class Leading:
         spaces = self._settings.namespaces
         watching = asyncio.create_task(
             kopf.operator(
-                registry=registry_of(Keys(self._cache), self._queue.add, wake_soon=self._wake_soon),
+                registry=registry_of(
+                    Keys(self._cache), self._queue.add, wake_soon=self._wake_soon, wake_routinely=partial(self._queue.add, routine=True)
+                ),
                 settings=kopf_settings(silence_seconds=self._settings.watch_silence_seconds),
                 memories=NothingToRemember(),
                 standalone=True,
