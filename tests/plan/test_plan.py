@@ -258,6 +258,37 @@ def test_a_finished_model_is_served_on_when_its_sources_are_gone():
     assert planned(done, refs=missing("PersistentVolumeClaim"), **SERVED).serve is not None
 
 
+@pytest.mark.parametrize(
+    "at_work",
+    [
+        past(check=StageState.RUNNING),
+        past(check=SUCCEEDED, train=StageState.PENDING, attempts=1),
+        past(check=SUCCEEDED, train=StageState.RUNNING, attempts=2),
+        past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=StageState.RUNNING),
+    ],
+    ids=["check", "a gang that starts", "a gang", "export"],
+)
+@pytest.mark.parametrize("kind", ["Secret", "Folder"])
+def test_what_runs_goes_on_without_what_is_gone_and_says_so(at_work, kind):
+    refs = missing(kind)
+    assert planned(at_work, refs=refs).lacking == refs.missing
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        past(check=SUCCEEDED),
+        past(check=SUCCEEDED, train=StageState.FAILED, attempts=1, failures=1, asks=Disposition.RETRY),
+        past(check=SUCCEEDED, train=StageState.SUSPENDED, attempts=1),
+        past(check=SUCCEEDED, train=SUCCEEDED, attempts=1),
+    ],
+    ids=["before the gang", "before its next attempt", "before it goes on", "before the export"],
+)
+def test_what_comes_next_waits_for_what_is_gone(between):
+    with pytest.raises(PlanWaiting):
+        planned(between, refs=missing("Secret"))
+
+
 def test_a_forecast_has_every_stage_and_waits_like_a_plan():
     made = forecast(job(SERVED), CLUSTER, Defaults(), model_facts=facts())
     assert stages(made) == ["check", "train", "export", "serve"]

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 from plan_jobs import checked, job, past
 
-from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Defaults, Missing, References, ServeOutcome, StageState
 from tunewright.plan.placement import SERVED_MODEL
 from tunewright.plan.plan import plan
@@ -57,8 +56,7 @@ def test_servers_share_a_node_for_the_claim_of_the_model_they_serve(expected, mo
     assert planned(SERVES_NEXT | shared, served=model).placement.servers == expected
 
 
-def test_a_claim_of_a_single_pod_cannot_be_served_from():
-    model = NEXT.model_copy(update={"access_modes": ("ReadWriteOncePod",)})
-    with pytest.raises(PlanRejected, match="claim next-output is ReadWriteOncePod") as refused:
-        planned(SERVES_NEXT, served=model)
-    assert (refused.value.reason, refused.value.field) == ("VolumeNotShared", "spec.serving.modelRef.name")
+def test_from_a_claim_of_a_single_pod_no_server_can_take_over_from_another():
+    found = planned(SERVES_NEXT, served=NEXT.model_copy(update={"access_modes": ("ReadWriteOncePod",)})).serve.model
+    assert isinstance(found, Missing)
+    assert (found.field, found.kind, found.name) == ("spec.serving.modelRef.name", "PersistentVolumeClaim", "next-output")

@@ -237,6 +237,12 @@ class TestBeforeAPlan:
         assert summary.phase == "Waiting"
         assert "Secret hf: create it; spec.data.train[0]: Folder /x: is not there" in summary.message
 
+    def test_what_is_gone_while_a_gang_trains_is_a_warning(self):
+        gone = Missing(field="spec.workers.serviceAccountName", kind="ServiceAccount", name="tuner", message="create it")
+        summary = status(seen("check", train=RUNNING), quickstart_plan(lacking=(gone,)))
+        assert summary.phase == "Training"
+        assert summary.warnings[0] == "spec.workers.serviceAccountName: ServiceAccount tuner: create it"
+
     @pytest.mark.parametrize(("phase", "previous"), [("Waiting", None), ("Training", {"phase": "Training"})])
     def test_a_right_that_the_operator_lacks_leaves_the_job_where_it_is(self, phase, previous):
         summary = summarise_forbidden("cannot create jobs", generation=1, now=NOON, previous=previous)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob
-from tunewright.observe.observation import observe
+from tunewright.observe.observation import has_begun, observe
 from tunewright.observe.raw import Raw
 from tunewright.plan.inputs import Missing, StageState
 from tunewright.plan.names import names_of
@@ -19,7 +19,7 @@ def read_published(name: str, raw: Raw | None, children: Sequence[Raw]) -> Publi
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         return _missing(name, "there is no such job; create it, or name another")
     try:
-        job = admit(raw)
+        job = admit(raw, begun=has_begun(children))
     except InvalidJob:
         return _missing(name, "it is invalid, as its status says; correct it, or name another")
     revision = revision_of(job)

@@ -26,6 +26,9 @@ class Missing:
     name: str
     message: str  # with the way out
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.kind} {self.name}: {self.message}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class References:

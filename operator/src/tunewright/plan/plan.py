@@ -38,7 +38,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
     A refused change does not lose sight of what runs: that is planned as it is, and the plan has the objection.
     Raises `PlanRejected` and `PlanWaiting`.
     """
-    _require(refs, past)
+    lacking = _lacking(refs, past)
     job = as_trained(job, past)
     refusals: dict[str, str] = {}  # message -> reason
     while True:
@@ -51,7 +51,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
                 raise
             job = before
         else:
-            return replace(decided, objection=_objection(refusals))
+            return replace(decided, objection=_objection(refusals), lacking=lacking)
 
 
 def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, model_facts: ModelFacts | None) -> FineTunePlan:
@@ -98,7 +98,7 @@ def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_fa
     """Decide a job as if every stage had gone well: what will have been made at its end. Raises as `plan` does."""
     well = StageState.SUCCEEDED
     past = Past(check=StageOutcome(state=well), train=TrainOutcome(state=well, attempts=1), export=StageOutcome(state=well))
-    _require(refs, Past())
+    _lacking(refs, Past())
     refuse_in_queue(job, Past())
     return plan(job, refs, past, defaults, model_facts=model_facts)
 
@@ -107,10 +107,15 @@ def _objection(refusals: Mapping[str, str]) -> Objection | None:
     return Objection(reason=next(iter(refusals.values())), message="; ".join(refusals)) if refusals else None
 
 
-def _require(refs: References, past: Past) -> None:
-    """A finished model needs its sources no more: a server goes on when the data it was made from is deleted."""
+def _lacking(refs: References, past: Past) -> tuple[Missing, ...]:
+    """Return what is not there and does not hinder what runs. Raises `PlanRejected` and `PlanWaiting` when nothing does.
+
+    A finished model needs its sources no more: a server goes on when the data it was made from is deleted.
+    """
     if not refs.missing or past.export.state is StageState.SUCCEEDED:
-        return
+        return ()
+    if any(stage.state in {StageState.PENDING, StageState.RUNNING} for stage in (past.check, past.train, past.export)):
+        return refs.missing
     gone: Missing | None = next((item for item in refs.missing if item.kind in _FINAL_KINDS), None)
     if gone is not None:
         raise PlanRejected(reason="ReferenceMissing", field=gone.field, message=gone.message)

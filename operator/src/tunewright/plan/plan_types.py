@@ -242,7 +242,8 @@ class FineTunePlan:
     train: TrainPlan | None = None
     export: ExportPlan | None = None
     serve: ServePlan | None = None
-    objection: Objection | None = None  # to another number of workers than that of the gang, which is planned as it is
+    objection: Objection | None = None  # to a change; what runs is planned as it is
+    lacking: tuple[Missing, ...] = ()  # of what the job names: what runs goes on without it, what comes next would wait for it
 
     @cached_property
     def config_text(self) -> str:

@@ -6,6 +6,7 @@ from tunewright.api.v1alpha1.common import Toleration
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.workers import WorkersSpec
 from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
+from tunewright.plan.placement import SERVED_MODEL
 from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, ServePlan, TrainPlan
 from tunewright.plan.quantities import quantity_of_bytes
 from tunewright.plan.resize import Shares, is_resized
@@ -74,6 +75,9 @@ def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> Pub
 
     Where that job is gone, or is being made anew, what answers of it by now goes on.
     """
+    if isinstance(refs.served, PublishedModel) and set(refs.served.access_modes) == {"ReadWriteOncePod"}:
+        message = "it is ReadWriteOncePod, and a server and the one that replaces it mount it; publish to a claim with ReadWriteMany"
+        return Missing(field=SERVED_MODEL, kind="PersistentVolumeClaim", name=refs.served.claim, message=message)
     answering = rollout.live.model if rollout.live else None
     if isinstance(refs.served, Missing) and answering is not None and answering.job == refs.served.name:
         return answering

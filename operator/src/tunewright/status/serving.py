@@ -28,8 +28,7 @@ def as_planned(past: Past, plan: FineTunePlan) -> Past:
 
 
 def _waits_for(missing: Missing) -> Failure:
-    message = f"{missing.field}: {missing.kind} {missing.name}: {missing.message}"
-    return Failure(reason=Reason.REFERENCE_MISSING.value, message=message, suggestion="It goes on by itself when that is there.")
+    return Failure(reason=Reason.REFERENCE_MISSING.value, message=str(missing), suggestion="It goes on by itself when that is there.")
 
 
 def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> ServingStatus | None:

@@ -46,6 +46,7 @@ def summarise(
     conditions = set_conditions(_read(previous).conditions, conditions_of(story, past, plan), generation=generation, now=now)
     failure = story.outcome.failure
     check, export = seen.past.check.report, seen.past.export.report
+    warnings = (*map(str, plan.lacking), *seen.warnings, *(check.warnings if check else before.warnings))
     return FineTuneJobStatus(
         conditions=conditions,
         observed_generation=generation,
@@ -62,7 +63,7 @@ def summarise(
         evaluation=evaluation_status(export.evaluation) if export and export.evaluation else before.evaluation,
         artifacts=tuple(artifact_status(artifact, plan) for artifact in export.artifacts) if export else before.artifacts,
         serving=serving_status(past.serve, _read(previous).serving) if job.spec.serving else None,
-        warnings=tuple(dict.fromkeys(map(clip, (*seen.warnings, *(check.warnings if check else before.warnings)))))[:32],
+        warnings=tuple(dict.fromkeys(map(clip, warnings)))[:32],
     )
 
 
@@ -83,7 +84,7 @@ def summarise_missing(
 ) -> FineTuneJobStatus:
     """Return the status of a job that waits for something it names. It goes on by itself when that is there."""
     reason = Reason.REFERENCE_MISSING.value
-    message = "; ".join(f"{item.field}: {item.kind} {item.name}: {item.message}" for item in missing)
+    message = "; ".join(map(str, missing))
     wanted = [
         make_condition(ConditionType.READY, FALSE, reason, message),
         make_condition(ConditionType.RECONCILING, TRUE, reason, message),
