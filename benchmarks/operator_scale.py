@@ -290,7 +290,7 @@ class Bench:
         self._wait_until(lambda: self.operator.reconciles() >= looked_at)
         self.kubelet.wait_for(self.created)
         (newcomer,), _, written = self._times(row_of_one, self._names[-1:])
-        return self._row("restarted", since, began, 0.0, less_writes=written, newcomer=f"{newcomer:.2f} s")
+        return self._row("restarted", since, began, 0.0, newcomer_writes=written, newcomer=f"{newcomer:.2f} s")
 
     def rest(self, seconds: float) -> list[str]:
         """Let it be for a while and return a row."""
@@ -298,9 +298,9 @@ class Bench:
         time.sleep(seconds)
         return self._row("idle", since, began, before)
 
-    def _row(self, title: str, since: int, began: float, cpu: float, *, less_writes: int = 0, newcomer: str = "-") -> list[str]:
+    def _row(self, title: str, since: int, began: float, cpu: float, *, newcomer_writes: int = 0, newcomer: str = "-") -> list[str]:
         ours = [event for event in self.plane.audit.events(since=since) if event.get("userAgent") == USER_AGENT]
-        writes = sum(event["verb"] not in ("get", "list", "watch") for event in ours) - less_writes
+        writes = sum(event["verb"] not in ("get", "list", "watch") for event in ours) - newcomer_writes
         took, now = time.monotonic() - began, usage(self.pid)
         counts = [str(self.created), str(self._children()), f"{took:.0f} s", str(writes)]
         return [title, *counts, f"{now.cpu - cpu:.0f} s", f"{now.rss:.0f} MB", f"{now.peak:.0f} MB", newcomer]

@@ -108,16 +108,6 @@ async def test_a_reconcile_that_finds_nothing_new_writes_nothing():
 
 
 @pytest.mark.parametrize(
-    ("expected", "serving"),
-    [(RESTING_SECONDS, {"serving": {}}), (FOLLOWING_SECONDS, {"serving": {"modelRef": {"name": "next"}}})],
-    ids=["its own model", "another job's, which may be made anew"],
-)
-async def test_a_job_at_rest_is_looked_at_as_often_as_what_it_follows_may_change(expected, serving):
-    world = World(make_raw(**serving), References())  # at rest: what it names is a path, which no cluster has
-    assert await reconcile(KEY, ports(world)) == Result(requeue_after=expected)
-
-
-@pytest.mark.parametrize(
     ("want", "phase", "next_look", "world"),
     [
         ("InvalidSpec", "Failed", RESTING_SECONDS, World(make_raw(task="Poetry"))),
@@ -234,6 +224,22 @@ async def test_what_a_job_began_with_is_not_held_against_another_number_of_worke
     await reconcile(KEY, ports(world))
     assert f"{world.raw['status']['phase']}: {world.raw['status']['reason']}" == told
     assert ("ChangeRefused" in conditions(world), "Stalled" in conditions(world)) == (refused, False)
+
+
+@pytest.mark.parametrize(
+    ("expected", "serving"),
+    [
+        (RESTING_SECONDS, {}),
+        (FOLLOWING_SECONDS, {"modelRef": {"name": "next"}}),
+        (RESTING_SECONDS, {"modelRef": {"name": "demo"}}),
+    ],
+    ids=["its own model", "another job's, which may be made anew", "its own by name"],
+)
+async def test_a_job_at_rest_is_looked_at_as_often_as_what_it_follows_may_change(expected, serving):
+    world = Training(make_raw(suspend=True, serving=serving))
+    await reconcile(KEY, ports(world))
+    assert await reconcile(KEY, ports(world)) == Result(requeue_after=expected)
+    assert world.raw["status"]["phase"] == "Suspended"
 
 
 async def test_no_gang_begins_with_a_number_of_workers_that_cannot_share_the_batch():

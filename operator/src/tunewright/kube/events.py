@@ -18,7 +18,7 @@ from tunewright.kube.kinds import FINE_TUNE_JOB, PLACES
 COMPONENT = "tunewright"
 _MESSAGE_LIMIT = 1024  # bytes; the API server refuses longer ones
 _TROUBLED = frozenset({Phase.WAITING.value, Phase.FAILED.value})
-_CALLS = frozenset({ConditionType.STALLED, ConditionType.CHANGE_REFUSED})  # for somebody to do something
+_NEEDS_SOMEBODY = frozenset({ConditionType.STALLED, ConditionType.CHANGE_REFUSED})
 
 log = logging.getLogger(__name__)
 
@@ -72,4 +72,4 @@ async def tell(client: Client, event: Mapping[str, Any]) -> None:
 
 
 def _needs_somebody(status: Mapping[str, Any]) -> bool:
-    return any(found["type"] in _CALLS and found["status"] == "True" for found in status.get("conditions", ()))
+    return any(found["type"] in _NEEDS_SOMEBODY and found["status"] == "True" for found in status.get("conditions", ()))

@@ -12,7 +12,7 @@ def as_before(job: FineTuneJob, past: Past, refused: PlanRejected) -> FineTuneJo
 
     What has not begun is not begun against its own words.
     """
-    if not _has_begun(past):
+    if not _is_under_way(past):
         return None
     if refused.field == f"metadata.annotations[{PARTIAL_ADMISSION}]":
         rest = {name: value for name, value in job.metadata.annotations.items() if name != PARTIAL_ADMISSION}
@@ -25,6 +25,6 @@ def as_before(job: FineTuneJob, past: Past, refused: PlanRejected) -> FineTuneJo
     return as_begun(job, past) if can_stay(job, past) else None
 
 
-def _has_begun(past: Past) -> bool:
+def _is_under_way(past: Past) -> bool:
     """Say whether there is a gang, or Check is on its way: after it, the next thing would be to begin one."""
     return past.train.attempts > 0 or past.check.state not in {StageState.ABSENT, StageState.SUCCEEDED}

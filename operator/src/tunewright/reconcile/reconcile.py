@@ -38,8 +38,9 @@ async def reconcile(key: Key, ports: Ports) -> Result:
     raw = await ports.world.get(key)
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         raise Gone(f"FineTuneJob {key.namespace}/{key.name} is gone")
+    follows = False
     try:
-        status = await _advance(key, raw, ports)
+        status, follows = await _advance(key, raw, ports)
     except (InvalidJob, Invalid) as error:
         status = summarise_invalid(str(error), **_context(raw, ports))
     except PlanWaiting as error:
@@ -54,10 +55,11 @@ async def reconcile(key: Key, ports: Ports) -> Result:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise
     await _finish(key, raw, status, ports)
-    return Result(requeue_after=_next_look(status, now=ports.clock(), follows=_follows(raw)))
+    return Result(requeue_after=_next_look(status, now=ports.clock(), follows=follows))
 
 
-async def _advance(key: Key, raw: Manifest, ports: Ports) -> FineTuneJobStatus:
+async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobStatus, bool]:
+    """Return the job's status, and whether it serves another one's model."""
     uid = str(raw["metadata"]["uid"])
     children = await ports.world.children(key, uid)
     job = admit(raw, begun=has_begun(children))
@@ -67,7 +69,8 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> FineTuneJobStatus:
     if await ports.world.apply(key, uid, render(plan_)):
         seen = observe(await ports.world.children(key, uid), revision=revision_of(job))  # what was made just now counts
     progress = ports.progress.latest(key, uid)
-    return summarise(job, plan_, seen, progress=progress, now=ports.clock(), previous=raw.get("status"))
+    status = summarise(job, plan_, seen, progress=progress, now=ports.clock(), previous=raw.get("status"))
+    return status, job.served_job() is not None
 
 
 async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Ports) -> None:
@@ -84,12 +87,6 @@ async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Por
 def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:
     previous: Mapping[str, Any] | None = raw.get("status")
     return {"generation": int(raw["metadata"].get("generation", 0)), "now": ports.clock(), "previous": previous}
-
-
-def _follows(raw: Manifest) -> bool:
-    """Say whether the job serves another one's model."""
-    serving = raw["spec"].get("serving")
-    return isinstance(serving, Mapping) and "modelRef" in serving
 
 
 def _next_look(status: FineTuneJobStatus, *, now: datetime, follows: bool) -> float:

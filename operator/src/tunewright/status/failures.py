@@ -3,9 +3,13 @@
 What our own processes report brings its suggestion along and passes through unchanged.
 """
 
+from collections.abc import Sequence
+
 from tunewright.api.v1alpha1.status import FailureStatus
+from tunewright.api.v1alpha1.status import Reason as StatusReason
 from tunewright.observe.pods import PodState
 from tunewright.observe.reasons import Reason
+from tunewright.plan.inputs import Missing
 from tunewright.status.conditions import clip
 from tunewright_contract.reports import Failure
 
@@ -49,6 +53,15 @@ _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
 def suggestion(failure: Failure) -> str:
     """Return the way out: what the failure itself says, else what the table says of its reason."""
     return failure.suggestion or _WAYS_OUT.get(failure.reason, "")
+
+
+def failure_of(missing: Sequence[Missing]) -> Failure:
+    """Return what it means that something a job names is not there yet."""
+    return Failure(
+        reason=StatusReason.REFERENCE_MISSING.value,
+        message="; ".join(map(str, missing)),
+        suggestion="It goes on by itself when that is there.",
+    )
 
 
 def failure_status(stage: str, failure: Failure, culprit: PodState | None) -> FailureStatus:

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from tunewright.api.v1alpha1.status import Reason, ServingStatus
+from tunewright.api.v1alpha1.status import ServingStatus
 from tunewright.plan.inputs import Missing, Past, ServeOutcome, StageState
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.deployment import choice_of
-from tunewright_contract.reports import Failure
+from tunewright.status.failures import failure_of
 
 
 def as_planned(past: Past, plan: FineTunePlan) -> Past:
@@ -17,7 +17,7 @@ def as_planned(past: Past, plan: FineTunePlan) -> Past:
     if plan.serve is None:
         return past
     if isinstance(plan.serve.model, Missing):
-        return replace(past, serve=replace(past.serve, state=StageState.PENDING, failure=_waits_for(plan.serve.model)))
+        return replace(past, serve=replace(past.serve, state=StageState.PENDING, failure=failure_of([plan.serve.model])))
     rollout, choice = past.serve.rollout, choice_of(plan, plan.serve)
     if rollout.live is None or choice is None:
         return past
@@ -25,10 +25,6 @@ def as_planned(past: Past, plan: FineTunePlan) -> Past:
         return past
     failure = past.serve.failure if choice.refused else None  # else it is that of a revision which nobody asks for any more
     return replace(past, serve=replace(past.serve, state=StageState.PENDING, failure=failure))
-
-
-def _waits_for(missing: Missing) -> Failure:
-    return Failure(reason=Reason.REFERENCE_MISSING.value, message=str(missing), suggestion="It goes on by itself when that is there.")
 
 
 def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> ServingStatus | None:

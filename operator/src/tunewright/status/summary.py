@@ -16,7 +16,7 @@ from tunewright.observe.observation import Observation
 from tunewright.plan.inputs import Missing
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.status.conditions import FALSE, TRUE, clip, make_condition, set_conditions
-from tunewright.status.failures import PLANNING, failure_status
+from tunewright.status.failures import PLANNING, failure_of, failure_status
 from tunewright.status.narration import conditions_of
 from tunewright.status.progress import summarise_checkpoint, summarise_progress
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
@@ -83,13 +83,11 @@ def summarise_missing(
     missing: Sequence[Missing], *, generation: int, now: datetime, previous: Mapping[str, Any] | None
 ) -> FineTuneJobStatus:
     """Return the status of a job that waits for something it names. It goes on by itself when that is there."""
-    reason = Reason.REFERENCE_MISSING.value
-    message = "; ".join(map(str, missing))
+    failure = failure_of(missing)
     wanted = [
-        make_condition(ConditionType.READY, FALSE, reason, message),
-        make_condition(ConditionType.RECONCILING, TRUE, reason, message),
+        make_condition(ConditionType.READY, FALSE, failure.reason, failure.message),
+        make_condition(ConditionType.RECONCILING, TRUE, failure.reason, failure.message),
     ]
-    failure = Failure(reason=reason, message=message, suggestion="It goes on by itself when that is there.")
     return _interrupted(Phase.WAITING, wanted, failure, generation=generation, now=now, previous=previous)
 
 
