@@ -23,7 +23,8 @@ def exporter(spec, *conditions):
     ids=["the claim that was made", "a given claim", "a destination"],
 )
 def test_a_model_lies_where_its_job_published_it(claim, path, spec):
-    found = read_published("support-bot", raw_job(spec), [exporter(spec, ("Complete", ""))])
+    recorded = {"status": {"revision": revision_of(job(spec)), "artifacts": [{"uri": "pvc://a/b"}]}}
+    found = read_published("support-bot", raw_job(spec) | recorded, [exporter(spec, ("Complete", ""))])
     assert found == PublishedModel(job="support-bot", revision=revision_of(job(spec)), claim=claim, path=path)
 
 
@@ -36,6 +37,7 @@ def test_a_model_lies_where_its_job_published_it(claim, path, spec):
         pytest.param("has not exported its model yet", raw_job(), [], id="new"),
         pytest.param("has not exported its model yet", raw_job(), [exporter({})], id="exporting"),
         pytest.param("has not exported its model yet", raw_job(), [exporter({}, ("Failed", ""))], id="failed"),
+        pytest.param("has not exported its model yet", raw_job(), [exporter({}, ("Complete", ""))], id="no report"),
         pytest.param(
             "has not exported its model yet", raw_job(), [exporter(GIVEN | {"task": "TextGeneration"}, ("Complete", ""))], id="other inputs"
         ),

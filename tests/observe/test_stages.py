@@ -2,6 +2,7 @@
 
 import pytest
 from child_builders import REVISION, a_job, a_pod, ended, running, waiting
+from status_builders import EXPORTED
 
 from tunewright.observe import has_begun, observe
 from tunewright.plan.inputs import Past, StageState
@@ -10,7 +11,6 @@ from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import (
     CheckReport,
     DataFacts,
-    ExportReport,
     Failure,
     ModelFacts,
     SplitFacts,
@@ -31,7 +31,7 @@ CHECKED = CheckReport(
         vocab_size=288,
         context_length=256,
     ),
-    data=DataFacts(format="messages", sha256="ab", train=SplitFacts(samples=4)),
+    data=DataFacts(format="messages", sha256="ab" * 32, train=SplitFacts(samples=4)),
     exporter="genai",
 )
 TRAINED = TrainReport(step=10, max_steps=10, train_loss=1.5)
@@ -66,17 +66,51 @@ class TestHowFarAStageIs:
         failing = past(a_job("checker", ("FailureTarget", "DeadlineExceeded")), a_pod("checker", **ended(0, dump(CHECKED)))).check
         assert failing.state is StageState.PENDING
 
-    def test_a_complete_job_whose_pod_is_gone_has_succeeded_all_the_same(self):
-        found = past(a_job("exporter", ("Complete", ""))).export
-        assert (found.state, found.report) == (StageState.SUCCEEDED, None)
+    @pytest.mark.parametrize("component", ["checker", "trainer"])
+    def test_a_complete_job_whose_pod_is_gone_has_succeeded_all_the_same(self, component):
+        found = observe([a_job(component, ("Complete", ""), attempt=0)], revision=REVISION).past
+        stage = found.check if component == "checker" else found.train
+        assert (stage.state, stage.report) == (StageState.SUCCEEDED, None)
 
-    def test_a_report_of_another_stage_is_not_taken_for_this_ones(self):
-        found = past(a_job("exporter", ("Complete", "")), a_pod("exporter", **ended(0, dump(CHECKED)))).export
-        assert found.report is None
+    @pytest.mark.parametrize(
+        ("state", "reason", "status"),
+        [
+            (StageState.SUCCEEDED, "", {"revision": REVISION, "artifacts": [{"uri": "pvc://c/m"}]}),
+            (StageState.FAILED, "ReportMissing", {"revision": "old", "artifacts": [{"uri": "pvc://c/m"}]}),
+            (StageState.FAILED, "ReportMissing", {"revision": REVISION, "artifacts": []}),
+            (StageState.FAILED, "ReportMissing", None),
+        ],
+    )
+    def test_an_export_whose_pod_is_gone_has_succeeded_if_status_recorded_its_artifacts(self, state, reason, status):
+        found = observe([a_job("exporter", ("Complete", ""))], revision=REVISION, status=status).past.export
+        assert (found.state, found.failure.reason if found.failure else "") == (state, reason)
+
+    @pytest.mark.parametrize(
+        ("reason", "part", "message"),
+        [
+            ("ReportMissing", "left no report", ""),
+            ("ReportMissing", "left no report", "Done. Bye.\n"),
+            ("ReportInvalid", "kind: 'check': this stage reports 'export'", dump(CHECKED)),
+            ("ReportInvalid", "it reports the failure DiskFull: DiskFull happened", failure("DiskFull")),
+            ("ReportInvalid", "artifacts: list: ", '{"kind": "export", "artifacts": []}'),
+            ("ReportInvalid", "it is not JSON", "{"),
+            ("ReportInvalid", "'Complete': this word stands for a job's own state", failure("Complete")),
+        ],
+    )
+    @pytest.mark.parametrize("conditions", [(), (("Complete", ""),)])
+    def test_exit_code_0_without_the_stages_own_report_is_a_failure(self, reason, part, message, conditions):
+        seen = observe([a_job("exporter", *conditions), a_pod("exporter", **ended(0, message))], revision=REVISION)
+        found = seen.past.export
+        assert (found.state, found.failure.reason, found.disposition) == (StageState.FAILED, reason, Disposition.FAIL)
+        assert part in found.failure.message
+        assert seen.culprits[Component.EXPORT].name == "exporter-0"
+
+    def test_a_job_that_is_complete_before_its_pod_is_seen_to_end_still_runs(self):
+        found = past(a_job("exporter", ("Complete", "")), a_pod("exporter", **running("exporter"))).export
+        assert (found.state, found.failure) == (StageState.RUNNING, None)
 
     def test_a_report_from_export_is_read(self):
-        report = ExportReport(artifacts=[])
-        assert past(a_job("exporter", ("Complete", "")), a_pod("exporter", **ended(0, dump(report)))).export.report == report
+        assert past(a_job("exporter", ("Complete", "")), a_pod("exporter", **ended(0, dump(EXPORTED)))).export.report == EXPORTED
 
     @pytest.mark.parametrize(
         ("state", "leaving", "conditions", "pods", "counts"),
@@ -154,6 +188,14 @@ class TestTheGang:
         assert state_of(0, 1) is StageState.SUCCEEDED
         assert state_of(0) is StageState.PENDING
         assert state_of(1, 1) is StageState.PENDING
+
+    def test_another_ranks_report_does_not_stand_in_for_rank_zeros(self):
+        found = past(*self.gang(ended(0), ended(0, dump(TRAINED)), condition=("Complete", ""))).train
+        assert (found.state, found.failure.reason) == (StageState.FAILED, "ReportMissing")
+
+    def test_a_gang_of_which_rank_zeros_pod_is_gone_has_succeeded(self):
+        other = a_pod("trainer", attempt=0, index=1, **ended(0))
+        assert past(a_job("trainer", ("Complete", ""), attempt=0), other).train.state is StageState.SUCCEEDED
 
     def test_the_report_is_rank_zeros(self):
         other = TRAINED.model_copy(update={"step": 9})

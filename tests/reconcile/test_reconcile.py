@@ -253,3 +253,23 @@ async def test_a_conflict_is_left_to_the_driver():
     with pytest.raises(Conflict):
         await reconcile(KEY, ports(world))
     assert world.patches == []
+
+
+@pytest.mark.parametrize("error", [RecursionError("maximum recursion depth exceeded"), ValueError("a\x1b[2Jb"), MemoryError()])
+async def test_an_error_that_is_not_expected_is_in_the_status_and_raised(error):
+    world = World(make_raw(), refuse=error)
+    with pytest.raises(type(error)):
+        await reconcile(KEY, ports(world))
+    assert conditions(world)["Ready"] == ("False", "OperatorFailed")
+    assert type(error).__name__ in world.raw["status"]["message"]
+    assert "\x1b" not in world.raw["status"]["message"]
+
+
+async def test_a_job_of_which_not_all_can_be_decoded_is_reported_and_nothing_of_it_is_made():
+    world = World({**make_raw(), "spec": None, "tunewright.io/unreadable": "it nests too deeply"})
+    await reconcile(KEY, ports(world))
+    assert (conditions(world)["Stalled"], world.raw["status"]["message"], world.applied) == (
+        ("True", "InvalidSpec"),
+        "it nests too deeply",
+        [],
+    )

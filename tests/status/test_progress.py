@@ -19,7 +19,7 @@ def follow(*reports, attempts=None, train=StageState.RUNNING, report=None):
     for number, progress in enumerate(reports):
         outcome = TrainOutcome(state=train, attempts=attempts[number] if attempts else 1, report=report)
         summary = summarise(
-            a_job(), quickstart_plan(), seen("check", train=outcome), progress=progress, now=NOON + timedelta(minutes=9), previous=stored
+            a_job(), quickstart_plan(), seen("check", train=outcome), progress=progress, now=NOON + timedelta(minutes=20), previous=stored
         )
         stored = summary.wire()
         found.append(summary.progress)
@@ -107,7 +107,7 @@ def test_a_report_without_a_time_counts_from_when_it_was_read():
     report = posted(global_step=10, max_steps=100)
     timeless = report.model_copy(update={"trainer_status": report.trainer_status.model_copy(update={"last_updated_time": None})})
     (found,) = follow(timeless)
-    assert found.last_updated_time == NOON + timedelta(minutes=9)
+    assert found.last_updated_time == NOON + timedelta(minutes=20)
 
 
 @pytest.mark.parametrize(

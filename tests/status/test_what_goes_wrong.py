@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from child_builders import REVISION, a_job, a_pod, ended, running, waiting
 from plan_builders import quickstart_plan
-from status_builders import CHECKED, NOON, posted
+from status_builders import CHECKED, NOON, TRAINED, posted
 from status_builders import a_job as a_fine_tune_job
 
 from tunewright.observe import observe
@@ -114,7 +114,7 @@ TABLE = [
     (
         "ParityFailed", "exporter", "0.91", "precision",
         [
-            *CHECK_DONE, a_job("trainer", ("Complete", ""), attempt=0), rank(0, ended(0)),
+            *CHECK_DONE, a_job("trainer", ("Complete", ""), attempt=0), rank(0, ended(0, dump(TRAINED))),
             a_job("exporter", FAILED), a_pod("exporter", **told(PARITY, "exporter")),
         ],
     ),

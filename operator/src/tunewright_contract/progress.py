@@ -4,10 +4,13 @@
 Our trainer adds the metrics named below to what transformers logs. Metric values are strings on the wire.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+
+from tunewright_contract.bounds import LARGEST_COUNT
 
 STEP = "global_step"
 MAX_STEPS = "max_steps"
@@ -25,6 +28,10 @@ class _Foreign(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="ignore")
 
 
+def _with_zone(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
 class Metric(_Foreign):
     name: str = Field(max_length=128)
     value: str = Field(max_length=128)
@@ -32,9 +39,9 @@ class Metric(_Foreign):
 
 class TrainerStatus(_Foreign):
     progress_percentage: int | None = Field(default=None, ge=0, le=100)
-    estimated_remaining_seconds: int | None = None
+    estimated_remaining_seconds: Annotated[int, Field(ge=-LARGEST_COUNT, le=LARGEST_COUNT)] | None = None
     metrics: list[Metric] = Field(default_factory=list, max_length=256)
-    last_updated_time: datetime | None = None
+    last_updated_time: Annotated[datetime, AfterValidator(_with_zone)] | None = None
 
 
 class ProgressReport(_Foreign):

@@ -1,51 +1,62 @@
-"""What a stage says at its end, as JSON in its termination message: at most 4096 bytes, the limit of Kubernetes.
+"""What a stage reports at its end, as JSON in its termination message: at most 4096 bytes, the limit of Kubernetes.
 
 A failure is a `Failure`; a success is the stage's own report. `dump` keeps within the limit by cutting prose, never structure.
+Reports are untrusted: any image can write anything there. Each field has a range (`bounds.py`), and `load` refuses what lies outside.
 """
 
-from typing import Annotated, Literal
+from math import isfinite
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from tunewright_contract.base import Message
+from tunewright_contract.bounds import Amount, Count, Name, Positive, Prose, Rank, ReasonWord, RelativePath, Sha256, Share
+from tunewright_contract.text import one_line
+from tunewright_contract.trainer_config import Precision
 
 LIMIT_BYTES = 4096  # Kubernetes cuts a termination message there, in the middle of whatever it says
+_QUOTED = 60  # characters of a refused value that are repeated
+
+
+class InvalidReportError(ValueError):
+    """Not a report that a process of ours could have written. The message names the field and the value."""
 
 
 class Failure(Message):
     """Why a process ended without success. `reason` is CamelCase and stable; `suggestion` is the way out."""
 
     kind: Literal["failure"] = "failure"
-    reason: str
-    message: str
-    rank: int | None = None
-    suggestion: str = ""
+    reason: ReasonWord
+    message: Prose
+    rank: Rank | None = None
+    suggestion: Prose = ""
 
 
 class ModelFacts(Message):
     """What Check counted in the base model. Counts are parameters."""
 
-    architecture: str  # the configuration's model_type
-    parameters: int
-    trainable_parameters: int
-    linear_parameters: int  # in the linear layers that 4-bit quantisation would replace
-    largest_layer_parameters: int
-    hidden_size: int
-    layers: int
-    vocab_size: int
-    context_length: int
-    target_modules: dict[str, int] = Field(default_factory=dict)  # module name -> how many are adapted
+    architecture: Name  # the configuration's model_type
+    parameters: Positive
+    trainable_parameters: Count
+    linear_parameters: Count  # in the linear layers that 4-bit quantisation would replace
+    largest_layer_parameters: Count
+    hidden_size: Positive
+    layers: Positive
+    vocab_size: Positive
+    context_length: Positive
+    target_modules: dict[Name, Count] = Field(default_factory=dict, max_length=256)  # module name -> how many are adapted
 
 
 class SplitFacts(Message):
     """One data set after reading and templating."""
 
-    samples: int
-    tokens: int = 0
-    supervised_tokens: int = 0
-    truncated: int = 0  # samples longer than maxLength
-    dropped: int = 0
-    token_histogram: list[int] = Field(default_factory=list)  # samples per bucket of LENGTH_BUCKETS
+    samples: Count
+    tokens: Count = 0
+    supervised_tokens: Count = 0
+    truncated: Count = 0  # samples longer than maxLength
+    dropped: Count = 0
+    token_histogram: list[Count] = Field(default_factory=list, max_length=64)  # samples per bucket of LENGTH_BUCKETS
 
 
 LENGTH_BUCKETS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)  # upper bounds in tokens; one more bucket for the rest
@@ -54,8 +65,8 @@ LENGTH_BUCKETS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)  # upper bounds
 class DataFacts(Message):
     """What Check found in the data. `sha256` covers every file, in the order of the job."""
 
-    format: str
-    sha256: str
+    format: Name
+    sha256: Sha256
     train: SplitFacts
     validation: SplitFacts | None = None
     test: SplitFacts | None = None
@@ -68,21 +79,21 @@ class CheckReport(Message):
     model: ModelFacts
     data: DataFacts
     exporter: Literal["genai", "dynamo"]
-    warnings: list[str] = Field(default_factory=list)
+    warnings: list[Prose] = Field(default_factory=list, max_length=256)
 
 
 class TrainReport(Message):
     """Train's answer, from rank 0."""
 
     kind: Literal["train"] = "train"
-    step: int
-    max_steps: int
+    step: Count
+    max_steps: Count
     train_loss: float
     eval_loss: float | None = None
-    tokens: int = 0
-    seconds: float = 0.0  # in the training loop, this attempt
-    peak_memory_bytes: int = 0  # of the fullest rank
-    resumed_from_step: int | None = None
+    tokens: Count = 0
+    seconds: Amount = 0.0  # in the training loop, this attempt
+    peak_memory_bytes: Count = 0  # of the fullest rank
+    resumed_from_step: Count | None = None
 
 
 class ParityReport(Message):
@@ -90,17 +101,17 @@ class ParityReport(Message):
 
     max_logit_difference: float
     mean_kl: float
-    top1_agreement: float
-    positions: int
+    top1_agreement: Share
+    positions: Count
 
 
 class Score(Message):
     """One model on the held-out set. `exact_match` is the share of greedy answers equal to the reference."""
 
     loss: float
-    token_accuracy: float
-    exact_match: float | None = None
-    samples: int = 0
+    token_accuracy: Share
+    exact_match: Share | None = None
+    samples: Count = 0
 
 
 class EvaluationReport(Message):
@@ -113,10 +124,10 @@ class EvaluationReport(Message):
 class Artifact(Message):
     """One exported model folder. `path` is relative to the destination, `sha256` covers the manifest of files."""
 
-    path: str
-    precision: str
-    bytes: int
-    sha256: str
+    path: RelativePath
+    precision: Precision
+    bytes: Count
+    sha256: Sha256
     parity: ParityReport
 
 
@@ -124,7 +135,7 @@ class ExportReport(Message):
     """Export's answer: what was written, how close it is, and whether tuning helped."""
 
     kind: Literal["export"] = "export"
-    artifacts: list[Artifact]
+    artifacts: list[Artifact] = Field(min_length=1, max_length=16)
     evaluation: EvaluationReport | None = None
 
 
@@ -148,5 +159,33 @@ def dump(report: Report) -> str:
 
 
 def load(text: str) -> Report:
-    """Read a termination message. Raises `pydantic.ValidationError` on anything that no process of ours wrote."""
-    return _REPORT.validate_json(text)
+    """Read a termination message. Raises `InvalidReportError` on anything that no process of ours wrote, infinite numbers included."""
+    if len(text) > LIMIT_BYTES:
+        raise InvalidReportError(f"it has {len(text)} characters; at most {LIMIT_BYTES} are read")
+    try:
+        _require_finite("", from_json(text, allow_inf_nan=False))
+        return _REPORT.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"][1:]) or "report"  # the first part is the union's kind
+        raise InvalidReportError(f"{one_line(place, _QUOTED)}: {_quoted(first['input'])}: {one_line(first['msg'], 200)}") from error
+    except InvalidReportError:
+        raise
+    except ValueError as error:
+        raise InvalidReportError(f"it is not JSON: {one_line(str(error), 200)}") from error
+
+
+def _require_finite(place: str, value: Any) -> None:
+    """Raise `InvalidReportError` for a number such as 1e999. JSON's reader bounds the nesting, and so this recursion."""
+    if isinstance(value, float) and not isfinite(value):
+        raise InvalidReportError(f"{one_line(place, _QUOTED)}: {value}: must be a finite number")
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        _require_finite(f"{place}.{name}" if place else str(name), item)
+
+
+def _quoted(value: Any) -> str:
+    """Return the start of a value. A container is named by its type: its content may be anything."""
+    if isinstance(value, int) and not -(10**40) < value < 10**40:
+        return "a whole number of more than 40 digits"  # Python refuses to write the longest ones
+    return type(value).__name__ if isinstance(value, dict | list) else one_line(repr(value), _QUOTED)

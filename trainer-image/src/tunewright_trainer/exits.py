@@ -9,10 +9,8 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.reports import Failure, Report, dump, load
+from tunewright_contract.reports import Failure, InvalidReportError, Report, dump, load
 
 _DISK = (ExitCode.RETRY, "DiskFull", "Free space on the output volume or enlarge it; the checkpoints written before are intact.")
 _PEER = (ExitCode.RETRY, "PeerLost", "Another rank went away; its own termination message says why. The gang resumes from its checkpoint.")
@@ -172,7 +170,7 @@ def clear_termination(path: Path) -> None:
 def _parse(text: str) -> Report | None:
     try:
         return load(text) if text else None
-    except ValidationError:
+    except InvalidReportError:
         return None  # not ours: whatever it is, it does not stand in for a report
 
 

@@ -1,4 +1,8 @@
-"""A Job with its pods becomes the outcome of a stage, or of one attempt of the gang."""
+"""A Job with its pods becomes the outcome of a stage, or of one attempt of the gang.
+
+A stage has succeeded when its pods ended with exit code 0 and the report that proves its work is there. A pod that is gone by then has
+taken its report along: then what status recorded of it counts, and the next stage checks what it is given.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +19,14 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What a stage must have reported to have succeeded. `recorded`: a report that is gone with its pod is not missed."""
+
+    kind: type[Report]
+    recorded: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobOutcome:
     """How far a Job is, and which pod tells."""
 
@@ -27,19 +39,19 @@ class JobOutcome:
     leaving: bool = False  # the Job is suspended, and its pods have yet to save or end
 
 
-def read_job(job: Raw, pods: Sequence[PodState], *, gang: bool = False, said: Failure | None = None) -> JobOutcome:
+def read_job(job: Raw, pods: Sequence[PodState], proof: Proof, *, gang: bool = False, said: Failure | None = None) -> JobOutcome:
     """Read a Job and its pods. In a gang the first to fail is the culprit; of one pod after another it is the last.
 
     `said` is why it lacks pods, if it does.
     """
     culprit = _first_cause(pods) if gang else _last_failure(pods)
     if condition(job, "Complete"):
-        return JobOutcome(state=StageState.SUCCEEDED, report=_success(pods))
+        return _done(pods, proof, gang=gang)
     failed = condition(job, "Failed")
     if failed:
         return _failed(job, failed, culprit)
     if _all_succeeded(job, pods):
-        return JobOutcome(state=StageState.SUCCEEDED, report=_success(pods))
+        return _done(pods, proof, gang=gang)
     suspended, busy = part(job, "spec").get("suspend") is True, _busy(job, pods)
     if suspended and condition(job, "Suspended") and not busy:
         return JobOutcome(state=StageState.SUSPENDED)
@@ -91,10 +103,37 @@ def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
     return left or any(number(job, "status", field) for field in ("active", "terminating"))
 
 
-def _success(pods: Sequence[PodState]) -> Report | None:
-    """Return the report of rank 0, or of the only pod."""
-    told = [pod for pod in pods if pod.report is not None and not isinstance(pod.report, Failure)]
-    return min(told, key=lambda pod: pod.index or 0).report if told else None
+def _done(pods: Sequence[PodState], proof: Proof, *, gang: bool) -> JobOutcome:
+    """Judge a Job that has done what it can do: by the report of rank 0, or of the pod that succeeded."""
+    tellers = [pod for pod in pods if pod.succeeded and not (gang and pod.index)]
+    teller = next((pod for pod in tellers if isinstance(pod.report, proof.kind)), tellers[-1] if tellers else None)
+    if teller is not None:
+        return _proven(teller, proof)
+    if any(not pod.succeeded and pod.disposition is None for pod in pods):  # the Job's end came before its pod's
+        return JobOutcome(state=StageState.RUNNING)
+    if proof.recorded:
+        return JobOutcome(state=StageState.SUCCEEDED)
+    return _unproven(Reason.REPORT_MISSING, "its pod is gone, and its report was not read before: nothing shows what it has made")
+
+
+def _proven(teller: PodState, proof: Proof) -> JobOutcome:
+    report, refused = teller.word
+    if isinstance(report, proof.kind):
+        return JobOutcome(state=StageState.SUCCEEDED, report=report)
+    if report is None and not refused:
+        return _unproven(
+            Reason.REPORT_MISSING, f"pod {teller.name} ended with exit code 0 and left no report: nothing proves its work", teller
+        )
+    if isinstance(report, Failure):
+        refused = f"it reports the failure {report.reason}: {report.message}"
+    elif report is not None:
+        refused = f"kind: '{report.kind}': this stage reports '{proof.kind.model_fields['kind'].default}'"
+    return _unproven(Reason.REPORT_INVALID, f"pod {teller.name} ended with exit code 0, but its report is refused: {refused}", teller)
+
+
+def _unproven(reason: Reason, message: str, teller: PodState | None = None) -> JobOutcome:
+    failure = Failure(reason=reason.value, message=message, rank=teller.index if teller else None)
+    return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL, culprit=teller)
 
 
 def _first_cause(pods: Sequence[PodState]) -> PodState | None:

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 from tunewright.observe.claims import losses
 from tunewright.observe.hindrances import Said, said_of_job, said_of_pod, told
-from tunewright.observe.jobs import JobOutcome, read_job
+from tunewright.observe.jobs import JobOutcome, Proof, read_job
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.queue import is_held
-from tunewright.observe.raw import Raw, label, number, text
+from tunewright.observe.raw import Raw, label, number, parts, text
 from tunewright.observe.servers import read_server
 from tunewright.plan import label_names
 from tunewright.plan.inputs import Past, StageOutcome, StageState, TrainOutcome
@@ -31,14 +31,18 @@ class Observation:
     warnings: tuple[str, ...] = ()
 
 
-def observe(children: Sequence[Raw], *, revision: str) -> Observation:
-    """Read a job's children. Those of other revisions are passed over, save the server, which must become this one's."""
+def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None) -> Observation:
+    """Read a job's children. Those of other revisions are passed over, save the server, which must become this one's.
+
+    `status` is the job's as stored: what it has recorded of an export counts when the exporter's pod is gone.
+    """
     present = [child for child in children if label(child, label_names.REVISION) == revision]
     words = told(children)
-    check = _read_stage(present, Component.CHECK, words)
+    check = _read_stage(present, Component.CHECK, words, Proof(kind=CheckReport))
     jobs = {_attempt(job): job for job in _of(present, Component.TRAIN, "Job")}
     attempts = _read_attempts(jobs, _of(present, Component.TRAIN, "Pod"), words)
-    export = _read_stage(present, Component.EXPORT, words)
+    recorded = text(status, "revision") == revision and bool(parts(status, "artifacts"))
+    export = _read_stage(present, Component.EXPORT, words, Proof(kind=ExportReport, recorded=recorded))
     serve, server = read_server(
         next(iter(_of(children, Component.SERVE, "Deployment")), {}),
         next(iter(_of(children, Component.SERVE, "Service")), {}),
@@ -67,23 +71,25 @@ def has_begun(children: Sequence[Raw]) -> bool:
     return bool(_of(children, Component.TRAIN, "Job"))
 
 
-def _read_stage(children: Sequence[Raw], component: Component, words: Words) -> JobOutcome:
+def _read_stage(children: Sequence[Raw], component: Component, words: Words, proof: Proof) -> JobOutcome:
     job = next(iter(_of(children, component, "Job")), None)
     if job is None:
         return JobOutcome(state=StageState.ABSENT)
-    return _read_job(job, _of(children, component, "Pod"), words)
+    return _read_job(job, _of(children, component, "Pod"), words, proof)
 
 
 def _read_attempts(jobs: Mapping[int, Raw], pods: Sequence[Raw], words: Words) -> dict[int, JobOutcome]:
     """Return the attempts whose Jobs exist, by number, the newest last."""
+    proof = Proof(kind=TrainReport)
     return {
-        attempt: _read_job(jobs[attempt], [pod for pod in pods if _attempt(pod) == attempt], words, gang=True) for attempt in sorted(jobs)
+        attempt: _read_job(jobs[attempt], [pod for pod in pods if _attempt(pod) == attempt], words, proof, gang=True)
+        for attempt in sorted(jobs)
     }
 
 
-def _read_job(job: Raw, pods: Sequence[Raw], words: Words, *, gang: bool = False) -> JobOutcome:
+def _read_job(job: Raw, pods: Sequence[Raw], words: Words, proof: Proof, *, gang: bool = False) -> JobOutcome:
     states = [said_of_pod(read_pod(pod), pod, words) for pod in pods]
-    return read_job(job, states, gang=gang, said=said_of_job(job, pods, words))
+    return read_job(job, states, proof, gang=gang, said=said_of_job(job, pods, words))
 
 
 def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> TrainOutcome:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from signal import Signals
 
-from pydantic import ValidationError
-
 from tunewright.observe.raw import Raw, condition, moment, number, part, parts, text
 from tunewright.observe.reasons import WAITING, Reason
+from tunewright.observe.reports import SILENCE, Word, read_word
 from tunewright.plan import label_names
 from tunewright_contract.exit_codes import Disposition, ExitCode, disposition
-from tunewright_contract.reports import Failure, Report, load
+from tunewright_contract.reports import Failure, Report
 
 _LAST_WORDS = 300  # characters of a log's end that are repeated in a failure
 ECHO = 2  # the weight of what ranks say when another one was the first to fall
@@ -31,10 +30,15 @@ class PodState:
     started: datetime | None = None  # of the container that runs
     ended: datetime | None = None
     exit_code: int | None = None
-    report: Report | None = None  # its last word, when it is one of ours
+    word: Word = SILENCE  # its last
     failure: Failure | None = None  # why it ended without success, or is not getting on
     disposition: Disposition | None = None  # None while it may still succeed
     weight: int = 0  # of its failure among those of its gang: 0 names a cause, 1 only an end, ECHO is an echo
+
+    @property
+    def report(self) -> Report | None:
+        """Return its last word when that is a report."""
+        return self.word.report
 
 
 def read_pod(raw: Raw) -> PodState:
@@ -50,7 +54,7 @@ def read_pod(raw: Raw) -> PodState:
         started=moment(container, "state", "running", "startedAt"),
         ended=moment(terminated, "finishedAt"),
         exit_code=number(terminated, "exitCode"),
-        report=_report(text(terminated, "message")),
+        word=read_word(text(terminated, "message")),
     )
     return _ended(raw, state, terminated) if failed else _under_way(raw, state, container)
 
@@ -62,7 +66,7 @@ def last_end(raw: Raw) -> PodState | None:
     code = number(terminated, "exitCode")
     if not code:
         return None
-    state = PodState(name=text(raw, "metadata", "name"), exit_code=code, report=_report(text(terminated, "message")))
+    state = PodState(name=text(raw, "metadata", "name"), exit_code=code, word=read_word(text(terminated, "message")))
     return _ended(raw, state, terminated)
 
 
@@ -86,6 +90,10 @@ def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
 
 
 def _wordless(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
+    refused = state.word.refused or ("it reports success" if state.report is not None else "")
+    if refused:
+        message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}, and its report is refused: {refused}"
+        return _because(state, Reason.REPORT_INVALID, message, then=asks, weight=1)
     words = text(terminated, "message").strip()[-_LAST_WORDS:]
     said = f"; its last words: {words}" if words else ""
     message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}{said}"
@@ -102,7 +110,7 @@ def _under_way(raw: Raw, state: PodState, container: Raw) -> PodState:
     reason = WAITING.get(text(waiting, "reason"))
     if reason is not None:
         before = part(container, "lastState", "terminated")
-        said = _report(text(before, "message"))
+        said = read_word(text(before, "message")).report
         if isinstance(said, Failure):
             return _with(state, said)
         why = text(waiting, "message") or text(before, "message").strip()[-_LAST_WORDS:] or "no reason was given"
@@ -132,13 +140,6 @@ def _container(raw: Raw) -> Raw:
 
 def _index(raw: Raw) -> int | None:
     return number(raw, "metadata", "annotations", label_names.COMPLETION_INDEX)
-
-
-def _report(message: str) -> Report | None:
-    try:
-        return load(message) if message else None
-    except ValidationError:
-        return None  # the end of a log, or another program's message
 
 
 def _name_of_code(code: int) -> str:

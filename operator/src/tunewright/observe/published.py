@@ -23,7 +23,7 @@ def read_published(name: str, raw: Raw | None, children: Sequence[Raw]) -> Publi
     except InvalidJob:
         return _missing(name, "it is invalid, as its status says; correct it, or name another")
     revision = revision_of(job)
-    if observe(children, revision=revision).past.export.state is not StageState.SUCCEEDED:
+    if observe(children, revision=revision, status=raw.get("status")).past.export.state is not StageState.SUCCEEDED:
         return _missing(name, "it has not exported its model yet; what answers now goes on until it has")
     claim, path = published_to(job, names_of(name).output)
     return PublishedModel(job=name, revision=revision, claim=claim, path=path)

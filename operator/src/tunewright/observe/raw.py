@@ -5,6 +5,9 @@ from datetime import datetime
 from typing import Any
 
 Raw = Mapping[str, Any]
+UNREADABLE = "tunewright.io/unreadable"  # a field of an object of which not all could be decoded: why
+_DIGITS = 18  # of a number that is written as text: more do not fit in 64 bits
+_YEARS = range(1970, 9000)  # times that can be reckoned with
 
 
 def part(raw: Any, *path: str) -> Raw:
@@ -28,9 +31,9 @@ def text(raw: Any, *path: str) -> str:
 def number(raw: Any, *path: str) -> int | None:
     """Return the whole number at a path, also when it is written as text (as labels are)."""
     found = _at(raw, path)
-    if isinstance(found, str) and found.isascii() and found.isdecimal():
+    if isinstance(found, str) and found.isascii() and found.isdecimal() and len(found) <= _DIGITS:
         return int(found)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
+    return found if isinstance(found, int) and not isinstance(found, bool) and abs(found) < 10**_DIGITS else None
 
 
 def moment(raw: Any, *path: str) -> datetime | None:
@@ -39,7 +42,7 @@ def moment(raw: Any, *path: str) -> datetime | None:
         found = datetime.fromisoformat(text(raw, *path))
     except ValueError:
         return None
-    return found if found.tzinfo else None
+    return found if found.tzinfo and found.year in _YEARS else None
 
 
 def label(raw: Any, key: str) -> str:

@@ -30,6 +30,8 @@ class Reason(StrEnum):
     POLICY = "RefusedByPolicy"
     SERVICE_ACCOUNT = "ServiceAccountMissing"
     PODS_REFUSED = "PodsRefused"
+    REPORT_INVALID = "ReportInvalid"
+    REPORT_MISSING = "ReportMissing"
     NO_PROGRESS = "NoProgress"
     ROLLOUT_STUCK = "ProgressDeadlineExceeded"
 

@@ -9,6 +9,9 @@ from tunewright.observe.raw import Raw, number, parts, text
 from tunewright.observe.rollout import of_revision, read_rollout, refused_pods
 from tunewright.plan import label_names
 from tunewright.plan.inputs import ServeOutcome, StageState
+from tunewright_contract.text import holds_control
+
+LONGEST_URL = 2048  # characters; what status can hold
 
 
 def read_server(deployment: Raw, service: Raw, pods: Sequence[Raw], words: Mapping[str, Said]) -> tuple[ServeOutcome, PodState | None]:
@@ -56,7 +59,7 @@ def _url(service: Raw) -> str:
     if not service:
         return ""
     said = text(service, "metadata", "annotations", label_names.URL)
-    if said:
+    if said and len(said) <= LONGEST_URL and not holds_control(said):
         return said
     port = next((number(port, "port") for port in parts(service, "spec", "ports")), None) or 80
     host = f"{text(service, 'metadata', 'name')}.{text(service, 'metadata', 'namespace') or 'default'}.svc"

@@ -11,16 +11,24 @@ from typing import Any
 from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob
 from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
-from tunewright.errors import Forbidden, Gone, Invalid, Rejected
+from tunewright.errors import Forbidden, Gone, Invalid, Rejected, TunewrightError
 from tunewright.observe import has_begun, observe
 from tunewright.observe.hindrances import GRACE
+from tunewright.observe.raw import UNREADABLE, text
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.plan import plan
 from tunewright.plan.revision import revision_of
 from tunewright.reconcile.driver import Result
 from tunewright.reconcile.ports import Key, Manifest, Ports
 from tunewright.render import render
-from tunewright.status import summarise, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
+from tunewright.status import (
+    summarise,
+    summarise_defect,
+    summarise_forbidden,
+    summarise_invalid,
+    summarise_missing,
+    summarise_rejected,
+)
 
 WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
 BEGUN_SECONDS = GRACE.total_seconds() + 5.0  # that a new stage's pods are refused is told by Events alone, which wake nobody
@@ -54,20 +62,28 @@ async def reconcile(key: Key, ports: Ports) -> Result:
     except Forbidden as error:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise
+    except TunewrightError:  # Conflict, Transient, Gone: the driver comes back, or not
+        raise
+    except Exception as error:  # a defect, or an input that found one: status reports it, the log has the traceback
+        await _finish(key, raw, summarise_defect(error, **_context(raw, ports)), ports)
+        raise
     await _finish(key, raw, status, ports)
     return Result(requeue_after=_next_look(status, now=ports.clock(), follows=follows))
 
 
 async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobStatus, bool]:
     """Return the job's status, and whether it serves another one's model."""
+    if unreadable := text(raw, UNREADABLE):
+        raise Invalid(unreadable)
     uid = str(raw["metadata"]["uid"])
     children = await ports.world.children(key, uid)
     job = admit(raw, begun=has_begun(children))
     refs = await ports.world.dereference(job)
-    seen = observe(children, revision=revision_of(job))
+    seen = observe(children, revision=revision_of(job), status=raw.get("status"))
     plan_ = plan(job, refs, seen.past, ports.defaults)
     if await ports.world.apply(key, uid, render(plan_)):
-        seen = observe(await ports.world.children(key, uid), revision=revision_of(job))  # what was made just now counts
+        made = await ports.world.children(key, uid)
+        seen = observe(made, revision=revision_of(job), status=raw.get("status"))  # what was made just now counts
     progress = ports.progress.latest(key, uid)
     status = summarise(job, plan_, seen, progress=progress, now=ports.clock(), previous=raw.get("status"))
     return status, job.served_job() is not None

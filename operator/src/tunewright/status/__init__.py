@@ -4,6 +4,13 @@ Promises conditions after kstatus whose times change only with their status, and
 anything done that its Job has not called done: 100 % is a number, not a success.
 """
 
-from tunewright.status.summary import summarise, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
+from tunewright.status.summary import (
+    summarise,
+    summarise_defect,
+    summarise_forbidden,
+    summarise_invalid,
+    summarise_missing,
+    summarise_rejected,
+)
 
-__all__ = ["summarise", "summarise_forbidden", "summarise_invalid", "summarise_missing", "summarise_rejected"]
+__all__ = ["summarise", "summarise_defect", "summarise_forbidden", "summarise_invalid", "summarise_missing", "summarise_rejected"]

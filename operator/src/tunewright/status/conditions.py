@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from tunewright.api.v1alpha1.status import Condition, ConditionType
+from tunewright_contract.text import plain
 
 MESSAGE_LIMIT = 1024  # characters; what the schema of status allows
 
@@ -32,5 +33,6 @@ def set_condition(before: Condition | None, condition: Condition, *, generation:
 
 
 def clip(message: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Shorten a message to what may be stored."""
+    """Return a message as it may be stored: without control characters, and no longer than `limit`."""
+    message = plain(message)
     return message if len(message) <= limit else message[: limit - 1] + "…"

@@ -40,6 +40,13 @@ WAYS_OUT: dict[Reason, str] = {
     Reason.POLICY: "Ask whoever looks after the cluster to admit these pods, or change what the message names.",
     Reason.SERVICE_ACCOUNT: "Create the service account, or correct workers.serviceAccountName; the pods are made by themselves then.",
     Reason.PODS_REFUSED: "Mend what the message names; the pods are made by themselves then.",
+    Reason.REPORT_INVALID: (
+        "Use the trainer image of this release (workers.image), or correct the report that your image writes to its termination message."
+    ),
+    Reason.REPORT_MISSING: (
+        "Use the trainer image of this release (workers.image), or have your image write its report to its termination message. "
+        "To run the stage again, delete its Job."
+    ),
     Reason.NO_PROGRESS: (
         "Read the logs of all ranks; delete the pods to start again from the last whole checkpoint, "
         "or raise spec.progressDeadlineSeconds when steps take that long."

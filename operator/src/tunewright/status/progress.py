@@ -3,7 +3,7 @@
 The time left is computed here, from steps and times of the present attempt: the trainer divides by steps that an earlier attempt made.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import isfinite
 
 from tunewright.api.v1alpha1.status import CheckpointStatus, ProgressStatus
@@ -11,8 +11,12 @@ from tunewright.plan.inputs import StageState, TrainOutcome
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.storage import RUNS_FOLDER
 from tunewright_contract import progress as words
+from tunewright_contract.bounds import LARGEST_COUNT
 from tunewright_contract.progress import ProgressReport
 
+MOST_SECONDS_LEFT = 10**9  # 31 years: beyond it an estimate means nothing, and status holds 64 bits
+SKEW = timedelta(minutes=5)  # by which a pod's clock may be ahead of ours
+_COUNTS = frozenset({words.STEP, words.MAX_STEPS, words.CHECKPOINT_STEP, words.RESUMED_FROM_STEP})
 NOT_YET = 99  # per cent at most, until the Job itself has succeeded: an interrupted run may claim 100
 
 
@@ -74,7 +78,7 @@ def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_att
     numbers = _numbers(report)
     step = int(numbers.get(words.STEP, before.reported_step or 0))
     max_steps = int(numbers.get(words.MAX_STEPS, before.max_steps))
-    at = (report.trainer_status.last_updated_time or now).replace(microsecond=0)
+    at = _posted_at(report, now).replace(microsecond=0)
     since_step, since_time = before.since_step, before.since_time
     if not same_attempt or since_step is None or since_time is None or step < since_step:
         # The last word of an attempt that is over says nothing of the new one's speed.
@@ -97,6 +101,12 @@ def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_att
     )
 
 
+def _posted_at(report: ProgressReport, now: datetime) -> datetime:
+    """Return when a report was made. A time in the future would hide a standstill."""
+    posted = report.trainer_status.last_updated_time
+    return posted if posted is not None and posted <= now + SKEW else now
+
+
 def _percentage(report: ProgressReport, step: int, max_steps: int) -> int:
     said = report.trainer_status.progress_percentage or 0
     return max(0, min(NOT_YET, 100 * step // max_steps if max_steps > 0 else said))
@@ -106,7 +116,8 @@ def _counted_down(before: ProgressStatus, at: datetime) -> int | None:
     """Return the estimate of before, less the time that has passed: between two logged steps there is nothing to measure."""
     if before.estimated_remaining_seconds is None or before.last_updated_time is None:
         return None
-    return max(0, before.estimated_remaining_seconds - round((at - before.last_updated_time).total_seconds()))
+    left = before.estimated_remaining_seconds - round((at - before.last_updated_time).total_seconds())
+    return max(0, min(left, MOST_SECONDS_LEFT))
 
 
 def _seconds_left(step: int, max_steps: int, at: datetime, since_step: int | None, since_time: datetime | None) -> int | None:
@@ -115,18 +126,18 @@ def _seconds_left(step: int, max_steps: int, at: datetime, since_step: int | Non
     seconds = (at - since_time).total_seconds()
     if step <= since_step or seconds <= 0 or max_steps < step:
         return None
-    return round((max_steps - step) * seconds / (step - since_step))
+    return min(round((max_steps - step) * seconds / (step - since_step)), MOST_SECONDS_LEFT)
 
 
 def _numbers(report: ProgressReport | None) -> dict[str, float]:
-    """Return the metrics that are finite numbers. Others' programs may post anything."""
+    """Return the metrics that are finite numbers, and steps that can be counted. Others' programs may post anything."""
     found: dict[str, float] = {}
     for metric in report.trainer_status.metrics if report else ():
         try:
             value = float(metric.value)
         except ValueError:
             continue
-        if isfinite(value):
+        if isfinite(value) and (metric.name not in _COUNTS or 0 <= value <= LARGEST_COUNT):
             found[metric.name] = value
     return found
 

@@ -13,6 +13,8 @@ from tunewright.status.conditions import clip
 from tunewright.status.progress import as_text
 from tunewright_contract.reports import Artifact, CheckReport, EvaluationReport, ParityReport, Score
 
+LARGEST_INTEGER = 2**63 - 1
+
 
 def plan_status(fit: MemoryFit, placement: Placement) -> PlanStatus:
     """Return the ZeRO decision, and where pods may run."""
@@ -22,10 +24,15 @@ def plan_status(fit: MemoryFit, placement: Placement) -> PlanStatus:
         zero_stage=fit.zero_stage,
         offload=offload or "none",
         world_size=fit.world_size,
-        estimated_bytes_per_rank=fit.needed_bytes_per_rank,
-        available_bytes_per_rank=fit.available_bytes_per_rank,
+        estimated_bytes_per_rank=_stored(fit.needed_bytes_per_rank),
+        available_bytes_per_rank=_stored(fit.available_bytes_per_rank),
         why=clip("; ".join([fit.why, *_together("workers", placement.gang), *_together("servers", placement.servers)])),
     )
+
+
+def _stored(number: int | None) -> int | None:
+    """Return a number as the API server can hold it: a model of 2**53 layers needs more bytes than 64 bits count."""
+    return None if number is None else min(number, LARGEST_INTEGER)
 
 
 def _together(who: str, why: str) -> list[str]:

@@ -6,6 +6,7 @@ from tunewright.api.v1alpha1.status import ServingStatus
 from tunewright.plan.inputs import Missing, Past, ServeOutcome, StageState
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.deployment import choice_of
+from tunewright.status.conditions import clip
 from tunewright.status.failures import failure_of
 
 
@@ -32,14 +33,19 @@ def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> Servi
     if serve.state is StageState.ABSENT:
         return previous
     rollout = serve.rollout
-    kept = rollout.previous.name if rollout.previous else None
-    live = rollout.live.name if rollout.live else None
+    kept = _named(rollout.previous.name) if rollout.previous else None
+    live = _named(rollout.live.name) if rollout.live else None
     works = serve.state is StageState.SUCCEEDED or rollout.completed or rollout.refused is not None
     answers = live if works else kept
     return ServingStatus(
         url=serve.url or None if works or kept else None,
         revision=answers,
         previous_revision=kept if kept != answers else None,
-        rolled_back_revision=rollout.refused.revision if rollout.refused else None,
+        rolled_back_revision=_named(rollout.refused.revision) if rollout.refused else None,
         ready_replicas=serve.ready_replicas,
     )
+
+
+def _named(revision: str) -> str:
+    """Return a revision's name as status can hold it. It comes from an annotation, which others can write."""
+    return clip(revision, 253)

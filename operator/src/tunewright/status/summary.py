@@ -25,6 +25,7 @@ from tunewright.status.standstill import with_standstill
 from tunewright.status.story import phase_of, tell
 from tunewright_contract.progress import ProgressReport
 from tunewright_contract.reports import Failure
+from tunewright_contract.text import one_line
 
 
 def summarise(
@@ -93,13 +94,25 @@ def summarise_missing(
 
 def summarise_forbidden(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
     """Return the status of a job for which the operator lacks a right. What runs goes on; the rest follows when it is there."""
-    reason = Reason.OPERATOR_FORBIDDEN.value
+    return _hindered(Reason.OPERATOR_FORBIDDEN, message, generation=generation, now=now, previous=previous)
+
+
+def summarise_defect(error: Exception, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
+    """Return the status of a job on which the operator failed unexpectedly. What runs goes on; the rest is tried again."""
+    message = (
+        f"the operator failed on this job: {type(error).__name__}: {one_line(str(error), 300)}. It tries again after a growing pause. "
+        "Please report this defect with the operator's log, which holds the traceback."
+    )
+    return _hindered(Reason.OPERATOR_FAILED, message, generation=generation, now=now, previous=previous)
+
+
+def _hindered(reason: Reason, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
     wanted = [
-        make_condition(ConditionType.READY, FALSE, reason, message),
-        make_condition(ConditionType.RECONCILING, TRUE, reason, message),
+        make_condition(ConditionType.READY, FALSE, reason.value, message),
+        make_condition(ConditionType.RECONCILING, TRUE, reason.value, message),
     ]
-    phase = _read(previous).phase or Phase.WAITING
-    return _interrupted(phase, wanted, Failure(reason=reason, message=message), generation=generation, now=now, previous=previous)
+    phase, failure = _read(previous).phase or Phase.WAITING, Failure(reason=reason.value, message=message)
+    return _interrupted(phase, wanted, failure, generation=generation, now=now, previous=previous)
 
 
 def _stopped(reason: str, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:

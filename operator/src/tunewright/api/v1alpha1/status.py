@@ -1,10 +1,9 @@
 """`status`: conditions after kstatus, and what people and columns read. Written by the operator, never read back for decisions."""
 
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic.alias_generators import to_camel
 
 from tunewright.api.v1alpha1.common import keyed
@@ -35,6 +34,7 @@ class Reason(StrEnum):
     PLAN_REJECTED = "PlanRejected"
     REFERENCE_MISSING = "ReferenceMissing"
     OPERATOR_FORBIDDEN = "OperatorForbidden"
+    OPERATOR_FAILED = "OperatorFailed"
     SUSPENDING = "Suspending"
     SUSPENDED = "Suspended"
     PENDING = "Pending"
@@ -91,7 +91,7 @@ class Condition(StatusPart):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
     message: Annotated[str, StringConstraints(max_length=32768)] = ""
     observed_generation: int | None = None
-    last_transition_time: datetime | None = None
+    last_transition_time: AwareDatetime | None = None
 
 
 class PlanStatus(StatusPart):
@@ -119,14 +119,14 @@ class ProgressStatus(StatusPart):
     eval_loss: Name | None = None
     learning_rate: Name | None = None
     tokens_per_second: Name | None = None
-    last_updated_time: datetime | None = None
+    last_updated_time: AwareDatetime | None = None
     reported_step: int | None = None
     """What the trainer said last; less than `step` while an attempt makes up for lost work."""
-    step_time: datetime | None = None
+    step_time: AwareDatetime | None = None
     """When it was first said."""
     since_step: int | None = None
     """The present attempt's first report: the rate, and so the time left, is measured from there."""
-    since_time: datetime | None = None
+    since_time: AwareDatetime | None = None
 
 
 class CheckpointStatus(StatusPart):

@@ -1,0 +1,36 @@
+"""A pod's last word, read as what it is: something that any image can write.
+
+Promises: what is not a report within its bounds is none, with the reason that names the field and the value; nothing here raises.
+"""
+
+from typing import NamedTuple
+
+from tunewright.api.v1alpha1.status import Reason as StatusReason
+from tunewright_contract.reports import Failure, InvalidReportError, Report, load
+
+# What status itself reports of a job. A failure under such a name would read as a standing: Ready=False, reason Complete.
+RESERVED = frozenset(reason.value for reason in StatusReason)
+
+
+class Word(NamedTuple):
+    """A termination message."""
+
+    report: Report | None = None
+    refused: str = ""  # why what looks like a report is none; empty for a report, for the end of a log, for silence
+
+
+SILENCE = Word()
+
+
+def read_word(message: str) -> Word:
+    """Read a termination message."""
+    if not message:
+        return SILENCE
+    try:
+        report = load(message)
+    except InvalidReportError as error:
+        # The kubelet puts the end of the log there when the container wrote nothing. That is no attempt at a report.
+        return Word(refused=str(error) if message.lstrip().startswith("{") else "")
+    if isinstance(report, Failure) and report.reason in RESERVED:
+        return Word(refused=f"reason: '{report.reason}': this word stands for a job's own state")
+    return Word(report)

@@ -1,0 +1,36 @@
+"""The ranges that values from another process must lie in. A pod's image is its user's choice, so its reports are not trusted input."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from tunewright_contract.text import holds_control, plain
+
+LARGEST_COUNT = 2**53  # the largest whole number that every JSON reader keeps exact, and far below int64, in which status is stored
+
+
+def _printable(value: str) -> str:
+    if holds_control(value):
+        raise ValueError("must not hold control characters")
+    return value
+
+
+def _inside(value: str) -> str:
+    if value.startswith("/") or "\\" in value or any(part in ("", ".", "..") for part in value.split("/")):
+        raise ValueError("must be a relative path without empty parts, '.', '..' and backslashes")
+    return value
+
+
+Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+"""How many of something; bytes too."""
+Positive = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Amount = Annotated[float, Field(ge=0)]
+Rank = Annotated[int, Field(ge=0, lt=2**31)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+ReasonWord = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,127}$")]
+"""One CamelCase word, as a condition's reason."""
+Name = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_printable)]
+Prose = Annotated[str, AfterValidator(plain)]
+"""Words for people. Control characters are taken out. The limit of a whole report bounds the length, and `dump` shortens it."""
+RelativePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_printable), AfterValidator(_inside)]
