@@ -325,8 +325,10 @@ SPEC = {
 def another(*, exported=True):
     """Another job, named `next`, and its export."""
     raw = {**job("u2", name="next"), "apiVersion": "tunewright.io/v1alpha1", "spec": SPEC}
+    revision = revision_of(parse(raw))
     export = child("Job", "next-export", owner="u2", of="next", uid="e")
-    export["metadata"]["labels"] |= {"tunewright.io/component": "exporter", "tunewright.io/revision": revision_of(parse(raw))}
+    export["metadata"]["labels"] |= {"tunewright.io/component": "exporter", "tunewright.io/revision": revision}
+    raw["status"] = {"revision": revision, "artifacts": [{"uri": "pvc://next-output/models/next"}]}
     return raw, export | {"status": {"conditions": [{"type": "Complete", "status": "True"}] if exported else []}}
 
 

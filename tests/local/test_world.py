@@ -122,6 +122,8 @@ async def test_the_model_of_another_job_is_looked_up(home: Home, world: LocalWor
     meta = {"name": "next-export", "namespace": "default", "labels": labels, "ownerReferences": [{**owner, "controller": True}]}
     home.store.create({"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": {}})
     home.store.change_status("Job", "default", "next-export", lambda job: job.update(status=COMPLETE))
+    recorded = {"revision": revision_of(parse(other)), "artifacts": [{"uri": "pvc://next-output/models/next"}]}
+    home.store.change_status("FineTuneJob", "default", "next", lambda job: job.update(status=recorded))
     found = (await world.dereference(job)).served
     assert found == PublishedModel(job="next", revision=revision_of(parse(other)), claim="next-output", path="models")
 

@@ -139,21 +139,46 @@ def test_kopf_copies_no_objects():
     assert storage.store(body=JOB, patch={}, essence={}) is None
 
 
-async def test_kopf_is_run_with_them_and_what_has_not_begun_ends_with_it(monkeypatch):
-    class Silent:
-        async def versions(self, *_, **__):
-            await asyncio.Event().wait()
+class Silent:
+    async def versions(self, *_, **__):
+        await asyncio.Event().wait()
 
-    given = {}
 
-    async def operator(**how):
+@pytest.fixture
+async def kopf_given(monkeypatch):
+    """What kopf is started with. It ends at once, with or without a stop; signal handlers stay those of the tests."""
+    given = {"stops": True}
+
+    async def spawn_tasks(**how):
         given.update(how)
+        if given["stops"]:
+            how["stop_flag"].set()
+        return ()
 
-    monkeypatch.setattr(kopf, "operator", operator)
+    async def run_tasks(tasks, *, ignored):
+        pass
+
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn_tasks)
+    monkeypatch.setattr(kopf, "run_tasks", run_tasks)
+    monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", lambda *_: None, raising=False)
+    return given
+
+
+async def lead() -> None:
     async with asyncio.timeout(DRAIN_SECONDS / 2):  # there is nothing to wait for
         await Leading(Settings(), Silent(), clock=lambda: 0.0, chance=lambda: 0.0).run()
-    assert isinstance(given["memories"], NothingToRemember)
-    assert isinstance(given["settings"].persistence.diffbase_storage, NothingToCompare)
+
+
+async def test_kopf_is_run_with_them_and_what_has_not_begun_ends_with_it(kopf_given):
+    await lead()
+    assert isinstance(kopf_given["memories"], NothingToRemember)
+    assert isinstance(kopf_given["settings"].persistence.diffbase_storage, NothingToCompare)
+
+
+async def test_an_end_without_a_signal_is_an_error(kopf_given):
+    kopf_given["stops"] = False
+    with pytest.raises(RuntimeError, match="kopf ended without a signal to stop"):
+        await lead()
 
 
 def test_the_settings_that_guard_against_known_pitfalls():

@@ -24,6 +24,7 @@ SAMPLE_BYTES = 32_000  # as far as zlib looks back
 REMEMBERED_DELETIONS = 20_000  # an older word arrives within seconds of the newer one
 WITHOUT_FRAME = -zlib.MAX_WBITS  # header and checksum are ten bytes of each, and memory needs neither
 KEPT_OPEN = 256  # objects: those of the jobs that eight workers look at
+KEPT_OPEN_BYTES = 4 * 2**20  # of their JSON: as dictionaries they take several times as much
 
 
 class Place(NamedTuple):
@@ -40,6 +41,7 @@ class Entry(NamedTuple):
     version: int
     job: str  # uid of the FineTuneJob it is or belongs to
     packed: bytes  # all but its version
+    size: int  # bytes of its JSON
 
 
 class Cache:
@@ -52,6 +54,7 @@ class Cache:
         self._deleted: dict[Place, int] = {}
         self._samples: dict[str, bytes] = {}  # kind -> the first object of it, which the others are compressed with
         self._open: dict[Place, Object] = {}  # what was read last, the latest at the end
+        self._open_bytes = 0
 
     def put(self, item: Mapping[str, Any], kind: str = "") -> bool:
         """Take what the API server has said of an object. What belongs to no job (any more) is not kept.
@@ -67,10 +70,10 @@ class Cache:
             return self.remove(place, version)
         if version <= self.version(place):
             return False
-        before, packed = self._entries.get(place), self._pack(kind, item)
+        before, (packed, size) = self._entries.get(place), self._pack(kind, item)
         self._drop(place)
         self._deleted.pop(place, None)
-        self._entries[place] = Entry(version, job, packed)
+        self._entries[place] = Entry(version, job, packed, size)
         if kind == FINE_TUNE_JOB:
             self._keys[job] = (place.namespace, place.name)
         else:
@@ -136,7 +139,8 @@ class Cache:
         entry = self._entries.pop(place, None)
         if entry is None:
             return False
-        self._open.pop(place, None)
+        if self._open.pop(place, None) is not None:
+            self._open_bytes -= entry.size
         if place.kind == FINE_TUNE_JOB:
             self._keys.pop(entry.job, None)
         else:
@@ -147,19 +151,24 @@ class Cache:
         return True
 
     def _opened(self, place: Place) -> Object:
-        found = self._open.pop(place, None) or self._unpack(place.kind, self._entries[place])
+        entry, found = self._entries[place], self._open.pop(place, None)
+        if found is None:
+            found = self._unpack(place.kind, entry)
+            self._open_bytes += entry.size
         self._open[place] = found
-        if len(self._open) > KEPT_OPEN:
-            del self._open[next(iter(self._open))]
+        while len(self._open) > KEPT_OPEN or (self._open_bytes > KEPT_OPEN_BYTES and len(self._open) > 1):
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            self._open_bytes -= self._entries[oldest].size
         return found
 
-    def _pack(self, kind: str, item: Mapping[str, Any]) -> bytes:
+    def _pack(self, kind: str, item: Mapping[str, Any]) -> tuple[bytes, int]:
         # The items of a list do not say what they are.
         whole = {"apiVersion": PLACES[kind].api_version, "kind": kind, **trimmed(kind, item)}
         text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
         sample = self._samples.setdefault(kind, text[:SAMPLE_BYTES])
         packer = zlib.compressobj(wbits=WITHOUT_FRAME, zdict=sample)
-        return packer.compress(text) + packer.flush()
+        return packer.compress(text) + packer.flush(), len(text)
 
     def _unpack(self, kind: str, entry: Entry) -> Object:
         found = json.loads(zlib.decompressobj(WITHOUT_FRAME, self._samples[kind]).decompress(entry.packed))

@@ -15,14 +15,18 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 
+from tunewright.errors import Transient
 from tunewright.kube.connection import configuration
+from tunewright.kube.decoding import decode_list, decode_object
 from tunewright.kube.faults import TRANSPORT_ERRORS, translate
 from tunewright.kube.kinds import PLACES, path_of
+from tunewright.kube.pages import SINGLE_BYTES, PageSizes
 
 FIELD_MANAGER = "tunewright"
 USER_AGENT = "tunewright-operator"  # how the audit log tells us from others
 PAGE = 250  # objects of one answer to a list
 LISTS_AT_A_TIME = 3  # answers to lists: 250 pods take 8 MB, and ten kinds are listed when the operator starts
+JSON = "application/json"
 BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # a list of metadata alone
 THREADS = 8
 CONNECT_SECONDS = 5.0
@@ -52,6 +56,7 @@ class Client:
         self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="kube")
         self._lists = asyncio.Semaphore(LISTS_AT_A_TIME)
+        self._pages = PageSizes(PAGE)
 
     async def get(self, kind: str, namespace: str, name: str) -> Object | None:
         """Return one object, or None."""
@@ -67,9 +72,9 @@ class Client:
         found: dict[tuple[str, str], int] = {}
         token = ""
         while True:
-            query = [("limit", PAGE), *([("labelSelector", selector)] if selector else []), *([("continue", token)] if token else [])]
+            query = [*([("labelSelector", selector)] if selector else []), *([("continue", token)] if token else [])]
             async with self._lists:
-                answer = await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=query, accept=BARE)
+                answer = await self._page(kind, namespace, doing=f"list {kind}", query=query, accept=BARE)
                 for item in answer["items"] or ():  # null where there are none
                     meta = item["metadata"]
                     found[intern(meta["namespace"]), meta["name"]] = int(meta["resourceVersion"])
@@ -81,7 +86,7 @@ class Client:
     async def probe(self, kind: str, namespace: str = "", *, selector: str = "") -> None:
         """Ask for one object of a kind, to learn whether that is allowed."""
         query = [("limit", 1), *([("labelSelector", selector)] if selector else [])]
-        await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=query, accept=BARE)
+        await self._call("get", path_of(kind, namespace), doing=f"list {kind}", query=query, accept=BARE, decode=decode_list)
 
     async def apply_new(self, manifest: Mapping[str, Any]) -> Object:
         """Server-side apply of an object that does not exist. One that does is a Conflict, and is not touched."""
@@ -91,8 +96,7 @@ class Client:
 
     async def select(self, kind: str, namespace: str, *, fields: str) -> Sequence[Object]:
         """Return objects by a field selector, at most a page of them."""
-        query = [("limit", PAGE), ("fieldSelector", fields)]
-        answer = await self._call("get", path_of(kind, namespace), doing=f"list {kind} in {namespace}", query=query)
+        answer = await self._page(kind, namespace, doing=f"list {kind} in {namespace}", query=[("fieldSelector", fields)])
         return [{"apiVersion": PLACES[kind].api_version, "kind": kind, **item} for item in answer["items"]]
 
     async def apply(self, manifest: Mapping[str, Any], *, force: bool) -> Object:
@@ -138,6 +142,26 @@ class Client:
         """Let calls in progress end, and take no more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def _page(self, kind: str, namespace: str, *, doing: str, query: Sequence[tuple[str, Any]], accept: str = JSON) -> Object:
+        """Return one page of a list, as long as fits into `PAGE_BYTES`."""
+        while True:
+            limit = ("limit", self._pages.size(kind))
+            try:
+                page: Object = await self._call(
+                    "get",
+                    path_of(kind, namespace),
+                    doing=doing,
+                    query=[limit, *query],
+                    accept=accept,
+                    decode=decode_list,
+                    most_bytes=self._pages.limit_bytes(kind),
+                )
+            except _TooLongError:
+                self._pages.too_long(kind)
+            else:
+                self._pages.fitted(kind)
+                return page
+
     async def _call(
         self,
         method: str,
@@ -145,10 +169,12 @@ class Client:
         *,
         doing: str,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         query: Sequence[tuple[str, Any]] = (),
-        accept: str = "application/json",
+        accept: str = JSON,
         absent_is_none: bool = False,
+        decode: Callable[[bytes], Object] = decode_object,
+        most_bytes: int = SINGLE_BYTES,
     ) -> Any:
         def request() -> Any:
             if method != "get":
@@ -163,7 +189,12 @@ class Client:
                 serialize=False,
                 _request_timeout=self._time_limit,
             )
-            return json.loads(answer.data)
+            data = answer.read(most_bytes + 1)
+            if len(data) > most_bytes:
+                answer.close()
+                raise _TooLongError(f"{doing}: the answer has more than {most_bytes} bytes")
+            answer.release_conn()
+            return decode(data)
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, request)
@@ -174,6 +205,12 @@ class Client:
             raise meaning from error
         except TRANSPORT_ERRORS as error:
             raise translate(error, doing=doing) from error
+        except ValueError as error:
+            raise Transient(f"{doing}: the answer cannot be read: {error}") from error
+
+
+class _TooLongError(Transient):
+    """An answer has more bytes than are to be read."""
 
 
 class _NoDiscovery:

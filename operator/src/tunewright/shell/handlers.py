@@ -17,6 +17,8 @@ from tunewright.plan.label_names import JOB_NAME
 from tunewright.reconcile.ports import Key
 from tunewright.reconcile.reconcile import RESTING
 from tunewright.shell.keys import Keys
+from tunewright.shell.kopf_settings import PAGE
+from tunewright.shell.session import session_of
 
 Wake = Callable[[Key], None]
 
@@ -42,9 +44,9 @@ def registry_of(keys: Keys, wake: Wake, *, wake_soon: Wake | None = None, wake_r
 
         return on_child
 
-    def log_in(**_: Any) -> kopf.ConnectionInfo:
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
         reached = connection()
-        return kopf.ConnectionInfo(
+        info = kopf.ConnectionInfo(
             server=reached.server,
             ca_path=reached.ca_file,
             certificate_path=reached.certificate_file,
@@ -53,6 +55,7 @@ def registry_of(keys: Keys, wake: Wake, *, wake_soon: Wake | None = None, wake_r
             scheme="Bearer" if reached.token else None,
             insecure=reached.insecure,
         )
+        return session_of(info, page=PAGE)
 
     kopf.on.event(*_selector(FINE_TUNE_JOB), id="on_finetunejob", registry=registry)(on_job)
     for kind in CHILDREN:

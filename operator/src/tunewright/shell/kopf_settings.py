@@ -12,6 +12,7 @@ from tunewright.kube.kinds import CHILDREN, PLACES
 from tunewright.plan.label_names import JOB_UID
 
 SILENCE_SECONDS = 70.0  # the API server sends a bookmark each minute
+PAGE = 100  # objects: 500 pods take 25 MB as dictionaries, and ten kinds are listed at once. session.py bounds their bytes besides
 _BACKOFFS = (1, 1, 2, 3, 5, 8, 13)  # seconds
 _BACKOFF_CEILING = 20.0
 
@@ -71,7 +72,7 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     settings.watching.connect_timeout = 10
     settings.watching.inactivity_timeout = silence_seconds
     # K19: lists come in pages, and of children only those with our label leave the API server at all.
-    settings.watching.chunk_size = 100  # a page of 500 pods takes 25 MB as dictionaries, and ten kinds are listed at once
+    settings.watching.chunk_size = PAGE
     for kind in CHILDREN:
         settings.watching.label_selectors[PLACES[kind].plural] = JOB_UID
 
@@ -82,7 +83,8 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     settings.networking.request_timeout = 60
 
     # K20: kopf keeps a task and a queue for each object for 5 s after its last event; at a start, that is for all objects at once.
-    settings.queueing.idle_timeout = 0.2
+    # It also keeps the object: of jobs of a megabyte, several pages at once.
+    settings.queueing.idle_timeout = 0.05
 
     # K24: ten minutes to end by default; the pod has 30 s.
     settings.process.ultimate_exiting_timeout = 20

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -48,6 +49,7 @@ class Leading:
         self._queue: Queue[Key] = Queue(clock=clock, chance=chance, backoff=Backoff(ceiling=RETRY_CEILING))
         self._cache = Cache()
         self._sight = Sight()
+        self._stop = asyncio.Event()
         self._survey = Survey(client, self._cache, namespaces=settings.namespaces, wake=self._wake)
         self.board = Board()
         self.world = KubeWorld(
@@ -80,25 +82,12 @@ class Leading:
         self._queue.add_after(key, PROGRESS_SECONDS)
 
     async def run(self) -> None:
-        """Work until a signal. Raises whatever ended it otherwise."""
+        """Work until a signal. Raises whatever ended it otherwise, and RuntimeError when it ended without an error of its own."""
         spaces = self._settings.namespaces
-        watching = asyncio.create_task(
-            kopf.operator(
-                registry=registry_of(
-                    Keys(self._cache), self._queue.add, wake_soon=self._wake_soon, wake_routinely=partial(self._queue.add, routine=True)
-                ),
-                settings=kopf_settings(silence_seconds=self._settings.watch_silence_seconds),
-                memories=NothingToRemember(),
-                standalone=True,
-                clusterwide=not spaces,
-                namespaces=spaces,
-            ),
-            name="kopf",
-        )
+        watching = asyncio.create_task(self._watch(), name="kopf")
         looking = asyncio.create_task(self._look(), name="look")
         working = asyncio.create_task(self._work(), name="driver")
         log.info("watching %s", ", ".join(spaces) or "all namespaces")
-        # kopf has installed the signal handlers, and returns when one came.
         done, _ = await asyncio.wait({working, looking, watching}, return_when=asyncio.FIRST_COMPLETED)
         self._queue.close()
         looking.cancel()
@@ -106,9 +95,30 @@ class Leading:
         if not self.ready():
             working.cancel()  # it has not begun, and nobody looks any more
         await asyncio.wait({working, looking, watching}, timeout=DRAIN_SECONDS)
-        for task in done:
-            task.result()
+        _raise_first(watching, looking, working)  # kopf cancels the others when one of its watches fails
+        if not self._stop.is_set():
+            raise RuntimeError(f"{', '.join(task.get_name() for task in done)} ended without a signal to stop")
         log.info("stopped")
+
+    async def _watch(self) -> None:
+        """Let kopf watch until a signal sets its stop flag. `kopf.operator` would take the signals itself, and not tell of them."""
+        others = asyncio.all_tasks()
+        spaces = self._settings.namespaces
+        tasks = await kopf.spawn_tasks(
+            registry=registry_of(
+                Keys(self._cache), self._queue.add, wake_soon=self._wake_soon, wake_routinely=partial(self._queue.add, routine=True)
+            ),
+            settings=kopf_settings(silence_seconds=self._settings.watch_silence_seconds),
+            memories=NothingToRemember(),
+            standalone=True,
+            clusterwide=not spaces,
+            namespaces=spaces,
+            stop_flag=self._stop,
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):  # in place of kopf's own handlers
+            loop.add_signal_handler(number, self._stop.set)
+        await kopf.run_tasks(tasks, ignored=others)
 
     async def _look(self) -> None:
         resync = self._settings.resync_seconds
@@ -136,6 +146,12 @@ class Leading:
 
     def _wake(self, where: Where) -> None:
         self._queue.add(Key(*where))
+
+
+def _raise_first(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.result()
 
 
 class Spine:

@@ -1,0 +1,32 @@
+"""How many objects to ask for at a time. The API server bounds an answer by their number, and memory is bounded by their bytes."""
+
+PAGE_BYTES = 8 * 2**20  # of one answer to a list; decoded it takes several times as much
+SINGLE_BYTES = 64 * 2**20  # of one object: etcd stores 1.5 MB by default, and no installation is known with more than this
+
+
+class PageSizes:
+    """Sizes of pages, by what is listed. One that is too long is asked for again with a quarter of it; they grow again by and by."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sizes: dict[str, int] = {}
+
+    def size(self, what: str) -> int:
+        """Return how many objects to ask for."""
+        return self._sizes.get(what, self._most)
+
+    def limit_bytes(self, what: str) -> int:
+        """Return how many bytes of an answer to read. A page of one object cannot be made shorter."""
+        return PAGE_BYTES if self.size(what) > 1 else SINGLE_BYTES
+
+    def too_long(self, what: str) -> None:
+        """Note that an answer was longer."""
+        self._sizes[what] = max(1, self.size(what) // 4)
+
+    def fitted(self, what: str) -> None:
+        """Note that an answer was not."""
+        size = min(self.size(what) * 2, self._most)
+        if size < self._most:
+            self._sizes[what] = size
+        else:
+            self._sizes.pop(what, None)

@@ -1,0 +1,113 @@
+"""The session through which kopf asks the API server: kopf's own decoding and paging, bounded.
+
+kopf lets an operator bring its session (`kopf.AiohttpSession`), and aiohttp lets a session bring its responses (`response_class`).
+Lists are read up to a number of bytes, and asked for again in shorter pages beyond it. Lists and watches are decoded object by object
+(kube/decoding.py), so that no object can end a watch.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import kopf
+from yarl import URL
+
+from tunewright.kube.decoding import decode_list, readable_event
+from tunewright.kube.pages import SINGLE_BYTES, PageSizes
+
+_CHUNK_BYTES = 2**16
+
+
+class Response(aiohttp.ClientResponse):
+    """An answer whose lists and watches hold only what can be read."""
+
+    whole: bytes | None = None  # the body of a list, once `fits` has read it
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        """Begin to read. The lines of a watch pass through `Lines`."""
+        await super().start(connection)
+        if "watch" in self.url.query and self.status == 200:
+            self.content = Lines(self.content)  # type: ignore[assignment]
+        return self
+
+    async def fits(self, limit: int) -> bool:
+        """Read a list of at most so many bytes. A longer one is given up, and its connection with it."""
+        parts, size = [], 0
+        async for part in self.content.iter_chunked(_CHUNK_BYTES):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                self.close()
+                return False
+        self.whole = b"".join(parts)
+        return True
+
+    async def json(self, **how: Any) -> Any:
+        """Return a list as Python values, and anything else as aiohttp does."""
+        if self.whole is None:
+            return await super().json(**how)
+        whole, self.whole = self.whole, b""
+        return decode_list(whole)
+
+
+class Lines:
+    """A watch's stream, whose lines can each be read. All else is the stream's own."""
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        """Yield whole lines. Raises ClientPayloadError for an endless one: kopf then lists and watches again."""
+        rest = b""
+        async for data in self._content.iter_chunked(min(size, _CHUNK_BYTES)):
+            *lines, rest = (rest + data).split(b"\n")
+            if lines:
+                yield b"".join(readable_event(line) + b"\n" for line in lines if line)
+            if len(rest) > SINGLE_BYTES:
+                raise aiohttp.ClientPayloadError(f"a line of a watch has more than {SINGLE_BYTES} bytes")
+        if rest:
+            yield rest
+
+
+class Session:
+    """What kopf uses of an `aiohttp.ClientSession`: request, headers, closed and close."""
+
+    def __init__(self, session: aiohttp.ClientSession, *, page: int) -> None:
+        self._session = session
+        self._pages = PageSizes(page)
+        self.headers = session.headers
+
+    @property
+    def closed(self) -> bool:
+        """Return whether it has been closed."""
+        return self._session.closed
+
+    async def close(self) -> None:
+        """Close it, and its connections."""
+        await self._session.close()
+
+    async def request(self, method: str, url: str, **how: Any) -> aiohttp.ClientResponse:
+        """Ask. Of a list, ask again in shorter pages until one fits."""
+        place = URL(url)
+        if "limit" not in place.query:
+            return await self._session.request(method, place, **how)
+        what = place.path
+        while True:
+            response = await self._session.request(method, place.update_query(limit=str(self._pages.size(what))), **how)
+            if not isinstance(response, Response) or response.status != 200:
+                return response
+            if await response.fits(self._pages.limit_bytes(what)):
+                self._pages.fitted(what)
+                return response
+            self._pages.too_long(what)
+
+
+def session_of(info: kopf.ConnectionInfo, *, page: int) -> kopf.AiohttpSession:
+    """Return what kopf would make of a connection, with our session in it. `page` is how many objects a list has at most."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()), headers=info.as_http_headers(), response_class=Response
+    )
+    return kopf.AiohttpSession(server=info.server, aiohttp_session=Session(session, page=page))  # type: ignore[arg-type]
