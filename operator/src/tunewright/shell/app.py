@@ -10,14 +10,13 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from aiohttp import web
-
 from tunewright.kube.client import connect
 from tunewright.kube.lease import Lease
 from tunewright.reconcile.progress import Limits
 from tunewright.reconcile.progress import application as progress_application
 from tunewright.shell.health import application as health_application
 from tunewright.shell.leading import Leading
+from tunewright.shell.listening import serve
 from tunewright.shell.settings import Settings
 
 LEASE = "tunewright-operator"
@@ -95,11 +94,3 @@ async def _told_to_stop(waiting: Coroutine[Any, Any, None]) -> bool:
 
 def _anybody_may() -> None:
     """There is no election."""
-
-
-async def serve(stack: AsyncExitStack, app: web.Application, port: int) -> None:
-    """Listen on all addresses until the stack is left."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, "0.0.0.0", port).start()  # noqa: S104 - a pod's address is not known before
