@@ -163,3 +163,39 @@ def test_two_releases_share_nothing_that_is_cluster_wide_but_the_crd(helm):
         return {item["metadata"]["name"] for item in found if item["kind"] in CLUSTER_WIDE - {"CustomResourceDefinition"}}
 
     assert cluster_wide("one").isdisjoint(cluster_wide("two"))
+
+
+TRAINERS = {"matchLabels": {"app.kubernetes.io/managed-by": "tunewright", "tunewright.io/component": "trainer"}}
+PROMETHEUS = {"namespaceSelector": {}, "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}}
+MONITORING = {"namespaceSelector": {"matchLabels": {"team": "ops"}}}
+NAMED = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["research"]}]}
+
+
+@pytest.mark.parametrize(
+    ("progress", "metrics", "values"),
+    [
+        ([{"namespaceSelector": {}, "podSelector": TRAINERS}], [], {}),
+        ([{"namespaceSelector": NAMED, "podSelector": TRAINERS}], [], {"watchNamespaces": ["research"]}),
+        ([], [], {"progress": {"enabled": False}}),
+        ([{"namespaceSelector": {}, "podSelector": TRAINERS}], [PROMETHEUS], {"serviceMonitor": {"enabled": True}}),
+        (
+            [{"namespaceSelector": {}, "podSelector": TRAINERS}],
+            [MONITORING],
+            {"serviceMonitor": {"enabled": True}, "networkPolicy": {"metricsFrom": [MONITORING]}},
+        ),
+    ],
+    ids=["default", "some namespaces", "no progress", "a ServiceMonitor", "metricsFrom"],
+)
+def test_who_reaches_the_operator_unless_told_otherwise(helm, progress, metrics, values):
+    (policy,) = kind_of(helm.template(values), "NetworkPolicy")
+    admitted = {"progress": [], "metrics": []}
+    for rule in policy["spec"]["ingress"]:
+        (port,) = rule["ports"]
+        admitted[port["port"]] += [peer for peer in rule["from"] if "test" not in str(peer)]
+
+    assert admitted == {"progress": progress, "metrics": metrics}
+    assert [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]] == [53, 53, 443, 6443]
+
+
+def test_there_is_no_network_policy_where_it_is_turned_off(helm):
+    assert not kind_of(helm.template({"networkPolicy": {"enabled": False}}), "NetworkPolicy")

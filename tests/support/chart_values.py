@@ -35,6 +35,7 @@ EVERYTHING: dict[str, Any] = {
     "networkPolicy": {
         "enabled": True,
         "metricsFrom": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 3128}]}],
     },
     "podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"},
 }
