@@ -76,6 +76,10 @@ def test_a_refusal_names_its_reason(reason, error):
     [
         (7.0, answer(429, headers={"Retry-After": "7"})),
         (3.0, answer(503, retry=3)),
+        (300.0, answer(429, headers={"Retry-After": "inf"})),
+        (300.0, answer(429, headers={"Retry-After": "86400"})),
+        (0.0, answer(429, headers={"Retry-After": "-5"})),
+        (None, answer(429, headers={"Retry-After": "nan"})),
         (None, answer(503)),
         (None, answer(503, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})),
     ],

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 from rich.cells import cell_len
@@ -16,9 +16,19 @@ from tunewright.api.manifest import ManifestError
 from tunewright.cli.ask import AskError
 from tunewright.errors import TunewrightError
 from tunewright.local.app import Home
+from tunewright_contract.text import plain
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+class Terminal(Console):
+    """A console on which text from outside (logs, statuses, answers of models) shows and does nothing else: no cursor moves, no titles."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print as rich does, without the control characters of texts."""
+        super().print(*(plain(item) if isinstance(item, str) else item for item in objects), **how)
+
+
+out = Terminal(soft_wrap=True, highlight=False)
+err = Terminal(stderr=True, soft_wrap=True, highlight=False)
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 64  # sysexits.h EX_USAGE: the manifest itself cannot be accepted
@@ -75,7 +85,13 @@ def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
 def log_to_console() -> None:
     """Show warnings of the rooms below without breaking the moving line."""
     handler = RichHandler(console=err, show_time=False, show_path=False, show_level=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+    handler.setFormatter(_PlainFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
 
 
 def read_text(path: Path) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from tunewright.api.v1alpha1.status import ConditionType
+from tunewright_contract.text import plain
 
 STAGES = {  # phase -> what people read
     "Pending": "pending",
@@ -103,7 +104,7 @@ class LiveView:
         """Draw one status; nothing outside the block, when nobody waits for the job any more."""
         if not self._open:
             return
-        phase, line, landmark = str(status.get("phase") or "Pending"), headline(status), _landmark(status)
+        phase, line, landmark = str(status.get("phase") or "Pending"), plain(headline(status)), _landmark(status)
         if self._progress is None:
             if landmark != self._landmark and line != self._line:
                 self._stay(line)

@@ -8,6 +8,7 @@ and where OwnerReferencesPermissionEnforcement is on, a kind that was defined ju
 import json
 import re
 from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
@@ -17,6 +18,7 @@ from tunewright.errors import Conflict, Forbidden, Gone, Rejected, Transient, Tu
 
 TRANSPORT_ERRORS = (HTTPError, OSError)  # urllib3's and the system's: refused, reset, timed out, no such host, bad certificate
 REFUSED_BY_CLUSTER = "RefusedByCluster"  # the object as it would be stored does not do
+LONGEST_RETRY_SECONDS = 300.0  # a proxy's "inf" would be for ever
 _MESSAGE_LIMIT = 1000  # characters; an admission webhook may answer with pages
 _OF_OWNERS = {"verb": "update", "resource": "finetunejobs/finalizers"}
 _LACKING = re.compile(r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w/.-]+)\"")
@@ -66,15 +68,16 @@ def _of_refusal(message: str, details: Mapping[str, Any]) -> TunewrightError:
 def _retry_after(headers: Mapping[str, str], details: Mapping[str, Any]) -> float | None:
     named = {name.lower(): value for name, value in headers.items()}.get("retry-after") or details.get("retryAfterSeconds")
     try:
-        return float(named) if named else None
+        seconds = float(named) if named else None
     except ValueError:
         return None  # a date, which HTTP allows and the API server never sends
+    return None if seconds is None or isnan(seconds) else min(max(seconds, 0.0), LONGEST_RETRY_SECONDS)
 
 
 def _status_of(body: Any) -> Mapping[str, Any]:
     """Return the `Status` object of an answer. A proxy in between answers with HTML, or with nothing."""
     try:
         parsed = json.loads(body or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
