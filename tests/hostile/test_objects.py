@@ -5,6 +5,7 @@ To add a case, add a row: to `poison.py` for what the real API server stores, to
 
 import json
 
+import kopf
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from waiting import until
 
 from tunewright.kube.decoding import decode_list, decode_object, readable_event
 from tunewright.observe.raw import UNREADABLE
+from tunewright.shell.session import session_of
 
 META = '"metadata": {"name": "a", "namespace": "demo", "uid": "u", "resourceVersion": "5"}'
 GOOD = '{"metadata": {"name": "good", "namespace": "demo", "uid": "g", "resourceVersion": "6"}, "spec": {"a": ["]", "\\\\", "\\""]}}'
@@ -138,3 +140,12 @@ def test_the_operator_serves_all_others(scene):
         operator.start()
         assert operator.stop() == 0
     assert "Traceback" not in operator.log.read_text()
+
+
+async def test_a_login_with_refused_credentials_is_no_new_one():
+    """kopf ends when a login brings what has been refused before; with sessions that differ it would log in for ever."""
+    same, too, other = (session_of(kopf.ConnectionInfo(server="https://x", token=token), page=1) for token in ("a", "a", "b"))
+    assert same == too
+    assert same != other
+    for made in (same, too, other):
+        await made.aiohttp_session.close()

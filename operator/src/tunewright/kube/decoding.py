@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 def decode_object(data: bytes) -> Object:
     """Return one object, or as much of it as can be read. Raises ValueError for what is no JSON object."""
+    if not data.lstrip().startswith(b"{"):
+        raise ValueError("it is no JSON object")
     try:
         found: Object = _strict(data, LEVELS)
     except (ValueError, RecursionError) as error:

@@ -73,12 +73,22 @@ class Lines:
 
 
 class Session:
-    """What kopf uses of an `aiohttp.ClientSession`: request, headers, closed and close."""
+    """What kopf uses of an `aiohttp.ClientSession`: request, headers, closed and close.
 
-    def __init__(self, session: aiohttp.ClientSession, *, page: int) -> None:
+    Sessions of the same connection are equal: when its credentials have been refused, kopf compares what a new login brings, and ends.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, info: kopf.ConnectionInfo, *, page: int) -> None:
         self._session = session
+        self._info = info
         self._pages = PageSizes(page)
         self.headers = session.headers
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Session) and self._info == other._info
+
+    def __hash__(self) -> int:
+        return hash(self._info)
 
     @property
     def closed(self) -> bool:
@@ -110,4 +120,4 @@ def session_of(info: kopf.ConnectionInfo, *, page: int) -> kopf.AiohttpSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()), headers=info.as_http_headers(), response_class=Response
     )
-    return kopf.AiohttpSession(server=info.server, aiohttp_session=Session(session, page=page))  # type: ignore[arg-type]
+    return kopf.AiohttpSession(server=info.server, aiohttp_session=Session(session, info, page=page))  # type: ignore[arg-type]

@@ -61,8 +61,8 @@ def evaluation_status(report: EvaluationReport) -> EvaluationStatus:
 
 
 def artifact_status(artifact: Artifact, plan: FineTunePlan) -> ArtifactStatus:
-    """Return where an exported model lies and how close it is."""
-    folders = [plan.storage.models_claim, plan.storage.models_path.strip("/"), artifact.path]
+    """Return where an exported model lies and how close it is. Its folder is the one that the exporter was given, whatever it reports."""
+    folders = [plan.storage.models_claim, plan.storage.models_path.strip("/"), plan.owner.name, plan.revision]
     return ArtifactStatus(
         uri="pvc://" + "/".join(folder for folder in folders if folder),
         digest=f"sha256:{artifact.sha256}",
