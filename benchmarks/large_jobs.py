@@ -41,16 +41,31 @@ class Installed(OperatorProcess):
         return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith(field))
 
 
-def config() -> str:
-    """Half a megabyte that does not compress, and as many keys as a definition without bounds lets in."""
+def text() -> str:
+    """A megabyte of text, of which half remains when it is compressed."""
     return json.dumps({f"key-{number}": os.urandom(2000).hex() for number in range(250)})
+
+
+def values() -> str:
+    """As many values as are read of one object, and text beside them."""
+    return json.dumps({"values": [[number] for number in range(30_000)], "text": os.urandom(350_000).hex()})
+
+
+def too_many() -> str:
+    """More values than are read of one object."""
+    return json.dumps({"values": [[]] * 300_000})
+
+
+SHAPES = {"text": text, "values": values, "too-many": too_many}
 
 
 def main() -> None:
     """Print a row for each start."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=120, help="jobs of a megabyte (120)")
-    jobs = parser.parse_args().jobs
+    parser.add_argument("--shape", choices=SHAPES, default="text", help="what fills them (text)")
+    arguments = parser.parse_args()
+    jobs = arguments.jobs
     with ControlPlane(find()) as plane, tempfile.TemporaryDirectory() as folder:
         api = ApiServer(plane.kubeconfig)
         install_definition(api)
@@ -59,7 +74,7 @@ def main() -> None:
         operator = Installed(plane.kubeconfig, NAMESPACE, Path(folder))
         scene: Any = Scene(api=api, namespace=NAMESPACE, operator=operator, kubelet=FakeKubelet(api, NAMESPACE), audit=None)
         for number in range(jobs):
-            store(scene, job_text(f"big-{number}", config()))
+            store(scene, job_text(f"big-{number}", SHAPES[arguments.shape]()))
         for start in ("first", "second"):
             operator.start(patience=300)
             until(lambda: operator.metric("tunewright_jobs") >= jobs, "all are known", patience=300)

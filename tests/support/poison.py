@@ -17,11 +17,12 @@ CONFIGS = {
     "deep-objects": '{"a":' * 700 + "1" + "}" * 700,
     "deep-mixed": '{"a":[' * 400 + "1" + "]}" * 400,
     "deep-after-quotes": '{"\\"[": "\\\\", "b": ' + LISTS + "}",
+    "many-values": '{"a": [' + ",".join(["[]"] * 60_000) + "]}",
     "too-deep-by-one": "{" + '"a":{' * 80 + "}" * 80 + "}",
 }
 # And what can be read, and is nonsense.
 READABLE = {
-    "wide": '{"a": [' + ",".join(["[]"] * 50_000) + "]}",
+    "wide": '{"a": [' + ",".join(["[]"] * 20_000) + "]}",
     "long-key": '{"' + "k" * 1000 + '": 1}',
     "large-number": '{"a": 1e300, "b": 9223372036854775807}',
     "escapes": '{"a": "\\u0000\\u001b[2J\\u202e"}',

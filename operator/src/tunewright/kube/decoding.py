@@ -18,6 +18,9 @@ from tunewright.kube.kinds import FINE_TUNE_JOB
 from tunewright.observe.raw import UNREADABLE
 
 LEVELS = 64  # of one object. Pods and their managed fields have about twenty
+MARKS = (
+    100_000  # brackets and commas of one object. A pod has some hundreds; a value takes about a hundred bytes: 1.4 MB of `[],[]` take 60
+)
 _WAY_OUT = "Delete it, or replace its spec with one that this release's CRD accepts"
 _IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 _STRING = re.compile(rb'"[^"]*"')
@@ -25,7 +28,7 @@ _MARK = re.compile(rb'["{}\[\]]')
 _SCALAR = re.compile(rb"[^,\]}\s]*")
 _SPACE = re.compile(rb"[\s,:]*")
 _DIGITS = re.compile(rb"\d{300}")
-_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+_NO_MARKS = bytes(set(range(256)) - set(b"{}[],"))
 
 Object = dict[str, Any]
 Span = tuple[int, int]
@@ -58,7 +61,7 @@ def decode_list(data: bytes) -> Object:
 
 def readable_event(line: bytes) -> bytes:
     """Return a line of a watch such that any JSON reader can read it: as it came, but for an object that cannot be read."""
-    if not (_nests_deeper(line, LEVELS + 1) or _DIGITS.search(line) or b"\\ud" in line.lower()):
+    if not (_objection(line, LEVELS + 1) or _DIGITS.search(line) or b"\\ud" in line.lower()):
         return line
     spans = dict(_members(line))
     start, end = spans["object"]
@@ -68,8 +71,8 @@ def readable_event(line: bytes) -> bytes:
 
 def _strict(data: bytes, levels: int) -> Any:
     """Raises ValueError, and RecursionError where the stack is nearly full already."""
-    if _nests_deeper(data, levels):
-        raise ValueError(f"it nests deeper than {LEVELS} levels")
+    if objection := _objection(data, levels):
+        raise ValueError(objection)
     found = json.loads(data, parse_float=_finite, parse_constant=_finite)
     if b"\\ud" in data.lower():
         json.dumps(found, ensure_ascii=False).encode()  # raises for half of a surrogate pair
@@ -83,14 +86,17 @@ def _finite(text: str) -> float:
     return number
 
 
-def _nests_deeper(data: bytes, levels: int) -> bool:
-    """Return whether brackets nest deeper than that: each pass takes the innermost pairs away."""
-    brackets = _STRING.sub(b"", data.replace(b"\\\\", b"").replace(b'\\"', b"")).translate(None, _NO_BRACKETS)
+def _objection(data: bytes, levels: int) -> str:
+    """Return why a text is not decoded as a whole, seen from its brackets and commas: each pass takes the innermost pairs away."""
+    marks = _STRING.sub(b"", data.replace(b"\\\\", b"").replace(b'\\"', b"")).translate(None, _NO_MARKS)
+    if len(marks) > MARKS:
+        return f"it has more than {MARKS} brackets and commas"
+    brackets = marks.replace(b",", b"")
     for _ in range(levels):
         if not brackets:
-            return False
+            return ""
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return bool(brackets)
+    return f"it nests deeper than {LEVELS} levels" if brackets else ""
 
 
 def _list_by_item(data: bytes) -> Object:
