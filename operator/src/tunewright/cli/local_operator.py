@@ -15,8 +15,6 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
-
 from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.local.app import Home, utc_now
 from tunewright.local.logs import Follower
@@ -28,6 +26,7 @@ from tunewright.plan.inputs import Defaults
 from tunewright.plan.label_names import JOB_NAME
 from tunewright.plan.names import label_value
 from tunewright.reconcile.driver import Driver, Result
+from tunewright.reconcile.listening import serve
 from tunewright.reconcile.ports import Key, Ports
 from tunewright.reconcile.progress import PATH, Board, application
 from tunewright.reconcile.queue import Queue
@@ -130,12 +129,9 @@ class LocalOperator:
     async def _serve_progress(self, stack: AsyncExitStack, lease: Lease) -> str:
         """Listen where running pods already report, if that port is still free. Returns the job's address."""
         world = LocalWorld(self._home.store, self._home.layout, self._home.secrets, progress_url="")
-        runner = web.AppRunner(application(self._board, world, wake=self._wake), access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
         before = lease.holder.progress_port
         port = before if before is not None and is_free(before) else free_port()
-        await web.TCPSite(runner, LOOPBACK, port).start()
+        await serve(stack, application(self._board, world, wake=self._wake), port, host=LOOPBACK)
         lease.write(replace(lease.holder, progress_port=port))
         return f"http://{LOOPBACK}:{port}{PATH.format(namespace=self._key.namespace, name=self._key.name)}"
 

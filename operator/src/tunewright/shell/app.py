@@ -12,11 +12,11 @@ from typing import Any
 
 from tunewright.kube.client import connect
 from tunewright.kube.lease import Lease
+from tunewright.reconcile.listening import serve
 from tunewright.reconcile.progress import Limits
 from tunewright.reconcile.progress import application as progress_application
 from tunewright.shell.health import application as health_application
 from tunewright.shell.leading import Leading
-from tunewright.shell.listening import serve
 from tunewright.shell.settings import Settings
 
 LEASE = "tunewright-operator"

@@ -5,6 +5,7 @@ Lists are read up to a number of bytes, and asked for again in shorter pages bey
 (kube/decoding.py), so that no object can end a watch.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -47,7 +48,7 @@ class Response(aiohttp.ClientResponse):
         if self.whole is None:
             return await super().json(**how)
         whole, self.whole = self.whole, b""
-        return decode_list(whole)
+        return await asyncio.to_thread(decode_list, whole)
 
 
 class Lines:
@@ -65,11 +66,15 @@ class Lines:
         async for data in self._content.iter_chunked(min(size, _CHUNK_BYTES)):
             *lines, rest = (rest + data).split(b"\n")
             if lines:
-                yield b"".join(readable_event(line) + b"\n" for line in lines if line)
+                yield b"".join([await _readable(line) + b"\n" for line in lines if line])
             if len(rest) > SINGLE_BYTES:
                 raise aiohttp.ClientPayloadError(f"a line of a watch has more than {SINGLE_BYTES} bytes")
         if rest:
             yield rest
+
+
+async def _readable(line: bytes) -> bytes:
+    return readable_event(line) if len(line) < _CHUNK_BYTES else await asyncio.to_thread(readable_event, line)
 
 
 class Session:
