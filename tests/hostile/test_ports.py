@@ -38,8 +38,13 @@ async def listening(bounds):
         app = application(Board(), Gatekeeper(), wake=lambda _: None)
         app.router.add_get("/large", large)
         app.router.add_get("/small", small)
+        app.router.add_get("/broken", broken)
         await serve(stack, app, port, host="127.0.0.1", bounds=bounds)
         yield port
+
+
+async def broken(_: web.Request) -> web.Response:
+    return web.Response(status=1 // 0)
 
 
 async def small(_: web.Request) -> web.Response:
@@ -76,12 +81,13 @@ async def ends(reader) -> bool:
 
 
 @pytest.mark.parametrize("sent", STALLS.values(), ids=STALLS)
-async def test_a_client_that_stalls_is_cut(sent):
+async def test_a_client_that_stalls_is_cut(sent, caplog):
     async with listening(QUICK) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent.encode())
         assert await ends(reader)
         writer.close()
+    assert caplog.text == ""  # a line for each would fill the log
 
 
 async def test_a_client_that_sends_byte_by_byte_is_cut():
@@ -128,6 +134,39 @@ async def test_more_bytes_than_a_report_has_are_not_read(sent):
         assert await ends(reader)
         assert len(sent) > LIMIT_BYTES
         writer.close()
+
+
+GARBAGE = {
+    "no HTTP": b"\x16\x03\x01\x02\x00\x01" * 20 + b"\r\n\r\n",
+    "no method": b"\r\n\r\n / \r\n\r\n",
+    "a header without a colon": HEAD.encode() + b"nonsense\r\n\r\n",
+    "two lengths": HEAD.encode() + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "a length that is no number": HEAD.encode() + b"Content-Length: 1e9\r\n\r\n",
+    "a chunk size that is no number": HEAD.encode() + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "a NUL in a header": HEAD.encode() + b"X: a\x00b\r\n\r\n",
+    "another version": b"GET / HTTP/9.9\r\n\r\n",
+    "a long line": b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", GARBAGE.values(), ids=GARBAGE)
+async def test_malformed_requests_are_answered_and_not_logged(sent, caplog):
+    async with listening(QUICK) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        assert await ends(reader)
+        writer.close()
+        assert await status(port) == 200
+    assert caplog.text == ""
+
+
+async def test_an_error_of_ours_is_logged(caplog):
+    async with listening(QUICK) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"500"
+        writer.close()
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_one_address_does_not_use_up_the_connections_of_others():

@@ -6,11 +6,24 @@ a connection that is refused or cut costs no parser, no task and no buffer.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from contextlib import AsyncExitStack
 from typing import NamedTuple, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+
+class _Ours(logging.Filter):
+    """Leaves out what a client did wrong: aiohttp logs a traceback for each malformed request, and anyone can send those."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
+
+
+log = logging.getLogger(__name__)
+log.addFilter(_Ours())
 
 
 class Bounds(NamedTuple):
@@ -105,7 +118,8 @@ class Guarded(asyncio.Protocol):
 async def serve(stack: AsyncExitStack, app: web.Application, port: int, *, host: str = ALL, bounds: Bounds = DEFAULT) -> None:
     """Listen until the stack is left."""
     app.on_response_prepare.append(_close_after)
-    runner = web.AppRunner(app, access_log=None, lingering_time=0)  # the rest of a body that was refused is not read
+    # The rest of a body that was refused is not read.
+    runner = web.AppRunner(app, access_log=None, logger=log, lingering_time=0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     guard = Guard(cast("web.Server", runner.server), bounds)  # there since setup

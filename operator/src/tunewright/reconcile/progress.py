@@ -93,6 +93,8 @@ def application(
             report = ProgressReport.model_validate_json(await request.read())
         except web.HTTPRequestEntityTooLarge:
             return refuse(413, f"a progress report has at most {LIMIT_BYTES} bytes")
+        except ConnectionError:  # the client left, or its time was used up: no error of ours, and no traceback for each
+            return refuse(408, "the connection ended before the whole report came")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return refuse(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
