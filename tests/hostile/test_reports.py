@@ -238,7 +238,7 @@ def first_step() -> str:
     return json.dumps({"trainerStatus": {"metrics": metrics, "lastUpdatedTime": (NOON + timedelta(seconds=60)).isoformat()}})
 
 
-# A status that somebody else, or another version, has stored.
+# A status that another program, or another version, has stored.
 STORED = [
     {"progress": {"step": 1, "lastUpdatedTime": "2026-01-01T10:00:00"}},
     {"progress": {"step": -5, "progressPercentage": 0}},

@@ -85,6 +85,19 @@ def test_a_report_is_read_from_a_pod_that_succeeded():
     assert read(**ended(0, dump(report))).report == report
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("exit code 65, and its report is refused: it reports success", dump(TrainReport(step=1, max_steps=1, train_loss=1.0))),
+        ("exit code 65, and its report is refused: reason: ''", '{"kind": "failure", "reason": "", "message": "m"}'),
+    ],
+)
+def test_a_report_that_cannot_be_of_a_failure_is_refused(words, message):
+    found = read(**ended(65, message))
+    assert (found.failure.reason, found.disposition) == ("ReportInvalid", Disposition.FAIL)
+    assert words in found.failure.message
+
+
 def test_a_sidecar_does_not_speak_for_our_container():
     pod = a_pod("trainer", **ended(0, dump(SAID)))
     pod["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "state": {"terminated": {"exitCode": 1, "message": "bye"}}})

@@ -14,7 +14,7 @@ from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageSta
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import MemoryFit, Storage
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
-from tunewright.status import summarise, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
+from tunewright.status import summarise, summarise_defect, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
 from tunewright.status.serving import serving_status
 from tunewright_contract.reports import Failure
 
@@ -248,6 +248,13 @@ class TestBeforeAPlan:
         summary = summarise_forbidden("cannot create jobs", generation=1, now=NOON, previous=previous)
         assert conditions(summary) == {"Ready": ("False", "OperatorForbidden"), "Reconciling": ("True", "OperatorForbidden")}
         assert (summary.phase, summary.message) == (phase, "cannot create jobs")
+
+    @pytest.mark.parametrize(("phase", "previous"), [("Waiting", None), ("Training", {"phase": "Training"})])
+    def test_a_defect_of_the_operator_leaves_the_job_where_it_is(self, phase, previous):
+        summary = summarise_defect(ValueError("bad\nvalue"), generation=1, now=NOON, previous=previous)
+        assert conditions(summary) == {"Ready": ("False", "OperatorFailed"), "Reconciling": ("True", "OperatorFailed")}
+        assert summary.phase == phase
+        assert "ValueError: bad value. It tries again" in summary.message
 
     def test_what_was_reached_is_kept_meanwhile(self):
         before = status(seen("check", "train", "export", "serve"), serving(quickstart_plan())).wire()
