@@ -1,7 +1,7 @@
 """How many objects to ask for at a time. The API server bounds an answer by their number, and memory is bounded by their bytes."""
 
 PAGE_BYTES = 8 * 2**20  # of one answer to a list; decoded it takes several times as much
-SINGLE_BYTES = 64 * 2**20  # of one object: etcd stores 1.5 MB by default, and no installation is known with more than this
+SINGLE_BYTES = 16 * 2**20  # of one object: etcd stores 1.5 MB by default, and warns when it is set up for more than 10
 
 
 class PageSizes:
