@@ -7,7 +7,6 @@ a connection that is refused or cut costs no parser, no task and no buffer.
 
 import asyncio
 import logging
-from collections import Counter
 from contextlib import AsyncExitStack
 from typing import NamedTuple, cast
 
@@ -40,28 +39,35 @@ ALL = "0.0.0.0"  # noqa: S104 - a pod's address is not known before
 
 
 class Guard:
-    """Counts one port's connections, and makes the protocol of each."""
+    """Keeps one port's connections within its bounds, and makes the protocol of each.
+
+    Where there are too many, the address that holds most of them loses its oldest: a flood from some addresses keeps no probe out.
+    """
 
     def __init__(self, server: web.Server, bounds: Bounds) -> None:
         self._server = server
         self.bounds = bounds
-        self._connections: Counter[str] = Counter()
+        self._open: dict[str, list[Guarded]] = {}  # address -> its connections, the oldest first
 
     def __call__(self) -> "Guarded":
         return Guarded(self)
 
-    def admit(self, address: str) -> asyncio.Protocol | None:
-        """Return the protocol that serves a connection, or None where there are too many."""
-        if self._connections.total() >= self.bounds.connections or self._connections[address] >= self.bounds.from_one_address:
+    def admit(self, connection: "Guarded", address: str) -> asyncio.Protocol | None:
+        """Return the protocol that serves a connection, or None where its address has too many."""
+        if len(self._open.get(address, ())) >= self.bounds.from_one_address:
             return None
-        self._connections[address] += 1
+        if sum(map(len, self._open.values())) >= self.bounds.connections:
+            busiest = max(self._open, key=lambda other: len(self._open[other]))
+            self._open[busiest][0].cut()
+        self._open.setdefault(address, []).append(connection)
         return self._server()
 
-    def release(self, address: str) -> None:
-        """Forget a connection that was admitted."""
-        self._connections[address] -= 1
-        if not self._connections[address]:
-            del self._connections[address]
+    def release(self, connection: "Guarded", address: str) -> None:
+        """Forget a connection; nothing happens the second time."""
+        if connection in (there := self._open.get(address, [])):
+            there.remove(connection)
+            if not there:
+                del self._open[address]
 
 
 class Guarded(asyncio.Protocol):
@@ -77,18 +83,23 @@ class Guarded(asyncio.Protocol):
         """Serve it, or end it at once."""
         self._transport = transport = cast("asyncio.Transport", transport)  # of TCP, as all are here
         self._address = str((transport.get_extra_info("peername") or ("",))[0])
-        self._inner = self._guard.admit(self._address)
+        self._inner = self._guard.admit(self, self._address)
         if self._inner is None:
             transport.abort()
             return
-        self._deadline = asyncio.get_running_loop().call_later(self._guard.bounds.seconds, transport.abort)
+        self._deadline = asyncio.get_running_loop().call_later(self._guard.bounds.seconds, self.cut)
         self._inner.connection_made(transport)
+
+    def cut(self) -> None:
+        """End it at once. It no longer counts."""
+        self._guard.release(self, self._address)
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on until there are too many."""
         self._left -= len(data)
         if self._left < 0:
-            self._transport.abort()
+            self.cut()
         elif self._inner is not None:
             self._inner.data_received(data)
 
@@ -111,7 +122,7 @@ class Guarded(asyncio.Protocol):
         if self._inner is None:
             return
         self._deadline.cancel()
-        self._guard.release(self._address)
+        self._guard.release(self, self._address)
         self._inner.connection_lost(error)
 
 
