@@ -81,7 +81,7 @@ def test_a_job_that_another_process_runs_is_left_alone(call, home, stored, comma
 )
 def test_a_home_that_cannot_be_used_is_named(call, tmp_path: Path, place: str, words):
     (tmp_path / "file").write_text("")
-    told(call("get", "--home", str(tmp_path / place)), 1, *words)
+    told(call("run", str(QUICKSTART), "--home", str(tmp_path / place)), 1, *words)
 
 
 def test_an_object_that_was_broken_by_hand_is_named(call, home, stored):
@@ -112,16 +112,6 @@ def test_what_a_model_is_made_from_does_not_change_under_its_name(call, home, tm
     before = home.job(key)
     told(call("run", str(QUICKSTART)), 64, *words, "another metadata.name", "tunewright delete support-bot")
     assert home.job(key) == before
-
-
-def test_the_same_manifest_in_another_folder_names_other_data(call, home, tmp_path: Path):
-    key = home.apply(_quickstart(), tmp_path)
-    told(
-        call("run", str(QUICKSTART)),
-        64,
-        f"path base-model/model was {tmp_path}/base-model/model and is {QUICKSTART.parent}/base-model/model now",
-    )
-    assert home.job(key)["metadata"]["annotations"]["tunewright.io/manifest-directory"] == str(tmp_path)
 
 
 def test_a_stored_job_that_is_not_understood_any_more_can_be_deleted(call, home):

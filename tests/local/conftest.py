@@ -15,6 +15,7 @@ from tunewright.local.files import read_json
 @pytest.fixture
 def home(tmp_path: Path):
     home = Home(tmp_path / "home", environ={**os.environ, "HF_TOKEN": "hf_canary"})
+    home.prepare()
     yield home
     for path in home.layout.pods.glob("*/*/runs/*/container.json"):
         if not (path.parent / "exit.json").exists():

@@ -137,14 +137,15 @@ async def test_deleting_a_job_keeps_its_models_when_asked(home: Home, folder: Pa
     key = home.apply(make_manifest(), folder)
     await run(home, key)
     (kept,) = await home.delete(key, keep_models=True)
-    assert list(kept.glob("*/model.onnx"))
-    assert not (kept.parent / "runs" / "demo").exists()
+    assert (kept.path, kept.why) == (home.layout.claim("default", "demo-output") / "models" / "demo", "--keep-models")
+    assert list(kept.path.glob("*/model.onnx"))
+    assert not (home.layout.claim("default", "demo-output") / "runs").exists()
 
 
 async def test_deleting_a_job_keeps_a_claim_that_the_job_says_to_retain(home: Home, folder: Path):
     key = home.apply(make_manifest(output={"storage": {"retain": True}}), folder)
     await run(home, key)
-    assert await home.delete(key) == [home.layout.claim("default", "demo-output")]
+    assert [item.path for item in await home.delete(key)] == [home.layout.claim("default", "demo-output")]
     assert list(home.layout.claim("default", "demo-output").glob("models/demo/*/model.onnx"))
 
 

@@ -179,7 +179,7 @@ async def test_processes_of_a_pod_that_is_gone_are_cleaned_up_when_the_home_is_o
     supervisor.kill()
     (pod,) = cluster.pods()
     cluster.store.remove_pod("default", pod["metadata"]["name"])
-    Home(cluster.home.layout.home)
+    Home(cluster.home.layout.home).prepare()
     await eventually(lambda: not processes_of(pod["metadata"]["uid"]))
     assert list(cluster.home.layout.pods.glob("*/*")) == []
 

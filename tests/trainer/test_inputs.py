@@ -61,13 +61,13 @@ CHANGED = {
     "another architecture": (widen, {}, "base model (config.json)", "Restore"),
     "another file of weights": (split_weights, {}, "base model (model-2.safetensors)", "Restore"),
     "another tokenizer": (retokenize, {}, "base model (tokenizer.json)", "Restore"),
-    "another example": (add_data, {}, "data (corpus/train.jsonl)", "Restore"),
+    "another example": (add_data, {}, "data (train[0])", "Restore"),
     "another learning rate": (None, {"training": {"learning_rate": 1.0}}, "settings (training.learning_rate)", "Set them back"),
     "another precision": (None, {"model": {"dtype": "bfloat16"}}, "settings (model.dtype)", "Set them back"),
     "another rank": (None, {"method": {"lora": {"r": 8}}}, "settings (method.lora)", "Set them back"),
     "shorter samples": (None, {"data": {"maxLength": 64}}, "settings (data.maxLength)", "Set them back"),
     "another ZeRO stage": (None, {"deepspeed": deepspeed(2)}, "settings (deepspeed.stage)", "Set them back"),
-    "two things at once": (add_data, {"training": {"seed": 8}}, "data (corpus/train.jsonl); settings (training.seed)", "Restore"),
+    "two things at once": (add_data, {"training": {"seed": 8}}, "data (train[0]); settings (training.seed)", "Restore"),
 }
 
 

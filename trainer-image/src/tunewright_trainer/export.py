@@ -13,6 +13,7 @@ from tunewright_contract.model_manifest import ModelManifest
 from tunewright_contract.reports import ExportReport
 from tunewright_trainer import publish
 from tunewright_trainer.exits import StageError
+from tunewright_trainer.ownership import mark
 from tunewright_trainer.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,9 @@ def run(settings: Settings) -> ExportReport:
         return ExportReport(artifacts=[publish.artifact(found, folder)], evaluation=found.evaluation)
     from tunewright_trainer.assemble import assemble  # torch and all: seconds that the lines above do without
 
+    _refuse_foreign(folder, settings)
     with publish.draft(folder) as draft:
+        mark(draft, settings.config.job, entries=["*"])
         manifest = assemble(settings, draft)
         publish.seal(draft, folder, manifest)
     log.info("published %s", folder)
@@ -38,6 +41,18 @@ def _is_of(manifest: ModelManifest, settings: Settings) -> bool:
     config = settings.config
     told = (manifest.lineage.uid, manifest.revision, manifest.precision)
     return told == (config.job.uid, config.job.revision, config.export.precision)
+
+
+def _refuse_foreign(folder: Path, settings: Settings) -> None:
+    """Refuse to replace a model folder that is another job's."""
+    found = publish.read_manifest(folder)
+    if found is not None and found.lineage.uid != settings.config.job.uid:
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "FolderTaken",
+            f"{folder} holds a model of FineTuneJob {found.lineage.namespace}/{found.lineage.job} (uid {found.lineage.uid})",
+            "Publish to another claim or path with output.destinations, or remove that model first.",
+        )
 
 
 def _publish_dir(settings: Settings) -> Path:

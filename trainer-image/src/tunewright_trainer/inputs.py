@@ -83,8 +83,12 @@ def _base_model(settings: Settings) -> dict[str, str]:
 
 
 def _data(settings: Settings) -> dict[str, str]:
+    """By field and not by path: the same examples may have been moved."""
     data = settings.config.data
-    return {file.path: _sha256(settings.data_dir / file.path) for file in (*data.train, *data.validation)}
+    splits = {"train": data.train, "validation": data.validation}
+    return {
+        f"{split}[{index}]": _sha256(settings.data_dir / file.path) for split, files in splits.items() for index, file in enumerate(files)
+    }
 
 
 def _settings(settings: Settings) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from tunewright_contract.model_manifest import MANIFEST_NAME, ModelFile, ModelManifest
 from tunewright_contract.reports import Artifact
+from tunewright_contract.run_folder import RUN_MANIFEST_NAME
 from tunewright_trainer import manifest as manifests
 
 
@@ -31,11 +32,16 @@ def published(folder: Path) -> ModelManifest | None:
 
 def verify(folder: Path) -> ModelManifest | None:
     """The manifest, if every file it names is there with that size and SHA-256."""
+    manifest = read_manifest(folder)
+    return manifest if manifest is not None and all(_matches(folder, file) for file in manifest.files) else None
+
+
+def read_manifest(folder: Path) -> ModelManifest | None:
+    """The manifest as written, whether or not the files are as it lists them; None where there is none."""
     try:
-        manifest = ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
+        return ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     except (OSError, ValidationError):
         return None
-    return manifest if all(_matches(folder, file) for file in manifest.files) else None
 
 
 @contextlib.contextmanager
@@ -51,14 +57,16 @@ def draft(folder: Path) -> Iterator[Path]:
 
 
 def list_files(assembled: Path) -> list[ModelFile]:
-    """Every file in the folder with size and digest, flushed to the disk on the way."""
-    return [ModelFile(**entry) for entry in manifests.entries(assembled, manifests.files_in(assembled))]
+    """Every file of the model with size and digest, flushed to the disk on the way."""
+    files = [file for file in manifests.files_in(assembled) if file != assembled / RUN_MANIFEST_NAME]
+    return [ModelFile(**entry) for entry in manifests.entries(assembled, files)]
 
 
 def seal(assembled: Path, folder: Path, manifest: ModelManifest) -> None:
     """Write the manifest as the last file and rename `assembled` to `folder`. Until the rename, what was there before stands."""
     (assembled / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
     _fsync(assembled / MANIFEST_NAME)
+    (assembled / RUN_MANIFEST_NAME).unlink(missing_ok=True)  # from here on the model's own manifest tells whose it is
     _fsync(assembled)
     _swap(assembled, folder)
 

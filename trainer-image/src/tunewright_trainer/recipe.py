@@ -13,6 +13,7 @@ from tunewright_contract.reports import TrainReport
 from tunewright_trainer import distributed
 from tunewright_trainer.final import finished_report, save_final
 from tunewright_trainer.gathering import listen_while_gathering
+from tunewright_trainer.ownership import RUN_ENTRIES, mark
 from tunewright_trainer.settings import Settings
 from tunewright_trainer.signals import StopRequest, stopped
 
@@ -28,6 +29,8 @@ def run(settings: Settings) -> TrainReport | None:
     if report is not None:
         log.info("%s is complete: nothing to train", settings.final_dir.name)
         return report if os.environ.get("RANK", "0") == "0" else None
+    if os.environ.get("RANK", "0") == "0":
+        mark(settings.output_dir, settings.config.job, entries=RUN_ENTRIES)
     settings.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     listen_while_gathering()
     distributed.join(settings)

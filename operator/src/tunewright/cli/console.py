@@ -107,9 +107,12 @@ def read_text(path: Path) -> str:
         fail(f"{path}: byte {error.start} is not UTF-8 text", "Save the manifest as UTF-8.", code=EXIT_REFUSED)
 
 
-def home_at(folder: Path | None) -> Home:
-    """Open the home folder, or say why it cannot be used, and leave."""
+def home_at(folder: Path | None, *, prepared: bool = False) -> Home:
+    """Open the home folder, or say why it cannot be used, and leave. `prepared`: for a command that changes something there."""
     try:
-        return Home(folder)
+        home = Home(folder)
+        if prepared:
+            home.prepare()
     except TunewrightError as error:
         fail(str(error), "Name a folder that you may write to, with --home or TUNEWRIGHT_HOME.")
+    return home

@@ -245,7 +245,7 @@ def chat(
     from tunewright.cli.chat import chat_with
     from tunewright.cli.console import home_at
 
-    chat_with(home_at(home), (namespace, name), message, max_tokens=max_tokens, temperature=temperature)
+    chat_with(home_at(home, prepared=True), (namespace, name), message, max_tokens=max_tokens, temperature=temperature)
 
 
 @app.command(
@@ -254,18 +254,23 @@ def chat(
 Examples:
   tunewright delete support-bot
   tunewright delete support-bot --keep-models
+  tunewright delete support-bot --yes
 """
 )
 def delete(
     name: Name,
     keep_models: Annotated[bool, typer.Option("--keep-models", help="Leave the finished model folders.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask: remove what the job made in claims that it did not create, too.")
+    ] = False,
     namespace: Namespace = "default",
     home: HomeFolder = None,
 ) -> None:
-    """Remove what a job made: checkpoints, models, logs. Nothing is asked back.
+    """Remove what a job made, and nothing else.
 
-    A job that is being run is not touched: stop that process first. A claim with `output.storage.retain: true` stays.
+    Checkpoints, models and logs go. Only what a manifest with this job's uid lists is removed; what stays is printed. A job that is being run is not touched: stop that
+    process first. A claim with `output.storage.retain: true` stays.
     """
     from tunewright.cli.remove import remove
 
-    remove((namespace, name), keep_models=keep_models, home_folder=home)
+    remove((namespace, name), keep_models=keep_models, yes=yes, home_folder=home)

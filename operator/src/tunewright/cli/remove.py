@@ -1,18 +1,34 @@
 """`tunewright delete`."""
 
 import asyncio
+import sys
 from pathlib import Path
 
-from tunewright.cli.console import home_at, out, told
+import typer
+
+from tunewright.cli.console import err, home_at, out, told
 from tunewright.cli.jobs import stored_job
 
 
-def remove(key: tuple[str, str], *, keep_models: bool, home_folder: Path | None) -> None:
-    """Delete a job, and say what stays."""
+def remove(key: tuple[str, str], *, keep_models: bool, yes: bool, home_folder: Path | None) -> None:
+    """Delete a job, and name what stays and why. In a claim that the job did not create, things are removed only when that is confirmed."""
     home = home_at(home_folder)
     with told():
         stored_job(home, key)
-        kept = asyncio.run(home.delete(key, keep_models=keep_models))
+        home.prepare()
+        outside = home.removal(key).outside()
+        confirmed = yes or (bool(outside) and _confirmed(outside))
+        kept = asyncio.run(home.delete(key, keep_models=keep_models, outside=confirmed))
     out.print(f"FineTuneJob {key[0]}/{key[1]} deleted", markup=False)
-    for folder in kept:
-        out.print(f"kept: {folder}", markup=False)
+    for item in kept:
+        out.print(f"kept: {item.path} ({item.why})", markup=False)
+
+
+def _confirmed(outside: list[Path]) -> bool:
+    """Ask at a terminal. Without one the answer is no."""
+    for folder in outside:
+        err.print(f"in a claim that this job did not create: {folder}", markup=False)
+    if not sys.stdin.isatty():
+        err.print("    → these stay; to remove what this job made there, too: --yes", style="green", markup=False)
+        return False
+    return typer.confirm("Remove what this job made there?", default=False, err=True)

@@ -11,7 +11,8 @@ from tunewright.cli import result
 from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err, home_at, log_to_console, out, told
 from tunewright.cli.live import LiveView
 from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged, settled
-from tunewright.cli.manifests import load, refuse_changed_inputs
+from tunewright.cli.manifests import load
+from tunewright.cli.same_inputs import adopt
 from tunewright.cli.stopping import Stop
 from tunewright.local.app import Home
 
@@ -20,11 +21,11 @@ LOG_TAIL = 20  # lines of the failed pod's log
 
 def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], keep_serving: bool, verbose: bool) -> None:
     """Run a manifest's job until it is served (or, without `serving`, exported). Leaves with 0, 1 failed, 64 refused, 130 stopped."""
-    job, raw = load(path)
+    _, raw = load(path)
     with told():
-        home = home_at(home_folder)
-        refuse_changed_inputs(home, job, path.parent)
-        key = home.apply(raw, path.parent)
+        home = home_at(home_folder, prepared=True)
+        adopted, found = adopt(home, raw, path.parent)
+        key = home.apply(adopted, path.parent, found=found)
         home.retry(key)
         log_to_console()
         code = asyncio.run(_Run(home, key, path, questions, keep_serving=keep_serving, verbose=verbose).to_the_end())

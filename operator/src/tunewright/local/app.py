@@ -16,13 +16,13 @@ from tunewright.local.layout import Layout, default_home
 from tunewright.local.logs import logs_of
 from tunewright.local.machine import Machine
 from tunewright.local.pod import remove_tree
+from tunewright.local.removal import Kept, Removal
 from tunewright.local.secrets import Secrets
 from tunewright.local.store import Object, Store, explain
 from tunewright.local.supervisor import Holder, hold, holder_of
 from tunewright.local.world import KIND, MANIFEST_DIRECTORY, Key
 from tunewright.plan.label_names import REFUSED
-from tunewright.plan.names import label_value, names_of
-from tunewright.plan.storage import CACHE_FOLDER, MODELS_FOLDER, RUNS_FOLDER
+from tunewright.plan.names import label_value
 
 
 def utc_now() -> datetime:
@@ -37,21 +37,32 @@ class Home:
         self.layout = Layout((path or default_home(environ)).absolute())
         self.store = Store(self.layout, clock=utc_now)
         self.secrets = Secrets(self.layout, environ)
+        if self.layout.home.exists() and not self.layout.home.is_dir():
+            raise TunewrightError(f"cannot use {self.layout.home} as home: Not a directory")
+
+    def prepare(self) -> None:
+        """Create what is missing of the home folder, private to this user, and end what a killed process left running.
+
+        Commands that only read do not call it, and change nothing. A folder that exists keeps its mode. Raises TunewrightError.
+        """
         try:
-            for folder in (self.layout.objects, self.layout.pods):
-                folder.mkdir(parents=True, exist_ok=True)
-            self.layout.home.chmod(0o700)  # it holds tokens
+            self.layout.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in self.layout.private:
+                folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise TunewrightError(f"cannot use {self.layout.home} as home: {explain(error, self.layout.home)}") from error
         clean_up_orphans(self.store, self.layout)
 
-    def apply(self, raw: Mapping[str, Any], directory: Path) -> Key:
-        """Store a FineTuneJob manifest that was read from `directory`. The same manifest again changes nothing."""
+    def apply(self, raw: Mapping[str, Any], directory: Path, *, found: Mapping[str, str] | None = None) -> Key:
+        """Store a FineTuneJob manifest that was read from `directory`. The same manifest again changes nothing.
+
+        `found`: annotations that tell what its `path` sources are (see world.PLACES and world.CONTENTS).
+        """
         meta = raw.get("metadata") or {}
         if raw.get("kind") != KIND or not isinstance(meta.get("name"), str):
             raise Invalid(f"this is not a {KIND} with a name")
         key = (str(meta.get("namespace") or "default"), str(meta["name"]))
-        annotations = dict(meta.get("annotations") or {}) | {MANIFEST_DIRECTORY: str(directory.absolute())}
+        annotations = dict(meta.get("annotations") or {}) | {MANIFEST_DIRECTORY: str(directory.absolute())} | dict(found or {})
 
         def adapt(stored: Object) -> None:
             stored["spec"] = raw.get("spec")
@@ -116,45 +127,31 @@ class Home:
         """Return what looks after the job's children."""
         return Machine(self.store, self.layout, self.secrets, namespace=key[0], job=key[1], clock=utc_now)
 
-    async def delete(self, key: Key, *, keep_models: bool = False) -> list[Path]:
-        """Stop a job and remove what it made. Returns the folders that stay and still hold something of it.
+    def removal(self, key: Key) -> Removal:
+        """Return what is to be removed with a job. Raises Gone."""
+        return Removal(self.layout, self.job(key))
 
-        Checkpoints go; finished models too, unless `keep_models`. A created claim goes whole, unless the job itself says `retain: true`.
+    async def delete(self, key: Key, *, keep_models: bool = False, outside: bool = False) -> list[Kept]:
+        """Stop a job and remove what it made (see removal.py). Returns what stays, and why.
+
+        Checkpoints go; finished models too, unless `keep_models`. `outside`: also in claims that the job did not create. A created claim
+        goes when nothing is left in it, unless the job itself says `retain: true`.
         Raises Rejected while another process runs the job, Gone when there is no such job.
         """
+        self.job(key)  # before its name becomes the name of a lock
         with hold(self.layout, *key, now=utc_now()):
-            job = self.job(key)
+            removal = self.removal(key)
             self.store.delete(KIND, *key)
             machine = self.machine(key)
             while machine.children("Pod"):
                 await machine.step()
             await machine.close()
-            kept = self._remove_files(job, keep_models=keep_models)
+            kept = removal.remove(keep_models=keep_models, outside=outside)
+            created = removal.created_claim
+            if created and not removal.retained and not self.layout.claim(key[0], created).exists():
+                self.store.delete("PersistentVolumeClaim", key[0], created)
+            remove_tree(self.log_folder(key))
             self.layout.supervisor(*key).unlink(missing_ok=True)
-        return kept
-
-    def _remove_files(self, job: Object, *, keep_models: bool) -> list[Path]:
-        namespace, name = job["metadata"]["namespace"], job["metadata"]["name"]
-        output = (job["spec"] or {}).get("output") or {}
-        storage = output.get("storage") or {}
-        destination = (output.get("destinations") or [{}])[0].get("pvc") or {}
-        created = names_of(name).output if not storage.get("claimName") else None
-        claim = self.layout.claim(namespace, created or storage["claimName"])
-        published = self.layout.claim(namespace, destination["claimName"]) if destination else claim
-        models = published / (destination.get("path", "") if destination else MODELS_FOLDER) / name
-        kept = [models] if keep_models and models.exists() else []
-        if created and storage.get("retain") is True:
-            kept = [claim] if claim.exists() else []
-        else:
-            remove_tree(claim / RUNS_FOLDER / name)
-            if not keep_models:
-                remove_tree(models)
-            if created:
-                remove_tree(claim / CACHE_FOLDER)
-            if created and not kept:
-                remove_tree(claim)
-                self.store.delete("PersistentVolumeClaim", namespace, created)
-        remove_tree(self.log_folder((namespace, name)))
         return kept
 
 

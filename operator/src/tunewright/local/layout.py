@@ -43,6 +43,11 @@ class Layout:
         return self.home / "objects"
 
     @property
+    def private(self) -> tuple[Path, ...]:
+        """What is created for this user alone, wherever the home folder is: objects, tokens, logs and models."""
+        return tuple(self.home / name for name in ("objects", "pods", "logs", "volumes", "secrets", "supervisors"))
+
+    @property
     def pods(self) -> Path:
         return self.home / "pods"
 

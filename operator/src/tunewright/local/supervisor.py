@@ -48,7 +48,7 @@ def hold(layout: Layout, namespace: str, job: str, *, now: datetime) -> Iterator
 def holder_of(layout: Layout, namespace: str, job: str) -> Holder | None:
     """Return who looks after a job just now, or None."""
     try:
-        handle = os.open(layout.supervisor(namespace, job), os.O_RDWR | os.O_CLOEXEC)
+        handle = os.open(layout.supervisor(namespace, job), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

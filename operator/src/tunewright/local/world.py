@@ -5,8 +5,9 @@ not applied any more are pruned, by owner uid: nobody else's objects are touched
 """
 
 import hmac
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from tunewright.plan.rollout import PublishedModel
 
 KIND = "FineTuneJob"
 MANIFEST_DIRECTORY = "tunewright.io/manifest-directory"  # annotation of a FineTuneJob: what its relative paths are relative to
+PLACES = "tunewright.io/places"  # annotation of a FineTuneJob: where its `path` sources are, as JSON {what the manifest has: absolute path}
+CONTENTS = "tunewright.io/contents"  # annotation of a FineTuneJob: what lay there when it was applied (see contents.py)
 TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - a variable's name
 OURS = (URL,)  # annotations that this world puts on children, and that applying must leave alone
 
@@ -55,9 +58,10 @@ class LocalWorld:
             sources |= {f"spec.data.{name}[{index}].source": item.source for index, item in enumerate(items)}
         folders: dict[str, str] = {}
         missing: list[Missing] = []
+        locate = places_of(job.metadata.annotations)
         for field, item in sources.items():
             if item.path is not None:
-                place = _locate(item.path, job.metadata.annotations.get(MANIFEST_DIRECTORY, "."))
+                place = locate(item.path)
                 folders[item.path] = str(place)
                 if not place.exists():
                     missing.append(Missing(field=f"{field}.path", kind="Path", name=item.path, message=f"{place} does not exist"))
@@ -149,14 +153,29 @@ class LocalWorld:
         return [Missing(field=field, kind="PersistentVolumeClaim", name=source.claim_name, message=message)]
 
 
-def _locate(written: str, directory: str) -> Path:
+def locate(written: str, directory: str | Path) -> Path:
     """Return the absolute path of a `path` source, without following links."""
     return Path(os.path.abspath(Path(directory) / Path(written).expanduser()))  # noqa: PTH100 - resolve would follow links
+
+
+def places_of(annotations: Mapping[str, str]) -> Callable[[str], Path]:
+    """Return what tells where a stored job's `path` sources are: where they were last found, else relative to its manifest."""
+    moved: dict[str, str] = json.loads(annotations.get(PLACES, "{}"))
+    return lambda written: Path(moved[written]) if written in moved else locate(written, annotations.get(MANIFEST_DIRECTORY, "."))
+
+
+def _follow_folders(stored: Object, wanted: Manifest) -> None:
+    """Let a Job's volumes point to where the job's folders lie now: the same content may have been moved."""
+    places = {volume["name"]: volume["hostPath"] for volume in wanted.get("volumes", ()) if "hostPath" in volume}
+    for volume in stored.get("volumes", ()):
+        if "hostPath" in volume and volume["name"] in places:
+            volume["hostPath"] = dict(places[volume["name"]])
 
 
 def _adapt(stored: Object, manifest: Object) -> None:
     """Change a stored child into what is applied now."""
     if manifest["kind"] == "Job":  # its template is immutable; an earlier attempt does not say `suspend` at all
+        _follow_folders(stored["spec"]["template"]["spec"], manifest["spec"]["template"]["spec"])
         if "suspend" in manifest["spec"]:
             stored["spec"]["suspend"] = manifest["spec"]["suspend"]
         return

@@ -45,9 +45,13 @@ class ClaimSource:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSource:
-    """An absolute folder or file of this machine. Only where `References.host_paths` holds."""
+    """An absolute folder or file of this machine. Only where `References.host_paths` holds.
+
+    `written` is what the job has there, which stays the same when the folder is moved: the volume is named after it.
+    """
 
     path: str
+    written: str = field(default="", compare=False)
 
 
 Source = ClaimSource | FolderSource

@@ -1,4 +1,4 @@
-"""Where model and data come from, as volumes: one per distinct folder, under a name that depends on the folder alone.
+"""Where model and data come from, as volumes: one per folder of a claim, and one per `path`, under a name that depends on that alone.
 
 Refuses, with the way out, sources that no stage can read yet and folders of this machine where there are pods on others.
 """
@@ -47,7 +47,7 @@ def model_origin(job: FineTuneJob, refs: References) -> ModelOrigin:
     if source.pvc is not None:
         return ModelOrigin(source=_claim(source.pvc))
     if source.path is not None:
-        return ModelOrigin(source=FolderSource(path=_local(source.path, refs, f"{field}.path")))
+        return ModelOrigin(source=FolderSource(path=_local(source.path, refs, f"{field}.path"), written=source.path))
     raise _unsupported(field, source.chosen(), "huggingFace, pvc or, on one machine, path")
 
 
@@ -69,8 +69,8 @@ def _file(item: Dataset, refs: References, volumes: dict[str, DataVolume], field
             message=f"{item.format} is not supported yet; convert the data to one of {', '.join(_FORMATS)}",
         )
     folder, file = _folder_and_file(item, refs, f"{field}.source")
-    # The name is a function of the folder: adding another data set to a job moves no file that is already there.
-    name = volume_name(f"{folder.claim}:{folder.path}" if isinstance(folder, ClaimSource) else folder.path)
+    # The name is a function of what the job has there: adding another data set to a job moves no file that is already there.
+    name = volume_name(f"{folder.claim}:{folder.path}" if isinstance(folder, ClaimSource) else folder.written)
     volumes[name] = DataVolume(name=name, source=folder)
     return DataFile(path=f"{name}/{file}", format=item.format, columns=dict(item.columns))
 
@@ -82,7 +82,7 @@ def _folder_and_file(item: Dataset, refs: References, field: str) -> tuple[Sourc
         return ClaimSource(claim=source.pvc.claim_name, path=folder), file
     if source.path is not None:
         folder, file = _split(_local(source.path, refs, f"{field}.path"), f"{field}.path")
-        return FolderSource(path=folder or "/"), file
+        return FolderSource(path=folder or "/", written=source.path), file
     raise _unsupported(field, source.chosen(), "pvc or, on one machine, path")
 
 

@@ -117,9 +117,8 @@ def _whole(source: Source, path: str) -> Mount:
 
 def _folder(source: Source, path: str) -> Mount:
     if isinstance(source, FolderSource):
-        return Mount(
-            volume=volume_name(source.path), source={"hostPath": {"path": source.path, "type": "Directory"}}, path=path, read_only=True
-        )
+        name = volume_name(source.written or source.path)
+        return Mount(volume=name, source={"hostPath": {"path": source.path, "type": "Directory"}}, path=path, read_only=True)
     return _claim(source.claim, path, sub_path=source.path.strip("/"), read_only=True)
 
 

@@ -1,9 +1,11 @@
 """`python -m tunewright_trainer check | launch | export`: does at once what the trainer takes minutes for.
 
-`FAKE_HOLD`: `launch` waits until the file with this URI exists (a plain path below /tmp would be the pod's own). `FAKE_FAIL`: `<stage>=<exit code>` fails that stage.
+`FAKE_HOLD`: `launch` waits until the file with this URI exists (a plain path below /tmp would be the pod's own). `FAKE_FAIL`: `<stage>=<exit code>` fails that stage,
+with `FAKE_FAIL_WHILE` only while the file with this URI exists.
 `FAKE_MODEL`: `export` publishes a copy of the model folder with this URI, which a real server can serve.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +14,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tunewright_contract.environment import DATA_DIR, OUTPUT_DIR, PROGRESS_TOKEN_FILE, PROGRESS_URL, PUBLISH_DIR, TERMINATION_LOG
+from tunewright_contract.environment import CONFIG, DATA_DIR, OUTPUT_DIR, PROGRESS_TOKEN_FILE, PROGRESS_URL, PUBLISH_DIR, TERMINATION_LOG
+from tunewright_contract.model_manifest import MANIFEST_NAME
 from tunewright_contract.reports import (
     Artifact,
     CheckReport,
@@ -26,6 +29,7 @@ from tunewright_contract.reports import (
     TrainReport,
     dump,
 )  # fmt: skip
+from tunewright_contract.run_folder import RUN_MANIFEST_NAME, RunFolder
 
 STEPS = 4
 
@@ -47,6 +51,8 @@ def launch() -> None:
     output = Path(os.environ[OUTPUT_DIR])
     output.mkdir(parents=True, exist_ok=True)
     rank = os.environ["PET_NODE_RANK"]
+    if rank == "0":
+        (output / RUN_MANIFEST_NAME).write_text(RunFolder(**job(), entries=["step-*"]).model_dump_json())
     saved = output / f"step-{rank}"
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(f"rank {rank} starts at step {saved.read_text() if saved.exists() else 0}", flush=True)
@@ -64,6 +70,11 @@ def launch() -> None:
         say(TrainReport(step=STEPS, max_steps=STEPS, train_loss=1.0))
 
 
+def job() -> dict[str, str]:
+    described = json.loads(Path(os.environ[CONFIG]).read_text())["job"]
+    return {"namespace": described["namespace"], "job": described["name"], "uid": described["uid"], "revision": described["revision"]}
+
+
 def export() -> None:
     folder = Path(os.environ[PUBLISH_DIR])
     if model := os.environ.get("FAKE_MODEL", "").removeprefix("file://"):
@@ -71,6 +82,7 @@ def export() -> None:
     else:
         folder.mkdir(parents=True)
         (folder / "model.onnx").write_text("a model")
+        (folder / MANIFEST_NAME).write_text(json.dumps({"lineage": {"uid": job()["uid"]}, "files": [{"path": "model.onnx"}]}))
     parity = ParityReport(max_logit_difference=0.0, mean_kl=0.0, top1_agreement=1.0, positions=1)
     say(
         ExportReport(
@@ -88,7 +100,8 @@ def post(body: str) -> None:
 
 if __name__ == "__main__":
     stage, code = sys.argv[1], ""
-    if os.environ.get("FAKE_FAIL", "").startswith(f"{stage}="):
+    only_while = os.environ.get("FAKE_FAIL_WHILE", "").removeprefix("file://")
+    if os.environ.get("FAKE_FAIL", "").startswith(f"{stage}=") and (not only_while or Path(only_while).exists()):
         code = os.environ["FAKE_FAIL"].partition("=")[2]
         print(f"{stage} fails as it was told to", flush=True)
         say(Failure(reason="FakeFailure", message="as it was told to", suggestion="do not tell it to"))
