@@ -268,8 +268,8 @@ def delete(
 ) -> None:
     """Remove what a job made, and nothing else.
 
-    Checkpoints, models and logs go. Only what a manifest with this job's uid lists is removed; what stays is printed. A job that is being run is not touched: stop that
-    process first. A claim with `output.storage.retain: true` stays.
+    Checkpoints, models and logs go. Only what a manifest with this job's uid lists is removed; what stays is printed. A job that is being
+    run is not touched: stop that process first. A claim with `output.storage.retain: true` stays.
     """
     from tunewright.cli.remove import remove
 
