@@ -133,6 +133,13 @@ CASES = [
         {"training.globalBatchSize": 8, "training.gradientAccumulationSteps": 4},
         {"training.globalBatchSize": 8, "training.gradientAccumulationSteps": 8},
     ),
+    (
+        "E210",
+        "spec.deepspeed.config",
+        raw(bf16={"enabled": "auto", "bf16_master_weights_and_grads": True}),
+        raw(bf16={"enabled": "auto", "bf16_master_weights_and_grads": False}),
+    ),
+    ("E210", "spec.deepspeed.config", raw(fp16={"enabled": "auto", "fp16_master_weights_and_grads": True}), raw(fp16={"enabled": "auto"})),
     ("E301", "spec.data.packing", {"method.type": "kto", "data.packing": True}, {"data.packing": True}),
     ("E302", "spec.data.paddingFree", {"data.paddingFree": True}, {"data.paddingFree": True, "data.packing": True}),
     (

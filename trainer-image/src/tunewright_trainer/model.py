@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import HubModel
 from tunewright_trainer.exits import StageError, stage_error
+from tunewright_trainer.masters import needs_fp32_base
 from tunewright_trainer.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,8 +104,9 @@ def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
 
 
 def load_base(settings: Settings, *, dtype: "torch.dtype | str | None" = None, quantize: bool = True) -> "PreTrainedModel":
-    """The base model in `dtype` (default: the job's), quantised as the job says unless `quantize` is False.
+    """The base model in `dtype`, quantised as the job says unless `quantize` is False.
 
+    `dtype` is the job's by default, or fp32 where training needs that (see `masters`).
     Raises `StageError` for pickled or missing weights, and for whatever the hub has against it.
     """
     from transformers import AutoModelForCausalLM
@@ -115,7 +117,7 @@ def load_base(settings: Settings, *, dtype: "torch.dtype | str | None" = None, q
     quantization = quantization_config(settings) if quantize else None
     return AutoModelForCausalLM.from_pretrained(
         folder,
-        dtype=dtype if dtype is not None else model.dtype,
+        dtype=dtype or ("float32" if needs_fp32_base(settings.config) else model.dtype),
         attn_implementation=model.attn_implementation,
         trust_remote_code=model.trust_remote_code,
         use_safetensors=True,

@@ -48,6 +48,7 @@ def _train(settings: Settings, request: StopRequest) -> TrainReport:
     from tunewright_trainer.arguments import lora_config, sft_config
     from tunewright_trainer.data import read_splits
     from tunewright_trainer.encode import encode
+    from tunewright_trainer.masters import require_masters, to_fp32
     from tunewright_trainer.model import load_base, load_tokenizer, random_base
     from tunewright_trainer.progress import Metrics, posters
     from tunewright_trainer.trainer import Tuner
@@ -79,6 +80,8 @@ def _train(settings: Settings, request: StopRequest) -> TrainReport:
         peft_config=peft_config,
         callbacks=[stop, Metrics(settings.metrics_file), *posters()],
     )
+    to_fp32(trainer.model, settings.config)
+    require_masters(trainer.model, settings.config)
     magnitudes_before = magnitudes(trainer.model) if peft_config is not None else {}
 
     if distributed.any_rank(request.asked):

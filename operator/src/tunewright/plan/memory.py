@@ -6,6 +6,7 @@ Adam, of which a stage divides a part by the number of ranks N:
     stage 0        w + g + K
     stage 1, 2     w + (g + K) / N          (stage 1 in the paper: w + g + K / N)
     stage 3        (w + g + K) / N
+    no DeepSpeed   w + g + K with w = g = 4 and K = 8: the weights are fp32 themselves, whatever type they are loaded in
 
 Only trained parameters have g and K; frozen ones cost their weights, divided by N at stage 3 alone. Activations are not the formula's
 duty: they are estimated apart, from Korthikanti et al. 2022 (arXiv:2205.05198), and shown apart.
@@ -185,13 +186,9 @@ def trained_bytes(load: Workload, stage: int) -> TrainedBytes:
     if stage:
         size, master = load.compute_bytes, MASTER_BYTES
     else:
-        # Plain DDP trains the weights as they are loaded and keeps no master copy: PEFT makes adapters fp32, TRL makes them bf16 on a
-        # quantised base.
-        size, master = load.loaded_bytes if load.tuning == "full" else (2 if load.quantized_bits else 4), 0
-    moments = load.moment_bytes * (1.0 if stage else size / 4)  # torch keeps moments in the parameter's own type
-    return TrainedBytes(
-        count=load.trained, weights=load.trained * size, gradients=load.trained * size, optimizer=round(load.trained * (master + moments))
-    )
+        size, master = 4, 0  # plain DDP has no master copies, so the trained weights are fp32 themselves
+    optimizer = round(load.trained * (master + load.moment_bytes))
+    return TrainedBytes(count=load.trained, weights=load.trained * size, gradients=load.trained * size, optimizer=optimizer)
 
 
 def _frozen_bytes(load: Workload, stage: int) -> int:
@@ -206,8 +203,10 @@ def _frozen_bytes(load: Workload, stage: int) -> int:
 def _buffers(load: Workload, stage: int, world_size: int, all_weights: int, *, on_accelerator: bool) -> int:
     gradient_bytes = load.trained * load.compute_bytes
     if stage == 0:
-        # DDP's buckets are a copy of the gradients (torch's `gradient_as_bucket_view` is off).
-        return trained_bytes(load, 0).gradients if world_size > 1 else 0
+        # DDP's buckets are a copy of the gradients (torch's `gradient_as_bucket_view` is off). Autocast keeps a 16-bit copy of each trained
+        # weight from the forward pass until the backward pass has used it.
+        buckets = trained_bytes(load, 0).gradients if world_size > 1 else 0
+        return buckets + (gradient_bytes if load.compute_bytes == 2 else 0)
     bucket = (load.reduce_bucket or load.facts.hidden_size**2) * load.compute_bytes
     overlap = load.overlap_comm if load.overlap_comm is not None else overlaps_by_default(stage, on_accelerator=on_accelerator)
     buckets = bucket * (2 if overlap else 1)

@@ -39,8 +39,8 @@ def leaves_stage_open(spec: FineTuneJobSpec) -> bool:
 def objection(spec: FineTuneJobSpec, strategy: Strategy) -> str:
     """Say why `Auto` does not take a strategy whatever it costs; empty: it may. What is asked for by name is not questioned here."""
     if strategy.stage == 0 and spec.method.tuner == "full" and spec.model.dtype in {"bfloat16", "float16"}:
-        # DeepSpeed updates an fp32 master copy; torch alone updates the weights as they are loaded.
-        return f"plain DDP would update {spec.model.dtype} weights without an fp32 copy, and small updates round to nothing"
+        # DeepSpeed keeps 16-bit weights and divides their fp32 copy; torch alone trains fp32 weights.
+        return f"plain DDP trains {spec.model.dtype} weights in fp32 on every rank, and ZeRO-1 needs no more memory for the same result"
     quantized = spec.method.quantization.type
     lora = spec.method.effective_lora()
     if strategy.stage == 3 and lora is not None:

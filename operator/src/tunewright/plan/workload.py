@@ -50,7 +50,7 @@ def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
     return Workload(
         facts=facts,
         tuning="full" if spec.method.tuner == "full" else "adapter",
-        loaded_bytes=_DTYPE_BYTES.get(spec.model.dtype, compute),  # auto: the checkpoint's own, most often that of the training
+        loaded_bytes=4 if _fits_types_by_fp32(spec) else _DTYPE_BYTES.get(spec.model.dtype, compute),  # auto: most often the training's
         compute_bytes=compute,
         quantized_bits=bits[quantization.type],
         moment_bytes=MOMENT_BYTES.get(training.optim, ADAM_MOMENT_BYTES),
@@ -61,6 +61,12 @@ def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
         overlap_comm=spec.deepspeed.overlap_comm if spec.deepspeed else None,
         reduce_bucket=spec.deepspeed.reduce_bucket_size if spec.deepspeed else None,
     )
+
+
+def _fits_types_by_fp32(spec: FineTuneJobSpec) -> bool:
+    """Say whether the frozen base is fp32 whatever its dtype: whole modules are trained in fp32, and no autocast fits 16 bits to them."""
+    lora = spec.method.effective_lora()
+    return spec.training.precision == "fp32" and lora is not None and bool(lora.modules_to_save)
 
 
 def as_qlora(load: Workload) -> Workload:

@@ -1,4 +1,4 @@
-"""E201-E209: ZeRO, offloading, raw DeepSpeed configurations.
+"""E201-E210: ZeRO, offloading, raw DeepSpeed configurations.
 
 Sources: deepspeed 0.19.8 (runtime/config.py, runtime/zero/), transformers 5.23.0 (integrations/deepspeed.py).
 """
@@ -32,6 +32,8 @@ REMOVED_ZERO_KEYS = {
 # deepspeed/runtime/engine.py, _configure_basic_optimizer: what each needs is compiled, or installed, when training starts.
 UNLESS_TORCH_ADAM = ("adam", "adamw")
 ALWAYS_LACKING = ("lamb", "lion", "muon", "muadam", "muadamw", "musgd")
+# deepspeed/runtime/precision_config.py: master copies in 16 bits, in which small updates round to nothing.
+MASTERLESS = ("bf16.bf16_master_weights_and_grads", "fp16.fp16_master_weights_and_grads")
 BAD_OPTIMIZERS = ("galore_", "apollo_")
 
 
@@ -86,6 +88,12 @@ def not_in_images(spec: FineTuneJobSpec) -> list[str]:
         "zero_optimization.offload_param.device nvme": raw_device(zero, "offload_param") == "nvme",
     }
     return [text for text, present in lacking.items() if present]
+
+
+def masterless(spec: FineTuneJobSpec) -> list[str]:
+    """Return the settings of a raw configuration that give up DeepSpeed's fp32 master copies of 16-bit weights."""
+    raw = raw_deepspeed(spec)
+    return [f"{path} true" for path in MASTERLESS if block(raw, path.partition(".")[0]).get(path.partition(".")[2]) is True]
 
 
 def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
@@ -244,5 +252,13 @@ RULES: tuple[Rule[Any], ...] = (
         refuses="a globalBatchSize that micro batch, accumulation and ranks cannot make",
         way_out="Choose a multiple of perDeviceTrainBatchSize x ranks (or other workers.replicas); leave gradientAccumulationSteps out.",
         at_start=True,
+    ),
+    fault_rule(
+        code="E210",
+        path="deepspeed.config",
+        faults=masterless,
+        says="without fp32 master copies small updates of 16-bit weights round to nothing: {}",
+        refuses="16-bit master weights",
+        way_out="Delete these keys; DeepSpeed keeps fp32 master copies then.",
     ),
 )
