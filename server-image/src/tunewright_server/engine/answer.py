@@ -1,5 +1,7 @@
 """One answer in the making: its tokens, its text, and whether it has ended."""
 
+import numpy as np
+
 from tunewright_server.engine.decoder import Logits
 from tunewright_server.engine.request import FinishReason, Progress, Ticket, Timing
 from tunewright_server.engine.sampling import Sampler, log_probability
@@ -28,7 +30,7 @@ class Answer:
     def accept(self, logits: Logits, *, now: float) -> bool:
         """Draw the next token from `logits` [vocab], deliver it, and say whether the answer goes on."""
         request = self.ticket.request
-        token = self._sampler.choose(logits)
+        token = self._sampler.choose(self._allowed(logits))
         self.tokens.append(token)
         self._first_token = self._first_token or now
         finish, text = self._read(token)
@@ -44,6 +46,15 @@ class Answer:
             )
         )
         return finish is None
+
+    def _allowed(self, logits: Logits) -> Logits:
+        """Leave out what would end the answer before `min_tokens`."""
+        request = self.ticket.request
+        if self.generated >= request.min_tokens or not request.stop_token_ids:
+            return logits
+        allowed = logits.copy()
+        allowed[list(request.stop_token_ids)] = -np.inf
+        return allowed
 
     def _read(self, token: int) -> tuple[FinishReason | None, str]:
         request = self.ticket.request

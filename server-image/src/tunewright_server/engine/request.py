@@ -28,6 +28,7 @@ class GenerationRequest:
 
     prompt: tuple[int, ...]  # token ids, at least one
     max_tokens: int  # at least 1; prompt and answer together fit the engine's max_length
+    min_tokens: int = 0  # until so many are generated, no token of `stop_token_ids` is drawn
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()  # the answer ends before the first of these
     stop_token_ids: frozenset[int] = frozenset()  # end the answer and are not part of its text

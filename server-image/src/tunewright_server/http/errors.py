@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 RETRY_AFTER_SECONDS = "1"
+_SHOWN = 1024  # characters of a message, which may hold what a client sent
 
 
 class ApiError(Exception):
@@ -21,11 +22,17 @@ class ApiError(Exception):
     @property
     def body(self) -> dict[str, Any]:
         kind = "server_error" if self.status >= 500 else "rate_limit_error" if self.status == 429 else "invalid_request_error"
-        return {"error": {"message": str(self), "type": kind, "param": self.param, "code": self.code}}
+        return {"error": {"message": _shown(str(self)), "type": kind, "param": self.param and _shown(self.param), "code": self.code}}
 
     @property
     def response(self) -> JSONResponse:
         return JSONResponse(self.body, self.status, headers=self.headers)
+
+
+def _shown(text: str) -> str:
+    """What UTF-8 can hold, and no longer than a reader wants."""
+    clipped = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
+    return clipped.encode(errors="backslashreplace").decode()
 
 
 def invalid(message: str, *, param: str | None = None, code: str = "invalid_value") -> ApiError:

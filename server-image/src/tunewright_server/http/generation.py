@@ -40,10 +40,13 @@ def generation_request(
             param=param,
             code="context_length_exceeded",
         )
+    if (asked.min_tokens or 0) > (max_tokens or room):
+        raise invalid(f"min_tokens is {asked.min_tokens}, and the answer has at most {max_tokens or room}", param="min_tokens")
     eos = () if asked.ignore_eos else model.manifest.eos_token_ids
     return GenerationRequest(
         prompt=prompt,
         max_tokens=max_tokens or room,
+        min_tokens=asked.min_tokens or 0,
         sampling=_sampling(asked, model.defaults, choice),
         stop=asked.stop_strings,
         stop_token_ids=frozenset([*eos, *(asked.stop_token_ids or ())]),
@@ -53,9 +56,9 @@ def generation_request(
 
 
 def _check_vocabulary(tokens: Sequence[int], model: ServedModel, *, param: str) -> None:
-    unknown = next((token for token in tokens if token >= model.manifest.vocab_size), None)
-    if unknown is not None:
-        raise invalid(f"token id {unknown} is not in the vocabulary of {model.manifest.vocab_size} tokens", param=param)
+    highest = max(tokens, default=0)
+    if highest >= model.manifest.vocab_size:
+        raise invalid(f"token id {highest} is not in the vocabulary of {model.manifest.vocab_size} tokens", param=param)
 
 
 def _sampling(asked: Generation, defaults: Sampling, choice: int) -> Sampling:
@@ -77,8 +80,6 @@ class Answers:
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._tickets: list[Ticket] = []
         model, self._metrics = state.open()
-        if len(requests) > model.engine.queue_limit:
-            raise invalid(f"{len(requests)} answers in one request are more than the queue holds ({model.engine.queue_limit})", param="n")
         loop = asyncio.get_running_loop()
         try:
             for index, request in enumerate(requests):

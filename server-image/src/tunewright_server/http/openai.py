@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tunewright_server.engine.request import GenerationRequest
-from tunewright_server.http.errors import ApiError, invalid
+from tunewright_server.http.errors import invalid
 from tunewright_server.http.formats import ChatFormat, Collected, CompletionFormat, Format, usage
 from tunewright_server.http.generation import Answers, generation_request
+from tunewright_server.http.limits import check_answers, check_length
 from tunewright_server.http.parameters import ChatRequest, CompletionRequest, Generation, parse
 from tunewright_server.http.state import ServerState, check_model, read_body, state_of
 from tunewright_server.http.stream import EventStream, stream_chunks
@@ -28,8 +29,9 @@ _CLIENT_CLOSED_REQUEST = 499  # nginx's code; nobody is left to read it
 async def chat_completions(request: Request) -> Response:
     state = state_of(request)
     model, _ = state.open()
-    asked = parse(ChatRequest, await read_body(request, limit=BODY_LIMIT))
+    asked = parse(ChatRequest, await read_body(request, limit=BODY_LIMIT), longest_prompt=model.engine.max_length)
     check_model(asked.model, model)
+    check_answers(1, asked, model)
     prompt = await asyncio.to_thread(_chat_prompt, asked, model)
     max_tokens = _max_tokens(asked)
     requests = [
@@ -41,8 +43,9 @@ async def chat_completions(request: Request) -> Response:
 async def completions(request: Request) -> Response:
     state = state_of(request)
     model, _ = state.open()
-    asked = parse(CompletionRequest, await read_body(request, limit=BODY_LIMIT))
+    asked = parse(CompletionRequest, await read_body(request, limit=BODY_LIMIT), longest_prompt=model.engine.max_length)
     check_model(asked.model, model)
+    check_answers(len(asked.prompts), asked, model)
     prompts = await asyncio.to_thread(_plain_prompts, asked, model)
     max_tokens = asked.max_tokens or COMPLETION_MAX_TOKENS
     requests = [
@@ -86,13 +89,14 @@ def _chat_prompt(asked: ChatRequest, model: ServedModel) -> tuple[int, ...]:
     try:
         text = model.template.render([message.for_template() for message in asked.messages])
     except TemplateRefusedError as error:
-        raise ApiError(
-            422, f"the model's chat template refuses these messages: {error}", param="messages", code="template_refused"
-        ) from error
+        raise invalid(f"the model's chat template refuses these messages: {error}", param="messages", code="template_refused") from error
+    check_length(text, model, param="messages")
     return model.tokenizer.encode(text, add_special_tokens=False)
 
 
 def _plain_prompts(asked: CompletionRequest, model: ServedModel) -> list[tuple[int, ...]]:
+    for prompt in asked.prompts:
+        check_length(prompt, model, param="prompt")
     return [
         model.tokenizer.encode(prompt, add_special_tokens=True) if isinstance(prompt, str) else tuple(prompt) for prompt in asked.prompts
     ]
@@ -117,7 +121,10 @@ async def _answer(
     answers = Answers(state, requests)
     if asked.stream:
         counted = prompt_tokens if asked.include_usage else None
-        return EventStream(answers, stream_chunks(answers, form, head, choices=len(requests), prompt_tokens=counted))
+        return EventStream(
+            answers,
+            stream_chunks(answers, form, head, choices=len(requests), prompt_tokens=counted, continuous_usage=asked.continuous_usage),
+        )
     collected = [Collected() for _ in requests]
     with contextlib.closing(answers):
         if not await _unless_disconnected(request, lambda: _collect(answers, collected)):

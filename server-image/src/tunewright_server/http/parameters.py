@@ -3,38 +3,53 @@
 Source: the OpenAI API reference for chat completions and completions. `top_k`, `stop_token_ids` and `ignore_eos` are vLLM's.
 """
 
-import json
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from tunewright_server.http.errors import ApiError, invalid
+from tunewright_server.http.json_body import read_object
 
-Text = Annotated[str, Field(min_length=1)]
-TokenId = Annotated[int, Field(ge=0)]
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        msg = f"the character at {error.start} is half of a surrogate pair, which no text can hold alone"
+        raise ValueError(msg) from error
+    return text
+
+
+String = Annotated[str, AfterValidator(_encodable)]
+Text = Annotated[String, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 
 class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class StreamOptions(_Closed):
-    include_usage: bool = False
+    include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None  # vLLM's: every chunk has the usage so far
+    include_obfuscation: bool | None = None  # padding against an observer of encrypted traffic; none is added here
 
 
 class Generation(_Closed):
     """What both endpoints understand. None means: not given."""
 
-    model: str
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    model: String
+    max_tokens: Count | None = None
+    min_tokens: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=-1)] | None = None
+    top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
     seed: Seed | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     stop: Text | Annotated[list[Text], Field(max_length=16)] | None = None
-    stop_token_ids: list[TokenId] | None = None
+    stop_token_ids: Annotated[list[TokenId], Field(fail_fast=True, max_length=1024)] | None = None
     ignore_eos: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -45,7 +60,11 @@ class Generation(_Closed):
 
     @property
     def include_usage(self) -> bool:
-        return bool(self.stream_options and self.stream_options.include_usage)
+        return bool(self.stream_options and (self.stream_options.include_usage or self.stream_options.continuous_usage_stats))
+
+    @property
+    def continuous_usage(self) -> bool:
+        return bool(self.stream_options and self.stream_options.continuous_usage_stats)
 
     @property
     def alternatives(self) -> int | None:
@@ -55,23 +74,32 @@ class Generation(_Closed):
 
 class TextPart(_Closed):
     type: Literal["text"]
-    text: str
+    text: String
 
 
 class Message(_Closed):
-    role: Literal["system", "user", "assistant"]
-    content: str | list[TextPart]
-    name: str | None = None
+    """One message. The last fields are those of an answer that a client sends back as it received it, without a value."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: String | Annotated[list[TextPart], Field(fail_fast=True)]
+    name: String | None = None
+    refusal: None = None
+    audio: None = None
+    function_call: None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    reasoning_content: None = None
 
     def for_template(self) -> dict[str, str]:
         """What templates expect: plain text, in parts or not."""
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return {"role": self.role, "content": text, **({"name": self.name} if self.name else {})}
+        role = "system" if self.role == "developer" else self.role  # OpenAI's newer name of it, which templates do not have
+        return {"role": role, "content": text, **({"name": self.name} if self.name else {})}
 
 
 class ChatRequest(Generation):
-    messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    messages: Annotated[list[Message], Field(fail_fast=True, min_length=1)]
+    max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
@@ -81,7 +109,12 @@ class ChatRequest(Generation):
 
 
 class CompletionRequest(Generation):
-    prompt: str | Annotated[list[str] | list[TokenId] | list[list[TokenId]], Field(min_length=1)]
+    prompt: (
+        String
+        | Annotated[list[String], Field(fail_fast=True, min_length=1)]
+        | Annotated[list[TokenId], Field(fail_fast=True, min_length=1)]
+        | Annotated[list[Annotated[list[TokenId], Field(fail_fast=True)]], Field(fail_fast=True, min_length=1)]
+    )
     logprobs: Annotated[int, Field(ge=0, le=5)] | None = None
 
     @property
@@ -130,14 +163,9 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
 Request = TypeVar("Request", bound=Generation)
 
 
-def parse(model: type[Request], body: bytes) -> Request:
-    """Read a request. Raises `ApiError` 400 naming the first parameter at fault."""
-    try:
-        fields = json.loads(body)
-    except ValueError as error:
-        raise invalid(f"the body is not valid JSON: {error}", code="invalid_json") from error
-    if not isinstance(fields, dict):
-        raise invalid("the body must be a JSON object", code="invalid_json")
+def parse(model: type[Request], body: bytes, *, longest_prompt: int) -> Request:
+    """Read a request. `longest_prompt` is in tokens. Raises `ApiError` 400 naming the first parameter at fault."""
+    fields = read_object(body, longest_prompt=longest_prompt)
     for name, harmless in UNSUPPORTED.items():
         value = fields.pop(name, None)
         if value is not None and value not in harmless:
@@ -158,7 +186,7 @@ def _check_together(request: Generation) -> None:
 
 
 def _refusal(error: ValidationError) -> ApiError:
-    first = error.errors(include_url=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"] if isinstance(part, int) or part.islower())
     param = where or None
     if first["type"] == "extra_forbidden":

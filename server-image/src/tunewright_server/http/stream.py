@@ -29,22 +29,28 @@ class EventStream(StreamingResponse):
 
 
 async def stream_chunks(
-    answers: Answers, form: Format, head: dict[str, Any], *, choices: int, prompt_tokens: int | None
+    answers: Answers, form: Format, head: dict[str, Any], *, choices: int, prompt_tokens: int | None, continuous_usage: bool
 ) -> AsyncIterator[bytes]:
-    """Chunks as bytes. `prompt_tokens` asks for a last chunk with the usage; every other chunk then says `usage: null`.
+    """Chunks as bytes. `prompt_tokens` asks for a last chunk with the usage; every other chunk then says `usage: null`,
+    or the usage so far with `continuous_usage`.
 
     A failure in the middle is an event with `error`: the status line has long been sent.
     """
-    extra = {"usage": None} if prompt_tokens is not None else {}
     generated, shown = [0] * choices, [0] * choices  # tokens, characters
+
+    def extra() -> JsonObject:
+        if prompt_tokens is None:
+            return {}
+        return {"usage": usage(prompt_tokens=prompt_tokens, completion_tokens=sum(generated)) if continuous_usage else None}
+
     try:
         for index in range(choices):
             if opening := form.opening(index):
-                yield _event({**head, "choices": [opening], **extra})
+                yield _event({**head, "choices": [opening], **extra()})
         async for index, progress in answers:
             generated[index] = progress.tokens
             if piece := form.piece(index, progress, offset=shown[index]):
-                yield _event({**head, "choices": [piece], **extra})
+                yield _event({**head, "choices": [piece], **extra()})
             shown[index] += len(progress.text)
     except ApiError as error:
         yield _event(error.body)

@@ -45,8 +45,8 @@ class ChatTemplate:
                 add_generation_prompt=True,
                 **self._special_tokens,
             )
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
-            raise TemplateRefusedError(str(error)) from error
+        except Exception as error:  # the template is a program of another author, and may fail in any way
+            raise TemplateRefusedError(str(error) or type(error).__name__) from error
 
 
 def load_chat_template(folder: Path) -> ChatTemplate | None:
@@ -59,7 +59,7 @@ def load_chat_template(folder: Path) -> ChatTemplate | None:
         separate = folder / "chat_template.jinja"
         source = separate.read_text(encoding="utf-8") if separate.is_file() else _default_template(configuration.get("chat_template"))
         return ChatTemplate(source, special_tokens(configuration)) if source else None
-    except (jinja2.TemplateSyntaxError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (jinja2.TemplateError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RefusalError(
             "ChatTemplateUnreadable",
             f"the chat template in {folder} cannot be read: {error}",

@@ -16,10 +16,12 @@ class TextTokenizer:
         tokenizer.no_truncation()  # a file may ask for either, left over from training
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self.longest_token = max(map(len, tokenizer.get_vocab()), default=1)  # characters
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         """`add_special_tokens` adds what the model expects around a plain text; a rendered chat has it already."""
-        return tuple(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+        # `encode` holds the interpreter's lock for the whole text, `encode_batch` does not.
+        return tuple(self._tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Leave special tokens out."""

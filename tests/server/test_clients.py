@@ -1,0 +1,82 @@
+"""What common clients send by default is served as it is.
+
+The bodies are those that each client's own code makes; to add a client, add a row with its version.
+"""
+
+import json
+from typing import Any
+
+import pytest
+from serving import Server
+
+TEXT = [{"type": "text", "text": "Hello"}]
+USAGE = {"include_usage": True, "continuous_usage_stats": True}
+BODIES: dict[str, dict[str, Any]] = {
+    # guidellm 0.8.1, guidellm/backends/openai/request_handlers.py
+    "guidellm, text": {"prompt": "Hello", "stream": True, "stream_options": USAGE, "max_tokens": 3, "stop": None, "ignore_eos": True},
+    "guidellm, chat": {
+        "messages": [{"role": "user", "content": TEXT}],
+        "stream": True,
+        "stream_options": USAGE,
+        "max_completion_tokens": 3,
+        "stop": None,
+        "ignore_eos": True,
+    },
+    # openai 3.52.0
+    "openai, developer": {"messages": [{"role": "developer", "content": "Be kind."}, {"role": "user", "content": "Hello"}]},
+    "openai, obfuscation": {
+        "messages": [{"role": "user", "content": "Hello"}],
+        "stream": True,
+        "stream_options": {"include_usage": True, "include_obfuscation": False},
+    },
+    "openai, an answer with all of its fields": {
+        "messages": [
+            {"role": "user", "content": "Hello"},
+            {
+                "role": "assistant",
+                "content": "Hi",
+                "refusal": None,
+                "annotations": [],
+                "audio": None,
+                "function_call": None,
+                "tool_calls": None,
+            },
+            {"role": "user", "content": "Again", "name": None},
+        ]
+    },
+    "nulls": {"messages": [{"role": "user", "content": "Hello"}], "n": None, "stream": None, "stream_options": None, "user": None},
+}
+
+
+@pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in BODIES.items()])
+def test_a_clients_own_body_is_served(server: Server, body: dict[str, Any]) -> None:
+    path = "/v1/chat/completions" if "messages" in body else "/v1/completions"
+    response = server.post(
+        path, json={"model": "tiny", "max_tokens": 3, **body} if "max_completion_tokens" not in body else {"model": "tiny", **body}
+    )
+    assert response.status_code == 200, response.text
+
+
+def test_openais_plainest_loop_runs(server: Server) -> None:
+    messages: list[Any] = []
+    for question in ("Hello", "Again", "And again"):
+        messages.append({"role": "user", "content": question})
+        response = server.openai.chat.completions.create(model="tiny", messages=messages, max_tokens=3)
+        messages.append(response.choices[0].message)
+    assert len(messages) == 6
+
+
+def test_continuous_usage_counts_up(server: Server) -> None:
+    body = {"model": "tiny", "prompt": "Hello", "max_tokens": 4, "ignore_eos": True, "stream": True, "stream_options": USAGE}
+    lines = server.post("/v1/completions", json=body).text.split("\n\n")
+    usages = [json.loads(line[6:])["usage"]["completion_tokens"] for line in lines if line.startswith("data: {")]
+    assert usages == sorted(usages)
+    assert usages[0] >= 1
+    assert usages[-1] == 4
+
+
+def test_min_tokens_outlasts_a_stop_token(server: Server) -> None:
+    body = {"model": "tiny", "prompt": "Hello", "temperature": 0, "max_tokens": 8, "stop_token_ids": list(range(300)), "ignore_eos": True}
+    alone = server.post("/v1/completions", json=body).json()["usage"]["completion_tokens"]
+    longer = server.post("/v1/completions", json={**body, "min_tokens": alone + 2}).json()["usage"]["completion_tokens"]
+    assert longer >= alone + 2 or alone >= 7
