@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import uvicorn
 
@@ -19,6 +20,7 @@ from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_server.engine.decoder import resolve_providers
 from tunewright_server.http.app import create_app
+from tunewright_server.http.connections import HEAD_LIMIT, Bounds, Guard
 from tunewright_server.http.metrics import Metrics
 from tunewright_server.http.state import ServerState
 from tunewright_server.model_folder import ModelFolder, open_folder
@@ -82,6 +84,9 @@ async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -
             log_config=None,
             access_log=False,
             lifespan="off",
+            http=cast("type[asyncio.Protocol]", Guard(Bounds())),
+            ws="none",
+            h11_max_incomplete_event_size=HEAD_LIMIT,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_FLUSH_SECONDS,
         )

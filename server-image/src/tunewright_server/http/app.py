@@ -4,13 +4,13 @@ import logging
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from tunewright_server.http import health, openai
 from tunewright_server.http.access_log import AccessLog
-from tunewright_server.http.errors import ApiError
+from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, ApiError
 from tunewright_server.http.leaving import Leaving
 from tunewright_server.http.state import ServerState
 
@@ -29,7 +29,9 @@ def create_app(state: ServerState) -> Starlette:
         Route("/health", health.live),
         Route("/metrics", health.metrics),
     ]
-    app = Starlette(routes=routes, exception_handlers={ApiError: _refused, HTTPException: _not_routed, Exception: _defect})
+    app = Starlette(
+        routes=routes, exception_handlers={ApiError: _refused, HTTPException: _not_routed, ClientDisconnect: _gone, Exception: _defect}
+    )
     app.state.server = state
     app.add_middleware(AccessLog)
     app.add_middleware(Leaving, state=state)
@@ -45,6 +47,10 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
     message = f"{request.method} {request.url.path}: {error.detail}"
     return ApiError(error.status_code, message, code=error.detail.lower().replace(" ", "_"), headers=error.headers).response
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
 async def _defect(request: Request, error: Exception) -> Response:

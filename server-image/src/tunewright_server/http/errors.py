@@ -6,6 +6,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 RETRY_AFTER_SECONDS = "1"
+CLIENT_CLOSED_REQUEST = 499  # nginx's code: the client has left, and no one reads the answer
 _SHOWN = 1024  # characters of a message, which may hold what a client sent
 
 

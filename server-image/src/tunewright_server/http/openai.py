@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from tunewright_server.engine.request import GenerationRequest
-from tunewright_server.http.errors import invalid
+from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, invalid
 from tunewright_server.http.formats import ChatFormat, Collected, CompletionFormat, Format, usage
 from tunewright_server.http.generation import Answers, generation_request
 from tunewright_server.http.limits import check_answers, check_length
@@ -23,7 +23,6 @@ from tunewright_server.text.chat_template import TemplateRefusedError
 
 BODY_LIMIT = 16 * 2**20  # bytes
 COMPLETION_MAX_TOKENS = 16  # OpenAI's default for this endpoint; a chat answer may use what fits
-_CLIENT_CLOSED_REQUEST = 499  # nginx's code; nobody is left to read it
 
 
 async def chat_completions(request: Request) -> Response:
@@ -128,7 +127,7 @@ async def _answer(
     collected = [Collected() for _ in requests]
     with contextlib.closing(answers):
         if not await _unless_disconnected(request, lambda: _collect(answers, collected)):
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
     return JSONResponse(
         {
             **head,

@@ -8,6 +8,8 @@ from tunewright_server.http.errors import ApiError, model_not_found, unavailable
 from tunewright_server.http.metrics import Metrics
 from tunewright_server.served import ServedModel
 
+READING_LIMIT = 64 * 2**20  # bytes of all bodies that are being read
+
 
 @dataclass
 class ServerState:
@@ -18,6 +20,7 @@ class ServerState:
     draining: bool = False  # asked to stop: not ready any more, and still answering whoever has not heard of it yet
     closed: bool = False  # nothing is answered any more
     in_flight: int = 0  # requests being read or answered
+    bytes_read: int = 0  # of bodies that are being read
     last_request: float = 0.0  # when one came or ended, in seconds of the event loop's clock
 
     def begin(self, now: float) -> None:
@@ -65,10 +68,20 @@ def check_model(asked: str, model: ServedModel) -> None:
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """Read at most `limit` bytes. Raises `ApiError` 413 as soon as that is exceeded, whatever the headers promise."""
+    """Read at most `limit` bytes, whatever the headers promise.
+
+    Raises `ApiError` 413 beyond that, and 503 while the bodies that are being read are too much together.
+    """
+    state = state_of(request)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise ApiError(413, f"the body is larger than {limit} bytes", code="request_too_large")
+    try:
+        async for chunk in request.stream():
+            state.bytes_read += len(chunk)
+            body += chunk
+            if len(body) > limit:
+                raise ApiError(413, f"the body is larger than {limit} bytes", code="request_too_large")
+            if state.bytes_read > READING_LIMIT:
+                raise unavailable("too many requests are being read; try again shortly", code="reading_full")
+    finally:
+        state.bytes_read -= len(body)
     return bytes(body)

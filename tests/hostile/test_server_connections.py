@@ -1,0 +1,137 @@
+"""The model server's connections: slow, half-open and unread ones are cut, and the others are answered.
+
+To add a case, add a row: what a client sends, and then does nothing.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from tunewright_server.http.connections import Bounds, Guard
+
+HEAD = "POST /echo HTTP/1.1\r\nHost: x\r\n"
+WHOLE = f"{HEAD}Content-Length: 2\r\n\r\nok"
+STALLS = {
+    "nothing": "",
+    "half a request line": "POST /ec",
+    "half a header": HEAD,
+    "no body": f"{HEAD}Content-Length: 60000\r\n\r\n",
+    "half a body": f"{HEAD}Content-Length: 60000\r\n\r\n{'x' * 30000}",
+    "a chunk that does not end": f"{HEAD}Transfer-Encoding: chunked\r\n\r\nffff\r\nxx",
+    "half a second request": WHOLE + HEAD,
+    "a second request without its body": f"{WHOLE}{HEAD}Content-Length: 60000\r\n\r\n",
+    "an answer before the body": "POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\nx",
+}
+QUICK = Bounds(connections=8, from_one_address=4, head_seconds=0.5, body_seconds=2, silent_seconds=0.5, write_seconds=0.5)
+PATIENCE = 20
+
+
+async def echo(request: Request) -> Response:
+    return Response(await request.body())
+
+
+async def early(_: Request) -> Response:
+    return Response(status_code=413)
+
+
+async def large(_: Request) -> Response:
+    return Response(b"x" * 50_000_000)
+
+
+@contextlib.asynccontextmanager
+async def listening(bounds: Bounds) -> AsyncIterator[int]:
+    routes = [Route("/echo", echo, methods=["POST"]), Route("/early", early, methods=["POST"]), Route("/large", large)]
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        config = uvicorn.Config(
+            Starlette(routes=routes), http=Guard(bounds), ws="none", lifespan="off", log_config=None, timeout_keep_alive=1
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server._serve([sock]))
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        yield sock.getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+def with_server(test: Callable[[int], Awaitable[None]], bounds: Bounds = QUICK) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(PATIENCE), listening(bounds) as port:
+            await test(port)
+
+    asyncio.run(run())
+
+
+async def until_cut(reader: asyncio.StreamReader) -> bytes:
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := await reader.read(65536):
+            received += chunk
+    return received
+
+
+async def answered(port: int) -> bool:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(WHOLE.replace("Host: x", "Host: x\r\nConnection: close").encode())
+    try:
+        return b"200 OK" in await until_cut(reader)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [pytest.param(sent, id=name) for name, sent in STALLS.items()])
+def test_a_client_that_stops_is_cut(sent: str) -> None:
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent.encode())
+        await until_cut(reader)  # ends only when the server ends it
+        writer.close()
+        assert await answered(port)
+
+    with_server(test)
+
+
+@pytest.mark.parametrize("start", [HEAD + "X: ", f"{HEAD}Content-Length: 60000\r\n\r\n"], ids=["headers", "a body"])
+def test_a_client_that_trickles_is_cut(start: str) -> None:
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(start.encode())
+        cut = asyncio.create_task(until_cut(reader))
+        while not cut.done():
+            writer.write(b"x")
+            await asyncio.sleep(0.1)
+        writer.close()
+
+    with_server(test)
+
+
+def test_a_client_that_does_not_read_is_cut() -> None:
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        await asyncio.sleep(2)
+        assert len(await until_cut(reader)) < 50_000_000
+        writer.close()
+
+    with_server(test)
+
+
+def test_one_address_does_not_take_all_connections() -> None:
+    async def test(port: int) -> None:
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(QUICK.from_one_address)]
+        assert not await answered(port)
+        for _, writer in held:
+            writer.close()
+            await writer.wait_closed()
+        while not await answered(port):  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.05)
+
+    with_server(test, QUICK._replace(head_seconds=PATIENCE))
