@@ -188,6 +188,8 @@ def test_the_model_is_listed_with_its_origin(server: Server) -> None:
     assert (model.id, model.object, model.owned_by) == ("tiny", "model", "tunewright")
     assert model.tunewright["lineage"]["base"] == "tiny@main"
     assert server.openai.models.retrieve("tiny") == model
+    assert "0000" not in model.model_dump_json()  # neither uid nor digest without a key
+    assert set(model.tunewright["lineage"]) <= {"base", "method", "metrics", "versions"}
 
 
 def test_a_model_may_be_served_under_another_name(tiny: BuiltModel, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ MODEL_NAME = "TUNEWRIGHT_MODEL_NAME"  # what clients put into `model`
 MAX_SLOTS = "TUNEWRIGHT_MAX_SLOTS"  # requests decoded together
 MAX_LENGTH = "TUNEWRIGHT_MAX_LENGTH"  # tokens per request, prompt and answer together
 EXECUTION_PROVIDERS = "TUNEWRIGHT_EXECUTION_PROVIDERS"  # comma-separated, e.g. `CUDA,CPU`
+API_KEY = "TUNEWRIGHT_API_KEY"  # what clients send as `Authorization: Bearer …`; absent: no key is needed
 SMOKE_TEST = "TUNEWRIGHT_SMOKE_TEST"  # the SmokeTest as JSON; absent: none
 DRAIN_SECONDS = "TUNEWRIGHT_DRAIN_SECONDS"  # how long requests in flight may go on after SIGTERM
 

@@ -1,7 +1,7 @@
 """What the environment asks for, read once and checked."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ class Settings:
     smoke_test: SmokeTest | None = None
     drain_seconds: float = 300.0
     termination_log: Path | None = None
+    api_key: str | None = field(default=None, repr=False)
 
 
 def read_settings(env: Mapping[str, str]) -> Settings:
@@ -45,7 +46,22 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         smoke_test=_smoke_test(env),
         drain_seconds=_seconds(env, environment.DRAIN_SECONDS, default=Settings.drain_seconds),
         termination_log=termination_log(env),
+        api_key=_api_key(env),
     )
+
+
+def _api_key(env: Mapping[str, str]) -> str | None:
+    """A variable that is set and empty is an empty Secret, and not a wish for an open server."""
+    key = env.get(environment.API_KEY)
+    if key is None:
+        return None
+    if not (key.isascii() and key.isprintable() and key and " " not in key):
+        raise RefusalError(
+            "InvalidSetting",
+            f"{environment.API_KEY} is not an API key (its value is not shown)",
+            suggestion="use printable ASCII characters without spaces or line ends, or leave the variable out for a server without a key",
+        )
+    return key
 
 
 def termination_log(env: Mapping[str, str]) -> Path | None:

@@ -19,6 +19,7 @@ import uvicorn
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_server.engine.decoder import resolve_providers
+from tunewright_server.http.access import is_loopback
 from tunewright_server.http.app import create_app
 from tunewright_server.http.connections import HEAD_LIMIT, Bounds, Guard
 from tunewright_server.http.metrics import Metrics
@@ -80,7 +81,7 @@ async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -
         asyncio.get_running_loop().add_signal_handler(number, told_to_end)
     server = _Server(
         uvicorn.Config(
-            create_app(state),
+            create_app(state, api_key=settings.api_key, local=is_loopback(host)),
             log_config=None,
             access_log=False,
             lifespan="off",

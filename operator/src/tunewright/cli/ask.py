@@ -1,10 +1,13 @@
 """A small client for a served model: OpenAI's chat completions and completions over HTTP, streamed."""
 
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import aiohttp
+
+from tunewright_contract import environment
 
 Message = dict[str, str]
 Asked = str | Sequence[Message]
@@ -20,7 +23,7 @@ async def stream_answer(
 ) -> AsyncIterator[str]:
     """Yield the answer's pieces as they arrive. `url` is the server's root, e.g. `http://127.0.0.1:8080`.
 
-    Without `max_tokens` the server decides. Raises AskError.
+    Without `max_tokens` the server decides. The API key is read from the environment (`TUNEWRIGHT_API_KEY`). Raises AskError.
     """
     path = "completions" if isinstance(asked, str) else "chat/completions"
     body: dict[str, Any] = {"model": model, "temperature": temperature, "stream": True}
@@ -29,7 +32,7 @@ async def stream_answer(
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=120)) as session,
-            session.post(f"{url}/v1/{path}", json=body) as response,
+            session.post(f"{url}/v1/{path}", json=body, headers=_headers()) as response,
         ):
             if response.status != 200:
                 raise AskError(_reason(response.status, await response.text()))
@@ -45,6 +48,11 @@ async def stream_answer(
         raise AskError(f"no answer from {url}: {error}") from error
     except ValueError as error:
         raise AskError(f"{url} does not speak the OpenAI API: {error}") from error
+
+
+def _headers() -> dict[str, str]:
+    key = os.environ.get(environment.API_KEY)
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 async def answer(url: str, *, model: str, asked: Asked, max_tokens: int | None = None) -> str:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tunewright_server.http import health, openai
+from tunewright_server.http.access import Access
 from tunewright_server.http.access_log import AccessLog
 from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, ApiError
 from tunewright_server.http.leaving import Leaving
@@ -17,8 +18,8 @@ from tunewright_server.http.state import ServerState
 log = logging.getLogger(__name__)
 
 
-def create_app(state: ServerState) -> Starlette:
-    """Build the application around `state`, which the shell fills and drains."""
+def create_app(state: ServerState, *, api_key: str | None = None, local: bool = False) -> Starlette:
+    """Build the application around `state`, which the shell fills and drains. `local`: only this machine reaches it."""
     routes = [
         Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
         Route("/v1/completions", openai.completions, methods=["POST"]),
@@ -33,6 +34,8 @@ def create_app(state: ServerState) -> Starlette:
         routes=routes, exception_handlers={ApiError: _refused, HTTPException: _not_routed, ClientDisconnect: _gone, Exception: _defect}
     )
     app.state.server = state
+    app.state.shows_origin = api_key is not None  # each request that comes so far has the key
+    app.add_middleware(Access, api_key=api_key, local=local)
     app.add_middleware(AccessLog)
     app.add_middleware(Leaving, state=state)
     return app

@@ -22,6 +22,7 @@ from tunewright_server.served import ServedModel
 from tunewright_server.text.chat_template import TemplateRefusedError
 
 BODY_LIMIT = 16 * 2**20  # bytes
+_PUBLIC_LINEAGE = ("base", "method", "metrics", "versions")
 COMPLETION_MAX_TOKENS = 16  # OpenAI's default for this endpoint; a chat answer may use what fits
 
 
@@ -58,20 +59,25 @@ async def completions(request: Request) -> Response:
 async def models(request: Request) -> Response:
     """OpenAI's list, with what is known of the model's origin under `tunewright`."""
     model, _ = state_of(request).open()
-    return JSONResponse({"object": "list", "data": [_describe(model)]})
+    return JSONResponse({"object": "list", "data": [_describe(model, request)]})
 
 
 async def one_model(request: Request) -> Response:
     model, _ = state_of(request).open()
     check_model(request.path_params["model"], model)
-    return JSONResponse(_describe(model))
+    return JSONResponse(_describe(model, request))
 
 
-def _describe(model: ServedModel) -> dict[str, Any]:
-    manifest = model.manifest
-    origin = manifest.model_dump(
+def _describe(model: ServedModel, request: Request) -> dict[str, Any]:
+    """Who made the model, and digests of what from, are shown only where each request has the API key."""
+    origin = model.manifest.model_dump(
         mode="json", exclude_none=True, include={"revision", "task", "architecture", "precision", "lineage", "parity", "evaluation"}
     )
+    if not request.app.state.shows_origin:
+        del origin["revision"]
+        origin["lineage"] = {name: value for name, value in origin["lineage"].items() if name in _PUBLIC_LINEAGE}
+        if "@" not in model.manifest.lineage.base:  # a digest of the base model's folder
+            del origin["lineage"]["base"]
     return {
         "id": model.name,
         "object": "model",
