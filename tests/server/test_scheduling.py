@@ -2,104 +2,15 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from list_decoder import REQUESTS, SWITCH, ListDecoder, ask, collect, expected_answer, running
 
-from tunewright_server.engine.loop import Engine, EngineStoppedError, QueueFullError
+from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Event, Failed, FinishReason, GenerationRequest, Progress
-
-VOCABULARY = 50
-SWITCH = 12
-
-
-class ListDecoder:
-    """Remembers each row's tokens; the next token is a function of all of them, so a wrong row gives a wrong answer."""
-
-    def __init__(self, *, slots: int, max_length: int = 64, switch: int | None = None) -> None:
-        self.slots = slots
-        self.max_length = max_length
-        self.rows: list[list[int]] = [[] for _ in range(slots)]
-        self.runs: list[int] = []  # tokens per run, for those who ask how work was shared
-        self.before_run: Callable[[list[list[int]]], None] = lambda _: None
-        self._switch = switch
-
-    def prefill(self, row: int, tokens: Sequence[int], start: int) -> np.ndarray:
-        self.rows[row] = self.rows[row][:start] + list(tokens)
-        return self._run(row, 1, fresh=start == 0)[0]
-
-    def decode(self, first_row: int, tokens: Sequence[int]) -> np.ndarray:
-        for offset, token in enumerate(tokens):
-            self.rows[first_row + offset].append(token)
-        return self._run(first_row, len(tokens), fresh=False)
-
-    def move(self, source: int, target: int) -> None:
-        self.rows[target] = list(self.rows[source])
-
-    def _run(self, first_row: int, count: int, *, fresh: bool) -> np.ndarray:
-        rows = self.rows[first_row : first_row + count]
-        self.before_run(rows)
-        self.runs.append(count)
-        if self._switch is not None:
-            long = {len(row) > self._switch for row in rows}
-            assert len(long) == 1, "rows of both rotary tables in one run"
-            assert fresh or True not in long or all(len(row) > self._switch + 1 for row in rows), "a row crossed without being read again"
-        logits = np.zeros((count, VOCABULARY), np.float32)
-        for index, row in enumerate(rows):
-            logits[index, next_token(row)] = 1
-        return logits
-
-
-def next_token(row: Sequence[int]) -> int:
-    return hash(tuple(row)) % VOCABULARY
-
-
-def expected_answer(request: GenerationRequest) -> list[int]:
-    tokens = list(request.prompt)
-    for _ in range(request.max_tokens):
-        tokens.append(next_token(tokens))
-        if tokens[-1] in request.stop_token_ids:
-            break
-    return tokens[len(request.prompt) :]
-
-
-@contextmanager
-def running(decoder: ListDecoder, **options: int | None) -> Iterator[Engine]:
-    engine = Engine(decoder, lambda tokens: "".join(chr(97 + token % 26) for token in tokens), **options)
-    engine.start()
-    try:
-        yield engine
-    finally:
-        engine.stop()
-
-
-def collect(events: "queue.Queue[Event]") -> list[Event]:
-    found = []
-    while True:
-        found.append(events.get(timeout=60))
-        if isinstance(found[-1], Failed) or found[-1].finish:
-            return found
-
-
-def ask(engine: Engine, requests: Sequence[GenerationRequest], *, then: Callable[[], None] = lambda: None) -> list[list[Event]]:
-    """Submit everything, do `then`, and wait for every answer."""
-    queues: list[queue.Queue[Event]] = [queue.Queue() for _ in requests]
-    for request, events in zip(requests, queues, strict=True):
-        engine.submit(request, events.put)
-    then()
-    return [collect(events) for events in queues]
-
-
-REQUESTS = st.builds(
-    GenerationRequest,
-    prompt=st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=30).map(tuple),
-    max_tokens=st.integers(1, 30),
-    stop_token_ids=st.frozensets(st.integers(0, VOCABULARY - 1), max_size=3),
-)
 
 
 @settings(max_examples=60)

@@ -20,7 +20,8 @@ from tunewright_server.text.tokenizer import TextTokenizer, load_tokenizer
 from tunewright_server.trial import ask, self_test
 
 DECODERS: dict[str, type[GqaDecoder] | type[DynamicCacheDecoder]] = {"gqa": GqaDecoder, "dynamic_cache": DynamicCacheDecoder}
-QUEUED_PER_SLOT = 16  # requests that may wait; beyond that a client is better told to come back
+QUEUED_PER_SLOT = 16  # answers that may wait; beyond that a client is better told to come back
+QUEUED_CACHES = 8  # how often the cache's tokens may be waited for: prompts and answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,8 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
         tokenizer.decode,
         long_rope_switch=folder.manifest.long_rope_switch,
         queue_limit=QUEUED_PER_SLOT * capacity.slots,
+        queue_tokens=QUEUED_CACHES * capacity.slots * capacity.max_length,
+        queue_seconds=settings.queue_seconds,
     )
     engine.start()
     try:

@@ -24,6 +24,7 @@ class Settings:
     execution_providers: tuple[str, ...] = ("CPU",)
     smoke_test: SmokeTest | None = None
     drain_seconds: float = 300.0
+    queue_seconds: float = 300.0  # a request that has not begun by then is refused
     termination_log: Path | None = None
     api_key: str | None = field(default=None, repr=False)
 
@@ -45,6 +46,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         execution_providers=_providers(env.get(environment.EXECUTION_PROVIDERS) or "CPU"),
         smoke_test=_smoke_test(env),
         drain_seconds=_seconds(env, environment.DRAIN_SECONDS, default=Settings.drain_seconds),
+        queue_seconds=_seconds(env, environment.QUEUE_SECONDS, default=Settings.queue_seconds),
         termination_log=termination_log(env),
         api_key=_api_key(env),
     )

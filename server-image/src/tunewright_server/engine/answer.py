@@ -10,13 +10,18 @@ from tunewright_server.text.detokenize import Decode, Detokenizer
 
 
 class Answer:
-    """`tokens` is prompt and answer together; the row of its cache holds the first `cached` of them."""
+    """`tokens` is prompt and answer together; the row of its cache holds the first `cached` of them.
+
+    The first `read_length` of them are read in chunks, the others were decoded one by one. An answer that lost its row gets it back in the
+    same two ways, so that its numbers are the same to the last bit.
+    """
 
     def __init__(self, ticket: Ticket, decode: Decode, *, admitted: float) -> None:
         request = ticket.request
         self.ticket = ticket
         self.tokens = list(request.prompt)
         self.cached = 0
+        self.read_length = len(self.tokens)
         self._admitted = admitted
         self._first_token: float | None = None
         self._sampler = Sampler(request.sampling)
@@ -26,6 +31,26 @@ class Answer:
     @property
     def generated(self) -> int:
         return len(self.tokens) - len(self.ticket.request.prompt)
+
+    @property
+    def next_token(self) -> int:
+        """The token that its row lacks next."""
+        return self.tokens[self.cached]
+
+    @property
+    def complete(self) -> bool:
+        """Whether its row holds all its tokens, so that logits tell a new one."""
+        return self.cached == len(self.tokens)
+
+    def next_chunk(self, chunk: int, *, first: int = 0) -> list[int]:
+        """Return the tokens to be read next: `chunk` of them, at least `first` to begin with.
+
+        The cuts depend on nothing but the answer's own length, and no chunk has one token unless the whole has: kernels for one token
+        differ from those for several in the last bits, which would let an answer depend on what else is being read.
+        """
+        size = max(chunk, 2, first if self.cached == 0 else 0)
+        left = self.read_length - self.cached
+        return self.tokens[self.cached : self.cached + (left if left <= size + 1 else size)]
 
     def accept(self, logits: Logits, *, now: float) -> bool:
         """Draw the next token from `logits` [vocab], deliver it, and say whether the answer goes on."""

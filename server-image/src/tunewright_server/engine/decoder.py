@@ -32,6 +32,9 @@ class Decoder(Protocol):
     def move(self, source: int, target: int) -> None:
         """Let row `target` continue what row `source` holds."""
 
+    def share(self, source: int, target: int, length: int) -> None:
+        """Let row `target` hold the first `length` tokens of row `source`, which goes on as it is."""
+
 
 def resolve_providers(names: Sequence[str]) -> list[str]:
     """Turn `CPU` or `CPUExecutionProvider` into ONNX Runtime's names, in order of preference.

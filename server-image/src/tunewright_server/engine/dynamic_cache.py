@@ -38,6 +38,9 @@ class DynamicCacheDecoder:
     def move(self, source: int, target: int) -> None:
         self._rows[target] = self._rows[source]
 
+    def share(self, source: int, target: int, length: int) -> None:
+        self._rows[target] = [array[:, :length] for array in self._rows[source]]
+
     def _run(self, first_row: int, ids: NDArray[np.int64]) -> Logits:
         """Append `ids` [n, s] to the rows `first_row` … and return the logits of the last position [n, vocab]."""
         count, width = ids.shape

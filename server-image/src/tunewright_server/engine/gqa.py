@@ -53,7 +53,9 @@ class GqaDecoder:
         return logits
 
     def move(self, source: int, target: int) -> None:
-        length = self._lengths[source]
+        self.share(source, target, int(self._lengths[source]))
+
+    def share(self, source: int, target: int, length: int) -> None:
         for array in self._cache.values():
             array[target, :, :length] = array[source, :, :length]
         self._lengths[target] = length

@@ -32,6 +32,10 @@ class Lane:
     def filling_row(self) -> int:
         return self._row(len(self.answers))
 
+    def row_of(self, answer: Answer) -> int:
+        """The row of an answer whose prompt has been read."""
+        return self._row(self.answers.index(answer))
+
     def in_row_order(self) -> tuple[int, list[Answer]]:
         """The lowest row that is decoded, and the answers from there upwards."""
         if self._downwards:

@@ -1,27 +1,33 @@
 """The continuous-batching loop: one thread that owns the graph and decides in every step who is in it.
 
-A step reads at most `chunk` tokens of waiting prompts and then decodes one token of every live answer, so a long prompt delays the
+A step reads about `chunk` tokens of waiting prompts and then decodes one token of every live answer, so a long prompt delays the
 others by one chunk and not by its length (chunked prefill, Agrawal et al. 2023, arXiv:2308.16369; iteration-level scheduling, Yu et al.,
 OSDI 2022). An answer that ends frees its row at once.
+
+Requests take turns (see fair_queue). A request that has no row takes one from the request with most, which gets it back later: the
+tokens of the answer that lost it are then read and decoded again, as they were the first time. A prompt that several answers of one request
+share is read once.
 """
 
 import logging
 import secrets
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tunewright_server.engine.answer import Answer
 from tunewright_server.engine.decoder import Decoder, Logits
+from tunewright_server.engine.fair_queue import FairQueue
 from tunewright_server.engine.lane import Lane
-from tunewright_server.engine.request import Deliver, Failed, GenerationRequest, Ticket
+from tunewright_server.engine.request import Deliver, Failed, GenerationRequest, Group, Ticket
 from tunewright_server.engine.sampling import LogitsError
 from tunewright_server.text.detokenize import Decode
 
 log = logging.getLogger(__name__)
 DEFAULT_CHUNK = 256  # prompt tokens read between two decode steps
+DEFAULT_QUEUE_SECONDS = 300.0  # a client has long given up by then, and a later one is served sooner
 
 
 class QueueFullError(Exception):
@@ -51,10 +57,14 @@ class Engine:
         long_rope_switch: int | None = None,
         chunk: int = DEFAULT_CHUNK,
         queue_limit: int = 256,
+        queue_tokens: int = 2**40,
+        queue_seconds: float = DEFAULT_QUEUE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.load = Load()
         self.queue_limit = queue_limit
+        self.queue_tokens = queue_tokens  # prompts and answers of all that waits
+        self._queue_seconds = queue_seconds  # until the first row of a request
         self._decoder = decoder
         self._decode_text = decode_text
         self._switch = long_rope_switch
@@ -63,7 +73,7 @@ class Engine:
         self._lanes = [Lane(slots=decoder.slots)]
         if long_rope_switch is not None:
             self._lanes.append(Lane(slots=decoder.slots, downwards=True))
-        self._queue: deque[Ticket] = deque()
+        self._queue = FairQueue()
         self._crossing: deque[Answer] = deque()  # must be read again with the other rotary table
         self._changed = threading.Condition()
         self._stopping = False
@@ -97,8 +107,10 @@ class Engine:
         if self._thread.is_alive():
             self._thread.join()
 
-    def submit(self, request: GenerationRequest, deliver: Deliver) -> Ticket:
-        """Queue a request. `deliver` is called from the engine's thread, once per token, and must neither block nor raise.
+    def submit(self, request: GenerationRequest, deliver: Deliver, group: Group | None = None) -> Ticket:
+        """Queue a request; those of one `group` share its turns.
+
+        `deliver` is called from the engine's thread, once per token, and must neither block nor raise.
 
         Raises `QueueFullError`, `EngineStoppedError`, and `ValueError` for a request that does not fit a row.
         """
@@ -107,13 +119,13 @@ class Engine:
             raise ValueError(msg)
         if request.sampling.seed is None:
             request = replace(request, sampling=replace(request.sampling, seed=secrets.randbits(63)))
-        ticket = Ticket(request, deliver, submitted=self._clock())
+        ticket = Ticket(request, deliver, submitted=self._clock(), group=group or Group())
         with self._changed:
             if self._stopping or not self.alive:
                 raise EngineStoppedError
-            if len(self._queue) >= self.queue_limit:
+            if len(self._queue) >= self.queue_limit or self._queue.tokens + len(request.prompt) + request.max_tokens > self.queue_tokens:
                 raise QueueFullError
-            self._queue.append(ticket)
+            self._queue.add(ticket)
             self._changed.notify()
         return ticket
 
@@ -136,9 +148,10 @@ class Engine:
 
     def _step(self) -> None:
         self._drop_cancelled()
+        self._drop_expired()
         budget = self._chunk
         while budget > 0 and (lane := self._lane_to_fill()) is not None:
-            budget -= self._fill(lane, budget)
+            budget -= self._fill(lane)
         for lane in self._lanes:
             self._decode(lane)
         held = [answer for lane in self._lanes for answer in lane.all]
@@ -146,17 +159,28 @@ class Engine:
 
     def _drop_cancelled(self) -> None:
         with self._changed:
-            self._queue = deque(ticket for ticket in self._queue if not ticket.cancelled)
+            self._queue.drop_cancelled()
         self._crossing = deque(answer for answer in self._crossing if not answer.ticket.cancelled)
         for lane in self._lanes:
             for answer in lane.all:
                 if answer.ticket.cancelled:
                     lane.remove(answer, self._decoder.move)
 
+    def _drop_expired(self) -> None:
+        with self._changed:
+            expired = self._queue.take_expired(self._clock() - self._queue_seconds, self._rows())
+        for ticket in expired:
+            ticket.deliver(Failed(f"the request has waited {self._queue_seconds:.0f} s for its turn; try again later", timed_out=True))
+
+    def _rows(self) -> Counter[Group]:
+        """How many rows each group has, or will have when an answer has been read again."""
+        answers = [*self._crossing, *(answer for lane in self._lanes for answer in lane.all)]
+        return Counter(answer.ticket.group for answer in answers)
+
     def _lane_to_fill(self) -> Lane | None:
-        """The lane in which a prompt is being read; the next in the queue is admitted when there is none and a row is free."""
+        """The lane in which a prompt is being read; the next in the queue is admitted when there is none and a row can be had."""
         filling = next((lane for lane in self._lanes if lane.filling), None)
-        if filling or sum(map(len, self._lanes)) == self._decoder.slots:
+        if filling or (sum(map(len, self._lanes)) == self._decoder.slots and not self._free_a_row()):
             return filling
         answer = self._next_answer()
         if answer is None:
@@ -169,43 +193,91 @@ class Engine:
         if self._crossing:
             return self._crossing.popleft()
         with self._changed:
-            return Answer(self._queue.popleft(), self._decode_text, admitted=self._clock()) if self._queue else None
+            item = self._queue.take(self._rows())
+        if item is None or isinstance(item, Answer):
+            return item
+        item.group.begun = True
+        return Answer(item, self._decode_text, admitted=self._clock())
+
+    def _free_a_row(self) -> bool:
+        """Take a row from the group with most, if another has none: from its answer that is the least work to decode again."""
+        rows = self._rows()
+        with self._changed:
+            if not self._queue.starving(rows):
+                return False
+        group, most = max(rows.items(), key=lambda item: item[1])
+        held = [(lane, answer) for lane in self._lanes for answer in lane.answers if answer.ticket.group is group]
+        if most < 2 or not held:
+            return False
+        lane, answer = min(held, key=lambda item: item[1].generated)
+        self._take_row_away(lane, answer)
+        with self._changed:
+            self._queue.put_back(answer)
+        return True
+
+    def _take_row_away(self, lane: Lane, answer: Answer) -> None:
+        lane.remove(answer, self._decoder.move)
+        answer.cached = 0
+        if lane is self._lanes[0] and self._is_long(answer):
+            answer.read_length = len(answer.tokens)  # it outgrew its rotary table: all of it is read with the other
 
     def _is_long(self, answer: Answer) -> bool:
         return self._switch is not None and len(answer.tokens) > self._switch
 
-    def _fill(self, lane: Lane, budget: int) -> int:
-        """Read the next chunk of a prompt; return how many tokens that were."""
+    def _fill(self, lane: Lane) -> int:
+        """Read the next chunk of a prompt, or copy what another answer of its group has read; return how many tokens were read."""
         answer = lane.filling
         assert answer is not None  # noqa: S101 - by `_lane_to_fill`
-        if self._switch is not None and self._is_long(answer) and answer.cached == 0:
-            budget = max(budget, self._switch + 1)  # a shorter run would choose the other rotary table
-        chunk = answer.tokens[answer.cached : answer.cached + budget]
+        group, prompt = answer.ticket.group, answer.ticket.request.prompt
+        source = self._with_the_same_prompt(lane, answer)
+        if source is not None and group.read is not None:
+            self._decoder.share(lane.row_of(source), lane.filling_row, len(prompt))
+            answer.cached = len(prompt)
+            self._filled(lane, answer, group.read[1])
+            return 1
+        # A shorter run would choose the other rotary table.
+        first = self._switch + 1 if self._switch is not None and self._is_long(answer) else 0
+        chunk = answer.next_chunk(self._chunk, first=first)
         logits = self._guarded([answer], lane, lambda: self._decoder.prefill(lane.filling_row, chunk, answer.cached))
         if logits is None:
             return len(chunk)
         answer.cached += len(chunk)
-        if answer.cached == len(answer.tokens):
-            lane.filled()
-            self._accept(lane, answer, logits)
+        if answer.cached == answer.read_length:
+            if answer.cached == len(prompt):
+                group.read = (prompt, logits)
+            self._filled(lane, answer, logits)
         return len(chunk)
+
+    def _with_the_same_prompt(self, lane: Lane, answer: Answer) -> Answer | None:
+        """An answer of the same group and lane whose row begins with this prompt, if none of this one's is read yet."""
+        group, prompt = answer.ticket.group, answer.ticket.request.prompt
+        if answer.cached or answer.read_length != len(prompt) or group.read is None or group.read[0] != prompt:
+            return None
+        alike = (each for each in lane.answers if each.ticket.group is group and each.ticket.request.prompt == prompt)
+        return next((each for each in alike if len(prompt) == each.read_length <= each.cached), None)
+
+    def _filled(self, lane: Lane, answer: Answer, logits: Logits) -> None:
+        """Let an answer join those that are decoded. What it had before it lost its row is decoded again first."""
+        lane.filled()
+        if answer.complete:
+            self._accept(lane, answer, logits)
 
     def _decode(self, lane: Lane) -> None:
         """One token for every answer of the lane, after those that outgrew it have left."""
         if lane is self._lanes[0]:
             for answer in [answer for answer in lane.answers if self._is_long(answer)]:
-                lane.remove(answer, self._decoder.move)
-                answer.cached = 0
+                self._take_row_away(lane, answer)
                 self._crossing.append(answer)
         first_row, answers = lane.in_row_order()
         if not answers:
             return
-        logits = self._guarded(answers, lane, lambda: self._decoder.decode(first_row, [answer.tokens[-1] for answer in answers]))
+        logits = self._guarded(answers, lane, lambda: self._decoder.decode(first_row, [answer.next_token for answer in answers]))
         if logits is None:
             return
         for answer, row in zip(answers, logits, strict=True):
             answer.cached += 1
-            self._accept(lane, answer, row)
+            if answer.complete:
+                self._accept(lane, answer, row)
 
     def _accept(self, lane: Lane, answer: Answer, logits: Logits) -> None:
         try:
@@ -229,7 +301,8 @@ class Engine:
             return None
 
     def _give_up(self, last_words: Failed) -> None:
-        unfinished = [*self._queue, *(answer.ticket for answer in self._crossing)]
+        waiting = [item.ticket if isinstance(item, Answer) else item for item in self._queue]
+        unfinished = [*waiting, *(answer.ticket for answer in self._crossing)]
         unfinished += [answer.ticket for lane in self._lanes for answer in lane.all]
         for ticket in unfinished:
             ticket.deliver(last_words)

@@ -4,6 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
+Logits = NDArray[np.float32]
+
 
 class FinishReason(StrEnum):
     """Why an answer ended, in OpenAI's words."""
@@ -69,14 +74,23 @@ class Progress:
 
 @dataclass(frozen=True)
 class Failed:
-    """The answer cannot be continued: the engine's fault, or the server is stopping."""
+    """The answer cannot be continued: the engine's fault, the server is stopping, or the queue was too long for it."""
 
     message: str
     stopping: bool = False
+    timed_out: bool = False
 
 
 Event = Progress | Failed
 Deliver = Callable[[Event], None]
+
+
+@dataclass(eq=False)
+class Group:
+    """The answers that one client asked for at once. Groups take turns at the rows of the cache."""
+
+    begun: bool = False  # one of its answers has had a row
+    read: tuple[tuple[int, ...], Logits] | None = None  # the prompt that was read last, and the logits [vocab] behind it
 
 
 @dataclass
@@ -86,6 +100,7 @@ class Ticket:
     request: GenerationRequest
     deliver: Deliver
     submitted: float
+    group: Group
     cancelled: bool = field(default=False)
 
     def cancel(self) -> None:

@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
-from tunewright_server.engine.request import Deliver, Event, Failed, GenerationRequest, Progress, Sampling, Ticket
-from tunewright_server.http.errors import engine_failed, invalid, too_many_requests, unavailable
+from tunewright_server.engine.request import Deliver, Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket
+from tunewright_server.http.errors import ApiError, engine_failed, invalid, too_many_requests, unavailable
 from tunewright_server.http.parameters import Generation
 from tunewright_server.http.state import ServerState
 from tunewright_server.served import ServedModel
@@ -80,10 +80,16 @@ class Answers:
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._tickets: list[Ticket] = []
         model, self._metrics = state.open()
-        loop = asyncio.get_running_loop()
+        tokens = sum(len(request.prompt) + request.max_tokens for request in requests)
+        if tokens > model.engine.queue_tokens:
+            raise invalid(
+                f"this request may come to {tokens} tokens, and the queue holds {model.engine.queue_tokens}; lower n or max_tokens",
+                param="n",
+            )
+        loop, group = asyncio.get_running_loop(), Group()
         try:
             for index, request in enumerate(requests):
-                self._tickets.append(model.engine.submit(request, _bridge(loop, self._events, index)))
+                self._tickets.append(model.engine.submit(request, _bridge(loop, self._events, index), group))
         except QueueFullError:
             self._cancel()
             raise too_many_requests() from None
@@ -102,7 +108,7 @@ class Answers:
         while unfinished:
             index, event = await self._events.get()
             if isinstance(event, Failed):
-                raise unavailable(event.message, code="shutting_down") if event.stopping else engine_failed(event.message)
+                raise _ended(event)
             now = clock()
             self._metrics.observe_token(since_previous=now - previous[index] if index in previous else None)
             previous[index] = now
@@ -114,6 +120,12 @@ class Answers:
     def _cancel(self) -> None:
         for ticket in self._tickets:
             ticket.cancel()
+
+
+def _ended(event: Failed) -> ApiError:
+    if event.timed_out:
+        return unavailable(event.message, code="queue_timeout")
+    return unavailable(event.message, code="shutting_down") if event.stopping else engine_failed(event.message)
 
 
 def _bridge(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[tuple[int, Event]], index: int) -> Deliver:

@@ -1,0 +1,84 @@
+"""Who gets the next free row: requests take turns, and not their answers.
+
+A request with many answers (`n`, several prompts) is one `Group`. The group with the fewest rows is next, and among those the one that has
+waited longest for a turn, so a short question is answered beside a large request and not after it (fair queueing per flow, Nagle, RFC 970).
+"""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from tunewright_server.engine.answer import Answer
+from tunewright_server.engine.request import GenerationRequest, Group, Ticket
+
+Waiting = Ticket | Answer  # not begun yet, or begun and without a row for now
+
+
+class FairQueue:
+    """Waiting answers by group. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._groups: dict[Group, deque[Waiting]] = {}  # in the order of their turns
+
+    def __len__(self) -> int:
+        return sum(map(len, self._groups.values()))
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return (item for waiting in self._groups.values() for item in waiting)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the waiting may come to need: prompts and answers."""
+        return sum(len(request.prompt) + request.max_tokens for request in map(_request, self))
+
+    def add(self, ticket: Ticket) -> None:
+        """Let a new answer wait behind its group's others."""
+        self._groups.setdefault(ticket.group, deque()).append(ticket)
+
+    def put_back(self, answer: Answer) -> None:
+        """Let an answer that gave its row away go on before its group's others."""
+        self._groups.setdefault(answer.ticket.group, deque()).appendleft(answer)
+
+    def starving(self, rows: Mapping[Group, int]) -> bool:
+        """Say whether a group waits that has no row at all."""
+        return any(rows.get(group, 0) == 0 for group in self._groups)
+
+    def take(self, rows: Mapping[Group, int]) -> Waiting | None:
+        """Remove and return the next answer; `rows` tells how many each group has. None when nothing waits."""
+        if not self._groups:
+            return None
+        group = min(self._groups, key=lambda each: rows.get(each, 0))  # the first of several: dictionaries keep their order
+        waiting = self._groups.pop(group)
+        item = waiting.popleft()
+        if waiting:
+            self._groups[group] = waiting  # behind the others
+        return item
+
+    def drop_cancelled(self) -> None:
+        """Forget answers that are not wanted any more."""
+        for group, waiting in list(self._groups.items()):
+            kept = deque(item for item in waiting if not _ticket(item).cancelled)
+            if kept:
+                self._groups[group] = kept
+            else:
+                del self._groups[group]
+
+    def take_expired(self, before: float, rows: Mapping[Group, int]) -> list[Ticket]:
+        """Remove and return the tickets of groups of which nothing has begun and that have waited since before that time."""
+        expired: list[Ticket] = []
+        for group, waiting in list(self._groups.items()):
+            if rows.get(group, 0) == 0 and not group.begun and all(_ticket(item).submitted < before for item in waiting):
+                expired += map(_ticket, waiting)
+                del self._groups[group]
+        return expired
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._groups.clear()
+
+
+def _ticket(item: Waiting) -> Ticket:
+    return item.ticket if isinstance(item, Answer) else item
+
+
+def _request(item: Waiting) -> GenerationRequest:
+    return _ticket(item).request
