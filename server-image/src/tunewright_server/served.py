@@ -15,7 +15,8 @@ from tunewright_server.engine.request import Sampling
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.refusal import RefusalError
 from tunewright_server.settings import Settings
-from tunewright_server.text.chat_template import ChatTemplate, load_chat_template
+from tunewright_server.text.chat_template import load_chat_template
+from tunewright_server.text.template_process import Template, TemplateProcess
 from tunewright_server.text.tokenizer import TextTokenizer, load_tokenizer
 from tunewright_server.trial import ask, self_test
 
@@ -32,7 +33,7 @@ class ServedModel:
     manifest: ModelManifest
     created: int  # Unix time
     tokenizer: TextTokenizer
-    template: ChatTemplate | None
+    template: Template | None
     engine: Engine
     defaults: Sampling  # for requests that do not say
     capacity: Capacity
@@ -51,7 +52,7 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
     )
     verify_contents(folder)
     tokenizer = load_tokenizer(folder.path)
-    template = load_chat_template(folder.path)
+    template = TemplateProcess(folder.path) if load_chat_template(folder.path) else None
     threads = machine.cpu_limit()
     session = open_session(folder.graph, providers=providers, threads=threads)
     graph = folder.manifest.graph

@@ -9,7 +9,8 @@ from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Progress
 from tunewright_server.refusal import RefusalError
-from tunewright_server.text.chat_template import ChatTemplate, TemplateRefusedError
+from tunewright_server.text.chat_template import TemplateRefusedError
+from tunewright_server.text.template_process import Template
 from tunewright_server.text.tokenizer import TextTokenizer
 
 _TOKEN_SECONDS = 300.0  # for one token
@@ -23,7 +24,7 @@ def self_test(engine: Engine, manifest: ModelManifest) -> None:
         pass
 
 
-def ask(test: SmokeTest, engine: Engine, manifest: ModelManifest, tokenizer: TextTokenizer, template: ChatTemplate | None) -> None:
+def ask(test: SmokeTest, engine: Engine, manifest: ModelManifest, tokenizer: TextTokenizer, template: Template | None) -> None:
     """Ask the smoke question, greedily. Raises `RefusalError` (65) when it cannot be asked or the answer is not the wanted one."""
     prompt = _prompt(test.prompt, manifest, tokenizer, template)
     room = engine.max_length - len(prompt)
@@ -38,7 +39,7 @@ def ask(test: SmokeTest, engine: Engine, manifest: ModelManifest, tokenizer: Tex
         raise _failed(f"{asked}, which does not hold {_clip(test.contains)!r}")
 
 
-def _prompt(text: str, manifest: ModelManifest, tokenizer: TextTokenizer, template: ChatTemplate | None) -> tuple[int, ...]:
+def _prompt(text: str, manifest: ModelManifest, tokenizer: TextTokenizer, template: Template | None) -> tuple[int, ...]:
     if manifest.task != "ChatCompletion" or template is None:
         return tokenizer.encode(text, add_special_tokens=True)
     try:
