@@ -102,3 +102,21 @@ async def test_whatever_goes_wrong_is_one_sentence(serve, chunks, status: int, m
 async def test_a_server_that_is_not_there_is_named():
     with pytest.raises(AskError, match=r"no answer from http://127.0.0.1:9"):
         await answer("http://127.0.0.1:9", model="bot", asked=HELLO)
+
+
+@pytest.mark.parametrize(("key", "sent"), [("k3y", "Bearer k3y"), (None, None)])
+async def test_the_key_of_the_environment_is_sent(key: str | None, sent: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TUNEWRIGHT_API_KEY", raising=False)
+    if key:
+        monkeypatch.setenv("TUNEWRIGHT_API_KEY", key)
+    received = []
+
+    async def handle(request: web.Request) -> web.Response:
+        received.append(request.headers.get("Authorization"))
+        return web.Response(body=b"".join(said("Hi")))
+
+    app = web.Application()
+    app.router.add_post("/v1/{tail:.*}", handle)
+    async with TestServer(app) as server:
+        assert await answer(str(server.make_url("")).rstrip("/"), model="m", asked=HELLO) == "Hi"
+    assert received == [sent]
