@@ -48,3 +48,15 @@ def test_why_there_is_none(expected, raw, children):
     assert isinstance(found, Missing)
     assert (found.field, found.kind, found.name) == ("spec.serving.modelRef.name", "FineTuneJob", "support-bot")
     assert expected in found.message
+
+
+@pytest.mark.parametrize(("allowed", "kind"), [(False, Missing), (True, PublishedModel)])
+def test_a_regressed_model_replaces_another_ones_only_if_its_job_allows_it(allowed, kind):
+    spec = {"evaluation": {"allowRegression": allowed}}
+    scores = {which: {"loss": loss, "tokenAccuracy": "0.1", "samples": 30} for which, loss in (("base", "2.99"), ("tuned", "19820"))}
+    recorded = {"status": {"revision": revision_of(job(spec)), "artifacts": [{"uri": "pvc://a/b"}], "evaluation": scores}}
+    found = read_published("support-bot", raw_job(spec) | recorded, [exporter(spec, ("Complete", ""))])
+    assert isinstance(found, kind)
+    if isinstance(found, Missing):
+        assert "19820" in found.message
+        assert "allowRegression" in found.message

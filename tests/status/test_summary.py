@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from plan_builders import GANG, exporting, hub_plan, quickstart_plan, serving
-from status_builders import CHECKED, NOON, URL, a_job, seen
+from status_builders import CHECKED, EXPORTED, NOON, URL, a_job, seen
 
 from tunewright.observe.observation import Observation
 from tunewright.observe.pods import PodState
@@ -16,11 +16,12 @@ from tunewright.plan.plan_types import MemoryFit, Storage
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
 from tunewright.status import summarise, summarise_defect, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
 from tunewright.status.serving import serving_status
-from tunewright_contract.reports import Failure
+from tunewright_contract.reports import Failure, Score
 
 OLD, NEW = (ServingRevision(name=name, template={}) for name in ("old", "new"))
 RUNNING = TrainOutcome(state=StageState.RUNNING, attempts=1)
 BROKEN = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", rank=1, suggestion="Mend the line.")
+WORSE = Score(loss=19_820.0, token_accuracy=0.0, samples=50)
 LOST = Failure(reason="DiskFull", message="no space left", suggestion="Free space.")
 
 
@@ -113,6 +114,32 @@ class TestConditions:
         assert found["Stalled"] == ("True", "DataInvalid")
         assert found["Validated"] == ("False", "DataInvalid")
         assert "Reconciling" not in found
+
+    @pytest.mark.parametrize(
+        ("allowed", "phase", "ready", "reason"),
+        [(False, "Failed", ("False", "ModelRegressed"), "ModelRegressed"), (True, "Serving", ("True", "Serving"), "RegressionAllowed")],
+    )
+    def test_a_regressed_model_is_served_only_if_the_job_allows_it(self, allowed, phase, ready, reason):
+        report = EXPORTED.model_copy(update={"evaluation": EXPORTED.evaluation.model_copy(update={"tuned": WORSE})})
+        exported = StageOutcome(state=StageState.SUCCEEDED, report=report)
+        stages = ("check", "train", "serve") if allowed else ("check", "train")
+        summary = status(seen(*stages, export=exported), serving(quickstart_plan()), job=a_job(evaluation={"allowRegression": allowed}))
+        found = conditions(summary)
+        assert (summary.phase, found["Ready"], found["ModelRegressed"]) == (phase, ready, ("True", reason))
+        assert ("Stalled" in found) is not allowed
+        assert (summary.failure is None) is allowed
+        told = next(condition.message for condition in summary.conditions if condition.type == "ModelRegressed")
+        assert "19820" in told
+        assert "3.2" in told
+        assert summary.evaluation.tuned.loss == "19820"
+        assert summary.artifacts, "the model is kept and listed"
+
+    def test_a_loss_that_is_not_finite_is_told(self):
+        worse = WORSE.model_copy(update={"loss": None})
+        report = EXPORTED.model_copy(update={"evaluation": EXPORTED.evaluation.model_copy(update={"tuned": worse})})
+        summary = status(seen("check", "train", export=StageOutcome(state=StageState.SUCCEEDED, report=report)), job=a_job())
+        assert (summary.reason, summary.evaluation.tuned.loss) == ("ModelRegressed", "NaN")
+        assert "not a finite number" in summary.failure.message
 
     def test_a_suspended_job_is_neither_reconciling_nor_stalled(self):
         found = conditions(status(seen("check"), quickstart_plan(suspend=True)))

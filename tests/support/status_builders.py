@@ -57,7 +57,7 @@ EXPORTED = ExportReport(
 )
 
 
-def a_job(*, serving: bool = True, generation: int = 1) -> FineTuneJob:
+def a_job(*, serving: bool = True, generation: int = 1, **more: Any) -> FineTuneJob:
     """The smallest job there is."""
     spec: dict[str, Any] = {
         "task": "ChatCompletion",
@@ -69,7 +69,7 @@ def a_job(*, serving: bool = True, generation: int = 1) -> FineTuneJob:
             "apiVersion": "tunewright.io/v1alpha1",
             "kind": "FineTuneJob",
             "metadata": {"name": "support-bot", "uid": UID, "generation": generation},
-            "spec": spec | ({"serving": {}} if serving else {}),
+            "spec": spec | ({"serving": {}} if serving else {}) | more,
         }
     )
 

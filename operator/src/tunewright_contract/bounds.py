@@ -1,8 +1,9 @@
 """The ranges that values from another process must lie in. A pod's image is its user's choice, so its reports are not trusted input."""
 
-from typing import Annotated
+from math import isfinite
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from tunewright_contract.text import holds_control, plain
 
@@ -21,11 +22,17 @@ def _inside(value: str) -> str:
     return value
 
 
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
 Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 """How many of something; bytes too."""
 Positive = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
+Loss = Annotated[float | None, BeforeValidator(_finite)]
+"""None: not a finite number. JSON has no word for those."""
 Rank = Annotated[int, Field(ge=0, lt=2**31)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ReasonWord = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,127}$")]

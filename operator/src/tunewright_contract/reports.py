@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from tunewright_contract.base import Message
-from tunewright_contract.bounds import Amount, Count, Name, Positive, Prose, Rank, ReasonWord, RelativePath, Sha256, Share
+from tunewright_contract.bounds import Amount, Count, Loss, Name, Positive, Prose, Rank, ReasonWord, RelativePath, Sha256, Share
 from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
 
@@ -88,8 +88,8 @@ class TrainReport(Message):
     kind: Literal["train"] = "train"
     step: Count
     max_steps: Count
-    train_loss: float
-    eval_loss: float | None = None
+    train_loss: Loss = None
+    eval_loss: Loss = None  # None also when nothing was held out
     tokens: Count = 0
     seconds: Amount = 0.0  # in the training loop, this attempt
     peak_memory_bytes: Count = 0  # of the fullest rank
@@ -108,7 +108,7 @@ class ParityReport(Message):
 class Score(Message):
     """One model on the held-out set. `exact_match` is the share of greedy answers equal to the reference."""
 
-    loss: float
+    loss: Loss = None
     token_accuracy: Share
     exact_match: Share | None = None
     samples: Count = 0

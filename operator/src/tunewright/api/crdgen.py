@@ -24,9 +24,10 @@ UNSEEN = -1  # no generation is this one
 NAME_RULE = r"size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
 NAME_MESSAGE = "metadata.name must be a DNS label of at most 63 characters: names of Services are made from it"
 
-# What a model is made from. Serving, suspension, deadlines, and how many pods train and where, stay open to change.
+# What a model is made from. Serving, suspension, deadlines, evaluation.allowRegression, and how many pods train and where, stay open.
 IMMUTABLE_FIELDS = (
-    "task", "model", "data", "method", "training", "deepspeed", "elasticity", "evaluation", "output",
+    "task", "model", "data", "method", "training", "deepspeed", "elasticity", "output",
+    "evaluation.maxSamples", "evaluation.generateSamples", "evaluation.maxNewTokens", "evaluation.gates",
     "workers.acceleratorsPerReplica", "workers.resources", "workers.acceleratorMemory", "workers.image", "workers.env",
 )  # fmt: skip
 

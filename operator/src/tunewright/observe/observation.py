@@ -10,6 +10,7 @@ from tunewright.observe.jobs import JobOutcome, Proof, read_job
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.queue import is_held
 from tunewright.observe.raw import Raw, label, number, parts, text
+from tunewright.observe.scores import recorded_scores
 from tunewright.observe.servers import read_server
 from tunewright.plan import label_names
 from tunewright.plan.inputs import Past, StageOutcome, StageState, TrainOutcome
@@ -58,6 +59,7 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
             train=_train(attempts, jobs),
             export=_outcome(export, ExportReport),
             serve=serve,
+            recorded_scores=recorded_scores(status) if recorded else None,
             queued=any(is_held(child) for child in present if child.get("kind") == "Job"),
         ),
         culprits={component: pod for component, pod in culprits.items() if pod is not None},

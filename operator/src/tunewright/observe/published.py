@@ -9,6 +9,7 @@ from tunewright.observe.raw import Raw
 from tunewright.plan.inputs import Missing, StageState
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import SERVED_MODEL
+from tunewright.plan.regression import regression_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.storage import published_to
@@ -23,8 +24,13 @@ def read_published(name: str, raw: Raw | None, children: Sequence[Raw]) -> Publi
     except InvalidJob:
         return _missing(name, "it is invalid, as its status says; correct it, or name another")
     revision = revision_of(job)
-    if observe(children, revision=revision, status=raw.get("status")).past.export.state is not StageState.SUCCEEDED:
+    past = observe(children, revision=revision, status=raw.get("status")).past
+    if past.export.state is not StageState.SUCCEEDED:
         return _missing(name, "it has not exported its model yet; what answers now goes on until it has")
+    found = regression_of(job, past)
+    if found is not None and not found.allowed:
+        way_out = "set evaluation.allowRegression: true on that job to serve it all the same, or name another"
+        return _missing(name, f"{found.figures}; what answers now goes on; {way_out}")
     claim, path = published_to(job, names_of(name).output)
     return PublishedModel(job=name, revision=revision, claim=claim, path=path)
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.exit_codes import Disposition
-from tunewright_contract.reports import CheckReport, ExportReport, Failure, Report, TrainReport
+from tunewright_contract.reports import CheckReport, EvaluationReport, ExportReport, Failure, Report, TrainReport
 
 GIB = 2**30
 R = TypeVar("R", bound=Report)
@@ -103,4 +103,5 @@ class Past:
     train: TrainOutcome = TrainOutcome()
     export: StageOutcome[ExportReport] = field(default_factory=StageOutcome[ExportReport])
     serve: ServeOutcome = ServeOutcome()
+    recorded_scores: EvaluationReport | None = None  # from the stored status, of an export whose own report is gone
     queued: bool = False  # Kueue says when its Jobs start, whether the job asked for it or a namespace's own queue took them

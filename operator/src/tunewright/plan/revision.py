@@ -15,7 +15,10 @@ def revision_of(job: FineTuneJob) -> str:
 
     Settings at their default are left out, so that an operator that learns a new field does not rename the revisions it finds.
     """
-    inputs = job.spec.model_dump(mode="json", include=INPUTS, exclude_defaults=True)
+    # Whether a regressed model may be served is no part of the model.
+    evaluation = job.spec.evaluation.model_copy(update={"allow_regression": False})
+    spec = job.spec.model_copy(update={"evaluation": evaluation})
+    inputs = spec.model_dump(mode="json", include=INPUTS, exclude_defaults=True)
     inputs["onnx"] = job.spec.output.onnx.model_dump(mode="json", exclude_defaults=True)
     canonical = json.dumps({"uid": job.metadata.uid, "inputs": inputs}, sort_keys=True, separators=(",", ":"))
     return sha256(canonical.encode()).hexdigest()[:REVISION_DIGITS]

@@ -4,6 +4,7 @@ from tunewright.api.v1alpha1.status import Condition, ConditionType, Reason
 from tunewright.plan.inputs import Past
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan
+from tunewright.plan.regression import Regression
 from tunewright.status.conditions import FALSE, TRUE, UNKNOWN, make_condition
 from tunewright.status.failures import suggestion
 from tunewright.status.story import Outcome, Story, reason_of
@@ -18,7 +19,7 @@ _UNTROUBLED = frozenset({Reason.PENDING.value, Reason.RUNNING.value, Reason.QUEU
 _NAMES = {Component.CHECK: "check", Component.TRAIN: "train", Component.EXPORT: "export", Component.SERVE: "serve"}
 
 
-def conditions_of(story: Story, past: Past, plan: FineTunePlan) -> list[Condition]:
+def conditions_of(story: Story, past: Past, plan: FineTunePlan, regression: Regression | None = None) -> list[Condition]:
     """Return a job's conditions, as yet without times."""
     reason, message = _reason(story), _message(story, past, plan)
     if plan.objection:
@@ -34,6 +35,9 @@ def conditions_of(story: Story, past: Past, plan: FineTunePlan) -> list[Conditio
         wanted.append(make_condition(ConditionType.SUSPENDED, TRUE if story.suspended else FALSE, reason, message))
     if plan.objection:
         wanted.append(make_condition(ConditionType.CHANGE_REFUSED, TRUE, plan.objection.reason, plan.objection.message))
+    if regression is not None:
+        why = Reason.REGRESSION_ALLOWED if regression.allowed else Reason.MODEL_REGRESSED
+        wanted.append(make_condition(ConditionType.MODEL_REGRESSED, TRUE, why.value, regression.figures))
     return wanted
 
 

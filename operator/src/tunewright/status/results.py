@@ -74,7 +74,7 @@ def artifact_status(artifact: Artifact, plan: FineTunePlan) -> ArtifactStatus:
 
 def _score(score: Score) -> ScoreStatus:
     return ScoreStatus(
-        loss=as_text(score.loss),
+        loss="NaN" if score.loss is None else as_text(score.loss),
         token_accuracy=as_text(score.token_accuracy),
         exact_match=None if score.exact_match is None else as_text(score.exact_match),
         samples=score.samples,

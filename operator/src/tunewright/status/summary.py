@@ -15,6 +15,7 @@ from tunewright.api.v1alpha1.status import Condition, ConditionType, FineTuneJob
 from tunewright.observe.observation import Observation
 from tunewright.plan.inputs import Missing
 from tunewright.plan.plan_types import FineTunePlan
+from tunewright.plan.regression import judged, regression_of
 from tunewright.status.conditions import FALSE, TRUE, clip, make_condition, set_conditions
 from tunewright.status.failures import PLANNING, failure_of, failure_status
 from tunewright.status.narration import conditions_of
@@ -41,10 +42,11 @@ def summarise(
     before = _of_revision(_read(previous), plan.revision)
     attempts = seen.past.train.attempts
     posted = summarise_progress(progress, seen.past.train, before.progress, same_attempt=before.attempts == attempts, now=now)
-    past = with_standstill(as_planned(seen.past, plan), plan, posted, now=now)
+    regression = regression_of(job, seen.past)
+    past = judged(job, with_standstill(as_planned(seen.past, plan), plan, posted, now=now))
     story = tell(past, plan, serving=job.spec.serving is not None, leaving=seen.leaving)
     generation = job.metadata.generation
-    conditions = set_conditions(_read(previous).conditions, conditions_of(story, past, plan), generation=generation, now=now)
+    conditions = set_conditions(_read(previous).conditions, conditions_of(story, past, plan, regression), generation=generation, now=now)
     failure = story.outcome.failure
     check, export = seen.past.check.report, seen.past.export.report
     warnings = (*map(str, plan.lacking), *seen.warnings, *(check.warnings if check else before.warnings))

@@ -28,4 +28,7 @@ class EvaluationSpec(Spec):
     """Examples that both models answer greedily; exact matches are counted."""
     max_new_tokens: Annotated[int, Field(ge=1, le=65536)] = 64
     """Length limit of those answers."""
+    allow_regression: bool = False
+    """Complete the job and serve its model although its held-out loss is not finite, or worse than the base model's. Can be changed at any
+    time: a job that failed with ModelRegressed completes."""
     gates: Annotated[Items[Gate], Field(max_length=32), keyed("metric")] = ()

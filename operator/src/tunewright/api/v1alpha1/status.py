@@ -14,13 +14,14 @@ Long = Annotated[str, StringConstraints(max_length=2048)]
 
 
 class ConditionType(StrEnum):
-    """The conditions. `Reconciling`, `Stalled` (kstatus) and `ChangeRefused` are present only while true."""
+    """The conditions. `Reconciling`, `Stalled` (kstatus), `ChangeRefused` and `ModelRegressed` are present only while true."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     SUSPENDED = "Suspended"
     CHANGE_REFUSED = "ChangeRefused"
+    MODEL_REGRESSED = "ModelRegressed"
     VALIDATED = "Validated"
     TRAINED = "Trained"
     EXPORTED = "Exported"
@@ -51,6 +52,8 @@ class Reason(StrEnum):
     SERVING = "Serving"
     ROLLED_BACK = "RolledBack"
     COMPLETE = "Complete"
+    MODEL_REGRESSED = "ModelRegressed"
+    REGRESSION_ALLOWED = "RegressionAllowed"
 
 
 class Phase(StrEnum):

@@ -1,0 +1,30 @@
+"""The scores of an export whose own report is gone, as the job's stored status has recorded them."""
+
+from pydantic import ValidationError
+
+from tunewright.api.v1alpha1.status import EvaluationStatus, ScoreStatus
+from tunewright.observe.raw import Raw, part
+from tunewright_contract.reports import EvaluationReport, Score
+
+
+def recorded_scores(status: Raw | None) -> EvaluationReport | None:
+    """Read `status.evaluation`. None when nothing was recorded; a loss that is no number reads as not finite."""
+    try:
+        stored = EvaluationStatus.model_validate(part(status, "evaluation"))
+    except ValidationError:
+        return None
+    if stored.base is None or stored.tuned is None:
+        return None
+    return EvaluationReport(base=_score(stored.base), tuned=_score(stored.tuned))
+
+
+def _score(stored: ScoreStatus) -> Score:
+    accuracy = min(1.0, max(0.0, _number(stored.token_accuracy) or 0.0))
+    return Score(loss=_number(stored.loss), token_accuracy=accuracy, samples=max(0, stored.samples))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

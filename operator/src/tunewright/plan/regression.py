@@ -1,0 +1,73 @@
+"""Is the tuned model worse than its base? The one rule, and what follows from it for the job.
+
+A model has regressed when its loss on the held-out examples is not a finite number, or is above the base model's by more than both bounds
+below. Such a model is kept and listed, but the job fails and nothing serves it, unless `spec.evaluation.allowRegression` is true.
+A job that holds no examples out cannot be judged.
+"""
+
+from dataclasses import dataclass, replace
+
+from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.v1alpha1.status import Reason
+from tunewright.plan.inputs import Past, StageState
+from tunewright_contract.exit_codes import Disposition
+from tunewright_contract.reports import EvaluationReport, Failure
+
+RELATIVE_TOLERANCE = 0.05  # of the base model's loss; an evaluation of 200 examples differs by less from another draw of as many
+ABSOLUTE_TOLERANCE = 0.01  # nats per token: a base that is already near zero may double its loss without any harm
+REASON = Reason.MODEL_REGRESSED.value
+_WAY_OUT = (
+    "Train again under another name with a lower training.learningRate, fewer epochs or better data. "
+    "To serve this model all the same, set evaluation.allowRegression: true on this job."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression:
+    """A model that is worse than its base. `figures` is one sentence with both losses."""
+
+    figures: str
+    allowed: bool
+
+
+def regression_of(job: FineTuneJob, past: Past) -> Regression | None:
+    """Return how the job's exported model has regressed; None when it has not, or nothing was measured."""
+    report = past.export.report
+    scores = report.evaluation if report is not None else past.recorded_scores
+    if past.export.state is not StageState.SUCCEEDED or scores is None or not has_regressed(scores):
+        return None
+    return Regression(figures=_figures(scores), allowed=job.spec.evaluation.allow_regression)
+
+
+def has_regressed(scores: EvaluationReport) -> bool:
+    """Compare the two losses."""
+    base, tuned = scores.base.loss, scores.tuned.loss
+    if tuned is None:
+        return True
+    return base is not None and tuned > base + max(RELATIVE_TOLERANCE * base, ABSOLUTE_TOLERANCE)
+
+
+def judged(job: FineTuneJob, past: Past) -> Past:
+    """Return what happened, with the export failed where it made a regressed model that the job does not allow.
+
+    A job that serves another one's model is not held up by its own.
+    """
+    found = regression_of(job, past)
+    if found is None or found.allowed or job.served_job() is not None:
+        return past
+    failure = Failure(reason=REASON, message=f"{found.figures}. The model is exported and kept, but not served", suggestion=_WAY_OUT)
+    return replace(past, export=replace(past.export, state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL))
+
+
+def _figures(scores: EvaluationReport) -> str:
+    return (
+        f"on {scores.tuned.samples} held-out examples the tuned model's loss is {_loss(scores.tuned.loss)} and the base model's "
+        f"{_loss(scores.base.loss)}: worse by more than {RELATIVE_TOLERANCE:.0%}"
+        if scores.tuned.loss is not None
+        else f"on {scores.tuned.samples} held-out examples the tuned model's loss is not a finite number, and the base model's is "
+        f"{_loss(scores.base.loss)}"
+    )
+
+
+def _loss(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.6g}"

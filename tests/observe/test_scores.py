@@ -1,0 +1,33 @@
+"""Scores read back from the status that recorded them."""
+
+import pytest
+
+from tunewright.observe.scores import recorded_scores
+
+SCORE = {"loss": "2.99", "tokenAccuracy": "0.5", "samples": 30}
+
+
+def status(**tuned):
+    return {"evaluation": {"base": SCORE, "tuned": SCORE | tuned}}
+
+
+def test_losses_are_read_as_numbers():
+    found = recorded_scores(status(loss="19820"))
+    assert (found.base.loss, found.tuned.loss, found.tuned.samples) == (2.99, 19820.0, 30)
+
+
+@pytest.mark.parametrize("loss", ["NaN", "inf", "a lot", ""])
+def test_a_loss_that_is_no_number_is_not_finite(loss):
+    assert recorded_scores(status(loss=loss)).tuned.loss is None
+
+
+@pytest.mark.parametrize("accuracy", ["7", "-1", "NaN", "much"])
+def test_an_accuracy_stays_a_share(accuracy):
+    assert 0 <= recorded_scores(status(tokenAccuracy=accuracy)).tuned.token_accuracy <= 1
+
+
+@pytest.mark.parametrize(
+    "stored", [None, {}, {"evaluation": None}, {"evaluation": {"tuned": SCORE}}, {"evaluation": {"base": 1}}, {"evaluation": {"base": {}}}]
+)
+def test_what_was_not_recorded_is_none(stored):
+    assert recorded_scores(stored) is None
