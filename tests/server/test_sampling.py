@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright_server.engine.request import Sampling
-from tunewright_server.engine.sampling import LogitsError, Sampler, distribution, log_probability
+from tunewright_server.engine.sampling import LogitsError, Sampler, distribution, log_probability, penalised
 
 LOGITS = np.log(np.array([0.1, 0.5, 0.15, 0.25], np.float32))
 
@@ -64,3 +64,46 @@ def test_log_probabilities_are_those_of_the_model_before_temperature() -> None:
     found = log_probability(LOGITS, 0, 2)
     assert found.logprob == pytest.approx(np.log(0.1), abs=1e-6)
     assert [(token, pytest.approx(value, abs=1e-6)) for token, value in found.top] == [(1, np.log(0.5)), (3, np.log(0.25))]
+
+
+# Against transformers' own processors: (temperature, top_k, top_p, min_p, repetition_penalty).
+AGAINST_TRANSFORMERS = [
+    (1.0, 0, 1.0, 0.0, 1.0),
+    (0.7, 0, 1.0, 0.0, 1.0),
+    (1.0, 7, 1.0, 0.0, 1.0),
+    (1.0, 0, 0.8, 0.0, 1.0),
+    (1.3, 0, 1.0, 0.05, 1.0),
+    (1.0, 0, 1.0, 0.0, 1.3),
+    (0.8, 20, 0.9, 0.02, 1.1),
+    (1.5, 5, 0.95, 0.3, 0.8),
+]
+
+
+@pytest.mark.parametrize(("temperature", "top_k", "top_p", "min_p", "penalty"), AGAINST_TRANSFORMERS)
+def test_probabilities_are_those_of_transformers(temperature: float, top_k: int, top_p: float, min_p: float, penalty: float) -> None:
+    import torch
+    from transformers import (
+        LogitsProcessorList,
+        MinPLogitsWarper,
+        RepetitionPenaltyLogitsProcessor,
+        TemperatureLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+    )
+
+    logits = np.random.default_rng(3).normal(size=60).astype(np.float32) * 2
+    before = [3, 3, 17, 59, 0]
+    processors = LogitsProcessorList([RepetitionPenaltyLogitsProcessor(penalty), TemperatureLogitsWarper(temperature)])
+    processors += [TopKLogitsWarper(top_k)] if top_k else []
+    processors += [TopPLogitsWarper(top_p)] if top_p < 1 else []
+    processors += [MinPLogitsWarper(min_p)] if min_p else []
+    expected = torch.softmax(processors(torch.tensor([before]), torch.tensor(logits[None])), -1)[0].double().numpy()
+    sampling = Sampling(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=penalty)
+    ids, probabilities = distribution(penalised(logits, before, penalty), sampling)
+    found = np.zeros(60)
+    found[ids] = probabilities / probabilities.sum()
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_greedy_answer_is_penalised_too() -> None:
+    assert Sampler(Sampling(repetition_penalty=5.0)).choose(np.array([2.0, 1.5, -1.0], np.float32), [0]) == 1

@@ -1,9 +1,16 @@
 """A model that is ready to answer: folder, tokenizer, template and running engine, put together and tried once."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.generation_config import (
+    GENERATION_CONFIG_NAME,
+    LARGEST_BYTES,
+    GenerationConfigError,
+    GenerationDefaults,
+    read_generation_config,
+)
 from tunewright_contract.model_manifest import ModelManifest
 from tunewright_server import machine
 from tunewright_server.capacity import Capacity, plan_capacity
@@ -11,7 +18,6 @@ from tunewright_server.engine.decoder import Decoder, check_graph, open_session,
 from tunewright_server.engine.dynamic_cache import DynamicCacheDecoder
 from tunewright_server.engine.gqa import GqaDecoder
 from tunewright_server.engine.loop import Engine
-from tunewright_server.engine.request import Sampling
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.refusal import RefusalError
 from tunewright_server.settings import Settings
@@ -35,7 +41,7 @@ class ServedModel:
     tokenizer: TextTokenizer
     template: Template | None
     engine: Engine
-    defaults: Sampling  # for requests that do not say
+    defaults: GenerationDefaults  # for requests that do not say
     capacity: Capacity
     threads: int
 
@@ -51,6 +57,7 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
         max_length=settings.max_length,
     )
     verify_contents(folder)
+    defaults = generation_defaults(folder.path)
     tokenizer = load_tokenizer(folder.path)
     template = TemplateProcess(folder.path) if load_chat_template(folder.path) else None
     threads = machine.cpu_limit()
@@ -70,7 +77,7 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
     try:
         self_test(engine, folder.manifest)
         if settings.smoke_test is not None:
-            ask(settings.smoke_test, engine, folder.manifest, tokenizer, template)
+            ask(settings.smoke_test, engine, folder.manifest, tokenizer, template, defaults=defaults)
     except RefusalError:
         engine.stop()
         raise
@@ -81,20 +88,19 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
         tokenizer=tokenizer,
         template=template,
         engine=engine,
-        defaults=default_sampling(folder.path),
+        defaults=defaults,
         capacity=capacity,
         threads=threads,
     )
 
 
-def default_sampling(folder: Path) -> Sampling:
-    """What the model's `generation_config.json` recommends, as vLLM reads it; else OpenAI's defaults (temperature 1, top_p 1)."""
-    path = folder / "generation_config.json"
-    recommended = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if not recommended.get("do_sample"):
-        recommended = {}
-    return Sampling(
-        temperature=float(recommended.get("temperature") or 1.0),
-        top_p=float(recommended.get("top_p") or 1.0),
-        top_k=int(recommended.get("top_k") or 0),
-    )
+def generation_defaults(folder: Path) -> GenerationDefaults:
+    """How a request is answered that does not say; greedily without a `generation_config.json`. Raises `RefusalError` (65)."""
+    path = folder / GENERATION_CONFIG_NAME
+    if not path.is_file():
+        return GenerationDefaults()
+    try:
+        with path.open("rb") as file:
+            return read_generation_config(file.read(LARGEST_BYTES + 1))
+    except GenerationConfigError as error:
+        raise RefusalError("GenerationConfigInvalid", str(error), suggestion=error.way_out.rstrip("."), exit_code=ExitCode.DATA) from error

@@ -4,15 +4,17 @@ import queue
 from collections.abc import Iterator
 
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.generation_config import GREEDY, GenerationDefaults
 from tunewright_contract.model_manifest import ModelManifest
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.engine.loop import Engine
-from tunewright_server.engine.request import Event, Failed, GenerationRequest, Progress
+from tunewright_server.engine.request import Event, Failed, GenerationRequest, Progress, sampling_of
 from tunewright_server.refusal import RefusalError
 from tunewright_server.text.chat_template import TemplateRefusedError
 from tunewright_server.text.template_process import Template
 from tunewright_server.text.tokenizer import TextTokenizer
 
+_SEED = 0
 _TOKEN_SECONDS = 300.0  # for one token
 _SHOWN = 200  # characters of a text that are repeated in a message
 
@@ -24,13 +26,29 @@ def self_test(engine: Engine, manifest: ModelManifest) -> None:
         pass
 
 
-def ask(test: SmokeTest, engine: Engine, manifest: ModelManifest, tokenizer: TextTokenizer, template: Template | None) -> None:
-    """Ask the smoke question, greedily. Raises `RefusalError` (65) when it cannot be asked or the answer is not the wanted one."""
+def ask(
+    test: SmokeTest,
+    engine: Engine,
+    manifest: ModelManifest,
+    tokenizer: TextTokenizer,
+    template: Template | None,
+    *,
+    defaults: GenerationDefaults = GREEDY,
+) -> None:
+    """Ask the smoke question as a client does that sets nothing; a model that samples by default is asked with a fixed seed.
+
+    Raises `RefusalError` (65) when it cannot be asked or the answer is not the wanted one.
+    """
     prompt = _prompt(test.prompt, manifest, tokenizer, template)
     room = engine.max_length - len(prompt)
     if room < 1:
         raise _failed(f"the question has {len(prompt)} tokens, and the server takes {engine.max_length} for question and answer together")
-    request = GenerationRequest(prompt=prompt, max_tokens=min(test.max_tokens, room), stop_token_ids=frozenset(manifest.eos_token_ids))
+    request = GenerationRequest(
+        prompt=prompt,
+        max_tokens=min(test.max_tokens, room),
+        sampling=sampling_of(defaults, seed=_SEED),
+        stop_token_ids=frozenset(manifest.eos_token_ids),
+    )
     answer = "".join(progress.text for progress in _generate(engine, request)).strip()
     asked = f"asked {_clip(test.prompt)!r}, the model answered {_clip(answer)!r}"
     if not answer:

@@ -18,6 +18,7 @@ from tunewright_contract.reports import EvaluationReport, ParityReport
 from tunewright_trainer import merge, parity, publish
 from tunewright_trainer.card import write_card
 from tunewright_trainer.evaluate import Examiner, Result, write_evaluation
+from tunewright_trainer.generation_defaults import generation_defaults
 from tunewright_trainer.graph_check import GRAPH_FILE
 from tunewright_trainer.held_out import read_held_out, stop_ids
 from tunewright_trainer.lineage import trace
@@ -39,7 +40,7 @@ def assemble(settings: Settings, draft: Path) -> ModelManifest:
     tokenizer = load_tokenizer(settings)
     exam = read_held_out(settings, tokenizer)
     stop = stop_ids(settings, tokenizer, exam.compared)
-    examiner = Examiner(exam, tokenizer, stop, config.evaluation.max_new_tokens)
+    examiner = Examiner(exam, tokenizer, stop, config.evaluation.max_new_tokens, generation_defaults(settings))
     with _timed("base model scored"):
         base = examiner.examine(merge.load_original(settings)) if exam.scored else None
     with tempfile.TemporaryDirectory(prefix=".parity-", dir=settings.output_dir) as scratch:

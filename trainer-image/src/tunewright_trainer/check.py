@@ -28,11 +28,13 @@ def run(settings: Settings) -> CheckReport:
     splits = read_splits(settings)
 
     from tunewright_trainer.encode import encode
+    from tunewright_trainer.generation_defaults import generation_defaults
     from tunewright_trainer.model import load_config, load_tokenizer, require_weights
     from tunewright_trainer.model_facts import model_facts
     from tunewright_trainer.onnx_genai import exporter_for
 
     require_weights(settings)
+    generation_defaults(settings)
     config = load_config(settings)
     tokenizer = load_tokenizer(settings)
     model = model_facts(config, settings)

@@ -1,15 +1,17 @@
 """Did tuning help? The base model and the tuned one take the same exam: held-out examples to be scored on, questions to be answered.
 
-Loss and accuracy are means over supervised tokens, teacher-forced. Answers are greedy and count as right when they equal the reference
-but for white space around them.
+Loss and accuracy are means over supervised tokens, teacher-forced. Answers are given as the server gives them to a request that sets
+nothing: greedily, or drawn with a fixed seed where the base model's generation_config.json samples. They count as right when they equal
+the reference but for white space around them.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from tunewright_contract.generation_config import GREEDY, GenerationDefaults
 from tunewright_contract.reports import EvaluationReport, Score
 from tunewright_trainer.held_out import Example, HeldOut, Question
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _BATCH_TOKENS = 4096  # logits of a batch stay below 1 GiB up to a vocabulary of 65,000
 _BATCH_QUESTIONS = 32
+_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Examiner:
-    """Puts the same exam to any model. `stop` are the token ids that end an answer."""
+    """Puts the same exam to any model. `stop` are the token ids that end an answer, `defaults` how it is given."""
 
     exam: HeldOut
     tokenizer: "PreTrainedTokenizerBase"
     stop: list[int]
     max_new_tokens: int
+    defaults: GenerationDefaults = GREEDY
 
     def examine(self, model: "PreTrainedModel") -> Result:
         """Score an fp32 model in evaluation mode."""
@@ -47,6 +51,15 @@ class Examiner:
         return Result(Score(loss=loss, token_accuracy=accuracy, exact_match=exact, samples=len(self.exam.scored)), answers)
 
     @property
+    def _how(self) -> dict[str, Any]:
+        """`generate`'s arguments for the served default."""
+        served = self.defaults
+        if served.greedy:
+            return {"do_sample": False, "repetition_penalty": served.repetition_penalty}
+        drawn = {name: getattr(served, name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")}
+        return {"do_sample": True, **drawn}
+
+    @property
     def _pad(self) -> int:
         pad = self.tokenizer.pad_token_id
         return self.tokenizer.eos_token_id if pad is None else pad
@@ -54,15 +67,18 @@ class Examiner:
     def _answers(self, model: "PreTrainedModel") -> Iterator[str]:
         import torch
 
-        for start in range(0, len(self.exam.questions), _BATCH_QUESTIONS):
-            questions = self.exam.questions[start : start + _BATCH_QUESTIONS]
+        # The penalty counts the tokens before, and padding would be among them.
+        at_once = _BATCH_QUESTIONS if self.defaults.repetition_penalty == 1 else 1
+        torch.manual_seed(_SEED)
+        for start in range(0, len(self.exam.questions), at_once):
+            questions = self.exam.questions[start : start + at_once]
             ids, mask = _pad_left([question.ids for question in questions], self._pad)
             with torch.no_grad():
                 output = model.generate(
                     input_ids=ids,
                     attention_mask=mask,
                     max_new_tokens=self.max_new_tokens,
-                    do_sample=False,
+                    **self._how,
                     eos_token_id=self.stop,
                     pad_token_id=self._pad,
                 )

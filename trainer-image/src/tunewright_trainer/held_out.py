@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tunewright_trainer.data import Splits, read_splits
 from tunewright_trainer.data_files import Row
 from tunewright_trainer.encode import IGNORED, encode
-from tunewright_trainer.model import base_folder
+from tunewright_trainer.generation_defaults import generation_defaults
 from tunewright_trainer.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,22 +72,12 @@ def stop_ids(settings: Settings, tokenizer: "PreTrainedTokenizerBase", examples:
 
     The last one matters for bases whose eos ends a text, not a turn: their tuned model stops where its examples stopped.
     """
-    found = {tokenizer.eos_token_id, *_configured(settings)}
+    found = {tokenizer.eos_token_id, *generation_defaults(settings).eos_token_ids}
     special = set(tokenizer.added_tokens_decoder)
     for example in examples:
         said = [token for token, supervised in zip(example.ids, example.supervised, strict=True) if supervised]
         found |= special & set(said[-2:])  # some templates put a newline after the end of the turn
     return sorted(found)
-
-
-def _configured(settings: Settings) -> list[int]:
-    from transformers import GenerationConfig
-
-    folder = base_folder(settings, weights=False)
-    if not (folder / "generation_config.json").is_file():
-        return []
-    ids = GenerationConfig.from_pretrained(folder).eos_token_id
-    return [] if ids is None else ids if isinstance(ids, list) else [ids]
 
 
 def _scored(splits: Splits) -> "Dataset | None":

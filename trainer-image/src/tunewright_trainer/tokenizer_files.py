@@ -7,17 +7,17 @@ files are made only where the base lacks them, because the server reads nothing 
 import shutil
 from pathlib import Path
 
+from tunewright_contract.generation_config import GENERATION_CONFIG_NAME
 from tunewright_trainer.model import TOKENIZER_FILES, base_folder, load_tokenizer
 from tunewright_trainer.settings import Settings
 
-GENERATION_CONFIG = "generation_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 
 
 def copy_tokenizer(settings: Settings, folder: Path) -> None:
     """Copy tokenizer and generation_config.json of the base into `folder`, with the job's chat template where it has one."""
     base = base_folder(settings, weights=False)
-    for name in (*TOKENIZER_FILES, GENERATION_CONFIG):
+    for name in (*TOKENIZER_FILES, GENERATION_CONFIG_NAME):
         (folder / name).unlink(missing_ok=True)
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)

@@ -55,7 +55,7 @@ class Answer:
     def accept(self, logits: Logits, *, now: float) -> bool:
         """Draw the next token from `logits` [vocab], deliver it, and say whether the answer goes on."""
         request = self.ticket.request
-        token = self._sampler.choose(self._allowed(logits))
+        token = self._sampler.choose(self._allowed(logits), self.tokens)
         self.tokens.append(token)
         self._first_token = self._first_token or now
         finish, text = self._read(token)

@@ -7,6 +7,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from tunewright_contract.generation_config import GenerationDefaults
+
 Logits = NDArray[np.float32]
 
 
@@ -24,7 +26,15 @@ class Sampling:
     temperature: float = 0.0
     top_p: float = 1.0  # nucleus sampling (Holtzman et al. 2020, arXiv:1904.09751); 1 keeps everything
     top_k: int = 0  # 0 keeps everything
+    min_p: float = 0.0  # least share of the most likely token's probability (Nguyen et al. 2024, arXiv:2407.01082); 0 keeps everything
+    repetition_penalty: float = 1.0  # of tokens in prompt and answer (Keskar et al. 2019, arXiv:1909.05858); 1: none
     seed: int | None = None  # None: drawn by the engine
+
+
+def sampling_of(defaults: GenerationDefaults, *, seed: int | None) -> Sampling:
+    """How a request is answered that sets nothing but, perhaps, a seed."""
+    named = {name: getattr(defaults, name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
+    return Sampling(**named, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ Each request has its own generator and draws exactly one uniform number per samp
 own logits, and on nothing that happens in the rows beside it.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,11 +25,16 @@ class Sampler:
         self._sampling = sampling
         self._random = np.random.Generator(np.random.PCG64(sampling.seed))
 
-    def choose(self, logits: Logits) -> int:
-        """Return the next token id. Raises `LogitsError` when the largest logit is not finite (a NaN anywhere makes it NaN)."""
+    def choose(self, logits: Logits, before: Sequence[int] = ()) -> int:
+        """Return the token id that follows the tokens `before`.
+
+        Raises `LogitsError` when the largest logit is not finite (a NaN anywhere makes it NaN).
+        """
         if not np.isfinite(logits.max()):
             msg = "the graph returned logits that are not finite"
             raise LogitsError(msg)
+        if self._sampling.repetition_penalty != 1:
+            logits = penalised(logits, before, self._sampling.repetition_penalty)
         if self._sampling.temperature == 0:
             return int(logits.argmax())
         ids, probabilities = distribution(logits, self._sampling)
@@ -35,15 +42,24 @@ class Sampler:
         return int(ids[min(int(np.searchsorted(np.cumsum(probabilities), drawn, side="right")), len(ids) - 1)])
 
 
+def penalised(logits: Logits, before: Sequence[int], penalty: float) -> Logits:
+    """Make tokens that occurred less likely: positive logits are divided by the penalty, negative ones multiplied."""
+    seen = np.unique(np.asarray(before, np.int64))
+    changed = logits.copy()
+    changed[seen] = np.where(logits[seen] > 0, logits[seen] / penalty, logits[seen] * penalty)
+    return changed
+
+
 def distribution(logits: Logits, sampling: Sampling) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Token ids that may be drawn, and their probabilities (not renormalised), most likely first.
 
-    Temperature first, then top_k, then top_p: the smallest set of most likely tokens whose mass reaches `top_p`.
+    Temperature first, then top_k, then top_p, the smallest set of most likely tokens whose mass reaches `top_p`, then min_p. This is the
+    order of transformers.
     """
     scaled = (logits.astype(np.float64) - float(logits.max())) / sampling.temperature
     probabilities = np.exp(scaled)
     probabilities /= probabilities.sum()
-    if sampling.top_k == 0 and sampling.top_p == 1:
+    if sampling.top_k == 0 and sampling.top_p == 1 and sampling.min_p == 0:
         return np.arange(len(logits)), probabilities
     order = np.argsort(-probabilities, kind="stable")
     if sampling.top_k:
@@ -51,6 +67,7 @@ def distribution(logits: Logits, sampling: Sampling) -> tuple[NDArray[np.int64],
         probabilities = probabilities / probabilities[order].sum()
     before = np.cumsum(probabilities[order]) - probabilities[order]
     kept = order[: max(1, int((before < sampling.top_p).sum()))]
+    kept = kept[probabilities[kept] >= sampling.min_p * probabilities[order[0]]]
     return kept, probabilities[kept]
 
 

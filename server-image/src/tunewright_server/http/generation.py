@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
+from tunewright_contract.generation_config import GenerationDefaults
 from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
-from tunewright_server.engine.request import Deliver, Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket
+from tunewright_server.engine.request import Deliver, Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket, sampling_of
 from tunewright_server.http.errors import ApiError, engine_failed, invalid, too_many_requests, unavailable
 from tunewright_server.http.parameters import Generation
 from tunewright_server.http.state import ServerState
@@ -45,7 +47,7 @@ def generation_request(
     eos = () if asked.ignore_eos else model.manifest.eos_token_ids
     return GenerationRequest(
         prompt=prompt,
-        max_tokens=max_tokens or room,
+        max_tokens=max_tokens or min(room, model.defaults.max_tokens or room),
         min_tokens=asked.min_tokens or 0,
         sampling=_sampling(asked, model.defaults, choice),
         stop=asked.stop_strings,
@@ -61,14 +63,14 @@ def _check_vocabulary(tokens: Sequence[int], model: ServedModel, *, param: str) 
         raise invalid(f"token id {highest} is not in the vocabulary of {model.manifest.vocab_size} tokens", param=param)
 
 
-def _sampling(asked: Generation, defaults: Sampling, choice: int) -> Sampling:
-    """Each of the `n` choices has a seed of its own, so that they differ."""
-    return Sampling(
-        temperature=defaults.temperature if asked.temperature is None else asked.temperature,
-        top_p=defaults.top_p if asked.top_p is None else asked.top_p,
-        top_k=defaults.top_k if asked.top_k is None else max(0, asked.top_k),
-        seed=None if asked.seed is None else (asked.seed + choice) % _SEED_BITS,
-    )
+def _sampling(asked: Generation, defaults: GenerationDefaults, choice: int) -> Sampling:
+    """What the request sets, over what the model's folder sets. Each of the `n` choices has a seed of its own, so that they differ."""
+    seed = None if asked.seed is None else (asked.seed + choice) % _SEED_BITS
+    wanted = {name: getattr(asked, name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
+    given = {name: value for name, value in wanted.items() if value is not None}
+    if "top_k" in given:
+        given["top_k"] = max(0, given["top_k"])  # -1 keeps everything, too
+    return replace(sampling_of(defaults, seed=seed), **given)
 
 
 class Answers:

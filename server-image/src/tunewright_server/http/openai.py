@@ -84,6 +84,7 @@ def _describe(model: ServedModel, request: Request) -> dict[str, Any]:
         "created": model.created,
         "owned_by": "tunewright",
         "max_model_len": model.engine.max_length,
+        "default_sampling_params": model.defaults.model_dump(exclude={"eos_token_ids"}, by_alias=False, exclude_none=True),
         "tunewright": origin,
     }
 

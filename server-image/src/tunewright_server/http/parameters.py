@@ -1,6 +1,7 @@
 """The parameters of OpenAI's two endpoints: what is understood, what has no effect, and what is refused by name.
 
-Source: the OpenAI API reference for chat completions and completions. `top_k`, `stop_token_ids` and `ignore_eos` are vLLM's.
+Source: the OpenAI API reference for chat completions and completions. `top_k`, `min_p`, `repetition_penalty`,
+`stop_token_ids` and `ignore_eos` are vLLM's.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
@@ -46,6 +47,8 @@ class Generation(_Closed):
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     top_k: Annotated[int, Field(ge=-1, le=2**31 - 1)] | None = None
+    min_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None
     seed: Seed | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     stop: Text | Annotated[list[Text], Field(max_length=16)] | None = None
@@ -142,13 +145,11 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "function_call": ("none", "auto"),
     "functions": ([],),
     "logit_bias": ({},),
-    "min_p": (0,),
     "modalities": (["text"],),
     "moderation": (),
     "prediction": (),
     "presence_penalty": (0,),
     "reasoning_effort": ("none",),
-    "repetition_penalty": (1,),
     "response_format": ({"type": "text"},),
     "service_tier": ("auto", "default"),
     "store": (False,),
