@@ -22,12 +22,23 @@ class TemplateRefusedError(Exception):
     """The template will not render these messages; the text says why, usually in the model author's words."""
 
 
+@jinja2.pass_context
+def _as_it_is(_: jinja2.runtime.Context, value: Any) -> Any:
+    """Depends on the context, as jinja2 is told, so that no output is computed beforehand."""
+    return value
+
+
 class ChatTemplate:
     """Renders messages to the text that the model was trained on."""
 
     def __init__(self, source: str, special_tokens: Mapping[str, str], *, now: Callable[[], datetime] = datetime.now) -> None:
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, jinja2.ext.loopcontrols]
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=[_GenerationTag, jinja2.ext.loopcontrols],
+            # Constants such as `'x' * 10**9` are computed when the template is rendered, not when it is read.
+            optimized=False,
+            finalize=_as_it_is,
         )
         environment.filters["tojson"] = _tojson
         environment.globals["raise_exception"] = _raise_exception

@@ -6,6 +6,7 @@ One JSON value a line: messages to the process; the text, or why there is none, 
 
 import contextlib
 import json
+import os
 import resource
 import select
 import subprocess
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from tunewright_contract import environment
 from tunewright_server.text.chat_template import TemplateRefusedError, load_chat_template
 
 RENDER_SECONDS = 5.0
@@ -67,7 +69,8 @@ class TemplateProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", __name__, str(self._folder)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        without_key = {name: value for name, value in os.environ.items() if name != environment.API_KEY}  # it runs a stranger's template
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=without_key)
         assert process.stdout is not None  # noqa: S101 - a pipe
         process.stdout.readline()  # until it has read the template: a start is not the template's time
         return process
