@@ -29,6 +29,7 @@ def run(settings: Settings) -> CheckReport:
 
     from tunewright_trainer.encode import encode
     from tunewright_trainer.generation_defaults import generation_defaults
+    from tunewright_trainer.held_out import require_comparable
     from tunewright_trainer.model import load_config, load_tokenizer, require_weights
     from tunewright_trainer.model_facts import model_facts
     from tunewright_trainer.onnx_genai import exporter_for
@@ -45,6 +46,7 @@ def run(settings: Settings) -> CheckReport:
         if split is not None
     }
     data = DataFacts(format=data_format(settings), sha256=data_sha256(settings), **{name: found.facts for name, found in encoded.items()})
+    require_comparable(splits, tokenizer, settings)
     warnings = [*_about_training(encoded["train"], settings), *_about_splits(splits, settings)]
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         warnings.append(

@@ -30,8 +30,11 @@ class Encoded:
     ending_share: float  # of the samples, how many learn to stop: their last supervised token ends a turn or the text
 
 
-def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> Encoded:
-    """Tokenize a set. Raises `StageError` (DATA) for an overlong sample under `raise`, and when nothing is left to learn."""
+def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: Settings, *, part: bool = False) -> Encoded:
+    """Tokenize a set. Raises `StageError` (DATA) for an overlong sample under `raise`, and when nothing is left to learn.
+
+    A `part` of a set may have nothing to learn.
+    """
     from datasets import Dataset
 
     config = settings.config
@@ -57,7 +60,7 @@ def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: S
         tokens += len(ids)
         supervised += len(learned)
         ending += bool(stops & set(learned[-2:]))  # some templates put a newline after the end of the turn
-    if not rows:
+    if not rows and not part:
         raise _refuse(
             f"none of {len(dataset)} sample(s) has a supervised token within data.maxLength={limit}",
             "Raise data.maxLength, or check that the chat template marks what the assistant says.",
@@ -65,7 +68,7 @@ def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: S
     facts = SplitFacts(
         samples=len(dataset), tokens=tokens, supervised_tokens=supervised, truncated=truncated, dropped=dropped, token_histogram=histogram
     )
-    return Encoded(Dataset.from_list(rows), facts, ending / len(rows))
+    return Encoded(Dataset.from_list(rows), facts, ending / max(1, len(rows)))
 
 
 def _encode_row(row: Row, tokenizer: "PreTrainedTokenizerBase", settings: Settings, template: str | None) -> tuple[list[int], list[int]]:

@@ -3,15 +3,20 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.data import Splits, read_splits
 from tunewright_trainer.data_files import Row
 from tunewright_trainer.encode import IGNORED, encode
+from tunewright_trainer.exits import StageError
 from tunewright_trainer.generation_defaults import generation_defaults
+from tunewright_trainer.model import load_config
 from tunewright_trainer.settings import Settings
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
+
+_READ_TOGETHER = 64  # rows
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,11 @@ def read_held_out(settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> H
     )
 
 
+def require_comparable(splits: Splits, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> None:
+    """Raise `StageError` (DATA) when there is no example on which an export could be compared and scored."""
+    _examples(_scored(splits) or splits.train, 1, tokenizer, settings)
+
+
 def stop_ids(settings: Settings, tokenizer: "PreTrainedTokenizerBase", examples: list[Example]) -> list[int]:
     """Every token that ends an answer: the base's own eos ids, the tokenizer's, and the special token the examples end their turns with.
 
@@ -85,13 +95,34 @@ def _scored(splits: Splits) -> "Dataset | None":
 
 
 def _examples(dataset: "Dataset", limit: int, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> list[Example]:
-    encoded = encode(dataset.select(range(min(limit, len(dataset)))), tokenizer, settings).dataset
-    return [Example(row["input_ids"], [label != IGNORED for label in row["labels"]]) for row in encoded]
+    """The first `limit` examples in which the model says something within `maxLength`: rows that say nothing are passed over."""
+    found: list[Example] = []
+    step = max(limit, _READ_TOGETHER)
+    for start in range(0, len(dataset), step):
+        part = dataset.select(range(start, min(start + step, len(dataset))))
+        rows = encode(part, tokenizer, settings, part=True).dataset
+        read = (Example(row["input_ids"], [label != IGNORED for label in row["labels"]]) for row in rows)
+        found += [example for example in read if example.speaking]
+        if len(found) >= limit:
+            break
+    if not found:
+        raise StageError(
+            ExitCode.DATA,
+            "DataInvalid",
+            f"none of the {len(dataset)} example(s) that the exported model would be compared on has a supervised token within "
+            f"data.maxLength={settings.config.data.max_length}",
+            "Raise data.maxLength, or give data.test or data.validation shorter examples.",
+        )
+    return found[:limit]
 
 
 def _questions(dataset: "Dataset", settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> list[Question]:
     wanted = settings.config.evaluation.generate_samples
+    # Learned positions end at the context: an answer must fit behind its question.
+    context = getattr(load_config(settings), "max_position_embeddings", None)
     room = settings.config.data.max_length
+    if context is not None:
+        room = min(room, context - settings.config.evaluation.max_new_tokens)
     asked = (_question(row, tokenizer) for row in dataset)
     fitting = [question for question in asked if question is not None and len(question.ids) <= room] if wanted else []
     return fitting[:wanted]

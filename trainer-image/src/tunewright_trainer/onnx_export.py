@@ -1,11 +1,13 @@
 """One merged model to one checked graph, by whichever exporter takes its architecture."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer import graph_check, onnx_dynamo, onnx_genai
 from tunewright_trainer.exits import StageError, stage_error
@@ -13,6 +15,7 @@ from tunewright_trainer.exits import StageError, stage_error
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+_CAUSE_CHARACTERS = 1200  # of a cause, head and tail: a termination message holds 4096 bytes
 _KEPT = (graph_check.GRAPH_FILE, graph_check.DATA_FILE, "genai_config.json")
 
 
@@ -41,10 +44,21 @@ def _explained(error: Exception, exporter: onnx_genai.Exporter, model: "PreTrain
     known = stage_error(error)
     if known.code is not ExitCode.BUG:
         return known
-    first_line = next(iter(str(error).strip().splitlines()), "no message")
+    causes = " <- ".join(_causes(error))
+    cause = causes if len(causes) <= _CAUSE_CHARACTERS else f"{causes[: _CAUSE_CHARACTERS // 2]} … {causes[-_CAUSE_CHARACTERS // 2 :]}"
     return StageError(
         ExitCode.CONFIGURATION,
         "ExportUnsupported",
-        f"the {exporter} exporter cannot take architecture {model.config.model_type}: {type(error).__name__}: {first_line}",
-        "Choose a base of an architecture that exports. The merged model is whole and lies in merged/ of the output volume.",
+        f"the {exporter} exporter cannot take architecture {model.config.model_type}: {cause}",
+        "The trained weights are whole and usable: final/ of the output volume holds what was trained, merged/ the merged model. "
+        "To serve with Tunewright, choose a base of an architecture that exports.",
     )
+
+
+def _causes(error: BaseException) -> Iterator[str]:
+    """The messages of an error and of what it was raised from, on one line each; exporters put the reason last."""
+    while True:
+        yield f"{type(error).__name__}: {one_line(str(error), 16 * _CAUSE_CHARACTERS) or 'no message'}"
+        if error.__cause__ is None:
+            return
+        error = error.__cause__

@@ -26,7 +26,7 @@ class Reference:
         self._examples = examples
         self._stop = stop
         self._folder = folder
-        self._greedy: list[tuple[list[int], FloatArray]] = []
+        self._greedy: list[tuple[list[int], int, list[int], FloatArray]] = []
 
     def record(self, trained: "PreTrainedModel") -> None:
         """Ask an fp32 model in evaluation mode everything that exports will be asked."""
@@ -36,12 +36,17 @@ class Reference:
             with torch.no_grad():
                 logits = trained(input_ids=torch.tensor([example.ids])).logits[0]
             np.save(self._file(number), logits[example.speaking].float().numpy())
-        for example in self._examples[:GREEDY_PROMPTS]:
+        # Learned positions end at the context: there is no greedy answer to a prompt that fills it.
+        context = getattr(trained.config, "max_position_embeddings", None)
+        for example in self._examples:
+            room = GREEDY_TOKENS if context is None else min(GREEDY_TOKENS, context - len(example.prompt))
+            if room < 1 or len(self._greedy) == GREEDY_PROMPTS:
+                continue
             with torch.no_grad():
                 output = trained.generate(
                     input_ids=torch.tensor([example.prompt]),
                     attention_mask=torch.ones(1, len(example.prompt), dtype=torch.long),
-                    max_new_tokens=GREEDY_TOKENS,
+                    max_new_tokens=room,
                     do_sample=False,
                     eos_token_id=self._stop,
                     pad_token_id=self._stop[0],
@@ -49,7 +54,7 @@ class Reference:
                     output_logits=True,
                 )
             answer = output.sequences[0, len(example.prompt) :].tolist()
-            self._greedy.append((answer, torch.cat(output.logits).float().numpy()))
+            self._greedy.append((example.prompt, room, answer, torch.cat(output.logits).float().numpy()))
 
     def against(self, exported: ExportedDecoder) -> Iterator[tuple[FloatArray, FloatArray]]:
         """(trained, exported) logits [positions, vocab], example by example, where the model speaks."""
@@ -58,8 +63,8 @@ class Reference:
 
     def greedy_against(self, exported: ExportedDecoder) -> Iterator[GreedyPair]:
         """Greedy answers of both, decoded token by token through their caches."""
-        for example, (answer, logits) in zip(self._examples, self._greedy, strict=False):
-            said = exported.greedy(example.prompt, max_new_tokens=GREEDY_TOKENS, stop=frozenset(self._stop))
+        for prompt, room, answer, logits in self._greedy:
+            said = exported.greedy(prompt, max_new_tokens=room, stop=frozenset(self._stop))
             yield GreedyPair(trained=answer, exported=said, logits=logits)
 
     def _file(self, number: int) -> Path:

@@ -1,0 +1,78 @@
+"""Which examples an export is compared and scored on, and that learned positions never run out on them."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+
+from tunewright_contract.trainer_config import DataConfig, EvaluationConfig
+from tunewright_trainer.exits import StageError
+from tunewright_trainer.held_out import Example, read_held_out
+from tunewright_trainer.model import load_tokenizer
+from tunewright_trainer.reference import GREEDY_TOKENS, Reference
+from tunewright_trainer.settings import Settings
+
+CONTEXT = 256  # of the tiny models
+LONG, SHORT = "x" * 300, "Is it there?"
+
+
+def chats(*questions: str) -> str:
+    rows = [[{"role": "user", "content": question}, {"role": "assistant", "content": "Yes."}] for question in questions]
+    return "".join(json.dumps({"messages": row}) + "\n" for row in rows)
+
+
+@pytest.fixture
+def held_out(job: Callable[..., Settings], tmp_path: Path):
+    """Read what is held out when the test file has these questions."""
+
+    def read(*questions: str, base: str = "gpt2", policy: str = "truncate", **evaluation: int):
+        (tmp_path / "train.jsonl").write_text(chats(SHORT))
+        (tmp_path / "test.jsonl").write_text(chats(*questions))
+        settings = job(base=base, lora={"fan_in_fan_out": True}, evaluation=EvaluationConfig(**evaluation))
+        data = DataConfig.model_validate(
+            {"train": [{"path": "train.jsonl"}], "test": [{"path": "test.jsonl"}], "maxLength": CONTEXT, "overlongPolicy": policy}
+        )
+        settings = dataclasses.replace(settings, data_dir=tmp_path, config=settings.config.model_copy(update={"data": data}))
+        return read_held_out(settings, load_tokenizer(settings))
+
+    return read
+
+
+@pytest.mark.parametrize("policy", ["truncate", "drop"])
+@pytest.mark.parametrize("overlong", [0, 16, 200])
+def test_rows_longer_than_max_length_are_passed_over(held_out, overlong: int, policy: str) -> None:
+    found = held_out(*[LONG] * overlong, *[SHORT] * 20, policy=policy)
+    assert [len(found.compared), len(found.scored)] == [6, 20]  # the job of these tests compares 6 prompts
+    assert all(example.speaking for example in found.compared + found.scored)
+
+
+@pytest.mark.parametrize("policy", ["truncate", "drop"])
+def test_no_usable_row_is_refused_with_the_way_out(held_out, policy: str) -> None:
+    with pytest.raises(StageError, match=r"none of the 20 example\(s\).*data.maxLength=256") as refused:
+        held_out(*[LONG] * 20, policy=policy)
+    assert "Raise data.maxLength" in refused.value.suggestion
+
+
+def test_an_answer_fits_behind_its_question(held_out) -> None:
+    found = held_out("x" * 240, SHORT, generate_samples=2, max_new_tokens=64)
+    assert [question.text for question in found.questions] == [SHORT]
+
+
+@pytest.mark.parametrize(("prompt", "answered"), [(20, GREEDY_TOKENS), (CONTEXT - 3, 3), (CONTEXT, 0)])
+def test_learned_positions_do_not_run_out(tmp_path: Path, prompt: int, answered: int) -> None:
+    ids = [10] * prompt
+    reference = Reference([Example(ids, [False] * prompt)], [tiny.VOCAB_SIZE - 1], tmp_path)
+    reference.record(tiny.gpt2())
+
+    asked = []
+
+    class Echo:
+        def greedy(self, ids, *, max_new_tokens, stop):
+            asked.append(max_new_tokens)
+            return [0] * max_new_tokens
+
+    assert all(len(pair.trained) <= answered for pair in reference.greedy_against(Echo()))
+    assert asked == [answered] * bool(answered)
