@@ -99,7 +99,7 @@ def _make(wanted: TinyModel, into: BuiltModel) -> None:
         from tunewright_trainer import onnx_dynamo
 
         into.served_dir.mkdir()
-        onnx_dynamo.build(model, into.served_dir, precision="fp32")
+        onnx_dynamo.build(model, into.served_dir, precision=wanted.precision)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
         if (into.torch_dir / name).exists():
             shutil.copyfile(into.torch_dir / name, into.served_dir / name)

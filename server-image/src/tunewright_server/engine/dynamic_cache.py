@@ -1,10 +1,12 @@
 """A graph exported by torch: past and present are separate tensors, and the past grows by one token per step.
 
-Rows of different lengths are decoded together by padding the past on the left and masking the padding; positions are given explicitly,
-so a row's numbers do not depend on its padding. The graph copies the whole past in every step by its nature (it concatenates), and
-gathering the rows copies it once more: the price of a graph that no fused operator exists for.
+Rows of one length are decoded together, and no row is padded: sums over masked padding round differently in the last bits, which 8-bit
+activations enlarge until another token is the most likely. So a row's numbers do not depend on the rows beside it. The graph copies the
+whole past in every step by its nature (it concatenates), and gathering the rows copies it once more: the price of a graph that no fused
+operator exists for.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,10 +32,17 @@ class DynamicCacheDecoder:
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> Logits:
         self._rows[row] = [array[:, :start] for array in self._rows[row]] if start else self._empty
-        return np.asarray(self._run(row, np.asarray(tokens, np.int64)[None])[0])
+        return np.asarray(self._run([row], np.asarray(tokens, np.int64)[None])[0])
 
     def decode(self, first_row: int, tokens: Sequence[int]) -> Logits:
-        return self._run(first_row, np.asarray(tokens, np.int64)[:, None])
+        by_length: defaultdict[int, list[int]] = defaultdict(list)
+        for offset in range(len(tokens)):
+            by_length[self._length(first_row + offset)].append(offset)
+        ids = np.asarray(tokens, np.int64)[:, None]
+        logits: dict[int, Logits] = {}
+        for offsets in by_length.values():
+            logits |= zip(offsets, self._run([first_row + offset for offset in offsets], ids[offsets]), strict=True)
+        return np.stack([logits[offset] for offset in range(len(tokens))])
 
     def move(self, source: int, target: int) -> None:
         self._rows[target] = self._rows[source]
@@ -41,27 +50,19 @@ class DynamicCacheDecoder:
     def share(self, source: int, target: int, length: int) -> None:
         self._rows[target] = [array[:, :length] for array in self._rows[source]]
 
-    def _run(self, first_row: int, ids: NDArray[np.int64]) -> Logits:
-        """Append `ids` [n, s] to the rows `first_row` … and return the logits of the last position [n, vocab]."""
+    def _length(self, row: int) -> int:
+        return self._rows[row][0].shape[1]
+
+    def _run(self, rows: Sequence[int], ids: NDArray[np.int64]) -> Logits:
+        """Append `ids` [n, s] to the n `rows`, which are of one length, and return the logits of the last position [n, vocab]."""
         count, width = ids.shape
-        rows = self._rows[first_row : first_row + count]
-        lengths = np.array([row[0].shape[1] for row in rows])
-        longest = int(lengths.max())
-        feeds = {name: _pad_left([row[index] for row in rows], longest) for index, name in enumerate(self._names)}
+        length = self._length(rows[0])
+        feeds = {name: np.stack([self._rows[row][index] for row in rows]) for index, name in enumerate(self._names)}
         feeds["input_ids"] = ids
-        feeds["attention_mask"] = (np.arange(longest + width) >= longest - lengths[:, None]).astype(np.int64)
+        feeds["attention_mask"] = np.ones((count, length + width), np.int64)
         if self._takes_position_ids:
-            feeds["position_ids"] = lengths[:, None] + np.arange(width)
+            feeds["position_ids"] = np.tile(np.arange(length, length + width), (count, 1))
         logits, *present = self._session.run(self._outputs, feeds)
-        for offset, length in enumerate(lengths):
-            self._rows[first_row + offset] = [array[offset, :, longest - length :] for array in present]
+        for index, row in enumerate(rows):
+            self._rows[row] = [array[index] for array in present]
         return np.asarray(logits[:, -1], np.float32)
-
-
-def _pad_left(arrays: list[NDArray[np.generic]], length: int) -> NDArray[np.generic]:
-    """Stack [heads, n_i, size] into [rows, heads, length, size]."""
-    heads, _, size = arrays[0].shape
-    padded = np.zeros((len(arrays), heads, length, size), arrays[0].dtype)
-    for row, array in enumerate(arrays):
-        padded[row, :, length - array.shape[1] :] = array
-    return padded
