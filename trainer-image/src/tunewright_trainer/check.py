@@ -28,6 +28,7 @@ def run(settings: Settings) -> CheckReport:
     splits = read_splits(settings)
 
     from tunewright_trainer.encode import encode
+    from tunewright_trainer.exportable import require_exportable
     from tunewright_trainer.generation_defaults import generation_defaults
     from tunewright_trainer.held_out import require_comparable
     from tunewright_trainer.model import load_config, load_tokenizer, require_weights
@@ -37,6 +38,7 @@ def run(settings: Settings) -> CheckReport:
     require_weights(settings)
     generation_defaults(settings)
     config = load_config(settings)
+    require_exportable(config)
     tokenizer = load_tokenizer(settings)
     model = model_facts(config, settings)
     _require_fit(len(tokenizer), model, settings)
