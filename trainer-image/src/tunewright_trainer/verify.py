@@ -39,7 +39,7 @@ def require_trained_adapter(folder: Path, magnitudes_before: "dict[str, torch.Te
         raise _broken(f"adapter_model.safetensors holds {'no tensors' if not tensors else f'empty tensors, such as {empty[0]}'}")
     broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if broken:
-        raise _broken(f"adapter_model.safetensors holds values that are no numbers, such as in {broken[0]}")
+        raise _diverged(f"adapter_model.safetensors holds values that are not finite, such as in {broken[0]}")
     ups = [tensor for name, tensor in tensors.items() if "lora_B" in name]
     if ups and not any(tensor.any() for tensor in ups):
         raise _untrained("every lora_B is zero: training moved nothing")
@@ -62,8 +62,10 @@ def require_trained_weights(folder: Path) -> None:
         with safe_open(path, framework="pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - not a dict
                 tensor = opened.get_tensor(name)
-                if tensor.numel() == 0 or not tensor.isfinite().all():
-                    raise _broken(f"{path.name}: {name} is empty or holds values that are no numbers")
+                if tensor.numel() == 0:
+                    raise _broken(f"{path.name}: {name} is empty")
+                if not tensor.isfinite().all():
+                    raise _diverged(f"{path.name}: {name} holds values that are not finite")
 
 
 def _saved_name(parameter: str) -> str:
@@ -73,6 +75,11 @@ def _saved_name(parameter: str) -> str:
 
 def _broken(message: str) -> StageError:
     return StageError(ExitCode.BUG, "AdapterBroken", message, "Please report it with this pod's log; the checkpoints are kept.")
+
+
+def _diverged(message: str) -> StageError:
+    suggestion = "Lower training.learningRate or training.maxGradNorm and train again under another name."
+    return StageError(ExitCode.CONFIGURATION, "TrainingDiverged", message, suggestion)
 
 
 def _untrained(message: str) -> StageError:
