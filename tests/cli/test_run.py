@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pretended_trainer import pretended_trainer  # noqa: F401 - a fixture
 
 from tunewright.cli.local_operator import LocalOperator
 
-# Through /proc, because a path below /tmp would be taken for the pod's own: this repository may be checked out there.
-FAKE = f"/proc/self/root{Path(__file__).parents[1] / 'support' / 'fake_trainer'}"
+pytestmark = pytest.mark.usefixtures("pretended_trainer")
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def job(tmp_path: Path):
     (tmp_path / "chat.jsonl").write_text('{"messages": []}\n' * 3)
 
     def write(**told: str) -> str:
-        variables = {"PYTHONPATH": FAKE, **told}
+        variables = told
         spec: dict[str, Any] = {
             "task": "ChatCompletion",
             "model": {"source": {"path": "model"}},

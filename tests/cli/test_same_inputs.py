@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pretended_trainer import pretended_trainer  # noqa: F401 - a fixture
 
-FAKE = f"/proc/self/root{Path(__file__).parents[1] / 'support' / 'fake_trainer'}"
+pytestmark = pytest.mark.usefixtures("pretended_trainer")
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def write(folder: Path, model: str, train: str, **told: str) -> None:
         "task": "ChatCompletion",
         "model": {"source": {"path": model}},
         "data": {"train": [{"source": {"path": train}}]},
-        "workers": {"replicas": 1, "env": [{"name": name, "value": value} for name, value in {"PYTHONPATH": FAKE, **told}.items()]},
+        "workers": {"replicas": 1, "env": [{"name": name, "value": value} for name, value in told.items()]},
     }
     raw = {"apiVersion": "tunewright.io/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "demo"}, "spec": spec}
     (folder / "job.yaml").write_text(json.dumps(raw))

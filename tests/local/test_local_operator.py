@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pretended_trainer import pretended_trainer  # noqa: F401 - a fixture
 
 from tunewright.cli.local_operator import Event, LocalOperator, LogLine, StatusChanged, settled
 from tunewright.errors import Gone, Rejected
 from tunewright.local.app import Home
 from tunewright.local.container import processes_of
 
-# Through /proc, because a path below /tmp would be taken for the pod's own: this repository may be checked out there.
-FAKE = f"/proc/self/root{Path(__file__).parents[1] / 'support' / 'fake_trainer'}"
 PATIENCE_SECONDS = 60
+
+pytestmark = pytest.mark.usefixtures("pretended_trainer")
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make_manifest(*, env: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    variables = {"PYTHONPATH": FAKE, **(env or {})}
+    variables = env or {}
     return {
         "apiVersion": "tunewright.io/v1alpha1",
         "kind": "FineTuneJob",

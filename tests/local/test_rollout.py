@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 from models import TinyModel, build
+from pretended_trainer import pretended_trainer  # noqa: F401 - a fixture
 from steady_clients import Clients
 
 from tunewright.cli.local_operator import LocalOperator
 from tunewright.local.app import Home
 
-FAKE = f"/proc/self/root{Path(__file__).parents[1] / 'support' / 'fake_trainer'}"  # see test_local_operator.py
 PATIENCE_SECONDS = 240
+
+pytestmark = pytest.mark.usefixtures("pretended_trainer")
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def key(home: Home, tmp_path: Path) -> tuple[str, str]:
     folder = tmp_path / "manifests"
     (folder / "model").mkdir(parents=True)
     (folder / "chat.jsonl").write_text('{"messages": []}\n')
-    variables = {"PYTHONPATH": FAKE, "FAKE_MODEL": build(TinyModel()).served_dir.as_uri()}
+    variables = {"FAKE_MODEL": build(TinyModel()).served_dir.as_uri()}
     manifest = {
         "apiVersion": "tunewright.io/v1alpha1",
         "kind": "FineTuneJob",

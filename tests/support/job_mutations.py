@@ -15,12 +15,12 @@ SPEC = SCHEMA["properties"]["spec"]
 
 
 def nodes(schema: Mapping[str, Any], path: str = "$") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield every node of a schema with its path."""
+    """Yield every node of a schema with its path; not what is below a place that takes any JSON."""
     yield path, schema
     for name, part in schema.get("properties", {}).items():
         yield from nodes(part, f"{path}.{name}")
     for name in ("items", "additionalProperties"):
-        if name in schema:
+        if name in schema and not schema[name].get("x-kubernetes-preserve-unknown-fields"):
             yield from nodes(schema[name], f"{path}[{name}]")
 
 

@@ -31,13 +31,34 @@ TUNERS = {
     "vera": {"r": 8, "dInitial": 0.2},
     "oft": {"oftBlockSize": 16},
 }
+LABELS = {"matchLabels": {"app": "x"}, "matchExpressions": [{"key": "tier", "operator": "In", "values": ["a"]}]}
+BESIDE = {
+    "labelSelector": LABELS, "namespaceSelector": LABELS, "namespaces": ["team"], "topologyKey": "kubernetes.io/hostname",
+    "matchLabelKeys": ["a"], "mismatchLabelKeys": ["b"],
+}  # fmt: skip
+NODES = {
+    "matchExpressions": [{"key": "pool", "operator": "In", "values": ["a"]}],
+    "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}],
+}
+PODS = {
+    "requiredDuringSchedulingIgnoredDuringExecution": [BESIDE],
+    "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 5, "podAffinityTerm": BESIDE}],
+}  # fmt: skip
+AFFINITY = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [NODES]},
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": NODES}],
+    },
+    "podAffinity": PODS,
+    "podAntiAffinity": PODS,
+}  # fmt: skip
 MAXIMAL = {
     "every field of the job, the workers and the server": {
         "suspend": True, "backoffLimit": 2, "activeDeadlineSeconds": 60, "progressDeadlineSeconds": 60, "ttlSecondsAfterFinished": 60,
         "elasticity": {"minReplicas": 1, "maxReplicas": 2, "maxGlobalBatchSize": 8, "microBatchSizes": [1, 2]},
         "workers": {
             "replicas": 2, "acceleratorsPerReplica": 1, "acceleratorMemory": "80Gi", "resources": RESOURCES, "nodeSelector": {"pool": "a"},
-            "tolerations": TOLERATIONS, "affinity": {"nodeAffinity": {"deep": [{"x": 1}]}}, "priorityClassName": "high", "runtimeClassName": "nvidia",
+            "tolerations": TOLERATIONS, "affinity": AFFINITY, "priorityClassName": "high", "runtimeClassName": "nvidia",
             "schedulerName": "kai", "serviceAccountName": "trainer", "imagePullSecrets": ["registry"], "image": "trainer:1",
             "env": [{"name": "A", "value": "1"}],
         },

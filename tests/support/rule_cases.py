@@ -16,6 +16,10 @@ def raw(**config):
     return {"deepspeed": {"config": config}}
 
 
+def env(*names):
+    return {"workers.env": [{"name": name, "value": "/x"} for name in names]}
+
+
 # code, field that is named, what breaks the rule, the closest that keeps it
 CASES = [
     ("E001", "spec.model.source", {"model.source": {}}, {}),
@@ -53,6 +57,8 @@ CASES = [
     ("E013", "spec.elasticity", {"elasticity": {"minReplicas": 3, "maxReplicas": 2}}, {"elasticity": {"minReplicas": 2, "maxReplicas": 2}}),
     ("E014", "spec.evaluation.gates", {"evaluation.gates": [{"metric": "loss"}]}, {"evaluation.gates": [{"metric": "loss", "maximum": 2}]}),
     ("E015", "spec.model.trustRemoteCode", {"model.trustRemoteCode": True}, {"model.trustRemoteCode": False}),
+    ("E016", "spec.workers.env", env("PYTHONPATH"), env("OMP_NUM_THREADS")),
+    ("E016", "spec.workers.env", env("FIRST", "LD_PRELOAD"), env("FIRST", "LD")),
     ("E101", "spec.method.lora.useDora", DORA | BNB4 | ZERO3, DORA | BNB4 | ZERO2),
     ("E101", "spec.method.lora.useDora", DORA | BNB4 | raw(**RAW3), DORA | BNB4 | {"deepspeed": {"stage": "Auto"}}),
     ("E102", "spec.method.quantization.type", BNB4 | {"method.tuner": "full"}, BNB4),
@@ -140,6 +146,8 @@ CASES = [
         raw(bf16={"enabled": "auto", "bf16_master_weights_and_grads": False}),
     ),
     ("E210", "spec.deepspeed.config", raw(fp16={"enabled": "auto", "fp16_master_weights_and_grads": True}), raw(fp16={"enabled": "auto"})),
+    ("E211", "spec.deepspeed.config", raw(tensorboard={"enabled": False}), raw(steps_per_print=5)),
+    ("E211", "spec.deepspeed.config", raw(zero_optimization={"stage": 1, "surprise": 1}), raw(zero_optimization={"stage": 1})),
     ("E301", "spec.data.packing", {"method.type": "kto", "data.packing": True}, {"data.packing": True}),
     ("E302", "spec.data.paddingFree", {"data.paddingFree": True}, {"data.paddingFree": True, "data.packing": True}),
     (

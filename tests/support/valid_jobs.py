@@ -27,7 +27,7 @@ OPEN: Mapping[str, st.SearchStrategy[Any]] = {
     "labelSmoothing": st.sampled_from([0, 0.1, 0.49]),  # a bound with a fraction is CEL's
     "initLoraWeights": st.sampled_from([True, False, "gaussian", "olora", "pissa_niter_4"]),
 }
-ANYTHING = st.sampled_from([{}, {"any": {"thing": [1, None, "x"]}}, {"min_lr_rate": 0.1}])
+SCALARS: list[Any] = [1, 0.1, "x", True, None]
 
 
 def numbers(node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
@@ -62,9 +62,7 @@ def objects(node: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
         parts = {name: field(name, part) for name, part in node["properties"].items()}
         required = {name: parts.pop(name) for name in node.get("required", ())}
         return st.fixed_dictionaries(required, optional=parts)
-    if "additionalProperties" in node:
-        return st.dictionaries(KEYS, values(node["additionalProperties"]), max_size=min(node.get("maxProperties", 3), 3))
-    return ANYTHING
+    return st.dictionaries(KEYS, values(node["additionalProperties"]), max_size=min(node.get("maxProperties", 3), 3))
 
 
 def values(node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
@@ -79,6 +77,13 @@ def values(node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
         return st.booleans()
     if node.get("type") == "string":
         return texts(node)
+    if "type" not in node:  # any JSON, as deep as its schema goes
+        deeper = [
+            values(node[part]).map(make)
+            for part, make in (("items", lambda one: [one]), ("additionalProperties", lambda one: {"a": one}))
+            if part in node
+        ]
+        return st.one_of(st.sampled_from(SCALARS), *deeper)
     return lists(node) if node.get("type") == "array" else objects(node)
 
 

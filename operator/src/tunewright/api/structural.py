@@ -6,10 +6,12 @@ own reading: that a value is text or a list (targetModules), that unknown fields
 keys of a map are spelled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
+
+from tunewright.api.v1alpha1.open_map import DEPTH, LONGEST_TEXT, MOST_ENTRIES
 
 Schema = dict[str, Any]
 
@@ -42,13 +44,37 @@ def _node(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
         node["default"] = raw["default"]
     if node.get("x-kubernetes-int-or-string"):
         return {**node, "anyOf": [{"type": "integer"}, {"type": "string"}]}
-    if kinds:  # several types: only the operator can tell
-        return {**node, "x-kubernetes-preserve-unknown-fields": True}
+    if DEPTH in raw:
+        return {**node, **_json(raw[DEPTH])}
+    if kinds:  # several types: which it is only the operator can tell
+        return {**node, **_either(kinds, defs)}
     if "const" in raw:
         node["enum"] = [raw["const"]]
     if "type" not in node:  # an enumeration of words and numbers
         return {**node, "x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
     return {**node, **_bounds(raw), **_PARTS.get(node["type"], _nothing)(raw, defs)}
+
+
+def _json(depth: int) -> Schema:
+    """Return the schema of any JSON value that nests at most `depth` lists and maps.
+
+    Without a type the API server takes any, and still holds lists, maps and texts to their bounds.
+    """
+    inner = _json(depth - 1) if depth else None
+    return {
+        "x-kubernetes-preserve-unknown-fields": True,
+        "maxLength": LONGEST_TEXT,
+        "maxItems": MOST_ENTRIES if inner else 0,
+        "maxProperties": MOST_ENTRIES if inner else 0,
+        **({"items": inner, "additionalProperties": inner} if inner else {}),
+    }
+
+
+def _either(kinds: Sequence[Mapping[str, Any]], defs: Mapping[str, Any]) -> Schema:
+    """Return the schema of a value of several types: scalars, and a list of entries that have one."""
+    lists = [_node(kind, defs) for kind in kinds if kind.get("type") == "array"]
+    node: Schema = {"x-kubernetes-preserve-unknown-fields": True, "maxLength": LONGEST_TEXT, "maxProperties": 0, "maxItems": 0}
+    return {**node, **({name: lists[0][name] for name in ("items", "maxItems")} if lists else {})}
 
 
 def _inlined(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -90,9 +116,9 @@ def _object(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
         return {"properties": parts, **({"default": {}} if raw.get("default") is not None else {})}
     # Keys of a certain form stand as a pattern in JSON schema; the dialect has no patterns for keys.
     values = next(iter(raw.get("patternProperties", {}).values()), raw.get("additionalProperties"))
-    if isinstance(values, Mapping) and _inlined(values, defs).keys() & {"type", "anyOf", "x-kubernetes-int-or-string"}:
+    if isinstance(values, Mapping) and _inlined(values, defs).keys() & {"type", "anyOf", "x-kubernetes-int-or-string", DEPTH}:
         return {"additionalProperties": _node(values, defs)}
-    return {"x-kubernetes-preserve-unknown-fields": True}
+    raise TypeError(f"a map without bounds: {raw}")
 
 
 _PARTS = {"integer": _integer, "array": _array, "object": _object}

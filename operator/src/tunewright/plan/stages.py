@@ -114,7 +114,7 @@ def scheduling_of(workers: WorkersSpec) -> Scheduling:
     return Scheduling(
         node_selector=dict(workers.node_selector),
         tolerations=tuple(_wire(toleration) for toleration in workers.tolerations),
-        affinity=workers.affinity,
+        affinity=workers.affinity.wire() if workers.affinity else None,
         priority_class_name=workers.priority_class_name,
         runtime_class_name=workers.runtime_class_name,
         scheduler_name=workers.scheduler_name,

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from tunewright.api.v1alpha1.common import LocalPath, OpenMap, Spec
+from tunewright.api.v1alpha1.common import LocalPath, Spec
+from tunewright.api.v1alpha1.open_map import NestedMap
 
 AUTO = "auto"
 Buffer = Annotated[int, Field(ge=1, le=2**40)]  # elements
@@ -59,5 +60,5 @@ class DeepSpeedSpec(Spec):
     zero_quantized_nontrainable_weights: bool = False
     universal_checkpoint: bool = True
     """Resume on another number of ranks through a universal checkpoint."""
-    config: OpenMap | None = None
+    config: NestedMap | None = None
     """A raw DeepSpeed configuration instead of all other fields here. `auto` is filled in from `training`."""

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from tunewright.api.v1alpha1.common import Items, OpenMap, Share, Spec
+from tunewright.api.v1alpha1.common import Items, Share, Spec
+from tunewright.api.v1alpha1.open_map import NestedMap
 
 ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
 ModuleNames = Annotated[Items[ModuleName], Field(max_length=256)]
@@ -64,5 +65,5 @@ class LoraSpec(Spec):
     """LoRA+: how much faster the second matrix learns."""
     merge_lora_weights: bool = True
     """Merge the adapter into the base before export."""
-    extra: OpenMap = Field(default_factory=dict)
+    extra: NestedMap = Field(default_factory=dict)
     """Further peft.LoraConfig arguments, in snake_case."""

@@ -9,7 +9,6 @@ from tunewright.api.v1alpha1.common import (
     Items,
     LocalPath,
     ObjectSource,
-    OpenMap,
     PvcSource,
     SecretKeyRef,
     Spec,
@@ -18,6 +17,7 @@ from tunewright.api.v1alpha1.common import (
     VolumePath,
     Word,
 )
+from tunewright.api.v1alpha1.open_map import FlatMap
 
 RepoName = Annotated[
     str, StringConstraints(max_length=193, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")
@@ -107,7 +107,7 @@ class ModelSpec(Spec):
     special_tokens: SpecialTokens | None = None
     add_tokens: Annotated[Items[Word], Field(max_length=1024)] = ()
     """Words to add to the vocabulary."""
-    rope_scaling: OpenMap | None = None
+    rope_scaling: FlatMap | None = None
     max_position_embeddings: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     ignore_mismatched_sizes: bool = False
     from_scratch: bool = False

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.api.v1alpha1.common import Items, OpenMap, SecretKeyRef, Spec, Word
+from tunewright.api.v1alpha1.common import Items, SecretKeyRef, Spec, Word
+from tunewright.api.v1alpha1.open_map import FlatMap, NestedMap
 
 LrScheduler = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
@@ -64,7 +65,7 @@ class TrainingSpec(Spec):
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
     """Absent: 2e-5, for adapters 2e-4."""
     lr_scheduler_type: LrScheduler = "cosine"
-    lr_scheduler_kwargs: OpenMap = Field(default_factory=dict)
+    lr_scheduler_kwargs: FlatMap = Field(default_factory=dict)
     warmup_steps: Annotated[float, Field(ge=0, le=2**31 - 1)] = 0.0
     """Steps over which the learning rate rises; below 1 it is a share of all steps."""
     optim: Optimizer = "adamw_torch"
@@ -114,5 +115,5 @@ class TrainingSpec(Spec):
     """Seconds until a rank that waits for the others gives up."""
     report_to: Annotated[Items[Tracker], Field(max_length=16)] = ()
     push_to_hub: PushToHub | None = None
-    extra_args: OpenMap = Field(default_factory=dict)
+    extra_args: NestedMap = Field(default_factory=dict)
     """Further trl.SFTConfig arguments, in snake_case."""

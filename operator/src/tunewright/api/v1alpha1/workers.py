@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from tunewright.api.v1alpha1.affinity import Affinity
 from tunewright.api.v1alpha1.common import (
     DnsSubdomain,
     EnvVar,
     Items,
     NodeSelector,
-    OpenMap,
     Quantity,
     ResourceRequirements,
     Spec,
@@ -36,7 +36,7 @@ class WorkersSpec(Spec):
     """Memory of one accelerator, e.g. 80Gi; the operator's default when absent. Decides which ZeRO stage fits."""
     node_selector: NodeSelector = Field(default_factory=dict)
     tolerations: Tolerations = ()
-    affinity: OpenMap | None = None
+    affinity: Affinity | None = None
     """Kubernetes' own affinity, passed through."""
     priority_class_name: DnsSubdomain | None = None
     runtime_class_name: DnsSubdomain | None = None
