@@ -5,7 +5,7 @@ import pytest
 from tunewright.api.explain import written
 from tunewright.api.manifest import ManifestError, read_job
 from tunewright.api.renamed import RENAMED
-from tunewright.api.yaml_nodes import LARGEST_TEXT
+from tunewright.api.yaml_nodes import LARGEST_TEXT, LONGEST_PATH, MOST_NODES, MOST_PROBLEMS
 
 HEAD = """\
 apiVersion: tunewright.io/v1alpha1
@@ -81,6 +81,12 @@ APPENDED = [
     ("  backoffLimit: 010\n", (10, 17, "spec.backoffLimit", "ambiguous value", "010 without quotes", "without leading zero")),
     ("  suspend: true\n  suspend: false\n", (11, 3, "spec.suspend", "malformed YAML", "given twice, first in line 10", "Keep one")),
     ("  suspend: !!python/name:os true\n", (10, 12, "spec.suspend", "malformed YAML", "tag", "Remove the tag")),
+    ("  yes: 1\n", (10, 3, "spec.yes", "ambiguous value", "yes without quotes", "or true or false")),
+    ("  suspend: !!bool maybe\n", (10, 12, "spec.suspend", "malformed YAML", "'maybe' is no bool", "Remove !!bool")),
+    ("  suspend: !!set {a}\n", (10, 12, "spec.suspend", "malformed YAML", "set means nothing here", "Remove the tag")),
+    (f"  backoffLimit: {'9' * 65}\n", (10, 17, "spec.backoffLimit", "malformed YAML", "65 characters; 64 are allowed", "a smaller number")),
+    ('  suspend: "\\ud800"\n', (10, 12, "spec.suspend", "malformed YAML", "half a character", "the character itself")),
+    ("  workers: {resources: {limits: {cpu: 10E}}}\n", (10, 34, "spec.workers.resources.limits.cpu", "invalid value", "above 9223372036854775807", "")),
     ("  <<: {suspend: true}\n", (10, 3, "spec", "malformed YAML", "plain text", "merge keys are not read")),
     ("  ? [a]\n  : 1\n", (10, 5, "spec", "malformed YAML", "plain text", "")),
     ("  deepspeed: {stage: 3, stage3Gather16bitWeightsOnModelSave: false}\n", (10, 25, "spec.deepspeed.stage3Gather16bitWeightsOnModelSave", "E204", "nothing to export", "true")),
@@ -108,9 +114,12 @@ TEXTS = [
     ("a: [1\nb: 2\n", (2, 2), "flow sequence", "brackets"),
     ("a: b: c\n", (1, 5), "mapping values are not allowed", "quotes"),
     ("a: *b\n", (1, 4), "undefined alias", "quotes"),
-    ("a: \x00\n", (1, 1), "special characters", "UTF-8"),
+    ("a: \x00\n", (1, 4), "special characters", "UTF-8"),
     ("a" * (LARGEST_TEXT + 1), (1, 1), "are allowed", "manifest"),
     ("[" * 5000, (1, 49), "more than 48 levels", "fewer levels"),
+    ("[" + "0," * 2 * MOST_NODES + "0]", (1, 4 * MOST_NODES), "more than 10000 values", "fewer"),
+    ('a: "\\U00110000"', (1, 2), "no character", "Correct it"),
+    ("? " + "k" * LONGEST_PATH + "k\n: 1\n", (1, 3), "a name is too long", "Shorten it"),
 ]
 
 
@@ -160,6 +169,11 @@ def test_unknown_fields_of_metadata_are_named():
 
 def test_unknown_fields_below_a_scalar_or_list_do_not_confuse_the_search():
     assert only(HEAD + "  data3: {a: 1}\n").path == "spec.data3"
+
+
+def test_a_hundred_problems_are_listed_and_the_others_counted():
+    assert problems(HEAD + "".join(f"  a{count}: 1\n" for count in range(103)))[0].message == "3 more places are wrong"
+    assert problems(HEAD + "  suspend: yes\n" * 103)[MOST_PROBLEMS].message == "more problems are not listed"
 
 
 @pytest.mark.parametrize("old", sorted(RENAMED))

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -14,6 +15,7 @@ from tunewright.api.v1alpha1.common import FORMS
 
 UNKNOWN, MISSING, INVALID = "unknown field", "missing field", "invalid value"
 LONGEST_VALUE = 80
+MOST_PLACES = 100  # that are listed
 _UNQUOTED = re.compile(r"^([-+]?[0-9.]+([eE][-+]?[0-9]+)?|true|false)$")  # means a number or a truth value without quotes
 
 
@@ -22,13 +24,20 @@ def explain(errors: Iterable[ErrorDetails], raw: Mapping[str, Any]) -> tuple[Pro
     by_place: dict[tuple[Step, ...], list[ErrorDetails]] = {}
     for error in errors:
         by_place.setdefault(_place(error, raw), []).append(error)
-    return tuple(_problem(steps, found, raw) for steps, found in by_place.items() if not _follows(steps, found, by_place))
+    listed = [
+        _problem(steps, found, raw)
+        for steps, found in islice(by_place.items(), MOST_PLACES)
+        if not (all(error["type"] == "too_short" for error in found) and _has_wrong_entries(steps, by_place))
+    ]
+    if len(by_place) > MOST_PLACES:
+        more = f"{len(by_place) - MOST_PLACES} more places are wrong"
+        listed.append(Problem(code=INVALID, path="", message=more, way_out="Correct the others first."))
+    return tuple(listed)
 
 
-def _follows(steps: tuple[Step, ...], errors: list[ErrorDetails], places: Iterable[tuple[Step, ...]]) -> bool:
-    """Say whether a list is too short only because its entries are wrong."""
-    within = any(place != steps and place[: len(steps)] == steps for place in places)
-    return within and all(error["type"] == "too_short" for error in errors)
+def _has_wrong_entries(steps: tuple[Step, ...], places: Iterable[tuple[Step, ...]]) -> bool:
+    """Say whether entries of this list are wrong: then it is too short only because of them."""
+    return any(place != steps and place[: len(steps)] == steps for place in places)
 
 
 def written(steps: Sequence[Step]) -> str:

@@ -2,8 +2,11 @@
 
 import errno
 import logging
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +16,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from tunewright.api.manifest import ManifestError
+from tunewright.api.yaml_nodes import LARGEST_TEXT
 from tunewright.cli.ask import AskError
 from tunewright.errors import TunewrightError
 from tunewright.local.app import Home
@@ -29,6 +33,9 @@ class Terminal(Console):
 
 out = Terminal(soft_wrap=True, highlight=False)
 err = Terminal(stderr=True, soft_wrap=True, highlight=False)
+
+LARGEST_MANIFEST = 4 * LARGEST_TEXT  # bytes; a character of UTF-8 has at most 4
+MOST_NAMES_SHOWN = 20  # of the files of a folder
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 64  # sysexits.h EX_USAGE: the manifest itself cannot be accepted
@@ -95,16 +102,30 @@ class _PlainFormatter(logging.Formatter):
 
 
 def read_text(path: Path) -> str:
-    """Read a manifest's file, or say why it cannot be read, and leave."""
+    """Read a manifest's file, or say why it cannot be read, and leave. Waits for nothing: a pipe or a device is refused."""
     try:
-        return path.read_text(encoding="utf-8")
+        content = _content(path)
+        return content.decode()
     except IsADirectoryError:
-        found = sorted(file.name for file in path.glob("*.y*ml"))
+        found = sorted(file.name for file in islice(path.glob("*.y*ml"), MOST_NAMES_SHOWN))
         fail(f"{path} is a folder", f"Name one file of it: {', '.join(found)}." if found else "Name a YAML file; this folder holds none.")
     except OSError as error:
         fail(f"{path}: {error.strerror}", "Name a file that holds a FineTuneJob, such as examples/quickstart.yaml.")
     except UnicodeDecodeError as error:
-        fail(f"{path}: byte {error.start} is not UTF-8 text", "Save the manifest as UTF-8.", code=EXIT_REFUSED)
+        line = content.count(b"\n", 0, error.start) + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        place = f"{path}:{line}:{column}"
+        fail(f"{place}: byte {error.start} is not UTF-8 text", "Save the manifest as UTF-8.", code=EXIT_REFUSED)
+
+
+def _content(path: Path) -> bytes:
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            fail(f"{path} is no regular file", "Name a file that holds a FineTuneJob, such as examples/quickstart.yaml.")
+        content = file.read(LARGEST_MANIFEST + 1)
+    if len(content) > LARGEST_MANIFEST:
+        fail(f"{path} has more than {LARGEST_MANIFEST} bytes", "Take large texts out of the manifest.", code=EXIT_REFUSED)
+    return content
 
 
 def home_at(folder: Path | None, *, prepared: bool = False) -> Home:

@@ -20,11 +20,11 @@ E101 and E104 speak of a stage that is asked for; `stage: Auto` never chooses st
 from typing import Any
 
 from tunewright.api.problems import Problem
-from tunewright.api.rules import data, deepspeed, deepspeed_allowed, environment, evaluation, hardware, method, shape
+from tunewright.api.rules import data, deepspeed, deepspeed_allowed, environment, evaluation, hardware, method, resources, shape
 from tunewright.api.rules.table import Rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
-_ROOMS = (shape, environment, method, deepspeed, deepspeed_allowed, data, evaluation, hardware)
+_ROOMS = (shape, environment, method, deepspeed, deepspeed_allowed, data, evaluation, hardware, resources)
 RULES: tuple[Rule[Any], ...] = tuple(rule for room in _ROOMS for rule in room.RULES)
 
 

@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 T = TypeVar("T")
@@ -36,7 +46,8 @@ LocalPath = Annotated[str, StringConstraints(min_length=1, max_length=4096, patt
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*://[^\s]+$")]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-QUANTITY_PATTERN = r"^([0-9]+(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?[0-9]{1,2})?$"
+QUANTITY_PATTERN = r"^([0-9]{1,19}(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?(0?[0-9]|1[0-8]))?$"
+LARGEST_QUANTITY = 2**63 - 1  # in its base unit; Kubernetes would take a larger one for this
 _SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY_SUFFIXES = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
@@ -45,10 +56,17 @@ def _whole_number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _within_kubernetes_range(quantity: str) -> str:
+    if amount(quantity) > LARGEST_QUANTITY:
+        raise ValueError(f"is above {LARGEST_QUANTITY}, the largest quantity that Kubernetes can hold")
+    return quantity
+
+
 Quantity = Annotated[
     str,
     StringConstraints(min_length=1, max_length=32, pattern=QUANTITY_PATTERN),
     BeforeValidator(_whole_number_as_text),
+    AfterValidator(_within_kubernetes_range),
     WithJsonSchema(
         {
             "x-kubernetes-int-or-string": True,
