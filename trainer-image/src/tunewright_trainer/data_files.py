@@ -5,14 +5,21 @@ does not hide the ones after it.
 """
 
 import csv
+import errno
 import io
 import json
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunewright_trainer.data_json import likely_encoding, parse
+
 Row = dict[str, Any]
+
+LONGEST_LINE = 64 * 2**20  # bytes of one line of JSON Lines
+_LONGEST_MESSAGE = 500
 
 
 @dataclass(frozen=True)
@@ -25,7 +32,8 @@ class Problem:
 
     def __str__(self) -> str:
         """`chat.jsonl:17: the message`, as compilers write it."""
-        return f"{self.file}:{self.line}: {self.message}" if self.line is not None else f"{self.file}: {self.message}"
+        place = _printable(self.file if self.line is None else f"{self.file}:{self.line}")
+        return f"{place}: {_printable(self.message)}"
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,11 @@ def read_rows(path: Path, name: str) -> Iterator[Located | Problem]:
         yield Problem(name, None, f"unknown file type {path.suffix or '(no suffix)'}; known are {', '.join(sorted(_READERS))}")
         return
     try:
-        if path.stat().st_size == 0:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            yield Problem(name, None, "is not a regular file (a pipe, a socket or a device)")
+            return
+        if found.st_size == 0:
             yield Problem(name, None, "the file is empty")
             return
         yield from reader(path, name)
@@ -55,11 +67,18 @@ def read_rows(path: Path, name: str) -> Iterator[Located | Problem]:
         yield Problem(name, None, "is a folder, not a file")
     except PermissionError:
         yield Problem(name, None, "may not be read by this process")
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        yield Problem(name, None, "is a link that leads back to itself")
 
 
 def _json_lines(path: Path, name: str) -> Iterator[Located | Problem]:
     with path.open("rb") as file:
-        for line, raw in enumerate(file, start=1):
+        for line, raw in enumerate(iter(lambda: file.readline(LONGEST_LINE + 1), b""), start=1):
+            if len(raw) > LONGEST_LINE:
+                yield Problem(name, line, f"the line is longer than {LONGEST_LINE} bytes")
+                return
             text = _decode(raw, name, line)
             if isinstance(text, Problem):
                 yield text
@@ -73,9 +92,12 @@ def _json(path: Path, name: str) -> Iterator[Located | Problem]:
         yield text
         return
     try:
-        rows = json.loads(text)
+        rows = parse(text)
     except json.JSONDecodeError as error:
         yield Problem(name, error.lineno, f"not JSON: {error.msg} at column {error.colno}")
+        return
+    except ValueError as error:
+        yield Problem(name, None, f"not usable JSON: {error}")
         return
     if not isinstance(rows, list):
         yield Problem(name, 1, "a .json file must hold one list of objects; for one object per line name it .jsonl")
@@ -145,12 +167,21 @@ def _decode(raw: bytes, name: str, line: int) -> str | Problem:
 
 def _not_utf8(name: str, line: int, error: UnicodeDecodeError) -> Problem:
     byte = error.object[error.start]
-    return Problem(name, line, f"not UTF-8 (byte 0x{byte:02x}); convert it, for example with `iconv -f latin1 -t utf-8`")
+    encoding = likely_encoding(error.object[:4])
+    return Problem(name, line, f"not UTF-8 (byte 0x{byte:02x}); convert it, for example with `iconv -f {encoding} -t UTF-8`")
 
 
 def _parse_object(text: str, name: str, line: int) -> Located | Problem:
     try:
-        row = json.loads(text)
+        row = parse(text)
     except json.JSONDecodeError as error:
         return Problem(name, line, f"not JSON: {error.msg} at column {error.colno}")
+    except ValueError as error:
+        return Problem(name, line, f"not usable JSON: {error}")
     return Located(name, line, row) if isinstance(row, dict) else Problem(name, line, "the line is not a JSON object")
+
+
+def _printable(text: str) -> str:
+    """Clipped, on one line, and without what a terminal would obey."""
+    clipped = text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in clipped)

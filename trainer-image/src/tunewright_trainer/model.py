@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import HubModel
+from tunewright_trainer.base_contents import ADAPTER_CONFIG, adapter_refused, require_own_files, require_plausible_sizes
 from tunewright_trainer.exits import StageError, stage_error
 from tunewright_trainer.masters import needs_fp32_base
 from tunewright_trainer.settings import Settings
@@ -59,6 +60,7 @@ def load_config(settings: Settings) -> "PretrainedConfig":
     folder = base_folder(settings, weights=False)
     if not (folder / "config.json").is_file():
         raise _refuse("ModelIncomplete", f"{folder} has no config.json", "Point model.source at the folder that holds config.json.")
+    require_plausible_sizes(folder / "config.json")
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=settings.config.model.trust_remote_code)
     except (ValueError, KeyError, OSError) as error:
@@ -172,6 +174,8 @@ def require_weights(settings: Settings) -> None:
     if HF_HUB_OFFLINE:
         return  # what the cache lacks is named when it is loaded
     names = _from_hub(hub, lambda: list_repo_files(hub.repo, revision=hub.revision))
+    if ADAPTER_CONFIG in names:
+        raise adapter_refused(f"{hub.repo}@{hub.revision}")
     if not any(name.endswith(".safetensors") for name in names):
         raise _no_safetensors(f"{hub.repo}@{hub.revision}", [name for name in names if Path(name).match("*.bin")])
 
@@ -194,6 +198,7 @@ def _from_hub(hub: HubModel, call: Callable[[], T]) -> T:
 def _require_safetensors(folder: Path) -> None:
     from safetensors import SafetensorError, safe_open
 
+    require_own_files(folder)
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise _no_safetensors(str(folder), sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern)))

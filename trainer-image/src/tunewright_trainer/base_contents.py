@@ -1,0 +1,104 @@
+"""What a base model's folder must be before a library opens it: its own files, and sizes that a model can have.
+
+Promises that loading reads no other model and no file outside the folder. A snapshot of the hub's cache links to the blobs of the same
+cache; no other link may leave the folder.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.exits import StageError
+
+# By key of config.json, in each architecture's own words. Libraries make one object per layer, even without weights.
+GREATEST_SIZES = {
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers"), 4096),
+    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "intermediate_size"), 2**22),
+    **dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts"), 2**16),
+    "vocab_size": 2**24,
+}
+_INDEX_BYTES = 64 * 2**20
+_CONFIG_BYTES = 2**20
+_READ = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
+ADAPTER_CONFIG = "adapter_config.json"
+
+
+def require_own_files(folder: Path) -> None:
+    """Refuse an adapter, links that leave the folder, and an index of other files than the folder's. Raises `StageError`."""
+    if (folder / ADAPTER_CONFIG).exists():
+        raise adapter_refused(str(folder))
+    for path in sorted({path for pattern in _READ for path in folder.glob(pattern)}):
+        _require_own(path, folder)
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        _require_own_shards(index)
+
+
+def require_plausible_sizes(config: Path) -> None:
+    """Look at config.json before any library does. Raises `StageError` naming the key."""
+    _require_own(config, config.parent)
+    document = _read_json(config, _CONFIG_BYTES)
+    text = document.get("text_config")
+    for part in (document, text if isinstance(text, dict) else {}):
+        for key, greatest in GREATEST_SIZES.items():
+            value = part.get(key)
+            if value is not None and (type(value) is not int or not 1 <= value <= greatest):
+                raise _refuse(
+                    "ModelUnsupported",
+                    f"{config}: {key} is {repr(value)[:80]}, not a whole number from 1 to {greatest}",
+                    "Restore the config.json that belongs to the weights.",
+                )
+
+
+def adapter_refused(where: str) -> StageError:
+    """The refusal of a base that is an adapter."""
+    return _refuse(
+        "ModelIsAdapter",
+        f"{where} holds {ADAPTER_CONFIG}: it is an adapter, and loading it would load another base model",
+        f"Merge the adapter into its base first, or remove {ADAPTER_CONFIG} if the folder holds whole weights.",
+    )
+
+
+def _require_own(path: Path, folder: Path) -> None:
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise _refuse("ModelIncomplete", f"{path!s} cannot be followed: {error}", "Copy the file itself into the folder.") from error
+    own = [folder.resolve()]
+    if folder.parent.name == "snapshots":
+        own.append(folder.parent.parent.resolve() / "blobs")
+    if not any(target.is_relative_to(root) for root in own):
+        raise _refuse("ModelOutsideFolder", f"{path!s} is a link to a file outside {folder}", "Copy the file itself into the folder.")
+    if not target.is_file():
+        raise _refuse("ModelIncomplete", f"{path!s} is not a regular file", "Copy the model's file there.")
+
+
+def _require_own_shards(index: Path) -> None:
+    shards = _read_json(index, _INDEX_BYTES).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise _refuse("WeightsUnreadable", f"{index} has no weight_map", "Copy the index again.")
+    for shard in {json.dumps(value): value for value in shards.values()}.values():
+        shown = repr(shard)[:120]
+        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise _refuse(
+                "ModelOutsideFolder", f"{index} names {shown}, which is no *.safetensors of its own folder", "Copy the index again."
+            )
+        if "\0" in shard or not (index.parent / shard).is_file():
+            raise _refuse("WeightsMissing", f"{index} names {shown}, which is not in the folder", "Copy the missing weights there.")
+
+
+def _read_json(path: Path, greatest: int) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(greatest + 1)
+        document = json.loads(raw) if len(raw) <= greatest else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refuse("ModelUnsupported", f"{path} cannot be read as JSON: {str(error)[:200]}", "Copy the file again.") from error
+    if not isinstance(document, dict):
+        what = "not a JSON object" if len(raw) <= greatest else f"longer than {greatest} bytes"
+        raise _refuse("ModelUnsupported", f"{path} is {what}", "Copy the file again.")
+    return document
+
+
+def _refuse(reason: str, message: str, suggestion: str) -> StageError:
+    return StageError(ExitCode.CONFIGURATION, reason, message, suggestion)
