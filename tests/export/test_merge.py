@@ -142,7 +142,7 @@ def test_an_adapter_that_diverged_is_refused(job: Job) -> None:
     ("named", "field"),
     [
         pytest.param("base model (model.safetensors)", "model_dir", id="another base model: an adapter on it is another model"),
-        pytest.param("data (train.jsonl)", "data_dir", id="other data: lineage would name what was not trained on"),
+        pytest.param("data (train[0])", "data_dir", id="other data: lineage would name what was not trained on"),
     ],
 )
 def test_training_is_not_carried_on_from_something_else(job: Job, tmp_path: Path, named: str, field: str):

@@ -9,7 +9,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer import distributed, manifest
+from tunewright_trainer.exits import StageError
 from tunewright_trainer.inputs import Inputs, require_same
 
 if TYPE_CHECKING:
@@ -71,6 +73,12 @@ def choose(checkpoints: Path, inputs: Inputs) -> tuple[Path, int] | None:
     folder = distributed.from_rank_zero(found)
     if folder is None:
         return None
+    # Each rank loads pickles from it, perhaps through a mount of its own: what rank 0 has hashed must be what it finds.
+    faults = [fault for fault in distributed.gather(manifest.listing_fault(folder)) if fault is not None]
+    if faults:
+        raise StageError(
+            ExitCode.RETRY, "CheckpointChanged", f"{folder.name}: {faults[0]}", "Do not write to the output claim while a job trains."
+        )
     facts = manifest.read(folder)
     require_same(facts.get("inputs", {}), inputs, checkpoint=folder)
     return folder, int(facts["step"])

@@ -50,23 +50,46 @@ def seal(staged: Path, final: Path, listed: list[Entry], **facts: Any) -> None:
 
 def verify(folder: Path) -> str | None:
     """Why the folder cannot be trusted, or None when it can. Sizes are compared first: they are cheap and catch most."""
-    try:
-        listed = read(folder)["files"]
-    except FileNotFoundError:
-        return f"{MANIFEST} is missing"
-    except (OSError, ValueError, KeyError) as error:
-        return f"{MANIFEST} cannot be read: {error}"
-    for entry in listed:
-        path = folder / entry["path"]
-        if not path.is_file():
-            return f"{entry['path']} is missing"
-        if path.stat().st_size != entry["bytes"]:
-            return f"{entry['path']} has {path.stat().st_size} bytes instead of {entry['bytes']}"
-    for entry in listed:
+    fault = listing_fault(folder)
+    if fault is not None:
+        return fault
+    for entry in read(folder)["files"]:
         with (folder / entry["path"]).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
                 return f"{entry['path']} has another sha256 than when it was written"
     return None
+
+
+def listing_fault(folder: Path) -> str | None:
+    """Why the folder does not hold exactly the files that its manifest lists, or None. Looks at names, kinds and sizes, not at content.
+
+    A file more could be loaded, too: DeepSpeed finds its files, which are pickles, by their names.
+    """
+    try:
+        listed = {str(entry["path"]): int(entry["bytes"]) for entry in read(folder)["files"]}
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing"
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return f"{MANIFEST} cannot be read: {error}"
+    found: dict[str, int] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            return f"{_shown(name)} is no regular file"
+        if path.is_file() and name != MANIFEST:
+            found[name] = path.stat().st_size
+    for name in sorted(listed.keys() | found.keys()):
+        if name not in found:
+            return f"{_shown(name)} is missing"
+        if name not in listed:
+            return f"{_shown(name)} is not in {MANIFEST}"
+        if found[name] != listed[name]:
+            return f"{_shown(name)} has {found[name]} bytes instead of {listed[name]}"
+    return None
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
 
 
 def read(folder: Path) -> dict[str, Any]:
