@@ -106,7 +106,6 @@ SUCCESSES = [
     ("it is not JSON", "checker", '{"kind": "check", "model": ' + DEEP + "}"),
     ("it is not JSON", "checker", dump(CHECKED)[:-1]),
     ("trainLoss: inf: must be a finite number", "trainer", dump(TRAINED).replace("1.4,", "1e999,")),
-    ("trainLoss: None:", "trainer", changed(TRAINED, "trainLoss", None)),
     ("it is not JSON", "trainer", dump(TRAINED).replace("1.4,", "NaN,")),
     ("step: -1:", "trainer", changed(TRAINED, "step", -1)),
     ("maxSteps: a whole number", "trainer", changed(TRAINED, "maxSteps", 10**100)),
