@@ -88,7 +88,7 @@ class TrainReport(Message):
     kind: Literal["train"] = "train"
     step: Count
     max_steps: Count
-    train_loss: Loss = None
+    train_loss: float  # training ends with NaNLoss when it is not finite
     eval_loss: Loss = None  # None also when nothing was held out
     tokens: Count = 0
     seconds: Amount = 0.0  # in the training loop, this attempt
@@ -163,7 +163,7 @@ def load(text: str) -> Report:
     if len(text) > LIMIT_BYTES:
         raise InvalidReportError(f"it has {len(text)} characters; at most {LIMIT_BYTES} are read")
     try:
-        _require_finite("", from_json(text, allow_inf_nan=False))
+        _require_finite("", from_json(text.encode(), allow_inf_nan=False))
         return _REPORT.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
