@@ -278,6 +278,7 @@ def a_spec(**changes):
                 "model": {"source": {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hub", "key": "token"}}}},
                 "data": {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "c.jsonl"}}}]},
                 "output": {"destinations": [{"pvc": {"claimName": "models"}}]},
+                **changes,
             },
         }
     )
@@ -308,6 +309,14 @@ async def test_what_a_job_names_and_is_not_there_is_listed(expected, there):
     assert [missing.field for missing in refs.missing] == expected
     assert refs.progress_url == "http://op:8080" + PATH.format(namespace="demo", name="bot")
     assert not refs.host_paths
+
+
+@pytest.mark.parametrize(("expected", "data"), [([], {"key": "eA=="}), (["spec.serving.apiKeySecretRef"], {"other": "eA=="})])
+async def test_a_server_s_key_is_looked_up(expected, data):
+    key = {"kind": "Secret", "metadata": {"name": "clients"}, "data": data}
+    job = a_spec(serving={"apiKeySecretRef": {"name": "clients", "key": "key"}})
+    refs = await world(Cluster(claim("corpora"), claim("models"), SECRET, key)).dereference(job)
+    assert [missing.field for missing in refs.missing] == expected
 
 
 async def test_secrets_that_may_not_be_read_are_left_to_the_kubelet():

@@ -107,6 +107,16 @@ async def test_a_hub_token_comes_from_a_file_or_the_environment(tmp_path, folder
         assert home.secrets.find("default", "hub", "token", "HF_TOKEN") == "t"
 
 
+async def test_a_server_s_key_comes_from_a_file_or_the_environment(tmp_path, folder: Path):
+    manifest = make_manifest(model={"path": "model"}, data={"path": "chat.jsonl"})
+    job = parse({**manifest, "spec": {**manifest["spec"], "serving": {"apiKeySecretRef": {"name": "clients", "key": "key"}}}})
+    for environ, missing in (({}, ["spec.serving.apiKeySecretRef"]), ({"TUNEWRIGHT_API_KEY": "k"}, [])):
+        home = Home(tmp_path / "home", environ=environ)
+        refs = await LocalWorld(home.store, home.layout, home.secrets, progress_url="").dereference(job)
+        assert [gap.field for gap in refs.missing if gap.kind == "Secret"] == missing
+    assert all("TUNEWRIGHT_API_KEY" in gap.message for gap in refs.missing if gap.kind == "Secret")
+
+
 async def test_the_model_of_another_job_is_looked_up(home: Home, world: LocalWorld, folder: Path):
     sources = {"model": {"path": "model"}, "data": {"path": "chat.jsonl"}}
     manifest = make_manifest(**sources)

@@ -105,10 +105,12 @@ def test_the_server_is_as_asked():
         "tolerations": [{"key": "gpu", "operator": "Exists", "tolerationSeconds": 5}],
     }
     serving |= {"resources": {"limits": {"cpu": "2"}}, "executionProviders": ["CUDA", "CPU"], "drainSeconds": 7}
+    serving |= {"apiKeySecretRef": {"name": "clients", "key": "key"}}
     done = past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED)
     serve = planned(done, serving=serving, workers={"imagePullSecrets": ["registry"]}).serve
     assert (serve.replicas, serve.model_name, serve.max_slots, serve.max_length, serve.drain_seconds) == (2, "bot", 4, 512, 7)
     assert (serve.execution_providers, serve.resources) == (("CUDA", "CPU"), {"limits": {"cpu": "2"}})
+    assert serve.api_key == SecretKey(name="clients", key="key")
     assert serve.scheduling.node_selector == {"disk": "ssd"}
     assert serve.scheduling.tolerations == ({"key": "gpu", "operator": "Exists", "tolerationSeconds": 5},)
     assert serve.scheduling.image_pull_secrets == ("registry",)

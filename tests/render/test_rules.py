@@ -220,6 +220,11 @@ class TestEnvironment:
         assert found["TUNEWRIGHT_MODEL_DIR"] == f"/workspace/models/support-bot/{REVISION}"
         assert "TUNEWRIGHT_MAX_LENGTH" not in env(find(serving(quickstart_plan()), "Deployment", "support-bot-serve"))
 
+    def test_the_server_s_key_is_a_reference(self):
+        found = env(find(serving(quickstart_plan(), api_key=SecretKey(name="clients", key="key")), "Deployment", "support-bot-serve"))
+        assert found["TUNEWRIGHT_API_KEY"] == {"secretKeyRef": {"name": "clients", "key": "key"}}
+        assert "TUNEWRIGHT_API_KEY" not in env(find(serving(quickstart_plan()), "Deployment", "support-bot-serve"))
+
 
 class TestServer:
     def test_an_update_surges_first_and_drains_after(self):

@@ -66,6 +66,7 @@ MAXIMAL = {
             "replicas": 2, "servedModelName": "bot", "executionProviders": ["CUDA", "CPU"], "maxConcurrentRequests": 4, "maxModelLen": 512,
             "resources": RESOURCES, "drainSeconds": 5, "progressDeadlineSeconds": 60, "image": "server:1", "nodeSelector": {"pool": "a"},
             "tolerations": TOLERATIONS, "smokeTest": {"prompt": "Where?", "contains": "here", "maxTokens": 8}, "modelRef": {"name": "next"},
+            "apiKeySecretRef": {"name": "clients", "key": "key"},
         },
     },
     "every field of the data": {"data": {"train": DATASETS, "validation": DATASETS, "test": DATASETS, "mixStrategy": "interleave_under", "interleaveProbs": [0.5, 0.1, 0.1, 0.1, 0.1, 0.1]}},

@@ -78,6 +78,9 @@ def _secrets(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
     source, workers = job.spec.model.source.hugging_face, job.spec.workers
     if source is not None and source.token_secret_ref is not None:
         yield "spec.model.source.huggingFace.tokenSecretRef", source.token_secret_ref.name, source.token_secret_ref.key
+    serving = job.spec.serving
+    if serving is not None and serving.api_key_secret_ref is not None:
+        yield "spec.serving.apiKeySecretRef", serving.api_key_secret_ref.name, serving.api_key_secret_ref.key
     for index, name in enumerate(workers.image_pull_secrets):
         yield f"spec.workers.imagePullSecrets[{index}]", name, ""
 

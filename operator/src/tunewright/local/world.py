@@ -7,11 +7,11 @@ not applied any more are pruned, by owner uid: nobody else's objects are touched
 import hmac
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunewright.api.v1alpha1.common import PvcSource
+from tunewright.api.v1alpha1.common import PvcSource, SecretKeyRef
 from tunewright.api.v1alpha1.data import DataSource
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.model import ModelSource
@@ -25,6 +25,7 @@ from tunewright.observe.published import read_published
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import URL
 from tunewright.plan.rollout import PublishedModel
+from tunewright_contract import environment
 
 KIND = "FineTuneJob"
 MANIFEST_DIRECTORY = "tunewright.io/manifest-directory"  # annotation of a FineTuneJob: what its relative paths are relative to
@@ -67,10 +68,10 @@ class LocalWorld:
                     missing.append(Missing(field=f"{field}.path", kind="Path", name=item.path, message=f"{place} does not exist"))
             if item.pvc is not None:
                 missing += self._missing_in_claim(namespace, item.pvc, f"{field}.pvc")
-        token = source.hugging_face.token_secret_ref if source.hugging_face else None
-        if token is not None and self._secrets.find(namespace, token.name, token.key, TOKEN_VARIABLE) is None:
-            message = f"no token; {self._secrets.way_out(namespace, token.name, token.key, TOKEN_VARIABLE)}"
-            missing.append(Missing(field="spec.model.source.huggingFace.tokenSecretRef", kind="Secret", name=token.name, message=message))
+        for field, reference, variable in _secrets_of(job):
+            if self._secrets.find(namespace, reference.name, reference.key, variable) is None:
+                message = f"no value; {self._secrets.way_out(namespace, reference.name, reference.key, variable)}"
+                missing.append(Missing(field=field, kind="Secret", name=reference.name, message=message))
         return References(
             missing=tuple(missing), folders=folders, host_paths=True, progress_url=self._progress_url, served=self._served(job)
         )
@@ -170,6 +171,15 @@ def _follow_folders(stored: Object, wanted: Manifest) -> None:
     for volume in stored.get("volumes", ()):
         if "hostPath" in volume and volume["name"] in places:
             volume["hostPath"] = dict(places[volume["name"]])
+
+
+def _secrets_of(job: FineTuneJob) -> Iterator[tuple[str, SecretKeyRef, str]]:
+    """Yield (field, reference, the container's variable that holds the value)."""
+    hub, serving = job.spec.model.source.hugging_face, job.spec.serving
+    if hub is not None and hub.token_secret_ref is not None:
+        yield "spec.model.source.huggingFace.tokenSecretRef", hub.token_secret_ref, TOKEN_VARIABLE
+    if serving is not None and serving.api_key_secret_ref is not None:
+        yield "spec.serving.apiKeySecretRef", serving.api_key_secret_ref, environment.API_KEY
 
 
 def _adapt(stored: Object, manifest: Object) -> None:

@@ -202,6 +202,7 @@ class ServePlan:
     execution_providers: tuple[str, ...] = ("CPU",)
     max_slots: int = 16
     max_length: int | None = None  # None: the model's context length
+    api_key: SecretKey | None = None  # None: clients need no key
     smoke_test: SmokeTest | None = None
     progress_deadline_seconds: int = 900
     drain_seconds: int = 300

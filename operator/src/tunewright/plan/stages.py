@@ -7,7 +7,7 @@ from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.workers import WorkersSpec
 from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
 from tunewright.plan.placement import SERVED_MODEL
-from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, ServePlan, TrainPlan
+from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, SecretKey, ServePlan, TrainPlan
 from tunewright.plan.quantities import quantity_of_bytes
 from tunewright.plan.resize import Shares, is_resized
 from tunewright.plan.rollout import PublishedModel, Rollout
@@ -97,6 +97,7 @@ def serve_stage(job: FineTuneJob, past: Past, model: PublishedModel | Missing) -
         execution_providers=tuple(serving.execution_providers),
         max_slots=serving.max_concurrent_requests,
         max_length=serving.max_model_len,
+        api_key=SecretKey(name=key.name, key=key.key) if (key := serving.api_key_secret_ref) else None,
         smoke_test=SmokeTest(**serving.smoke_test.model_dump()) if serving.smoke_test else None,
         progress_deadline_seconds=serving.progress_deadline_seconds,
         drain_seconds=serving.drain_seconds,

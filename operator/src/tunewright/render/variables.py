@@ -11,7 +11,7 @@ from typing import Any
 from tunewright.api.v1alpha1.common import amount
 from tunewright.plan import label_names
 from tunewright.plan.names import attempt_name
-from tunewright.plan.plan_types import ClaimSource, FineTunePlan, ServePlan, TrainPlan
+from tunewright.plan.plan_types import ClaimSource, FineTunePlan, SecretKey, ServePlan, TrainPlan
 from tunewright.plan.rollout import PublishedModel
 from tunewright.render import volumes
 from tunewright_contract import environment
@@ -62,6 +62,8 @@ def export_variables(plan: FineTunePlan, resources: Resources) -> dict[str, Valu
 def serve_variables(serve: ServePlan, model: PublishedModel) -> dict[str, Value]:
     """Return the environment of the server."""
     optional: dict[str, Value] = {} if serve.max_length is None else {environment.MAX_LENGTH: str(serve.max_length)}
+    if serve.api_key is not None:
+        optional[environment.API_KEY] = _secret(serve.api_key)
     if serve.smoke_test is not None:
         optional[environment.SMOKE_TEST] = serve.smoke_test.model_dump_json(exclude_none=True).replace("$", "$$")  # Kubernetes expands
     return {
@@ -111,8 +113,12 @@ def _contract(plan: FineTunePlan) -> dict[str, Value]:
         folder = plan.model_source.path.strip("/") if isinstance(plan.model_source, ClaimSource) else ""
         result[environment.MODEL_DIR] = f"{volumes.MODEL_DIR}/{folder}".rstrip("/")
     if plan.hub_token is not None:
-        result["HF_TOKEN"] = {"secretKeyRef": {"name": plan.hub_token.name, "key": plan.hub_token.key}}
+        result["HF_TOKEN"] = _secret(plan.hub_token)
     return result
+
+
+def _secret(key: SecretKey) -> Value:
+    return {"secretKeyRef": {"name": key.name, "key": key.key}}
 
 
 def _saving_seconds(grace_seconds: int) -> int:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from tunewright.api.v1alpha1.common import Items, NodeSelector, ResourceRequirements, Spec, Tolerations
+from tunewright.api.v1alpha1.common import Items, NodeSelector, ResourceRequirements, SecretKeyRef, Spec, Tolerations
 from tunewright.api.v1alpha1.model import ModelReference
 
 ExecutionProvider = Literal["CPU", "CUDA", "TensorRT", "ROCm", "OpenVINO"]
@@ -42,6 +42,8 @@ class ServingSpec(Spec):
     resources: ResourceRequirements = ResourceRequirements()
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")] | None = None
     """Another server image than the operator's own."""
+    api_key_secret_ref: SecretKeyRef | None = None
+    """The key that clients must send as `Authorization: Bearer …`. When absent, the server answers everyone who can reach it."""
     smoke_test: SmokeTestSpec | None = None
     """Asked before a new server takes requests. One that answers wrongly never does, and the revision before goes on."""
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=86400)] = 900
