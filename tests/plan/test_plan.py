@@ -85,7 +85,8 @@ def test_which_attempt_is_the_last(train, attempts, failures, asks, attempt):
 def test_the_gang_is_as_asked():
     found = planned(past(check=SUCCEEDED), workers={"replicas": 3, "resources": {"limits": {"nvidia.com/gpu": 4, "memory": "64Gi"}}})
     assert (found.train.replicas, found.train.processes_per_replica, found.config.world_size) == (3, 4, 12)
-    assert found.train.resources == {"limits": {"nvidia.com/gpu": "4", "memory": "64Gi"}}
+    limits = {"nvidia.com/gpu": "4", "memory": "64Gi", "ephemeral-storage": "50Gi"}
+    assert found.train.resources == {"limits": limits, "requests": {"ephemeral-storage": "1Gi"}}
 
 
 def test_no_accelerator_is_taken_but_by_the_gang():
@@ -99,6 +100,25 @@ def test_export_asks_for_memory_by_the_size_of_the_model(parameters, memory):
     assert planned(so_far).export.resources["requests"]["memory"] == memory
 
 
+# workers.resources -> memory limits of Check and Export, limit of Train's scratch space
+LIMITS = [
+    ({}, "8Gi", "90Gi", "50Gi"),
+    ({"limits": {"memory": "64Gi"}}, "64Gi", "90Gi", "50Gi"),
+    ({"limits": {"memory": "100Gi", "ephemeral-storage": "1Ti"}}, "100Gi", "100Gi", "1Ti"),
+    ({"requests": {"ephemeral-storage": "60Gi"}}, "8Gi", "90Gi", "60Gi"),
+]
+
+
+@pytest.mark.parametrize(("resources", "check", "export", "scratch"), LIMITS)
+def test_every_pod_has_limits_and_the_user_s_own_win(resources, check, export, scratch):
+    done = {"check": checked(facts(parameters=3_821_079_552, linear_parameters=1)), "attempts": 1}
+    found = planned(past(**done, train=SUCCEEDED, export=SUCCEEDED), workers={"resources": resources}, **SERVED)
+    assert found.check.resources["limits"] == {"memory": check, "ephemeral-storage": "50Gi"}
+    assert found.export.resources["limits"] == {"memory": export, "ephemeral-storage": "93Gi"}
+    assert found.train.resources["limits"]["ephemeral-storage"] == scratch
+    assert found.serve.resources["limits"]["ephemeral-storage"] == "50Gi"
+
+
 def test_the_server_is_as_asked():
     serving = SERVED["serving"] | {
         "nodeSelector": {"disk": "ssd"},
@@ -109,7 +129,8 @@ def test_the_server_is_as_asked():
     done = past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED)
     serve = planned(done, serving=serving, workers={"imagePullSecrets": ["registry"]}).serve
     assert (serve.replicas, serve.model_name, serve.max_slots, serve.max_length, serve.drain_seconds) == (2, "bot", 4, 512, 7)
-    assert (serve.execution_providers, serve.resources) == (("CUDA", "CPU"), {"limits": {"cpu": "2"}})
+    assert serve.execution_providers == ("CUDA", "CPU")
+    assert serve.resources == {"limits": {"cpu": "2", "ephemeral-storage": "50Gi"}, "requests": {"ephemeral-storage": "1Gi"}}
     assert serve.api_key == SecretKey(name="clients", key="key")
     assert serve.scheduling.node_selector == {"disk": "ssd"}
     assert serve.scheduling.tolerations == ({"key": "gpu", "operator": "Exists", "tolerationSeconds": 5},)

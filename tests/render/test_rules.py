@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from plan_builders import GANG, REVISION, UID, exporting, hub_plan, quickstart_plan, serving
 
-from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, Scheduling, SecretKey, Storage
+from tunewright.plan.plan_types import CheckPlan, ClaimSource, FolderSource, NewClaim, Placement, Scheduling, SecretKey, Storage
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
 from tunewright.render import render
 from tunewright_contract.reports import Failure
@@ -224,6 +224,14 @@ class TestEnvironment:
         found = env(find(serving(quickstart_plan(), api_key=SecretKey(name="clients", key="key")), "Deployment", "support-bot-serve"))
         assert found["TUNEWRIGHT_API_KEY"] == {"secretKeyRef": {"name": "clients", "key": "key"}}
         assert "TUNEWRIGHT_API_KEY" not in env(find(serving(quickstart_plan()), "Deployment", "support-bot-serve"))
+
+
+def test_scratch_volumes_hold_what_the_container_may_use():
+    plan = quickstart_plan(check=CheckPlan(resources={"limits": {"ephemeral-storage": "50Gi"}}))
+    found = find(plan, "Job", "support-bot-check")["spec"]["template"]["spec"]["volumes"]
+    assert {volume["name"]: volume["emptyDir"] for volume in found if "emptyDir" in volume} == {
+        name: {"sizeLimit": "50Gi"} for name in ("cache", "output", "tmp")
+    }
 
 
 class TestServer:

@@ -88,9 +88,9 @@ def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, 
         suspend=spec.suspend,
         active_deadline_seconds=spec.active_deadline_seconds,
         progress_deadline_seconds=spec.progress_deadline_seconds,
-        check=check_stage(),
+        check=check_stage(job),
         train=train_stage(job, past, shares),
-        export=export_stage(past),
+        export=export_stage(job, past),
         serve=serve_stage(job, judged(job, past), model),
     )
 

@@ -8,24 +8,16 @@ from tunewright.api.v1alpha1.workers import WorkersSpec
 from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
 from tunewright.plan.placement import SERVED_MODEL
 from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, SecretKey, ServePlan, TrainPlan
-from tunewright.plan.quantities import quantity_of_bytes
+from tunewright.plan.pod_limits import check_resources, export_resources, with_scratch
 from tunewright.plan.resize import Shares, is_resized
 from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.exit_codes import Disposition
-from tunewright_contract.reports import ModelFacts
 from tunewright_contract.smoke_test import SmokeTest
 
-_GIB = 2**30
-# What the scheduler sets aside for the CPU stages. They have no limits: a limit guessed too low would kill work that the node could do.
-_CHECK_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
-# A request, not a limit, and an estimate: the merged model in fp32 in torch, as ONNX, and once more in ONNX Runtime for the parity run.
-_EXPORT_BYTES_PER_PARAMETER = 12
-_EXPORT_LEAST = 2 * _GIB
 
-
-def check_stage() -> CheckPlan:
+def check_stage(job: FineTuneJob) -> CheckPlan:
     """Plan Check: always there, for its report is what everything else is decided on."""
-    return CheckPlan(resources={"requests": dict(_CHECK_REQUESTS)})
+    return CheckPlan(resources=check_resources(job.spec.workers.resources))
 
 
 def train_stage(job: FineTuneJob, past: Past, shares: Shares) -> TrainPlan | None:
@@ -39,7 +31,7 @@ def train_stage(job: FineTuneJob, past: Past, shares: Shares) -> TrainPlan | Non
         attempt=attempt,
         replicas=workers.replicas,
         processes_per_replica=workers.processes,
-        resources=workers.resources.wire(),
+        resources=with_scratch(workers.resources.wire()),
         global_batch_size=shares.global_batch_size,
         stopping=resized and attempt < past.train.attempts,
     )
@@ -62,12 +54,12 @@ def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False
     return train.attempts if again else train.attempts - 1
 
 
-def export_stage(past: Past) -> ExportPlan | None:
+def export_stage(job: FineTuneJob, past: Past) -> ExportPlan | None:
     """Plan the export once the gang has succeeded. None before."""
     if past.train.state is not StageState.SUCCEEDED:
         return None
     report = past.check.report
-    return ExportPlan(resources={"requests": {"cpu": "1", "memory": quantity_of_bytes(_export_bytes(report.model if report else None))}})
+    return ExportPlan(resources=export_resources(job.spec.workers.resources, report.model if report else None))
 
 
 def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> PublishedModel | Missing:
@@ -93,7 +85,7 @@ def serve_stage(job: FineTuneJob, past: Past, model: PublishedModel | Missing) -
         replicas=serving.replicas,
         model=model,
         model_name=job.served_model_name(),
-        resources=serving.resources.wire(),
+        resources=with_scratch(serving.resources.wire()),
         execution_providers=tuple(serving.execution_providers),
         max_slots=serving.max_concurrent_requests,
         max_length=serving.max_model_len,
@@ -122,11 +114,6 @@ def scheduling_of(workers: WorkersSpec) -> Scheduling:
         service_account_name=workers.service_account_name,
         image_pull_secrets=tuple(workers.image_pull_secrets),
     )
-
-
-def _export_bytes(facts: ModelFacts | None) -> int:
-    needed = facts.parameters * _EXPORT_BYTES_PER_PARAMETER if facts is not None else 0
-    return max(_EXPORT_LEAST, -(-needed // _GIB) * _GIB)
 
 
 def _wire(toleration: Toleration) -> Mapping[str, str | int]:

@@ -47,7 +47,7 @@ def pod_template(
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "terminationGracePeriodSeconds": grace_seconds,
-            "volumes": volumes(mounts),
+            "volumes": volumes(mounts, scratch=container["resources"].get("limits", {}).get("ephemeral-storage")),
             **_scheduling(scheduling, beside=selector(plan, component) if together else None),
             **spec,
         },

@@ -56,9 +56,10 @@ def serve_mounts(model: PublishedModel) -> tuple[Mount, ...]:
     return (_scratch("tmp", "/tmp"), _claim(model.claim, MODELS_DIR, sub_path=model.path, read_only=True))  # noqa: S108
 
 
-def volumes(mounts: Iterable[Mount]) -> list[dict[str, Any]]:
-    """Return a pod's `volumes`, each once."""
-    sources = {mount.volume: mount.source for mount in mounts}
+def volumes(mounts: Iterable[Mount], *, scratch: str | None) -> list[dict[str, Any]]:
+    """Return a pod's `volumes`, each once. `scratch`: the most that an emptyDir without a limit of its own may hold."""
+    bound = {"emptyDir": {"sizeLimit": scratch}} if scratch else {"emptyDir": {}}
+    sources = {mount.volume: bound if mount.source == {"emptyDir": {}} else mount.source for mount in mounts}
     return [{"name": name, **sources[name]} for name in sorted(sources)]
 
 
