@@ -9,6 +9,7 @@ import pytest
 from models import BuiltModel
 from serving import Server, ready_server, start_server
 
+from tunewright_contract.fenced import Fence
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.engine.request import Failed, FinishReason, GenerationRequest, Progress
 from tunewright_server.refusal import RefusalError
@@ -67,6 +68,8 @@ class Parrot:
 
 class Letters:
     """A tokenizer of which every letter is a token."""
+
+    fence = Fence([])
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         return tuple(map(ord, text))

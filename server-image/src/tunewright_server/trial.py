@@ -10,6 +10,7 @@ from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Progress, sampling_of
 from tunewright_server.refusal import RefusalError
+from tunewright_server.text import conversation
 from tunewright_server.text.chat_template import TemplateRefusedError
 from tunewright_server.text.template_process import Template
 from tunewright_server.text.tokenizer import TextTokenizer
@@ -61,10 +62,10 @@ def _prompt(text: str, manifest: ModelManifest, tokenizer: TextTokenizer, templa
     if manifest.task != "ChatCompletion" or template is None:
         return tokenizer.encode(text, add_special_tokens=True)
     try:
-        rendered = template.render([{"role": "user", "content": text}])
+        rendered = conversation.render([{"role": "user", "content": text}], template, tokenizer)
     except TemplateRefusedError as error:
         raise _failed(f"the model's chat template refuses the question: {error}") from error
-    return tokenizer.encode(rendered, add_special_tokens=False)
+    return conversation.encode(rendered, tokenizer)
 
 
 def _generate(engine: Engine, request: GenerationRequest) -> Iterator[Progress]:

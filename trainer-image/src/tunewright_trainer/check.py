@@ -8,9 +8,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.fenced import Fence
 from tunewright_contract.reports import CheckReport, DataFacts, ModelFacts
 from tunewright_trainer.arguments import refuse_impossible
 from tunewright_trainer.data import Splits, data_format, data_sha256, fingerprint, read_splits
+from tunewright_trainer.data_files import Row
 from tunewright_trainer.exits import StageError
 from tunewright_trainer.settings import Settings
 
@@ -27,6 +29,7 @@ def run(settings: Settings) -> CheckReport:
     refuse_impossible(settings)
     splits = read_splits(settings)
 
+    from tunewright_trainer.conversation import Conversations
     from tunewright_trainer.encode import encode
     from tunewright_trainer.exportable import require_exportable
     from tunewright_trainer.generation_defaults import generation_defaults
@@ -49,7 +52,8 @@ def run(settings: Settings) -> CheckReport:
     }
     data = DataFacts(format=data_format(settings), sha256=data_sha256(settings), **{name: found.facts for name, found in encoded.items()})
     require_comparable(splits, tokenizer, settings)
-    warnings = [*_about_training(encoded["train"], settings), *_about_splits(splits, settings)]
+    fence = Conversations(tokenizer).fence
+    warnings = [*_about_special_tokens(splits, fence), *_about_training(encoded["train"], settings), *_about_splits(splits, settings)]
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         warnings.append(
             "the tokenizer pads with its eos token; padding is left out by position here, but other tools may mask the real eos"
@@ -90,6 +94,23 @@ def _about_training(train: "Encoded", settings: Settings) -> list[str]:
             f"{1 - train.ending_share:.0%} of the training samples do not teach the model to stop: their last learned token ends nothing"
         )
     return warnings
+
+
+def _about_special_tokens(splits: Splits, fence: Fence) -> list[str]:
+    """Count the examples in which the text of a special token is written out."""
+    warnings = []
+    for name, split in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
+        held = [row for row in split or () if fence.needed(row["messages"] if "messages" in row else _as_messages(row))]
+        if held:
+            fate = "they are learned as text" if "messages" in held[0] else "in this format they are read as these tokens"
+            warnings.append(
+                f"{len(held)} of {len(split)} {name} example(s) hold the text of special tokens, first {held[0]['source']}: {fate}"
+            )
+    return warnings
+
+
+def _as_messages(row: Row) -> list[dict[str, str]]:
+    return [{"content": row[field]} for field in ("prompt", "completion")]
 
 
 def _about_splits(splits: Splits, settings: Settings) -> list[str]:

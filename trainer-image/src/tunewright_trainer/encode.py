@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import LENGTH_BUCKETS, SplitFacts
+from tunewright_trainer.conversation import Conversations
 from tunewright_trainer.data_files import Row
 from tunewright_trainer.exits import StageError
 from tunewright_trainer.settings import Settings
@@ -38,14 +39,14 @@ def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: S
     from datasets import Dataset
 
     config = settings.config
-    template = _training_template(tokenizer, settings) if config.task == "ChatCompletion" else None
+    conversations = Conversations(tokenizer, _training_template(tokenizer, settings)) if config.task == "ChatCompletion" else None
     limit, policy = config.data.max_length, config.data.overlong_policy
     stops = _stop_tokens(tokenizer)
     rows: list[dict[str, list[int]]] = []
     tokens = supervised = truncated = dropped = ending = 0
     histogram = [0] * (len(LENGTH_BUCKETS) + 1)
     for row in dataset:
-        ids, labels = _encode_row(row, tokenizer, settings, template)
+        ids, labels = _encode_row(row, tokenizer, settings, conversations)
         histogram[next((i for i, bound in enumerate(LENGTH_BUCKETS) if len(ids) <= bound), len(LENGTH_BUCKETS))] += 1
         if len(ids) > limit:
             if policy == "raise":
@@ -71,9 +72,11 @@ def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: S
     return Encoded(Dataset.from_list(rows), facts, ending / max(1, len(rows)))
 
 
-def _encode_row(row: Row, tokenizer: "PreTrainedTokenizerBase", settings: Settings, template: str | None) -> tuple[list[int], list[int]]:
-    if settings.config.task == "ChatCompletion":
-        return _encode_chat(row, tokenizer, settings, template)
+def _encode_row(
+    row: Row, tokenizer: "PreTrainedTokenizerBase", settings: Settings, conversations: Conversations | None
+) -> tuple[list[int], list[int]]:
+    if conversations is not None:
+        return _encode_chat(row, settings, conversations)
     prompt = tokenizer(row["prompt"])["input_ids"] if row["prompt"] else []
     whole = tokenizer(row["prompt"] + row["completion"])["input_ids"]
     if whole[-1] != tokenizer.eos_token_id:
@@ -84,19 +87,16 @@ def _encode_row(row: Row, tokenizer: "PreTrainedTokenizerBase", settings: Settin
     return whole, whole if learn_prompt else [IGNORED] * start + whole[start:]
 
 
-def _encode_chat(row: Row, tokenizer: "PreTrainedTokenizerBase", settings: Settings, template: str | None) -> tuple[list[int], list[int]]:
+def _encode_chat(row: Row, settings: Settings, conversations: Conversations) -> tuple[list[int], list[int]]:
     messages = [{"role": message["role"], "content": message["content"]} for message in row["messages"]]
     only_assistant = _assistant_only(settings)
     try:
-        output = tokenizer.apply_chat_template(
-            messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=only_assistant, chat_template=template
-        )
+        ids, said = conversations.encode(messages, mask=only_assistant)
     except Exception as error:  # a template raises what its author chose: jinja2's errors, and raise_exception for roles it refuses
         raise _refuse(f"{row['source']}: the chat template refuses it: {error}", "Change the example, or model.chatTemplate.") from error
-    ids = list(output["input_ids"])
     if not only_assistant:
         return ids, ids
-    mask = _weighted(list(output["assistant_masks"]), row)
+    mask = _weighted(said, row)
     return ids, [token if learned else IGNORED for token, learned in zip(ids, mask, strict=True)]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.conversation import Conversations
 from tunewright_trainer.data import Splits, read_splits
 from tunewright_trainer.data_files import Row
 from tunewright_trainer.encode import IGNORED, encode
@@ -135,5 +136,5 @@ def _question(row: Row, tokenizer: "PreTrainedTokenizerBase") -> Question | None
     last = max(index for index, message in enumerate(messages) if message["role"] == "assistant")
     if last == 0:
         return None  # nothing was asked
-    ids = tokenizer.apply_chat_template(messages[:last], add_generation_prompt=True, return_dict=True)["input_ids"]
+    ids, _ = Conversations(tokenizer).encode(messages[:last], ask=True)
     return Question(messages[last - 1]["content"], ids, messages[last]["content"], messages[:last])

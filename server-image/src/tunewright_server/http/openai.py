@@ -19,6 +19,7 @@ from tunewright_server.http.parameters import ChatRequest, CompletionRequest, Ge
 from tunewright_server.http.state import ServerState, check_model, read_body, state_of
 from tunewright_server.http.stream import EventStream, stream_chunks
 from tunewright_server.served import ServedModel
+from tunewright_server.text import conversation
 from tunewright_server.text.chat_template import TemplateRefusedError
 
 BODY_LIMIT = 16 * 2**20  # bytes
@@ -93,11 +94,11 @@ def _chat_prompt(asked: ChatRequest, model: ServedModel) -> tuple[int, ...]:
     if model.template is None:
         raise invalid("this model has no chat template; use /v1/completions", param="messages", code="no_chat_template")
     try:
-        text = model.template.render([message.for_template() for message in asked.messages])
+        rendered = conversation.render([message.for_template() for message in asked.messages], model.template, model.tokenizer)
     except TemplateRefusedError as error:
         raise invalid(f"the model's chat template refuses these messages: {error}", param="messages", code="template_refused") from error
-    check_length(text, model, param="messages")
-    return model.tokenizer.encode(text, add_special_tokens=False)
+    check_length(rendered.text, model, param="messages")
+    return conversation.encode(rendered, model.tokenizer)
 
 
 def _plain_prompts(asked: CompletionRequest, model: ServedModel) -> list[tuple[int, ...]]:

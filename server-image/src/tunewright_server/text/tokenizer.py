@@ -1,27 +1,53 @@
 """The tokenizer as the exporter left it: `tokenizer.json`, read by the library that wrote it."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.fenced import Encode, Fence, tokens_of
 from tunewright_server.refusal import RefusalError
 
 
+def _encoder(tokenizer: Tokenizer) -> Encode:
+    def encode(text: str) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
+        found = tokenizer.encode_batch([text], add_special_tokens=False)[0]
+        return found.ids, found.offsets
+
+    return encode
+
+
 class TextTokenizer:
-    """Text to token ids and back. Special tokens written out in the text are recognised, as transformers does."""
+    """Text to token ids and back. Special tokens written out in a plain text are recognised, as transformers does; not so in messages."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         tokenizer.no_truncation()  # a file may ask for either, left over from training
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        added = {index: token.content for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        self.fence = Fence(added.values())
+        self._special_ids = frozenset(added)
         self.longest_token = max(map(len, tokenizer.get_vocab()), default=1)  # characters
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
         """`add_special_tokens` adds what the model expects around a plain text; a rendered chat has it already."""
         # `encode` holds the interpreter's lock for the whole text, `encode_batch` does not.
         return tuple(self._tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids)
+
+    def encode_fenced(self, text: str, places: Sequence[int]) -> tuple[int, ...]:
+        """Token ids of a rendered chat in which the special tokens at these places are content (see `tunewright_contract.fenced`)."""
+        encode, encode_plain = (_encoder(tokenizer) for tokenizer in (self._tokenizer, self._plain))
+        tokens = tokens_of(text, places, encode=encode, encode_plain=encode_plain, special_ids=self._special_ids)
+        return tuple(token.id for token in tokens)
+
+    @cached_property
+    def _plain(self) -> Tokenizer:
+        """The same tokenizer without an eye for special tokens; made when it is first needed."""
+        plain = Tokenizer.from_str(self._tokenizer.to_str())
+        plain.encode_special_tokens = True
+        return plain
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Leave special tokens out."""
