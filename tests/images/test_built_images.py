@@ -132,7 +132,7 @@ def test_the_server_answers(server_image: BuiltImage) -> None:
 
     with server_image.running(folders=folders, **settings) as process:
         until(lambda: process.poll() is not None or _answers(f"{address}/v2/health/ready"), "the server serves a tiny model")
-        body = json.dumps({"model": _model(address), "prompt": "Paris", "max_tokens": 4}).encode()
+        body = json.dumps({"model": _model(address), "prompt": "Paris", "max_tokens": 4, "ignore_eos": True}).encode()
         request = urllib.request.Request(f"{address}/v1/completions", body, {"Content-Type": "application/json"})
         answer = json.load(urllib.request.urlopen(request, timeout=120))
 

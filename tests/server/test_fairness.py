@@ -71,10 +71,13 @@ def test_every_answer_is_its_own_while_rows_are_shared_and_taken_away(
 
 
 def test_a_prompt_that_the_answers_of_a_request_share_is_read_once() -> None:
-    decoder = ListDecoder(slots=4)
+    decoder, gate = ListDecoder(slots=4), threading.Event()
+    decoder.before_run = lambda _: gate.wait(60)  # until all of them wait
     requests = [GenerationRequest(prompt=tuple(range(30)), max_tokens=9) for _ in range(4)]
     with running(decoder, chunk=8) as engine:
-        for events in submit(engine, [requests])[0]:
+        (queues,) = submit(engine, [requests])
+        gate.set()
+        for events in queues:
             collect(events)
     assert (sum(decoder.reads), decoder.shared) == (30, 3)
 
