@@ -9,7 +9,7 @@ from processes import Processes
 from waiting import until
 
 SCHEDULER = "tunewright-test"
-ROOM = {"cpu": "3", "memory": "64Gi", "pods": "20"}
+ROOM = {"cpu": "3", "memory": "64Gi", "ephemeral-storage": "100Gi", "pods": "20"}
 
 
 class PretendedNodes:
