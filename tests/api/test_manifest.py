@@ -1,23 +1,12 @@
 """Manifests: what is wrong is said at once, in the order of lines, with column, field, value, reason and way out."""
 
 import pytest
+from manifest_text import HEAD
 
 from tunewright.api.explain import written
 from tunewright.api.manifest import ManifestError, read_job
 from tunewright.api.renamed import RENAMED
 from tunewright.api.yaml_nodes import LARGEST_TEXT, LONGEST_PATH, MOST_NODES, MOST_PROBLEMS
-
-HEAD = """\
-apiVersion: tunewright.io/v1alpha1
-kind: FineTuneJob
-metadata: {name: support-bot}
-spec:
-  task: ChatCompletion
-  model: {source: {path: base}}
-  data:
-    train:
-      - source: {path: chat.jsonl}
-"""
 
 
 def problems(text):

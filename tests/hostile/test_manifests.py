@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from manifest_text import HEAD
 from typer.testing import CliRunner
 
 from tunewright.api.manifest import ManifestError, read_job
@@ -17,17 +18,6 @@ from tunewright.api.yaml_nodes import LARGEST_TEXT, LONGEST_NUMBER, LONGEST_PATH
 from tunewright.cli.console import EXIT_FAILED, EXIT_REFUSED, LARGEST_MANIFEST
 from tunewright.cli.main import app
 
-HEAD = """\
-apiVersion: tunewright.io/v1alpha1
-kind: FineTuneJob
-metadata: {name: support-bot}
-spec:
-  task: ChatCompletion
-  model: {source: {path: base}}
-  data:
-    train:
-      - source: {path: chat.jsonl}
-"""
 MOST_MEMORY = 64 * 2**20  # bytes of Python objects, for the largest text that is read
 
 

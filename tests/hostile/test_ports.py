@@ -9,20 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from aiohttp import web
 from control_plane import free_ports
+from stalled_clients import stalls
 
 from tunewright.reconcile.listening import Bounds, serve
 from tunewright.reconcile.progress import LIMIT_BYTES, Board, application
 
 PATH = "/apis/tunewright.io/v1alpha1/namespaces/demo/finetunejobs/bot/status"
 HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"
-STALLS = {
-    "nothing": "",
-    "half a request line": "POST /apis",
-    "half a header": HEAD,
-    "no body": f"{HEAD}Content-Length: 60000\r\n\r\n",
-    "half a body": f"{HEAD}Content-Length: 60000\r\n\r\n{'x' * 30000}",
-    "a chunk that does not end": f"{HEAD}Transfer-Encoding: chunked\r\n\r\nffff\r\nxx",
-}
+STALLS = stalls(HEAD, "POST /apis")
 QUICK = Bounds(connections=8, from_one_address=6, seconds=0.5, bytes_in=96 * 1024)
 
 

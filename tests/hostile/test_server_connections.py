@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import uvicorn
+from stalled_clients import stalls
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,12 +21,7 @@ from tunewright_server.http.connections import Bounds, Guard
 HEAD = "POST /echo HTTP/1.1\r\nHost: x\r\n"
 WHOLE = f"{HEAD}Content-Length: 2\r\n\r\nok"
 STALLS = {
-    "nothing": "",
-    "half a request line": "POST /ec",
-    "half a header": HEAD,
-    "no body": f"{HEAD}Content-Length: 60000\r\n\r\n",
-    "half a body": f"{HEAD}Content-Length: 60000\r\n\r\n{'x' * 30000}",
-    "a chunk that does not end": f"{HEAD}Transfer-Encoding: chunked\r\n\r\nffff\r\nxx",
+    **stalls(HEAD, "POST /ec"),
     "half a second request": WHOLE + HEAD,
     "a second request without its body": f"{WHOLE}{HEAD}Content-Length: 60000\r\n\r\n",
     "an answer before the body": "POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\nx",

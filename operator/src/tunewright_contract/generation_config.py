@@ -6,6 +6,7 @@ then mean nothing. Each field is honoured, changes no answer of one sequence, or
 
 import json
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -82,6 +83,15 @@ FIELDS: dict[str, Literal["honoured", "without effect", "refused"]] = {
     **dict.fromkeys(sorted(_WITHOUT_EFFECT), "without effect"),
     **dict.fromkeys(_REFUSED, "refused"),
 }
+
+
+def generation_defaults_in(folder: Path) -> GenerationDefaults:
+    """Read a model folder's file; greedy answers where there is none. Raises `GenerationConfigError`."""
+    path = folder / GENERATION_CONFIG_NAME
+    if not path.is_file():
+        return GREEDY
+    with path.open("rb") as file:
+        return read_generation_config(file.read(LARGEST_BYTES + 1))
 
 
 def read_generation_config(content: bytes) -> GenerationDefaults:

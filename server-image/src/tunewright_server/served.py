@@ -4,13 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.generation_config import (
-    GENERATION_CONFIG_NAME,
-    LARGEST_BYTES,
-    GenerationConfigError,
-    GenerationDefaults,
-    read_generation_config,
-)
+from tunewright_contract.generation_config import GenerationConfigError, GenerationDefaults, generation_defaults_in
 from tunewright_contract.model_manifest import ModelManifest
 from tunewright_server import machine
 from tunewright_server.capacity import Capacity, plan_capacity
@@ -95,12 +89,8 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
 
 
 def generation_defaults(folder: Path) -> GenerationDefaults:
-    """How a request is answered that does not say; greedily without a `generation_config.json`. Raises `RefusalError` (65)."""
-    path = folder / GENERATION_CONFIG_NAME
-    if not path.is_file():
-        return GenerationDefaults()
+    """How a request is answered that sets nothing. Raises `RefusalError` (65)."""
     try:
-        with path.open("rb") as file:
-            return read_generation_config(file.read(LARGEST_BYTES + 1))
+        return generation_defaults_in(folder)
     except GenerationConfigError as error:
         raise RefusalError("GenerationConfigInvalid", str(error), suggestion=error.way_out.rstrip("."), exit_code=ExitCode.DATA) from error

@@ -17,13 +17,13 @@ _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_exp
 
 def require_exportable(config: "PretrainedConfig") -> None:
     """Raise `StageError` (CONFIGURATION, ExportUnsupported) with the property that no exporter takes."""
-    obstacle = _experts(config) or _recurrence(config) or _no_positions(config)
+    obstacle = _experts(config) or _recurrence(config) or _no_positions(config) or _several_rotary_tables(config)
     if obstacle:
         raise StageError(
             ExitCode.CONFIGURATION,
             "ExportUnsupported",
             f"the architecture {config.model_type} cannot be exported to ONNX: {obstacle}",
-            "Choose a dense decoder with a key/value cache, such as Llama, Qwen, Gemma, Phi or GPT-2.",
+            "Choose a dense decoder with a key/value cache, such as Llama, Qwen, Gemma 2, Phi or GPT-2.",
         )
 
 
@@ -42,3 +42,9 @@ def _recurrence(config: "PretrainedConfig") -> str:
 def _no_positions(config: "PretrainedConfig") -> str:
     known = getattr(config, "max_position_embeddings", None)
     return "" if isinstance(known, int) else "its config.json has no max_position_embeddings (ALiBi models, such as BLOOM and MPT)"
+
+
+def _several_rotary_tables(config: "PretrainedConfig") -> str:
+    tables = getattr(config, "rope_parameters", None)
+    kinds = [name for name, value in tables.items() if isinstance(value, dict)] if isinstance(tables, dict) else []
+    return f"its layers have rotary tables of their own kinds (rope_parameters: {', '.join(sorted(kinds))})" if kinds else ""
