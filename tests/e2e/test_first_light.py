@@ -36,6 +36,17 @@ def long_enough(spec: dict[str, Any]) -> None:
     spec["evaluation"]["generateSamples"] = 0
 
 
+def diverging(spec: dict[str, Any]) -> None:
+    """Three steps of a learning rate that no model survives."""
+    tiny(spec)
+    spec["training"] |= {"maxSteps": 3, "saveSteps": 3, "evalStrategy": "no", "warmupSteps": 0, "learningRate": 10.0}
+    spec["training"] |= {"lrSchedulerType": "constant"}
+    spec["method"] = {"type": "sft", "tuner": "full"}
+    del spec["deepspeed"]
+    spec["workers"]["replicas"] = 1
+    spec["evaluation"] |= {"generateSamples": 0, "maxSamples": 8}
+
+
 def status_of(place: Workplace) -> dict[str, Any]:
     shown = place.tunewright("get", NAME, "-o", "json")
     assert shown.returncode == 0, shown.stderr
@@ -244,6 +255,22 @@ def test_an_edited_number_of_workers_goes_on_from_the_checkpoint_with_it(place: 
     assert (status["phase"], status["plan"]["worldSize"]) == ("Complete", 1)
     assert status["checkpoint"]["resumedFromStep"] == step_of(newest)
     assert steps_logged(place) == list(range(1, 41)), "each step once, and as many as with two"
+    assert place.left_running() == []
+
+
+def test_a_run_that_diverges_is_no_success_and_its_model_is_kept_and_not_served(place: Workplace):
+    place.write(diverging)
+    failed = place.tunewright("run", "job.yaml")
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    status = status_of(place)
+    assert (status["phase"], status["reason"]) == ("Failed", "ModelRegressed")
+    base, tuned = (float(status["evaluation"][which]["loss"]) for which in ("base", "tuned"))
+    assert not tuned <= 1.05 * base
+    for figure in (status["evaluation"]["base"]["loss"], "tuned model's loss is", "evaluation.allowRegression"):
+        assert figure in failed.stderr
+    assert len(status["artifacts"]) == 1
+    assert place.made("model.onnx"), "the model is kept"
+    assert list((place.home / "objects").rglob("Deployment/*.json")) == []
     assert place.left_running() == []
 
 

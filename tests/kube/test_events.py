@@ -25,6 +25,9 @@ def status(phase="Training", reason="Running", message="", *, true=None):
         (False, status(message="step 10"), status(message="step 20")),
         (True, status(), status("Exporting")),
         (True, status(), status(reason="Unschedulable")),
+        (True, status("Exporting"), status("Failed", "ModelRegressed")),
+        (True, status("Serving", "Serving"), status("Serving", "ModelRegressed")),
+        (False, status("Serving", "ModelRegressed"), status("Serving", "ModelRegressed")),
         (False, {}, {"phase": "Training"}),
     ],
 )
@@ -40,6 +43,7 @@ def test_only_another_state_is_news(expected, before, after):
         ("Warning", status("Failed")),
         ("Warning", status("Waiting")),
         ("Warning", status(true="Stalled")),
+        ("Warning", status("Serving", "ModelRegressed", true="Stalled")),
         ("Warning", status(true="ChangeRefused")),
         ("Normal", status(true="Reconciling")),
     ],

@@ -3,19 +3,21 @@
 from dataclasses import replace
 
 import pytest
-from plan_jobs import job
+from plan_jobs import checked, job
 from status_builders import EXPORTED, seen
 
-from tunewright.plan.inputs import StageOutcome, StageState
-from tunewright.plan.regression import has_regressed, judged, regression_of
+from tunewright.plan.inputs import Defaults, Missing, References, ServeOutcome, StageOutcome, StageState
+from tunewright.plan.plan import plan
+from tunewright.plan.regression import has_regressed, judged, regression_of, stopped_by_regression
 from tunewright.plan.revision import revision_of
+from tunewright.plan.rollout import PublishedModel, Rollout, ServingRevision
 from tunewright_contract.reports import EvaluationReport, Score
 
 NAN, INFINITE = float("nan"), float("inf")
 ALLOWED = {"evaluation": {"allowRegression": True}}
 
 
-def scores(base: float, tuned: float) -> EvaluationReport:
+def scores(base: float | None, tuned: float | None) -> EvaluationReport:
     return EvaluationReport(base=Score(loss=base, token_accuracy=0.5, samples=30), tuned=Score(loss=tuned, token_accuracy=0.5, samples=30))
 
 
@@ -40,6 +42,9 @@ def exported(base: float, tuned: float):
         (False, 0.0, 0.01),  # a base that is already near zero
         (False, 1e-6, 2e-3),
         (True, 0.0, 0.02),
+        (True, 2.99, None),
+        (True, None, None),
+        (False, None, 1.0),
     ],
 )
 def test_a_model_regresses_beyond_the_tolerance_and_when_its_loss_is_not_finite(expected, base, tuned):
@@ -91,3 +96,58 @@ def test_allowing_a_regression_is_no_other_model():
     assert revision_of(job({"evaluation": {"maxSamples": 5, "allowRegression": True}})) == revision_of(
         job({"evaluation": {"maxSamples": 5}})
     )
+
+
+OTHER = PublishedModel(job="other", revision="2", claim="other-output", path="models")
+WORSE_OTHER = Missing(field="spec.serving.modelRef.name", kind="FineTuneJob", name="other", message="its loss is 19820")
+NAMES_OTHER = {"modelRef": {"name": "other"}}
+OWN, KEPT, NONE = "its own", "what runs", None
+
+
+@pytest.mark.parametrize(
+    ("expected", "tuned", "allowed", "serving", "served", "runs"),
+    [
+        pytest.param(OWN, 1.31, False, {}, None, None, id="good"),
+        pytest.param(OWN, 1.31, False, {}, None, OWN, id="good, and serves"),
+        pytest.param(NONE, 19_820.0, False, {}, None, None, id="worse, and never served"),
+        pytest.param(OWN, 19_820.0, True, {}, None, None, id="worse and allowed"),
+        pytest.param(OWN, 19_820.0, False, {}, None, OWN, id="worse, and serves: after an upgrade, or not allowed any more"),
+        pytest.param(KEPT, 19_820.0, False, {}, None, OTHER, id="worse, and the name of the good one was removed"),
+        pytest.param(OWN, 19_820.0, True, {}, None, OTHER, id="worse, the name of the good one was removed, and allowed"),
+        pytest.param(OTHER, 19_820.0, False, NAMES_OTHER, OTHER, None, id="worse, and names a good one"),
+        pytest.param(OTHER, 19_820.0, False, NAMES_OTHER, OTHER, OWN, id="worse, serves, and names a good one"),
+        pytest.param(KEPT, 1.31, False, NAMES_OTHER, WORSE_OTHER, OWN, id="good, and names a worse one"),
+        pytest.param(KEPT, 19_820.0, False, NAMES_OTHER, WORSE_OTHER, OWN, id="worse, and names a worse one"),
+        pytest.param(OTHER, 1.31, False, NAMES_OTHER, WORSE_OTHER, OTHER, id="names a worse one that it serves already"),
+        pytest.param(NONE, 19_820.0, False, None, None, OWN, id="worse, serves, and the user wants no server any more"),
+    ],
+)
+def test_which_model_is_served(expected, *, tuned, allowed, serving, served, runs):
+    """`its own` and a model are rolled out; `what runs` is left as it is; None stops it."""
+    spec = {"evaluation": {"allowRegression": allowed}} | ({} if serving is None else {"serving": serving})
+    live = None if runs is None else ServingRevision(name="live", template={}, model=None if runs is OWN else runs)
+    past = replace(exported(2.99, tuned), check=checked(), serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
+    decided = plan(job(spec), References(served=served), past, Defaults()).serve
+    if expected is NONE:
+        assert decided is None
+        return
+    assert decided is not None
+    own = PublishedModel(job="support-bot", revision=revision_of(job(spec)), claim="support-bot-output", path="models")
+    assert isinstance(decided.model, Missing) if expected is KEPT else decided.model == (own if expected is OWN else expected)
+
+
+@pytest.mark.parametrize(
+    ("told", "way_out", "serving", "live"),
+    [
+        ("kept, but not served", "evaluation.allowRegression: true", {}, None),
+        ("so is the server that runs", "remove spec.serving", {}, ServingRevision(name="live", template={})),
+        ("kept, but not served", "evaluation.allowRegression: true", None, ServingRevision(name="live", template={})),
+    ],
+    ids=["no server yet", "a server runs", "a server that is not wanted any more"],
+)
+def test_the_failure_says_what_becomes_of_the_server(told, way_out, serving, live):
+    past = replace(exported(2.99, 19_820.0), serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
+    found = judged(job({} if serving is None else {"serving": serving}), past)
+    assert stopped_by_regression(found)
+    assert told in found.export.failure.message
+    assert way_out in found.export.failure.suggestion

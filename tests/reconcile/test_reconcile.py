@@ -5,9 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from child_builders import COMPLETE, ended
+from status_builders import CHECKED, EXPORTED, TRAINED
 
 from tunewright.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
 from tunewright.plan.inputs import Defaults, Missing, References
+from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright.reconcile.driver import Result
 from tunewright.reconcile.ports import Key, Ports
 from tunewright.reconcile.progress import Board
@@ -20,6 +23,7 @@ from tunewright.reconcile.reconcile import (
     WAITING_SECONDS,
     reconcile,
 )
+from tunewright_contract.reports import EvaluationReport, Score, dump
 
 KEY = Key("default", "demo")
 FOLDERS = {"model": "/data/model", "chat.jsonl": "/data/chat.jsonl"}
@@ -240,6 +244,73 @@ async def test_a_job_at_rest_is_looked_at_as_often_as_what_it_follows_may_change
     await reconcile(KEY, ports(world))
     assert await reconcile(KEY, ports(world)) == Result(requeue_after=expected)
     assert world.raw["status"]["phase"] == "Suspended"
+
+
+class Exported(World):
+    """All Jobs have succeeded, and each left its report; the servers are ready."""
+
+    def __init__(self, raw: dict[str, Any], *, base: float, tuned: float) -> None:
+        super().__init__(raw)
+        scores = {which: Score(loss=loss, token_accuracy=0.5, samples=30) for which, loss in (("base", base), ("tuned", tuned))}
+        report = EXPORTED.model_copy(update={"evaluation": EvaluationReport(**scores)})
+        self.reports = {"checker": CHECKED, "trainer": TRAINED, "exporter": report}
+
+    async def children(self, key: Key, uid: str) -> Sequence[Mapping[str, Any]]:
+        return [child for made in await super().children(key, uid) for child in self._with_pods(made)]
+
+    def _with_pods(self, made: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        labels = made["metadata"]["labels"]
+        component = labels.get("tunewright.io/component")
+        if made["kind"] == "Deployment":
+            ready = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), made["spec"]["replicas"])
+            return [{**made, "status": {"conditions": [COMPLETE], **ready}}]
+        if made["kind"] != "Job":
+            return [made]
+        pod = {"kind": "Pod", "metadata": {"name": component, "labels": labels, "annotations": {COMPLETION_INDEX: "0"}}}
+        done = {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+        if component not in self.reports:  # its pod is gone
+            return [made | done]
+        return [made | done, pod | {"status": ended(0, dump(self.reports[component]), component=component)}]
+
+    def serves(self) -> bool:
+        return any(child["kind"] == "Deployment" for child in self.applied[-1])
+
+
+@pytest.mark.parametrize(
+    ("expected", "tuned", "changes"),
+    [
+        pytest.param([("Serving", "Serving", True)], 1.31, [False], id="better"),
+        pytest.param([("Failed", "ModelRegressed", False)], 19_820.0, [False], id="worse"),
+        pytest.param([("Failed", "ModelRegressed", False)], float("nan"), [False], id="not finite"),
+        pytest.param([("Serving", "Serving", True)], 19_820.0, [True], id="worse and allowed"),
+        pytest.param([("Failed", "ModelRegressed", False), ("Serving", "Serving", True)], 19_820.0, [False, True], id="allowed later"),
+        pytest.param(
+            [("Serving", "Serving", True), ("Serving", "ModelRegressed", True)], 19_820.0, [True, False], id="not allowed any more"
+        ),
+    ],
+)
+async def test_a_model_worse_than_its_base_is_served_only_if_the_job_allows_it_and_no_server_is_stopped(expected, tuned, changes):
+    world = Exported(make_raw(serving={}), base=2.99, tuned=tuned)
+    found = []
+    for allowed in changes:
+        world.raw["spec"]["evaluation"] = {"allowRegression": allowed}
+        for _ in range(6):
+            await reconcile(KEY, ports(world))
+        found.append((world.raw["status"]["phase"], world.raw["status"]["reason"], world.serves()))
+    assert found == expected
+    assert world.raw["status"]["artifacts"], "the model is kept and listed"
+    assert conditions(world).get("ModelRegressed", ("False",))[0] == ("False" if tuned == 1.31 else "True")
+
+
+async def test_an_upgraded_operator_keeps_the_server_of_a_job_whose_recorded_scores_are_worse():
+    world = Exported(make_raw(serving={}), base=2.99, tuned=1.31)
+    for _ in range(6):
+        await reconcile(KEY, ports(world))
+    del world.reports["exporter"]
+    world.raw["status"]["evaluation"]["tuned"]["loss"] = "19820"  # as an operator without the rule has recorded it
+    for _ in range(2):
+        await reconcile(KEY, ports(world))
+        assert (world.raw["status"]["phase"], world.raw["status"]["reason"], world.serves()) == ("Serving", "ModelRegressed", True)
 
 
 async def test_no_gang_begins_with_a_number_of_workers_that_cannot_share_the_batch():

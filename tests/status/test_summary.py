@@ -134,6 +134,27 @@ class TestConditions:
         assert summary.evaluation.tuned.loss == "19820"
         assert summary.artifacts, "the model is kept and listed"
 
+    @pytest.mark.parametrize(
+        ("phase", "deployed", "ready_replicas", "wanted"),
+        [
+            ("Serving", ("True", "Succeeded"), 1, True),
+            ("Failed", ("Unknown", "Pending"), 0, True),
+            ("Failed", ("False", "NotWanted"), 1, False),
+        ],
+        ids=["it answers", "it does not answer now", "the job wants no server"],
+    )
+    def test_a_regressed_model_that_is_served_already_is_no_success_and_goes_on(self, phase, deployed, ready_replicas, wanted):
+        report = EXPORTED.model_copy(update={"evaluation": EXPORTED.evaluation.model_copy(update={"tuned": WORSE})})
+        runs = ServeOutcome(state=StageState.SUCCEEDED, ready_replicas=ready_replicas, url=URL, rollout=Rollout(live=OLD, current=True))
+        observation = seen("check", "train", export=StageOutcome(state=StageState.SUCCEEDED, report=report), serve=runs)
+        summary = status(observation, serving(quickstart_plan()) if wanted else None, job=a_job(serving=wanted))
+        found = conditions(summary)
+        assert (summary.phase, found["Ready"], found["Deployed"]) == (phase, ("False", "ModelRegressed"), deployed)
+        assert found["Stalled"] == found["ModelRegressed"] == ("True", "ModelRegressed")
+        assert summary.failure.reason == "ModelRegressed"
+        assert "19820" in summary.message
+        assert ("the server that runs" in summary.message) is wanted
+
     def test_a_loss_that_is_not_finite_is_told(self):
         worse = WORSE.model_copy(update={"loss": None})
         report = EXPORTED.model_copy(update={"evaluation": EXPORTED.evaluation.model_copy(update={"tuned": worse})})

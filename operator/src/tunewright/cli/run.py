@@ -75,7 +75,7 @@ class _Run:
         result.show_training(out, self._home, job)
         result.show_parity(out, job)
         result.show_evaluation(out, job)
-        if "failure" in job["status"]:  # it was rolled back, and what was there before answers
+        if "failure" in job["status"]:  # rolled back, or its model is worse than its base; what was there before answers
             self._show_failure(job)
         if _is_served(job):
             await result.show_answers(out, self._home, job, self._questions)

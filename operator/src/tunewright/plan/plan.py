@@ -16,7 +16,7 @@ from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
 from tunewright.plan.queueing import refuse_in_queue
-from tunewright.plan.regression import judged
+from tunewright.plan.regression import servable
 from tunewright.plan.resize import as_trained, refuse_stuck_shards, shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
@@ -91,7 +91,7 @@ def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, 
         check=check_stage(job),
         train=train_stage(job, past, shares),
         export=export_stage(job, past),
-        serve=serve_stage(job, judged(job, past), model),
+        serve=serve_stage(job, past, servable(job, past, model)),
     )
 
 

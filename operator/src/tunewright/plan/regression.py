@@ -1,25 +1,32 @@
 """Is the tuned model worse than its base? The one rule, and what follows from it for the job.
 
 A model has regressed when its loss on the held-out examples is not a finite number, or is above the base model's by more than both bounds
-below. Such a model is kept and listed, but the job fails and nothing serves it, unless `spec.evaluation.allowRegression` is true.
-A job that holds no examples out cannot be judged.
+below. Such a model is kept and listed, but the job fails and no server is started for it, unless `spec.evaluation.allowRegression` is true.
+A job that holds no examples out, or whose export reports no scores, is not judged.
+
+The rule decides what is started. It never stops a server that runs: neither an upgrade of the operator nor `allowRegression` set back to
+false ends one; removing `spec.serving` does.
 """
 
 from dataclasses import dataclass, replace
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.status import Reason
-from tunewright.plan.inputs import Past, StageState
+from tunewright.plan.inputs import Missing, Past, StageState
+from tunewright.plan.rollout import PublishedModel
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import EvaluationReport, Failure
 
 RELATIVE_TOLERANCE = 0.05  # of the base model's loss; an evaluation of 200 examples differs by less from another draw of as many
 ABSOLUTE_TOLERANCE = 0.01  # nats per token: a base that is already near zero may double its loss without any harm
 REASON = Reason.MODEL_REGRESSED.value
+_FIELD = "spec.evaluation.allowRegression"
 _WAY_OUT = (
     "Train again under another name with a lower training.learningRate, fewer epochs or better data. "
     "To serve this model all the same, set evaluation.allowRegression: true on this job."
 )
+_KEPT = "The model is kept, and so is the server that runs"
+_WAY_OUT_OF_KEPT = "To accept this model, set evaluation.allowRegression: true on this job. To stop the server, remove spec.serving."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +62,31 @@ def judged(job: FineTuneJob, past: Past) -> Past:
     found = regression_of(job, past)
     if found is None or found.allowed or job.served_job() is not None:
         return past
-    failure = Failure(reason=REASON, message=f"{found.figures}. The model is exported and kept, but not served", suggestion=_WAY_OUT)
+    if job.spec.serving is not None and past.serve.rollout.live is not None:
+        failure = Failure(reason=REASON, message=f"{found.figures}. {_KEPT}", suggestion=_WAY_OUT_OF_KEPT)
+    else:
+        failure = Failure(reason=REASON, message=f"{found.figures}. The model is exported and kept, but not served", suggestion=_WAY_OUT)
     return replace(past, export=replace(past.export, state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL))
+
+
+def stopped_by_regression(past: Past) -> bool:
+    """Say whether `judged` has failed the export. No report can claim this reason (`observe/reports.py`)."""
+    return past.export.state is StageState.FAILED and past.export.failure is not None and past.export.failure.reason == REASON
+
+
+def servable(job: FineTuneJob, past: Past, model: PublishedModel | Missing) -> PublishedModel | Missing | None:
+    """Return what of `model` can be served; None: no server is started.
+
+    A server that has this very model already is managed as any other. One that has another model keeps that one.
+    """
+    if not stopped_by_regression(judged(job, past)):
+        return model
+    live = past.serve.rollout.live
+    if live is None:
+        return None
+    if live.model is None:
+        return model
+    return Missing(field=_FIELD, kind="Model", name=job.metadata.name, message="it is worse than its base; what answers now goes on")
 
 
 def _figures(scores: EvaluationReport) -> str:

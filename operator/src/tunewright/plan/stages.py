@@ -76,10 +76,10 @@ def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> Pub
     return refs.served or own
 
 
-def serve_stage(job: FineTuneJob, past: Past, model: PublishedModel | Missing) -> ServePlan | None:
-    """Plan the server once the job's own model is exported, when it wants one."""
+def serve_stage(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None) -> ServePlan | None:
+    """Plan the server once the job's own model is exported, when it wants one. `model`: None when there is none that may be served."""
     serving = job.spec.serving
-    if serving is None or past.export.state is not StageState.SUCCEEDED:
+    if serving is None or model is None or past.export.state is not StageState.SUCCEEDED:
         return None
     return ServePlan(
         replicas=serving.replicas,

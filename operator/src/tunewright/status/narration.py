@@ -51,7 +51,7 @@ def _stage_conditions(story: Story) -> list[Condition]:
         elif component is story.at:
             passed = False
             conditions.append(make_condition(kind, FALSE if story.stalled else UNKNOWN, _reason(story), _why(story.outcome)))
-        elif passed:
+        elif passed or (story.kept and component is Component.SERVE):
             conditions.append(make_condition(kind, TRUE, Reason.SUCCEEDED.value))
         else:
             conditions.append(make_condition(kind, UNKNOWN, Reason.PENDING.value))

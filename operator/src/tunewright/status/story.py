@@ -8,6 +8,7 @@ from tunewright.api.v1alpha1.status import Phase, Reason
 from tunewright.plan.inputs import Past, ServeOutcome, StageOutcome, StageState
 from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan
+from tunewright.plan.regression import stopped_by_regression
 
 Outcome = StageOutcome[Any]
 
@@ -33,6 +34,7 @@ class Story:
     retrying: bool = False  # the newest attempt failed, and the plan holds another
     resizing: bool = False  # the newest attempt has another number of workers than is wanted, and makes way for one that has
     rolled_back: bool = False  # what is wanted of the servers did not work, and the revision before it answers
+    kept: bool = False  # the job's model is worse than its base, and a server that ran before goes on
     stalled: bool = False  # nothing will happen until somebody changes something
 
     @property
@@ -46,7 +48,8 @@ def tell(past: Past, plan: FineTunePlan, *, serving: bool, leaving: Collection[C
     stages: dict[Component, Outcome] = {Component.CHECK: past.check, Component.TRAIN: past.train, Component.EXPORT: past.export}
     if serving:
         stages[Component.SERVE] = past.serve
-    at = _present(stages)
+    regressed = stopped_by_regression(past)
+    at = Component.EXPORT if regressed else _present(stages)
     if at is None:
         return Story(stages=stages, at=None)
     state = stages[at].state
@@ -63,6 +66,7 @@ def tell(past: Past, plan: FineTunePlan, *, serving: bool, leaving: Collection[C
         retrying=retrying,
         resizing=resizing,
         rolled_back=at is Component.SERVE and state is StageState.FAILED and _answers_as_before(past.serve),
+        kept=regressed and serving and past.serve.ready_replicas > 0,
         stalled=state is StageState.FAILED and not retrying,
     )
 
@@ -71,7 +75,7 @@ def phase_of(story: Story) -> Phase:
     """Return the one word for people."""
     if story.at is None:
         return Phase.SERVING if Component.SERVE in story.stages else Phase.COMPLETE
-    if story.rolled_back:
+    if story.rolled_back or story.kept:
         return Phase.SERVING
     if story.stalled:
         return Phase.FAILED

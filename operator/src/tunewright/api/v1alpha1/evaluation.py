@@ -30,5 +30,5 @@ class EvaluationSpec(Spec):
     """Length limit of those answers."""
     allow_regression: bool = False
     """Complete the job and serve its model although its held-out loss is not finite, or worse than the base model's. Can be changed at any
-    time: a job that failed with ModelRegressed completes."""
+    time: set to true, a job that failed with ModelRegressed completes; set back to false, a server that runs goes on."""
     gates: Annotated[Items[Gate], Field(max_length=32), keyed("metric")] = ()
