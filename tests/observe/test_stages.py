@@ -38,6 +38,11 @@ TRAINED = TrainReport(step=10, max_steps=10, train_loss=1.5)
 DISRUPTED = "Pod team/j-train-0-1-x7k2p has condition DisruptionTarget matching FailJob rule at index 1"
 
 
+def recorded(condition, *, revision=REVISION, status="True"):
+    """A stored status with one condition."""
+    return {"revision": revision, "conditions": [{"type": condition, "status": status}]}
+
+
 def past(*children) -> Past:
     return observe(children, revision=REVISION).past
 
@@ -66,24 +71,48 @@ class TestHowFarAStageIs:
         failing = past(a_job("checker", ("FailureTarget", "DeadlineExceeded")), a_pod("checker", **ended(0, dump(CHECKED)))).check
         assert failing.state is StageState.PENDING
 
-    @pytest.mark.parametrize("component", ["checker", "trainer"])
-    def test_a_complete_job_whose_pod_is_gone_has_succeeded_all_the_same(self, component):
-        found = observe([a_job(component, ("Complete", ""), attempt=0)], revision=REVISION).past
-        stage = found.check if component == "checker" else found.train
-        assert (stage.state, stage.report) == (StageState.SUCCEEDED, None)
-
     @pytest.mark.parametrize(
-        ("state", "reason", "status"),
+        ("asks", "stage", "others", "status"),
         [
-            (StageState.SUCCEEDED, "", {"revision": REVISION, "artifacts": [{"uri": "pvc://c/m"}]}),
-            (StageState.FAILED, "ReportMissing", {"revision": "old", "artifacts": [{"uri": "pvc://c/m"}]}),
-            (StageState.FAILED, "ReportMissing", {"revision": REVISION, "artifacts": []}),
-            (StageState.FAILED, "ReportMissing", None),
+            pytest.param(Disposition.FAIL, "checker", [], None, id="check, never read"),
+            pytest.param(None, "checker", [], recorded("Validated"), id="check, recorded"),
+            pytest.param(Disposition.FAIL, "checker", [], recorded("Validated", revision="old"), id="check, recorded of another revision"),
+            pytest.param(Disposition.FAIL, "checker", [], recorded("Validated", status="Unknown"), id="check, recorded as pending"),
+            pytest.param(Disposition.FAIL, "checker", [], recorded("Trained"), id="check, another stage recorded"),
+            pytest.param(None, "checker", [a_job("trainer", attempt=0)], None, id="check, acted on by training"),
+            pytest.param(
+                Disposition.FAIL, "checker", [a_job("trainer", attempt=0, revision="old")], None, id="check, training of another revision"
+            ),
+            pytest.param(Disposition.RETRY, "trainer", [], None, id="train, never read"),
+            pytest.param(
+                Disposition.RETRY, "trainer", [a_pod("trainer", attempt=0, index=1, **ended(0))], None, id="train, rank 0 is gone"
+            ),
+            pytest.param(
+                Disposition.RETRY,
+                "trainer",
+                [a_pod("trainer", attempt=0, index=1, **ended(0, dump(TRAINED)))],
+                None,
+                id="train, another rank's report",
+            ),
+            pytest.param(None, "trainer", [], recorded("Trained"), id="train, recorded"),
+            pytest.param(Disposition.RETRY, "trainer", [], recorded("Validated"), id="train, only check recorded"),
+            pytest.param(None, "trainer", [a_job("exporter")], None, id="train, acted on by the export"),
+            pytest.param(Disposition.FAIL, "exporter", [], None, id="export, never read"),
+            pytest.param(None, "exporter", [], {"revision": REVISION, "artifacts": [{"uri": "pvc://c/m"}]}, id="export, recorded"),
+            pytest.param(
+                Disposition.FAIL, "exporter", [], {"revision": "old", "artifacts": [{"uri": "pvc://c/m"}]}, id="export, of another revision"
+            ),
+            pytest.param(Disposition.FAIL, "exporter", [], {"revision": REVISION, "artifacts": []}, id="export, without an artifact"),
+            pytest.param(Disposition.FAIL, "exporter", [], recorded("Exported"), id="export, a condition is no artifact"),
         ],
     )
-    def test_an_export_whose_pod_is_gone_has_succeeded_if_status_recorded_its_artifacts(self, state, reason, status):
-        found = observe([a_job("exporter", ("Complete", ""))], revision=REVISION, status=status).past.export
-        assert (found.state, found.failure.reason if found.failure else "") == (state, reason)
+    def test_a_complete_job_whose_pod_is_gone_has_succeeded_only_if_its_report_was_read(self, asks, stage, others, status):
+        """`asks`: what its failure asks for; None when it has succeeded."""
+        past = observe([a_job(stage, ("Complete", ""), attempt=0), *others], revision=REVISION, status=status).past
+        found = {"checker": past.check, "trainer": past.train, "exporter": past.export}[stage]
+        assert (found.state, found.report) == (StageState.FAILED if asks else StageState.SUCCEEDED, None)
+        assert found.disposition == asks
+        assert (found.failure.reason if found.failure else "") == ("ReportMissing" if asks else "")
 
     @pytest.mark.parametrize(
         ("reason", "part", "message"),
@@ -192,10 +221,6 @@ class TestTheGang:
     def test_another_ranks_report_does_not_stand_in_for_rank_zeros(self):
         found = past(*self.gang(ended(0), ended(0, dump(TRAINED)), condition=("Complete", ""))).train
         assert (found.state, found.failure.reason) == (StageState.FAILED, "ReportMissing")
-
-    def test_a_gang_of_which_rank_zeros_pod_is_gone_has_succeeded(self):
-        other = a_pod("trainer", attempt=0, index=1, **ended(0))
-        assert past(a_job("trainer", ("Complete", ""), attempt=0), other).train.state is StageState.SUCCEEDED
 
     def test_the_report_is_rank_zeros(self):
         other = TRAINED.model_copy(update={"step": 9})

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from child_builders import COMPLETE, ended
+from child_builders import COMPLETE, a_pod, ended
 from status_builders import CHECKED, EXPORTED, TRAINED
 
 from tunewright.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
@@ -201,7 +201,13 @@ class Training(World):
 
     async def children(self, key: Key, uid: str) -> Sequence[Mapping[str, Any]]:
         done = {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
-        return [child | (done if child["metadata"]["name"] == "demo-check" else {}) for child in await super().children(key, uid)]
+        pod = a_pod("checker", **ended(0, dump(CHECKED), component="checker"))
+        found: list[Mapping[str, Any]] = []
+        for child in await super().children(key, uid):
+            checks = child["metadata"]["name"] == "demo-check"
+            labels = {"metadata": {**pod["metadata"], "labels": child["metadata"]["labels"]}}
+            found += [child | done, pod | labels] if checks else [child]
+        return found
 
 
 @pytest.mark.parametrize(

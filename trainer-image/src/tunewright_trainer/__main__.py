@@ -16,6 +16,7 @@ from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Report
 from tunewright_trainer.exits import StageError, clear_termination, failure, stage_error, write_termination
+from tunewright_trainer.logs import set_up
 from tunewright_trainer.settings import Settings
 from tunewright_trainer.signals import stop_on_the_spot
 
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tunewright_trainer", description="Run one stage of a FineTuneJob.")
     parser.add_argument("stage", choices=[*_STAGES, "launch", "prebuild"])
     stage = parser.parse_args(argv).stage
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s %(levelname)s {_rank_label(os.environ)}%(message)s")
+    set_up(_rank_label(os.environ))
     stop_on_the_spot()  # until training takes the signals over
     termination_log = _termination_log(os.environ)
     if termination_log is not None and not _is_worker(os.environ):

@@ -1,11 +1,11 @@
 """A Job with its pods becomes the outcome of a stage, or of one attempt of the gang.
 
-A stage has succeeded when its pods ended with exit code 0 and the report that proves its work is there. A pod that is gone by then has
-taken its report along: then what status recorded of it counts, and the next stage checks what it is given.
+A stage has succeeded when its pods ended with exit code 0 and the report that proves its work was read. A pod that is gone has taken its
+report along: then only what the report was acted on counts, a status that records the stage as done or a Job of the next stage.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from tunewright.observe.pods import ECHO, PodState
@@ -20,10 +20,14 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What a stage must have reported to have succeeded. `recorded`: a report that is gone with its pod is not missed."""
+    """What a stage must have reported to have succeeded. `recorded`: its report was read, so that it is not missed when its pod is gone.
+
+    `otherwise`: what is done about a report that went unread.
+    """
 
     kind: type[Report]
-    recorded: bool = True
+    recorded: bool = False
+    otherwise: Disposition = Disposition.FAIL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +117,8 @@ def _done(pods: Sequence[PodState], proof: Proof, *, gang: bool) -> JobOutcome:
         return JobOutcome(state=StageState.RUNNING)
     if proof.recorded:
         return JobOutcome(state=StageState.SUCCEEDED)
-    return _unproven(Reason.REPORT_MISSING, "its pod is gone, and its report was not read before: nothing shows what it has made")
+    why = "its pod is gone, and its report was not read before: nothing shows what it has made"
+    return replace(_unproven(Reason.REPORT_MISSING, why), disposition=proof.otherwise)
 
 
 def _proven(teller: PodState, proof: Proof) -> JobOutcome:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.observe.claims import losses
 from tunewright.observe.hindrances import Said, said_of_job, said_of_pod, told
 from tunewright.observe.jobs import JobOutcome, Proof, read_job
@@ -35,13 +36,16 @@ class Observation:
 def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None) -> Observation:
     """Read a job's children. Those of other revisions are passed over, save the server, which must become this one's.
 
-    `status` is the job's as stored: what it has recorded of an export counts when the exporter's pod is gone.
+    `status` is the job's as stored: what it has recorded of a stage counts when the stage's pods are gone.
     """
     present = [child for child in children if label(child, label_names.REVISION) == revision]
     words = told(children)
-    check = _read_stage(present, Component.CHECK, words, Proof(kind=CheckReport))
     jobs = {_attempt(job): job for job in _of(present, Component.TRAIN, "Job")}
-    attempts = _read_attempts(jobs, _of(present, Component.TRAIN, "Pod"), words)
+    done = _recorded_as_done(status, revision)
+    checked = Proof(kind=CheckReport, recorded=bool(jobs) or ConditionType.VALIDATED in done)
+    check = _read_stage(present, Component.CHECK, words, checked)
+    trained = bool(_of(present, Component.EXPORT, "Job")) or ConditionType.TRAINED in done
+    attempts = _read_attempts(jobs, _of(present, Component.TRAIN, "Pod"), words, recorded=trained)
     recorded = text(status, "revision") == revision and bool(parts(status, "artifacts"))
     export = _read_stage(present, Component.EXPORT, words, Proof(kind=ExportReport, recorded=recorded))
     serve, server = read_server(
@@ -80,9 +84,19 @@ def _read_stage(children: Sequence[Raw], component: Component, words: Words, pro
     return _read_job(job, _of(children, component, "Pod"), words, proof)
 
 
-def _read_attempts(jobs: Mapping[int, Raw], pods: Sequence[Raw], words: Words) -> dict[int, JobOutcome]:
-    """Return the attempts whose Jobs exist, by number, the newest last."""
-    proof = Proof(kind=TrainReport)
+def _recorded_as_done(status: Raw | None, revision: str) -> frozenset[str]:
+    """Return the conditions that the stored status says are true of this revision."""
+    if text(status, "revision") != revision:
+        return frozenset()
+    return frozenset(text(found, "type") for found in parts(status, "conditions") if found.get("status") == "True")
+
+
+def _read_attempts(jobs: Mapping[int, Raw], pods: Sequence[Raw], words: Words, *, recorded: bool) -> dict[int, JobOutcome]:
+    """Return the attempts whose Jobs exist, by number, the newest last. A report that went unread costs another attempt.
+
+    That one starts from the last checkpoint, which is the end of training, and reports again.
+    """
+    proof = Proof(kind=TrainReport, recorded=recorded, otherwise=Disposition.RETRY)
     return {
         attempt: _read_job(jobs[attempt], [pod for pod in pods if _attempt(pod) == attempt], words, proof, gang=True)
         for attempt in sorted(jobs)
