@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from tunewright_server.engine.decoder import check_graph, open_session
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Sampling
+from tunewright_server.engine.turns import Turns
 from tunewright_server.model_folder import open_folder
 from tunewright_server.served import DECODERS
 
@@ -26,14 +27,16 @@ WHOLE = 100_000  # a chunk that no prompt exceeds
 
 
 @contextmanager
-def engine_over(wanted: TinyModel, *, slots: int, chunk: int = WHOLE, max_length: int = 256) -> Iterator[Engine]:
+def engine_over(
+    wanted: TinyModel, *, slots: int, chunk: int = WHOLE, max_length: int = 256, turns: Turns | None = None
+) -> Iterator[Engine]:
     folder = open_folder(build(wanted).served_dir)
     session = open_session(folder.graph, providers=["CPUExecutionProvider"], threads=1)
     check_graph(session, folder.manifest.graph)
     decoder = DECODERS[folder.manifest.graph.kind](session, folder.manifest.graph, slots=slots, max_length=max_length)
     tokenizer = Tokenizer.from_file(str(folder.path / "tokenizer.json"))
     switch = folder.manifest.long_rope_switch
-    engine = Engine(decoder, lambda ids: tokenizer.decode(list(ids)), long_rope_switch=switch, chunk=chunk)
+    engine = Engine(decoder, lambda ids: tokenizer.decode(list(ids)), long_rope_switch=switch, chunk=chunk, turns=turns or Turns())
     engine.start()
     try:
         yield engine
@@ -120,17 +123,29 @@ ALONE_AND_AMID = [
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("several", "turns"),
+    [(10, Turns()), (1, Turns(steps=6, quiet_steps=0))],
+    ids=["one request with ten answers", "requests that take turns"],
+)
 @pytest.mark.parametrize("wanted", ALONE_AND_AMID, ids=lambda wanted: f"{wanted.architecture}-{wanted.graph}-{wanted.precision}")
-def test_an_answer_is_the_same_alone_and_amid_others_whose_rows_are_taken_away(wanted: TinyModel) -> None:
+def test_an_answer_is_the_same_alone_and_amid_others_whose_rows_are_taken_away(wanted: TinyModel, several: int, turns: Turns) -> None:
     """Prompts of every length around a chunk's, among them those whose last token would be a chunk of its own."""
     random = np.random.default_rng(5)
     requests = [
-        GenerationRequest(prompt=tuple(random.integers(8, 600, size=15 + each).tolist()), max_tokens=30, logprobs=0) for each in range(20)
+        GenerationRequest(
+            prompt=tuple(random.integers(8, 600, size=15 + each).tolist()),
+            max_tokens=30,
+            logprobs=0,
+            sampling=Sampling(temperature=each % 2 if wanted.precision != "int4" else 0, seed=each),  # int4 rounds by the number of rows
+        )
+        for each in range(20)
     ]
     with engine_over(wanted, slots=16, chunk=16) as engine:
         alone = [events_of(engine, [[request]])[0] for request in requests]
-    with engine_over(wanted, slots=4, chunk=16) as engine:
-        amid = events_of(engine, [requests[:10], *([request] for request in requests[10:])])
+    with engine_over(wanted, slots=4, chunk=16, turns=turns) as engine:
+        amid = events_of(engine, [requests[:several], *([request] for request in requests[several:])])
+        assert several > 1 or engine._rows_taken >= 4
     for one, other in zip(alone, amid, strict=True):
         assert [event.token for event in one] == [event.token for event in other]
         assert [event.logprob for event in one] == [event.logprob for event in other], "to the last bit"

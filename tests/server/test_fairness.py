@@ -12,6 +12,7 @@ from list_decoder import REQUESTS, SWITCH, ListDecoder, collect, expected_answer
 from tunewright_server.engine.answer import Answer
 from tunewright_server.engine.loop import Engine, QueueFullError
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Sampling, Ticket
+from tunewright_server.engine.turns import Turns
 
 
 def submit(engine: Engine, groups: Sequence[Sequence[GenerationRequest]]) -> list[list["queue.Queue[Event]"]]:
@@ -59,13 +60,14 @@ def test_a_short_question_does_not_wait_for_a_large_request(slots: int, held: in
     slots=st.integers(1, 4),
     chunk=st.integers(1, 20),
     two_tables=st.booleans(),
+    turns=st.builds(Turns, st.integers(1, 12), st.integers(0, 4)),
 )
-def test_every_answer_is_its_own_while_rows_are_shared_and_taken_away(
-    groups, repeat: int, slots: int, chunk: int, two_tables: bool
+def test_every_answer_is_its_own_while_rows_are_shared_and_taken_away(  # noqa: PLR0917 - what hypothesis varies
+    groups, repeat: int, slots: int, chunk: int, two_tables: bool, turns: Turns
 ) -> None:
     groups = [[request for request in requests for _ in range(repeat)] for requests in groups]
     switch = SWITCH if two_tables else None
-    with running(ListDecoder(slots=slots, switch=switch), chunk=chunk, long_rope_switch=switch) as engine:
+    with running(ListDecoder(slots=slots, switch=switch), chunk=chunk, long_rope_switch=switch, turns=turns) as engine:
         found = [[[event.token for event in collect(events)] for events in queues] for queues in submit(engine, groups)]
     assert found == [[expected_answer(request) for request in requests] for requests in groups]
 

@@ -6,6 +6,7 @@ from tunewright_server.engine.decoder import Logits
 from tunewright_server.engine.request import FinishReason, Progress, Ticket, Timing
 from tunewright_server.engine.sampling import Sampler, log_probability
 from tunewright_server.engine.stopping import StopStrings
+from tunewright_server.engine.turns import PROMPT_TOKENS_PER_STEP, Turn, Turns
 from tunewright_server.text.detokenize import Decode, Detokenizer
 
 
@@ -22,6 +23,7 @@ class Answer:
         self.tokens = list(request.prompt)
         self.cached = 0
         self.read_length = len(self.tokens)
+        self._turn = Turn()
         self._admitted = admitted
         self._first_token: float | None = None
         self._sampler = Sampler(request.sampling)
@@ -41,6 +43,30 @@ class Answer:
     def complete(self) -> bool:
         """Whether its row holds all its tokens, so that logits tell a new one."""
         return self.cached == len(self.tokens)
+
+    @property
+    def steps_to_return(self) -> float:
+        """Steps, about, in which a fresh row would come to hold as many tokens as its row holds now."""
+        return self._steps_to_read(self.cached)
+
+    def pause(self, step: int) -> None:
+        """Lose the row in this step of the engine."""
+        self.cached = 0
+        self._turn.pause(self.generated, step)
+
+    def had_its_turn(self, turns: Turns) -> bool:
+        """Whether it may lose its row to a request that has none."""
+        return self._turn.is_over(self.generated, steps_to_return=self._steps_at_start(), turns=turns)
+
+    def steps_aside(self, step: int) -> bool:
+        """Whether a request that has never had a row goes before it."""
+        return self._turn.steps_aside(self.generated, step, steps_to_return=self._steps_at_start())
+
+    def _steps_at_start(self) -> float:
+        return self._steps_to_read(len(self.ticket.request.prompt) + self._turn.begun_with)
+
+    def _steps_to_read(self, tokens: int) -> float:
+        return min(tokens, self.read_length) / PROMPT_TOKENS_PER_STEP + max(0, tokens - self.read_length)
 
     def next_chunk(self, chunk: int, *, first: int = 0) -> list[int]:
         """Return the tokens to be read next: `chunk` of them, at least `first` to begin with.

@@ -1,7 +1,8 @@
 """Who gets the next free row: requests take turns, and not their answers.
 
 A request with many answers (`n`, several prompts) is one `Group`. The group with the fewest rows is next, and among those the one that has
-waited longest for a turn, so a short question is answered beside a large request and not after it (fair queueing per flow, Nagle, RFC 970).
+waited longest for a turn. A group that has never had a row goes first, but not twice in a row while others wait (see turns). So a short
+question is answered beside large requests and not after them (fair queueing per flow, Nagle, RFC 970).
 """
 
 from collections import deque
@@ -18,6 +19,7 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._groups: dict[Group, deque[Waiting]] = {}  # in the order of their turns
+        self._overtook = False  # the last one that was taken had never had a row, and others had
 
     def __len__(self) -> int:
         return sum(map(len, self._groups.values()))
@@ -42,11 +44,26 @@ class FairQueue:
         """Say whether a group waits that has no row at all."""
         return any(rows.get(group, 0) == 0 for group in self._groups)
 
-    def take(self, rows: Mapping[Group, int]) -> Waiting | None:
-        """Remove and return the next answer; `rows` tells how many each group has. None when nothing waits."""
+    def has_newcomer(self) -> bool:
+        """Say whether a group waits that has never had a row."""
+        return any(not group.begun for group in self._groups)
+
+    @property
+    def paused(self) -> int:
+        """Answers that have begun and wait for a row."""
+        return sum(isinstance(item, Answer) for item in self)
+
+    def take(self, rows: Mapping[Group, int], step: int) -> Waiting | None:
+        """Remove and return the next answer in this step; `rows` tells how many each group has. None when nothing waits."""
         if not self._groups:
             return None
-        group = min(self._groups, key=lambda each: rows.get(each, 0))  # the first of several: dictionaries keep their order
+
+        def rank(each: Group) -> tuple[int, bool, bool]:
+            first = self._groups[each][0]
+            return rows.get(each, 0), isinstance(first, Answer) and first.steps_aside(step), each.begun or self._overtook
+
+        group = min(self._groups, key=rank)  # the first of several: dictionaries keep their order
+        self._overtook = not group.begun and any(each.begun for each in self._groups)
         waiting = self._groups.pop(group)
         item = waiting.popleft()
         if waiting:

@@ -4,9 +4,9 @@ A step reads about `chunk` tokens of waiting prompts and then decodes one token 
 others by one chunk and not by its length (chunked prefill, Agrawal et al. 2023, arXiv:2308.16369; iteration-level scheduling, Yu et al.,
 OSDI 2022). An answer that ends frees its row at once.
 
-Requests take turns (see fair_queue). A request that has no row takes one from the request with most, which gets it back later: the
-tokens of the answer that lost it are then read and decoded again, as they were the first time. A prompt that several answers of one request
-share is read once.
+Requests take turns (see fair_queue and turns). A request that has no row takes one from the request with most, or from an answer that has
+had its turn. That answer gets a row back later: its tokens are then read and decoded again, as they were the first time. A prompt that
+several answers of one request share is read once.
 """
 
 import logging
@@ -23,6 +23,7 @@ from tunewright_server.engine.fair_queue import FairQueue
 from tunewright_server.engine.lane import Lane
 from tunewright_server.engine.request import Deliver, Failed, GenerationRequest, Group, Ticket
 from tunewright_server.engine.sampling import LogitsError
+from tunewright_server.engine.turns import Turns
 from tunewright_server.text.detokenize import Decode
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Load:
 
     running: int = 0
     cached_tokens: int = 0
+    rows_taken: int = 0  # since the start: from answers that went on later
+    queue_timeouts: int = 0  # since the start: answers that waited too long for a first row
 
 
 class Engine:
@@ -59,6 +62,7 @@ class Engine:
         queue_limit: int = 256,
         queue_tokens: int = 2**40,
         queue_seconds: float = DEFAULT_QUEUE_SECONDS,
+        turns: Turns = Turns(),  # noqa: B008 - it is frozen
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.load = Load()
@@ -69,7 +73,12 @@ class Engine:
         self._decode_text = decode_text
         self._switch = long_rope_switch
         self._chunk = chunk
+        self._turns = turns
         self._clock = clock
+        self._steps = 0
+        self._row_given = 0  # the last step in which a waiting answer got a row
+        self._rows_taken = 0
+        self._queue_timeouts = 0
         self._lanes = [Lane(slots=decoder.slots)]
         if long_rope_switch is not None:
             self._lanes.append(Lane(slots=decoder.slots, downwards=True))
@@ -90,6 +99,18 @@ class Engine:
     @property
     def waiting(self) -> int:
         return len(self._queue)
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens that the waiting may come to need: prompts and answers."""
+        with self._changed:
+            return self._queue.tokens
+
+    @property
+    def paused(self) -> int:
+        """Answers that have begun and wait for a row."""
+        with self._changed:
+            return self._queue.paused
 
     @property
     def alive(self) -> bool:
@@ -147,6 +168,7 @@ class Engine:
             return not self._stopping
 
     def _step(self) -> None:
+        self._steps += 1
         self._drop_cancelled()
         self._drop_expired()
         budget = self._chunk
@@ -155,7 +177,7 @@ class Engine:
         for lane in self._lanes:
             self._decode(lane)
         held = [answer for lane in self._lanes for answer in lane.all]
-        self.load = Load(running=len(held), cached_tokens=sum(answer.cached for answer in held))
+        self.load = Load(len(held), sum(answer.cached for answer in held), self._rows_taken, self._queue_timeouts)
 
     def _drop_cancelled(self) -> None:
         with self._changed:
@@ -169,6 +191,7 @@ class Engine:
     def _drop_expired(self) -> None:
         with self._changed:
             expired = self._queue.take_expired(self._clock() - self._queue_seconds, self._rows())
+        self._queue_timeouts += len(expired)
         for ticket in expired:
             ticket.deliver(Failed(f"the request has waited {self._queue_seconds:.0f} s for its turn; try again later", timed_out=True))
 
@@ -193,24 +216,37 @@ class Engine:
         if self._crossing:
             return self._crossing.popleft()
         with self._changed:
-            item = self._queue.take(self._rows())
-        if item is None or isinstance(item, Answer):
+            item = self._queue.take(self._rows(), self._steps)
+        if item is None:
+            return None
+        self._row_given = self._steps
+        if isinstance(item, Answer):
             return item
         item.group.begun = True
         return Answer(item, self._decode_text, admitted=self._clock())
 
     def _free_a_row(self) -> bool:
-        """Take a row from the group with most, if another has none: from its answer that is the least work to decode again."""
+        """Take a row for a request that has none, from an answer that may lose it: from that which is the least work to bring back."""
         rows = self._rows()
         with self._changed:
             if not self._queue.starving(rows):
                 return False
+            newcomer = self._queue.has_newcomer()
         group, most = max(rows.items(), key=lambda item: item[1])
-        held = [(lane, answer) for lane in self._lanes for answer in lane.answers if answer.ticket.group is group]
-        if most < 2 or not held:
+        quiet = self._steps - self._row_given >= self._turns.quiet_steps
+
+        def may_lose(answer: Answer) -> bool:
+            if most > 1:
+                return answer.ticket.group is group
+            return (newcomer and answer.steps_aside(self._steps)) or (quiet and answer.had_its_turn(self._turns))
+
+        held = [(lane, answer) for lane in self._lanes for answer in lane.answers if may_lose(answer)]
+        if not held:
             return False
-        lane, answer = min(held, key=lambda item: item[1].generated)
+        lane, answer = min(held, key=lambda item: item[1].steps_to_return)
         self._take_row_away(lane, answer)
+        answer.pause(self._steps)
+        self._rows_taken += 1
         with self._changed:
             self._queue.put_back(answer)
         return True

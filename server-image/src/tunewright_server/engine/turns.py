@@ -1,0 +1,47 @@
+"""How long an answer keeps its row while others wait.
+
+An answer that loses its row reads and decodes all of its tokens again later, so a turn is long against that: at least `FACTOR` times the
+steps that coming back took. At least two thirds of a row's steps then make new tokens, however often rows change hands. Feedback queues of
+other LLM servers bound the wait in a similar way (Wu et al. 2023, arXiv:2305.05920).
+
+A request that has never had a row goes first for a while: an answer that was paused steps aside for it, also while it is reading its tokens
+again, since little is lost then. It does so no longer than coming back takes. After that it has its turn, so no stream of short requests
+starves it.
+"""
+
+from dataclasses import dataclass
+
+TURN_STEPS = 128  # new tokens, at least; most answers are shorter and are never paused
+FACTOR = 2
+QUIET_STEPS = 32  # rows that come free more often than this are not taken
+PROMPT_TOKENS_PER_STEP = 16  # read in the time of one decode step, about (docs/benchmarks.md: 64 tokens against 4 steps)
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Bounds in steps of the engine's loop."""
+
+    steps: int = TURN_STEPS
+    quiet_steps: int = QUIET_STEPS
+
+
+@dataclass
+class Turn:
+    """One answer's turn. `begun_with`: tokens it had generated when it got its row; `paused_at`: the step in which it lost its last row."""
+
+    begun_with: int = 0
+    paused_at: int | None = None
+
+    def pause(self, generated: int, step: int) -> None:
+        """Note that the row is taken away. Without a new token since the last time it is still the same pause."""
+        if self.paused_at is None or generated > self.begun_with:
+            self.paused_at = step
+        self.begun_with = generated
+
+    def is_over(self, generated: int, *, steps_to_return: float, turns: Turns) -> bool:
+        """Whether it has made the new tokens of a whole turn; `steps_to_return` is what reading its tokens again took."""
+        return generated - self.begun_with >= max(turns.steps, FACTOR * steps_to_return)
+
+    def steps_aside(self, generated: int, step: int, *, steps_to_return: float) -> bool:
+        """Whether it is paused, or reading its tokens again, and lets a request that has never had a row go first."""
+        return self.paused_at is not None and generated == self.begun_with and step - self.paused_at < steps_to_return
