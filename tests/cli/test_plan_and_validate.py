@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,6 +91,18 @@ def test_every_example_is_valid_and_has_a_plan(call, path: Path):
     assert documents(call("plan", str(path), "-o", "yaml").stdout)
 
 
+def _replace(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+def _sparse(path: Path, size: int) -> None:
+    """A file of this size that says it is one header, and takes no room."""
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", size - 8))
+        file.truncate(size)
+
+
 @pytest.mark.parametrize(
     ("spoil", "how"),
     [
@@ -97,8 +112,25 @@ def test_every_example_is_valid_and_has_a_plan(call, path: Path):
         (lambda model: (model / "config.json").write_text("[]"), "holds no map of settings"),
         (lambda model: (model / "model.safetensors").write_bytes(b"\xff" * 100), "model.safetensors is cut off or no safetensors file"),
         (lambda model: (model / "model.safetensors").write_bytes(b"\x02\0"), "cannot be read"),
+        (lambda model: (model / "config.json").write_text("[" * 100_000), "cannot be read"),
+        (lambda model: (model / "config.json").write_text(" " * (2**20 + 1)), "config.json has more than 1048576 bytes"),
+        (lambda model: _replace(model / "config.json", os.mkfifo), "config.json is no regular file"),
+        (lambda model: _replace(model / "model.safetensors", os.mkfifo), "model.safetensors is no regular file"),
+        (lambda model: _sparse(model / "model.safetensors", 2**33), "model.safetensors is cut off or no safetensors file"),
     ],
-    ids=["broken config", "no config", "unknown architecture", "a list", "broken weights", "cut weights"],
+    ids=[
+        "broken config",
+        "no config",
+        "unknown architecture",
+        "a list",
+        "broken weights",
+        "cut weights",
+        "deep",
+        "endless",
+        "a pipe",
+        "weights that are a pipe",
+        "endless header",
+    ],
 )
 def test_a_base_model_that_cannot_be_counted_is_left_to_check(call, manifest, tmp_path: Path, spoil, how: str):
     model = tmp_path / "base-model" / "model"

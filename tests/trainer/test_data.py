@@ -47,7 +47,7 @@ BAD_FILES = {
     "a JSON document that is no list": ("rows.json", b"{}", "rows.json:1: a .json file must hold one list"),
     "a broken JSON document": (
         "rows.json",
-        b"[\n{},\n{,}]",
+        b'[\n{"text": "a"},\n{,}]',
         "rows.json:3: not JSON: Expecting property name enclosed in double quotes at column 2",
     ),
     "a CSV row too short": ("rows.csv", b"prompt,completion\na,b\nc\n", "rows.csv:3: the row has not as many fields as the header (2)"),

@@ -6,10 +6,11 @@ cache; no other link may leave the folder.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.exits import StageError
+from tunewright_trainer.own_file import UnusableFileError, open_own
 
 # By key of config.json, in each architecture's own words. Libraries make one object per layer, even without weights.
 GREATEST_SIZES = {
@@ -48,6 +49,14 @@ def require_plausible_sizes(config: Path) -> None:
                     f"{config}: {key} is {repr(value)[:80]}, not a whole number from 1 to {greatest}",
                     "Restore the config.json that belongs to the weights.",
                 )
+
+
+def open_model_file(path: Path) -> BinaryIO:
+    """Open a file of a base's folder for reading, where nothing else has looked at it. Raises `StageError`."""
+    try:
+        return open_own(path, path.parent)
+    except UnusableFileError as error:
+        raise _refuse("ModelIncomplete", f"{path}: {error}", "Copy the model's own file into the folder.") from error
 
 
 def adapter_refused(where: str) -> StageError:
@@ -89,7 +98,7 @@ def _require_own_shards(index: Path) -> None:
 
 def _read_json(path: Path, greatest: int) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open_model_file(path) as file:
             raw = file.read(greatest + 1)
         document = json.loads(raw) if len(raw) <= greatest else None
     except (OSError, ValueError, RecursionError) as error:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import DataFile, DataFormat
+from tunewright_trainer.data_budget import SHARE, Budget
 from tunewright_trainer.data_files import Located, Problem, Row, read_rows
 from tunewright_trainer.data_rows import BadRow, normalise, recognise
 from tunewright_trainer.exits import StageError
+from tunewright_trainer.own_file import UnusableFileError, folder_of, sha256
 from tunewright_trainer.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,15 +55,21 @@ def read_split(files: Sequence[DataFile], settings: Settings) -> "Dataset":
     from datasets import Dataset
 
     rows: list[Row] = []
-    problems: list[Problem] = []
+    shown: list[Problem] = []
+    problems = 0
+    budget = Budget()
     for file in files:
         for found in _examples(file, settings):
             if isinstance(found, Problem):
-                problems.append(found)
-            else:
+                problems += 1
+                shown += [found] if len(shown) < _SHOWN else []
+                rows.clear()  # no longer needed: nothing is trained
+            elif not problems:
+                if not budget.take(found):
+                    raise _too_many(found, len(rows), budget)
                 rows.append(found)
     if problems:
-        raise _refuse(_summary(problems), "Correct the lines named above; nothing was trained and nothing was changed.")
+        raise _refuse(_summary(shown, problems), "Correct the lines named above; nothing was trained and nothing was changed.")
     if not rows:
         raise _refuse(f"no examples in {', '.join(file.path for file in files)}", "Give files with at least one example.")
     if settings.config.data.dedup == "exact":
@@ -74,20 +82,27 @@ def data_format(settings: Settings) -> DataFormat:
     file = settings.config.data.train[0]
     if file.format is not None:
         return file.format
-    first = next(read_rows(settings.data_dir / file.path, file.path))
+    first = next(read_rows(settings.data_dir / file.path, file.path, folder_of(settings.data_dir, file.path)))
     if isinstance(first, Problem):
         raise _refuse(str(first), "Correct the line.")
     return recognise(first.row, file.columns)
 
 
 def data_sha256(settings: Settings) -> str:
-    """SHA-256 over the SHA-256 of every file, in the order train, validation, test."""
+    """SHA-256 over the SHA-256 of every file, in the order train, validation, test. Raises `StageError`."""
     data = settings.config.data
     whole = hashlib.sha256()
     for file in (*data.train, *data.validation, *data.test):
-        with (settings.data_dir / file.path).open("rb") as opened:
-            whole.update(hashlib.file_digest(opened, "sha256").digest())
+        whole.update(file_sha256(file, settings))
     return whole.hexdigest()
+
+
+def file_sha256(file: DataFile, settings: Settings) -> bytes:
+    """The digest of one file's content. Raises `StageError` (DATA) for what is no regular file of its folder."""
+    try:
+        return sha256(settings.data_dir / file.path, folder_of(settings.data_dir, file.path))
+    except UnusableFileError as error:
+        raise _refuse(str(Problem(file.path, None, str(error))), "Restore the file; nothing was changed.") from error
 
 
 def fingerprint(row: Row) -> str:
@@ -98,7 +113,7 @@ def fingerprint(row: Row) -> str:
 
 def _examples(file: DataFile, settings: Settings) -> Iterable[Row | Problem]:
     format_ = file.format
-    for found in read_rows(settings.data_dir / file.path, file.path):
+    for found in read_rows(settings.data_dir / file.path, file.path, folder_of(settings.data_dir, file.path)):
         if isinstance(found, Problem):
             yield found
             continue
@@ -124,10 +139,17 @@ def _without_duplicates(rows: list[Row]) -> list[Row]:
     return list(first.values())
 
 
-def _summary(problems: list[Problem]) -> str:
-    shown = "; ".join(str(problem) for problem in problems[:_SHOWN])
-    rest = len(problems) - _SHOWN
-    return f"{len(problems)} problem(s): {shown}" + (f"; and {rest} more" if rest > 0 else "")
+def _summary(shown: list[Problem], count: int) -> str:
+    rest = count - len(shown)
+    return f"{count} problem(s): {'; '.join(map(str, shown))}" + (f"; and {rest} more" if rest > 0 else "")
+
+
+def _too_many(row: Row, before: int, budget: Budget) -> StageError:
+    return _refuse(
+        f"{row['source']}: with the {before} example(s) before it, it needs more than {budget.bytes} bytes of memory, which is one part in "
+        f"{SHARE} of what this process may use",
+        "Give fewer or shorter examples, or more memory: workers.resources.limits.memory.",
+    )
 
 
 def _refuse(message: str, suggestion: str) -> StageError:

@@ -1,42 +1,61 @@
 """JSON of a data file, strictly: what parsers read differently, or not at all, is refused with its reason."""
 
-import codecs
 import json
 import re
 from typing import Any
 
+DEEPEST = 100  # lists and objects within each other; a conversation has 3
+
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "UTF-32"),  # before UTF-16, whose mark it begins with
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
-)
 
 
 def parse(text: str) -> Any:
     """The document. Raises ValueError (json.JSONDecodeError where the place is known) in words for the user."""
+    document, end = parse_at(text, len(text) - len(text.lstrip(" \t\r\n")))
+    rest = text[end:]
+    if rest.strip(" \t\r\n"):
+        raise json.JSONDecodeError("Extra data", text, end + len(rest) - len(rest.lstrip(" \t\r\n")))
+    return document
+
+
+def parse_at(text: str, start: int) -> tuple[Any, int]:
+    """The value that begins at `start`, and where it ends. Raises as `parse` does."""
     try:
-        document = json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+        document, end = _DECODER.raw_decode(text, start)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
     except json.JSONDecodeError:
         raise
     except ValueError as error:
         if "integer string conversion" in str(error):
-            raise ValueError("a whole number has too many digits") from None
+            raise ValueError("a whole number has too many digits; write it as a text") from None
         raise
-    if _SURROGATE.search(text):
+    if text.count("[", start, end) + text.count("{", start, end) > DEEPEST:
+        require_shallow(document)
+    if _SURROGATE.search(text, start, end):
         try:
             json.dumps(document, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise ValueError(r"half of a surrogate pair (\ud800 to \udfff) is no character") from None
-    return document
+    return document, end
 
 
-def likely_encoding(start: bytes) -> str:
-    """What a file that is not UTF-8 is written in, by its first bytes, as iconv names it."""
-    return next((name for mark, name in _MARKS if start.startswith(mark)), "LATIN1")
+def require_shallow(document: Any) -> None:
+    """Raises ValueError for more than DEEPEST levels: what is read here is walked by others, who recurse."""
+    level = [document]
+    for _ in range(DEEPEST):
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return
+    if any(isinstance(value, (list, dict)) for value in level):
+        raise ValueError(_TOO_DEEP)
+
+
+_TOO_DEEP = f"nested too deeply (more than {DEEPEST} lists and objects within each other)"
+
+
+def _children(value: Any) -> Any:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -50,3 +69,6 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunewright_contract.trainer_config import DataFormat, Task
-from tunewright_trainer.data_files import Row
+from tunewright_trainer.data_found import Opaque, Row
+from tunewright_trainer.data_json import parse
 
 ROLES = ("system", "user", "assistant")
 _COLUMNS: dict[DataFormat, tuple[str, ...]] = {
@@ -80,9 +81,11 @@ def _text(value: Any, column: str) -> str:
 def _messages(value: Any) -> list[Row]:
     if isinstance(value, str):  # a CSV cell
         try:
-            value = json.loads(value)
+            value = parse(value)
         except json.JSONDecodeError as error:
             raise BadRow(f"'messages' is not JSON: {error.msg} at column {error.colno}") from error
+        except ValueError as error:
+            raise BadRow(f"'messages' is not usable JSON: {error}") from error
     if not isinstance(value, list):
         raise BadRow(f"'messages' must be a list, not {_kind(value)}")
     if not value:
@@ -117,4 +120,6 @@ def _message(message: Any, index: int) -> Row:
 
 
 def _kind(value: Any) -> str:
+    if isinstance(value, Opaque):
+        return value.kind
     return "nothing" if value is None else type(value).__name__

@@ -6,12 +6,15 @@ against one that was tampered with.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.arguments import zero_stage
+from tunewright_trainer.base_contents import open_model_file
+from tunewright_trainer.data import file_sha256
 from tunewright_trainer.exits import StageError
 from tunewright_trainer.model import TOKENIZER_FILES, base_folder
 from tunewright_trainer.settings import Settings
@@ -33,7 +36,10 @@ _SHARES = {"per_device_train_batch_size", "gradient_accumulation_steps"}
 
 
 def describe(settings: Settings) -> Inputs:
-    """The job's inputs. Reads 2 MiB of each weights file at most, so that it takes seconds for any size. Raises OSError."""
+    """The job's inputs. Reads 2 MiB of each weights file at most, so that it takes seconds for any size.
+
+    Raises `StageError` for what is no regular file of its folder, OSError when the storage fails.
+    """
     return {BASE_MODEL: _base_model(settings), DATA: _data(settings), SETTINGS: _settings(settings)}
 
 
@@ -86,9 +92,7 @@ def _data(settings: Settings) -> dict[str, str]:
     """By field and not by path: the same examples may have been moved."""
     data = settings.config.data
     splits = {"train": data.train, "validation": data.validation}
-    return {
-        f"{split}[{index}]": _sha256(settings.data_dir / file.path) for split, files in splits.items() for index, file in enumerate(files)
-    }
+    return {f"{split}[{index}]": file_sha256(file, settings).hex() for split, files in splits.items() for index, file in enumerate(files)}
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
@@ -108,14 +112,14 @@ def _settings(settings: Settings) -> dict[str, Any]:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_model_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sampled_sha256(path: Path) -> str:
     """SHA-256 over the size and both ends: safetensors keep the list of tensors in front."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    with open_model_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
         sampled = hashlib.sha256(f"{size}:".encode() + file.read(_SAMPLE))
         file.seek(max(0, size - _SAMPLE))
         sampled.update(file.read(_SAMPLE))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tunewright_contract.model_manifest import Lineage
 from tunewright_contract.reports import EvaluationReport, TrainReport
+from tunewright_trainer.base_contents import open_model_file
 from tunewright_trainer.data import data_sha256
 from tunewright_trainer.model import base_folder, random_base
 from tunewright_trainer.settings import Settings
@@ -54,10 +55,10 @@ def describe_base(settings: Settings) -> str:
 
 
 def weights_sha256(folder: Path) -> str:
-    """SHA-256 over name and SHA-256 of every safetensors file, in the order of their names."""
+    """SHA-256 over name and SHA-256 of every safetensors file, in the order of their names. Raises `StageError`."""
     whole = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
+        with open_model_file(path) as file:
             whole.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{whole.hexdigest()}"
 

@@ -2,8 +2,6 @@
 
 import errno
 import logging
-import os
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -20,6 +18,7 @@ from tunewright.api.yaml_nodes import LARGEST_TEXT
 from tunewright.cli.ask import AskError
 from tunewright.errors import TunewrightError
 from tunewright.local.app import Home
+from tunewright.local.regular_file import NotRegularError, open_regular
 from tunewright_contract.text import plain
 
 
@@ -119,10 +118,11 @@ def read_text(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            fail(f"{path} is no regular file", "Name a file that holds a FineTuneJob, such as examples/quickstart.yaml.")
-        content = file.read(LARGEST_MANIFEST + 1)
+    try:
+        with open_regular(path) as file:
+            content = file.read(LARGEST_MANIFEST + 1)
+    except NotRegularError as error:
+        fail(str(error), "Name a file that holds a FineTuneJob, such as examples/quickstart.yaml.")
     if len(content) > LARGEST_MANIFEST:
         fail(f"{path} has more than {LARGEST_MANIFEST} bytes", "Take large texts out of the manifest.", code=EXIT_REFUSED)
     return content

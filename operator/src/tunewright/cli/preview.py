@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.local.regular_file import NotRegularError, open_regular
 from tunewright.plan.architectures import UnknownArchitecture
 from tunewright.plan.counts import model_facts, shapes_of_header
 from tunewright.plan.inputs import References
 from tunewright.plan.library_arguments import lora_arguments
 from tunewright_contract.reports import ModelFacts
+
+LARGEST_CONFIG = 2**20  # bytes of config.json, as the trainer bounds it
+LARGEST_HEADER = 100_000_000  # bytes: what the safetensors library reads itself
 
 
 def references(job: FineTuneJob, directory: Path) -> References:
@@ -31,7 +35,7 @@ def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, s
     try:
         config = _settings(model / "config.json")
         headers = {name: entry for file in sorted(model.glob("*.safetensors")) for name, entry in _header(file).items()}
-    except (OSError, ValueError, struct.error) as error:
+    except (OSError, ValueError, RecursionError, NotRegularError, struct.error) as error:
         return None, f"the base model in {folder} cannot be read ({error}): Check will say more"
     lora = job.spec.method.effective_lora()
     arguments = lora_arguments(lora) if lora is not None else None
@@ -42,7 +46,11 @@ def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, s
 
 
 def _settings(file: Path) -> dict[str, Any]:
-    settings = json.loads(file.read_text())
+    with open_regular(file) as stream:
+        raw = stream.read(LARGEST_CONFIG + 1)
+    if len(raw) > LARGEST_CONFIG:
+        raise ValueError(f"{file.name} has more than {LARGEST_CONFIG} bytes")
+    settings = json.loads(raw)
     if not isinstance(settings, dict):
         raise ValueError(f"{file.name} holds no map of settings")  # noqa: TRY004 - a wrong file, not a wrong call
     return settings
@@ -50,9 +58,9 @@ def _settings(file: Path) -> dict[str, Any]:
 
 def _header(file: Path) -> dict[str, Any]:
     """Read a safetensors header: 8 bytes of length, little-endian, then JSON."""
-    with file.open("rb") as stream:
+    with open_regular(file) as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
-        if length > file.stat().st_size:
+        if length > min(LARGEST_HEADER, os.fstat(stream.fileno()).st_size):
             raise ValueError(f"{file.name} is cut off or no safetensors file")
         header: dict[str, Any] = json.loads(stream.read(length))
     return header

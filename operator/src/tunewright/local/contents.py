@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.errors import TunewrightError
+from tunewright.local.regular_file import NotRegularError, open_regular
 
 # What is loaded from a base model's folder. Its README, say, may change.
 _MODEL_FILES = (".json", ".safetensors", ".jinja", ".txt", ".model", ".tiktoken")
@@ -84,13 +85,13 @@ def _model_files(folder: Path) -> Iterator[Path]:
 
 def _stamp(path: Path, known: Stamp | None) -> Stamp:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for a writer
+        file = open_regular(path)
+    except NotRegularError as error:
+        raise TunewrightError(f"{error}; name a file of examples, or a folder that holds a base model") from None
     except OSError as error:
         raise TunewrightError(f"{path}: {error.strerror}; name a file that can be read") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise TunewrightError(f"{path} is no regular file; name a file of examples, or a folder that holds a base model")
+    with file:
+        found = os.fstat(file.fileno())
         facts: Stamp = [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
         if known is not None and known[:-1] == facts:
             return known

@@ -1,0 +1,90 @@
+"""Opening a file that others put into a folder: a regular file of that folder, or a refusal in words.
+
+Promises never to wait (a FIFO would, for a writer), to open no device, and to follow no link out of the folder. A snapshot of the
+Hugging Face hub's cache links to the blobs of the same cache; that is allowed.
+"""
+
+import errno
+import hashlib
+import os
+import stat
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+_SHOWN = 8  # neighbours of a missing file that are named
+_SEARCHED = 1000  # entries of its folder that are looked through for them
+
+# What a path can be that is the user's to correct. Other errors (EIO, ESTALE) are the storage's.
+_BY_ERRNO = {
+    errno.ENOTDIR: "a part of its path is a file, not a folder",
+    errno.EACCES: "may not be read by this process",
+    errno.EPERM: "may not be read by this process",
+    errno.ELOOP: "is a link that leads back to itself; copy the file itself there",
+    errno.ENAMETOOLONG: "has a name that is too long",
+    errno.ENXIO: "is not a regular file (a pipe, a socket or a device)",
+}
+
+
+class UnusableFileError(ValueError):
+    """Why a file is not opened. Names no place: the caller knows what the user calls it."""
+
+
+def folder_of(data_dir: Path, file: str) -> Path:
+    """The folder that a data file must stay in: the mounted source, which is the first part of its path below `data_dir`."""
+    parts = PurePosixPath(file).parts
+    return data_dir / parts[0] if len(parts) > 1 and parts[0] != "/" and ".." not in parts else data_dir
+
+
+def open_own(path: Path, folder: Path) -> BinaryIO:
+    """Open for reading. Raises UnusableFileError for what is missing, no regular file, or outside; OSError when the storage fails."""
+    if "\0" in str(path):
+        raise UnusableFileError("has a name with a zero byte")
+    try:
+        target = os.path.realpath(path, strict=True)
+        _require_inside(target, folder)
+        _require_regular(os.lstat(target).st_mode)  # before opening: opening a device may already do something
+        descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise UnusableFileError(_missing(path)) from None
+    except OSError as error:
+        if error.errno not in _BY_ERRNO:
+            raise
+        raise UnusableFileError(_BY_ERRNO[error.errno]) from None
+    file = os.fdopen(descriptor, "rb")
+    try:
+        _require_regular(os.fstat(descriptor).st_mode)  # it may have been replaced meanwhile
+    except UnusableFileError:
+        file.close()
+        raise
+    return file
+
+
+def sha256(path: Path, folder: Path) -> bytes:
+    """The digest of a file's content. Raises as `open_own` does."""
+    with open_own(path, folder) as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _require_inside(target: str, folder: Path) -> None:
+    own = Path(os.path.realpath(folder, strict=True))
+    blobs = [above.parent.parent / "blobs" for above in (own / "file").parents if above.parent.name == "snapshots"]
+    if not any(Path(target).is_relative_to(root) for root in (own, *blobs)):
+        raise UnusableFileError("is a link that leads out of its folder; copy the file itself there, or name the file that it leads to")
+
+
+def _require_regular(mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise UnusableFileError("is a folder, not a file")
+    if not stat.S_ISREG(mode):
+        raise UnusableFileError("is not a regular file (a pipe, a socket or a device)")
+
+
+def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return "is a link to a file that does not exist"
+    try:
+        with os.scandir(path.parent) as entries:
+            beside = sorted(entry.name for entry, _ in zip(entries, range(_SEARCHED), strict=False))[:_SHOWN]
+    except OSError:
+        beside = []
+    return "the file does not exist" + (f"; beside it are {', '.join(beside)}" if beside else "")
