@@ -1,6 +1,7 @@
 """What common clients send by default is served as it is.
 
-The bodies are transcribed from each client's source, but for the loop of the `openai` client, which runs. To add a client, add a row with its version.
+The bodies are transcribed from each client's source or from what it sent to a server; the loop of the `openai` client runs here. To add a
+client, add a row with its version.
 """
 
 import json
@@ -42,6 +43,35 @@ BODIES: dict[str, dict[str, Any]] = {
                 "tool_calls": None,
             },
             {"role": "user", "content": "Again", "name": None},
+        ]
+    },
+    # litellm 1.110.2, langchain-openai 1.7.4, llama-index-llms-openai 0.8.3, instructor 1.17.0: as received from them, without tools
+    "litellm, a stream": {"messages": [{"role": "user", "content": "Hello"}], "stream": True},
+    "langchain-openai, several turns": {
+        "stream": False,
+        "messages": [
+            {"content": "Be kind.", "role": "system"},
+            {"content": "Hello", "role": "user"},
+            {"content": "Hi", "role": "assistant"},
+            {"content": "Again", "role": "user"},
+        ],
+        "max_completion_tokens": 3,
+    },
+    "langchain-openai, text": {
+        "prompt": ["Hello"],
+        "frequency_penalty": 0,
+        "logprobs": None,
+        "n": 1,
+        "presence_penalty": 0,
+        "seed": None,
+        "temperature": 0.7,
+        "top_p": 1,
+    },
+    "llama-index": {"messages": [{"role": "user", "content": "Hello"}], "stream": False, "temperature": 0.1},
+    "instructor, Mode.MD_JSON": {
+        "messages": [
+            {"role": "system", "content": "Return an instance of the JSON, not the schema itself\n"},
+            {"role": "user", "content": "Hello\n\nReturn the correct JSON response within a ```json codeblock."},
         ]
     },
     "nulls": {"messages": [{"role": "user", "content": "Hello"}], "n": None, "stream": None, "stream_options": None, "user": None},

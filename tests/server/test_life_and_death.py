@@ -230,6 +230,10 @@ def test_metrics_carry_vllms_names(server: Server) -> None:
     for name in (
         "vllm:num_requests_running",
         "vllm:num_requests_waiting",
+        "vllm:num_preemptions_total",
+        "tunewright:num_tokens_waiting",
+        "tunewright:num_requests_paused",
+        "tunewright:queue_timeouts_total",
         "vllm:kv_cache_usage_perc",
         "vllm:time_to_first_token_seconds_bucket",
         "vllm:inter_token_latency_seconds_bucket",

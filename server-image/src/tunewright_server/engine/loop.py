@@ -170,10 +170,10 @@ class Engine:
     def _step(self) -> None:
         self._steps += 1
         self._drop_cancelled()
-        self._drop_expired()
         budget = self._chunk
         while budget > 0 and (lane := self._lane_to_fill()) is not None:
             budget -= self._fill(lane)
+        self._drop_expired()  # last: even a bound of 0 s lets a request have a row that is free
         for lane in self._lanes:
             self._decode(lane)
         held = [answer for lane in self._lanes for answer in lane.all]

@@ -1,11 +1,15 @@
 """Prometheus metrics under vLLM's names and buckets, so that its dashboards, autoscaling recipes and endpoint pickers work unchanged.
 
 Source: vllm docs/design/metrics.md and vllm/v1/metrics/loggers.py; kubernetes-sigs gateway-api-inference-extension, proposal 003.
-All times in seconds.
+What vLLM does not count has the prefix `tunewright:`. All times in seconds.
 """
 
+from collections.abc import Callable, Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Progress
@@ -17,6 +21,20 @@ _TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000,
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
+class _EngineCounter(Collector):
+    """A count that the engine keeps."""
+
+    def __init__(self, name: str, help_text: str, model_name: str, read: Callable[[], int]) -> None:
+        self._described = (name, help_text)
+        self._model = model_name
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily(*self._described, labels=["model_name"])
+        family.add_metric([self._model], self._read())
+        yield family
+
+
 class Metrics:
     """Everything is labelled `model_name`. Gauges read the engine when they are scraped."""
 
@@ -25,6 +43,20 @@ class Metrics:
         self._model = model_name
         self._gauge("vllm:num_requests_running", "Requests being decoded.").set_function(lambda: engine.load.running)
         self._gauge("vllm:num_requests_waiting", "Requests in the queue.").set_function(lambda: engine.waiting)
+        self._gauge("tunewright:num_tokens_waiting", "Prompts and greatest answers of what waits, in tokens.").set_function(
+            lambda: engine.waiting_tokens
+        )
+        self._gauge("tunewright:num_requests_paused", "Waiting requests that have begun and lost their row.").set_function(
+            lambda: engine.paused
+        )
+        self._registry.register(
+            _EngineCounter("vllm:num_preemptions", "Rows taken from requests that go on later.", model_name, lambda: engine.load.rows_taken)
+        )
+        self._registry.register(
+            _EngineCounter(
+                "tunewright:queue_timeouts", "Requests that waited too long for a row.", model_name, lambda: engine.load.queue_timeouts
+            )
+        )
         capacity = engine.slots * engine.max_length
         self._gauge("vllm:kv_cache_usage_perc", "Share of the key-value cache in use, 0 to 1.").set_function(
             lambda: engine.load.cached_tokens / capacity
