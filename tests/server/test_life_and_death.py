@@ -1,5 +1,6 @@
 """From the first probe to the last token: refusing to start, being full, losing a client, draining, being killed."""
 
+import contextlib
 import shutil
 import signal
 import socket
@@ -129,19 +130,16 @@ def test_a_client_that_leaves_without_streaming_frees_its_row_too(one_slot: Serv
 
 
 def test_a_full_queue_is_refused_with_a_time_to_come_back(one_slot: Server) -> None:
-    with one_slot.openai.completions.create(stream=True, **LONG) as running:
-        next(iter(running))
-        waiting = [threading.Thread(target=lambda: one_slot.openai.completions.create(**SHORT)) for _ in range(16)]
-        for thread in waiting:
-            thread.start()
+    with contextlib.ExitStack() as streams:
+        for _ in range(17):  # one has the row, by turns, and the others wait
+            streams.enter_context(one_slot.openai.completions.create(stream=True, **{**LONG, "max_tokens": 1800}))
         wait_until(lambda: one_slot.metric("vllm:num_requests_waiting") == 16)
         with pytest.raises(openai.RateLimitError) as refused:
             one_slot.openai.completions.create(**SHORT)
         assert refused.value.response.headers["retry-after"] == "1"
         assert refused.value.code == "queue_full"
-    for thread in waiting:
-        thread.join()
-    assert one_slot.metric("vllm:request_success_total") == 16  # those who waited were served
+    wait_until(lambda: one_slot.metric("vllm:num_requests_waiting") == 0)
+    assert one_slot.openai.completions.create(**SHORT).usage.completion_tokens == 4
 
 
 def test_sigterm_finishes_what_was_begun_and_sends_later_clients_elsewhere(one_slot: Server) -> None:
