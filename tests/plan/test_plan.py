@@ -347,6 +347,24 @@ def test_a_job_made_again_under_its_name_has_another_revision():
     assert len(revision_of(job())) == 10
 
 
+@pytest.mark.parametrize(
+    ("expected", "stage", "spec"),
+    [
+        ("memory limit 8Gi", "Check", {}),
+        ("memory limit 16Gi", "Check", {"workers": {"resources": {"limits": {"memory": "16Gi"}}}}),
+        ("memory limit 90Gi", "Export", {}),
+        ("no memory limit: workers.resources.limits.memory sets one", "Train", {}),
+        ("memory limit 4Gi", "Train", {"workers": {"resources": {"limits": {"memory": "4Gi"}}}}),
+        ("no memory limit: serving.resources.limits.memory sets one", "Serve", {"serving": {}}),
+        ("memory limit 3Gi", "Serve", {"serving": {"resources": {"limits": {"memory": "3Gi"}}}}),
+    ],
+)
+def test_a_plan_in_words_says_what_memory_each_pod_may_take(expected, stage, spec):
+    done = past(check=checked(), train=StageState.SUCCEEDED, attempts=1, export=StageState.SUCCEEDED)
+    decided = plan(job({"method": {"tuner": "lora"}, "deepspeed": {"stage": 2}} | spec), References(), done, Defaults())
+    assert expected in dict(explain(decided).stages)[stage]
+
+
 def test_explaining_a_plan_before_and_after_the_count():
     before, after = planned(deepspeed={}), planned(counted=facts(), deepspeed={}, workers=GPU)
     assert "Auto: decided when Check has counted the parameters" in explain_text(before)

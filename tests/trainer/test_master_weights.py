@@ -28,6 +28,7 @@ TUNERS = {
     "full": {"method": {"tuner": "full", "lora": None}},
     "LoRA": {},
     "LoRA and a whole head": {"method": {"lora": {"modules_to_save": ["lm_head"]}}},
+    "LoRA and whole embeddings": {"method": {"lora": {"modules_to_save": ["embed_tokens"]}}},
     "QLoRA": {"method": {"quantization": NF4}},
 }
 STEPS = 20
@@ -67,8 +68,9 @@ def test_without_deepspeed_all_that_is_trained_is_fp32(gang: WarmGang, space: Wo
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
 
-def test_a_trained_16_bit_parameter_without_a_master_copy_is_refused() -> None:
-    model, config = torch.nn.Linear(2, 2, dtype=torch.bfloat16), TrainerConfig.model_validate(bf16_job("full", "no deepspeed section"))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_trained_16_bit_parameter_without_a_master_copy_is_refused(dtype: torch.dtype) -> None:
+    model, config = torch.nn.Linear(2, 2, dtype=dtype), TrainerConfig.model_validate(bf16_job("full", "no deepspeed section"))
     with pytest.raises(StageError, match=r"2 trained parameter.* the first is weight") as refused:
         require_masters(model, config)
     assert refused.value.reason == "NoMasterWeights"
@@ -83,4 +85,13 @@ def test_deepspeed_in_bf16_keeps_the_master_copies_itself(strategy: str) -> None
     model, config = torch.nn.Linear(2, 2, dtype=torch.bfloat16), TrainerConfig.model_validate(bf16_job("full", strategy))
     to_fp32(model, config)
     assert model.weight.dtype == torch.bfloat16
+    require_masters(model, config)
+
+
+def test_deepspeed_in_fp16_keeps_the_master_copies_itself() -> None:
+    sections = {**NO_BF16_SECTION, "fp16": {"enabled": "auto"}}
+    changes = {"deepspeed": sections, "training": {"bf16": False, "fp16": True}}
+    model, config = torch.nn.Linear(2, 2, dtype=torch.float16), TrainerConfig.model_validate(job(**changes))
+    to_fp32(model, config)
+    assert model.weight.dtype == torch.float16
     require_masters(model, config)

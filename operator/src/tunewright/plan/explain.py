@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunewright.plan.names import attempt_name
-from tunewright.plan.plan_types import FineTunePlan, FolderSource, MemoryOption, Source
+from tunewright.plan.plan_types import CheckPlan, ExportPlan, FineTunePlan, FolderSource, MemoryOption, ServePlan, Source, TrainPlan
 from tunewright.plan.quantities import people_bytes
 from tunewright.plan.zero import strategy_of
 
@@ -48,16 +48,33 @@ def _job(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
 
 def _stages(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
     config, names = plan.config, plan.names
-    yield "Check", f"Job {names.check}, 1 pod, no accelerator: counts parameters, reads the data, proves the model exportable"
+    limit = _limit(plan.check)
+    yield (
+        "Check",
+        f"Job {names.check}, 1 pod, no accelerator: counts parameters, reads the data, proves the model exportable{limit}",
+    )
     job = attempt_name(names.train, plan.train.attempt) if plan.train else f"{attempt_name(names.train, 0)}, when Check has succeeded"
     how = f"{config.world_size} rank{'s' * (config.world_size != 1)}, {_strategy(plan)}, {_method(plan)}"
-    yield "Train", f"Job {job}: {how}{_together(plan.placement.gang)}"
-    yield "Export", f"Job {names.export}: merge, ONNX {config.export.precision}, parity against torch"
+    limit = _limit(plan.train, "workers.resources")
+    yield "Train", f"Job {job}: {how}{_together(plan.placement.gang)}{limit}"
+    limit = _limit(plan.export)
+    yield "Export", f"Job {names.export}: merge, ONNX {config.export.precision}, parity against torch{limit}"
     yield (
         "Serve",
         f"Deployment {names.serve}: {plan.serve.replicas} x {plan.serve.model_name}{_together(plan.placement.servers)}"
+        f"{_limit(plan.serve, 'serving.resources')}"
         if plan.serve
         else "no server, or not before Export has succeeded",
+    )
+
+
+def _limit(stage: CheckPlan | TrainPlan | ExportPlan | ServePlan | None, field: str = "") -> str:
+    """Say what memory a stage's pod may take; nothing of a stage that is not planned. `field`: where a user sets a limit."""
+    if stage is None:
+        return ""
+    memory = stage.resources.get("limits", {}).get("memory")
+    return (
+        f"; memory limit {memory}" if memory else f"; no memory limit: {field}.limits.memory sets one, and protects other pods of the node"
     )
 
 
