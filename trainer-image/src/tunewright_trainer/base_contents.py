@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.text import one_line
 from tunewright_trainer.exits import StageError
 from tunewright_trainer.own_file import UnusableFileError, open_own
 
@@ -19,26 +20,31 @@ GREATEST_SIZES = {
     **dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts"), 2**16),
     "vocab_size": 2**24,
 }
+GREATEST_NUMBER = 2**63 - 1  # of any whole number in config.json: what a tensor's shape can hold
 _INDEX_BYTES = 64 * 2**20
 _CONFIG_BYTES = 2**20
 _READ = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
 ADAPTER_CONFIG = "adapter_config.json"
 
 
-def require_own_files(folder: Path) -> None:
-    """Refuse an adapter, links that leave the folder, and an index of other files than the folder's. Raises `StageError`."""
+def require_own_files(folder: Path, *, weights: bool = True) -> None:
+    """Refuse an adapter, links that leave the folder, and an index of other files than the folder's. Raises `StageError`.
+
+    `weights=False`: the shards that an index names need not be there, but must be names of the folder's own.
+    """
     if (folder / ADAPTER_CONFIG).exists():
         raise adapter_refused(str(folder))
     for path in sorted({path for pattern in _READ for path in folder.glob(pattern)}):
         _require_own(path, folder)
     for index in sorted(folder.glob("*.safetensors.index.json")):
-        _require_own_shards(index)
+        _require_own_shards(index, there=weights)
 
 
 def require_plausible_sizes(config: Path) -> None:
     """Look at config.json before any library does. Raises `StageError` naming the key."""
     _require_own(config, config.parent)
     document = _read_json(config, _CONFIG_BYTES)
+    _require_bounded_numbers(config, document)
     text = document.get("text_config")
     for part in (document, text if isinstance(text, dict) else {}):
         for key, greatest in GREATEST_SIZES.items():
@@ -57,6 +63,22 @@ def open_model_file(path: Path) -> BinaryIO:
         return open_own(path, path.parent)
     except UnusableFileError as error:
         raise _refuse("ModelIncomplete", f"{path}: {error}", "Copy the model's own file into the folder.") from error
+
+
+def _require_bounded_numbers(config: Path, document: dict[str, Any]) -> None:
+    left: list[tuple[str, Any]] = [("", document)]
+    while left:
+        key, value = left.pop()
+        if isinstance(value, dict):
+            left += value.items()
+        elif isinstance(value, list):
+            left += [(key, item) for item in value]
+        elif isinstance(value, int) and abs(value) > GREATEST_NUMBER:
+            raise _refuse(
+                "ModelUnsupported",
+                f"{config}: {one_line(key, 80)} is a whole number beyond {GREATEST_NUMBER}",
+                "Restore the config.json that belongs to the weights.",
+            )
 
 
 def adapter_refused(where: str) -> StageError:
@@ -82,7 +104,7 @@ def _require_own(path: Path, folder: Path) -> None:
         raise _refuse("ModelIncomplete", f"{path!s} is not a regular file", "Copy the model's file there.")
 
 
-def _require_own_shards(index: Path) -> None:
+def _require_own_shards(index: Path, *, there: bool) -> None:
     shards = _read_json(index, _INDEX_BYTES).get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise _refuse("WeightsUnreadable", f"{index} has no weight_map", "Copy the index again.")
@@ -92,7 +114,7 @@ def _require_own_shards(index: Path) -> None:
             raise _refuse(
                 "ModelOutsideFolder", f"{index} names {shown}, which is no *.safetensors of its own folder", "Copy the index again."
             )
-        if "\0" in shard or not (index.parent / shard).is_file():
+        if "\0" in shard or (there and not (index.parent / shard).is_file()):
             raise _refuse("WeightsMissing", f"{index} names {shown}, which is not in the folder", "Copy the missing weights there.")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import HubModel
 from tunewright_trainer.base_contents import ADAPTER_CONFIG, adapter_refused, require_own_files, require_plausible_sizes
 from tunewright_trainer.exits import StageError, stage_error
@@ -36,25 +37,27 @@ TOKENIZER_FILES = (
 )
 _TOKENIZER_MODELS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_HUB_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py"]
+_HUB_FILES = ["*.json", "*.model", "*.txt", "*.jinja"]  # no *.py: model.trustRemoteCode is refused
+_SHOWN_CAUSE = 500  # characters of a library's own words
 _RANDOM_BASE = "base"
 
 
 def base_folder(settings: Settings, *, weights: bool = True) -> Path:
     """The base model as a folder on this disk. From the hub only what is needed is fetched: `weights=False` leaves those out.
 
-    Raises `StageError` naming the source for a missing folder, repository, revision, licence, token or network.
+    Its contents are looked at before anything loads them (`base_contents`). Raises `StageError` naming the source for a missing folder,
+    repository, revision, licence, token or network, and for files that are not the folder's own.
     """
-    if settings.config.model.hub is not None:
-        return _snapshot(settings.config.model.hub, weights=weights)
-    folder = settings.model_dir
+    model = settings.config.model
+    folder = _snapshot(model.hub, weights=weights) if model.hub is not None else settings.model_dir
     if folder is None or not folder.is_dir():
         raise _refuse("ModelNotFound", f"base model folder {folder} does not exist", "Check the path or the volume of model.source.")
+    require_own_files(folder, weights=weights and not model.from_scratch)
     return folder
 
 
 def load_config(settings: Settings) -> "PretrainedConfig":
-    """The architecture's configuration. Raises `StageError` when config.json is missing or of an unknown architecture."""
+    """The architecture's configuration. Raises `StageError` when config.json is missing, unreadable or of an unknown architecture."""
     from transformers import AutoConfig
 
     folder = base_folder(settings, weights=False)
@@ -63,10 +66,12 @@ def load_config(settings: Settings) -> "PretrainedConfig":
     require_plausible_sizes(folder / "config.json")
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=settings.config.model.trust_remote_code)
-    except (ValueError, KeyError, OSError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # each architecture reads the values in its own way, and fails on them in its own way
         raise _refuse(
             "ModelUnsupported",
-            f"{folder / 'config.json'}: {error}",
+            f"{folder / 'config.json'}: {type(error).__name__}: {one_line(str(error), _SHOWN_CAUSE)}",
             "Use an architecture that transformers knows as a causal language model.",
         ) from error
 
