@@ -26,7 +26,9 @@ STALLS = {
     "a second request without its body": f"{WHOLE}{HEAD}Content-Length: 60000\r\n\r\n",
     "an answer before the body": "POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\nx",
 }
-QUICK = Bounds(connections=8, from_one_address=4, head_seconds=0.5, body_seconds=2, silent_seconds=0.5, write_seconds=0.5)
+QUICK = Bounds(
+    connections=8, from_one_address=4, kept_free=2, few=2, head_seconds=0.5, body_seconds=2, silent_seconds=0.5, write_seconds=0.5
+)
 PATIENCE = 20
 
 
@@ -42,9 +44,27 @@ async def large(_: Request) -> Response:
     return Response(b"x" * 50_000_000)
 
 
+class Hold:
+    """Answers nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.go = asyncio.Event()
+
+    async def __call__(self, _: Request) -> Response:
+        self.begun += 1
+        await self.go.wait()
+        return Response()
+
+
 @contextlib.asynccontextmanager
-async def listening(bounds: Bounds) -> AsyncIterator[int]:
-    routes = [Route("/echo", echo, methods=["POST"]), Route("/early", early, methods=["POST"]), Route("/large", large)]
+async def listening(bounds: Bounds, hold: Hold) -> AsyncIterator[int]:
+    routes = [
+        Route("/echo", echo, methods=["POST"]),
+        Route("/early", early, methods=["POST"]),
+        Route("/large", large),
+        Route("/hold", hold.__call__),
+    ]
     with socket.create_server(("127.0.0.1", 0)) as sock:
         config = uvicorn.Config(
             Starlette(routes=routes), http=Guard(bounds), ws="none", lifespan="off", log_config=None, timeout_keep_alive=1
@@ -58,9 +78,9 @@ async def listening(bounds: Bounds) -> AsyncIterator[int]:
         await serving
 
 
-def with_server(test: Callable[[int], Awaitable[None]], bounds: Bounds = QUICK) -> None:
+def with_server(test: Callable[[int], Awaitable[None]], bounds: Bounds = QUICK, hold: Hold | None = None) -> None:
     async def run() -> None:
-        async with asyncio.timeout(PATIENCE), listening(bounds) as port:
+        async with asyncio.timeout(PATIENCE), listening(bounds, hold or Hold()) as port:
             await test(port)
 
     asyncio.run(run())
@@ -74,8 +94,8 @@ async def until_cut(reader: asyncio.StreamReader) -> bytes:
     return received
 
 
-async def answered(port: int) -> bool:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def answered(port: int, address: str = "127.0.0.1") -> bool:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     writer.write(WHOLE.replace("Host: x", "Host: x\r\nConnection: close").encode())
     try:
         return b"200 OK" in await until_cut(reader)
@@ -120,14 +140,35 @@ def test_a_client_that_does_not_read_is_cut() -> None:
     with_server(test)
 
 
-def test_one_address_does_not_take_all_connections() -> None:
-    async def test(port: int) -> None:
-        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(QUICK.from_one_address)]
-        assert not await answered(port)
-        for _, writer in held:
-            writer.close()
-            await writer.wait_closed()
-        while not await answered(port):  # noqa: ASYNC110 - the server has no event for it
-            await asyncio.sleep(0.05)
+def held_by(*counts: int) -> list[str]:
+    """The addresses of connections: so many of 127.0.0.2, so many of 127.0.0.3 …"""
+    return [f"127.0.0.{2 + number}" for number, count in enumerate(counts) for _ in range(count)]
 
-    with_server(test, QUICK._replace(head_seconds=PATIENCE))
+
+# name -> (whose connections wait for an answer, whose new connection comes, whether it is answered).
+# QUICK has 8 connections, 4 for one address, and 2 of the 8 for addresses with fewer than 2.
+ANSWERING = {
+    "two addresses, then a third": (held_by(4, 2), "127.0.0.9", True),
+    "two addresses, then the first": (held_by(4, 2), "127.0.0.2", False),
+    "two addresses, then the second": (held_by(4, 2), "127.0.0.3", False),
+    "many addresses": (held_by(*[1] * 8), "127.0.0.100", False),
+}
+
+
+@pytest.mark.parametrize(("held", "comes", "works"), [pytest.param(*case, id=name) for name, case in ANSWERING.items()])
+def test_connections_whose_requests_are_complete_keep_their_places(held: list[str], comes: str, works: bool) -> None:
+    hold = Hold()
+
+    async def test(port: int) -> None:
+        opened = [await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0)) for address in held]
+        for _, writer in opened:
+            writer.write(b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n")
+        while hold.begun < len(held):  # noqa: ASYNC110 - the server has no event for it
+            await asyncio.sleep(0.01)
+        assert await answered(port, comes) is works
+        hold.go.set()
+        for reader, writer in opened:
+            assert b"200 OK" in await reader.readline()
+            writer.close()
+
+    with_server(test, QUICK._replace(head_seconds=PATIENCE), hold)

@@ -21,7 +21,7 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_server.engine.decoder import resolve_providers
 from tunewright_server.http.access import is_loopback
 from tunewright_server.http.app import create_app
-from tunewright_server.http.connections import HEAD_LIMIT, Bounds, Guard
+from tunewright_server.http.connections import HEAD_LIMIT, Bounds, Guard, within_open_files
 from tunewright_server.http.metrics import Metrics
 from tunewright_server.http.state import ServerState
 from tunewright_server.model_folder import ModelFolder, open_folder
@@ -85,7 +85,7 @@ async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -
             log_config=None,
             access_log=False,
             lifespan="off",
-            http=cast("type[asyncio.Protocol]", Guard(Bounds())),
+            http=cast("type[asyncio.Protocol]", Guard(within_open_files(Bounds()))),
             ws="none",
             h11_max_incomplete_event_size=HEAD_LIMIT,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,

@@ -2,9 +2,12 @@
 
 A connection that breaks a bound is cut without an answer: its client does not read, or has none to come. The engine's time for an answer
 is not bounded here, and an idle connection between two requests is uvicorn's `timeout_keep_alive`.
+
+Where there are too many connections, one without a complete request gives way to the new one, so that a flood does not cut off probes.
 """
 
 import asyncio
+import resource
 from collections import Counter
 from enum import Enum, auto
 from typing import Any, NamedTuple, cast
@@ -12,6 +15,7 @@ from typing import Any, NamedTuple, cast
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request line and its headers
+OPEN_FILES = 8192  # wanted for the process; asyncio accepts all that is waiting before any of it is counted
 
 
 class Bounds(NamedTuple):
@@ -19,10 +23,23 @@ class Bounds(NamedTuple):
 
     connections: int = 1024
     from_one_address: int = 512  # a proxy or a node in front of many clients has one address
+    kept_free: int = 64  # of them, for addresses that hold fewer than `few`
+    few: int = 8
     head_seconds: float = 15.0  # from the first byte of a request to the end of its headers; on a new connection from its opening
     body_seconds: float = 60.0  # from the headers to the end of the body
     silent_seconds: float = 10.0  # between two pieces of a body
     write_seconds: float = 30.0  # in which a client reads what the buffers hold
+
+
+def within_open_files(bounds: Bounds) -> Bounds:
+    """Raise this process's limit of open files, and return the bounds that fit in it: without a free file nothing is accepted."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < OPEN_FILES:
+        soft = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft // 2 >= bounds.connections:
+        return bounds
+    return bounds._replace(connections=soft // 2, from_one_address=min(bounds.from_one_address, soft // 4))
 
 
 class Guard:
@@ -31,22 +48,51 @@ class Guard:
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         self._open: Counter[str] = Counter()  # address -> connections
+        self._waiting: dict[BoundedProtocol, None] = {}  # those without a complete request, the longest first
 
     def __call__(self, **arguments: Any) -> "BoundedProtocol":
         return BoundedProtocol(self, **arguments)
 
     def admit(self, address: str) -> bool:
-        """Count a connection, unless there are too many."""
-        if self._open[address] >= self.bounds.from_one_address or self._open.total() >= self.bounds.connections:
-            return False
+        """Count a connection, if need be in the place of one without a complete request. False: there is none."""
+        if not self._has_room(address):
+            longest = self._longest_waiting(address)
+            if longest is None:
+                return False
+            longest.cut()
         self._open[address] += 1
         return True
 
-    def release(self, address: str) -> None:
+    def release(self, connection: "BoundedProtocol", address: str) -> None:
         """Count a connection off."""
+        self.answers(connection)
         self._open[address] -= 1
         if not self._open[address]:
             del self._open[address]
+
+    def waits(self, connection: "BoundedProtocol") -> None:
+        """From now on this connection is without a complete request."""
+        self._waiting.pop(connection, None)
+        self._waiting[connection] = None
+
+    def answers(self, connection: "BoundedProtocol") -> None:
+        """This connection has a complete request: it keeps its place until the answer is written."""
+        self._waiting.pop(connection, None)
+
+    def _has_room(self, address: str) -> bool:
+        held = self._open[address]
+        free = self.bounds.connections - self._open.total()
+        return held < self.bounds.from_one_address and free > (0 if held < self.bounds.few else self.bounds.kept_free)
+
+    def _longest_waiting(self, address: str) -> "BoundedProtocol | None":
+        """An address with many connections loses one of its own first, and never takes the place of one with few."""
+        held = self._open[address]
+        if held < self.bounds.few:
+            return next(iter(self._waiting), None)
+        own = next((each for each in self._waiting if each.address == address), None)
+        if own or held >= self.bounds.from_one_address:
+            return own
+        return next((each for each in self._waiting if self._open[each.address] >= self.bounds.few), None)
 
 
 class _Phase(Enum):
@@ -62,18 +108,20 @@ class BoundedProtocol(H11Protocol):
     def __init__(self, guard: Guard, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._guard = guard
-        self._address: str | None = None  # None: not counted
+        self.address = ""
+        self._counted = False
         self._phase = _Phase.IDLE
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count it, or end it at once."""
         super().connection_made(cast("asyncio.Transport", transport))
-        address = str((transport.get_extra_info("peername") or ("",))[0])
-        if not self._guard.admit(address):
+        self.address = str((transport.get_extra_info("peername") or ("",))[0])
+        if not self._guard.admit(self.address):
             self.transport.abort()
             return
-        self._address = address
+        self._counted = True
+        self._guard.waits(self)
         self._enter(_Phase.HEAD)
 
     def data_received(self, data: bytes) -> None:
@@ -86,6 +134,8 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, which may be here already."""
         self._enter(_Phase.IDLE)
+        if self._counted:
+            self._guard.waits(self)
         if self.transport.get_write_buffer_size():
             self._limit("write", self._guard.bounds.write_seconds)
         super().on_response_complete()
@@ -105,10 +155,18 @@ class BoundedProtocol(H11Protocol):
         """Count it off."""
         for name in list(self._timers):
             self._end(name)
-        if self._address is not None:
-            self._guard.release(self._address)
-            self._address = None
+        self._count_off()
         super().connection_lost(exc)
+
+    def cut(self) -> None:
+        """End it at once. It no longer counts."""
+        self._count_off()
+        self.transport.abort()
+
+    def _count_off(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._guard.release(self, self.address)
 
     def _follow(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
@@ -122,7 +180,9 @@ class BoundedProtocol(H11Protocol):
         self._phase = phase
         self._end("phase")
         self._end("silence")
-        if phase is _Phase.HEAD:
+        if phase is _Phase.ANSWER:
+            self._guard.answers(self)
+        elif phase is _Phase.HEAD:
             self._limit("phase", self._guard.bounds.head_seconds)
         elif phase is _Phase.BODY:
             self._limit("phase", self._guard.bounds.body_seconds)
