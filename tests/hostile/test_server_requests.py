@@ -1,6 +1,6 @@
 """The model server's requests: what no server should compute is refused with its parameter's name, and never with 500.
 
-To add a case, add a row: the parameter that is at fault, and the body.
+To add a case, add a row: the parameter that is at fault ("the body" for the body itself, None for any), and the body.
 """
 
 import json
@@ -24,8 +24,12 @@ REFUSED = {
     "many wrong messages": ("messages", json.dumps({"model": "tiny", "messages": [1] * 100_000})),
     "many stop tokens": ("stop_token_ids", PLAIN % '"stop_token_ids": %s' % json.dumps([1] * 100_000)),
     "more values than a prompt holds": (None, PROMPT % json.dumps([[]] * 2_000_000)),
-    "deep lists": (None, PROMPT % ("[" * 200_000 + "]" * 200_000)),
-    "deep objects": (None, PLAIN % '"user": %s' % ('{"a":' * 100_000 + "1" + "}" * 100_000)),
+    "deep lists": ("prompt", PROMPT % ("[" * 200_000 + "]" * 200_000)),
+    "deep objects": ("user", PLAIN % '"user": %s' % ('{"a":' * 100_000 + "1" + "}" * 100_000)),
+    "deep messages": ("messages", CHAT % ("[" * 200_000 + "]" * 200_000)),
+    "a deep part of an unknown name": ("ä", PLAIN % '"seed": 1, "\\u00e4": [[1, "a", {"b": %s}]]' % ("[" * 100_000)),
+    "a deep body": ("the body", "[" * 100_000),
+    "a deep body of strings": ("the body", '["a", ' + "[" * 100_000),
     "nested messages": ("messages", CHAT % ("[" * 500 + "]" * 500)),
     "a surrogate in a prompt": ("prompt", PROMPT % '"\\ud800"'),
     "a surrogate in a message": ("messages", CHAT % '"\\udfff"'),
@@ -59,6 +63,8 @@ def test_a_request_that_is_too_much_is_refused_by_name(server: Server, param: st
     assert response.status_code == 400, response.text[:500]
     error = response.json()["error"]
     assert len(error["message"]) < 1100
-    if param is not None:
+    if param == "the body":
+        assert (error["param"], error["message"][:8]) == (None, param)
+    elif param is not None:
         assert error["param"].partition(".")[0] == param
     assert server.post("/v1/completions", json={"model": "tiny", "prompt": "Hello", "max_tokens": 1}).status_code == 200

@@ -3,13 +3,18 @@
 import json
 import re
 from collections import Counter
+from itertools import islice
 from typing import Any
 
 from tunewright_server.http.errors import invalid
 
 VALUES_LIMIT = 250_000  # brackets, commas and colons outside strings, beside what the longest prompt of token ids needs
 _STRUCTURE = (b"[", b"{", b",", b":")
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# A string, to its end or the body's. Possessive, and matching whatever follows a quote: it never reads a byte twice.
+_STRING = rb'"[^"\\]*+(?:\\.?+[^"\\]*+)*+(?:"|\Z)'
+_TO_NEXT_MARK = re.compile(rb'(?:[^"\[{,:]++|' + _STRING + rb")*+(?:[\[{,:]|\Z)", re.DOTALL)
+_STRING_OR_BRACKET = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
+_DEEP = 32  # levels: what is named when a body is nested too deeply for the parser
 
 
 class _RepeatedKeyError(Exception):
@@ -19,14 +24,17 @@ class _RepeatedKeyError(Exception):
 def read_object(body: bytes, *, longest_prompt: int) -> dict[str, Any]:
     """Read a JSON object. `longest_prompt` is in tokens. Raises `ApiError` 400."""
     limit = VALUES_LIMIT + longest_prompt
-    if _count(body) > limit and _count(_STRING.sub(b"", body)) > limit:
+    if _more_values(body, limit):
         raise invalid(f"the body has more than {limit} values; send them in several requests", code="request_too_large")
     try:
         fields = _load(body.decode())
     except _RepeatedKeyError as error:
         raise invalid(f"{error} is given twice; give it once", param=str(error)) from error
     except RecursionError as error:
-        raise invalid("the body is nested too deeply; no parameter needs more than 5 levels", code="invalid_json") from error
+        param = _deep_parameter(body)
+        raise invalid(
+            f"{param or 'the body'} is nested too deeply; no parameter needs more than 5 levels", param=param, code="invalid_json"
+        ) from error
     except ValueError as error:
         raise invalid(f"the body is not valid JSON: {error}", code="invalid_json") from error
     if not isinstance(fields, dict):
@@ -34,8 +42,27 @@ def read_object(body: bytes, *, longest_prompt: int) -> dict[str, Any]:
     return fields
 
 
-def _count(text: bytes) -> int:
-    return sum(text.count(mark) for mark in _STRUCTURE)
+def _more_values(body: bytes, limit: int) -> bool:
+    """Whether there are more marks outside strings than the limit. Stops counting there."""
+    if sum(body.count(mark) for mark in _STRUCTURE) <= limit:
+        return False
+    beyond = next(islice(_TO_NEXT_MARK.finditer(body), limit, None), None)
+    return beyond is not None and beyond[0].endswith(_STRUCTURE)
+
+
+def _deep_parameter(body: bytes) -> str | None:
+    """The parameter that is nested too deeply, in a body that the parser could read so far; None when the body is not an object."""
+    depth, name = 0, b""
+    for token in _STRING_OR_BRACKET.finditer(body):
+        if token[0] in (b"[", b"{"):
+            depth += 1
+        elif token[0] in (b"]", b"}"):
+            depth -= 1
+        elif depth == 1:
+            name = token[0]  # of the value that follows, if that is a list or an object
+        if depth > _DEEP:
+            break
+    return str(json.loads(name)) if body.lstrip().startswith(b"{") else None
 
 
 def _load(text: str) -> Any:
