@@ -4,7 +4,7 @@ import pytest
 from transformers import AutoConfig
 
 from tunewright_trainer.exits import StageError
-from tunewright_trainer.exportable import require_exportable
+from tunewright_trainer.exportable import require_attention, require_exportable
 
 TAKEN = [
     "cohere", "falcon", "gemma", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "granite", "llama", "mistral", "olmo", "opt", "phi", "phi3", "qwen2",
@@ -26,6 +26,8 @@ def test_dense_decoders_with_a_cache_are_taken(family: str) -> None:
         ("deepseek_v3", "mixture of experts"),
         ("mamba", "recurrent state"),
         ("rwkv", "recurrent state"),
+        ("gemma3", "no hidden_size of its own"),
+        ("qwen2_vl", "no hidden_size of its own"),
         ("bloom", "max_position_embeddings"),
         ("mpt", "max_position_embeddings"),
         ("gemma3_text", r"rotary tables of their own kinds \(rope_parameters: full_attention, sliding_attention\)"),
@@ -35,3 +37,22 @@ def test_what_no_exporter_takes_is_refused_with_the_cause(family: str, cause: st
     with pytest.raises(StageError, match=f"architecture {family} cannot be exported to ONNX: .*{cause}") as refused:
         require_exportable(AutoConfig.for_model(family))
     assert refused.value.reason == "ExportUnsupported"
+
+
+@pytest.mark.parametrize(
+    ("family", "attention"),
+    [("gemma2", "sdpa"), ("gpt_neo", "sdpa"), ("gpt_neo", "flex_attention"), ("falcon", "flex_attention"), ("bloom", "flash_attention_2")],
+)
+def test_an_attention_that_the_architecture_lacks_is_refused(family: str, attention: str) -> None:
+    """transformers raises when it loads such a model: in Train, after the accelerator was taken."""
+    with pytest.raises(StageError, match=f"model.attnImplementation {attention}: .* {family}") as refused:
+        require_attention(AutoConfig.for_model(family), attention)
+    assert refused.value.suggestion == "Set model.attnImplementation: eager."
+    require_attention(AutoConfig.for_model(family), "eager")
+
+
+@pytest.mark.parametrize(
+    ("family", "attention"), [("llama", "sdpa"), ("phi3", "flash_attention_2"), ("qwen3", "flex_attention"), ("gemma2", None)]
+)
+def test_an_attention_that_it_has_is_taken(family: str, attention: str | None) -> None:
+    require_attention(AutoConfig.for_model(family), attention)

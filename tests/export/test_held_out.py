@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 import tiny
 
 from tunewright_contract.trainer_config import DataConfig, EvaluationConfig
+from tunewright_trainer.data import read_splits
 from tunewright_trainer.exits import StageError
-from tunewright_trainer.held_out import Example, read_held_out
+from tunewright_trainer.held_out import Example, questions_passed_over, read_held_out
 from tunewright_trainer.model import load_tokenizer
 from tunewright_trainer.reference import GREEDY_TOKENS, Reference
 from tunewright_trainer.settings import Settings
@@ -25,17 +27,27 @@ def chats(*questions: str) -> str:
 
 
 @pytest.fixture
-def held_out(job: Callable[..., Settings], tmp_path: Path):
-    """Read what is held out when the test file has these questions."""
+def asking(job: Callable[..., Settings], tmp_path: Path) -> Callable[..., Settings]:
+    """A job whose test file has these questions."""
 
-    def read(*questions: str, base: str = "gpt2", policy: str = "truncate", **evaluation: int):
+    def build(*questions: str, base: str = "gpt2", policy: str = "truncate", **evaluation: int) -> Settings:
         (tmp_path / "train.jsonl").write_text(chats(SHORT))
         (tmp_path / "test.jsonl").write_text(chats(*questions))
         settings = job(base=base, lora={"fan_in_fan_out": True}, evaluation=EvaluationConfig(**evaluation))
         data = DataConfig.model_validate(
             {"train": [{"path": "train.jsonl"}], "test": [{"path": "test.jsonl"}], "maxLength": CONTEXT, "overlongPolicy": policy}
         )
-        settings = dataclasses.replace(settings, data_dir=tmp_path, config=settings.config.model_copy(update={"data": data}))
+        return dataclasses.replace(settings, data_dir=tmp_path, config=settings.config.model_copy(update={"data": data}))
+
+    return build
+
+
+@pytest.fixture
+def held_out(asking: Callable[..., Settings]):
+    """Read what is held out when the test file has these questions."""
+
+    def read(*questions: str, **options):
+        settings = asking(*questions, **options)
         return read_held_out(settings, load_tokenizer(settings))
 
     return read
@@ -76,3 +88,21 @@ def test_learned_positions_do_not_run_out(tmp_path: Path, prompt: int, answered:
 
     assert all(len(pair.trained) <= answered for pair in reference.greedy_against(Echo()))
     assert asked == [answered] * bool(answered)
+
+
+PASSED_OVER = {
+    "none is long": ([SHORT] * 3, {"generate_samples": 2}, ""),
+    "nothing is asked": ([LONG, SHORT], {"generate_samples": 0}, ""),
+    "one before those that are asked": ([LONG, SHORT, SHORT], {"generate_samples": 2, "max_new_tokens": 8}, "1 of the first 3 held-out .* have more than 248 tokens, .* and 2 are asked"),
+    "what comes later is not looked at": ([SHORT, SHORT, LONG], {"generate_samples": 2}, ""),
+    "no room for the answer": (["x" * 150, SHORT], {"generate_samples": 2, "max_new_tokens": 128}, "1 of the first 2 .* more than 128 tokens, .* and 1 are asked"),
+    "all": ([LONG] * 3, {"generate_samples": 2, "max_new_tokens": 8}, "3 of the first 3 .*, and no answer is compared with its reference"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("questions", "evaluation", "warning"), PASSED_OVER.values(), ids=PASSED_OVER)
+def test_questions_without_room_are_told(asking, questions: list[str], evaluation: dict[str, int], warning: str) -> None:
+    settings = asking(*questions, **evaluation)
+    said = questions_passed_over(read_splits(settings), load_tokenizer(settings), settings)
+    assert bool(said) == bool(warning)
+    assert re.search(warning, said)

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ParityReport
 from tunewright_contract.trainer_config import EvaluationConfig, ParityConfig
-from tunewright_trainer import assemble, onnx_export, parity
+from tunewright_trainer import convert, merge, onnx_export, parity
 from tunewright_trainer.exits import StageError
 from tunewright_trainer.export import run
 from tunewright_trainer.settings import Settings
@@ -107,13 +107,13 @@ def test_weights_that_changed_on_the_way_are_caught(job: Job, monkeypatch: pytes
         onnx.save_model(broken, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
         return graph
 
-    monkeypatch.setattr(assemble, "export_onnx", perturbed)
+    monkeypatch.setattr(convert, "export_onnx", perturbed)
     assert "maxLogitDifference 0.001" in assert_refused(job(evaluation=QUICK))
 
 
 def test_a_dora_adapter_merged_without_its_magnitudes_is_caught(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = job(lora={"use_dora": True}, evaluation=QUICK)
-    original = assemble.merge.merge
+    original = merge.merge
 
     def as_plain_lora(trained: object) -> object:
         for module in trained.modules():
@@ -121,13 +121,13 @@ def test_a_dora_adapter_merged_without_its_magnitudes_is_caught(job: Job, monkey
                 module.lora_variant.clear()  # what is left merges as LoRA does
         return original(trained)
 
-    monkeypatch.setattr(assemble.merge, "merge", as_plain_lora)
+    monkeypatch.setattr(merge, "merge", as_plain_lora)
     assert "top-1 agreement" in assert_refused(settings)
 
 
 def test_a_qlora_adapter_on_the_unquantised_base_is_caught(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     nf4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     settings, unquantised = job(quantization=nf4, evaluation=QUICK), job(evaluation=QUICK)
-    original = assemble.merge.merge
-    monkeypatch.setattr(assemble.merge, "merge", lambda _: original(assemble.merge.load_trained(unquantised)))
+    original = merge.merge
+    monkeypatch.setattr(merge, "merge", lambda _: original(merge.load_trained(unquantised)))
     assert "top-1 agreement" in assert_refused(settings)

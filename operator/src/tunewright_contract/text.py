@@ -39,3 +39,9 @@ def one_line(text: str, limit: int) -> str:
 def holds_control(text: str) -> bool:
     """Return whether `plain` would change the text, or it has a line break or a tab: a name has none of these."""
     return plain(text) != text or "\n" in text or "\t" in text
+
+
+def head_and_tail(text: str, characters: int) -> str:
+    """Cut the middle out of a text that is longer than so many characters: tools put the place first and the reason last."""
+    half = characters // 2
+    return text if len(text) <= characters else f"{text[:half]} … {text[-half:]}"

@@ -28,7 +28,7 @@ class ModelConfig(Message):
 
     hub: HubModel | None = None
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "bfloat16"
-    attn_implementation: str = "sdpa"
+    attn_implementation: str | None = "sdpa"  # None: what transformers prefers for the architecture
     trust_remote_code: bool = False
     from_scratch: bool = False  # configuration and tokenizer only, random weights
     chat_template: str | None = None  # Jinja text that replaces the tokenizer's own

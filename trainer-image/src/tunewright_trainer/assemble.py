@@ -3,34 +3,23 @@
 Promises that a manifest comes back only for a graph that passed `graph_check` and `parity`.
 """
 
-import logging
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from transformers import PretrainedConfig
 
-from tunewright_contract.model_manifest import EVALUATION_NAME, DecoderGraph, ModelManifest
-from tunewright_contract.reports import EvaluationReport, ParityReport
-from tunewright_trainer import merge, parity, publish
+from tunewright_contract.model_manifest import EVALUATION_NAME, ModelManifest
+from tunewright_contract.reports import EvaluationReport
+from tunewright_trainer import merge, publish
 from tunewright_trainer.card import write_card
+from tunewright_trainer.convert import convert, timed
 from tunewright_trainer.evaluate import Examiner, Result, write_evaluation
 from tunewright_trainer.generation_defaults import generation_defaults
-from tunewright_trainer.graph_check import GRAPH_FILE
 from tunewright_trainer.held_out import read_held_out, stop_ids
 from tunewright_trainer.lineage import trace
 from tunewright_trainer.model import load_tokenizer
-from tunewright_trainer.onnx_export import export_onnx
 from tunewright_trainer.onnx_genai import is_long_rope
-from tunewright_trainer.onnx_runner import ExportedDecoder
-from tunewright_trainer.reference import Reference
 from tunewright_trainer.settings import Settings
 from tunewright_trainer.tokenizer_files import copy_tokenizer
-
-log = logging.getLogger(__name__)
 
 
 def assemble(settings: Settings, draft: Path) -> ModelManifest:
@@ -41,20 +30,11 @@ def assemble(settings: Settings, draft: Path) -> ModelManifest:
     exam = read_held_out(settings, tokenizer)
     stop = stop_ids(settings, tokenizer, exam.compared)
     examiner = Examiner(exam, tokenizer, stop, config.evaluation.max_new_tokens, generation_defaults(settings))
-    with _timed("base model scored"):
+    with timed("base model scored"):
         base = examiner.examine(merge.load_original(settings)) if exam.scored else None
-    with tempfile.TemporaryDirectory(prefix=".parity-", dir=settings.output_dir) as scratch:
-        with _timed("trained model recorded and merged"):
-            trained = merge.load_trained(settings)
-            reference = Reference(exam.compared, stop, Path(scratch))
-            reference.record(trained)
-            merged = merge.merge(trained)
-            saved = merge.save_merged(merged, settings)
-        with _timed("exported to ONNX"):
-            graph = export_onnx(merged, saved, draft, precision=config.export.precision)
-        with _timed("compared"):
-            closeness = prove(reference, draft, graph, settings)
-    with _timed("tuned model scored"):
+    converted = convert(settings, exam.compared, stop, draft)
+    merged, closeness = converted.merged, converted.closeness
+    with timed("tuned model scored"):
         tuned = examiner.examine(merged) if exam.scored else None
     evaluation = _evaluation(draft, examiner, base, tuned)
     lineage = trace(settings, train=train, evaluation=evaluation)
@@ -66,7 +46,7 @@ def assemble(settings: Settings, draft: Path) -> ModelManifest:
         task=config.task,
         architecture=merged.config.model_type,
         precision=config.export.precision,
-        graph=graph,
+        graph=converted.graph,
         context_length=context_length(merged.config, fallback=tokenizer.model_max_length),
         vocab_size=merged.config.vocab_size,
         bos_token_id=tokenizer.bos_token_id,
@@ -78,24 +58,6 @@ def assemble(settings: Settings, draft: Path) -> ModelManifest:
         parity=closeness,
         evaluation=evaluation,
     )
-
-
-def prove(reference: Reference, folder: Path, graph: DecoderGraph, settings: Settings) -> ParityReport:
-    """Hold the exported graph in `folder` to the recorded trained model. Raises `StageError` (ParityFailed)."""
-    precision = settings.config.export.precision
-    exported = ExportedDecoder(folder / GRAPH_FILE, graph, threads=torch.get_num_threads())
-    report = parity.compare(reference.against(exported))
-    log.info(
-        "parity over %d positions: top-1 agreement %.4f, mean KL %.3g, largest logit difference %.3g",
-        report.positions,
-        report.top1_agreement,
-        report.mean_kl,
-        report.max_logit_difference,
-    )
-    parity.gate(report, settings.config.export.parity, precision=precision)
-    if precision == "fp32":
-        parity.gate_greedy(reference.greedy_against(exported), precision=precision)
-    return report
 
 
 def context_length(config: PretrainedConfig, *, fallback: int) -> int:
@@ -112,10 +74,3 @@ def _evaluation(draft: Path, examiner: Examiner, base: Result | None, tuned: Res
     if base is None or tuned is None:
         return None
     return write_evaluation(draft / EVALUATION_NAME, examiner.exam.questions, base, tuned)
-
-
-@contextmanager
-def _timed(what: str) -> Iterator[None]:
-    start = time.monotonic()
-    yield
-    log.info("%s in %.1f s", what, time.monotonic() - start)

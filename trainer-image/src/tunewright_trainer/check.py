@@ -1,7 +1,7 @@
 """Check: everything that can be known before an accelerator is taken.
 
 Promises the facts that the plan needs and every objection that training would raise later: the base model, the tokenizer, the data row by
-row, the adapter's targets, the exporter. Loads no weights; needs no accelerator.
+row, the adapter's targets, the export. Loads no weights of the base; needs no accelerator.
 """
 
 import logging
@@ -31,17 +31,19 @@ def run(settings: Settings) -> CheckReport:
 
     from tunewright_trainer.conversation import Conversations
     from tunewright_trainer.encode import encode
-    from tunewright_trainer.exportable import require_exportable
+    from tunewright_trainer.exportable import require_attention, require_exportable
     from tunewright_trainer.generation_defaults import generation_defaults
-    from tunewright_trainer.held_out import require_comparable
+    from tunewright_trainer.held_out import questions_passed_over, require_comparable
     from tunewright_trainer.model import load_config, load_tokenizer, require_weights
     from tunewright_trainer.model_facts import model_facts
     from tunewright_trainer.onnx_genai import exporter_for
+    from tunewright_trainer.rehearsal import rehearse_export
 
     require_weights(settings)
     generation_defaults(settings)
     config = load_config(settings)
     require_exportable(config)
+    require_attention(config, settings.config.model.attn_implementation)
     tokenizer = load_tokenizer(settings)
     model = model_facts(config, settings)
     _require_fit(len(tokenizer), model, settings)
@@ -52,8 +54,12 @@ def run(settings: Settings) -> CheckReport:
     }
     data = DataFacts(format=data_format(settings), sha256=data_sha256(settings), **{name: found.facts for name, found in encoded.items()})
     require_comparable(splits, tokenizer, settings)
+    rehearse_export(settings, config)
     fence = Conversations(tokenizer).fence
     warnings = [*_about_special_tokens(splits, fence), *_about_training(encoded["train"], settings), *_about_splits(splits, settings)]
+    passed_over = questions_passed_over(splits, tokenizer, settings)
+    if passed_over:
+        warnings.append(passed_over)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         warnings.append(
             "the tokenizer pads with its eos token; padding is left out by position here, but other tools may mask the real eos"

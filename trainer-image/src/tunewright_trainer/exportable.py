@@ -1,7 +1,7 @@
-"""Refuses, before an accelerator is taken, architectures whose models were seen to fail in both ONNX exporters.
+"""Refuses, before an accelerator is taken, architectures that cannot be trained as the job says, or exported to ONNX.
 
-Reads properties of the configuration rather than names, so that a family's relatives are refused too. Measured with onnxruntime-genai
-0.18.0 and torch's exporter on tiny models of each family.
+Reads properties of the configuration rather than names, so that a family's relatives are refused too, and says the cause in one sentence.
+What has no such property is tried out (`rehearsal`). Measured with onnxruntime-genai 0.18.0 and torch's exporter on tiny models.
 """
 
 from typing import TYPE_CHECKING
@@ -10,14 +10,21 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.exits import StageError
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedModel
 
+# model.attnImplementation, and the attribute of transformers' model classes that says whether there is one.
+_ATTENTION = {
+    "sdpa": "_supports_sdpa",
+    "flash_attention_2": "_supports_flash_attn",
+    "flash_attention_3": "_supports_flash_attn",
+    "flex_attention": "_supports_flex_attn",
+}
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
 def require_exportable(config: "PretrainedConfig") -> None:
     """Raise `StageError` (CONFIGURATION, ExportUnsupported) with the property that no exporter takes."""
-    obstacle = _experts(config) or _recurrence(config) or _no_positions(config) or _several_rotary_tables(config)
+    obstacle = _experts(config) or _recurrence(config) or _several_parts(config) or _no_positions(config) or _several_rotary_tables(config)
     if obstacle:
         raise StageError(
             ExitCode.CONFIGURATION,
@@ -27,16 +34,38 @@ def require_exportable(config: "PretrainedConfig") -> None:
         )
 
 
+def require_attention(config: "PretrainedConfig", attention: str | None) -> None:
+    """Raise `StageError` (CONFIGURATION, AttentionUnsupported) when the architecture has no such attention: loading it would fail."""
+    model = _model_class(config)
+    if model is not None and attention in _ATTENTION and not getattr(model, _ATTENTION[attention], False):
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "AttentionUnsupported",
+            f"model.attnImplementation {attention}: transformers has no such attention for the architecture {config.model_type}",
+            "Set model.attnImplementation: eager.",
+        )
+
+
+def _model_class(config: "PretrainedConfig") -> "type[PreTrainedModel] | None":
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+
+
+def _several_parts(config: "PretrainedConfig") -> str:
+    sizes = ("hidden_size", "num_attention_heads", "num_hidden_layers")
+    missing = [name for name in sizes if not isinstance(getattr(config, name, None), int)]
+    return f"its config.json has no {missing[0]} of its own (models of several parts, such as text with images)" if missing else ""
+
+
 def _experts(config: "PretrainedConfig") -> str:
     found = {name: value for name in _EXPERTS if isinstance(value := getattr(config, name, None), int) and value > 1}
     return next((f"it is a mixture of experts ({name}: {value})" for name, value in found.items()), "")
 
 
 def _recurrence(config: "PretrainedConfig") -> str:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    model = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-    return "its layers keep a recurrent state, for which the model server has no place" if getattr(model, "_is_stateful", False) else ""
+    stateful = getattr(_model_class(config), "_is_stateful", False)
+    return "its layers keep a recurrent state, for which the model server has no place" if stateful else ""
 
 
 def _no_positions(config: "PretrainedConfig") -> str:

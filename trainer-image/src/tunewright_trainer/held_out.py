@@ -1,6 +1,8 @@
 """The examples that neither training nor its loss curve has used: what exports are compared on and models are scored on."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
@@ -78,6 +80,26 @@ def require_comparable(splits: Splits, tokenizer: "PreTrainedTokenizerBase", set
     _examples(_scored(splits) or splits.train, 1, tokenizer, settings)
 
 
+def questions_passed_over(splits: Splits, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> str:
+    """A warning when held-out questions are too long to be answered, or nothing. Looks no further than the evaluation does."""
+    scored, wanted = _scored(splits), settings.config.evaluation.generate_samples
+    if scored is None or not wanted:
+        return ""
+    room = _room(settings)
+    long = fitting = 0
+    for question in _asked(scored, tokenizer):
+        long, fitting = long + (len(question.ids) > room), fitting + (len(question.ids) <= room)
+        if fitting == wanted:
+            break
+    if not long:
+        return ""
+    left = f"{fitting} are asked" if fitting else "no answer is compared with its reference"
+    return (
+        f"{long} of the first {long + fitting} held-out question(s) have more than {room} tokens, which data.maxLength or "
+        f"evaluation.maxNewTokens within the model's context leaves to a question; they are passed over, and {left}"
+    )
+
+
 def stop_ids(settings: Settings, tokenizer: "PreTrainedTokenizerBase", examples: list[Example]) -> list[int]:
     """Every token that ends an answer: the base's own eos ids, the tokenizer's, and the special token the examples end their turns with.
 
@@ -118,15 +140,20 @@ def _examples(dataset: "Dataset", limit: int, tokenizer: "PreTrainedTokenizerBas
 
 
 def _questions(dataset: "Dataset", settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> list[Question]:
-    wanted = settings.config.evaluation.generate_samples
-    # Learned positions end at the context: an answer must fit behind its question.
+    room = _room(settings)
+    fitting = (question for question in _asked(dataset, tokenizer) if len(question.ids) <= room)
+    return list(islice(fitting, settings.config.evaluation.generate_samples))
+
+
+def _asked(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase") -> Iterator[Question]:
+    return (question for row in dataset if (question := _question(row, tokenizer)) is not None)
+
+
+def _room(settings: Settings) -> int:
+    """The most tokens that a question may have. Learned positions end at the context: an answer must fit behind its question."""
     context = getattr(load_config(settings), "max_position_embeddings", None)
-    room = settings.config.data.max_length
-    if context is not None:
-        room = min(room, context - settings.config.evaluation.max_new_tokens)
-    asked = (_question(row, tokenizer) for row in dataset)
-    fitting = [question for question in asked if question is not None and len(question.ids) <= room] if wanted else []
-    return fitting[:wanted]
+    longest = settings.config.data.max_length
+    return longest if context is None else min(longest, context - settings.config.evaluation.max_new_tokens)
 
 
 def _question(row: Row, tokenizer: "PreTrainedTokenizerBase") -> Question | None:

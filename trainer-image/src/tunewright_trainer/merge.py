@@ -61,7 +61,6 @@ def load_trained(settings: Settings) -> "PreTrainedModel":
         model = AutoModelForCausalLM.from_pretrained(
             settings.final_dir,
             dtype=torch.float32,
-            attn_implementation="sdpa",
             trust_remote_code=settings.config.model.trust_remote_code,
             use_safetensors=True,
             local_files_only=True,
@@ -123,8 +122,8 @@ def _in_fp32(model: "PreTrainedModel") -> "PreTrainedModel":
 
 
 def _exportable(settings: Settings) -> Settings:
-    """The same job with an attention that runs in fp32 on a CPU, whatever kernel trained it."""
-    model = settings.config.model.model_copy(update={"attn_implementation": "sdpa"})
+    """The same job with an attention that runs in fp32 on a CPU, whatever kernel trained it: transformers' choice for the architecture."""
+    model = settings.config.model.model_copy(update={"attn_implementation": None})
     return dataclasses.replace(settings, config=settings.config.model_copy(update={"model": model}))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import DecoderGraph
-from tunewright_contract.text import one_line
+from tunewright_contract.text import head_and_tail, one_line
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer import graph_check, onnx_dynamo, onnx_genai
 from tunewright_trainer.exits import StageError, stage_error
@@ -44,8 +44,7 @@ def _explained(error: Exception, exporter: onnx_genai.Exporter, model: "PreTrain
     known = stage_error(error)
     if known.code is not ExitCode.BUG:
         return known
-    causes = " <- ".join(_causes(error))
-    cause = causes if len(causes) <= _CAUSE_CHARACTERS else f"{causes[: _CAUSE_CHARACTERS // 2]} … {causes[-_CAUSE_CHARACTERS // 2 :]}"
+    cause = head_and_tail(" <- ".join(_causes(error)), _CAUSE_CHARACTERS)
     return StageError(
         ExitCode.CONFIGURATION,
         "ExportUnsupported",

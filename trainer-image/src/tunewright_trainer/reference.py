@@ -22,25 +22,26 @@ GREEDY_PROMPTS, GREEDY_TOKENS = 4, 24
 class Reference:
     """The recorded logits of some examples, and greedy answers to the first few of their prompts."""
 
-    def __init__(self, examples: list[Example], stop: list[int], folder: Path) -> None:
-        self._examples = examples
+    def __init__(self, examples: list[Example], stop: list[int], folder: Path, *, greedy_prompts: int = GREEDY_PROMPTS) -> None:
+        self.examples = examples
         self._stop = stop
         self._folder = folder
+        self._greedy_prompts = greedy_prompts
         self._greedy: list[tuple[list[int], int, list[int], FloatArray]] = []
 
     def record(self, trained: "PreTrainedModel") -> None:
         """Ask an fp32 model in evaluation mode everything that exports will be asked."""
         import torch
 
-        for number, example in enumerate(self._examples):
+        for number, example in enumerate(self.examples):
             with torch.no_grad():
                 logits = trained(input_ids=torch.tensor([example.ids])).logits[0]
             np.save(self._file(number), logits[example.speaking].float().numpy())
         # Learned positions end at the context: there is no greedy answer to a prompt that fills it.
         context = getattr(trained.config, "max_position_embeddings", None)
-        for example in self._examples:
+        for example in self.examples:
             room = GREEDY_TOKENS if context is None else min(GREEDY_TOKENS, context - len(example.prompt))
-            if room < 1 or len(self._greedy) == GREEDY_PROMPTS:
+            if room < 1 or len(self._greedy) == self._greedy_prompts:
                 continue
             with torch.no_grad():
                 output = trained.generate(
@@ -58,7 +59,7 @@ class Reference:
 
     def against(self, exported: ExportedDecoder) -> Iterator[tuple[FloatArray, FloatArray]]:
         """(trained, exported) logits [positions, vocab], example by example, where the model speaks."""
-        for number, example in enumerate(self._examples):
+        for number, example in enumerate(self.examples):
             yield np.load(self._file(number)), exported.logits(example.ids)[example.speaking]
 
     def greedy_against(self, exported: ExportedDecoder) -> Iterator[GreedyPair]:
