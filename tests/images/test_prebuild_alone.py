@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 def copied(dockerfile: str) -> list[str]:
     """The sources of every COPY into /source/ of the stage that compiles."""
-    stage = dockerfile.split(" AS ops\n")[1].split("\nFROM ")[0].replace("\\\n", " ")
+    stage = dockerfile.split(" AS ops\n")[1].split("\nFROM ", maxsplit=1)[0].replace("\\\n", " ")
     return [source for line in re.findall(r"^COPY (.*) /source/\S*$", stage, re.MULTILINE) for source in line.split()]
 
 
