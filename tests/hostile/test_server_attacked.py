@@ -39,8 +39,8 @@ ATTACKS = {
     "a lone surrogate": (CHAT % '"\\ud800"', 400),
     "lone surrogates of 15 MB": (PLAIN % ('"' + "\\ud800" * (15 * MB // 6) + '"'), 400),
     "a body of 17 MB": (PLAIN % json.dumps("x" * 17 * MB), 413),
-    "the longest text that is tokenized": (CHAT % json.dumps("word " * 100_000), 400),
-    "the longest word that is tokenized": (PLAIN % json.dumps("a" * 500_000), 400),
+    "0.5 MB of words": (CHAT % json.dumps("word " * 100_000), 400),
+    "a word of 0.5 MB": (PLAIN % json.dumps("a" * 500_000), 400),
 }
 
 

@@ -1,6 +1,6 @@
-"""What one request may ask for, checked before its prompts are tokenized."""
+"""What one request may ask for, checked before its prompts are tokenized whole."""
 
-from tunewright_server.http.errors import invalid
+from tunewright_server.http.errors import ApiError, invalid
 from tunewright_server.http.parameters import Generation
 from tunewright_server.served import ServedModel
 
@@ -16,13 +16,18 @@ def check_answers(prompts: int, asked: Generation, model: ServedModel) -> None:
 
 
 def check_length(prompt: str | list[int], model: ServedModel, *, param: str) -> None:
-    """Raises `ApiError` 400 for a prompt that no tokenizer makes short enough."""
+    """Raises `ApiError` 400 for a prompt that is certainly too long. Tokenizes as much as finds that out: not on the event loop."""
     one = max(model.tokenizer.longest_token, _WORD) if isinstance(prompt, str) else 1
     limit = model.engine.max_length * one
     if len(prompt) > limit:
-        unit = "characters" if isinstance(prompt, str) else "tokens"
-        raise invalid(
-            f"this server's maximum context length is {model.engine.max_length} tokens; the {param} has {len(prompt)} {unit}",
-            param=param,
-            code="context_length_exceeded",
-        )
+        raise _too_long(f"{len(prompt)} {'characters' if isinstance(prompt, str) else 'tokens'}", model, param)
+    if isinstance(prompt, str) and len(prompt) > 2 * model.engine.max_length and model.tokenizer.has_more(prompt, model.engine.max_length):
+        raise _too_long("more than that", model, param)
+
+
+def _too_long(length: str, model: ServedModel, param: str) -> ApiError:
+    return invalid(
+        f"this server's maximum context length is {model.engine.max_length} tokens; the {param} has {length}",
+        param=param,
+        code="context_length_exceeded",
+    )

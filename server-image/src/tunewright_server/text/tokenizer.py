@@ -10,6 +10,8 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.fenced import Encode, Fence, tokens_of
 from tunewright_server.refusal import RefusalError
 
+PIECE = 64 * 1024  # characters that are tokenized at a time when tokens are only counted
+
 
 def _encoder(tokenizer: Tokenizer) -> Encode:
     def encode(text: str) -> tuple[Sequence[int], Sequence[tuple[int, int]]]:
@@ -35,6 +37,18 @@ class TextTokenizer:
         """`add_special_tokens` adds what the model expects around a plain text; a rendered chat has it already."""
         # `encode` holds the interpreter's lock for the whole text, `encode_batch` does not.
         return tuple(self._tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids)
+
+    def has_more(self, text: str, tokens: int) -> bool:
+        """Whether a text has certainly more than so many tokens. Takes time and memory for these, and not for the whole text.
+
+        A cut between two pieces may split a token, so that the pieces have a few tokens more than the text: twice as many are certain.
+        """
+        count = 0
+        for start in range(0, len(text), PIECE):
+            count += len(self._tokenizer.encode_batch([text[start : start + PIECE]], add_special_tokens=False)[0].ids)
+            if count > 2 * tokens:
+                return True
+        return False
 
     def encode_fenced(self, text: str, places: Sequence[int]) -> tuple[int, ...]:
         """Token ids of a rendered chat in which the special tokens at these places are content (see `tunewright_contract.fenced`)."""
