@@ -151,7 +151,7 @@ def test_stopping_tells_everybody_and_takes_nothing_more() -> None:
     events: list[queue.Queue[Event]] = [queue.Queue(), queue.Queue()]
     with running(decoder) as engine:
         engine.submit(GenerationRequest(prompt=(1,), max_tokens=99_000), lambda event: (started.set(), events[0].put(event)))
-        engine.submit(GenerationRequest(prompt=(2,), max_tokens=1), events[1].put)
+        engine.submit(GenerationRequest(prompt=(2,), max_tokens=99_000), events[1].put)
         started.wait(60)
         engine.stop()
         assert collect(events[0])[-1] == collect(events[1])[-1] == Failed("the server is stopping", stopping=True)

@@ -90,7 +90,7 @@ def test_a_short_question_does_not_wait_for_the_end_of_an_answer(slots: int, lar
 
 @pytest.mark.parametrize(
     ("slots", "at_most", "end_by"),
-    [(1, 5 * TURN_STEPS, 3000), (2, 5 * TURN_STEPS, 4000), (4, TURN_STEPS, 4000), (16, TURN_STEPS, 4000)],
+    [(1, 12 * TURN_STEPS, 4000), (2, 8 * TURN_STEPS, 4000), (4, TURN_STEPS, 4000), (16, TURN_STEPS, 4000)],
 )
 def test_a_stream_of_short_questions_neither_starves_nor_is_starved(slots: int, at_most: int, end_by: int) -> None:
     asked, runs, _ = serve(slots, large_requests(slots), first=50, questions=10_000)

@@ -15,6 +15,7 @@ from tunewright_server.refusal import RefusalError
 
 Logits = NDArray[np.float32]
 _SUFFIX = "ExecutionProvider"
+_TRIED_TOKENS = 8
 
 
 class Decoder(Protocol):
@@ -89,6 +90,31 @@ def check_graph(session: ort.InferenceSession, graph: DecoderGraph) -> None:
             size = found[name][axis]
             if isinstance(size, int) and size != wanted:  # a name instead of a number is decided at run time
                 raise _mismatch(f"has size {size} in axis {axis} of {name}, the manifest says {wanted}")
+
+
+def differs_alone(session: ort.InferenceSession, graph: DecoderGraph) -> bool:
+    """Whether this processor's kernels give a token that is read alone other logits than among others.
+
+    On some processors ONNX Runtime has a kernel of its own for one row times quantised weights, which rounds in another order.
+    """
+    tokens = np.arange(1, 1 + min(_TRIED_TOKENS, graph_vocabulary(session) - 1), dtype=np.int64)[:, None]
+    together = _first_logits(session, graph, tokens)
+    alone = np.concatenate([_first_logits(session, graph, token[None]) for token in tokens])
+    return not np.array_equal(together, alone)
+
+
+def _first_logits(session: ort.InferenceSession, graph: DecoderGraph, ids: NDArray[np.int64]) -> Logits:
+    """The logits of sequences of one token each, [n, 1, vocab]."""
+    empty = np.zeros((len(ids), graph.kv_heads, 0, graph.head_size), graph.kv_dtype)
+    feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), **dict.fromkeys(cache_names(graph), empty)}
+    if graph.takes_position_ids:
+        feeds["position_ids"] = np.zeros_like(ids)
+    return np.asarray(session.run(["logits"], feeds)[0])
+
+
+def graph_vocabulary(session: ort.InferenceSession) -> int:
+    """How many tokens the graph's logits are over."""
+    return int(next(node for node in session.get_outputs() if node.name == "logits").shape[-1])
 
 
 def cache_names(graph: DecoderGraph) -> list[str]:

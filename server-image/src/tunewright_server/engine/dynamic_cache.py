@@ -14,7 +14,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from tunewright_contract.model_manifest import DecoderGraph
-from tunewright_server.engine.decoder import Logits, cache_names, present_name
+from tunewright_server.engine.decoder import Logits, cache_names, differs_alone, present_name
 
 
 class DynamicCacheDecoder:
@@ -29,6 +29,7 @@ class DynamicCacheDecoder:
         self._outputs = ["logits", *(present_name(name) for name in self._names)]
         self._empty = [np.zeros((graph.kv_heads, 0, graph.head_size), graph.kv_dtype) for _ in self._names]
         self._rows = [self._empty] * slots
+        self._least_rows = 2 if differs_alone(session, graph) else 1
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> Logits:
         self._rows[row] = [array[:, :start] for array in self._rows[row]] if start else self._empty
@@ -41,7 +42,10 @@ class DynamicCacheDecoder:
         ids = np.asarray(tokens, np.int64)[:, None]
         logits: dict[int, Logits] = {}
         for offsets in by_length.values():
-            logits |= zip(offsets, self._run([first_row + offset for offset in offsets], ids[offsets]), strict=True)
+            run = (offsets * self._least_rows)[
+                : max(len(offsets), self._least_rows)
+            ]  # a single row is run twice where it must not be alone
+            logits |= zip(run, self._run([first_row + offset for offset in run], ids[run]), strict=True)
         return np.stack([logits[offset] for offset in range(len(tokens))])
 
     def move(self, source: int, target: int) -> None:

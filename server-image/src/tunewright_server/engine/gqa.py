@@ -14,7 +14,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from tunewright_contract.model_manifest import DecoderGraph
-from tunewright_server.engine.decoder import Logits, cache_names, present_name
+from tunewright_server.engine.decoder import Logits, cache_names, differs_alone, graph_vocabulary, present_name
 
 Ids = NDArray[np.int64]
 
@@ -31,9 +31,10 @@ class GqaDecoder:
         shape = (slots, graph.kv_heads, max_length, graph.head_size)
         self._cache = {name: np.zeros(shape, self._dtype) for name in cache_names(graph)}
         self._lengths = np.zeros(slots, np.int64)
+        self._differs_alone = differs_alone(session, graph)
         logits = next(node for node in session.get_outputs() if node.name == "logits")
         self._logits_dtype = np.dtype(np.float16 if "float16" in logits.type else np.float32)
-        self._vocab_size = int(logits.shape[-1])
+        self._vocab_size = graph_vocabulary(session)
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> Logits:
         end = start + len(tokens)
@@ -44,6 +45,8 @@ class GqaDecoder:
         return np.asarray(logits[0])
 
     def decode(self, first_row: int, tokens: Sequence[int]) -> Logits:
+        if len(tokens) == 1 and self._differs_alone and self.slots > 1:
+            return self._decode_beside_another(first_row, tokens[0])
         rows = slice(first_row, first_row + len(tokens))
         lengths = self._lengths[rows]
         ids = np.asarray(tokens, np.int64)[:, None]
@@ -51,6 +54,18 @@ class GqaDecoder:
         logits = self._run(first_row, ids, mask, lengths[:, None])
         self._lengths[rows] += 1
         return logits
+
+    def _decode_beside_another(self, row: int, token: int) -> Logits:
+        """Run the row together with a neighbour, which is left as it was: where the graph puts the neighbour's token is kept meanwhile."""
+        other = row + 1 if row + 1 < self.slots else row - 1
+        length = int(self._lengths[row])
+        kept = {name: array[other, :, length].copy() for name, array in self._cache.items()}
+        ids, mask = np.full((2, 1), token, np.int64), np.ones((2, length + 1), np.int64)
+        logits = self._run(min(row, other), ids, mask, np.full((2, 1), length))
+        for name, column in kept.items():
+            self._cache[name][other, :, length] = column
+        self._lengths[row] += 1
+        return logits[[0 if row < other else 1]]
 
     def move(self, source: int, target: int) -> None:
         self.share(source, target, int(self._lengths[source]))
