@@ -13,14 +13,13 @@ from serving import Server
 TEXT = [{"type": "text", "text": "Hello"}]
 USAGE = {"include_usage": True, "continuous_usage_stats": True}
 BODIES: dict[str, dict[str, Any]] = {
-    # guidellm 0.8.1, guidellm/backends/openai/request_handlers.py
-    "guidellm, text": {"prompt": "Hello", "stream": True, "stream_options": USAGE, "max_tokens": 3, "stop": None, "ignore_eos": True},
+    # guidellm 0.8.1, recorded on its way to the server (`guidellm run` on synthetic text)
+    "guidellm, text": {"prompt": "1 0 m0 Finish med", "stream": True, "stream_options": USAGE, "max_tokens": 8, "ignore_eos": True},
     "guidellm, chat": {
-        "messages": [{"role": "user", "content": TEXT}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "1 0 m0 Finish med"}]}],
         "stream": True,
         "stream_options": USAGE,
-        "max_completion_tokens": 3,
-        "stop": None,
+        "max_completion_tokens": 8,
         "ignore_eos": True,
     },
     # openai 3.52.0
