@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-from types import SimpleNamespace
 
 import pytest
 from chart_values import EVERYTHING
@@ -13,6 +12,18 @@ from tunewright.shell.metrics import Metrics as OperatorMetrics
 from tunewright_server.http.metrics import Metrics as ServerMetrics
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+
+
+class Idle:
+    """Whatever is counted, there is none of it."""
+
+    def __getattr__(self, name):
+        return 0
+
+
+class IdleEngine(Idle):
+    slots = max_length = 1
+    load = Idle()
 
 
 def names(registry):
@@ -26,8 +37,7 @@ def operator():
 
 @pytest.fixture(scope="module")
 def server():
-    engine = SimpleNamespace(slots=1, max_length=1, waiting=0, load=SimpleNamespace(running=0, cached_tokens=0))
-    return ServerMetrics(engine, model_name="m")._registry
+    return ServerMetrics(IdleEngine(), model_name="m")._registry
 
 
 def rules(manifests):
