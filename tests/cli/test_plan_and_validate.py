@@ -30,7 +30,7 @@ def test_a_plan_in_words_names_stages_zero_choice_and_memory(call):
     for shown in (
         "Train        Job support-bot-train-0: 2 ranks, ZeRO-2, LoRA r=16",
         "Serve        Deployment support-bot-serve: 1 x support-bot",
-        "frozen x 2 B",
+        "frozen x 4 B",
         "Memory per rank, for every option",
         "chosen, fits",
         f"counted from the headers in {QUICKSTART.parent}/base-model/model",
@@ -154,22 +154,22 @@ def test_what_fits_no_memory_is_refused_with_the_arithmetic(call, manifest, tmp_
 @pytest.mark.parametrize(
     ("old", "new", "place", "words"),
     [
-        ("maxSteps: 120", "maxStep: 120", "26:5: spec.training.maxStep", ["unknown field", "maxSteps"]),
-        ("maxSteps: 120", "maxSteps: many", "26:5: spec.training.maxSteps", ["'many'"]),
-        ("learningRate: 2e-3", "learningRate: -1", "29:5: spec.training.learningRate", ["-1"]),
-        ("type: sft", "type: dpo", "22:5: spec.method.type", ["not supported yet", "sft"]),
-        ("deepspeed: {stage: 2}", "deepspeed: {stage: 7}", "39:15: spec.deepspeed.stage", ["7"]),
-        ("r: 16,", "r: 16, r: 8,", "24:19: spec.method.lora.r", ["given twice"]),
-        ("    maxSteps: 120", "\tmaxSteps: 120", "26:1:", ["Indent with spaces"]),
-        ("gradientCheckpointing: false", "gradientCheckpointing: no", "32:28: spec.training.gradientCheckpointing", ["ambiguous"]),
+        ("maxSteps: 120", "maxStep: 120", "5: spec.training.maxStep", ["unknown field", "maxSteps"]),
+        ("maxSteps: 120", "maxSteps: many", "5: spec.training.maxSteps", ["'many'"]),
+        ("learningRate: 2e-3", "learningRate: -1", "5: spec.training.learningRate", ["-1"]),
+        ("type: sft", "type: dpo", "5: spec.method.type", ["not supported yet", "sft"]),
+        ("deepspeed: {stage: 2}", "deepspeed: {stage: 7}", "15: spec.deepspeed.stage", ["7"]),
+        ("r: 16,", "r: 16, r: 8,", "19: spec.method.lora.r", ["given twice"]),
+        ("    maxSteps: 120", "\tmaxSteps: 120", "1:", ["Indent with spaces"]),
+        ("gradientCheckpointing: false", "gradientCheckpointing: no", "28: spec.training.gradientCheckpointing", ["ambiguous"]),
     ],
     ids=["unknown field", "wrong type", "out of range", "not supported yet", "no such stage", "twice", "tab", "yaml 1.1"],
 )
 def test_a_problem_is_shown_with_line_column_field_and_way_out(call, manifest, *, old: str, new: str, place: str, words: list[str]):
-    path = manifest(change(old, new))
+    path, before = manifest(change(old, new)), QUICKSTART.read_text().split(old, maxsplit=1)[0]
     ended = call("validate", str(path))
     assert (ended.exit_code, ended.stdout) == (64, "")
-    assert f"{path}:{place}" in ended.stderr
+    assert f"{path}:{1 + before.count(chr(10))}:{place}" in ended.stderr
     assert [word for word in words if word not in ended.stderr] == [], ended.stderr
     assert "    → " in ended.stderr
 

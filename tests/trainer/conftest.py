@@ -25,13 +25,3 @@ def gang() -> Iterator[WarmGang]:
     warm = WarmGang()
     yield warm
     warm.close()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The whole matrix runs when asked for (`-m matrix`); every day a representative handful does."""
-    if "matrix" in config.getoption("markexpr"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("matrix")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]

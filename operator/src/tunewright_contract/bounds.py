@@ -1,4 +1,4 @@
-"""The ranges that values from another process must lie in. A pod's image is its user's choice, so its reports are not trusted input."""
+"""The ranges that values from outside must lie in. A pod's image is its user's choice, so its reports are not trusted input."""
 
 from math import isfinite
 from typing import Annotated, Any
@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from tunewright_contract.text import holds_control, plain
 
+LARGEST_CONFIG = 2**20  # bytes of a base model's config.json
 LARGEST_COUNT = 2**53  # the largest whole number that every JSON reader keeps exact, and far below int64, in which status is stored
 
 

@@ -8,10 +8,11 @@ import json
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tunewright_contract.bounds import LARGEST_CONFIG
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.text import one_line
 from tunewright_trainer.exits import StageError
-from tunewright_trainer.own_file import UnusableFileError, open_own
+from tunewright_trainer.own_file import OutsideFolderError, UnusableFileError, open_own, require_own
 
 # By key of config.json, in each architecture's own words. Libraries make one object per layer, even without weights.
 GREATEST_SIZES = {
@@ -22,7 +23,6 @@ GREATEST_SIZES = {
 }
 GREATEST_NUMBER = 2**63 - 1  # of any whole number in config.json: what a tensor's shape can hold
 _INDEX_BYTES = 64 * 2**20
-_CONFIG_BYTES = 2**20
 _READ = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
 ADAPTER_CONFIG = "adapter_config.json"
 
@@ -43,7 +43,7 @@ def require_own_files(folder: Path, *, weights: bool = True) -> None:
 def require_plausible_sizes(config: Path) -> None:
     """Look at config.json before any library does. Raises `StageError` naming the key."""
     _require_own(config, config.parent)
-    document = _read_json(config, _CONFIG_BYTES)
+    document = _read_json(config, LARGEST_CONFIG)
     _require_bounded_numbers(config, document)
     text = document.get("text_config")
     for part in (document, text if isinstance(text, dict) else {}):
@@ -92,16 +92,11 @@ def adapter_refused(where: str) -> StageError:
 
 def _require_own(path: Path, folder: Path) -> None:
     try:
-        target = path.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise _refuse("ModelIncomplete", f"{path!s} cannot be followed: {error}", "Copy the file itself into the folder.") from error
-    own = [folder.resolve()]
-    if folder.parent.name == "snapshots":
-        own.append(folder.parent.parent.resolve() / "blobs")
-    if not any(target.is_relative_to(root) for root in own):
-        raise _refuse("ModelOutsideFolder", f"{path!s} is a link to a file outside {folder}", "Copy the file itself into the folder.")
-    if not target.is_file():
-        raise _refuse("ModelIncomplete", f"{path!s} is not a regular file", "Copy the model's file there.")
+        require_own(path, folder)
+    except OutsideFolderError as error:
+        raise _refuse("ModelOutsideFolder", f"{path}: {error}", "Copy the file itself into the folder.") from error
+    except UnusableFileError as error:
+        raise _refuse("ModelIncomplete", f"{path}: {error}", "Copy the model's own file into the folder.") from error
 
 
 def _require_own_shards(index: Path, *, there: bool) -> None:

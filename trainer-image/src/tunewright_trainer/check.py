@@ -56,10 +56,12 @@ def run(settings: Settings) -> CheckReport:
     require_comparable(splits, tokenizer, settings)
     rehearse_export(settings, config)
     fence = Conversations(tokenizer).fence
-    warnings = [*_about_special_tokens(splits, fence), *_about_training(encoded["train"], settings), *_about_splits(splits, settings)]
-    passed_over = questions_passed_over(splits, tokenizer, settings)
-    if passed_over:
-        warnings.append(passed_over)
+    warnings = [
+        *_about_special_tokens(splits, fence),
+        *_about_training(encoded["train"], settings),
+        *_about_splits(splits, settings),
+        *questions_passed_over(splits, tokenizer, settings),
+    ]
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
         warnings.append(
             "the tokenizer pads with its eos token; padding is left out by position here, but other tools may mask the real eos"

@@ -11,6 +11,8 @@ from typing import BinaryIO, TextIO
 from tunewright_trainer.data_encoding import first_problem
 from tunewright_trainer.data_found import LONGEST_ROW, Located, Problem
 
+_MOST_COLUMNS = 4096
+
 
 def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | Problem]:
     """The rows. `line` is where a row ends, as it always was."""
@@ -39,9 +41,6 @@ def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | P
             yield Problem(name, begin, f"not valid CSV: {error}; the row begins here and was read up to line {reader.line_num}: {way_out}")
         except UnicodeDecodeError:
             yield first_problem(text.buffer, name)  # type: ignore[arg-type] - the file itself, or its buffer
-
-
-_MOST_COLUMNS = 4096
 
 
 class _Lines:

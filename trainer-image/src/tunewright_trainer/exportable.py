@@ -12,6 +12,7 @@ from tunewright_trainer.exits import StageError
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
+ANOTHER_BASE = "Choose another base: a dense decoder with a key/value cache, such as Llama, Qwen, Gemma 2, Phi or GPT-2."
 # model.attnImplementation, and the attribute of transformers' model classes that says whether there is one.
 _ATTENTION = {
     "sdpa": "_supports_sdpa",
@@ -26,12 +27,12 @@ def require_exportable(config: "PretrainedConfig") -> None:
     """Raise `StageError` (CONFIGURATION, ExportUnsupported) with the property that no exporter takes."""
     obstacle = _experts(config) or _recurrence(config) or _several_parts(config) or _no_positions(config) or _several_rotary_tables(config)
     if obstacle:
-        raise StageError(
-            ExitCode.CONFIGURATION,
-            "ExportUnsupported",
-            f"the architecture {config.model_type} cannot be exported to ONNX: {obstacle}",
-            "Choose a dense decoder with a key/value cache, such as Llama, Qwen, Gemma 2, Phi or GPT-2.",
-        )
+        raise export_unsupported(f"the architecture {config.model_type} cannot be exported to ONNX: {obstacle}")
+
+
+def export_unsupported(message: str, suggestion: str = ANOTHER_BASE) -> StageError:
+    """The refusal of what Export would fail on."""
+    return StageError(ExitCode.CONFIGURATION, "ExportUnsupported", message, suggestion)
 
 
 def require_attention(config: "PretrainedConfig", attention: str | None) -> None:

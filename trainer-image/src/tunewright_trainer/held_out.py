@@ -80,11 +80,11 @@ def require_comparable(splits: Splits, tokenizer: "PreTrainedTokenizerBase", set
     _examples(_scored(splits) or splits.train, 1, tokenizer, settings)
 
 
-def questions_passed_over(splits: Splits, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> str:
-    """A warning when held-out questions are too long to be answered, or nothing. Looks no further than the evaluation does."""
+def questions_passed_over(splits: Splits, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> list[str]:
+    """Warn when held-out questions are too long to be answered. Looks no further than the evaluation does."""
     scored, wanted = _scored(splits), settings.config.evaluation.generate_samples
     if scored is None or not wanted:
-        return ""
+        return []
     room = _room(settings)
     long = fitting = 0
     for question in _asked(scored, tokenizer):
@@ -92,12 +92,13 @@ def questions_passed_over(splits: Splits, tokenizer: "PreTrainedTokenizerBase", 
         if fitting == wanted:
             break
     if not long:
-        return ""
+        return []
     left = f"{fitting} are asked" if fitting else "no answer is compared with its reference"
-    return (
+    warning = (
         f"{long} of the first {long + fitting} held-out question(s) have more than {room} tokens, which data.maxLength or "
         f"evaluation.maxNewTokens within the model's context leaves to a question; they are passed over, and {left}"
     )
+    return [warning]
 
 
 def stop_ids(settings: Settings, tokenizer: "PreTrainedTokenizerBase", examples: list[Example]) -> list[int]:

@@ -25,7 +25,7 @@ def export_onnx(model: "PreTrainedModel", saved: Path, folder: Path, *, precisio
     build = folder / ".build"
     try:
         if exporter == "genai":
-            onnx_genai.build(saved, build, precision=precision)
+            onnx_genai.build(saved, build, precision=precision, window=onnx_genai.window_of(model.config))
         else:
             onnx_dynamo.build(model, build, precision=precision)
     except Exception as error:  # exporters fail in as many types as they have parts

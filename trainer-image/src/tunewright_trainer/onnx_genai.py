@@ -16,8 +16,8 @@ from tunewright_trainer.quiet import quiet
 Exporter = Literal["genai", "dynamo"]
 
 # Text decoders of onnxruntime_genai.models.builder.create_model (0.18.0) whose only state is a key/value cache and which need no
-# code from the model's repository. Mixtures of experts and recurrent layers are left out: the CPU provider has no kernel for the former,
-# the server no state for the latter.
+# code from the model's repository. Left out: mixtures of experts, for which the CPU provider has no kernel; recurrent layers, for whose
+# state the server has no place; and Olmo, whose graph says something else from the first token on.
 ARCHITECTURES = frozenset(
     {
         "Ernie4_5ForCausalLM",
@@ -29,7 +29,6 @@ ARCHITECTURES = frozenset(
         "LlamaForCausalLM",
         "MistralForCausalLM",
         "NemotronForCausalLM",
-        "OlmoForCausalLM",
         "Phi3ForCausalLM",
         "PhiForCausalLM",
         "Qwen2ForCausalLM",
@@ -37,6 +36,9 @@ ARCHITECTURES = frozenset(
         "SmolLM3ForCausalLM",
     }
 )
+
+# Of these, the families whose `sliding_window` holds for every layer. The builder reads windows from `layer_types`, which they do not have.
+_WINDOWED = frozenset({"MistralForCausalLM", "Phi3ForCausalLM"})
 
 # int4: k-quant, with the head and the layers that suffer most in 8 bits; its KL against fp32 is a third of plain rounding's.
 # int8: an embedding tied to the head stays in fp32, because the builder's 8-bit quantiser has no Gather.
@@ -68,7 +70,14 @@ def is_long_rope(config: PretrainedConfig) -> bool:
     return parameters.get("rope_type") == "longrope"
 
 
-def build(model_dir: Path, folder: Path, *, precision: Precision) -> None:
+def window_of(config: PretrainedConfig) -> int | None:
+    """How many tokens each layer sees, where the builder does not know; None: it knows, or all are seen."""
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    window = getattr(config, "sliding_window", None)
+    return int(window) if window and architecture in _WINDOWED else None
+
+
+def build(model_dir: Path, folder: Path, *, precision: Precision, window: int | None = None) -> None:
     """Write `model.onnx`, `model.onnx.data` and `genai_config.json` of the model in `model_dir` into `folder`.
 
     The tokenizer files that the builder leaves there too are re-saved ones, not to be published.
@@ -79,3 +88,18 @@ def build(model_dir: Path, folder: Path, *, precision: Precision) -> None:
 
         options = parse_extra_options(*where, [*_ALWAYS, *_QUANTISATION[precision]])
         create_model(*where, **options)
+    if window is not None:
+        _set_window(folder / "model.onnx", window)
+
+
+def _set_window(path: Path, window: int) -> None:
+    """Let no attention node see more than the last `window` tokens."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    for node in model.graph.node:
+        if node.op_type == "GroupQueryAttention":
+            kept = [attribute for attribute in node.attribute if attribute.name != "local_window_size"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, onnx.helper.make_attribute("local_window_size", window)])
+    onnx.save(model, path)

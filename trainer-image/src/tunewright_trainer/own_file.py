@@ -8,6 +8,8 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -29,6 +31,10 @@ class UnusableFileError(ValueError):
     """Why a file is not opened. Names no place: the caller knows what the user calls it."""
 
 
+class OutsideFolderError(UnusableFileError):
+    """A link leads out of the folder."""
+
+
 def folder_of(data_dir: Path, file: str) -> Path:
     """The folder that a data file must stay in: the mounted source, which is the first part of its path below `data_dir`."""
     parts = PurePosixPath(file).parts
@@ -37,19 +43,9 @@ def folder_of(data_dir: Path, file: str) -> Path:
 
 def open_own(path: Path, folder: Path) -> BinaryIO:
     """Open for reading. Raises UnusableFileError for what is missing, no regular file, or outside; OSError when the storage fails."""
-    if "\0" in str(path):
-        raise UnusableFileError("has a name with a zero byte")
-    try:
-        target = os.path.realpath(path, strict=True)
-        _require_inside(target, folder)
-        _require_regular(os.lstat(target).st_mode)  # before opening: opening a device may already do something
+    with _told(path):
+        target = _own(path, folder)
         descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise UnusableFileError(_missing(path)) from None
-    except OSError as error:
-        if error.errno not in _BY_ERRNO:
-            raise
-        raise UnusableFileError(_BY_ERRNO[error.errno]) from None
     file = os.fdopen(descriptor, "rb")
     try:
         _require_regular(os.fstat(descriptor).st_mode)  # it may have been replaced meanwhile
@@ -57,6 +53,35 @@ def open_own(path: Path, folder: Path) -> BinaryIO:
         file.close()
         raise
     return file
+
+
+def require_own(path: Path, folder: Path) -> None:
+    """Raise as `open_own` does, without opening."""
+    with _told(path):
+        _own(path, folder)
+
+
+def _own(path: Path, folder: Path) -> str:
+    """Where the path leads."""
+    if "\0" in str(path):
+        raise UnusableFileError("has a name with a zero byte")
+    target = os.path.realpath(path, strict=True)
+    _require_inside(target, folder)
+    _require_regular(os.lstat(target).st_mode)  # before opening: opening a device may already do something
+    return target
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what is the user's to correct into words."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UnusableFileError(_missing(path)) from None
+    except OSError as error:
+        if error.errno not in _BY_ERRNO:
+            raise
+        raise UnusableFileError(_BY_ERRNO[error.errno]) from None
 
 
 def sha256(path: Path, folder: Path) -> bytes:
@@ -69,7 +94,7 @@ def _require_inside(target: str, folder: Path) -> None:
     own = Path(os.path.realpath(folder, strict=True))
     blobs = [above.parent.parent / "blobs" for above in (own / "file").parents if above.parent.name == "snapshots"]
     if not any(Path(target).is_relative_to(root) for root in (own, *blobs)):
-        raise UnusableFileError("is a link that leads out of its folder; copy the file itself there, or name the file that it leads to")
+        raise OutsideFolderError("is a link that leads out of its folder; copy the file itself there, or name the file that it leads to")
 
 
 def _require_regular(mode: int) -> None:

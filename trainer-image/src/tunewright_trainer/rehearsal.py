@@ -24,6 +24,7 @@ from tunewright_trainer import parity
 from tunewright_trainer.arguments import lora_config
 from tunewright_trainer.convert import convert
 from tunewright_trainer.exits import StageError, stage_error
+from tunewright_trainer.exportable import ANOTHER_BASE, export_unsupported
 from tunewright_trainer.held_out import Example
 from tunewright_trainer.onnx_runner import ExportedDecoder, FloatArray
 from tunewright_trainer.quiet import quiet
@@ -53,19 +54,14 @@ _OF_THE_BASE = frozenset({"loftq_config", "eva_config", "corda_config", "layers_
 
 def rehearse_export(settings: Settings, config: "PretrainedConfig") -> None:
     """Export a small model of the job's kind in fp32, for exactness, and as the job asks. Raises `StageError` (ExportUnsupported)."""
-    model = settings.config.model
     log.info("trying the export on a small random model of the same shape")
-    small = small_model(config, trust_remote_code=model.trust_remote_code)
+    small = small_model(config, trust_remote_code=settings.config.model.trust_remote_code)
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as scratch, quiet(), _one_thread():
+        with _refusing(config, "fp32"):
+            trained = _trained(settings, small, Path(scratch))
         for precision in dict.fromkeys(("fp32", settings.config.export.precision)):
-            folder = Path(scratch) / precision
-            draft = folder / "draft"
-            draft.mkdir(parents=True)
-            try:
-                job = _trained(settings, small, folder, precision)
-                closeness = convert(job, _examples(small.config.vocab_size), [_STOP], draft, judge=_judge).closeness
-            except Exception as error:  # whatever fails here would fail there, after training
-                raise _refused(error, config, precision) from error
+            with _refusing(config, precision):
+                closeness = _export(trained, small, precision, Path(scratch))
             log.info("the %s export of the small model agrees, mean KL %.3g", precision, closeness.mean_kl)
 
 
@@ -82,7 +78,14 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _trained(settings: Settings, small: "PreTrainedModel", folder: Path, precision: Precision) -> Settings:
+def _export(trained: Settings, small: "PreTrainedModel", precision: Precision, folder: Path) -> ParityReport:
+    draft = folder / precision
+    draft.mkdir()
+    job = dataclasses.replace(trained, config=trained.config.model_copy(update={"export": ExportConfig(precision=precision)}))
+    return convert(job, _examples(small.config.vocab_size), [_STOP], draft, judge=_judge).closeness
+
+
+def _trained(settings: Settings, small: "PreTrainedModel", folder: Path) -> Settings:
     """The same job on the small model, its training over."""
     base, output = folder / "base", folder / "output"
     small.save_pretrained(base)
@@ -91,7 +94,6 @@ def _trained(settings: Settings, small: "PreTrainedModel", folder: Path, precisi
     changes = {
         "model": settings.config.model.model_copy(update={"hub": None, "from_scratch": False}),
         "method": settings.config.method.model_copy(update={"lora": None if lora is None else _plain_start(lora)}),
-        "export": ExportConfig(precision=precision),
     }
     config = settings.config.model_copy(update=changes)
     job = dataclasses.replace(settings, config=config, model_dir=base, output_dir=output, publish_dir=None)
@@ -136,7 +138,8 @@ def _judge(reference: Reference, exported: ExportedDecoder, settings: Settings) 
     """As `convert.prove`, with a measure that fits random weights; and the graph read in pieces, and two sequences at once."""
     precision = settings.config.export.precision
     tolerance = _TOLERANCE[precision]
-    _require_close("the logits", reference.against(exported), tolerance)
+    compared = list(reference.against(exported))
+    _require_close("the logits", compared, tolerance)
     if precision == "fp32":
         parity.gate_greedy(reference.greedy_against(exported), precision=precision)
     sequences = [example.ids for example in reference.examples]
@@ -144,7 +147,7 @@ def _judge(reference: Reference, exported: ExportedDecoder, settings: Settings) 
     pieces = [exported.in_pieces(ids, _PIECES) for ids in sequences]
     _require_close("reading a prompt in pieces", zip(alone, pieces, strict=True), tolerance)
     _require_close("reading sequences together", zip(alone, exported.together(sequences), strict=True), tolerance)
-    return parity.compare(reference.against(exported))
+    return parity.compare(compared)
 
 
 def _require_close(what: str, pairs: Iterable[tuple[FloatArray, FloatArray]], tolerance: float) -> None:
@@ -159,17 +162,17 @@ def _require_close(what: str, pairs: Iterable[tuple[FloatArray, FloatArray]], to
             )
 
 
-def _refused(error: Exception, config: "PretrainedConfig", precision: Precision) -> StageError:
-    """A fault of this machine is told as it is; everything else would come again after training."""
-    found = stage_error(error)
-    if found.code in {ExitCode.RETRY, ExitCode.OUT_OF_MEMORY}:
-        return found
-    return StageError(
-        ExitCode.CONFIGURATION,
-        "ExportUnsupported",
-        f"the architecture {config.model_type} cannot be exported to ONNX in {precision} "
-        f"(tried on a small model of the same shape): {head_and_tail(found.message, _CAUSE_CHARACTERS)}",
-        "Choose another base: a dense decoder with a key/value cache, such as Llama, Qwen, Gemma 2, Phi or GPT-2."
-        if precision == "fp32"
-        else "Choose another output.onnx.precision (fp32 was tried and can be exported), or another base.",
-    )
+@contextmanager
+def _refusing(config: "PretrainedConfig", precision: Precision) -> Iterator[None]:
+    """What fails here would fail there, after training. A fault of this machine is told as it is."""
+    try:
+        yield
+    except Exception as error:
+        found = stage_error(error)
+        if found.code in {ExitCode.RETRY, ExitCode.OUT_OF_MEMORY}:
+            raise found from error
+        raise export_unsupported(
+            f"the architecture {config.model_type} cannot be exported to ONNX in {precision} "
+            f"(tried on a small model of the same shape): {head_and_tail(found.message, _CAUSE_CHARACTERS)}",
+            ANOTHER_BASE if precision == "fp32" else "Choose another output.onnx.precision (fp32 can be exported), or another base.",
+        ) from error

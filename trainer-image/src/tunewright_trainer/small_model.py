@@ -7,8 +7,7 @@ heads and tied weights are the base's own. Made smaller: the number of layers, o
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from tunewright_contract.exit_codes import ExitCode
-from tunewright_trainer.exits import StageError
+from tunewright_trainer.exportable import export_unsupported
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
@@ -47,12 +46,7 @@ def small_model(config: "PretrainedConfig", *, trust_remote_code: bool) -> "PreT
             obstacles.append(f"{type(error).__name__}: {error}")
             continue
         return _drawn(model.eval())
-    raise StageError(
-        ExitCode.CONFIGURATION,
-        "ExportUnsupported",
-        f"the architecture {config.model_type} cannot be made small to try out its export: {'; '.join(obstacles)}",
-        "Choose a dense decoder with a key/value cache, such as Llama, Qwen, Gemma 2, Phi or GPT-2.",
-    )
+    raise export_unsupported(f"the architecture {config.model_type} cannot be made small to try out its export: {'; '.join(obstacles)}")
 
 
 def _drawn(model: "PreTrainedModel") -> "PreTrainedModel":
@@ -89,7 +83,8 @@ def _narrow(config: "PretrainedConfig") -> dict[str, Any]:
     for name in _EMBEDDING_WIDTHS:
         if isinstance(stated.get(name), int):
             widths[name] = width if stated[name] == config.hidden_size else width // 2
-    vocabulary = next(size for size in _VOCABULARIES if size not in {*widths.values(), *(3 * value for value in widths.values())})
+    taken = {times * value for value in widths.values() for times in (1, 2, 3)}  # layers may lie side by side in one matrix
+    vocabulary = next(size for size in _VOCABULARIES if size not in taken)
     counts = {names["num_attention_heads"]: few, names["vocab_size"]: vocabulary}
     counts |= {name: few_keys for name in _KEY_HEADS if isinstance(stated.get(name), int)}
     window = {name: _WINDOW for name in _WINDOWS if stated.get(name)}

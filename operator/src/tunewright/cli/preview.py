@@ -12,9 +12,9 @@ from tunewright.plan.architectures import UnknownArchitecture
 from tunewright.plan.counts import model_facts, shapes_of_header
 from tunewright.plan.inputs import References
 from tunewright.plan.library_arguments import lora_arguments
+from tunewright_contract.bounds import LARGEST_CONFIG
 from tunewright_contract.reports import ModelFacts
 
-LARGEST_CONFIG = 2**20  # bytes of config.json, as the trainer bounds it
 LARGEST_HEADER = 100_000_000  # bytes: what the safetensors library reads itself
 
 
