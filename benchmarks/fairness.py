@@ -41,7 +41,7 @@ def main() -> None:
     session = open_session(folder.graph, providers=["CPUExecutionProvider"], threads=given.threads)
     graph = folder.manifest.graph
     length = min(folder.manifest.context_length, given.answer + 64)
-    engine = Engine(DECODERS[graph.kind](session, graph, slots=16, max_length=length), lambda _: "")
+    engine = Engine(DECODERS[graph.cache](session, graph, slots=16, max_length=length), lambda _: "")
     engine.start()
     alone, beside = [], []
     try:

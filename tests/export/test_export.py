@@ -132,7 +132,7 @@ def test_an_architecture_the_builder_does_not_know_goes_through_torch(job: Job, 
     settings = job(base="gpt2", lora={"fan_in_fan_out": True}, precision=precision, evaluation=QUICK)
     run(settings)
     found = manifest(settings)
-    assert (found.graph.kind, found.context_length) == ("dynamic_cache", 256)
+    assert (found.graph.cache, found.context_length) == ("dynamic_cache", 256)
     assert found.parity.mean_kl < {"fp32": 1e-9, "int8": 1e-3, "int4": 1e-2}[precision]
     assert not (settings.publish_dir / "genai_config.json").exists()
 

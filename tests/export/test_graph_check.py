@@ -28,7 +28,7 @@ def graphs(bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
 def test_what_the_builder_makes_is_described_for_the_server(graphs: dict[str, Path], precision: str) -> None:
     found = graph_check.check(graphs[precision], **{**ARGUMENTS, "precision": precision})
-    assert found == DecoderGraph(kind="gqa", layers=2, kv_heads=2, head_size=16)
+    assert found == DecoderGraph(cache="gqa", layers=2, kv_heads=2, head_size=16)
 
 
 @pytest.mark.slow
@@ -38,7 +38,7 @@ def test_what_torch_exports_is_described_for_the_server(bases: dict[str, Path], 
 
     onnx_dynamo.build(AutoModelForCausalLM.from_pretrained(bases["gpt2"]), tmp_path, precision=precision)
     found = graph_check.check(tmp_path, **{**ARGUMENTS, "exporter": "dynamo", "precision": precision})
-    assert found == DecoderGraph(kind="dynamic_cache", layers=2, kv_heads=4, head_size=16, takes_position_ids=True)
+    assert found == DecoderGraph(cache="dynamic_cache", layers=2, kv_heads=4, head_size=16, takes_position_ids=True)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def manifest(folder: Path, *, revision: str = "r1") -> ModelManifest:
         task="ChatCompletion",
         architecture="phi3",
         precision="fp32",
-        graph=DecoderGraph(kind="gqa", layers=2, kv_heads=2, head_size=16),
+        graph=DecoderGraph(cache="gqa", layers=2, kv_heads=2, head_size=16),
         context_length=256,
         vocab_size=288,
         eos_token_ids=[1],

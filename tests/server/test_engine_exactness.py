@@ -34,7 +34,7 @@ def engine_over(
     folder = open_folder(build(wanted).served_dir)
     session = open_session(folder.graph, providers=["CPUExecutionProvider"], threads=1)
     check_graph(session, folder.manifest.graph)
-    decoder = DECODERS[folder.manifest.graph.kind](session, folder.manifest.graph, slots=slots, max_length=max_length)
+    decoder = DECODERS[folder.manifest.graph.cache](session, folder.manifest.graph, slots=slots, max_length=max_length)
     tokenizer = Tokenizer.from_file(str(folder.path / "tokenizer.json"))
     switch = folder.manifest.long_rope_switch
     engine = Engine(decoder, lambda ids: tokenizer.decode(list(ids)), long_rope_switch=switch, chunk=chunk, turns=turns or Turns())

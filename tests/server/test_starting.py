@@ -158,7 +158,7 @@ def test_slots_and_length_are_obeyed_or_decided_from_memory(
     slots: int, length: int, memory: int, asked: dict[str, int], manifest: ModelManifest
 ) -> None:
     wanted = {"max_slots": None, "max_length": None, **asked}
-    plan = plan_capacity(manifest, weight_bytes=4 * GIB, memory_bytes=memory * GIB, **wanted)
+    plan = plan_capacity(manifest.graph, context=manifest.context_length, weight_bytes=4 * GIB, memory_bytes=memory * GIB, **wanted)
     assert (slots, length, slots * length * 768 * 1024) == (plan.slots, plan.max_length, plan.cache_bytes)
 
 
@@ -176,7 +176,7 @@ def test_a_cache_that_does_not_fit_is_refused_before_the_kernel_does_it(
 ) -> None:
     wanted = {"max_slots": None, "max_length": None, **asked}
     with pytest.raises(RefusalError) as refused:
-        plan_capacity(manifest, weight_bytes=4 * GIB, memory_bytes=memory * GIB, **wanted)
+        plan_capacity(manifest.graph, context=manifest.context_length, weight_bytes=4 * GIB, memory_bytes=memory * GIB, **wanted)
     assert refused.value.reason == reason
 
 

@@ -182,7 +182,7 @@ def write_manifest(folder: Path, wanted: TinyModel, config: Any) -> ModelManifes
         architecture=wanted.architecture,
         precision=wanted.precision,
         graph=DecoderGraph(
-            kind=wanted.graph,
+            cache=wanted.graph,
             layers=wanted.layers,
             kv_heads=heads,
             head_size=getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,

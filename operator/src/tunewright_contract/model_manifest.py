@@ -2,20 +2,29 @@
 
 The exporter writes it last; a folder without it is not a model. The server reads it and nothing of the trainer.
 
-A model folder for a decoder holds: model.onnx (and model.onnx.data), genai_config.json where the ONNX Runtime GenAI builder made it,
-tokenizer.json, tokenizer_config.json, chat_template.jinja when there is one, generation_config.json, evaluation.json, tunewright.json.
+A model folder holds model.onnx (and model.onnx.data), tokenizer.json, tokenizer_config.json, evaluation.json and tunewright.json.
+A decoder's also holds genai_config.json where the ONNX Runtime GenAI builder made it, chat_template.jinja when there is one, and
+generation_config.json.
+
+Version 2 names the kind of graph in `graph.kind`. Version 1 knew decoders only and had the kind of cache there; it is still read.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from tunewright_contract.base import Message
+from tunewright_contract.bounds import Name
 from tunewright_contract.reports import EvaluationReport, ParityReport
+from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision, Task
 
 MANIFEST_NAME = "tunewright.json"
 EVALUATION_NAME = "evaluation.json"
+API_VERSION: Final = "tunewright.io/model/v2"
+UNKNOWN_VERSION: Final = "unknown_version"  # type of the validation error
+_VERSION_1 = "tunewright.io/model/v1"
 
 
 class ModelFile(Message):
@@ -25,7 +34,7 @@ class ModelFile(Message):
 
 
 class DecoderGraph(Message):
-    """How to drive the graph.
+    """A graph that continues a text token by token over a cache of keys and values.
 
     `gqa`: GroupQueryAttention of the ONNX Runtime GenAI builder: inputs `input_ids` [n, s], `attention_mask` [n, T] (right-padded),
     `past_key_values.{i}.key|value` [n, kv_heads, capacity, head_size] shared with `present.{i}.key|value`.
@@ -33,12 +42,54 @@ class DecoderGraph(Message):
     along axis 2; padding is on the left of the past.
     """
 
-    kind: Literal["gqa", "dynamic_cache"]
+    kind: Literal["decoder"] = "decoder"
+    cache: Literal["gqa", "dynamic_cache"]
     layers: int
     kv_heads: int
     head_size: int
     kv_dtype: Literal["float32", "float16"] = "float32"
     takes_position_ids: bool = False
+
+
+class EncoderGraph(Message):
+    """A graph that reads a whole text in one run.
+
+    Inputs: `input_ids` and `attention_mask` [n, s], int64, and `token_type_ids` [n, s] where it takes them. Rows are padded on the right
+    with the manifest's `pad_token_id` (0 without one), mask 0 and type 0. n and s are dynamic.
+    Output of `sequence_classification`: `logits` [n, labels], float32.
+    """
+
+    kind: Literal["encoder"] = "encoder"
+    head: Literal["sequence_classification"] = "sequence_classification"
+    labels: list[Name]  # transformers' `id2label`, in the order of the ids
+    problem_type: Literal["single_label_classification", "multi_label_classification"]  # of transformers: softmax, or a sigmoid per label
+    takes_token_type_ids: bool = False
+
+    @model_validator(mode="after")
+    def _labels_can_be_told_apart(self) -> Self:
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: each label must occur once")
+        fewest = 2 if self.problem_type == "single_label_classification" else 1
+        if len(self.labels) < fewest:
+            raise ValueError(f"labels: {self.problem_type} needs at least {fewest}, and there are {len(self.labels)}")
+        return self
+
+
+class SequenceToSequenceGraph(Message):
+    """Two graphs: `prefill.onnx` reads the source and the first target token, `step.onnx` continues the target token by token.
+
+    Each decoder layer has a cache of the target, which grows, and one of the source, which `prefill.onnx` fills once.
+    """
+
+    kind: Literal["sequence_to_sequence"] = "sequence_to_sequence"
+    layers: int  # of the decoder
+    heads: int
+    head_size: int
+    decoder_start_token_id: int
+
+
+Graph = Annotated[DecoderGraph | EncoderGraph | SequenceToSequenceGraph, Field(discriminator="kind")]
+"""How to run the model. `kind` selects the server's engine and routes."""
 
 
 class Lineage(Message):
@@ -56,20 +107,42 @@ class Lineage(Message):
 
 
 class ModelManifest(Message):
-    api_version: Literal["tunewright.io/model/v1"] = "tunewright.io/model/v1"
+    api_version: Literal["tunewright.io/model/v2"] = API_VERSION
     name: str
     revision: str
     task: Task
     architecture: str
     precision: Precision
-    graph: DecoderGraph
+    graph: Graph
     context_length: int  # tokens
     vocab_size: int
     bos_token_id: int | None = None
-    eos_token_ids: list[int]
+    eos_token_ids: list[int]  # empty for an encoder
     pad_token_id: int | None = None
     long_rope_switch: int | None = None  # original_max_position_embeddings when the model has two rotary tables
     files: list[ModelFile]
     lineage: Lineage
     parity: ParityReport
     evaluation: EvaluationReport | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_version(cls, found: Any) -> Any:
+        """Turn version 1 into version 2, and refuse other versions by name."""
+        version = found.get("apiVersion", API_VERSION) if isinstance(found, dict) else API_VERSION
+        if version == _VERSION_1:
+            return {**found, "apiVersion": API_VERSION, "graph": _decoder_of_version_1(found.get("graph"))}
+        if version != API_VERSION:
+            raise PydanticCustomError(
+                UNKNOWN_VERSION,
+                "apiVersion {found}: this release reads {known}",
+                {"found": one_line(repr(version), 60), "known": f"{_VERSION_1} and {API_VERSION}"},
+            )
+        return found
+
+
+def _decoder_of_version_1(graph: Any) -> Any:
+    if not isinstance(graph, dict):
+        return graph
+    renamed = {"cache" if name == "kind" else name: value for name, value in graph.items()}
+    return {"kind": "decoder", **renamed}

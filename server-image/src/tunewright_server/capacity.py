@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tunewright_contract import environment
-from tunewright_contract.model_manifest import DecoderGraph, ModelManifest
+from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_server.refusal import RefusalError
 
 DEFAULT_SLOTS = 16  # where throughput levelled off on CPU
@@ -26,10 +26,12 @@ def bytes_per_token(graph: DecoderGraph) -> int:
 
 
 def plan_capacity(
-    manifest: ModelManifest, *, weight_bytes: int, memory_bytes: int, max_slots: int | None, max_length: int | None
+    graph: DecoderGraph, *, context: int, weight_bytes: int, memory_bytes: int, max_slots: int | None, max_length: int | None
 ) -> Capacity:
-    """Obey what was asked, decide what was not. Raises `RefusalError` when what was asked cannot work."""
-    context = manifest.context_length
+    """Obey what was asked, decide what was not; `context` is the model's, in tokens.
+
+    Raises `RefusalError` when what was asked cannot work.
+    """
     if max_length is not None and max_length > context:
         raise RefusalError(
             "MaxLengthTooLong",
@@ -37,14 +39,14 @@ def plan_capacity(
             suggestion=f"use at most {context}",
         )
     length = max_length or min(context, DEFAULT_LENGTH)
-    row_bytes = length * bytes_per_token(manifest.graph)
+    row_bytes = length * bytes_per_token(graph)
     free = max(0, memory_bytes - weight_bytes)
     slots = max_slots or max(1, min(DEFAULT_SLOTS, int(free * CACHE_SHARE) // row_bytes))
     if slots * row_bytes > free:
         raise RefusalError(
             "CacheDoesNotFit",
             f"the key-value cache needs {_gib(slots * row_bytes)}: {slots} slots x {length} tokens x "
-            f"{bytes_per_token(manifest.graph)} bytes, and the weights leave {_gib(free)} of {_gib(memory_bytes)}",
+            f"{bytes_per_token(graph)} bytes, and the weights leave {_gib(free)} of {_gib(memory_bytes)}",
             suggestion=f"lower {environment.MAX_SLOTS} or {environment.MAX_LENGTH}, or raise the memory limit",
         )
     return Capacity(slots, length, slots * row_bytes)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import MANIFEST_NAME, ModelFile, ModelManifest
+from tunewright_contract.model_manifest import MANIFEST_NAME, UNKNOWN_VERSION, ModelFile, ModelManifest
 from tunewright_server.refusal import RefusalError
 
 GRAPH_NAME = "model.onnx"
@@ -76,6 +76,12 @@ def _read_manifest(path: Path) -> ModelManifest:
         return ModelManifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == UNKNOWN_VERSION:
+            raise RefusalError(
+                "ManifestVersionUnknown",
+                f"{path}: {first['msg']}",
+                suggestion="use the server image of the release that exported the model",
+            ) from error
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise _damaged("ManifestCorrupted", f"{path} is not a model manifest: {where}: {first['msg']}") from error
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.generation_config import GenerationConfigError, GenerationDefaults, generation_defaults_in
-from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, ModelManifest
 from tunewright_server import machine
 from tunewright_server.capacity import Capacity, plan_capacity
 from tunewright_server.engine.decoder import Decoder, check_graph, open_session, resolve_providers
@@ -43,8 +43,16 @@ class ServedModel:
 def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
     """Verify, load and try the model. Blocks for seconds to minutes. Raises `RefusalError`; leaves no thread behind then."""
     providers = resolve_providers(settings.execution_providers)
+    graph = folder.manifest.graph
+    if not isinstance(graph, DecoderGraph):
+        raise RefusalError(
+            "GraphUnsupported",
+            f"{MANIFEST_NAME} of {folder.path} has a graph of kind {graph.kind}, and this server runs decoders",
+            suggestion="use a server image that lists this kind of graph",
+        )
     capacity = plan_capacity(
-        folder.manifest,
+        graph,
+        context=folder.manifest.context_length,
         weight_bytes=folder.weight_bytes,
         memory_bytes=machine.memory_limit(),
         max_slots=settings.max_slots,
@@ -56,9 +64,8 @@ def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
     template = TemplateProcess(folder.path) if load_chat_template(folder.path) else None
     threads = machine.cpu_limit()
     session = open_session(folder.graph, providers=providers, threads=threads)
-    graph = folder.manifest.graph
     check_graph(session, graph)
-    decoder: Decoder = DECODERS[graph.kind](session, graph, slots=capacity.slots, max_length=capacity.max_length)
+    decoder: Decoder = DECODERS[graph.cache](session, graph, slots=capacity.slots, max_length=capacity.max_length)
     engine = Engine(
         decoder,
         tokenizer.decode,

@@ -18,7 +18,7 @@ from tunewright_trainer.exits import StageError
 from tunewright_trainer.onnx_genai import Exporter
 
 GRAPH_FILE, DATA_FILE = "model.onnx", "model.onnx.data"
-_KIND = {"genai": "gqa", "dynamo": "dynamic_cache"}
+_CACHE = {"genai": "gqa", "dynamo": "dynamic_cache"}
 _WIDTHS: dict[Precision, frozenset[int]] = {"fp32": frozenset(), "int8": frozenset({8}), "int4": frozenset({4, 8})}
 _NARROWEST: dict[Precision, int | None] = {"fp32": None, "int8": 8, "int4": 4}
 
@@ -43,7 +43,7 @@ def check(folder: Path, *, exporter: Exporter, precision: Precision, layers: int
         )
     heads, _, size = list(inputs["past_key_values.0.key"].type.tensor_type.shape.dim)[1:]
     return DecoderGraph(
-        kind=_KIND[exporter],
+        cache=_CACHE[exporter],
         layers=layers,
         kv_heads=heads.dim_value,
         head_size=size.dim_value or _decoder_settings(folder)["head_size"],

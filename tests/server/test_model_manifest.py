@@ -1,0 +1,65 @@
+"""The manifest of a model folder: which graphs it describes, which versions of it are read, and what is refused by name."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from models import BuiltModel
+from pydantic import ValidationError
+
+from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph, ModelManifest
+from tunewright_server.model_folder import open_folder
+from tunewright_server.refusal import RefusalError
+
+SINGLE = "single_label_classification"
+MULTI = "multi_label_classification"
+
+
+def written(tiny: BuiltModel) -> dict[str, Any]:
+    return json.loads((tiny.served_dir / MANIFEST_NAME).read_text())
+
+
+def test_a_folder_of_version_1_means_the_same_as_one_of_version_2(tiny: BuiltModel) -> None:
+    new = written(tiny)
+    graph = dict(new["graph"])
+    assert (new["apiVersion"], graph.pop("kind"), graph.pop("cache")) == ("tunewright.io/model/v2", "decoder", "gqa")
+    old = {**new, "apiVersion": "tunewright.io/model/v1", "graph": {"kind": "gqa", **graph}}
+    assert ModelManifest.model_validate(old) == ModelManifest.model_validate(new)
+
+
+def test_a_folder_of_another_version_is_refused_with_those_that_are_read(tiny: BuiltModel, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny.served_dir, folder)
+    (folder / MANIFEST_NAME).write_text(json.dumps({**written(tiny), "apiVersion": "tunewright.io/model/v3", "more": 1}))
+    with pytest.raises(RefusalError, match=r"'tunewright.io/model/v3': this release reads tunewright.io/model/v1 and .*v2") as refused:
+        open_folder(folder)
+    assert (refused.value.reason, refused.value.exit_code) == ("ManifestVersionUnknown", 64)
+
+
+@pytest.mark.parametrize(
+    ("named", "graph"),
+    [
+        ("graph", {"kind": "transducer"}),
+        ("graph", "decoder"),
+        ("graph.decoder.cache", {"kind": "decoder", "cache": "paged", "layers": 1, "kvHeads": 1, "headSize": 1}),
+        ("needs at least 2, and there are 1", {"kind": "encoder", "labels": ["spam"], "problemType": SINGLE}),
+        ("needs at least 1, and there are 0", {"kind": "encoder", "labels": [], "problemType": MULTI}),
+        ("each label must occur once", {"kind": "encoder", "labels": ["spam", "spam"], "problemType": SINGLE}),
+        ("graph.encoder.labels.0", {"kind": "encoder", "labels": ["", "spam"], "problemType": SINGLE}),
+        ("graph.encoder.problemType", {"kind": "encoder", "labels": ["spam"], "problemType": "regression"}),
+    ],
+)
+def test_a_graph_that_cannot_be_run_is_named(named: str, graph: Any, tiny: BuiltModel) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ModelManifest.model_validate({**written(tiny), "graph": graph})
+    first = refused.value.errors()[0]
+    assert named in f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def test_an_encoder_names_its_labels_in_the_order_of_their_ids(tiny: BuiltModel) -> None:
+    graph = {"kind": "encoder", "labels": ["no", "yes"], "problemType": SINGLE, "takesTokenTypeIds": True}
+    assert ModelManifest.model_validate({**written(tiny), "graph": graph}).graph == EncoderGraph(
+        labels=["no", "yes"], problem_type=SINGLE, takes_token_type_ids=True
+    )
