@@ -1,0 +1,39 @@
+"""`data.*[].format`: the shapes in which examples arrive. Which tasks take a format is said in `tasks`.
+
+Sources: OpenAI's fine-tuning format for messages, TRL's data set formats for the others.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tunewright_contract.capabilities.table import OneOf, Row, Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFormat(Row):
+    """A format is recognised by its columns: the first row of the table whose columns a row of data has."""
+
+    columns: tuple[str, ...]
+    completion: bool | None = None  # whether the answer stands apart from the prompt; None: not decided before it is supported
+    turns: bool | None = None  # whether it holds the turns of a conversation; None likewise
+
+
+MESSAGES = DataFormat(name="messages", columns=("messages",), completion=False, turns=True)
+PROMPT_COMPLETION = DataFormat(name="promptCompletion", columns=("prompt", "completion"), completion=True, turns=False)
+TEXT = DataFormat(name="text", columns=("text",), completion=False, turns=False)
+
+DATA_FORMATS = Table(
+    MESSAGES,
+    DataFormat(name="sharegpt", columns=("conversations",), supported=False),
+    DataFormat(name="alpaca", columns=("instruction", "input", "output"), turns=False, supported=False),
+    PROMPT_COMPLETION,
+    TEXT,
+    DataFormat(name="preference", columns=("prompt", "chosen", "rejected"), supported=False),
+    DataFormat(name="unpairedPreference", columns=("prompt", "completion", "label"), supported=False),
+    DataFormat(name="promptOnly", columns=("prompt",), supported=False),
+    DataFormat(name="tokenized", columns=("input_ids",), supported=False),
+    instead="Bring the data as messages, promptCompletion or text.",
+)
+
+DataFormatName = Annotated[str, OneOf(DATA_FORMATS.names)]
+SupportedDataFormat = Annotated[str, OneOf(DATA_FORMATS.supported)]

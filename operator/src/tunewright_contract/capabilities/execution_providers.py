@@ -1,0 +1,33 @@
+"""`serving.executionProviders`: what computes in a server.
+
+Sources: onnxruntime 1.31.1 (`get_all_providers`), the vendors' device plugins.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tunewright_contract.capabilities.table import OneOf, Row, Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionProvider(Row):
+    """`image` is the flavour of the server image that holds the provider."""
+
+    onnxruntime: str  # ONNX Runtime's own name
+    image: str
+    device: str | None = None  # the extended resource of which a pod needs one piece
+
+
+CPU = ExecutionProvider(name="CPU", onnxruntime="CPUExecutionProvider", image="cpu")
+
+EXECUTION_PROVIDERS = Table(
+    CPU,
+    ExecutionProvider(name="CUDA", onnxruntime="CUDAExecutionProvider", image="cuda", device="nvidia.com/gpu"),
+    ExecutionProvider(name="TensorRT", onnxruntime="TensorrtExecutionProvider", image="cuda", device="nvidia.com/gpu", supported=False),
+    ExecutionProvider(name="ROCm", onnxruntime="ROCMExecutionProvider", image="rocm", device="amd.com/gpu", supported=False),
+    ExecutionProvider(name="OpenVINO", onnxruntime="OpenVINOExecutionProvider", image="openvino", supported=False),
+    instead="Use CPU or CUDA.",
+)
+DEFAULT_EXECUTION_PROVIDERS = (CPU.name,)
+
+ExecutionProviderName = Annotated[str, OneOf(EXECUTION_PROVIDERS.names)]

@@ -1,0 +1,117 @@
+"""`task`: what a model is for. A row fixes the model's head, the shape of the examples, the graph that is exported and the server's routes.
+
+Sources: transformers' auto classes, peft.TaskType, Azure ML's metrics per task.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tunewright_contract.capabilities.data_formats import MESSAGES, PROMPT_COMPLETION, TEXT
+from tunewright_contract.capabilities.table import OneOf, Row, Table
+
+GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Row):
+    """`metrics` may choose the best model, beside `loss`, which every task has. `formats` are names of `DATA_FORMATS`."""
+
+    auto_class: str  # of transformers
+    peft_task_type: str  # of peft.TaskType
+    formats: tuple[str, ...] = ()
+    metrics: tuple[str, ...]
+    recipe: str  # the trainer's module under recipes/
+    graph: GraphKind
+    routes: tuple[str, ...] = ()  # of the server
+    needs_chat_template: bool = False  # its examples and requests are conversations
+
+
+CHAT_COMPLETION = Task(
+    name="ChatCompletion",
+    auto_class="AutoModelForCausalLM",
+    peft_task_type="CAUSAL_LM",
+    formats=(MESSAGES.name, PROMPT_COMPLETION.name),
+    metrics=("mean_token_accuracy",),
+    recipe="causal_lm",
+    graph="decoder",
+    routes=("/v1/chat/completions", "/v1/completions"),
+    needs_chat_template=True,
+)
+TEXT_GENERATION = Task(
+    name="TextGeneration",
+    auto_class="AutoModelForCausalLM",
+    peft_task_type="CAUSAL_LM",
+    formats=(PROMPT_COMPLETION.name, TEXT.name),
+    metrics=("mean_token_accuracy", "perplexity"),
+    recipe="causal_lm",
+    graph="decoder",
+    routes=("/v1/completions",),
+)
+
+TASKS = Table(
+    CHAT_COMPLETION,
+    TEXT_GENERATION,
+    Task(
+        name="SingleLabelClassification",
+        auto_class="AutoModelForSequenceClassification",
+        peft_task_type="SEQ_CLS",
+        metrics=("accuracy", "f1_macro", "mcc", "precision_macro", "recall_macro"),
+        recipe="sequence_classification",
+        graph="encoder",
+        supported=False,
+    ),
+    Task(
+        name="MultiLabelClassification",
+        auto_class="AutoModelForSequenceClassification",
+        peft_task_type="SEQ_CLS",
+        metrics=("accuracy", "f1_macro", "f1_micro", "precision_macro", "recall_macro"),
+        recipe="sequence_classification",
+        graph="encoder",
+        supported=False,
+    ),
+    Task(
+        name="NamedEntityRecognition",
+        auto_class="AutoModelForTokenClassification",
+        peft_task_type="TOKEN_CLS",
+        metrics=("f1", "accuracy", "precision", "recall"),
+        recipe="token_classification",
+        graph="encoder",
+        supported=False,
+    ),
+    Task(
+        name="QuestionAnswering",
+        auto_class="AutoModelForQuestionAnswering",
+        peft_task_type="QUESTION_ANS",
+        metrics=("f1", "exact"),
+        recipe="question_answering",
+        graph="encoder",
+        supported=False,
+    ),
+    Task(
+        name="Translation",
+        auto_class="AutoModelForSeq2SeqLM",
+        peft_task_type="SEQ_2_SEQ_LM",
+        metrics=("bleu",),
+        recipe="sequence_to_sequence",
+        graph="sequence_to_sequence",
+        supported=False,
+    ),
+    Task(
+        name="Summarization",
+        auto_class="AutoModelForSeq2SeqLM",
+        peft_task_type="SEQ_2_SEQ_LM",
+        metrics=("rouge1", "rouge2", "rougeL", "rougeLsum"),
+        recipe="sequence_to_sequence",
+        graph="sequence_to_sequence",
+        supported=False,
+    ),
+    instead="Use ChatCompletion or TextGeneration.",
+)
+
+TaskName = Annotated[str, OneOf(TASKS.names)]
+SupportedTask = Annotated[str, OneOf(TASKS.supported)]
+
+
+def tasks_of(data_format: str) -> tuple[str, ...]:
+    """Return the tasks that take a data format."""
+    return TASKS.where(lambda task: data_format in task.formats)

@@ -1,0 +1,74 @@
+"""`method.tuner`: which weights learn. A row says how PEFT builds the tuner and what it goes together with.
+
+Sources: peft 0.21.2 (`peft.PeftType`; `merge_and_unload`; which tuners have bitsandbytes layers), LLaMA-Factory's argument parser.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tunewright_contract.capabilities.table import OneOf, Row, Table
+
+ALL_STAGES = (0, 1, 2, 3)
+ADAPTER_LEARNING_RATE = 2e-4
+FULL_LEARNING_RATE = 2e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuner(Row):
+    """A tuner without `peft_type` trains weights of the base model itself."""
+
+    peft_type: str | None  # of peft.PeftType
+    settings: str | None = None  # the attribute of `method` with its settings
+    mergeable: bool = True  # into the base model, so that the exported graph is the base model's
+    virtual_tokens: bool = False  # it puts trained vectors before the prompt
+    quantizable: bool = False  # it works on a base that bitsandbytes has quantised
+    zero_stages: tuple[int, ...] = ALL_STAGES  # 0 is plain DDP
+    gradient_checkpointing: bool = True
+    learning_rate: float = ADAPTER_LEARNING_RATE  # when the job gives none
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the base model stays frozen beside an adapter."""
+        return self.peft_type is not None
+
+
+FULL = Tuner(name="full", peft_type=None, learning_rate=FULL_LEARNING_RATE)
+LORA = Tuner(name="lora", peft_type="LORA", settings="lora", quantizable=True)
+
+TUNERS = Table(
+    FULL,
+    Tuner(name="freeze", peft_type=None, learning_rate=FULL_LEARNING_RATE, supported=False),
+    LORA,
+    Tuner(name="ia3", peft_type="IA3", settings="ia3", supported=False),
+    Tuner(name="adalora", peft_type="ADALORA", settings="adalora", supported=False),
+    Tuner(
+        name="prefixTuning",
+        peft_type="PREFIX_TUNING",
+        settings="prefix_tuning",
+        mergeable=False,
+        virtual_tokens=True,
+        gradient_checkpointing=False,  # it feeds its prefix through the key-value cache, which checkpointing turns off (peft#869)
+        supported=False,
+    ),
+    Tuner(
+        name="promptTuning",
+        peft_type="PROMPT_TUNING",
+        settings="prompt_tuning",
+        mergeable=False,
+        virtual_tokens=True,
+        supported=False,
+    ),
+    Tuner(name="pTuning", peft_type="P_TUNING", settings="p_tuning", mergeable=False, virtual_tokens=True, supported=False),
+    Tuner(name="vera", peft_type="VERA", settings="vera", supported=False),
+    Tuner(name="oft", peft_type="OFT", settings="oft", quantizable=True, supported=False),
+    Tuner(name="boft", peft_type="BOFT", supported=False),
+    Tuner(name="loha", peft_type="LOHA", supported=False),
+    Tuner(name="lokr", peft_type="LOKR", supported=False),
+    Tuner(name="lnTuning", peft_type="LN_TUNING", supported=False),
+    Tuner(name="trainableTokens", peft_type="TRAINABLE_TOKENS", supported=False),
+    instead="Use lora or full.",
+)
+DEFAULT_TUNER = LORA.name
+
+TunerName = Annotated[str, OneOf(TUNERS.names)]
+SupportedTuner = Annotated[str, OneOf(TUNERS.supported)]
