@@ -10,7 +10,10 @@ import pytest
 from tunewright.api.rules.deepspeed import REMOVED_KEYS, REMOVED_ZERO_KEYS
 from tunewright.api.rules.evaluation import F_DIVERGENCE_LOSSES
 from tunewright.api.v1alpha1.lora import LoraSpec
-from tunewright.api.v1alpha1.training import LrScheduler, Optimizer, TrainingSpec
+from tunewright.api.v1alpha1.training import LrScheduler, TrainingSpec
+from tunewright_contract.capabilities.optimizers import OPTIMIZERS
+from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.capabilities.tuners import TUNERS
 
 OURS_IN_TRAINING = {
     "global_batch_size", "precision", "early_stopping", "predict_with_generate", "extra_args",
@@ -55,7 +58,7 @@ def test_lora_fields_are_the_arguments_of_lora_config():
 
 
 def test_optimizers_are_those_of_transformers():
-    assert set(get_args(Optimizer)) == enum_values(source("transformers", "training_args.py"), "OptimizerNames")
+    assert set(OPTIMIZERS) == enum_values(source("transformers", "training_args.py"), "OptimizerNames")
 
 
 def test_schedules_are_those_of_transformers():
@@ -72,3 +75,11 @@ def test_removed_keys_are_those_of_deepspeed(ours, theirs):
 
 def test_divergence_losses_are_those_of_trl():
     assert set(F_DIVERGENCE_LOSSES) == ast.literal_eval(assigned(source("trl", "trainer", "dpo_trainer.py"), "f_divergence_loss_types"))
+
+
+def test_tuners_are_built_by_types_of_peft():
+    assert {row.peft_type for row in TUNERS.values() if row.adapts} <= enum_values(source("peft", "utils", "peft_types.py"), "PeftType")
+
+
+def test_heads_are_built_for_task_types_of_peft():
+    assert {row.peft_task_type for row in TASKS.values()} <= enum_values(source("peft", "utils", "peft_types.py"), "TaskType")

@@ -8,8 +8,6 @@ from plan_jobs import facts
 from tunewright.plan.memory import (
     ACCELERATOR_PROCESS_BYTES,
     CPU_PROCESS_BYTES,
-    NF4_BITS,
-    NF4_DOUBLE_QUANT_BITS,
     Strategy,
     Workload,
     activation_bytes,
@@ -17,6 +15,7 @@ from tunewright.plan.memory import (
     paper_bytes,
     quantized_bytes,
 )
+from tunewright_contract.capabilities.quantizations import BNB4
 
 GIB = 2**30
 PHI3 = 3_821_079_552
@@ -126,19 +125,19 @@ def test_without_an_accelerator_what_is_offloaded_to_the_cpu_stays_where_it_was(
 
 
 def test_bits_per_weight_of_a_4_bit_base():
-    assert pytest.approx(4.5) == NF4_BITS
-    assert pytest.approx(4.127, abs=0.0005) == NF4_DOUBLE_QUANT_BITS
+    assert BNB4.bits == pytest.approx(4.5)
+    assert BNB4.double_quant_bits == pytest.approx(4.127, abs=0.0005)
 
 
 def test_qlora_brings_phi3_mini_from_7_64_to_2_26_gigabytes():
     assert pytest.approx(7.64, abs=0.005) == PHI3 * 2 / 1e9
-    assert quantized_bytes(facts(), NF4_DOUBLE_QUANT_BITS) / 1e9 == pytest.approx(2.26, abs=0.005)
+    assert quantized_bytes(facts(), BNB4.double_quant_bits) / 1e9 == pytest.approx(2.26, abs=0.005)
     assert quantized_bytes(facts(), 8) / 1e9 == pytest.approx(3.623878656 + 0.394401792)
 
 
 def test_a_quantised_base_is_divided_at_stage_3_only():
-    load = lora(quantized_bits=NF4_DOUBLE_QUANT_BITS)
-    base = quantized_bytes(load.facts, NF4_DOUBLE_QUANT_BITS)
+    load = lora(quantized_bits=BNB4.double_quant_bits)
+    base = quantized_bytes(load.facts, BNB4.double_quant_bits)
     assert on_gpu(load, Strategy(stage=2), 4).weights == base + 2 * load.trained
     assert on_gpu(load, Strategy(stage=3), 4).weights == (base + 2 * load.trained) // 4
 
@@ -222,7 +221,7 @@ def workloads(draw):
         tuning=kind,
         loaded_bytes=draw(st.sampled_from([2, 4])),
         compute_bytes=draw(st.sampled_from([2, 4])),
-        quantized_bits=None if kind == "full" else draw(st.sampled_from([None, NF4_BITS, NF4_DOUBLE_QUANT_BITS, 8.0])),
+        quantized_bits=None if kind == "full" else draw(st.sampled_from([None, BNB4.bits, BNB4.double_quant_bits, 8.0])),
         moment_bytes=draw(st.sampled_from([0.0, 1.0, 2.0, 4.0, 8.0])),
         batch=draw(st.integers(1, 64)),
         length=draw(st.integers(1, 8192)),

@@ -16,9 +16,10 @@ from pydantic_core import PydanticCustomError
 
 from tunewright_contract.base import Message
 from tunewright_contract.bounds import Name
+from tunewright_contract.capabilities.tasks import SupportedTask
 from tunewright_contract.reports import EvaluationReport, ParityReport
 from tunewright_contract.text import one_line
-from tunewright_contract.trainer_config import Precision, Task
+from tunewright_contract.trainer_config import Precision
 
 MANIFEST_NAME = "tunewright.json"
 EVALUATION_NAME = "evaluation.json"
@@ -110,7 +111,7 @@ class ModelManifest(Message):
     api_version: Literal["tunewright.io/model/v2"] = API_VERSION
     name: str
     revision: str
-    task: Task
+    task: SupportedTask
     architecture: str
     precision: Precision
     graph: Graph

@@ -10,10 +10,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tunewright_contract.base import Message
+from tunewright_contract.capabilities.data_formats import SupportedDataFormat
+from tunewright_contract.capabilities.methods import DEFAULT_METHOD, SupportedMethod
+from tunewright_contract.capabilities.precisions import DEFAULT_EXPORT_PRECISION, ExportPrecisionName
+from tunewright_contract.capabilities.tasks import SupportedTask
+from tunewright_contract.capabilities.tuners import DEFAULT_TUNER, SupportedTuner
 
-DataFormat = Literal["messages", "promptCompletion", "text"]
-Task = Literal["ChatCompletion", "TextGeneration"]
-Precision = Literal["fp32", "int8", "int4"]
+DataFormat = SupportedDataFormat
+Task = SupportedTask
+Precision = ExportPrecisionName
 
 
 class HubModel(Message):
@@ -38,7 +43,7 @@ class DataFile(Message):
     """One file of examples. `path` is relative to `TUNEWRIGHT_DATA_DIR`; `format` None means: recognise it."""
 
     path: str
-    format: DataFormat | None = None
+    format: SupportedDataFormat | None = None
     columns: dict[str, str] = Field(default_factory=dict)  # our name -> the file's name
 
 
@@ -59,8 +64,8 @@ class DataConfig(Message):
 class MethodConfig(Message):
     """Which weights are trained. `lora` is `peft.LoraConfig`'s arguments, `quantization` is `BitsAndBytesConfig`'s."""
 
-    type: Literal["sft"] = "sft"
-    tuner: Literal["full", "lora"] = "lora"
+    type: SupportedMethod = DEFAULT_METHOD
+    tuner: SupportedTuner = DEFAULT_TUNER
     lora: dict[str, Any] | None = None
     quantization: dict[str, Any] | None = None
 
@@ -76,7 +81,7 @@ class ParityConfig(Message):
 class ExportConfig(Message):
     """What the export stage writes."""
 
-    precision: Precision = "int8"
+    precision: Precision = DEFAULT_EXPORT_PRECISION
     parity: ParityConfig = ParityConfig()
 
 
@@ -101,7 +106,7 @@ class TrainerConfig(Message):
     """The whole instruction for check, train and export."""
 
     job: JobIdentity
-    task: Task
+    task: SupportedTask
     model: ModelConfig
     data: DataConfig
     method: MethodConfig

@@ -1,6 +1,7 @@
 """What the language can say already and no stage honours yet: refused, never ignored. The list shrinks with every release.
 
-`NOT_SUPPORTED_YET` is data: the README's list is written from it. What will never be allowed is a rule (E015), not an entry here.
+`NOT_SUPPORTED_YET` is data: the README's list is written from it. Its names of tasks, tuners, formats and so on come from the capability
+tables. What will never be allowed is a rule (E015), not an entry here.
 """
 
 from collections.abc import Iterator
@@ -9,8 +10,17 @@ from functools import cache
 from typing import Any
 
 from tunewright.api.problems import Problem
+from tunewright.api.rules.table import cel_one_of
 from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS
+from tunewright_contract.capabilities.execution_providers import EXECUTION_PROVIDERS
+from tunewright_contract.capabilities.lora_starts import LORA_STARTS
+from tunewright_contract.capabilities.methods import METHODS
+from tunewright_contract.capabilities.optimizers import OPTIMIZERS
+from tunewright_contract.capabilities.table import Table
+from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.capabilities.tuners import TUNERS
 
 CODE = "not supported yet"
 
@@ -32,15 +42,13 @@ def _in_every_dataset(field: str, instead: str, values: tuple[str, ...] = ()) ->
     return tuple(NotYet(f"{dataset}.{field}", instead, values) for dataset in _DATASETS)
 
 
+def _names(path: str, table: Table[Any], *, not_added: str = "") -> NotYet:
+    """Return the entry for the names of a table that are not supported yet."""
+    return NotYet(path, table.instead, table.unsupported, not_added)
+
+
 NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
-    NotYet(
-        "spec.task",
-        "Use ChatCompletion or TextGeneration.",
-        (
-            "SingleLabelClassification", "MultiLabelClassification", "NamedEntityRecognition",
-            "QuestionAnswering", "Translation", "Summarization",
-        ),
-    ),
+    _names("spec.task", TASKS),
     NotYet("spec.model.source.oci", "Use huggingFace or pvc."),
     NotYet("spec.model.source.s3", "Copy the model into a claim and use pvc."),
     NotYet("spec.model.source.url", "Copy the model into a claim and use pvc."),
@@ -56,11 +64,7 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     *_in_every_dataset("source.url", "Download the file and use pvc, or path without a cluster."),
     *_in_every_dataset("source.s3", "Copy the file into a claim and use pvc."),
     *_in_every_dataset("source.configMap", "Copy the file into a claim and use pvc."),
-    *_in_every_dataset(
-        "format",
-        "Bring the data as messages, promptCompletion or text.",
-        ("sharegpt", "alpaca", "preference", "unpairedPreference", "promptOnly", "tokenized"),
-    ),
+    *_in_every_dataset("format", DATA_FORMATS.instead, DATA_FORMATS.unsupported),
     *_in_every_dataset("split", "Give each split as a file of its own."),
     *_in_every_dataset("fraction", "Shorten the file."),
     *_in_every_dataset("numSamples", "Shorten the file."),
@@ -73,31 +77,15 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     NotYet("spec.data.paddingFree", "Leave it false."),
     NotYet("spec.data.maskHistory", "Leave it false, or cut conversations to their last turn."),
     NotYet("spec.data.streaming", "Leave it false."),
-    NotYet("spec.method.type", "Use sft.", ("dpo", "kto", "orpo", "grpo", "reward", "distillation")),
-    NotYet(
-        "spec.method.tuner",
-        "Use lora or full.",
-        (
-            "freeze", "ia3", "adalora", "prefixTuning", "promptTuning", "pTuning", "vera", "oft", "boft", "loha", "lokr",
-            "lnTuning", "trainableTokens",
-        ),
-    ),
-    NotYet("spec.method.lora.initLoraWeights", "Use true, gaussian, pissa or olora.", ("loftq", "eva", "corda", "mica")),
+    _names("spec.method.type", METHODS),
+    _names("spec.method.tuner", TUNERS),
+    _names("spec.method.lora.initLoraWeights", LORA_STARTS),
     NotYet("spec.method.lora.loftqConfig", "Leave it out."),
     NotYet("spec.method.lora.loraplusLrRatio", "Leave it out."),
     NotYet("spec.method.lora.mergeLoraWeights", "Leave it true: the exported model is the merged one."),
     NotYet("spec.method.lora.extra", "Use the typed fields of method.lora."),
     NotYet("spec.training.useLigerKernel", "Leave it false."),
-    NotYet(
-        "spec.training.optim",
-        "Use adamw_torch, adamw_torch_fused, adafactor, sgd, or one of bitsandbytes' 8-bit or paged optimizers.",
-        (
-            "adamw_torch_xla", "adamw_torch_npu_fused", "adamw_anyprecision", "adamw_torch_4bit", "adamw_torch_8bit",
-            "galore_adamw", "galore_adamw_8bit", "galore_adafactor", "galore_adamw_layerwise", "galore_adamw_8bit_layerwise",
-            "galore_adafactor_layerwise", "lomo", "adalomo", "grokadamw", "schedule_free_radam", "schedule_free_adamw",
-            "schedule_free_sgd", "apollo_adamw", "apollo_adamw_layerwise", "stable_adamw",
-        ),
-    ),
+    _names("spec.training.optim", OPTIMIZERS),
     NotYet("spec.training.metricForBestModel", "Use loss or mean_token_accuracy.", ("perplexity", "eval_perplexity")),
     NotYet("spec.training.earlyStopping", "Use loadBestModelAtEnd."),
     NotYet("spec.training.enableJitCheckpoint", "Leave it true: a job that is asked to stop always saves first."),
@@ -112,10 +100,10 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     NotYet("spec.elasticity", "Set workers.replicas."),
     NotYet("spec.evaluation.gates", "Compare status.evaluation by hand."),
     NotYet("spec.output.destinations[1]", "Name one destination."),
-    NotYet(
-        "spec.serving.executionProviders[*]", "Use CPU or CUDA.", ("TensorRT", "ROCm", "OpenVINO"),
-        not_added="!has(self.serving) || self.serving.executionProviders.all(name, name in ['CPU', 'CUDA'] || "
-        "(has(oldSelf.serving) && name in oldSelf.serving.executionProviders))",
+    _names(
+        "spec.serving.executionProviders[*]", EXECUTION_PROVIDERS,
+        not_added="!has(self.serving) || self.serving.executionProviders.all(name, "
+        f"{cel_one_of('name', EXECUTION_PROVIDERS.supported)} || (has(oldSelf.serving) && name in oldSelf.serving.executionProviders))",
     ),
     NotYet(
         "spec.ttlSecondsAfterFinished", "Delete the job by hand.",

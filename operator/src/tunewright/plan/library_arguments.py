@@ -8,6 +8,10 @@ from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.lora import LoraSpec
+from tunewright_contract.capabilities.precisions import PRECISION_FLAGS, TRAINING_PRECISIONS
+from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
+from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.capabilities.tuners import TUNERS
 
 # Fields of spec.training whose name and meaning are SFTConfig's.
 _SAME = (
@@ -30,8 +34,7 @@ def sft_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
     arguments |= {
         "learning_rate": spec.learning_rate(),
         "gradient_accumulation_steps": spec.gradient_accumulation_steps(),
-        "bf16": training.precision == "bf16",
-        "fp16": training.precision == "fp16",
+        **{flag: flag == TRAINING_PRECISIONS[training.precision].flag for flag in PRECISION_FLAGS},
         "logging_strategy": "steps",
         "max_length": data.max_length,
         "packing": data.packing,
@@ -44,7 +47,7 @@ def sft_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
         arguments["packing_strategy"] = data.packing_strategy
     if training.gradient_checkpointing:
         # Reentrant checkpointing marks adapters ready twice under DDP; under ZeRO-3 with PEFT it is the only one TRL accepts.
-        arguments["gradient_checkpointing_kwargs"] = {"use_reentrant": stage == 3 and spec.method.tuner != "full"}
+        arguments["gradient_checkpointing_kwargs"] = {"use_reentrant": stage == 3 and TUNERS[spec.method.tuner].adapts}
     arguments |= _loss_arguments(spec) | _evaluation_arguments(spec)
     arguments |= training.extra_args
     return {name: _plain(name, value) for name, value in arguments.items()}
@@ -63,9 +66,10 @@ def lora_arguments(lora: LoraSpec) -> dict[str, Any]:
 def quantization_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any] | None:
     """Return the keyword arguments of `transformers.BitsAndBytesConfig`, or None for an unquantised base."""
     quantization = spec.method.quantization
-    if quantization.type == "none":
+    row = QUANTIZATIONS[quantization.type]
+    if not row.quantized:
         return None
-    if quantization.type == "bnb8":
+    if not row.four_bit:
         return {"load_in_8bit": True}
     # ZeRO-3 shards floating-point parameters only, so packed weights have to lie in the compute type there.
     storage = quantization.quant_storage or (quantization.compute_dtype if stage == 3 else "uint8")
@@ -81,7 +85,7 @@ def quantization_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, An
 def _loss_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
     """On which tokens the loss is taken. Absent for text completions: TRL looks at the data's columns."""
     arguments: dict[str, Any] = {}
-    if spec.task == "ChatCompletion":
+    if TASKS[spec.task].needs_chat_template:
         arguments["assistant_only_loss"] = spec.data.assistant_only_loss is not False
     if spec.data.completion_only_loss is not None:
         arguments["completion_only_loss"] = spec.data.completion_only_loss

@@ -16,31 +16,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tunewright.plan.plan_types import MemoryOption
+from tunewright_contract.capabilities.optimizers import DEFAULT_OPTIMIZER, OPTIMIZERS
 from tunewright_contract.reports import ModelFacts
 
-# Bits per weight of a base quantised by bitsandbytes. 4-bit blocks of 64 carry one fp32 scale: 4 + 32/64 = 4.5. Quantising the scales
-# themselves to 8 bits in blocks of 256 leaves 4 + 8/64 + 32/(64*256) = 4.127 (QLoRA, arXiv:2305.14314, section 3).
-NF4_BITS = 4 + 32 / 64
-NF4_DOUBLE_QUANT_BITS = 4 + 8 / 64 + 32 / (64 * 256)
-INT8_BITS = 8.0
-
-# Bytes per trained parameter that the optimizer keeps beside the weights, by `training.optim`. Adam's two moments in fp32 are 8.
-MOMENT_BYTES = {
-    "adafactor": 0.0,  # only row and column sums
-    "sgd": 0.0,  # without momentum, as transformers builds it
-    "adagrad": 4.0,
-    "rmsprop": 4.0,
-    "lion_32bit": 4.0,
-    "paged_lion_32bit": 4.0,
-    "lion_8bit": 1.0,
-    "paged_lion_8bit": 1.0,
-    "adamw_bnb_8bit": 2.0,
-    "adamw_8bit": 2.0,
-    "adamw_torch_8bit": 2.0,
-    "paged_adamw_8bit": 2.0,
-    "adamw_torch_4bit": 1.0,
-}
-ADAM_MOMENT_BYTES = 8.0
 MASTER_BYTES = 4  # the fp32 copy that ZeRO updates. DeepSpeed 0.19.8 keeps it in fp32 training too, where it is a second one.
 FP32_GRADIENT_BYTES = 4  # at the step a rank's share of the gradients is cast to fp32; activations are gone by then
 
@@ -75,7 +53,7 @@ class Workload:
     loaded_bytes: int = 2  # of a base weight as loaded (model.dtype)
     compute_bytes: int = 2  # of a weight under DeepSpeed (training.precision)
     quantized_bits: float | None = None  # of a linear weight of the base
-    moment_bytes: float = ADAM_MOMENT_BYTES
+    moment_bytes: float = OPTIMIZERS[DEFAULT_OPTIMIZER].state_bytes  # that the optimizer keeps per trained parameter beside the weights
     batch: int = 1  # examples per rank and forward pass
     length: int = 1024  # tokens per example
     gradient_checkpointing: bool = True

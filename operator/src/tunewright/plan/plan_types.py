@@ -8,6 +8,7 @@ from typing import Any
 
 from tunewright.plan.inputs import Missing
 from tunewright.plan.rollout import PublishedModel, Rollout
+from tunewright_contract.capabilities.execution_providers import DEFAULT_EXECUTION_PROVIDERS
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_contract.trainer_config import TrainerConfig
 
@@ -199,7 +200,7 @@ class ServePlan:
     model: PublishedModel | Missing  # missing: another job's, not there yet; what runs goes on
     model_name: str
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    execution_providers: tuple[str, ...] = ("CPU",)
+    execution_providers: tuple[str, ...] = DEFAULT_EXECUTION_PROVIDERS
     max_slots: int = 16
     max_length: int | None = None  # None: the model's context length
     api_key: SecretKey | None = None  # None: clients need no key

@@ -12,8 +12,8 @@ from tunewright.api.rules.facts import raw_deepspeed
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Past, StageState, TrainOutcome
+from tunewright_contract.capabilities.optimizers import CONVERTIBLE_OPTIMIZERS
 
-CONVERTIBLE_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused")  # whose state DeepSpeed 0.19 can join and cut anew under ZeRO
 _MOST_REPLICAS = 1024
 _SHOWN = 8
 

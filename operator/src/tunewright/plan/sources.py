@@ -4,7 +4,6 @@ Refuses, with the way out, sources that no stage can read yet and folders of thi
 """
 
 from dataclasses import dataclass
-from typing import get_args
 
 from tunewright.api.v1alpha1.common import PvcSource
 from tunewright.api.v1alpha1.data import Dataset
@@ -13,9 +12,8 @@ from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import References
 from tunewright.plan.names import volume_name
 from tunewright.plan.plan_types import ClaimSource, DataVolume, FolderSource, SecretKey, Source
-from tunewright_contract.trainer_config import DataFile, DataFormat, HubModel
-
-_FORMATS = get_args(DataFormat)
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS
+from tunewright_contract.trainer_config import DataFile, HubModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +60,11 @@ def data_files(job: FineTuneJob, refs: References) -> DataFiles:
 
 
 def _file(item: Dataset, refs: References, volumes: dict[str, DataVolume], field: str) -> DataFile:
-    if item.format is not None and item.format not in _FORMATS:
+    if item.format is not None and not DATA_FORMATS[item.format].supported:
         raise PlanRejected(
             reason="FormatUnsupported",
             field=f"{field}.format",
-            message=f"{item.format} is not supported yet; convert the data to one of {', '.join(_FORMATS)}",
+            message=f"{item.format} is not supported yet; convert the data to one of {', '.join(DATA_FORMATS.supported)}",
         )
     folder, file = _folder_and_file(item, refs, f"{field}.source")
     # The name is a function of what the job has there: adding another data set to a job moves no file that is already there.

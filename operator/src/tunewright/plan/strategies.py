@@ -4,8 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tunewright.api.rules.facts import block, raw_device
+from tunewright.api.rules.method import dora_fails, lora_of, start_fails
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.memory import Strategy
+from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
+from tunewright_contract.capabilities.tuners import TUNERS
 
 _STAGES = (0, 1, 2, 3)
 
@@ -38,19 +41,18 @@ def leaves_stage_open(spec: FineTuneJobSpec) -> bool:
 
 def objection(spec: FineTuneJobSpec, strategy: Strategy) -> str:
     """Say why `Auto` does not take a strategy whatever it costs; empty: it may. What is asked for by name is not questioned here."""
-    if strategy.stage == 0 and spec.method.tuner == "full" and spec.model.dtype in {"bfloat16", "float16"}:
+    if strategy.stage == 0 and not TUNERS[spec.method.tuner].adapts and spec.model.dtype in {"bfloat16", "float16"}:
         # DeepSpeed keeps 16-bit weights and divides their fp32 copy; torch alone trains fp32 weights.
         return f"plain DDP trains {spec.model.dtype} weights in fp32 on every rank, and ZeRO-1 needs no more memory for the same result"
-    quantized = spec.method.quantization.type
-    lora = spec.method.effective_lora()
-    if strategy.stage == 3 and lora is not None:
-        if quantized != "none" and lora.use_dora:
-            return "E101: DoRA needs the norm of the base weights, which ZeRO-3 cannot gather in 4 or 8 bits (huggingface/peft#1731)"
-        if str(lora.init_lora_weights).startswith(("pissa", "loftq")):
-            return f"E104: initLoraWeights {lora.init_lora_weights} needs whole weights, which ZeRO-3 never has in one place"
-        if quantized == "bnb8":
-            return "8-bit weights under ZeRO-3 have not been seen to work"
-    if strategy.offload_param != "none" and quantized != "none":
+    if dora_fails(spec, strategy.stage):
+        return "E101: DoRA needs the norm of the base weights, which ZeRO-3 cannot gather in 4 or 8 bits (huggingface/peft#1731)"
+    if start_fails(spec, strategy.stage):
+        start = lora_of(spec).init_lora_weights
+        return f"E104: initLoraWeights {start} needs whole weights, which ZeRO-3 never has in one place"
+    quantization = QUANTIZATIONS[spec.method.quantization.type]
+    if strategy.stage not in quantization.zero_stages:
+        return f"{quantization.bits:g}-bit weights under ZeRO-{strategy.stage} have not been seen to work"
+    if strategy.offload_param != "none" and quantization.quantized:
         return "offloading a quantised base takes more accelerator memory, not less (PEFT's DeepSpeed guide)"
     return ""
 

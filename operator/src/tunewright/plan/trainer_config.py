@@ -1,6 +1,6 @@
 """FineTuneJob → TrainerConfig: the decided job in the libraries' words, the one file that check, train and export read."""
 
-from typing import Any, get_args
+from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.deepspeed_config import deepspeed_config
@@ -9,6 +9,10 @@ from tunewright.plan.library_arguments import lora_arguments, quantization_argum
 from tunewright.plan.memory import Strategy
 from tunewright.plan.resize import Shares
 from tunewright.plan.sources import DataFiles, ModelOrigin
+from tunewright_contract.capabilities.methods import METHODS
+from tunewright_contract.capabilities.table import Table
+from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.trainer_config import (
     DataConfig,
     EvaluationConfig,
@@ -17,11 +21,8 @@ from tunewright_contract.trainer_config import (
     MethodConfig,
     ModelConfig,
     ParityConfig,
-    Task,
     TrainerConfig,
 )
-
-_TASKS = get_args(Task)
 
 
 def trainer_config(
@@ -29,8 +30,7 @@ def trainer_config(
 ) -> TrainerConfig:
     """Return the whole instruction for the job's pods. Raises `PlanRejected` for what no trainer can do yet."""
     spec, meta = job.spec, job.metadata
-    if spec.task not in _TASKS:
-        raise _unsupported("spec.task", spec.task, _TASKS)
+    _refuse_unsupported("spec.task", spec.task, TASKS)
     parity = spec.output.onnx.parity
     return TrainerConfig(
         job=JobIdentity(namespace=meta.namespace, name=meta.name, uid=meta.uid, revision=revision),
@@ -88,10 +88,8 @@ def _data(job: FineTuneJob, files: DataFiles) -> DataConfig:
 
 def _method(job: FineTuneJob, strategy: Strategy) -> MethodConfig:
     method = job.spec.method
-    if method.type != "sft":
-        raise _unsupported("spec.method.type", method.type, ("sft",))
-    if method.tuner not in {"full", "lora"}:
-        raise _unsupported("spec.method.tuner", method.tuner, ("full", "lora"))
+    _refuse_unsupported("spec.method.type", method.type, METHODS)
+    _refuse_unsupported("spec.method.tuner", method.tuner, TUNERS)
     lora = method.effective_lora()
     return MethodConfig(
         tuner=method.tuner,
@@ -100,5 +98,7 @@ def _method(job: FineTuneJob, strategy: Strategy) -> MethodConfig:
     )
 
 
-def _unsupported(field: str, value: Any, known: tuple[str, ...]) -> PlanRejected:
-    return PlanRejected(reason="Unsupported", field=field, message=f"{value} is not supported yet; use {' or '.join(known)}")
+def _refuse_unsupported(field: str, name: str, table: Table[Any]) -> None:
+    if not table[name].supported:
+        known = " or ".join(table.supported)
+        raise PlanRejected(reason="Unsupported", field=field, message=f"{name} is not supported yet; use {known}")

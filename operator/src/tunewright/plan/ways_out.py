@@ -9,6 +9,8 @@ from tunewright.plan.plan_types import MemoryOption
 from tunewright.plan.quantities import people_bytes
 from tunewright.plan.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
 from tunewright.plan.workload import Ground, as_qlora, fits
+from tunewright_contract.capabilities.quantizations import BNB4
+from tunewright_contract.capabilities.tuners import LORA
 
 MOST_REPLICAS = 1024  # the API's bound
 SHORTEST_LENGTH = 128  # a suggestion of fewer tokens helps nobody
@@ -38,7 +40,7 @@ def _changes(spec: FineTuneJobSpec, load: Workload, ground: Ground) -> Iterator[
             yield f"data.maxLength: {length} (now {load.length})"
             break
     if load.quantized_bits != as_qlora(load).quantized_bits and would(as_qlora(load), as_asked=_with_bnb4(spec)):
-        yield "method.tuner: lora with method.quantization.type: bnb4 (QLoRA)"
+        yield f"method.tuner: {LORA.name} with method.quantization.type: {BNB4.name} (QLoRA)"
     replicas = spec.workers.replicas * 2
     while replicas <= MOST_REPLICAS:
         if would(load, replace(ground, world_size=replicas * spec.workers.processes)):
@@ -72,8 +74,8 @@ def _unobjected(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy]:
 
 
 def _with_bnb4(spec: FineTuneJobSpec) -> FineTuneJobSpec:
-    quantization = spec.method.quantization.model_copy(update={"type": "bnb4"})
-    return spec.model_copy(update={"method": spec.method.model_copy(update={"tuner": "lora", "quantization": quantization})})
+    quantization = spec.method.quantization.model_copy(update={"type": BNB4.name})
+    return spec.model_copy(update={"method": spec.method.model_copy(update={"tuner": LORA.name, "quantization": quantization})})
 
 
 def _fits(load: Workload, strategy: Strategy, ground: Ground) -> bool:

@@ -4,9 +4,13 @@ from dataclasses import dataclass, replace
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.inputs import Defaults
-from tunewright.plan.memory import ADAM_MOMENT_BYTES, CPU_PROCESS_BYTES, INT8_BITS, MOMENT_BYTES, NF4_BITS, NF4_DOUBLE_QUANT_BITS, Workload
+from tunewright.plan.memory import CPU_PROCESS_BYTES, Workload
 from tunewright.plan.plan_types import MemoryOption
 from tunewright.plan.quantities import whole
+from tunewright_contract.capabilities.optimizers import OPTIMIZERS
+from tunewright_contract.capabilities.precisions import TRAINING_PRECISIONS
+from tunewright_contract.capabilities.quantizations import BNB4, QUANTIZATIONS
+from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.reports import ModelFacts
 
 _DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -45,15 +49,15 @@ def fits(option: MemoryOption, ground: Ground) -> bool:
 def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
     """Return what the job has to hold in memory."""
     training, quantization = spec.training, spec.method.quantization
-    compute = 4 if training.precision == "fp32" else 2
-    bits = {"none": None, "bnb8": INT8_BITS, "bnb4": NF4_DOUBLE_QUANT_BITS if quantization.double_quant else NF4_BITS}
+    compute = TRAINING_PRECISIONS[training.precision].bytes
+    stored = QUANTIZATIONS[quantization.type]
     return Workload(
         facts=facts,
-        tuning="full" if spec.method.tuner == "full" else "adapter",
+        tuning="adapter" if TUNERS[spec.method.tuner].adapts else "full",
         loaded_bytes=4 if _fits_types_by_fp32(spec) else _DTYPE_BYTES.get(spec.model.dtype, compute),  # auto: most often the training's
         compute_bytes=compute,
-        quantized_bits=bits[quantization.type],
-        moment_bytes=MOMENT_BYTES.get(training.optim, ADAM_MOMENT_BYTES),
+        quantized_bits=stored.double_quant_bits if stored.four_bit and quantization.double_quant else stored.bits,
+        moment_bytes=OPTIMIZERS[training.optim].state_bytes,
         batch=training.per_device_train_batch_size,
         length=spec.data.max_length,
         gradient_checkpointing=training.gradient_checkpointing,
@@ -66,11 +70,11 @@ def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
 def _fits_types_by_fp32(spec: FineTuneJobSpec) -> bool:
     """Say whether the frozen base is fp32 whatever its dtype: whole modules are trained in fp32, and no autocast fits 16 bits to them."""
     lora = spec.method.effective_lora()
-    return spec.training.precision == "fp32" and lora is not None and bool(lora.modules_to_save)
+    return TRAINING_PRECISIONS[spec.training.precision].flag is None and lora is not None and bool(lora.modules_to_save)
 
 
 def as_qlora(load: Workload) -> Workload:
     """Return the workload with its base in 4 bits and an adapter on it. A full fine-tune's adapter is guessed from the linear layers."""
     trained = load.trained if load.tuning == "adapter" else round(load.facts.linear_parameters * _ADAPTER_SHARE)
     facts = load.facts.model_copy(update={"trainable_parameters": trained})
-    return replace(load, facts=facts, tuning="adapter", quantized_bits=NF4_DOUBLE_QUANT_BITS)
+    return replace(load, facts=facts, tuning="adapter", quantized_bits=BNB4.double_quant_bits)

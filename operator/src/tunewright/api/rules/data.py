@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.rules.table import Rule, cel_none_of, cel_one_of, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS
+from tunewright_contract.capabilities.methods import METHODS
 
-UNPACKABLE = ("dpo", "kto", "reward")
-WITHOUT_COMPLETION = ("messages", "text")
-WITHOUT_TURNS = ("promptCompletion", "text", "alpaca")
+UNPACKABLE = METHODS.where(lambda row: not row.packable)
+WITHOUT_COMPLETION = DATA_FORMATS.where(lambda row: row.completion is False)
+WITHOUT_TURNS = DATA_FORMATS.where(lambda row: row.turns is False)
 
 
 def formats(spec: FineTuneJobSpec, unfit: tuple[str, ...]) -> list[str]:
@@ -17,8 +19,8 @@ def formats(spec: FineTuneJobSpec, unfit: tuple[str, ...]) -> list[str]:
 
 
 def _format_cel(flag: str, unfit: tuple[str, ...]) -> str:
-    bad = "[" + ", ".join(f"'{name}'" for name in unfit) + "]"
-    lists = " && ".join(f"self.data.{split}.all(d, !has(d.format) || !(d.format in {bad}))" for split in ("train", "validation", "test"))
+    fits = cel_none_of("d.format", unfit)
+    lists = " && ".join(f"self.data.{split}.all(d, !has(d.format) || {fits})" for split in ("train", "validation", "test"))
     return f"!(has(self.data.{flag}) && self.data.{flag}) || ({lists})"
 
 
@@ -28,9 +30,9 @@ RULES: tuple[Rule[Any], ...] = (
         path="data.packing",
         broken=lambda spec: spec.data.packing and spec.method.type in UNPACKABLE,
         says=lambda spec: f"packing joins examples, but type {spec.method.type} compares them one by one",
-        refuses="packing with dpo, kto or reward",
+        refuses=f"packing with {', '.join(UNPACKABLE[:-1])} or {UNPACKABLE[-1]}",
         way_out="Set data.packing to false.",
-        cel="!(self.data.packing && self.method.type in ['dpo', 'kto', 'reward'])",
+        cel=f"!(self.data.packing && {cel_one_of('self.method.type', UNPACKABLE)})",
     ),
     job_rule(
         code="E302",

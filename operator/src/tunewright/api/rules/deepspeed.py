@@ -9,6 +9,8 @@ from tunewright.api.rules.facts import STAGE_3, asked_stage, block, raw_deepspee
 from tunewright.api.rules.table import Rule, fault_rule, job_rule
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright_contract.capabilities.optimizers import OPTIMIZERS
+from tunewright_contract.capabilities.precisions import PRECISION_FLAGS, TRAINING_PRECISIONS
 
 # deepspeed/runtime/config.py: _REMOVED_TOP_LEVEL_CONFIG_KEYS and _REMOVED_ZERO_CONFIG_KEYS, each with what it says instead.
 REMOVED_KEYS = {
@@ -34,7 +36,6 @@ UNLESS_TORCH_ADAM = ("adam", "adamw")
 ALWAYS_LACKING = ("lamb", "lion", "muon", "muadam", "muadamw", "musgd")
 # deepspeed/runtime/precision_config.py: master copies in 16 bits, in which small updates round to nothing.
 MASTERLESS = ("bf16.bf16_master_weights_and_grads", "fp16.fp16_master_weights_and_grads")
-BAD_OPTIMIZERS = ("galore_", "apollo_")
 
 
 def removed_keys(spec: FineTuneJobSpec) -> list[str]:
@@ -60,13 +61,13 @@ def contradictions(spec: FineTuneJobSpec) -> list[str]:
     training = spec.training
     optimizer = block(block(raw, "optimizer"), "params")
     accumulation = spec.gradient_accumulation_steps()
+    precision = TRAINING_PRECISIONS[training.precision]
     pairs: list[tuple[str, Any, Any]] = [
         ("train_micro_batch_size_per_gpu", raw.get("train_micro_batch_size_per_gpu"), training.per_device_train_batch_size),
         ("gradient_accumulation_steps", raw.get("gradient_accumulation_steps"), accumulation),
         ("train_batch_size", raw.get("train_batch_size"), training.per_device_train_batch_size * accumulation * spec.world_size),
         ("gradient_clipping", raw.get("gradient_clipping"), training.max_grad_norm),
-        ("bf16.enabled", block(raw, "bf16").get("enabled"), training.precision == "bf16"),
-        ("fp16.enabled", block(raw, "fp16").get("enabled"), training.precision == "fp16"),
+        *((f"{flag}.enabled", block(raw, flag).get("enabled"), flag == precision.flag) for flag in PRECISION_FLAGS),
         ("optimizer.params.lr", optimizer.get("lr"), spec.learning_rate()),
         ("optimizer.params.weight_decay", optimizer.get("weight_decay"), training.weight_decay),
         ("optimizer.params.eps", optimizer.get("eps"), training.adam_epsilon),
@@ -143,13 +144,9 @@ def batch_conflict(spec: FineTuneJobSpec) -> str:
     return ""
 
 
-def _bad_optimizer(name: str) -> bool:
-    return name.startswith(BAD_OPTIMIZERS) or name.endswith("_layerwise")
-
-
 def _both_precisions(spec: FineTuneJobSpec) -> bool:
     raw = raw_deepspeed(spec)
-    return block(raw, "bf16").get("enabled") is True and block(raw, "fp16").get("enabled") is True
+    return all(block(raw, flag).get("enabled") is True for flag in PRECISION_FLAGS)
 
 
 RULES: tuple[Rule[Any], ...] = (
@@ -222,7 +219,7 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E207",
         path="training.optim",
-        broken=lambda spec: spec.deepspeed is not None and _bad_optimizer(spec.training.optim),
+        broken=lambda spec: spec.deepspeed is not None and not OPTIMIZERS[spec.training.optim].deepspeed,
         says=lambda spec: f"{spec.training.optim} works on whole gradients of single layers, which DeepSpeed does not hand out",
         refuses="GaLore, APOLLO and layerwise optimizers with DeepSpeed",
         way_out="Choose adamw_torch, or leave deepspeed out.",

@@ -7,21 +7,11 @@ from typing import Any
 
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright_contract.capabilities.tasks import TASKS
 
 METRIC_SCHEDULERS = ("reduce_lr_on_plateau", "greedy")
 # trl/trainer/dpo_trainer.py: f_divergence_loss_types
 F_DIVERGENCE_LOSSES = frozenset({"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft"})
-# Azure ML's metrics per task; `loss` is allowed everywhere.
-TASK_METRICS = {
-    "ChatCompletion": ("mean_token_accuracy",),
-    "TextGeneration": ("mean_token_accuracy", "perplexity"),
-    "SingleLabelClassification": ("accuracy", "f1_macro", "mcc", "precision_macro", "recall_macro"),
-    "MultiLabelClassification": ("accuracy", "f1_macro", "f1_micro", "precision_macro", "recall_macro"),
-    "NamedEntityRecognition": ("f1", "accuracy", "precision", "recall"),
-    "QuestionAnswering": ("f1", "exact"),
-    "Translation": ("bleu",),
-    "Summarization": ("rouge1", "rouge2", "rougeL", "rougeLsum"),
-}
 
 
 def needs_evaluation(spec: FineTuneJobSpec) -> list[str]:
@@ -107,7 +97,7 @@ def scheduler_conflict(spec: FineTuneJobSpec) -> str:
 
 def metrics_of(spec: FineTuneJobSpec) -> tuple[str, ...]:
     """Return the metrics by which a best model may be chosen."""
-    return ("loss", *TASK_METRICS[spec.task])
+    return ("loss", *TASKS[spec.task].metrics)
 
 
 RULES: tuple[Rule[Any], ...] = (

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
 
 
 def raw_deepspeed(spec: FineTuneJobSpec) -> Mapping[str, Any]:
@@ -34,7 +35,7 @@ def asked_stage(spec: FineTuneJobSpec) -> int | None:
 
 def is_quantized(spec: FineTuneJobSpec) -> bool:
     """Say whether the frozen base is stored by bitsandbytes."""
-    return spec.method.quantization.type != "none"
+    return QUANTIZATIONS[spec.method.quantization.type].quantized
 
 
 # CEL for `asked_stage(spec) == 3`, as far as typed fields go: CEL cannot look into a raw configuration. One beside a typed stage is E202.

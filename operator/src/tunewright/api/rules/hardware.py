@@ -4,6 +4,8 @@ from typing import Any
 
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright_contract.capabilities.optimizers import OPTIMIZERS
+from tunewright_contract.capabilities.precisions import TRAINING_PRECISIONS
 
 
 def needs_accelerator(spec: FineTuneJobSpec) -> list[str]:
@@ -11,10 +13,10 @@ def needs_accelerator(spec: FineTuneJobSpec) -> list[str]:
     training, model = spec.training, spec.model
     optim = training.optim
     wants = {
-        "training.precision fp16": training.precision == "fp16",
+        f"training.precision {training.precision}": TRAINING_PRECISIONS[training.precision].needs_accelerator,
         f"model.attnImplementation {model.attn_implementation}": model.attn_implementation.startswith("flash_attention"),
         "training.useLigerKernel": training.use_liger_kernel,
-        f"training.optim {optim}": "bnb" in optim or "8bit" in optim or "4bit" in optim or optim.startswith("paged_"),
+        f"training.optim {optim}": OPTIMIZERS[optim].needs_accelerator,
     }
     return [name for name, present in wants.items() if present]
 

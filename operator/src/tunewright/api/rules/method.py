@@ -3,13 +3,21 @@
 from typing import Any
 
 from tunewright.api.rules.facts import STAGE_3, asked_stage, is_quantized
-from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.rules.table import Rule, cel_none_of, cel_one_of, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.lora import LoraSpec
+from tunewright.api.v1alpha1.method import QuantizationSpec
+from tunewright_contract.capabilities.lora_starts import LOFTQ, dora_works, lora_start
+from tunewright_contract.capabilities.methods import METHODS
+from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
+from tunewright_contract.capabilities.tuners import TUNERS
 
-QUANTIZABLE = ("lora", "oft")
+QUANTIZABLE = TUNERS.where(lambda row: row.quantizable)
+WITHOUT_CHECKPOINTING = TUNERS.where(lambda row: not row.gradient_checkpointing)
+FOUR_BIT = QUANTIZATIONS.where(lambda row: row.four_bit)
+QUANT_TYPE = QuantizationSpec().quant_type
 _LORA = "self.method.lora"
-_QUANTIZED = "self.method.quantization.type != 'none'"
+_QUANTIZED = cel_none_of("self.method.quantization.type", QUANTIZATIONS.where(lambda row: not row.quantized))
 
 
 def lora_of(spec: FineTuneJobSpec) -> LoraSpec:
@@ -41,6 +49,21 @@ def layer_conflict(lora: LoraSpec) -> str:
     return ""
 
 
+def dora_fails(spec: FineTuneJobSpec, stage: int | None) -> bool:
+    """Say whether DoRA would not find the norms of the base weights. `stage` is asked for or chosen; None is neither yet."""
+    return lora_of(spec).use_dora and not dora_works(quantized=is_quantized(spec), stage=stage)
+
+
+def start_fails(spec: FineTuneJobSpec, stage: int | None) -> bool:
+    """Say whether the adapter would start from base weights that this ZeRO stage does not have whole. None: no stage is decided."""
+    return stage is not None and stage not in lora_start(lora_of(spec).init_lora_weights).zero_stages
+
+
+def _start_fails_here(spec: FineTuneJobSpec) -> bool:
+    on_base = lora_start(lora_of(spec).init_lora_weights).on_quantized or not is_quantized(spec)
+    return not on_base or start_fails(spec, asked_stage(spec))
+
+
 def heads(lora: LoraSpec) -> list[str]:
     """Return the target modules that are the output head."""
     named = lora.target_modules if isinstance(lora.target_modules, tuple) else (lora.target_modules,)
@@ -51,7 +74,7 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E101",
         path="method.lora.useDora",
-        broken=lambda spec: lora_of(spec).use_dora and is_quantized(spec) and asked_stage(spec) == 3,
+        broken=lambda spec: dora_fails(spec, asked_stage(spec)),
         says=lambda spec: (
             f"useDora with quantization {spec.method.quantization.type} crashes under ZeRO-3: quantised weights cannot "
             f"be sharded there (peft#1731)"
@@ -63,13 +86,13 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E102",
         path="method.quantization.type",
-        broken=lambda spec: is_quantized(spec) and spec.method.tuner not in QUANTIZABLE,
+        broken=lambda spec: is_quantized(spec) and not TUNERS[spec.method.tuner].quantizable,
         says=lambda spec: (
             f"quantization {spec.method.quantization.type} stores weights that the tuner {spec.method.tuner} cannot train or adapt"
         ),
-        refuses="quantization with another tuner than lora or oft",
+        refuses=f"quantization with another tuner than {' or '.join(QUANTIZABLE)}",
         way_out="Set method.tuner to lora, or quantization.type to none.",
-        cel=f"!({_QUANTIZED} && !(self.method.tuner in ['lora', 'oft']))",
+        cel=f"!({_QUANTIZED} && {cel_none_of('self.method.tuner', QUANTIZABLE)})",
     ),
     job_rule(
         code="E103",
@@ -86,7 +109,7 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E104",
         path="method.lora.initLoraWeights",
-        broken=lambda spec: str(lora_of(spec).init_lora_weights).startswith("pissa") and (is_quantized(spec) or asked_stage(spec) == 3),
+        broken=_start_fails_here,
         says=lambda spec: (
             f"{lora_of(spec).init_lora_weights} decomposes whole base weights, which a quantised base or ZeRO-3 does not have"
         ),
@@ -113,7 +136,7 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E109",
         path="method.lora.targetModules",
-        broken=lambda spec: spec.method.type == "sft" and bool(heads(lora_of(spec))),
+        broken=lambda spec: METHODS[spec.method.type].bypasses_head and bool(heads(lora_of(spec))),
         says=lambda spec: (
             f"an adapter on {', '.join(heads(lora_of(spec)))} would stay untrained: the trainer computes the loss from its base weight"
         ),
@@ -123,16 +146,16 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E110",
         path="training.gradientCheckpointing",
-        broken=lambda spec: spec.method.tuner == "prefixTuning" and spec.training.gradient_checkpointing,
+        broken=lambda spec: not TUNERS[spec.method.tuner].gradient_checkpointing and spec.training.gradient_checkpointing,
         says=lambda _: "prefixTuning feeds its prefix through the key-value cache, which gradientCheckpointing: true turns off (peft#869)",
         refuses="prefix tuning with gradient checkpointing",
         way_out="Set training.gradientCheckpointing to false.",
-        cel="!(self.method.tuner == 'prefixTuning' && self.training.gradientCheckpointing)",
+        cel=f"!({cel_one_of('self.method.tuner', WITHOUT_CHECKPOINTING)} && self.training.gradientCheckpointing)",
     ),
     job_rule(
         code="E111",
         path="method.lora.loftqConfig",
-        broken=lambda spec: (lora_of(spec).init_lora_weights == "loftq") != (lora_of(spec).loftq_config is not None),
+        broken=lambda spec: (lora_of(spec).init_lora_weights == LOFTQ.name) != (lora_of(spec).loftq_config is not None),
         says=lambda spec: (
             f"initLoraWeights {str(lora_of(spec).init_lora_weights).lower()} and loftqConfig "
             f"{lora_of(spec).loftq_config!r}: one without the other"
@@ -143,13 +166,13 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E112",
         path="method.quantization.quantType",
-        broken=lambda spec: spec.method.quantization.type != "bnb4" and spec.method.quantization.quant_type != "nf4",
+        broken=lambda spec: not QUANTIZATIONS[spec.method.quantization.type].four_bit and spec.method.quantization.quant_type != QUANT_TYPE,
         says=lambda spec: (
             f"quantType {spec.method.quantization.quant_type} is a four-bit type, and quantization.type "
             f"{spec.method.quantization.type} would ignore it"
         ),
         refuses="a four-bit type without four-bit quantization",
         way_out="Set quantization.type to bnb4, or leave quantType out.",
-        cel="self.method.quantization.type == 'bnb4' || self.method.quantization.quantType == 'nf4'",
+        cel=f"{cel_one_of('self.method.quantization.type', FOUR_BIT)} || self.method.quantization.quantType == '{QUANT_TYPE}'",
     ),
 )

@@ -1,20 +1,24 @@
 """E001-E015: parts of a job that exclude or need each other by their meaning, before any library has a say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from tunewright.api.rules.table import DATASET, Rule, job_rule
+from tunewright.api.rules.table import DATASET, Rule, cel_none_of, job_rule
 from tunewright.api.v1alpha1.common import amount
 from tunewright.api.v1alpha1.data import DATA_SOURCES
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.model import MODEL_SOURCES
 from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
+from tunewright_contract.capabilities.methods import METHODS
+from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.capabilities.tuners import TUNERS
 
-# Which tuner or type each settings block belongs to.
-TUNER_BLOCKS = ("lora", "adalora", "ia3", "prefix_tuning", "prompt_tuning", "p_tuning", "vera", "oft")
-TYPE_BLOCKS = ("dpo", "kto", "grpo", "distillation")
+# Settings block under `method` -> the tuner or type that it belongs to.
+TUNER_BLOCKS = {row.settings: row.name for row in TUNERS.values() if row.settings is not None}
+TYPE_BLOCKS = {row.settings: row.name for row in METHODS.values() if row.settings is not None}
+WITH_CHAT_TEMPLATE = TASKS.where(lambda task: task.needs_chat_template)
 CHAT_TEMPLATE = ("name", "jinja", "path")
 NEW_CLAIM = ("size", "storage_class_name", "access_modes")
 EMBEDDINGS = frozenset({"embed_tokens", "lm_head"})
@@ -25,7 +29,7 @@ def names(attributes: Sequence[str]) -> str:
     return ", ".join(map(to_camel, attributes))
 
 
-def given(part: Any, attributes: Sequence[str]) -> list[str]:
+def given(part: Any, attributes: Iterable[str]) -> list[str]:
     """Return the attributes that have a value."""
     return [name for name in attributes if part is not None and getattr(part, name)]
 
@@ -33,8 +37,8 @@ def given(part: Any, attributes: Sequence[str]) -> list[str]:
 def foreign_blocks(spec: FineTuneJobSpec) -> list[str]:
     """Return the settings blocks under `method` that the chosen tuner and type would ignore."""
     method = spec.method
-    tuners = [name for name in given(method, TUNER_BLOCKS) if to_camel(name) != method.tuner]
-    return tuners + [name for name in given(method, TYPE_BLOCKS) if name != method.type]
+    tuners = [block for block in given(method, TUNER_BLOCKS) if TUNER_BLOCKS[block] != method.tuner]
+    return tuners + [block for block in given(method, TYPE_BLOCKS) if TYPE_BLOCKS[block] != method.type]
 
 
 def count(fields: Sequence[str], owner: str) -> str:
@@ -43,8 +47,8 @@ def count(fields: Sequence[str], owner: str) -> str:
 
 
 def _blocks_cel() -> str:
-    blocks = [*((block, "tuner") for block in TUNER_BLOCKS), *((block, "type") for block in TYPE_BLOCKS)]
-    return " && ".join(f"(!has(self.method.{to_camel(block)}) || self.method.{by} == '{to_camel(block)}')" for block, by in blocks)
+    owners = [*(("tuner", *item) for item in TUNER_BLOCKS.items()), *(("type", *item) for item in TYPE_BLOCKS.items())]
+    return " && ".join(f"(!has(self.method.{to_camel(block)}) || self.method.{by} == '{owner}')" for by, block, owner in owners)
 
 
 def bad_probabilities(spec: FineTuneJobSpec) -> str:
@@ -185,7 +189,7 @@ RULES: tuple[Rule[Any], ...] = (
         code="E012",
         path="model.specialTokens.pad",
         broken=lambda spec: (
-            spec.task == "ChatCompletion"
+            TASKS[spec.task].needs_chat_template
             and spec.model.special_tokens is not None
             and spec.model.special_tokens.pad is not None
             and spec.model.special_tokens.pad == spec.model.special_tokens.eos
@@ -193,9 +197,9 @@ RULES: tuple[Rule[Any], ...] = (
         says=lambda spec: (
             f"pad and eos are the same ({spec.model.special_tokens!r}): the end of a turn would be masked, and the model never stop"
         ),
-        refuses="the same token for pad and eos in ChatCompletion",
+        refuses=f"the same token for pad and eos in {', '.join(WITH_CHAT_TEMPLATE)}",
         way_out="Choose another pad token of the vocabulary.",
-        cel="self.task != 'ChatCompletion' || !has(self.model.specialTokens) || !has(self.model.specialTokens.pad) || "
+        cel=f"{cel_none_of('self.task', WITH_CHAT_TEMPLATE)} || !has(self.model.specialTokens) || !has(self.model.specialTokens.pad) || "
         "!has(self.model.specialTokens.eos) || self.model.specialTokens.pad != self.model.specialTokens.eos",
     ),
     job_rule(

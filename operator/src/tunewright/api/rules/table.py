@@ -51,6 +51,21 @@ class Rule(Generic[S]):
                 yield Problem(code=self.code, path=f"{place}.{self.path}", message=self.says(value), way_out=self.way_out)
 
 
+def cel_one_of(field: str, names: Sequence[str]) -> str:
+    """Return CEL for: the field holds one of these names. A field that always holds a value of its type."""
+    return f"{field} == '{names[0]}'" if len(names) == 1 else f"{field} in {cel_list(names)}"
+
+
+def cel_none_of(field: str, names: Sequence[str]) -> str:
+    """Return CEL for: the field holds none of these names."""
+    return f"{field} != '{names[0]}'" if len(names) == 1 else f"!({field} in {cel_list(names)})"
+
+
+def cel_list(names: Sequence[str]) -> str:
+    """Write names as a CEL list of strings."""
+    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
+
+
 def job_rule(
     *,
     code: str,

@@ -19,13 +19,11 @@ from tunewright.api.v1alpha1.common import (
     Word,
 )
 from tunewright.api.v1alpha1.model import RepoName, Revision
+from tunewright_contract.capabilities.data_formats import DataFormatName
 
 DATA_SOURCES = ("pvc", "path", "hugging_face", "url", "s3", "config_map")
 DEFAULT_VALIDATION_SHARE = 0.2  # Azure ML's preprocessing splits 80:20 when no validation data is given
 
-DataFormat = Literal[
-    "messages", "sharegpt", "alpaca", "promptCompletion", "text", "preference", "unpairedPreference", "promptOnly", "tokenized"
-]
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
 
 
@@ -67,7 +65,7 @@ class Dataset(Spec):
 
     source: DataSource
     """Where the examples lie."""
-    format: DataFormat | None = None
+    format: DataFormatName | None = None
     """Their shape; recognised, and reported, when absent."""
     columns: Annotated[dict[ColumnName, ColumnName], Field(max_length=32)] = Field(default_factory=dict)
     """Our column name -> the file's column name."""

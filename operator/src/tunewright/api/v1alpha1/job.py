@@ -15,19 +15,14 @@ from tunewright.api.v1alpha1.output import OutputSpec
 from tunewright.api.v1alpha1.serving import ServingSpec
 from tunewright.api.v1alpha1.training import TrainingSpec
 from tunewright.api.v1alpha1.workers import WorkersSpec
+from tunewright_contract.capabilities.tasks import TaskName
+from tunewright_contract.capabilities.tuners import TUNERS
 
 GROUP = "tunewright.io"
 VERSION = "v1alpha1"
 API_VERSION = "tunewright.io/v1alpha1"
 KIND = "FineTuneJob"
 
-FULL_LEARNING_RATE = 2e-5
-ADAPTER_LEARNING_RATE = 2e-4
-
-Task = Literal[
-    "ChatCompletion", "TextGeneration", "SingleLabelClassification", "MultiLabelClassification", "NamedEntityRecognition",
-    "QuestionAnswering", "Translation", "Summarization",
-]  # fmt: skip
 Seconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
@@ -43,7 +38,7 @@ class ElasticitySpec(Spec):
 class FineTuneJobSpec(Spec):
     """What a person asks for."""
 
-    task: Task
+    task: TaskName
     """What the model is for; fixes its head and what the examples must hold."""
     model: ModelSpec
     """The base model."""
@@ -81,10 +76,10 @@ class FineTuneJobSpec(Spec):
         return self.workers.world_size
 
     def learning_rate(self) -> float:
-        """Return training.learningRate, or what fits the tuner when it is absent: 2e-5, for adapters 2e-4."""
+        """Return training.learningRate, or what fits the tuner when it is absent."""
         if self.training.learning_rate is not None:
             return self.training.learning_rate
-        return FULL_LEARNING_RATE if self.method.tuner in {"full", "freeze"} else ADAPTER_LEARNING_RATE
+        return TUNERS[self.method.tuner].learning_rate
 
     def gradient_accumulation_steps(self) -> int:
         """Return training.gradientAccumulationSteps, or what globalBatchSize asks for, or 1. E209 has seen to it that it divides."""

@@ -6,13 +6,12 @@ from pydantic import Field, StringConstraints
 
 from tunewright.api.v1alpha1.common import Items, Share, Spec
 from tunewright.api.v1alpha1.open_map import NestedMap
+from tunewright_contract.capabilities.lora_starts import LORA_START_PATTERN
 
 ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
 ModuleNames = Annotated[Items[ModuleName], Field(max_length=256)]
 ModulePattern = ModuleName | Annotated[Items[ModuleName], Field(min_length=1, max_length=256)]
-InitMethod = Annotated[
-    str, StringConstraints(max_length=32, pattern=r"^(gaussian|orthogonal|pissa|pissa_niter_[1-9][0-9]{0,3}|olora|loftq|eva|corda|mica)$")
-]
+InitMethod = Annotated[str, StringConstraints(max_length=32, pattern=LORA_START_PATTERN)]
 ALL_LINEAR = "all-linear"
 
 

@@ -6,11 +6,9 @@ from pydantic import Field, StringConstraints
 
 from tunewright.api.v1alpha1.common import DnsSubdomain, Items, Spec, Word
 from tunewright.api.v1alpha1.lora import LoraSpec, ModuleNames
-
-Tuner = Literal[
-    "full", "freeze", "lora", "ia3", "adalora", "prefixTuning", "promptTuning", "pTuning",
-    "vera", "oft", "boft", "loha", "lokr", "lnTuning", "trainableTokens",
-]  # fmt: skip
+from tunewright_contract.capabilities.methods import DEFAULT_METHOD, MethodName
+from tunewright_contract.capabilities.quantizations import UNQUANTIZED, QuantizationName
+from tunewright_contract.capabilities.tuners import DEFAULT_TUNER, LORA, TUNERS, TunerName
 
 DpoLoss = Literal[
     "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
@@ -76,7 +74,7 @@ class OftSpec(Spec):
 class QuantizationSpec(Spec):
     """transformers.BitsAndBytesConfig for the frozen base; QLoRA (Dettmers et al. 2023, arXiv:2305.14314) is lora with bnb4."""
 
-    type: Literal["none", "bnb4", "bnb8"] = "none"
+    type: QuantizationName = UNQUANTIZED.name
     """bnb4: four bits, bnb8: LLM.int8()."""
     quant_type: Literal["nf4", "fp4"] = "nf4"
     double_quant: bool = True
@@ -128,9 +126,9 @@ class DistillationSpec(Spec):
 class MethodSpec(Spec):
     """How the model learns."""
 
-    type: Literal["sft", "dpo", "kto", "orpo", "grpo", "reward", "distillation"] = "sft"
+    type: MethodName = DEFAULT_METHOD
     """What is learned from: sft is supervised fine-tuning on examples."""
-    tuner: Tuner = "lora"
+    tuner: TunerName = DEFAULT_TUNER
     """Which weights learn: all of them (full), or an adapter."""
     lora: LoraSpec | None = None
     """Settings of the lora tuner; its defaults when absent."""
@@ -149,5 +147,5 @@ class MethodSpec(Spec):
     distillation: DistillationSpec | None = None
 
     def effective_lora(self) -> LoraSpec | None:
-        """Return the lora settings in force: None unless the tuner is lora."""
-        return (self.lora or LoraSpec()) if self.tuner == "lora" else None
+        """Return the lora settings in force: None unless they are the tuner's."""
+        return (self.lora or LoraSpec()) if TUNERS[self.tuner].settings == LORA.settings else None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunewright.api.v1alpha1.common import DnsSubdomain, Items, PvcSource, Quantity, Spec, as_set
+from tunewright_contract.capabilities.precisions import DEFAULT_EXPORT_PRECISION, ExportPrecisionName
 
 
 class Parity(Spec):
@@ -21,7 +22,7 @@ class Parity(Spec):
 class OnnxOutput(Spec):
     """The ONNX export."""
 
-    precision: Literal["fp32", "int8", "int4"] = "int8"
+    precision: ExportPrecisionName = DEFAULT_EXPORT_PRECISION
     """Type of the exported weights."""
     parity: Parity = Parity()
 

@@ -1,13 +1,13 @@
 """`spec.serving`: the ONNX Runtime server. Absent: the job ends when its artefacts are written. May be changed at any time."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
 from tunewright.api.v1alpha1.common import Items, NodeSelector, ResourceRequirements, SecretKeyRef, Spec, Tolerations
 from tunewright.api.v1alpha1.model import ModelReference
+from tunewright_contract.capabilities.execution_providers import DEFAULT_EXECUTION_PROVIDERS, ExecutionProviderName
 
-ExecutionProvider = Literal["CPU", "CUDA", "TensorRT", "ROCm", "OpenVINO"]
 ServedModelName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")]
 
 
@@ -33,7 +33,7 @@ class ServingSpec(Spec):
         None
     )
     """What clients put into `model`; the job's name when absent."""
-    execution_providers: Annotated[Items[ExecutionProvider], Field(min_length=1, max_length=5)] = ("CPU",)
+    execution_providers: Annotated[Items[ExecutionProviderName], Field(min_length=1, max_length=5)] = DEFAULT_EXECUTION_PROVIDERS
     """In order of preference."""
     max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 16
     """Requests decoded together; more wait."""

@@ -6,19 +6,12 @@ from pydantic import Field
 
 from tunewright.api.v1alpha1.common import Items, SecretKeyRef, Spec, Word
 from tunewright.api.v1alpha1.open_map import FlatMap, NestedMap
+from tunewright_contract.capabilities.optimizers import DEFAULT_OPTIMIZER, OptimizerName
+from tunewright_contract.capabilities.precisions import DEFAULT_TRAINING_PRECISION, TrainingPrecisionName
 
 LrScheduler = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
-]  # fmt: skip
-Optimizer = Literal[
-    "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor", "adamw_anyprecision",
-    "adamw_torch_4bit", "adamw_torch_8bit", "ademamix", "sgd", "adagrad", "adamw_bnb_8bit", "adamw_8bit", "ademamix_8bit",
-    "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit",
-    "paged_lion_32bit", "paged_lion_8bit", "rmsprop", "rmsprop_bnb", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "galore_adamw",
-    "galore_adamw_8bit", "galore_adafactor", "galore_adamw_layerwise", "galore_adamw_8bit_layerwise",
-    "galore_adafactor_layerwise", "lomo", "adalomo", "grokadamw", "schedule_free_radam", "schedule_free_adamw",
-    "schedule_free_sgd", "apollo_adamw", "apollo_adamw_layerwise", "stable_adamw",
 ]  # fmt: skip
 Tracker = Literal[
     "wandb", "mlflow", "tensorboard", "trackio", "comet_ml", "neptune", "clearml", "dvclive", "swanlab", "kubeflow",
@@ -68,13 +61,13 @@ class TrainingSpec(Spec):
     lr_scheduler_kwargs: FlatMap = Field(default_factory=dict)
     warmup_steps: Annotated[float, Field(ge=0, le=2**31 - 1)] = 0.0
     """Steps over which the learning rate rises; below 1 it is a share of all steps."""
-    optim: Optimizer = "adamw_torch"
+    optim: OptimizerName = DEFAULT_OPTIMIZER
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     adam_beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     adam_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
     max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1.0
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    precision: TrainingPrecisionName = DEFAULT_TRAINING_PRECISION
     """Type of the arithmetic during training."""
     gradient_checkpointing: bool = True
     """Recompute activations in the backward pass: less memory, about a third more time."""
