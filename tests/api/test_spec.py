@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob, Problem
-from tunewright.api.v1alpha1.common import amount
 from tunewright.api.v1alpha1.job import parse
 from tunewright.api.v1alpha1.status import Condition, FineTuneJobStatus, Phase, ProgressStatus
+from tunewright_contract.quantities import amount
 
 
 def spec(changes=None):

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from decimal import InvalidOperation
 from typing import Any
 
-from tunewright.api.v1alpha1.common import amount
 from tunewright.kube.client import FIELD_MANAGER
+from tunewright_contract.quantities import amount
 
 _KEYS = (
     "name",

@@ -6,8 +6,9 @@ that the node could do. The user's own figures win.
 
 from collections.abc import Mapping
 
-from tunewright.api.v1alpha1.common import ResourceRequirements, amount
+from tunewright.api.v1alpha1.common import ResourceRequirements
 from tunewright.plan.quantities import quantity_of_bytes, whole
+from tunewright_contract.quantities import amount
 from tunewright_contract.reports import ModelFacts
 
 _GIB = 2**30

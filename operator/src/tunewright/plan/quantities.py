@@ -1,11 +1,11 @@
 """Kubernetes quantities as whole units, and bytes as people and manifests write them.
 
-Takes quantities that the API has accepted; reading their grammar is `tunewright.api.v1alpha1.common.amount`'s duty.
+Takes quantities that the API has accepted; reading their grammar is `tunewright_contract.quantities.amount`'s duty.
 """
 
 from math import ceil
 
-from tunewright.api.v1alpha1.common import amount
+from tunewright_contract.quantities import amount
 
 _BINARY = (("Ei", 2**60), ("Pi", 2**50), ("Ti", 2**40), ("Gi", 2**30), ("Mi", 2**20), ("Ki", 2**10))
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from math import floor
 from typing import Any
 
-from tunewright.api.v1alpha1.common import amount
 from tunewright.plan import label_names
 from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import ClaimSource, FineTunePlan, SecretKey, ServePlan, TrainPlan
 from tunewright.plan.rollout import PublishedModel
 from tunewright.render import volumes
 from tunewright_contract import environment
+from tunewright_contract.quantities import amount
 
 TERMINATION_LOG = "/dev/termination-log"
 SERVER_PORT = 8080

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tunewright.api.rules.table import Rule, fault_rule
-from tunewright.api.v1alpha1.common import Quantity, ResourceRequirements, amount
+from tunewright.api.v1alpha1.common import Quantity, ResourceRequirements
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
+from tunewright_contract.quantities import amount
 
 MOST_ACCELERATORS = 64  # of one pod, all kinds together
 LARGEST: Mapping[str, Quantity] = {"cpu": "4096", "memory": "64Ti", "ephemeral-storage": "1Pi"}

@@ -6,7 +6,6 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from tunewright.api.rules.table import DATASET, Rule, cel_none_of, job_rule
-from tunewright.api.v1alpha1.common import amount
 from tunewright.api.v1alpha1.data import DATA_SOURCES
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.model import MODEL_SOURCES
@@ -14,6 +13,7 @@ from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
 from tunewright_contract.capabilities.methods import METHODS
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.quantities import amount
 
 # Settings block under `method` -> the tuner or type that it belongs to.
 TUNER_BLOCKS = {row.settings: row.name for row in TUNERS.values() if row.settings is not None}

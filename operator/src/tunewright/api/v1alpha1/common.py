@@ -6,7 +6,6 @@ An explicit null means absent, as it does there.
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -21,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+
+from tunewright_contract.quantities import amount
 
 T = TypeVar("T")
 
@@ -48,8 +49,6 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 QUANTITY_PATTERN = r"^([0-9]{1,19}(\.[0-9]*)?|\.[0-9]+)(n|u|m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei|[eE][+-]?(0?[0-9]|1[0-8]))?$"
 LARGEST_QUANTITY = 2**63 - 1  # in its base unit; Kubernetes would take a larger one for this
-_SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY_SUFFIXES = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 
 def _whole_number_as_text(value: Any) -> Any:
@@ -85,19 +84,6 @@ FORMS = {
     _VOLUME_PATH: "Give a path below the volume's root: no leading slash, no `.` or `..` in it.",
     QUANTITY_PATTERN: "Give a Kubernetes quantity such as 1, 500m or 16Gi.",
 }
-
-
-def amount(quantity: str) -> Decimal:
-    """Return a Kubernetes quantity (`500m`, `80Gi`, `1e3`) in its base unit: cores, bytes or pieces.
-
-    Source: the Kubernetes API's resource.Quantity serialisation. Expects a value that `Quantity` has accepted.
-    """
-    for suffix, power in _BINARY_SUFFIXES.items():
-        if quantity.endswith(suffix):
-            return Decimal(quantity[:-2]) * Decimal(2**power)
-    if quantity[-1] in _SUFFIXES:
-        return Decimal(quantity[:-1]).scaleb(_SUFFIXES[quantity[-1]])
-    return Decimal(quantity)
 
 
 class Spec(BaseModel):

@@ -14,10 +14,10 @@ from tunewright.api.v1alpha1.common import (
     ResourceRequirements,
     Spec,
     Tolerations,
-    amount,
     as_set,
     keyed,
 )
+from tunewright_contract.quantities import amount
 
 # Extended resources of which one piece is one accelerator, hence one rank.
 ACCELERATOR_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/xe", "gpu.intel.com/i915", "habana.ai/gaudi")
