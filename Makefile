@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 UV_VERSION := 0.13.8
 ROOMS := api plan render observe status
-PURE := $(addprefix tunewright.,$(ROOMS)) tunewright_contract
+TYPED := $(addprefix tunewright.,$(ROOMS)) tunewright_contract tunewright_runtime
 
 .PHONY: help demo test coverage check setup doctor test-cluster cluster cluster-demo format crds chart readme lock images test-images clean
 help:  ## this list
@@ -21,7 +21,7 @@ coverage: setup  ## the pure rooms' own tests reach every line and branch of the
 check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(foreach p,$(PURE),-p $(p))
+	$(BIN)/mypy $(foreach p,$(TYPED),-p $(p))
 	$(BIN)/lint-imports
 	$(BIN)/python tools/crds.py --check
 	$(BIN)/python tools/readme.py --check

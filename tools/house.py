@@ -1,4 +1,4 @@
-"""The promises of the house that no linter knows: short files, a docstring for each module, no package named operator."""
+"""Promises that no linter checks: short files, a docstring for each module, no package named operator, a runtime without FineTuneJobs."""
 
 import ast
 import sys
@@ -24,9 +24,16 @@ def broken_promises() -> list[str]:
         tree = ast.parse(text)
         if tree.body and ast.get_docstring(tree) is None:
             found.append(f"{name}: the module does not say what it is for")
+        if "tunewright_runtime" in path.parts:
+            found += [f"{name}:{line}: the runtime names a FineTuneJob" for line in lines_that_name_a_job(text)]
         if "tunewright" in path.parts and any(room in path.parts for room in PURE_ROOMS):
             found += [f"{name}:{line}: a pure room calls {call}()" for call, line in impure_calls(tree)]
     return found
+
+
+def lines_that_name_a_job(text: str) -> list[int]:
+    """Return the numbers of the lines that name our resource or its group: the runtime takes both as parameters."""
+    return [number for number, line in enumerate(text.splitlines(), start=1) if "finetunejob" in line.lower() or "tunewright.io" in line]
 
 
 def impure_calls(tree: ast.Module) -> list[tuple[str, int]]:

@@ -32,10 +32,11 @@ class Image:
 
 
 CONTRACT = "operator/src/tunewright_contract"
+RUNTIME = "operator/src/tunewright_runtime"
 IMAGES = {
     image.name: image
     for image in (
-        Image(name="operator", dockerfile="operator/Dockerfile", sources=(CONTRACT, "operator/src/tunewright")),
+        Image(name="operator", dockerfile="operator/Dockerfile", sources=(CONTRACT, RUNTIME, "operator/src/tunewright")),
         Image(name="server", dockerfile="server-image/Dockerfile", sources=(CONTRACT, "server-image/src")),
         Image(name="trainer", dockerfile="trainer-image/Dockerfile", sources=(CONTRACT, "trainer-image/src")),
     )

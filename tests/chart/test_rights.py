@@ -6,11 +6,11 @@ from helm import RELEASE, kind_of
 from namespaces import new_namespace
 from waiting import until
 
-from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, PLACES, RENDERED
+from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, RENDERED, RESOURCES
 
 RBAC = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 UNKNOWN = {"ServiceMonitor", "PrometheusRule"}  # their definitions are the Prometheus operator's
-GROUPS = {kind: place.api_version.rpartition("/")[0] for kind, place in PLACES.items()}
+GROUPS = {kind: place.api_version.rpartition("/")[0] for kind, place in RESOURCES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +76,8 @@ ALLOWED = [
     *[(verb, "tunewright.io", "finetunejobs") for verb in READ],
     ("patch", "tunewright.io", "finetunejobs/status"),
     ("update", "tunewright.io", "finetunejobs/finalizers"),
-    *[(verb, GROUPS[kind], PLACES[kind].plural) for kind in RENDERED for verb in (*READ, *WRITE)],
-    *[(verb, GROUPS[kind], PLACES[kind].plural) for kind in ("Pod", "ReplicaSet") for verb in READ],
+    *[(verb, GROUPS[kind], RESOURCES[kind].plural) for kind in RENDERED for verb in (*READ, *WRITE)],
+    *[(verb, GROUPS[kind], RESOURCES[kind].plural) for kind in ("Pod", "ReplicaSet") for verb in READ],
     *[(verb, "", "events") for verb in ("get", "list", "create", "patch")],
     ("get", "", "serviceaccounts"),
 ]
@@ -185,12 +185,12 @@ def test_the_rules_are_for_what_the_operator_knows_and_nothing_else(helm):
     manifests = helm.template({"rbac": {"secrets": True, "aggregate": False}})
     rules = [rule for kind in ("ClusterRole", "Role") for role in kind_of(manifests, kind) for rule in role["rules"]]
     given = {(group, resource): set(rule["verbs"]) for rule in rules for group in rule["apiGroups"] for resource in rule["resources"]}
-    known = {(GROUPS[kind], place.plural) for kind, place in PLACES.items()}
+    known = {(GROUPS[kind], place.plural) for kind, place in RESOURCES.items()}
 
     assert len(given) == len(rules), "one rule for each resource"
     assert {resource for resource in given if "/" not in resource[1]} == known, "templates/_rules.tpl grants what kinds.py names"
     for kind in (FINE_TUNE_JOB, *CHILDREN):
-        assert given[GROUPS[kind], PLACES[kind].plural] >= {"get", "list", "watch"}, f"{kind} is watched"
+        assert given[GROUPS[kind], RESOURCES[kind].plural] >= {"get", "list", "watch"}, f"{kind} is watched"
     assert not any("*" in (*key, *verbs) for key, verbs in given.items())
 
 

@@ -20,11 +20,11 @@ from kopf._core.engines.indexing import OperatorIndexers
 from kopf._core.reactor.inventory import ResourceMemories
 from kopf._core.reactor.processing import process_resource_event
 
-from tunewright.kube.cache import Cache
 from tunewright.kube.kinds import WATCHED
+from tunewright.kube.trimming import new_cache
 from tunewright.shell import kopf_settings as ours
 from tunewright.shell.handlers import registry_of
-from tunewright.shell.keys import Keys
+from tunewright_runtime.watch_events import EventHandler
 
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs/adr/0006-kopf-pitfalls.md"
@@ -144,7 +144,7 @@ async def test_an_error_in_the_middle_of_a_watch_ends_it_unless_it_is_about_age(
 
 def test_handlers_are_coroutines_that_return_nothing():
     """None waits for a thread, and nothing is stored for what one returns."""
-    seen = list(registry_of(Keys(Cache()), lambda _: None)._watching.get_all_handlers())
+    seen = list(registry_of(EventHandler(new_cache()), lambda _: None)._watching.get_all_handlers())
     assert len(seen) == len(WATCHED)
     assert all(inspect.iscoroutinefunction(handler.fn) for handler in seen)
     assert all(handler.fn.__annotations__["return"] is None for handler in seen)
@@ -153,13 +153,13 @@ def test_handlers_are_coroutines_that_return_nothing():
 @pytest.mark.parametrize(("kept", "memories"), [(100, ResourceMemories), (0, ours.NothingToRemember)], ids=["kopf's own", "ours"])
 async def test_of_objects_seen_kopf_keeps(kept, memories):
     """Its own records of 5,000 jobs and their children would take 60 MB."""
-    cache, remembered = Cache(), memories()
+    cache, remembered = new_cache(), memories()
     for number in range(100):
         meta = {"namespace": "demo", "name": f"j{number}", "uid": f"u{number}", "resourceVersion": "1"}
         await process_resource_event(
             lifecycle=kopf.lifecycles.asap,
             indexers=OperatorIndexers(),
-            registry=registry_of(Keys(cache), lambda _: None),
+            registry=registry_of(EventHandler(cache), lambda _: None),
             settings=ours.kopf_settings(),
             memories=remembered,
             memobase=ephemera.AnyMemo(ephemera.Memo()),
@@ -167,7 +167,7 @@ async def test_of_objects_seen_kopf_keeps(kept, memories):
             raw_event={"type": None, "object": {"metadata": meta}},
             event_queue=asyncio.Queue(),
         )
-    assert (len(list(remembered.iter_all_memories())), len(cache.jobs())) == (kept, 100)
+    assert (len(list(remembered.iter_all_memories())), len(cache.primary_keys())) == (kept, 100)
 
 
 def test_every_setting_stands_below_its_reason():

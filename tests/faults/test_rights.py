@@ -18,8 +18,8 @@ from scene import JOB, SPEC, Scene
 from status_builders import CHECKED
 from waiting import until
 
-from tunewright.kube.client import USER_AGENT
-from tunewright.kube.kinds import PLACES, RENDERED
+from tunewright.kube.kinds import RENDERED, RESOURCES
+from tunewright.shell.app import USER_AGENT
 
 Right = tuple[str, str, str]  # verb, group, resource
 
@@ -192,11 +192,11 @@ def leave_behind(scene: Scene, *kinds: str) -> None:
     bodies["Job"]["spec"]["template"]["metadata"].pop("labels")  # those are the other Job's
     for kind in kinds:
         made = scene.api.create(
-            {"apiVersion": PLACES[kind].api_version, "kind": kind, "metadata": meta, **bodies[kind]}, scene.namespace, keep=True
+            {"apiVersion": RESOURCES[kind].api_version, "kind": kind, "metadata": meta, **bodies[kind]}, scene.namespace, keep=True
         )
         assert made.accepted, made.message
     for kind in kinds:
-        until(lambda k=kind: is_leaving(scene.get(PLACES[k].api_version, k, "bot-of-old")), f"the {kind} of old goes")
+        until(lambda k=kind: is_leaving(scene.get(RESOURCES[k].api_version, k, "bot-of-old")), f"the {kind} of old goes")
 
 
 def is_leaving(item: Mapping[str, Any] | None) -> bool:
@@ -227,7 +227,7 @@ def hide_a_replica_set(scene: Scene, proxy: FaultProxy) -> None:
 
 
 def is_looked_at(scene: Scene, kind: str, name: str, since: int) -> bool:
-    place = PLACES[kind]
+    place = RESOURCES[kind]
     uri = f"/apis/{place.api_version}/namespaces/{scene.namespace}/{place.plural}/{name}"
     asked = [event for event in scene.audit.events(since=since) if event.get("userAgent") == USER_AGENT]
     return any(event["verb"] == "get" and event["requestURI"] == uri for event in asked)
@@ -267,7 +267,7 @@ def suspend_and_resume(scene: Scene) -> None:
 def take_labels_off(scene: Scene, kinds: set[str]) -> None:
     """A watch that selects by label shows such a child as deleted, although it stands there."""
     for kind in sorted(kinds):
-        resource = scene.api.dynamic.resources.get(api_version=PLACES[kind].api_version, kind=kind)
+        resource = scene.api.dynamic.resources.get(api_version=RESOURCES[kind].api_version, kind=kind)
         selector = "tunewright.io/job-name=bot,tunewright.io/component in (shared,trainer,server)"
         for item in resource.get(namespace=scene.namespace, label_selector=selector).to_dict()["items"]:
             take_off(scene, resource, item["metadata"]["name"])

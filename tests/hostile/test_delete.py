@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from tunewright.errors import Gone, Invalid
 from tunewright.local.app import Home
 from tunewright_contract.model_manifest import MANIFEST_NAME
 from tunewright_contract.run_folder import RUN_MANIFEST_NAME, RunFolder
+from tunewright_runtime.errors import Gone, Invalid
 
 OTHER = "00000000-0000-4000-8000-000000000000"
 RUN_ENTRIES = ["metrics.jsonl", "final", "checkpoints/checkpoint-*", "checkpoints/.partial-*", ".partial-final"]

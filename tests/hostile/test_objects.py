@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from poison import CONFIGS, LISTS, READABLE, job_text, store, stored
 from waiting import until
 
-from tunewright.kube.decoding import decode_list, decode_object, readable_event
+from tunewright.kube.kinds import SCHEME
 from tunewright.observe.raw import UNREADABLE
 from tunewright.shell.session import session_of
+from tunewright_runtime.decoding import Decoder
 
+DECODER = Decoder(SCHEME)
 META = '"metadata": {"name": "a", "namespace": "demo", "uid": "u", "resourceVersion": "5"}'
 GOOD = '{"metadata": {"name": "good", "namespace": "demo", "uid": "g", "resourceVersion": "6"}, "spec": {"a": ["]", "\\\\", "\\""]}}'
 # Why an object cannot be read; what stands in its spec.
@@ -40,7 +42,7 @@ IDS = [f"{why}: {text[:20]}" for why, text in UNREADABLES]
 
 @pytest.mark.parametrize(("why", "text"), UNREADABLES, ids=IDS)
 def test_an_object_that_cannot_be_read_keeps_what_can(why, text):
-    found = decode_object(f'{{"kind": "FineTuneJob", {META}, "spec": {text}, "status": {{"phase": "Serving"}}}}'.encode())
+    found = DECODER.decode_object(f'{{"kind": "FineTuneJob", {META}, "spec": {text}, "status": {{"phase": "Serving"}}}}'.encode())
     assert why in found[UNREADABLE]
     assert "replace its spec" in found[UNREADABLE]
     assert (found["kind"], found["metadata"]["uid"], found["status"]) == ("FineTuneJob", "u", {"phase": "Serving"})
@@ -54,7 +56,7 @@ def test_an_object_that_cannot_be_read_keeps_what_can(why, text):
 @pytest.mark.parametrize(("why", "text"), UNREADABLES, ids=IDS)
 def test_one_object_of_a_list_never_hides_the_others(why, text, around):
     bad = f'{{{META}, "spec": {text}}}'
-    found = decode_list(("{" + around % f"{GOOD}, {bad}, {GOOD}" + "}").encode())
+    found = DECODER.decode_list(("{" + around % f"{GOOD}, {bad}, {GOOD}" + "}").encode())
     assert [item["metadata"]["name"] for item in found["items"]] == ["good", "a", "good"]
     assert [why in item.get(UNREADABLE, "") for item in found["items"]] == [False, True, False]
     assert found["items"][2]["spec"] == {"a": ["]", "\\", '"']}
@@ -63,27 +65,27 @@ def test_one_object_of_a_list_never_hides_the_others(why, text, around):
 
 def test_what_cannot_even_be_named_is_left_out(caplog):
     nameless = f'{{"metadata": {{"name": {LISTS}, "namespace": "demo"}}, "spec": 1}}'
-    assert [item["metadata"]["name"] for item in decode_list(f'{{"items": [{nameless}, {GOOD}], "metadata": {{}}}}'.encode())["items"]] == [
-        "good"
-    ]
+    assert [
+        item["metadata"]["name"] for item in DECODER.decode_list(f'{{"items": [{nameless}, {GOOD}], "metadata": {{}}}}'.encode())["items"]
+    ] == ["good"]
     assert "nor named" in caplog.text
 
 
 def test_managed_fields_that_nest_deeply_cost_an_object_nothing_else():
     deep = '{"metadata": {"name": "a", "managedFields": [' + '{"f:a":' * 900 + "{}" + "}" * 900 + '], "uid": "u"}, "spec": {"b": 1}}'
-    found = decode_object(deep.encode())
+    found = DECODER.decode_object(deep.encode())
     assert (found["metadata"], found["spec"]) == ({"name": "a", "uid": "u"}, {"b": 1})
 
 
 @pytest.mark.parametrize("text", [GOOD, f'{{{META}, "spec": {{"a": "\\ud83d\\ude00", "n": 12345678901234567890}}}}'])
 def test_an_event_that_can_be_read_has_the_same_meaning(text):
     line = f'{{"type":"ADDED","object":{text}}}'.encode()
-    assert json.loads(readable_event(line)) == json.loads(line)
+    assert json.loads(DECODER.readable_event(line)) == json.loads(line)
 
 
 @pytest.mark.parametrize(("why", "text"), [row for row in UNREADABLES if "not finite" not in row[0] and "Expecting" not in row[0]])
 def test_an_event_of_an_object_that_cannot_be_read_can(why, text):
-    event = json.loads(readable_event(f'{{"type":"MODIFIED","object":{{{META}, "spec": {text}}}}}'.encode()))
+    event = json.loads(DECODER.readable_event(f'{{"type":"MODIFIED","object":{{{META}, "spec": {text}}}}}'.encode()))
     assert (event["type"], event["object"]["metadata"]["name"]) == ("MODIFIED", "a")
     assert why in event["object"][UNREADABLE]
 
@@ -104,7 +106,7 @@ def test_what_can_be_read_is_read_whatever_stands_beside_it(spec, other, indent,
     ]
     text = json.dumps({"items": ["HERE", *items], "metadata": {}}, indent=indent, ensure_ascii=escaped)
     bad = f'{{{META}, "spec": {LISTS}}}'
-    found = decode_list(text.replace('"HERE"', bad).encode())
+    found = DECODER.decode_list(text.replace('"HERE"', bad).encode())
     assert found["items"][1:] == items
     assert UNREADABLE in found["items"][0]
 
@@ -113,7 +115,7 @@ def test_what_can_be_read_is_read_whatever_stands_beside_it(spec, other, indent,
 @settings(deadline=None)
 def test_bytes_that_are_no_object_are_refused_and_never_end_anything(data):
     try:
-        found = decode_object(data)
+        found = DECODER.decode_object(data)
     except ValueError:
         return
     assert isinstance(found, dict)

@@ -10,9 +10,10 @@ from aiohttp.test_utils import TestServer
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 
-from tunewright.kube.client import Client
-from tunewright.kube.pages import PAGE_BYTES, PageSizes
+from tunewright.kube.kinds import SCHEME
 from tunewright.shell.session import session_of
+from tunewright_runtime.client import Client
+from tunewright_runtime.pages import PAGE_BYTES, PageSizes
 
 MB = 2**20
 SIZES = {
@@ -56,7 +57,7 @@ async def store(sizes):
 async def test_our_client_lists_everything(store, sizes):
     settings = Configuration(host=store.url)
     settings.retries = 0
-    client = Client(ApiClient(settings), threads=2)
+    client = Client(ApiClient(settings), SCHEME, threads=2)
     found, version = await client.versions("FineTuneJob", "d")
     assert (len(found), version) == (len(sizes), 9)
     client.close()

@@ -11,8 +11,8 @@ from aiohttp import web
 from control_plane import free_ports
 from stalled_clients import stalls
 
-from tunewright.reconcile.listening import Bounds, serve
 from tunewright.reconcile.progress import LIMIT_BYTES, Board, application
+from tunewright_runtime.listening import Bounds, serve
 
 PATH = "/apis/tunewright.io/v1alpha1/namespaces/demo/finetunejobs/bot/status"
 HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"

@@ -81,14 +81,14 @@ print(lacking)
 @pytest.mark.parametrize(
     ("name", "packages"),
     [
-        ("operator", {"tunewright", "tunewright_contract"}),
+        ("operator", {"tunewright", "tunewright_contract", "tunewright_runtime"}),
         ("server", {"tunewright_contract", "tunewright_server"}),
         ("trainer", {"tunewright_contract", "tunewright_trainer"}),
     ],
 )
 def test_an_image_has_its_own_rooms_and_no_others(name: str, packages: set[str], request: pytest.FixtureRequest) -> None:
     image: BuiltImage = request.getfixturevalue(f"{name}_image")
-    every = ["tunewright", "tunewright_contract", "tunewright_server", "tunewright_trainer"]
+    every = ["tunewright", "tunewright_contract", "tunewright_runtime", "tunewright_server", "tunewright_trainer"]
 
     found = image.python(f"import importlib.util, json; print(json.dumps([n for n in {every} if importlib.util.find_spec(n)]))")
 

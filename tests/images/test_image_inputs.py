@@ -15,7 +15,7 @@ HASHED = (
     "server-image/Dockerfile",
     "trainer-image/Dockerfile",
 )
-SOURCES = ("operator/src/tunewright_contract", "operator/src/tunewright/errors.py", "server-image/src", "trainer-image/src")
+SOURCES = ("operator/src/tunewright_contract", "operator/src/tunewright_runtime/errors.py", "server-image/src", "trainer-image/src")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def changed_by(root: Path, path: str, text: str = "\n# another line\n") -> set[s
 @pytest.mark.parametrize(
     ("path", "images"),
     [
-        ("operator/src/tunewright/errors.py", {"operator"}),
+        ("operator/src/tunewright_runtime/errors.py", {"operator"}),
         ("operator/src/tunewright/new_room/file.py", {"operator"}),
         ("operator/src/tunewright_contract/reports.py", {"operator", "server", "trainer"}),
         ("server-image/src/tunewright_server/shell.py", {"server"}),
@@ -88,7 +88,7 @@ def test_of_the_project_its_metadata_counts_and_its_settings_do_not(checkout: Pa
 
 def test_renaming_a_file_changes_the_hash(checkout: Path) -> None:
     before = content_hash(IMAGES["operator"], checkout)
-    (checkout / "operator/src/tunewright/errors.py").rename(checkout / "operator/src/tunewright/faults.py")
+    (checkout / "operator/src/tunewright_runtime/errors.py").rename(checkout / "operator/src/tunewright_runtime/failures.py")
 
     assert content_hash(IMAGES["operator"], checkout) != before
 

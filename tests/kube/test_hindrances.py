@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tunewright.errors import Forbidden
 from tunewright.kube.hindrances import warnings_about
+from tunewright_runtime.errors import Forbidden
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STUCK = {"kind": "Job", "metadata": {"uid": "j1", "creationTimestamp": "2026-01-01T12:00:00Z"}, "spec": {}}

@@ -1,30 +1,14 @@
-"""Whose objects are whose: what is taken on, what is refused, what is pruned."""
+"""Whose objects are whose: what is adopted, and what is refused."""
 
 import pytest
 
-from tunewright.errors import Conflict, Rejected
-from tunewright.kube.ownership import descendants, refuse_others
-from tunewright.kube.prune import doomed
+from tunewright.kube.ownership import refuse_others
+from tunewright_runtime.errors import Conflict, Rejected
 
 
 def item(kind, name, uid, owner=None, *, by="FineTuneJob", of="bot", controller=True, **meta):
     reference = [{"kind": by, "name": of, "uid": owner, "controller": controller}] if owner else []
     return {"kind": kind, "metadata": {"name": name, "namespace": "demo", "uid": uid, "ownerReferences": reference, **meta}}
-
-
-def names(items):
-    return [found["metadata"]["name"] for found in items]
-
-
-def test_descendants_are_found_at_any_depth_and_in_any_order():
-    pod = item("Pod", "p", "4", "3", by="ReplicaSet")
-    replicas = item("ReplicaSet", "r", "3", "2", by="Deployment")
-    family = [pod, replicas, item("Deployment", "d", "2", "1"), item("Job", "foreign", "9", "8"), item("Pod", "orphan", "7")]
-    assert names(descendants(family, "1")) == ["p", "r", "d"]
-
-
-def test_only_a_controller_owns():
-    assert names(descendants([item("Pod", "p", "2", "1", controller=False)], "1")) == []
 
 
 RETAINED = {"annotations": {"tunewright.io/retain": "why"}, "labels": {"app.kubernetes.io/managed-by": "tunewright"}}
@@ -56,24 +40,3 @@ def test_what_is_ours_is_taken_on(live):
 def test_what_is_somebody_elses_is_refused(expected, live):
     with pytest.raises(expected, match=live["metadata"]["name"]):
         refuse_others(live, uid="1", job="bot")
-
-
-def test_only_ones_own_children_are_pruned_and_only_once():
-    kept, dropped = item("Service", "bot-train", "2", "1"), item("Service", "bot-serve", "3", "1")
-    going = item("Service", "bot-old", "4", "1", deletionTimestamp="now")
-    others = [item("Service", "bot-x", "5", "0"), item("PersistentVolumeClaim", "bot-output", "6", **RETAINED)]
-    assert doomed([kept, dropped, going, *others], [kept], uid="1") == [dropped]
-
-
-def test_a_child_of_another_kind_and_the_same_name_is_not_spared():
-    assert names(doomed([item("Job", "bot-serve", "3", "1")], [item("Service", "bot-serve", "", "1")], uid="1")) == ["bot-serve"]
-
-
-def test_a_config_map_is_spared_as_long_as_a_wanted_job_mounts_it():
-    attempt = item("Job", "bot-train-0", "2", "1") | {
-        "spec": {"template": {"spec": {"volumes": [{"name": "config", "configMap": {"name": "bot-config-1"}}, {"name": "tmp"}]}}}
-    }
-    older, newer, nobodys = (item("ConfigMap", f"bot-config-{number}", f"c{number}", "1") for number in (1, 2, 3))
-    live = [attempt, older, newer, nobodys]
-    assert doomed(live, [attempt, newer], uid="1") == [nobodys]
-    assert doomed(live, [newer], uid="1") == [attempt, older, nobodys]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tunewright.api.v1alpha1.job import parse
-from tunewright.errors import Forbidden
 from tunewright.kube.references import look_up
+from tunewright_runtime.errors import Forbidden
 
 
 class Holding:

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright.api.v1alpha1.job import parse
-from tunewright.errors import Conflict, Forbidden, Gone, Rejected
-from tunewright.kube.cache import Cache
-from tunewright.kube.tokens import Tokens, audience
-from tunewright.kube.world import KubeWorld, merge_patch
+from tunewright.kube.trimming import new_cache
+from tunewright.kube.world import KubeWorld, audience
 from tunewright.plan.inputs import Missing
 from tunewright.plan.revision import revision_of
-from tunewright.reconcile.ports import Key
 from tunewright.reconcile.progress import PATH
+from tunewright_runtime.differences import merge_patch
+from tunewright_runtime.errors import Conflict, Forbidden, Gone, Rejected
+from tunewright_runtime.objects import Key
+from tunewright_runtime.tokens import Tokens
 
 KEY, UID = Key("demo", "bot"), "u1"
 
@@ -91,12 +92,12 @@ def child(kind, name, *, owner=UID, uid="c", by="FineTuneJob", of="bot", **more)
 
 def world(cluster, clock=lambda: 0.0, url="http://op:8080/", shown=None):
     """A world whose watches have shown everything, or only what is `shown`."""
-    cache = Cache()
+    cache = new_cache()
     for item in cluster.items.values() if shown is None else shown:
         if "namespace" in item["metadata"]:
             cache.put({**item, "metadata": {"resourceVersion": "1", **item["metadata"]}})
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return KubeWorld(cluster, cache, progress_url=url, tokens=Tokens(cluster, cache, clock=clock), clock=lambda: now)
+    return KubeWorld(cluster, cache, progress_url=url, tokens=Tokens(cluster, cache, clock=clock, audience=audience), clock=lambda: now)
 
 
 async def test_children_are_created_in_the_given_order_and_strangers_to_the_plan_pruned():
@@ -175,7 +176,7 @@ async def test_what_was_written_is_known_before_a_watch_shows_it():
 async def test_a_child_that_no_watch_has_shown_is_not_made_twice_and_the_plan_is_made_anew():
     cluster = Cluster(job(), child("Job", "bot-train-0"), child("Service", "bot-old"))
     subject = world(cluster, shown=[job(), child("Service", "bot-old")])
-    with pytest.raises(Conflict, match="Job demo/bot-train-0 was there"):
+    with pytest.raises(Conflict, match="Job demo/bot-train-0 exists, but was not in the cache"):
         await subject.apply(KEY, UID, [child("Job", "bot-train-0")])
     assert cluster.writes == []
     assert [item["metadata"]["name"] for item in await subject.children(KEY, UID)] == ["bot-old", "bot-train-0"]
@@ -227,7 +228,9 @@ async def test_without_a_right_to_read_nothing_is_decided():
         raise Forbidden("pods")
 
     cluster = Cluster(job())
-    subject = KubeWorld(cluster, Cache(), progress_url="", tokens=Tokens(cluster, Cache(), clock=lambda: 0.0), complete=refuse)
+    subject = KubeWorld(
+        cluster, new_cache(), progress_url="", tokens=Tokens(cluster, new_cache(), clock=lambda: 0.0, audience=audience), complete=refuse
+    )
     with pytest.raises(Forbidden):
         await subject.children(KEY, UID)
 
@@ -367,7 +370,7 @@ async def test_a_job_that_names_itself_serves_its_own_model():
 
 def reviewed(*, audiences=None, pod="bot-train-0", uid="p", authenticated=True):
     extra = {"authentication.kubernetes.io/pod-name": [pod], "authentication.kubernetes.io/pod-uid": [uid]}
-    audiences = [audience("demo", "bot")] if audiences is None else audiences
+    audiences = [audience(KEY)] if audiences is None else audiences
     return {
         "authenticated": authenticated,
         "audiences": audiences,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tunewright.errors import Invalid
 from tunewright.local import deployment_controller, job_controller
 from tunewright.local.store import timestamp
+from tunewright_runtime.errors import Invalid
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 

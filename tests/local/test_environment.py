@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.errors import Invalid
 from tunewright.local.environment import Place, arguments_of, environment_of, expand, relocate
 from tunewright.local.network import resolve
+from tunewright_runtime.errors import Invalid
 
 PLACE = Place(
     root=Path("/pod/root"),

@@ -8,9 +8,9 @@ import pytest
 from pretended_trainer import pretended_trainer  # noqa: F401 - a fixture
 
 from tunewright.cli.local_operator import Event, LocalOperator, LogLine, StatusChanged, settled
-from tunewright.errors import Gone, Rejected
 from tunewright.local.app import Home
 from tunewright.local.container import processes_of
+from tunewright_runtime.errors import Gone, Rejected
 
 PATIENCE_SECONDS = 60
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tunewright.errors import Conflict, Invalid, Transient, TunewrightError
 from tunewright.local.layout import Layout, default_home
 from tunewright.local.store import Store
+from tunewright_runtime.errors import Conflict, Invalid, Transient, TunewrightError
 
 
 @pytest.fixture

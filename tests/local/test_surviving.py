@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from local_cluster import Cluster, make_deployment, make_gang, make_job, make_service
 
-from tunewright.errors import Rejected
 from tunewright.local.app import Home
 from tunewright.local.container import processes_of
 from tunewright.local.supervisor import hold, holder_of
+from tunewright_runtime.errors import Rejected
 
 GANG_POLICY = {"rules": [{"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]}
 SAVES_ON_SIGTERM = """

@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from tunewright.api.v1alpha1.job import parse
-from tunewright.errors import Conflict, Gone, Invalid
 from tunewright.local.app import Home
 from tunewright.local.world import LocalWorld
 from tunewright.plan.inputs import Missing
 from tunewright.plan.label_names import REFUSED
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
-from tunewright.reconcile.ports import Key, World
+from tunewright.reconcile.ports import World
+from tunewright_runtime.errors import Conflict, Gone, Invalid
+from tunewright_runtime.objects import Key
 
 KEY = Key("default", "demo")
 

@@ -3,9 +3,9 @@
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tunewright.errors import Gone, Transient
-from tunewright.reconcile.ports import Key
 from tunewright.reconcile.progress import Board, Limits, application
+from tunewright_runtime.errors import Gone, Transient
+from tunewright_runtime.objects import Key
 
 KEY = Key("default", "demo")
 URL = "/apis/tunewright.io/v1alpha1/namespaces/default/finetunejobs/demo/status"

@@ -8,11 +8,9 @@ import pytest
 from child_builders import COMPLETE, a_pod, ended
 from status_builders import CHECKED, EXPORTED, TRAINED
 
-from tunewright.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
 from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.plan.label_names import COMPLETION_INDEX
-from tunewright.reconcile.driver import Result
-from tunewright.reconcile.ports import Key, Ports
+from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import Board
 from tunewright.reconcile.reconcile import (
     BEGUN_SECONDS,
@@ -24,6 +22,9 @@ from tunewright.reconcile.reconcile import (
     reconcile,
 )
 from tunewright_contract.reports import EvaluationReport, Score, dump
+from tunewright_runtime.driver import Result
+from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
+from tunewright_runtime.objects import Key
 
 KEY = Key("default", "demo")
 FOLDERS = {"model": "/data/model", "chat.jsonl": "/data/chat.jsonl"}

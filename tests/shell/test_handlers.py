@@ -6,14 +6,14 @@ from itertools import islice
 import kopf
 import pytest
 
-from tunewright.kube.cache import Cache
 from tunewright.kube.kinds import CHILDREN
-from tunewright.reconcile.ports import Key
+from tunewright.kube.trimming import new_cache
 from tunewright.shell.handlers import registry_of
-from tunewright.shell.keys import Keys
 from tunewright.shell.kopf_settings import EndlessBackoffs, NothingToCompare, NothingToRemember, kopf_settings
 from tunewright.shell.leading import DRAIN_SECONDS, Leading
 from tunewright.shell.settings import Settings
+from tunewright_runtime.objects import Key
+from tunewright_runtime.watch_events import EventHandler
 
 JOB = {"metadata": {"namespace": "demo", "name": "bot", "uid": "1", "generation": 1, "resourceVersion": "1"}}
 AT_REST = {"status": {"phase": "Serving"}}
@@ -27,12 +27,12 @@ def woken():
 
 @pytest.fixture
 def handlers(woken):
-    registry = registry_of(Keys(Cache()), woken.append)
+    registry = registry_of(EventHandler(new_cache()), woken.append)
     return {handler.id: handler.fn for handler in registry._watching.get_all_handlers()}
 
 
 def test_nothing_is_registered_that_would_write_to_objects(woken):
-    registry = registry_of(Keys(Cache()), woken.append)
+    registry = registry_of(EventHandler(new_cache()), woken.append)
     for kind in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert list(kind.get_all_handlers()) == []
     assert list(registry._watching.get_all_handlers())
@@ -63,11 +63,11 @@ async def test_an_event_becomes_a_key(handlers, woken):
 )
 async def test_what_is_only_listed_when_watching_begins_is_routine_but_for_jobs_that_are_at_work(expected, handler, event):
     woken = []
-    cache = Cache()
+    cache = new_cache()
     if handler == "on_pod":
         cache.put(JOB, "FineTuneJob")
     registry = registry_of(
-        Keys(cache),
+        EventHandler(cache),
         lambda _: woken.append("news"),
         wake_soon=lambda _: woken.append("soon"),
         wake_routinely=lambda _: woken.append("routine"),
@@ -118,7 +118,7 @@ async def test_a_queue_that_fails_ends_no_watch(caplog):
     def full(_: Key) -> None:
         raise RuntimeError("no more")
 
-    handlers = {handler.id: handler.fn for handler in registry_of(Keys(Cache()), full)._watching.get_all_handlers()}
+    handlers = {handler.id: handler.fn for handler in registry_of(EventHandler(new_cache()), full)._watching.get_all_handlers()}
     await handlers["on_finetunejob"](event={"type": "ADDED", "object": JOB})
     assert "was not woken by FineTuneJob demo/bot" in caplog.text
 

@@ -8,11 +8,11 @@ import sys
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tunewright.reconcile.driver import Driver, Result
-from tunewright.reconcile.queue import Queue
 from tunewright.shell.health import Health, Sight, application
 from tunewright.shell.logs import JsonLines
 from tunewright.shell.metrics import Metrics
+from tunewright_runtime.driver import Driver, Result
+from tunewright_runtime.queue import Queue
 
 
 def verdict(*, oldest=0.0, busiest=0.0, compared=(), unseen="", now=0.0):

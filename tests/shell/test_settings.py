@@ -2,8 +2,8 @@
 
 import pytest
 
-from tunewright.errors import Invalid
 from tunewright.shell.settings import Settings, read_settings
+from tunewright_runtime.errors import Invalid
 
 
 @pytest.mark.parametrize(

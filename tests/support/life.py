@@ -9,7 +9,7 @@ from scene import JOB, Scene
 from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
-from tunewright.kube.kinds import PLACES, RENDERED
+from tunewright.kube.kinds import RENDERED, RESOURCES
 from tunewright.plan.label_names import SERVING_REVISION
 from tunewright_contract.reports import Failure
 
@@ -89,7 +89,7 @@ def left(scene: Scene) -> Mapping[str, Any]:
     """Return the job's status and all children, without what differs between any two lives: identities, times, addresses."""
     found = {}
     for kind in RENDERED:
-        resource = scene.api.dynamic.resources.get(api_version=PLACES[kind].api_version, kind=kind)
+        resource = scene.api.dynamic.resources.get(api_version=RESOURCES[kind].api_version, kind=kind)
         for item in resource.get(namespace=scene.namespace, label_selector="tunewright.io/job-uid").to_dict()["items"]:
             for condition in (item.get("status") or {}).get("conditions") or ():
                 condition.pop("message", None)  # a controller's words, which name what it has made

@@ -6,7 +6,8 @@ from ruamel.yaml import YAML
 from scene import CRDS, JOB, Scene
 from waiting import until
 
-from tunewright.kube.decoding import decode_object
+from tunewright.kube.kinds import SCHEME
+from tunewright_runtime.decoding import Decoder
 
 PATH = f"/apis/{JOB[0]}/namespaces/{{}}/finetunejobs"
 
@@ -60,4 +61,4 @@ def store(scene: Scene, text: str) -> None:
 
 def stored(scene: Scene, name: str) -> dict[str, Any]:
     """Return a FineTuneJob as far as it can be read."""
-    return decode_object(scene.api.dynamic.request("get", f"{PATH.format(scene.namespace)}/{name}", serialize=False).data)
+    return Decoder(SCHEME).decode_object(scene.api.dynamic.request("get", f"{PATH.format(scene.namespace)}/{name}", serialize=False).data)

@@ -13,8 +13,8 @@ from operator_process import OperatorProcess
 from ruamel.yaml import YAML
 from waiting import PATIENCE_SECONDS, until
 
-from tunewright.kube.client import PAGE
-from tunewright.kube.kinds import PLACES, WATCHED
+from tunewright.kube.kinds import RESOURCES, WATCHED
+from tunewright_runtime.client import PAGE
 
 CRDS = Path(__file__).parents[2] / "crds"
 DEFINITION = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "finetunejobs.tunewright.io")
@@ -90,7 +90,7 @@ class Scene:
             if self.operator.reconciles() < before + times * jobs:
                 return False
             listed = Counter(event["objectRef"]["resource"] for event in self.asked(since) if is_survey(event["requestURI"]))
-            return all(listed[PLACES[kind].plural] >= times for kind in WATCHED)
+            return all(listed[RESOURCES[kind].plural] >= times for kind in WATCHED)
 
         until(has, f"{times} resyncs", patience=PATIENCE_SECONDS + jobs)
 

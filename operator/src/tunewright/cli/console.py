@@ -16,10 +16,10 @@ from rich.logging import RichHandler
 from tunewright.api.manifest import ManifestError
 from tunewright.api.yaml_nodes import LARGEST_TEXT
 from tunewright.cli.ask import AskError
-from tunewright.errors import TunewrightError
 from tunewright.local.app import Home
 from tunewright.local.regular_file import NotRegularError, open_regular
 from tunewright_contract.text import plain
+from tunewright_runtime.errors import TunewrightError
 
 
 class Terminal(Console):

@@ -25,12 +25,13 @@ from tunewright.local.world import KIND, LocalWorld
 from tunewright.plan.inputs import Defaults
 from tunewright.plan.label_names import JOB_NAME
 from tunewright.plan.names import label_value
-from tunewright.reconcile.driver import Driver, Result
-from tunewright.reconcile.listening import serve
-from tunewright.reconcile.ports import Key, Ports
+from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import PATH, Board, application
-from tunewright.reconcile.queue import Queue
 from tunewright.reconcile.reconcile import reconcile
+from tunewright_runtime.driver import Driver, Result
+from tunewright_runtime.listening import serve
+from tunewright_runtime.objects import Key
+from tunewright_runtime.queue import Queue
 
 POLL_SECONDS = 0.3  # between two looks at what other processes write
 _SETTLED = frozenset({ConditionType.READY, ConditionType.STALLED})

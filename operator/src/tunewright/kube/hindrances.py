@@ -4,22 +4,20 @@ Asked for only then, so that a healthy job costs nothing, and a right to list Ev
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from tunewright.errors import Forbidden
-from tunewright.kube.client import Client
 from tunewright.observe.hindrances import unexplained
-
-Object = Mapping[str, Any]
+from tunewright_runtime.client import Client
+from tunewright_runtime.errors import Forbidden
+from tunewright_runtime.objects import Manifest
 
 log = logging.getLogger(__name__)
 
 
-async def warnings_about(client: Client, namespace: str, children: Sequence[Object], now: datetime) -> Sequence[Object]:
+async def warnings_about(client: Client, namespace: str, children: Sequence[Manifest], now: datetime) -> Sequence[Manifest]:
     """Return the warnings about those of a job's children that need an explanation."""
-    found: list[Object] = []
+    found: list[Manifest] = []
     for uid in unexplained(children, now):
         try:
             found += await client.select("Event", namespace, fields=f"involvedObject.uid={uid},type=Warning")

@@ -1,48 +1,30 @@
-"""Whose object is it? Told by controller references, never by names or labels, which anybody may write."""
+"""Whether an object under a child's name belongs to the FineTuneJob, to an earlier one of the same name, or to another owner."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-from tunewright.errors import Conflict, Rejected
 from tunewright.kube.kinds import FINE_TUNE_JOB
 from tunewright.plan.label_names import RETAIN
+from tunewright_runtime.errors import Conflict, Rejected
+from tunewright_runtime.objects import Manifest, ref_of
+from tunewright_runtime.ownership import controller
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 
 
-def controller(item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the owner reference of an object's controller, or nothing."""
-    references = item["metadata"].get("ownerReferences", ())
-    return next((reference for reference in references if reference.get("controller")), {})
-
-
-def descendants(items: Iterable[Mapping[str, Any]], uid: str) -> Sequence[Mapping[str, Any]]:
-    """Return those objects that `uid` owns, at any depth, in the given order."""
-    items = list(items)
-    known = {uid}
-    while True:
-        more = {str(item["metadata"]["uid"]) for item in items if controller(item).get("uid") in known} - known
-        if not more:
-            return [item for item in items if controller(item).get("uid") in known]
-        known |= more
-
-
-def is_retained(item: Mapping[str, Any]) -> bool:
-    """Say whether an object is one of ours that outlives its job, and so has no owner."""
+def is_retained(item: Manifest) -> bool:
+    """Return whether an object is one that this operator made to outlive its job, so that it has no owner."""
     meta = item["metadata"]
     return RETAIN in meta.get("annotations", {}) and meta.get("labels", {}).get(MANAGED_BY) == "tunewright" and not controller(item)
 
 
-def refuse_others(live: Mapping[str, Any], *, uid: str, job: str) -> None:
-    """Raise when an object that stands under a child's name is not this job's.
+def refuse_others(live: Manifest, *, uid: str, job: str) -> None:
+    """Raise when an object that exists under a child's name is not this job's.
 
-    Raises Conflict when it belongs to a predecessor of the same name, which garbage collection will take away, and Rejected when it is
-    somebody else's. A retained claim has no owner, and is taken on by the next job of that name.
+    Raises Conflict when it belongs to an earlier job of the same name: garbage collection deletes it soon. Raises Rejected when it has
+    another owner, or none. A retained claim has no owner, and the next job of that name adopts it.
     """
-    owner, meta = controller(live), live["metadata"]
+    owner = controller(live)
     if owner.get("uid") == uid:
         return
-    what = f"{live['kind']} {meta['namespace']}/{meta['name']}"
+    what = str(ref_of(live))
     if owner.get("kind") == FINE_TUNE_JOB and owner.get("name") == job:
         raise Conflict(f"{what} belongs to an earlier FineTuneJob {job}, and is being deleted with it")
     if not is_retained(live):

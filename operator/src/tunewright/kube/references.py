@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.errors import Forbidden
-from tunewright.kube.client import Object
-from tunewright.kube.lookups import JobLookups
 from tunewright.plan.inputs import Missing
 from tunewright.plan.placement import SERVED_MODEL, Use, named_claims
 from tunewright.plan.rollout import PublishedModel
+from tunewright_runtime.errors import Forbidden
+from tunewright_runtime.lookups import OwnerLookups
+from tunewright_runtime.objects import Manifest
 
 
 class Found(NamedTuple):
@@ -24,7 +24,7 @@ class Found(NamedTuple):
     served: PublishedModel | Missing | None  # another job's model that it is to serve
 
 
-async def look_up(client: JobLookups, job: FineTuneJob, served: PublishedModel | Missing | None = None) -> Found:
+async def look_up(client: OwnerLookups, job: FineTuneJob, served: PublishedModel | Missing | None = None) -> Found:
     """Look up everything that a job names; `served` is what is known of `serving.modelRef`, but for its claim.
 
     What the operator may not see is left to the kubelet.
@@ -42,7 +42,7 @@ async def look_up(client: JobLookups, job: FineTuneJob, served: PublishedModel |
     )
 
 
-async def _with_claim(client: JobLookups, namespace: str, served: PublishedModel) -> PublishedModel | Missing:
+async def _with_claim(client: OwnerLookups, namespace: str, served: PublishedModel) -> PublishedModel | Missing:
     claim = await client.get("PersistentVolumeClaim", namespace, served.claim)
     if objection := _objection(Use(SERVED_MODEL, served.claim), claim, namespace):
         return objection
@@ -85,7 +85,7 @@ def _secrets(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
         yield f"spec.workers.imagePullSecrets[{index}]", name, ""
 
 
-def _objection(use: Use, claim: Object | None, namespace: str) -> Missing | None:
+def _objection(use: Use, claim: Manifest | None, namespace: str) -> Missing | None:
     if claim is None:
         message = f"there is no such claim in namespace {namespace}; create it, or name another"
     elif claim.get("status", {}).get("phase") == "Lost":
@@ -97,13 +97,13 @@ def _objection(use: Use, claim: Object | None, namespace: str) -> Missing | None
     return Missing(field=use.field, kind="PersistentVolumeClaim", name=use.claim, message=message)
 
 
-def _access_modes(claim: Object) -> tuple[str, ...]:
+def _access_modes(claim: Manifest) -> tuple[str, ...]:
     """Return what the volume can do, where there is one already; else what is asked of it."""
     modes = claim.get("status", {}).get("accessModes") or claim.get("spec", {}).get("accessModes") or ()
     return tuple(str(mode) for mode in modes)
 
 
-async def _config_map(client: JobLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
+async def _config_map(client: OwnerLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
     found = await client.get("ConfigMap", namespace, name)
     if found is not None and (key in found.get("data", {}) or key in found.get("binaryData", {})):
         return None
@@ -111,7 +111,7 @@ async def _config_map(client: JobLookups, namespace: str, field: str, name: str,
     return Missing(field=field, kind="ConfigMap", name=name, message=f"it {lack}; create it, or name another")
 
 
-async def _secret(client: JobLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
+async def _secret(client: OwnerLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
     try:
         found = await client.get("Secret", namespace, name)
     except Forbidden:
@@ -123,7 +123,7 @@ async def _secret(client: JobLookups, namespace: str, field: str, name: str, key
     return Missing(field=field, kind="Secret", name=name, message=f"it {lack}; kubectl create secret {kind} {name} ...")
 
 
-async def _service_account(client: JobLookups, namespace: str, name: str | None) -> Missing | None:
+async def _service_account(client: OwnerLookups, namespace: str, name: str | None) -> Missing | None:
     if name is None:
         return None
     try:

@@ -1,15 +1,15 @@
-"""What of an object is worth keeping: all but what nobody here reads. Of fifty megabytes of children ten are left.
+"""Which part of an object the cache keeps: all but the fields that no room reads. Of fifty megabytes of children ten are left.
 
-Whoever begins to read another field of those named here takes it off; `local/` has everything. What is left out wakes nobody, either:
-a Job's controller counts its pods in three steps, and a budget's writes down each of them.
+To read one of the fields named here, remove it from the table; `local/` keeps everything. A change of what is left out causes no reconcile:
+a Job's controller counts its pods in three steps, and a budget's controller writes each of them.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
-from tunewright.kube.client import FIELD_MANAGER
-from tunewright.kube.kinds import MADE_BY_CONTROLLERS, RENDERED
+from tunewright.kube.kinds import RENDERED, SCHEME
 from tunewright.observe.queue import sets_suspend
+from tunewright_runtime.cache import Cache
+from tunewright_runtime.objects import Manifest
 
 _COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision-history")
 _UNREAD_OF_META = ("managedFields", "resourceVersion")  # the cache knows the version
@@ -22,10 +22,15 @@ _UNREAD_OF_STATUS = {
 _KEPT_OF_SPEC = {"Pod": ("nodeName",), "ReplicaSet": ("replicas",)}
 
 
-def trimmed(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
+def new_cache() -> Cache:
+    """Return an empty cache that keeps what is read."""
+    return Cache(SCHEME, trim=trimmed)
+
+
+def trimmed(kind: str, item: Manifest) -> dict[str, Any]:
     """Return what is kept of an object, sharing its parts."""
     kept = {**item, "metadata": _metadata(kind, item["metadata"])}
-    if kind in MADE_BY_CONTROLLERS and "spec" in item:
+    if kind in SCHEME.made_by_controllers and "spec" in item:
         kept["spec"] = {name: item["spec"][name] for name in _KEPT_OF_SPEC[kind] if name in item["spec"]}
     if kind in _UNREAD_STATUS:
         kept.pop("status", None)
@@ -34,7 +39,7 @@ def trimmed(kind: str, item: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _metadata(kind: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(kind: str, meta: Manifest) -> dict[str, Any]:
     unread = _UNREAD_OF_PODS_META if kind == "Pod" else _UNREAD_OF_META
     kept = {name: value for name, value in meta.items() if name not in unread}
     if meta.get("annotations"):
@@ -43,8 +48,8 @@ def _metadata(kind: str, meta: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "managedFields": fields} if fields else kept
 
 
-def _is_read(kind: str, entry: Mapping[str, Any]) -> bool:
-    """Say whether `differences.py` or `apply.py` reads an entry: what we have applied, and who has stopped a Job."""
+def _is_read(kind: str, entry: Manifest) -> bool:
+    """Return whether the runtime reads an entry: what we have applied, and which manager has suspended a Job."""
     if kind == "Job":  # made once, never compared
         return sets_suspend(entry)
-    return entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply"
+    return entry.get("manager") == SCHEME.field_manager and entry.get("operation") == "Apply"

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.api.v1alpha1.status import ConditionType
-from tunewright.errors import Gone, Invalid, TunewrightError
 from tunewright.local.kubelet import clean_up_orphans
 from tunewright.local.layout import Layout, default_home
 from tunewright.local.logs import logs_of
@@ -23,6 +22,7 @@ from tunewright.local.supervisor import Holder, hold, holder_of
 from tunewright.local.world import KIND, MANIFEST_DIRECTORY, Key
 from tunewright.plan.label_names import REFUSED
 from tunewright.plan.names import label_value
+from tunewright_runtime.errors import Gone, Invalid, TunewrightError
 
 
 def utc_now() -> datetime:

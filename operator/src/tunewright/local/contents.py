@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors import TunewrightError
 from tunewright.local.regular_file import NotRegularError, open_regular
+from tunewright_runtime.errors import TunewrightError
 
 # What is loaded from a base model's folder. Its README, say, may change.
 _MODEL_FILES = (".json", ".safetensors", ".jinja", ".txt", ".model", ".tiktoken")

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors import Invalid
 from tunewright.local.network import LOOPBACK, resolve
+from tunewright_runtime.errors import Invalid
 
 # What an image would bring along. Tokens and passwords of the person's own environment stay out.
 INHERITED = re.compile(

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tunewright.errors import Invalid
 from tunewright.local.pods_of import condition, is_active, is_ready, is_terminating, new_pod, phase, with_condition
 from tunewright.local.store import Object, moment, timestamp
 from tunewright.plan.label_names import COMPLETION_INDEX
+from tunewright_runtime.errors import Invalid
 
 RETRY_SECONDS = 1.0  # doubled with each counted failure; Kubernetes begins with 10, but here somebody is watching
 LONGEST_RETRY_SECONDS = 360.0

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from tunewright.errors import Invalid
 from tunewright.local import pod_root
 from tunewright.local.container import Container, Ended, Running, processes_of
 from tunewright.local.environment import Place, as_image
@@ -21,6 +20,7 @@ from tunewright.local.pod import LocalPod, is_deleted, is_disrupted, remove_tree
 from tunewright.local.pod_status import DISRUPTED, Seen, Waiting, pod_status
 from tunewright.local.store import Object, Store, timestamp
 from tunewright.plan.label_names import COMPLETION_INDEX
+from tunewright_runtime.errors import Invalid
 
 MOST_MOVES = 5  # after that many lost ports somebody does it on purpose
 

@@ -9,7 +9,6 @@ import random
 from collections.abc import Callable
 from datetime import datetime
 
-from tunewright.errors import TunewrightError
 from tunewright.local import deployment_controller, job_controller
 from tunewright.local.forwarder import Forwarder
 from tunewright.local.kubelet import Kubelet, is_over
@@ -20,6 +19,7 @@ from tunewright.local.secrets import Secrets
 from tunewright.local.store import Object, Store
 from tunewright.plan.label_names import JOB_NAME, URL
 from tunewright.plan.names import label_value
+from tunewright_runtime.errors import TunewrightError
 
 TICK_SECONDS = 0.2  # between two looks at processes: an exit is seen that soon
 ROUNDS = 20  # of controllers and kubelet in one look; beyond that they wait for the next tick

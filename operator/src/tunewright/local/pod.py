@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors import Invalid
 from tunewright.local import pod_root, probes
 from tunewright.local.container import POD_UID, Container, Ended, Running, kill_leftovers
 from tunewright.local.environment import Place, arguments_of, environment_of, relocate
@@ -22,6 +21,7 @@ from tunewright.local.pod_status import DISRUPTED, Seen, Waiting, pod_status
 from tunewright.local.store import DEFAULT_GRACE_SECONDS, Object, explain
 from tunewright.plan.label_names import JOB_NAME
 from tunewright.plan.quantities import whole
+from tunewright_runtime.errors import Invalid
 
 MESSAGE_BYTES = 4096  # Kubernetes' limits
 FALLBACK_BYTES = 2048

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tunewright.errors import Invalid
 from tunewright.local.files import write_whole
 from tunewright.local.layout import Layout, PodFolder
+from tunewright_runtime.errors import Invalid
 
 Lookup = Callable[[str, str], Mapping[str, Any] | None]  # (kind, name) -> object of the pod's namespace
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import aiohttp
 
-from tunewright.errors import Invalid
 from tunewright.local.network import LOOPBACK
+from tunewright_runtime.errors import Invalid
 
 
 class Prober:

@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tunewright.errors import Conflict, Invalid, Transient, TunewrightError
 from tunewright.local.files import read_json, sync_folder, write_json
 from tunewright.local.layout import Layout
+from tunewright_runtime.errors import Conflict, Invalid, Transient, TunewrightError
 
 Object = dict[str, Any]
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # RFC 1123 subdomain

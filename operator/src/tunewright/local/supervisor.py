@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from tunewright.errors import Rejected
 from tunewright.local.layout import Layout
 from tunewright.local.store import timestamp
+from tunewright_runtime.errors import Rejected
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from tunewright.api.v1alpha1.common import PvcSource, SecretKeyRef
 from tunewright.api.v1alpha1.data import DataSource
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.model import ModelSource
-from tunewright.errors import Conflict, Gone
 from tunewright.local import job_controller, pod
 from tunewright.local.layout import Layout
 from tunewright.local.secrets import Secrets
@@ -26,6 +25,7 @@ from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import URL
 from tunewright.plan.rollout import PublishedModel
 from tunewright_contract import environment
+from tunewright_runtime.errors import Conflict, Gone
 
 KIND = "FineTuneJob"
 MANIFEST_DIRECTORY = "tunewright.io/manifest-directory"  # annotation of a FineTuneJob: what its relative paths are relative to

@@ -1,4 +1,4 @@
-"""The spine: what a FineTuneJob goes through, again and again, until the world is as it says; and the queue that says when.
+"""The spine: what a FineTuneJob goes through, again and again, until the world is as it says.
 
 Knows only ports. Keeps nothing between two runs: every decision is made from the job, its children and their reports.
 """

@@ -7,19 +7,11 @@ from typing import Any, NamedTuple, Protocol
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.inputs import Defaults, References
 from tunewright_contract.progress import ProgressReport
-
-Manifest = Mapping[str, Any]  # a Kubernetes object as JSON
-
-
-class Key(NamedTuple):
-    """A FineTuneJob's address."""
-
-    namespace: str
-    name: str
+from tunewright_runtime.objects import Key, Manifest
 
 
 class World(Protocol):
-    """The store of objects. Errors are those of `tunewright.errors`, which stands below both rooms."""
+    """The store of objects. Errors are those of `tunewright_runtime.errors`."""
 
     async def get(self, key: Key) -> Manifest | None:
         """Return the FineTuneJob as stored, or None when it is gone."""

@@ -14,10 +14,10 @@ from typing import Protocol
 from aiohttp import web
 from pydantic import ValidationError
 
-from tunewright.errors import Conflict, Gone, Transient
-from tunewright.reconcile.ports import Key
-from tunewright.reconcile.rate_limit import RateLimit
 from tunewright_contract.progress import ProgressReport
+from tunewright_runtime.errors import Conflict, Gone, Transient
+from tunewright_runtime.objects import Key
+from tunewright_runtime.rate_limit import RateLimit
 
 PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
 LIMIT_BYTES = 64 * 1024

@@ -11,15 +11,13 @@ from typing import Any
 from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob
 from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
-from tunewright.errors import Forbidden, Gone, Invalid, Rejected, TunewrightError
 from tunewright.observe import has_begun, observe
 from tunewright.observe.hindrances import GRACE
 from tunewright.observe.raw import UNREADABLE, text
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.plan import plan
 from tunewright.plan.revision import revision_of
-from tunewright.reconcile.driver import Result
-from tunewright.reconcile.ports import Key, Manifest, Ports
+from tunewright.reconcile.ports import Ports
 from tunewright.render import render
 from tunewright.status import (
     summarise,
@@ -29,6 +27,9 @@ from tunewright.status import (
     summarise_missing,
     summarise_rejected,
 )
+from tunewright_runtime.driver import Result
+from tunewright_runtime.errors import Forbidden, Gone, Invalid, Rejected, TunewrightError
+from tunewright_runtime.objects import Key, Manifest
 
 WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
 BEGUN_SECONDS = GRACE.total_seconds() + 5.0  # that a new stage's pods are refused is told by Events alone, which wake nobody

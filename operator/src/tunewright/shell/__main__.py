@@ -5,12 +5,12 @@ import logging
 import os
 import sys
 
-from tunewright.errors import Invalid
-from tunewright.kube.lease import LeaseLostError
 from tunewright.shell.app import run
 from tunewright.shell.logs import set_up
 from tunewright.shell.settings import read_settings
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_runtime.errors import Invalid
+from tunewright_runtime.lease import LeaseLostError
 
 
 def main() -> int:

@@ -10,16 +10,18 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from tunewright.kube.client import connect
-from tunewright.kube.lease import Lease
-from tunewright.reconcile.listening import serve
+from tunewright.kube.kinds import SCHEME
 from tunewright.reconcile.progress import Limits
 from tunewright.reconcile.progress import application as progress_application
 from tunewright.shell.health import application as health_application
 from tunewright.shell.leading import Leading
 from tunewright.shell.settings import Settings
+from tunewright_runtime.client import connect
+from tunewright_runtime.lease import Lease
+from tunewright_runtime.listening import serve
 
 LEASE = "tunewright-operator"
+USER_AGENT = "tunewright-operator"  # in the API server's audit log
 LEASE_READ_SECONDS = 4.0  # for one request about the Lease: two of them fit between a renewal and its deadline
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,9 @@ async def run(settings: Settings) -> None:
     """
     async with AsyncExitStack() as stack:
         lease = _lease(settings, stack)
-        client = connect(threads=max(settings.workers, 8), may_write=lease.require if lease else _anybody_may)
+        client = connect(
+            SCHEME, user_agent=USER_AGENT, threads=max(settings.workers, 8), may_write=lease.require if lease else _no_election
+        )
         stack.callback(client.close)
         leading = Leading(settings, client, clock=time.monotonic, chance=random.random)
 
@@ -56,7 +60,9 @@ async def run(settings: Settings) -> None:
 def _lease(settings: Settings, stack: AsyncExitStack) -> Lease | None:
     if not settings.leader_election:
         return None
-    client = connect(threads=1, read_seconds=LEASE_READ_SECONDS)  # its own: renewing waits behind nothing else
+    client = connect(
+        SCHEME, user_agent=USER_AGENT, threads=1, read_seconds=LEASE_READ_SECONDS
+    )  # its own: renewing waits behind nothing else
     stack.callback(client.close)
     identity = f"{settings.pod_name}_{secrets.token_hex(4)}"  # a pod's container may be started anew under the same name
     return Lease(client, namespace=settings.pod_namespace, name=LEASE, identity=identity, clock=time.monotonic)
@@ -92,5 +98,5 @@ async def _told_to_stop(waiting: Coroutine[Any, Any, None]) -> bool:
     return told.is_set()
 
 
-def _anybody_may() -> None:
-    """There is no election."""
+def _no_election() -> None:
+    """Allow every write."""

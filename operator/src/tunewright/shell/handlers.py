@@ -10,22 +10,24 @@ from typing import Any
 
 import kopf
 
-from tunewright.kube.connection import connection
-from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, PLACES
+from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, RESOURCES
 from tunewright.observe.raw import label, part, text
 from tunewright.plan.label_names import JOB_NAME
-from tunewright.reconcile.ports import Key
 from tunewright.reconcile.reconcile import RESTING
-from tunewright.shell.keys import Keys
 from tunewright.shell.kopf_settings import PAGE
 from tunewright.shell.session import session_of
+from tunewright_runtime.connection import connection
+from tunewright_runtime.objects import Key
+from tunewright_runtime.watch_events import EventHandler
 
 Wake = Callable[[Key], None]
 
 log = logging.getLogger(__name__)
 
 
-def registry_of(keys: Keys, wake: Wake, *, wake_soon: Wake | None = None, wake_routinely: Wake | None = None) -> kopf.OperatorRegistry:
+def registry_of(
+    events: EventHandler, wake: Wake, *, wake_soon: Wake | None = None, wake_routinely: Wake | None = None
+) -> kopf.OperatorRegistry:
     """Return the handlers. `wake` is called with the key of each job that has changed itself, `wake_soon` when a child has.
 
     `wake_routinely` is called for what is only listed, when watching begins: children, and jobs at rest. Both default to `wake`.
@@ -35,12 +37,12 @@ def registry_of(keys: Keys, wake: Wake, *, wake_soon: Wake | None = None, wake_r
     async def on_job(event: Mapping[str, Any], **_: Any) -> None:
         at_rest = _is_listed(event) and text(part(event, "object"), "status", "phase") in RESTING
         chosen = wake_routinely if at_rest else wake
-        _total(FINE_TUNE_JOB, event, chosen or wake, lambda: keys.of_job(event["type"], event["object"]))
+        _total(FINE_TUNE_JOB, event, chosen or wake, lambda: events.on_primary(event["type"], event["object"]))
 
     def on_child_of(kind: str) -> Callable[..., Any]:
         async def on_child(event: Mapping[str, Any], **_: Any) -> None:
             chosen = wake_routinely if _is_listed(event) else wake_soon
-            _total(kind, event, chosen or wake, lambda: keys.of_child(kind, event["type"], event["object"]))
+            _total(kind, event, chosen or wake, lambda: events.on_child(kind, event["type"], event["object"]))
 
         return on_child
 
@@ -100,5 +102,5 @@ def _named(kind: str, item: Mapping[str, Any]) -> Key | None:
 
 
 def _selector(kind: str) -> tuple[str, str, str]:
-    group, _, version = PLACES[kind].api_version.rpartition("/")
-    return group, version, PLACES[kind].plural
+    group, _, version = RESOURCES[kind].api_version.rpartition("/")
+    return group, version, RESOURCES[kind].plural

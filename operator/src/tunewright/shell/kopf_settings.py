@@ -8,7 +8,7 @@ from typing import Any
 import kopf
 from kopf._core.reactor.inventory import ResourceMemories, ResourceMemory
 
-from tunewright.kube.kinds import CHILDREN, PLACES
+from tunewright.kube.kinds import CHILDREN, RESOURCES
 from tunewright.plan.label_names import JOB_UID
 
 SILENCE_SECONDS = 70.0  # the API server sends a bookmark each minute
@@ -56,7 +56,7 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     settings = kopf.OperatorSettings()
 
     # K13: peering pauses everybody at equal priority, and judges liveness by comparing wall clocks.
-    # Who works is said by our own Lease (kube/lease.py); kopf is started when it is held.
+    # Who works is said by our own Lease (tunewright_runtime/lease.py); kopf is started when it is held.
     settings.peering.standalone = True
 
     # K23: Events are ours to post, on a change of state; never one for each log line.
@@ -74,7 +74,7 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     # K19: lists come in pages, and of children only those with our label leave the API server at all.
     settings.watching.chunk_size = PAGE
     for kind in CHILDREN:
-        settings.watching.label_selectors[PLACES[kind].plural] = JOB_UID
+        settings.watching.label_selectors[RESOURCES[kind].plural] = JOB_UID
 
     # K2, K3, K4: after its last try kopf ends the operator on 403 and 5xx. There is no last try: an outage is waited out.
     settings.networking.error_backoffs = EndlessBackoffs()

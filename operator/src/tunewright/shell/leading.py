@@ -9,26 +9,26 @@ from functools import partial
 
 import kopf
 
-from tunewright.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
-from tunewright.kube.cache import Cache
-from tunewright.kube.cache import Key as Where
-from tunewright.kube.client import Client
 from tunewright.kube.kinds import FINE_TUNE_JOB, WATCHED
-from tunewright.kube.survey import Lookout, Survey
-from tunewright.kube.tokens import Tokens
-from tunewright.kube.world import KubeWorld, utc_now
-from tunewright.reconcile.backoff import Backoff
-from tunewright.reconcile.driver import Driver, Result
-from tunewright.reconcile.ports import Key, Ports
+from tunewright.kube.trimming import new_cache
+from tunewright.kube.world import KubeWorld, audience, utc_now
+from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import Board
-from tunewright.reconcile.queue import Queue
 from tunewright.reconcile.reconcile import reconcile
 from tunewright.shell.handlers import registry_of
 from tunewright.shell.health import Health, Sight
-from tunewright.shell.keys import Keys
 from tunewright.shell.kopf_settings import NothingToRemember, kopf_settings
 from tunewright.shell.metrics import Metrics
 from tunewright.shell.settings import Settings
+from tunewright_runtime.backoff import Backoff
+from tunewright_runtime.cache_sync import CacheSync, SyncLoop
+from tunewright_runtime.client import Client
+from tunewright_runtime.driver import Driver, Result
+from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
+from tunewright_runtime.objects import Key
+from tunewright_runtime.queue import Queue
+from tunewright_runtime.tokens import Tokens
+from tunewright_runtime.watch_events import EventHandler
 
 SETTLE_SECONDS = 0.05  # children change in flurries: a Job, its pods and their status within moments
 PROGRESS_SECONDS = 5.0  # at most one status for each job and this long, however often its pods report
@@ -47,22 +47,22 @@ class Leading:
         self._settings = settings
         self._clock = clock
         self._queue: Queue[Key] = Queue(clock=clock, chance=chance, backoff=Backoff(ceiling=RETRY_CEILING))
-        self._cache = Cache()
+        self._cache = new_cache()
         self._sight = Sight()
         self._stop = asyncio.Event()
-        self._survey = Survey(client, self._cache, namespaces=settings.namespaces, wake=self._wake)
+        self._sync = CacheSync(client, self._cache, namespaces=settings.namespaces, wake=self._queue.add)
         self.board = Board()
         self.world = KubeWorld(
             client,
             self._cache,
             progress_url=settings.progress_url,
-            tokens=Tokens(client, self._cache, clock=clock),
-            complete=self._survey.refuse_blindness,
+            tokens=Tokens(client, self._cache, clock=clock, audience=audience),
+            complete=self._sync.require_readable,
         )
         self.metrics = Metrics(
             depth=self._queue.depth,
             oldest_seconds=self._queue.oldest_seconds,
-            jobs=lambda: len(self._cache.jobs()),
+            jobs=lambda: len(self._cache.primary_keys()),
             objects=self._cache.size,
         )
         self.health = Health(
@@ -75,7 +75,7 @@ class Leading:
 
     def ready(self) -> bool:
         """Say whether what is asked of the world can be answered."""
-        return self._survey.settled()
+        return self._sync.has_synced()
 
     def wake_later(self, key: Key) -> None:
         """Look at a job soon: a pod has reported."""
@@ -106,7 +106,7 @@ class Leading:
         spaces = self._settings.namespaces
         tasks = await kopf.spawn_tasks(
             registry=registry_of(
-                Keys(self._cache), self._queue.add, wake_soon=self._wake_soon, wake_routinely=partial(self._queue.add, routine=True)
+                EventHandler(self._cache), self._queue.add, wake_soon=self._wake_soon, wake_routinely=partial(self._queue.add, routine=True)
             ),
             settings=kopf_settings(silence_seconds=self._settings.watch_silence_seconds),
             memories=NothingToRemember(),
@@ -125,12 +125,12 @@ class Leading:
         async with asyncio.TaskGroup() as group:
             for kind in WATCHED:
                 every = min(JOBS_SECONDS if kind == FINE_TUNE_JOB else CHILDREN_SECONDS, resync)
-                lookout = Lookout(self._survey, kind, every=every, probe_every=min(PROBE_SECONDS, resync), tell=self._compared)
-                group.create_task(lookout.run(), name=f"look at {kind}")
+                comparing = SyncLoop(self._sync, kind, every=every, probe_every=min(PROBE_SECONDS, resync), report=self._compared)
+                group.create_task(comparing.run(), name=f"compare {kind}")
 
     async def _work(self) -> None:
         """Begin when everything is known: a child that has not been seen yet must not look like one that is not there."""
-        await self._survey.until_settled()
+        await self._sync.wait_for_sync()
         ports = Ports(world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults())
         spine = Spine(ports, self.board, self.metrics, resync_seconds=self._settings.resync_seconds)
         await Driver(self._queue, spine, workers=self._settings.workers).run()
@@ -142,10 +142,7 @@ class Leading:
         self._sight.compared(kind, missed, now=self._clock())
 
     def _unready(self) -> str:
-        return "" if self._survey.settled() else f"not seen yet: {', '.join(self._survey.unsettled())}"
-
-    def _wake(self, where: Where) -> None:
-        self._queue.add(Key(*where))
+        return "" if self._sync.has_synced() else f"not seen yet: {', '.join(self._sync.unsynced())}"
 
 
 def _raise_first(*tasks: asyncio.Task[None]) -> None:

@@ -2,7 +2,7 @@
 
 kopf lets an operator bring its session (`kopf.AiohttpSession`), and aiohttp lets a session bring its responses (`response_class`).
 Lists are read up to a number of bytes, and asked for again in shorter pages beyond it. Lists and watches are decoded object by object
-(kube/decoding.py), so that no object can end a watch.
+(tunewright_runtime/decoding.py), so that no object can end a watch.
 """
 
 import asyncio
@@ -13,10 +13,12 @@ import aiohttp
 import kopf
 from yarl import URL
 
-from tunewright.kube.decoding import decode_list, readable_event
-from tunewright.kube.pages import SINGLE_BYTES, PageSizes
+from tunewright.kube.kinds import SCHEME
+from tunewright_runtime.decoding import Decoder
+from tunewright_runtime.pages import SINGLE_BYTES, PageSizes
 
 _CHUNK_BYTES = 2**16
+_DECODER = Decoder(SCHEME)
 
 
 class Response(aiohttp.ClientResponse):
@@ -48,7 +50,7 @@ class Response(aiohttp.ClientResponse):
         if self.whole is None:
             return await super().json(**how)
         whole, self.whole = self.whole, b""
-        return await asyncio.to_thread(decode_list, whole)
+        return await asyncio.to_thread(_DECODER.decode_list, whole)
 
 
 class Lines:
@@ -74,7 +76,7 @@ class Lines:
 
 
 async def _readable(line: bytes) -> bytes:
-    return readable_event(line) if len(line) < _CHUNK_BYTES else await asyncio.to_thread(readable_event, line)
+    return _DECODER.readable_event(line) if len(line) < _CHUNK_BYTES else await asyncio.to_thread(_DECODER.readable_event, line)
 
 
 class Session:

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from tunewright.api.v1alpha1.common import QUANTITY_PATTERN
-from tunewright.errors import Invalid
 from tunewright.plan.inputs import Defaults
 from tunewright.shell.kopf_settings import SILENCE_SECONDS
 from tunewright_contract.quantities import amount
+from tunewright_runtime.errors import Invalid
 
 PREFIX = "TUNEWRIGHT_"
 

@@ -1,0 +1,153 @@
+"""Writing children: one rendered object, what exists under its name, and what makes the two agree.
+
+`decide` and `carry_out` take one child; `ChildWriter` adds the cache and the conflicts. What is written carries what it was decided from:
+no object is made where one exists, and none is changed or deleted but the very one that was read.
+
+A Job is created once: its template is immutable, and Kueue and people may have put node selectors and tolerations into it, which are
+never fought. Of a Job that exists only its labels and `spec.suspend` follow what is rendered, the latter unless the Job has ended or
+another program decides when it starts.
+"""
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from tunewright_runtime.cache import Cache
+from tunewright_runtime.client import Client
+from tunewright_runtime.differences import closing_patch, is_as_rendered
+from tunewright_runtime.errors import Conflict, Rejected
+from tunewright_runtime.faults import REFUSED_BY_CLUSTER
+from tunewright_runtime.objects import Manifest, ObjectRef, ref_of
+
+
+class Action(Enum):
+    """What to do with a child."""
+
+    CREATE = "create"
+    APPLY = "apply"
+    LABEL = "label"  # a Job whose labels were removed: it is found by them
+    SUSPEND = "suspend"  # or resume
+    KEEP = "keep"
+
+
+def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspend: Callable[[Manifest], bool]) -> Action:
+    """Return what makes `live` as rendered. `may_suspend`: whether this operator may change `spec.suspend` of a Job that exists."""
+    if live is None:
+        return Action.CREATE
+    if live["metadata"].get("deletionTimestamp"):
+        return Action.KEEP  # its end wakes us, and it is created again
+    if rendered["kind"] == "Job":
+        if not rendered["metadata"].get("labels", {}).items() <= (live["metadata"].get("labels") or {}).items():
+            return Action.LABEL
+        wanted = rendered["spec"].get("suspend")
+        differs = wanted is not None and wanted != live["spec"].get("suspend", False)
+        return Action.SUSPEND if differs and not _has_ended(live) and may_suspend(live) else Action.KEEP
+    return Action.KEEP if is_as_rendered(live, rendered, manager=manager) else Action.APPLY
+
+
+async def carry_out(action: Action, client: Client, rendered: Manifest, live: Manifest | None, *, manager: str) -> Manifest | None:
+    """Do it, and return what is stored then; None where nothing was to be done. Raises what the client raises."""
+    meta = rendered["metadata"]
+    if action is Action.CREATE:
+        return await make(client, rendered)
+    if action is Action.APPLY and live is not None:
+        # Bound to the version that was read: an object deleted meanwhile is a conflict, and is not created from an old decision. Nor does
+        # an annotation come back that was read from a Deployment and has been removed since.
+        bound = _bound(rendered, live)
+        try:
+            applied = await client.apply(bound, force=True)
+        except Rejected as error:
+            if error.reason != REFUSED_BY_CLUSTER:
+                raise
+            # An item that another writer added to a list clashes with ours (two ports of one name). A merge replaces whole lists.
+            return await client.merge(rendered["kind"], meta["namespace"], meta["name"], bound)
+        if is_as_rendered(applied, rendered, manager=manager):
+            return applied
+        return await client.merge(rendered["kind"], meta["namespace"], meta["name"], closing_patch(applied, _bound(rendered, applied)))
+    if action is Action.LABEL and live is not None:
+        patch = {"metadata": {"uid": live["metadata"]["uid"], "labels": meta["labels"]}}
+        return await client.merge("Job", meta["namespace"], meta["name"], patch)
+    if action is Action.SUSPEND and live is not None:
+        patch = {"metadata": {"uid": live["metadata"]["uid"]}, "spec": {"suspend": rendered["spec"]["suspend"]}}
+        return await client.merge("Job", meta["namespace"], meta["name"], patch)
+    return None
+
+
+async def make(client: Client, rendered: Manifest) -> Manifest:
+    """Create a child, and return it as stored. Raises Conflict when one exists; that one is not overwritten.
+
+    A Job's `suspend: false` is not sent: a webhook's answer to a field that was sent is recorded under our name, otherwise under none.
+    """
+    if rendered["kind"] == "Job" and not rendered["spec"].get("suspend"):
+        rendered = {**rendered, "spec": {name: value for name, value in rendered["spec"].items() if name != "suspend"}}
+    return await client.apply_new(rendered)
+
+
+class ChildWriter:
+    """Writes children and puts every answer into the cache at once."""
+
+    def __init__(self, client: Client, cache: Cache, *, may_suspend: Callable[[Manifest], bool]) -> None:
+        self._client = client
+        self._cache = cache
+        self._may_suspend = may_suspend
+
+    async def apply(self, manifest: Manifest, live: Manifest | None, *, refuse_others: Callable[[Manifest], None]) -> bool:
+        """Make one child as rendered. Returns whether anything was written.
+
+        `live` is what the cache has under its name. `refuse_others` raises when an object there is not to be changed.
+        """
+        ref, unknown = ref_of(manifest), live is None
+        if live is None:
+            try:
+                self._cache.put(await make(self._client, manifest))
+            except Conflict:
+                # An object without our labels may exist there: another owner's, or a child whose labels were removed.
+                live = await self.fetch(ref, 0)
+                if live is None:
+                    raise
+            else:
+                return True
+        refuse_others(live)
+        wrote = await self._change(ref, manifest, live)
+        if unknown:  # the plan was made without it: a check that was taken for missing would have the gang pruned
+            raise Conflict(f"{ref} exists, but was not in the cache")
+        return wrote
+
+    async def delete(self, item: Manifest) -> None:
+        """Delete this very object."""
+        ref, meta = ref_of(item), item["metadata"]
+        await self._client.delete(*ref, uid=meta["uid"])
+        self._cache.remove(ref, int(meta["resourceVersion"]))
+
+    async def fetch(self, ref: ObjectRef, version: int) -> Manifest | None:
+        """Read what exists now, into the cache. `version` is that of what was believed to exist."""
+        found = await self._client.get(*ref)
+        if found is None:
+            self._cache.remove(ref, version)
+        else:
+            self._cache.put(found, ref.kind)
+        return found
+
+    async def _change(self, ref: ObjectRef, manifest: Manifest, live: Manifest) -> bool:
+        manager = self._cache.scheme.field_manager
+        action = decide(manifest, live, manager=manager, may_suspend=self._may_suspend)
+        if action is Action.KEEP:
+            return False
+        try:
+            stored = await carry_out(action, self._client, manifest, live, manager=manager)
+        except Conflict:
+            await self.fetch(ref, int(live["metadata"]["resourceVersion"]))
+            raise
+        if stored is not None:
+            self._cache.put(stored)
+        return True
+
+
+def _bound(rendered: Manifest, live: Manifest) -> dict[str, Any]:
+    identity = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
+    return {**rendered, "metadata": {**rendered["metadata"], **identity}}
+
+
+def _has_ended(job: Manifest) -> bool:
+    conditions = job.get("status", {}).get("conditions", ())
+    return any(found["type"] in ("Complete", "Failed") and found["status"] == "True" for found in conditions)

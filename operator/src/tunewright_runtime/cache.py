@@ -1,0 +1,167 @@
+"""The objects of the cluster as far as watches, lists and our own writes have shown them: primary objects, and whatever carries their uid.
+
+Promises: older news never replaces newer, nor brings back what was deleted (resourceVersions of one kind are numbers that grow,
+KEP-5504); one object for each name; what a reader gets never changes. It sends no requests: `cache_sync.py` checks that it is complete.
+
+Objects are kept as JSON without what no reader needs, compressed by what they have in common with the first of their kind. The few that
+were read last are kept as dictionaries besides, for one reconcile reads them several times.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from sys import intern
+from typing import Any, NamedTuple
+
+from tunewright_runtime.objects import Key, Manifest, ObjectRef, ref_of
+from tunewright_runtime.ownership import controller
+from tunewright_runtime.scheme import Scheme
+
+SAMPLE_BYTES = 32_000  # as far as zlib looks back
+REMEMBERED_DELETIONS = 20_000  # older news arrives within seconds of the newer
+WITHOUT_FRAME = -zlib.MAX_WBITS  # header and checksum are ten bytes of each, and memory needs neither
+KEPT_OPEN = 256  # objects: those that eight workers look at
+KEPT_OPEN_BYTES = 4 * 2**20  # of their JSON: as dictionaries they take several times as much
+
+
+class Entry(NamedTuple):
+    """One object."""
+
+    version: int
+    owner: str  # uid of the primary object that it is or belongs to
+    packed: bytes  # all but its version
+    size: int  # bytes of its JSON
+
+
+class Cache:
+    """For one event loop; nothing in it is thread-safe. `trim` returns the part of an object (by its kind) that is worth keeping."""
+
+    def __init__(self, scheme: Scheme, *, trim: Callable[[str, Manifest], dict[str, Any]] = lambda _, item: dict(item)) -> None:
+        self.scheme = scheme
+        self._trim = trim
+        self._entries: dict[ObjectRef, Entry] = {}
+        self._children: dict[str, dict[ObjectRef, None]] = {}  # uid of a primary object -> its children, in the order of their arrival
+        self._keys: dict[str, Key] = {}  # uid of a primary object -> its address
+        self._deleted: dict[ObjectRef, int] = {}
+        self._samples: dict[str, bytes] = {}  # kind -> the first object of it, which the others are compressed with
+        self._open: dict[ObjectRef, Manifest] = {}  # what was read last, the latest at the end
+        self._open_bytes = 0
+
+    def put(self, item: Manifest, kind: str = "") -> bool:
+        """Keep an object as the API server has returned it. One that belongs to no primary object (any more) is not kept.
+
+        Returns whether a reader would see more than another version: many changes of an object concern no reader.
+        """
+        ref, meta = ref_of(item, kind), item["metadata"]
+        # Strings that many objects have in common are kept once.
+        ref, version = ObjectRef(intern(ref.kind), intern(ref.namespace), ref.name), int(meta["resourceVersion"])
+        owner = intern(str(meta["uid"] if ref.kind == self.scheme.primary else self._uid_label(item)))
+        if not owner:
+            return self.remove(ref, version)
+        if version <= self.version(ref):
+            return False
+        before, (packed, size) = self._entries.get(ref), self._pack(ref.kind, item)
+        self._drop(ref)
+        self._deleted.pop(ref, None)
+        self._entries[ref] = Entry(version, owner, packed, size)
+        if ref.kind == self.scheme.primary:
+            self._keys[owner] = ref.key
+        else:
+            self._children.setdefault(owner, {})[ref] = None
+        return before is None or (before.owner, before.packed) != (owner, packed)
+
+    def remove(self, ref: ObjectRef, version: int) -> bool:
+        """Record that the object was deleted at `version`. Returns whether that was news."""
+        if version < self.version(ref):
+            return False
+        known = self._drop(ref)
+        self._deleted.pop(ref, None)
+        self._deleted[ref] = version  # the latest are kept
+        if len(self._deleted) > REMEMBERED_DELETIONS:
+            del self._deleted[next(iter(self._deleted))]
+        return known
+
+    def get(self, ref: ObjectRef) -> Manifest | None:
+        """Return an object, or None where none is known."""
+        return self._opened(ref) if ref in self._entries else None
+
+    def primary(self, key: Key) -> Manifest | None:
+        """Return a primary object, or None."""
+        return self.get(ObjectRef(self.scheme.primary, *key))
+
+    def children(self, uid: str) -> Sequence[Manifest]:
+        """Return everything that carries a primary object's uid."""
+        return [self._opened(ref) for ref in self._children.get(uid, ())]
+
+    def version(self, ref: ObjectRef) -> int:
+        """Return the version at which an object was last seen or deleted; 0 when neither is known."""
+        entry = self._entries.get(ref)
+        return self._deleted.get(ref, 0) if entry is None else entry.version
+
+    def versions(self, kind: str) -> Iterator[tuple[ObjectRef, int]]:
+        """Yield the objects of a kind with their versions."""
+        return ((ref, entry.version) for ref, entry in self._entries.items() if ref.kind == kind)
+
+    def primary_keys(self) -> Sequence[Key]:
+        """Return the addresses of all primary objects."""
+        return list(self._keys.values())
+
+    def owner_of(self, child: Manifest) -> Key | None:
+        """Return what to reconcile when a child changes: its own primary object, or the one of that name that waits for the child's end."""
+        key = self._keys.get(self._uid_label(child))
+        if key is not None:
+            return key
+        owner, primary = controller(child), self.scheme.primary
+        named = Key(str(child["metadata"]["namespace"]), str(owner.get("name", "")))
+        return named if owner.get("kind") == primary and ObjectRef(primary, *named) in self._entries else None
+
+    def owner_at(self, ref: ObjectRef) -> Key | None:
+        """Return the primary object that a cached object is, or belongs to."""
+        entry = self._entries.get(ref)
+        return None if entry is None else self._keys.get(entry.owner)
+
+    def size(self) -> int:
+        """Return how many objects are known."""
+        return len(self._entries)
+
+    def _uid_label(self, item: Manifest) -> str:
+        return str((item["metadata"].get("labels") or {}).get(self.scheme.uid_label, ""))
+
+    def _drop(self, ref: ObjectRef) -> bool:
+        entry = self._entries.pop(ref, None)
+        if entry is None:
+            return False
+        if self._open.pop(ref, None) is not None:
+            self._open_bytes -= entry.size
+        if ref.kind == self.scheme.primary:
+            self._keys.pop(entry.owner, None)
+        else:
+            siblings = self._children[entry.owner]
+            del siblings[ref]
+            if not siblings:
+                del self._children[entry.owner]
+        return True
+
+    def _opened(self, ref: ObjectRef) -> Manifest:
+        entry, found = self._entries[ref], self._open.pop(ref, None)
+        if found is None:
+            found = self._unpack(ref.kind, entry)
+            self._open_bytes += entry.size
+        self._open[ref] = found
+        while len(self._open) > KEPT_OPEN or (self._open_bytes > KEPT_OPEN_BYTES and len(self._open) > 1):
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            self._open_bytes -= self._entries[oldest].size
+        return found
+
+    def _pack(self, kind: str, item: Manifest) -> tuple[bytes, int]:
+        # The items of a list do not say what they are.
+        whole = {"apiVersion": self.scheme.resources[kind].api_version, "kind": kind, **self._trim(kind, item)}
+        text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
+        sample = self._samples.setdefault(kind, text[:SAMPLE_BYTES])
+        packer = zlib.compressobj(wbits=WITHOUT_FRAME, zdict=sample)
+        return packer.compress(text) + packer.flush(), len(text)
+
+    def _unpack(self, kind: str, entry: Entry) -> Manifest:
+        found = json.loads(zlib.decompressobj(WITHOUT_FRAME, self._samples[kind]).decompress(entry.packed))
+        return {**found, "metadata": {**found["metadata"], "resourceVersion": str(entry.version)}}

@@ -1,0 +1,237 @@
+"""The API server, as far as an operator needs it: raw JSON in, raw JSON out, and `tunewright_runtime.errors` when it goes wrong.
+
+The client library is synchronous; its calls run on a few threads of their own, so that a slow API server slows us down and never stops
+the event loop. Every request has a time limit. The library's own retries are off: the queue retries, with backoff, and logs it.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from sys import intern
+from typing import Any
+
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from kubernetes.dynamic import DynamicClient
+
+from tunewright_runtime.connection import configuration
+from tunewright_runtime.decoding import Decoder
+from tunewright_runtime.errors import Transient
+from tunewright_runtime.faults import TRANSPORT_ERRORS, translate
+from tunewright_runtime.objects import Manifest
+from tunewright_runtime.pages import SINGLE_BYTES, PageSizes
+from tunewright_runtime.scheme import Scheme
+
+PAGE = 250  # objects of one answer to a list
+LISTS_AT_A_TIME = 3  # answers to lists: 250 pods take 8 MB, and ten kinds are listed when the operator starts
+JSON = "application/json"
+BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # a list of metadata alone
+THREADS = 8
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 20.0  # admission webhooks may take 10 s each, by default
+
+
+def connect(
+    scheme: Scheme,
+    *,
+    user_agent: str,
+    threads: int = THREADS,
+    read_seconds: float = READ_SECONDS,
+    may_write: Callable[[], None] = lambda: None,
+) -> "Client":
+    """Return a client of the API server that this process is configured for. `may_write` is called before each write, and may raise.
+
+    The API server's audit log names `user_agent`.
+    """
+    settings = configuration()
+    settings.retries = 0
+    settings.connection_pool_maxsize = threads
+    api = ApiClient(settings)
+    api.user_agent = user_agent
+    return Client(api, scheme, threads=threads, read_seconds=read_seconds, may_write=may_write)
+
+
+class Client:
+    """Talks to one API server. Raises Conflict, Transient, Gone and Rejected."""
+
+    def __init__(
+        self,
+        api: ApiClient,
+        scheme: Scheme,
+        *,
+        threads: int = THREADS,
+        read_seconds: float = READ_SECONDS,
+        may_write: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._scheme = scheme
+        self._decoder = Decoder(scheme)
+        self._may_write = may_write
+        self._time_limit = (CONNECT_SECONDS, read_seconds)
+        self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
+        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="kube")
+        self._lists = asyncio.Semaphore(LISTS_AT_A_TIME)
+        self._pages = PageSizes(PAGE)
+
+    async def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return one object, or None."""
+        path = self._scheme.path(kind, namespace, name)
+        found: dict[str, Any] | None = await self._call("get", path, doing=f"get {kind} {namespace}/{name}", absent_is_none=True)
+        return found
+
+    async def versions(self, kind: str, namespace: str = "", *, selector: str = "") -> tuple[Mapping[tuple[str, str], int], int]:
+        """Return (namespace, name) -> resourceVersion of all objects with these labels, and as of which version that is so.
+
+        An empty namespace means all of them. Only metadata is asked for, page by page.
+        """
+        found: dict[tuple[str, str], int] = {}
+        token = ""
+        while True:
+            query = [*([("labelSelector", selector)] if selector else []), *([("continue", token)] if token else [])]
+            async with self._lists:
+                answer = await self._page(kind, namespace, doing=f"list {kind}", query=query, accept=BARE)
+                for item in answer["items"] or ():  # null where there are none
+                    meta = item["metadata"]
+                    found[intern(meta["namespace"]), meta["name"]] = int(meta["resourceVersion"])
+                token, version = answer["metadata"].get("continue") or "", int(answer["metadata"]["resourceVersion"])
+                del answer  # before the next one comes
+            if not token:
+                return found, version
+
+    async def probe(self, kind: str, namespace: str = "", *, selector: str = "") -> None:
+        """Ask for one object of a kind, to learn whether that is allowed."""
+        query = [("limit", 1), *([("labelSelector", selector)] if selector else [])]
+        await self._call(
+            "get", self._scheme.path(kind, namespace), doing=f"list {kind}", query=query, accept=BARE, decode=self._decoder.decode_list
+        )
+
+    async def apply_new(self, manifest: Manifest) -> dict[str, Any]:
+        """Server-side apply of an object that does not exist. One that does is a Conflict, and is not touched."""
+        # No object has the version 1, so that the precondition fails for any that is there; it is not looked at where there is none.
+        # A POST would do the same, but would record our fields as updated rather than applied, and later applies could not take them back.
+        return await self.apply({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": "1"}}, force=False)
+
+    async def select(self, kind: str, namespace: str, *, fields: str) -> Sequence[dict[str, Any]]:
+        """Return objects by a field selector, at most a page of them."""
+        answer = await self._page(kind, namespace, doing=f"list {kind} in {namespace}", query=[("fieldSelector", fields)])
+        return [{"apiVersion": self._scheme.resources[kind].api_version, "kind": kind, **item} for item in answer["items"]]
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> dict[str, Any]:
+        """Server-side apply. Without `force`, a field that another manager has set otherwise is a Conflict."""
+        kind, meta = manifest["kind"], manifest["metadata"]
+        stored: dict[str, Any] = await self._call(
+            "patch",
+            self._scheme.path(kind, meta["namespace"], meta["name"]),
+            doing=f"apply {kind} {meta['namespace']}/{meta['name']}",
+            body=json.dumps(manifest),  # JSON is YAML
+            content_type="application/apply-patch+yaml",
+            query=[("fieldManager", self._scheme.field_manager), ("force", "true" if force else "false")],
+        )
+        return stored
+
+    async def merge(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = "") -> dict[str, Any]:
+        """Merge patch. With `metadata.uid` in the patch, another object of the same name is a Conflict."""
+        stored: dict[str, Any] = await self._call(
+            "patch",
+            self._scheme.path(kind, namespace, name, subresource),
+            doing=f"patch {kind} {namespace}/{name}",
+            body=dict(patch),
+            content_type="application/merge-patch+json",
+            query=[("fieldManager", self._scheme.field_manager)],
+        )
+        return stored
+
+    async def create(self, kind: str, namespace: str, body: Manifest) -> dict[str, Any]:
+        """Create an object. One that exists is a Conflict."""
+        manifest = {"apiVersion": self._scheme.resources[kind].api_version, "kind": kind, **body}
+        query = [("fieldManager", self._scheme.field_manager)]
+        doing = f"create {kind} in {namespace or 'the cluster'}"
+        stored: dict[str, Any] = await self._call("post", self._scheme.path(kind, namespace), doing=doing, body=manifest, query=query)
+        return stored
+
+    async def delete(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
+        """Delete this very object, and in the background what it owns. One that is gone is well."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        path = self._scheme.path(kind, namespace, name)
+        await self._call("delete", path, doing=f"delete {kind} {namespace}/{name}", body=body, absent_is_none=True)
+
+    def close(self) -> None:
+        """Let calls in progress end, and take no more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _page(self, kind: str, namespace: str, *, doing: str, query: Sequence[tuple[str, Any]], accept: str = JSON) -> dict[str, Any]:
+        """Return one page of a list, as long as fits into `PAGE_BYTES`."""
+        while True:
+            limit = ("limit", self._pages.size(kind))
+            try:
+                page: dict[str, Any] = await self._call(
+                    "get",
+                    self._scheme.path(kind, namespace),
+                    doing=doing,
+                    query=[limit, *query],
+                    accept=accept,
+                    decode=self._decoder.decode_list,
+                    most_bytes=self._pages.limit_bytes(kind),
+                )
+            except _TooLongError:
+                self._pages.too_long(kind)
+            else:
+                self._pages.fitted(kind)
+                return page
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        doing: str,
+        body: Any = None,
+        content_type: str = JSON,
+        query: Sequence[tuple[str, Any]] = (),
+        accept: str = JSON,
+        absent_is_none: bool = False,
+        decode: Callable[[bytes], dict[str, Any]] | None = None,
+        most_bytes: int = SINGLE_BYTES,
+    ) -> Any:
+        def request() -> Any:
+            if method != "get":
+                self._may_write()  # here, after any wait for a thread
+            answer = self._dynamic.request(
+                method,
+                path,
+                body=body,
+                content_type=content_type,
+                query_params=list(query),
+                header_params={"Accept": accept},
+                serialize=False,
+                _request_timeout=self._time_limit,
+            )
+            data = answer.read(most_bytes + 1)
+            if len(data) > most_bytes:
+                answer.close()
+                raise _TooLongError(f"{doing}: the answer has more than {most_bytes} bytes")
+            answer.release_conn()
+            return (decode or self._decoder.decode_object)(data)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, request)
+        except ApiException as error:
+            meaning = translate(error, doing=doing, primary=self._scheme.primary_plural)
+            if absent_is_none and error.status == 404:
+                return None
+            raise meaning from error
+        except TRANSPORT_ERRORS as error:
+            raise translate(error, doing=doing, primary=self._scheme.primary_plural) from error
+        except ValueError as error:
+            raise Transient(f"{doing}: the answer cannot be read: {error}") from error
+
+
+class _TooLongError(Transient):
+    """An answer has more bytes than are to be read."""
+
+
+class _NoDiscovery:
+    """Replaces the library's discovery: see scheme.py."""
+
+    def __init__(self, client: DynamicClient, cache_file: str | None) -> None:
+        del client, cache_file

@@ -1,0 +1,138 @@
+"""Whether an object already is as rendered, so that nothing has to be written.
+
+It is, when every rendered field has its value in the live object (whatever defaults the API server put beside it), when no field
+beside it opens a way to pods or from them to their node, and when none of the fields that we once applied
+(`metadata.managedFields`) has left the rendered manifest. In doubt the answer is no: one apply too many
+changes nothing, one too few would leave drift.
+"""
+
+import json
+from collections.abc import Mapping
+from decimal import InvalidOperation
+from typing import Any
+
+from tunewright_contract.quantities import amount
+from tunewright_runtime.objects import Manifest
+
+_KEYS = (
+    "name",
+    "mountPath",
+    "containerPort",
+    "port",
+    "uid",
+    "key",
+    "topologyKey",
+    "type",
+)  # by which Kubernetes tells items of lists apart
+_WHOLE = frozenset({"selector", "podSelector", "matchLabels", "ingress", "egress"})  # a label more selects other pods, a rule more lets in
+_CLOSED: Mapping[str, frozenset[str]] = {  # what others may not add to a part of this name
+    "spec": frozenset({"ingress", "egress", "externalIPs", "externalName", "hostNetwork", "hostPID", "hostIPC"}),
+    "securityContext": frozenset({"privileged", "procMount"}),
+    "capabilities": frozenset({"add"}),
+}
+
+
+def is_as_rendered(live: Manifest, rendered: Manifest, *, manager: str) -> bool:
+    """Return whether applying `rendered` over `live` under the field manager `manager` would change nothing."""
+    return _holds(live, rendered) and not _left_over(live, rendered, manager)
+
+
+def closing_patch(live: Any, rendered: Any, name: str = "") -> Any:
+    """Return `rendered` as a merge patch that also removes what others have opened beside it: applying leaves their fields."""
+    if not isinstance(rendered, Mapping) or not isinstance(live, Mapping):
+        return rendered
+    closed = dict.fromkeys(_opened(name, live, rendered))
+    return closed | {field: closing_patch(live.get(field), value, field) for field, value in rendered.items()}
+
+
+def _opened(name: str, live: Mapping[str, Any], wanted: Mapping[str, Any]) -> set[str]:
+    return {field for field in _CLOSED.get(name, ()) if live.get(field) and field not in wanted}
+
+
+def _holds(live: Any, wanted: Any, name: str = "") -> bool:
+    if isinstance(wanted, Mapping):
+        there = live if isinstance(live, Mapping) else {}
+        is_map = isinstance(live, Mapping) or not wanted
+        return (
+            is_map
+            and not _opened(name, there, wanted)
+            and all(_holds_field(field, there.get(field), value) for field, value in wanted.items())
+        )
+    if isinstance(wanted, (list, tuple)):
+        return _holds_items(live or [], wanted)
+    if not wanted and not live:  # an empty text, zero or false is often left out
+        return True
+    return type(live) is type(wanted) and (live == wanted or _same_amount(live, wanted))
+
+
+def _holds_field(name: str, live: Any, wanted: Any) -> bool:
+    return (live or {}) == wanted if name in _WHOLE else _holds(live, wanted, name)
+
+
+def _holds_items(live: Any, wanted: Any) -> bool:
+    if not isinstance(live, list) or len(live) < len(wanted):
+        return False
+    if len(live) == len(wanted):
+        return all(map(_holds, live, wanted))
+    # Others have added items: sidecars, tolerations, variables.
+    return all(any(_same_item(item, ours) and _holds(item, ours) for item in live) for ours in wanted)
+
+
+def _same_item(live: Any, wanted: Any) -> bool:
+    if not isinstance(live, Mapping) or not isinstance(wanted, Mapping):
+        return bool(live == wanted)
+    return any(key in wanted and live.get(key) == wanted[key] for key in _KEYS)
+
+
+def _same_amount(live: Any, wanted: Any) -> bool:
+    """Say whether two texts are one quantity: the API server writes 1000m as 1."""
+    if not (isinstance(live, str) and isinstance(wanted, str) and live and wanted):
+        return False
+    try:
+        return amount(live) == amount(wanted)
+    except (ValueError, KeyError, InvalidOperation):
+        return False
+
+
+def _left_over(live: Manifest, rendered: Manifest, manager: str) -> bool:
+    entries = live.get("metadata", {}).get("managedFields", ())
+    ours = [entry for entry in entries if entry.get("manager") == manager and entry.get("operation") == "Apply"]
+    return not ours or any(_names_more(entry.get("fieldsV1", {}), rendered) for entry in ours)
+
+
+def _names_more(fields: Mapping[str, Any], rendered: Any) -> bool:
+    """Say whether a set of fields (fieldsV1 of managedFields: `f:` a field, `k:` an item by keys, `v:` by value) exceeds a manifest."""
+    for step, below in fields.items():
+        kind, _, text = step.partition(":")
+        if kind == ".":
+            continue
+        if kind == "f":
+            if not isinstance(rendered, Mapping) or text not in rendered:
+                return True
+            part = rendered[text]
+        elif kind == "k":
+            keys = json.loads(text)
+            items = [item for item in rendered or () if isinstance(item, Mapping) and _has_keys(item, keys)]
+            if not items:
+                return True
+            part = items[0]
+        else:
+            part = json.loads(text)
+            if part not in (rendered or ()):
+                return True
+        if below and _names_more(below, part):
+            return True
+    return False
+
+
+def _has_keys(item: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:
+    """Compare an item's keys. One that is not rendered has the API server's default (a port's `protocol` is TCP)."""
+    return all(item[name] == value for name, value in keys.items() if name in item) and any(name in item for name in keys)
+
+
+def merge_patch(before: Any, after: Any) -> Any:
+    """Return what turns one JSON value into another by RFC 7386: only what differs, and null for what is not there any more."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return after
+    changed = {name: merge_patch(before.get(name), value) for name, value in after.items() if name not in before or before[name] != value}
+    return changed | dict.fromkeys(before.keys() - after.keys())

@@ -1,0 +1,59 @@
+# ruff: noqa: N818 - the leaves are named for what happened, as the tree shows
+"""Every way a reconcile can end without success: one tree, six leaves, one behaviour each.
+
+    Exception
+    └── TunewrightError
+        ├── Invalid     the manifest is wrong             status reports it; wait for a new generation
+        ├── Rejected    the plan cannot be carried out    status reports it; try again later, the cluster may change
+        ├── Conflict    another writer came first         read again now, a bounded number of times
+        ├── Transient   the way or the server failed      back off with jitter, or for as long as the server named
+        │   └── Forbidden   the operator lacks a right        the same, and status reports it
+        └── Gone        the object does not exist any more    forget it
+
+Anything else is a bug: logged with its traceback, counted, backed off from, never swallowed.
+"""
+
+
+class TunewrightError(Exception):
+    """An error with a known behaviour. Its text is written for the person who applied the manifest."""
+
+
+class Invalid(TunewrightError):
+    """The manifest itself is wrong."""
+
+    def __init__(self, message: str, *, reason: str = "InvalidSpec") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Rejected(TunewrightError):
+    """The manifest is valid, but cannot be carried out as things are."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Conflict(TunewrightError):
+    """What was read is out of date."""
+
+
+class Transient(TunewrightError):
+    """The next try may succeed. `retry_after` is in seconds, when the server named a time."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Forbidden(Transient):
+    """The operator lacks a right, which an administrator can grant at any time. `verb` and `resource` name it where known."""
+
+    def __init__(self, message: str, *, verb: str = "", resource: str = "") -> None:
+        super().__init__(message)
+        self.verb = verb
+        self.resource = resource
+
+
+class Gone(TunewrightError):
+    """The object was deleted, or replaced by another of the same name."""

@@ -1,0 +1,85 @@
+"""What an answer of the API server, or the lack of one, means for a reconcile: Conflict, Transient, Gone or Rejected.
+
+A 403 has five meanings. A quota, an admission policy and a namespace that is being deleted are answers about the object; a missing
+permission is about the operator, not about the object, and may be back in a minute (RBAC is briefly empty while a cluster is upgraded);
+and where OwnerReferencesPermissionEnforcement is on, a kind that was defined just now may not own anything yet.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from math import isnan
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from tunewright_runtime.errors import Conflict, Forbidden, Gone, Rejected, Transient, TunewrightError
+
+TRANSPORT_ERRORS = (HTTPError, OSError)  # urllib3's and the system's: refused, reset, timed out, no such host, bad certificate
+REFUSED_BY_CLUSTER = "RefusedByCluster"  # the object as it would be stored does not do
+LONGEST_RETRY_SECONDS = 300.0  # a proxy's "inf" would be for ever
+_LACKS = "the operator lacks this permission: check its ClusterRole and bindings"
+_MESSAGE_LIMIT = 1000  # characters; an admission webhook may answer with pages
+_LACKING = re.compile(r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w/.-]+)\"")
+_LOST_REQUESTS = frozenset({0, 401, 408, 410, 429})  # 410: a list took longer than its continue token lives; 401: a token was rotated
+
+
+def translate(error: Exception, *, doing: str, primary: str) -> TunewrightError:
+    """Return what `error` means. `doing`: the request, such as "apply Job demo/bot-check"; `primary`: the plural of the primary kind."""
+    if isinstance(error, ApiException):
+        return _of_answer(error, doing=doing, primary=primary)
+    return Transient(f"{doing}: no answer from the API server: {type(error).__name__}: {str(error)[:_MESSAGE_LIMIT]}")
+
+
+def _of_answer(error: ApiException, *, doing: str, primary: str) -> TunewrightError:
+    code, status, headers = error.status or 0, _status_of(error.body), dict(error.headers or {})
+    message = f"{doing}: {code} {str(status.get('message') or error.reason or '')[:_MESSAGE_LIMIT]}"
+    details = status.get("details") or {}
+    if code in _LOST_REQUESTS or code >= 500:
+        return Transient(message, retry_after=_retry_after(headers, details))
+    if code == 404:
+        gone = details.get("kind") in ("namespaces", primary)
+        return Gone(message) if gone else Conflict(message)  # a child that was there when it was read
+    if code == 409:
+        return Conflict(message)
+    if code == 403:
+        return _of_refusal(message, details, primary)
+    return Rejected(message, reason="TooLarge" if code == 413 else REFUSED_BY_CLUSTER)
+
+
+def _of_refusal(message: str, details: Mapping[str, Any], primary: str) -> TunewrightError:
+    causes = {cause.get("reason") for cause in details.get("causes") or ()}
+    if "NamespaceTerminating" in causes or "because it is being terminated" in message:
+        return Gone(message)
+    if "exceeded quota" in message or "must specify limits" in message or "must specify requests" in message:
+        return Rejected(f"{message}; ask for less, or have the namespace's ResourceQuota raised", reason="QuotaExceeded")
+    if "cannot find RESTMapping" in message:  # admission that asks about owners looks for new kinds every ten seconds
+        return Transient(f"{message}; the API server has not heard of this kind everywhere yet")
+    if "you can't set finalizers on" in message:  # the same admission; it does not say what it lacks as RBAC does
+        resource = f"{primary}/finalizers"
+        return Forbidden(
+            f"{message}; the operator lacks this permission: check its ClusterRole and bindings", verb="update", resource=resource
+        )
+    if " cannot " in message and "User " in message:
+        named = _LACKING.search(message)
+        return Forbidden(f"{message}; {_LACKS}", **(named.groupdict() if named else {}))
+    return Rejected(f"{message}; a policy of the cluster refuses it", reason="RefusedByPolicy")
+
+
+def _retry_after(headers: Mapping[str, str], details: Mapping[str, Any]) -> float | None:
+    named = {name.lower(): value for name, value in headers.items()}.get("retry-after") or details.get("retryAfterSeconds")
+    try:
+        seconds = float(named) if named else None
+    except ValueError:
+        return None  # a date, which HTTP allows and the API server never sends
+    return None if seconds is None or isnan(seconds) else min(max(seconds, 0.0), LONGEST_RETRY_SECONDS)
+
+
+def _status_of(body: Any) -> Mapping[str, Any]:
+    """Return the `Status` object of an answer. A proxy in between answers with HTML, or with nothing."""
+    try:
+        parsed = json.loads(body or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,0 +1,162 @@
+"""Who of several operators works: a coordination.k8s.io/v1 Lease, by the rules of client-go's leader election.
+
+Promises: two holders never overlap while their clocks run at the same speed, whatever time they show. A holder counts from when it asked
+for its last renewal and stops after RENEW_SECONDS; others count from when they saw the Lease change and wait LEASE_SECONDS, which is
+longer. What is written is conditional on the Lease being as it was read.
+
+Where we differ from client-go: a holder that cannot renew writes nothing, and waits. When it can ask again, the Lease tells whether another
+has worked in the meantime: a Lease that names the holder still has been nobody else's, and work goes on where it stopped.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tunewright_runtime.client import Client
+from tunewright_runtime.errors import Conflict, Gone, Transient, TunewrightError
+
+KIND = "Lease"
+LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS = 15, 10.0, 2.0  # client-go's
+
+log = logging.getLogger(__name__)
+
+
+class NotHeldError(Transient):
+    """Another may be holding the Lease by now: nothing may be written."""
+
+
+class LeaseLostError(TunewrightError):
+    """Another holds the Lease, or has held it: what is known here may be old."""
+
+
+class Lease:
+    """One contender. `clock` gives seconds that never go back, and that pass while the process is stopped; `identity` is its own alone."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        name: str,
+        identity: str,
+        clock: Callable[[], float],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client = client
+        self._where = (namespace, name)
+        self._identity = identity
+        self._clock = clock
+        self._now = now
+        self._seen: Mapping[str, Any] = {}  # the Lease's spec as last read, in which version, and when that was first seen
+        self._seen_version = ""
+        self._seen_at = 0.0
+        self._held_since: float | None = None  # when the last renewal that went well was asked for
+
+    @property
+    def holder(self) -> str:
+        """Who held it when it was last looked at; empty: nobody."""
+        return str(self._seen.get("holderIdentity") or "")
+
+    def held(self) -> bool:
+        """Say whether it was renewed lately enough to be nobody else's."""
+        return self._held_since is not None and self._clock() - self._held_since <= RENEW_SECONDS
+
+    def require(self) -> None:
+        """Raise NotHeldError unless it is held now. Whoever is about to write asks this."""
+        if not self.held():
+            raise NotHeldError(f"the Lease {'/'.join(self._where)} was not renewed within {RENEW_SECONDS:.0f} s")
+
+    async def acquire(self) -> None:
+        """Wait until it is held."""
+        while not await self._attempt():  # noqa: ASYNC110 - nobody tells us; we have to ask
+            await asyncio.sleep(RETRY_SECONDS)
+        log.info("%s holds the Lease %s/%s", self._identity, *self._where)
+
+    async def keep(self) -> None:
+        """Renew it, for ever. Raises LeaseLostError when somebody else holds it, or may have held it since it was renewed last."""
+        was_held = True
+        while True:
+            await asyncio.sleep(RETRY_SECONDS)
+            if not await self._attempt(anew=False) and self.holder != self._identity:
+                self._held_since = None
+                raise LeaseLostError(f"the Lease {'/'.join(self._where)} is held by {self.holder or 'nobody'}")
+            if self.held() != was_held:
+                was_held = not was_held
+                log.warning(
+                    "the Lease %s/%s %s", *self._where, "is renewed: work goes on" if was_held else "is out of reach: nothing is written"
+                )
+
+    async def release(self) -> None:
+        """Let another have it at once. Never raises: it runs out by itself."""
+        self._held_since = None
+        if self.holder != self._identity:
+            return
+        try:
+            found = await self._client.get(KIND, *self._where)
+            if found is not None and found["spec"].get("holderIdentity") == self._identity:
+                await self._write(found, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()})
+        except TunewrightError as error:
+            log.warning("the Lease was not released, and runs out in %d s: %s", LEASE_SECONDS, error)
+
+    async def _attempt(self, *, anew: bool = True) -> bool:
+        """Renew it once, or take it if it is nobody's; say whether it is held. Not `anew`: only what was held without a gap is taken."""
+        asked = self._clock()
+        try:
+            taken = await self._take(anew=anew)
+        except Conflict:
+            return False  # somebody was faster; the next look shows who
+        except (TunewrightError, TimeoutError) as error:
+            log.warning("the Lease %s/%s could not be read or renewed: %s", *self._where, error)
+            return False
+        if taken:
+            self._held_since = asked
+        return taken
+
+    async def _take(self, *, anew: bool) -> bool:
+        found = await self._client.get(KIND, *self._where)
+        self._see(found)
+        ours = self.holder == self._identity
+        if not ours and not (self._is_free() and (anew or self.held())):
+            return False
+        spec = self._seen
+        if found is None:
+            created = {"metadata": {"name": self._where[1]}, "spec": self._spec(acquired=self._time(), transitions=0)}
+            self._see(await self._client.create(KIND, self._where[0], created))
+            return True
+        transitions = int(spec.get("leaseTransitions") or 0) + (not ours)
+        acquired = spec.get("acquireTime") if ours else self._time()
+        self._see(await self._write(found, self._spec(acquired=acquired, transitions=transitions)))
+        return True
+
+    async def _write(self, found: Mapping[str, Any], spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        meta = {name: found["metadata"][name] for name in ("uid", "resourceVersion")}
+        try:
+            stored = await self._client.merge(KIND, *self._where, {"metadata": meta, "spec": dict(spec)})
+        except Gone as error:
+            raise Conflict(str(error)) from error
+        return stored
+
+    def _see(self, lease: Mapping[str, Any] | None) -> None:
+        self._seen = (lease or {}).get("spec") or {}
+        version = lease["metadata"]["resourceVersion"] if lease else ""
+        if version != self._seen_version:
+            self._seen_version, self._seen_at = version, self._clock()
+
+    def _is_free(self) -> bool:
+        """Say whether nobody holds it, or nobody has renewed it for as long as it lasts."""
+        lasts = float(self._seen.get("leaseDurationSeconds") or LEASE_SECONDS)
+        return not self.holder or self._clock() - self._seen_at >= lasts
+
+    def _spec(self, *, acquired: Any, transitions: int) -> dict[str, Any]:
+        return {
+            "holderIdentity": self._identity,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "acquireTime": acquired,
+            "renewTime": self._time(),
+            "leaseTransitions": transitions,
+        }
+
+    def _time(self) -> str:
+        return self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")

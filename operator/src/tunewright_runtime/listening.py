@@ -1,0 +1,142 @@
+"""The operator's own ports: bounded in time, in bytes and in connections, so that no client holds memory that others need.
+
+Each request here is short: a probe, a scrape, a report of at most 64 KiB. So one deadline for a whole connection bounds the time for its
+header, its body and the reading of the answer, and a connection carries one request. Limits are kept by a protocol in front of aiohttp's:
+a connection that is refused or cut costs no parser, no task and no buffer.
+"""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from typing import NamedTuple, cast
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+
+class _Ours(logging.Filter):
+    """Leaves out what a client did wrong: aiohttp logs a traceback for each malformed request, and anyone can send those."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
+
+
+log = logging.getLogger(__name__)
+log.addFilter(_Ours())
+
+
+class Bounds(NamedTuple):
+    """What one port takes."""
+
+    connections: int = 256  # at a time
+    from_one_address: int = 32  # of them. A node's pods may share its address
+    seconds: float = 15.0  # from its beginning to its end, whatever it does
+    bytes_in: int = 96 * 1024  # header and body
+
+
+DEFAULT = Bounds()
+ALL = "0.0.0.0"  # noqa: S104 - a pod's address is not known before
+
+
+class Guard:
+    """Keeps one port's connections within its bounds, and makes the protocol of each.
+
+    Where there are too many, the address that holds most of them loses its oldest: a flood from some addresses keeps no probe out.
+    """
+
+    def __init__(self, server: web.Server, bounds: Bounds) -> None:
+        self._server = server
+        self.bounds = bounds
+        self._open: dict[str, list[Guarded]] = {}  # address -> its connections, the oldest first
+
+    def __call__(self) -> "Guarded":
+        return Guarded(self)
+
+    def admit(self, connection: "Guarded", address: str) -> asyncio.Protocol | None:
+        """Return the protocol that serves a connection, or None where its address has too many."""
+        if len(self._open.get(address, ())) >= self.bounds.from_one_address:
+            return None
+        if sum(map(len, self._open.values())) >= self.bounds.connections:
+            busiest = max(self._open, key=lambda other: len(self._open[other]))
+            self._open[busiest][0].cut()
+        self._open.setdefault(address, []).append(connection)
+        return self._server()
+
+    def release(self, connection: "Guarded", address: str) -> None:
+        """Forget a connection; nothing happens the second time."""
+        if connection in (there := self._open.get(address, [])):
+            there.remove(connection)
+            if not there:
+                del self._open[address]
+
+
+class Guarded(asyncio.Protocol):
+    """One connection, cut when its time or its bytes are used up."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._inner: asyncio.Protocol | None = None
+        self._address = ""
+        self._left = guard.bounds.bytes_in
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Serve it, or end it at once."""
+        self._transport = transport = cast("asyncio.Transport", transport)  # of TCP, as all are here
+        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        self._inner = self._guard.admit(self, self._address)
+        if self._inner is None:
+            transport.abort()
+            return
+        self._deadline = asyncio.get_running_loop().call_later(self._guard.bounds.seconds, self.cut)
+        self._inner.connection_made(transport)
+
+    def cut(self) -> None:
+        """End it at once. It no longer counts."""
+        self._guard.release(self, self._address)
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on until there are too many."""
+        self._left -= len(data)
+        if self._left < 0:
+            self.cut()
+        elif self._inner is not None:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return self._inner.eof_received() if self._inner is not None else None
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Count it off."""
+        if self._inner is None:
+            return
+        self._deadline.cancel()
+        self._guard.release(self, self._address)
+        self._inner.connection_lost(error)
+
+
+async def serve(stack: AsyncExitStack, app: web.Application, port: int, *, host: str = ALL, bounds: Bounds = DEFAULT) -> None:
+    """Listen until the stack is left."""
+    app.on_response_prepare.append(_close_after)
+    # The rest of a body that was refused is not read.
+    runner = web.AppRunner(app, access_log=None, logger=log, lingering_time=0)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    guard = Guard(cast("web.Server", runner.server), bounds)  # there since setup
+    listener = await asyncio.get_running_loop().create_server(guard, host, port, backlog=bounds.connections)
+    stack.callback(listener.close)
+
+
+async def _close_after(_: web.Request, response: web.StreamResponse) -> None:
+    response.force_close()

@@ -1,0 +1,71 @@
+"""Objects that a primary object names, read once: answers count for half an hour, so that a reconcile at rest sends no request.
+
+Only an object that exists and is usable is remembered, and only for the primary object that named it: a missing one is looked for each
+time, and a new primary object never gets another's answer. Of data only the keys are kept: no Secret's value is stored, and ConfigMaps
+may be large.
+"""
+
+import json
+from collections.abc import Callable
+from sys import intern
+
+from tunewright_runtime.client import Client
+from tunewright_runtime.objects import Manifest
+
+REMEMBER_SECONDS = 1800.0
+UNBOUND_SECONDS = 60.0  # a claim without a volume may get one that can do less
+REMEMBER_AT_MOST = 20_000  # primary objects
+
+
+class Lookups:
+    """Answers for all primary objects. `clock` gives seconds."""
+
+    def __init__(self, client: Client, *, clock: Callable[[], float]) -> None:
+        self.client = client
+        self.clock = clock
+        self._owners: dict[str, OwnerLookups] = {}
+
+    def of(self, uid: str) -> "OwnerLookups":
+        """Return those of one primary object."""
+        owner = self._owners.pop(uid, None) or OwnerLookups(self)
+        self._owners[uid] = owner
+        if len(self._owners) > REMEMBER_AT_MOST:
+            del self._owners[next(iter(self._owners))]  # the one that has not asked for longest
+        return owner
+
+    def forget(self, uid: str) -> None:
+        """Read all that it names again: something about it was wrong."""
+        self._owners.pop(uid, None)
+
+
+class OwnerLookups:
+    """A client's `get` with a memory, for one primary object."""
+
+    def __init__(self, lookups: Lookups) -> None:
+        self._lookups = lookups
+        self._known: dict[tuple[str, ...], tuple[float, str]] = {}  # until when, and what was found, as JSON
+
+    async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """Return as much of an object as is remembered, or None. Raises what the client raises."""
+        key, now = (kind, namespace, intern(name)), self._lookups.clock()
+        until, known = self._known.get(key, (0.0, ""))
+        if now < until:
+            remembered: Manifest = json.loads(known)
+            return remembered
+        found = await self._lookups.client.get(kind, namespace, name)
+        self._known.pop(key, None)
+        if found is not None and _is_well(found):
+            unbound = found.get("status", {}).get("phase") == "Pending"
+            # Thousands of primary objects name the same: that is kept once.
+            self._known[key] = now + (UNBOUND_SECONDS if unbound else REMEMBER_SECONDS), intern(json.dumps(_essence(found)))
+        return found
+
+
+def _is_well(found: Manifest) -> bool:
+    return not found["metadata"].get("deletionTimestamp") and found.get("status", {}).get("phase") != "Lost"
+
+
+def _essence(found: Manifest) -> Manifest:
+    keys = {part: dict.fromkeys(found[part], "") for part in ("data", "binaryData") if found.get(part)}
+    modes = {part: {"accessModes": found[part]["accessModes"]} for part in ("spec", "status") if found.get(part, {}).get("accessModes")}
+    return {"metadata": {"name": found["metadata"]["name"]}, **keys, **modes}

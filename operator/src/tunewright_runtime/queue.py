@@ -1,0 +1,163 @@
+"""The keyed work queue: controller-runtime's contract, for asyncio.
+
+It promises: a key is worked on by one worker at a time; a key added while it is being worked on is worked on again afterwards; adding a
+waiting key twice is adding it once; every added key is handed out eventually; a delayed key is handed out no earlier than asked for;
+news is handed out before routine, such as the thousands of objects at rest that a starting operator reconciles (controller-runtime's
+priority queue has them at low priority for the same reason), which gets every eighth turn even so.
+It refuses new keys once closed. It is for one event loop; nothing in it is thread-safe.
+"""
+
+import asyncio
+import heapq
+import math
+from collections.abc import Callable, Hashable
+from itertools import count
+from typing import Generic, TypeVar
+
+from tunewright_runtime.backoff import Backoff
+
+K = TypeVar("K", bound=Hashable)
+ROUTINE_TURN = 8  # each so many keys handed out, one is from the routine, however much news there is
+
+
+class QueueClosedError(Exception):
+    """There is no more work, because the queue was closed."""
+
+
+class Queue(Generic[K]):
+    """Keys to work on. `clock` gives seconds that never go back; `chance` draws from [0, 1)."""
+
+    def __init__(self, *, clock: Callable[[], float], chance: Callable[[], float], backoff: Backoff | None = None) -> None:
+        self._clock = clock
+        self._chance = chance
+        self._backoff = backoff or Backoff()
+        self._news: dict[K, float] = {}  # in line since when, in order; never also being worked on
+        self._routine: dict[K, float] = {}  # likewise; a key is in one of the two at most
+        self._working: dict[K, float] = {}  # since when
+        self._handed_out: float | None = None  # when a key was, last
+        self._turns = count(1)
+        self._again: dict[K, bool] = {}  # added while being worked on -> whether as routine only
+        self._due: dict[K, float] = {}  # delayed keys -> when to put them in line
+        self._due_as_routine: set[K] = set()  # those of them that were added as routine only
+        self._order: list[tuple[float, int, K]] = []  # a heap of the same; what was replaced since is passed over
+        self._count = count()
+        self._failures: dict[K, int] = {}
+        self._changed = asyncio.Event()
+        self._closed = False
+
+    def add(self, key: K, *, routine: bool = False) -> None:
+        """Ask for `key` to be worked on. `routine`: nothing is known to have happened to it."""
+        if self._closed:
+            return
+        if key in self._working:
+            self._again[key] = self._again.get(key, True) and routine
+        elif not routine:
+            self._news.setdefault(key, self._routine.pop(key, self._clock()))
+        elif key not in self._news:
+            self._routine.setdefault(key, self._clock())
+        self._changed.set()
+
+    def add_after(self, key: K, seconds: float, *, routine: bool = False) -> None:
+        """Ask for `key` to be worked on in a while. The earliest of several such wishes counts; as routine, if all of them are."""
+        if self._closed:
+            return
+        if not routine:
+            self._due_as_routine.discard(key)
+        elif key not in self._due:
+            self._due_as_routine.add(key)
+        due = self._clock() + max(seconds, 0.0)
+        if due >= self._due.get(key, math.inf):
+            return
+        self._due[key] = due
+        heapq.heappush(self._order, (due, next(self._count), key))
+        if len(self._order) > 2 * len(self._due) + 100:  # mostly replaced ones
+            self._order = [(due, next(self._count), key) for key, due in self._due.items()]
+            heapq.heapify(self._order)
+        self._changed.set()
+
+    def retry(self, key: K, *, at_least: float = 0.0) -> float:
+        """Count a failure and ask for `key` after a backoff of `at_least` seconds. Returns the delay in seconds."""
+        self._failures[key] = self._failures.get(key, 0) + 1
+        delay = max(self._backoff.delay(self._failures[key], self._chance()), at_least)
+        self.add_after(key, delay)
+        return delay
+
+    def failures(self, key: K) -> int:
+        """Return how often in a row `key` has failed."""
+        return self._failures.get(key, 0)
+
+    def forget(self, key: K) -> None:
+        """Stop counting failures of `key`: it went well, or is gone."""
+        self._failures.pop(key, None)
+
+    def take(self) -> K | None:
+        """Hand out the next key if one is in line. Whoever takes a key owes a `done` for it."""
+        now = self._clock()
+        while (due := self.next_due()) is not None and due <= now:
+            key = heapq.heappop(self._order)[2]
+            del self._due[key]
+            self.add(key, routine=key in self._due_as_routine)
+            self._due_as_routine.discard(key)
+        if self._closed or not self.depth():
+            return None
+        turn = next(self._turns)
+        line = self._routine if self._routine and (not self._news or turn % ROUTINE_TURN == 0) else self._news
+        key = next(iter(line))
+        del line[key]
+        self._working[key] = self._handed_out = now
+        return key
+
+    def done(self, key: K) -> None:
+        """Say that the work on a taken key has ended, well or not."""
+        self._working.pop(key, None)
+        if key in self._again:
+            self.add(key, routine=self._again.pop(key))
+
+    def next_due(self) -> float | None:
+        """Return when the next delayed key falls due, on the queue's clock."""
+        while self._order and self._due.get(self._order[0][2]) != self._order[0][0]:
+            heapq.heappop(self._order)
+        return self._order[0][0] if self._order else None
+
+    def depth(self) -> int:
+        """Return how many keys are in line."""
+        return len(self._news) + len(self._routine)
+
+    def oldest_seconds(self) -> float:
+        """Return for how long the one that has been in line for longest has been; 0 when none is."""
+        since = (*self._news.values(), *self._routine.values())
+        return max(0.0, self._clock() - min(since, default=self._clock()))
+
+    def stalled_seconds(self) -> float:
+        """Return for how long keys have been in line without one being handed out; 0 before the first, when work has not begun."""
+        return 0.0 if self._handed_out is None else min(self.oldest_seconds(), self._clock() - self._handed_out)
+
+    def busiest_seconds(self) -> float:
+        """Return for how long the key that has been worked on for longest has been; 0 when none is."""
+        return max(0.0, self._clock() - min(self._working.values(), default=self._clock()))
+
+    def idle(self) -> bool:
+        """Return whether nothing is in line, delayed or being worked on."""
+        return not (self._news or self._routine or self._working or self._due)
+
+    async def get(self) -> K:
+        """Wait for the next key. Raises QueueClosedError once the queue is closed."""
+        while True:
+            # Nothing can slip in between clearing and waiting: there is no await between them.
+            self._changed.clear()
+            if self._closed:
+                raise QueueClosedError
+            if (key := self.take()) is not None:
+                return key
+            due = self.next_due()
+            timeout = None if due is None else max(due - self._clock(), 0.0)
+            try:
+                async with asyncio.timeout(timeout):  # not wait_for, which in Python 3.11 may swallow a cancellation
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def close(self) -> None:
+        """Hand out nothing more. Work in progress goes on to its end."""
+        self._closed = True
+        self._changed.set()

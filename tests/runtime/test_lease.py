@@ -1,0 +1,236 @@
+"""Who holds the Lease, over a dictionary that compares versions, with clocks that show different times."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tunewright_runtime.errors import Conflict, Transient
+from tunewright_runtime.lease import Lease, LeaseLostError, NotHeldError
+
+AHEAD, BEHIND = datetime(2031, 1, 1, tzinfo=UTC), datetime(2001, 1, 1, tzinfo=UTC)
+
+
+class Cluster:
+    """One Lease."""
+
+    def __init__(self):
+        self.lease, self.version, self.away, self.before_write = None, 0, False, None
+
+    def reach(self):
+        if self.away:
+            raise Transient("no answer")
+
+    async def get(self, kind, namespace, name):
+        self.reach()
+        return self.lease
+
+    async def create(self, kind, namespace, body):
+        self.reach()
+        if self.lease is not None:
+            raise Conflict("it exists")
+        return self.store(body["spec"])
+
+    async def merge(self, kind, namespace, name, patch):
+        self.reach()
+        if self.before_write:
+            self.before_write()
+        if patch["metadata"]["resourceVersion"] != str(self.version):
+            raise Conflict("the object has been modified")
+        return self.store(self.lease["spec"] | patch["spec"])
+
+    def store(self, spec):
+        self.version += 1
+        self.lease = {"metadata": {"uid": "l", "resourceVersion": str(self.version)}, "spec": spec}
+        return self.lease
+
+
+class Bench:
+    """Two contenders on one cluster; each clock counts seconds from where it likes and shows another year."""
+
+    def __init__(self):
+        self.cluster, self.passed = Cluster(), 0.0
+        self.one = self.contender("one", 5.0, AHEAD)
+        self.two = self.contender("two", 9000.0, BEHIND)
+
+    def contender(self, identity, offset, now):
+        return Lease(self.cluster, namespace="system", name="op", identity=identity, clock=lambda: self.passed + offset, now=lambda: now)
+
+    @property
+    def spec(self):
+        return self.cluster.lease["spec"]
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def holds(lease):
+    try:
+        lease.require()
+    except NotHeldError:
+        return False
+    return True
+
+
+async def test_the_first_to_ask_holds_it_with_the_standard_fields(bench):
+    assert await bench.one._attempt()
+    assert not await bench.two._attempt()
+    assert (holds(bench.one), holds(bench.two), bench.two.holder) == (True, False, "one")
+    assert bench.spec == {
+        "holderIdentity": "one",
+        "leaseDurationSeconds": 15,
+        "acquireTime": "2031-01-01T00:00:00.000000Z",
+        "renewTime": "2031-01-01T00:00:00.000000Z",
+        "leaseTransitions": 0,
+    }
+
+
+async def test_whoever_does_not_renew_stops_before_another_begins(bench):
+    """At every second: never two, whatever the clocks show; and in the end the other."""
+    await bench.one._attempt()
+    taken_over = None
+    for second in range(40):
+        bench.passed = float(second)
+        await bench.two._attempt()
+        assert not (holds(bench.one) and holds(bench.two))
+        if holds(bench.two) and taken_over is None:
+            taken_over = second
+    assert taken_over == 15
+    assert (bench.spec["holderIdentity"], bench.spec["leaseTransitions"]) == ("two", 1)
+
+
+async def test_whoever_renews_keeps_it(bench):
+    for second in range(0, 60, 2):
+        bench.passed = float(second)
+        assert await bench.one._attempt()
+        assert not await bench.two._attempt()
+    assert bench.spec["leaseTransitions"] == 0
+
+
+async def test_what_was_seen_is_counted_from_when_it_was_seen(bench):
+    await bench.one._attempt()
+    bench.passed = 14.0
+    assert not await bench.two._attempt()  # sees it for the first time: it may have been renewed a moment ago
+    bench.passed = 20.0
+    assert not await bench.two._attempt()
+    bench.passed = 29.0
+    assert await bench.two._attempt()
+
+
+async def test_of_two_who_take_over_at_once_one_is_refused(bench):
+    await bench.one._attempt()
+    await bench.two._attempt()
+    bench.passed = 20.0
+    three = bench.contender("three", 1.0, AHEAD)
+
+    def be_faster():
+        bench.cluster.before_write = None
+        bench.cluster.store(bench.spec | {"holderIdentity": "three"})
+
+    bench.cluster.before_write = be_faster
+    assert not await bench.two._attempt()
+    assert not holds(bench.two)
+    assert await three._attempt()
+
+
+async def test_who_is_told_to_stop_lets_go_at_once(bench):
+    await bench.one._attempt()
+    await bench.two._attempt()
+    await bench.one.release()
+    assert not holds(bench.one)
+    assert await bench.two._attempt()
+    await bench.one.release()  # nothing is let go that another holds
+    assert (bench.spec["holderIdentity"], bench.spec["leaseDurationSeconds"]) == ("two", 15)
+
+
+async def test_letting_go_never_fails(bench, caplog):
+    await bench.one._attempt()
+    bench.cluster.away = True
+    await bench.one.release()
+    assert "runs out in 15 s" in caplog.text
+
+
+class EnoughError(Exception):
+    """Nothing more happens in this story."""
+
+
+@pytest.fixture
+def until_told(bench, monkeypatch):
+    """Keep the Lease while something happens at some seconds; return at which seconds it was held."""
+
+    async def keep(story, *, seconds):
+        held = []
+
+        async def sleep(pause):
+            for _ in range(int(pause)):
+                bench.passed += 1.0
+                story.get(bench.passed, lambda: None)()
+                if holds(bench.one):
+                    held.append(int(bench.passed))
+            if bench.passed >= seconds:
+                raise EnoughError
+
+        monkeypatch.setattr("tunewright_runtime.lease.asyncio.sleep", sleep)
+        await bench.one.acquire()
+        with pytest.raises((EnoughError, LeaseLostError)) as ended:
+            await bench.one.keep()
+        return held, ended.type is LeaseLostError
+
+    return keep
+
+
+async def test_whoever_cannot_renew_waits_and_goes_on_when_nobody_else_has_worked(bench, until_told, caplog):
+    def go():
+        bench.cluster.away = True
+
+    def come():
+        bench.cluster.away = False
+
+    held, lost = await until_told({3.0: go, 190.0: come}, seconds=200)
+    assert (held, lost) == ([*range(1, 13), *range(191, 201)], False)  # renewed last at 2, and at 190
+    assert "nothing is written" in caplog.text
+    assert "work goes on" in caplog.text
+    assert bench.spec["leaseTransitions"] == 0
+
+
+@pytest.mark.parametrize("meanwhile", ["held", "let go", "deleted"])
+async def test_whoever_could_not_renew_ends_when_another_may_have_worked(bench, until_told, meanwhile):
+    def go():
+        bench.cluster.away = True
+
+    def come():
+        bench.cluster.away = False
+        bench.cluster.store(bench.spec | {"holderIdentity": "two" if meanwhile == "held" else ""})
+        if meanwhile == "deleted":
+            bench.cluster.lease = None
+
+    held, lost = await until_told({3.0: go, 60.0: come}, seconds=100)
+    assert (held, lost) == (list(range(1, 13)), True)
+    assert not holds(bench.one)
+
+
+async def test_what_another_has_taken_is_let_be_at_once(bench, until_told):
+    held, lost = await until_told({5.0: lambda: bench.cluster.store(bench.spec | {"holderIdentity": "two"})}, seconds=100)
+    assert (max(held), lost) == (6, True)
+    assert bench.spec["holderIdentity"] == "two"
+
+
+async def test_a_lease_that_is_deleted_under_its_holder_is_made_anew(bench, until_told):
+    def delete():
+        bench.cluster.lease = None
+
+    held, lost = await until_told({5.0: delete}, seconds=40)
+    assert (held, lost) == (list(range(1, 41)), False)
+    assert bench.spec["holderIdentity"] == "one"
+
+
+async def test_waiting_for_it_outlasts_an_api_server_that_is_away(bench, monkeypatch):
+    async def sleep(seconds):
+        bench.passed += seconds
+        bench.cluster.away = bench.passed < 20
+
+    monkeypatch.setattr("tunewright_runtime.lease.asyncio.sleep", sleep)
+    bench.cluster.away = True
+    await bench.one.acquire()
+    assert holds(bench.one)

@@ -1,0 +1,36 @@
+"""How often somebody may ask."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunewright_runtime import rate_limit
+from tunewright_runtime.rate_limit import RateLimit
+
+
+def test_a_burst_goes_through_and_then_so_many_a_second():
+    now = [0.0]
+    limit = RateLimit(per_second=2, burst=3, clock=lambda: now[0])
+    assert [limit.wait("a") for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
+    assert limit.wait("b") == 0.0  # each for himself
+    now[0] = 0.5
+    assert [limit.wait("a") for _ in range(2)] == [0.0, 0.5]
+    now[0] = 100.0
+    assert [limit.wait("a") for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]  # no more than a burst is saved up
+
+
+@given(st.lists(st.floats(0, 3), max_size=60))
+def test_never_more_than_the_burst_and_the_rate_allow(pauses):
+    now = [0.0]
+    limit = RateLimit(per_second=2, burst=5, clock=lambda: now[0])
+    allowed = 0
+    for pause in pauses:
+        now[0] += pause
+        allowed += limit.wait("a") == 0.0
+        assert allowed <= 5 + 2 * now[0] + 1e-6
+
+
+def test_only_so_many_are_remembered(monkeypatch):
+    monkeypatch.setattr(rate_limit, "REMEMBERED", 2)
+    limit = RateLimit(per_second=1, burst=1, clock=lambda: 0.0)
+    assert [limit.wait(who) for who in "abc"] == [0.0] * 3
+    assert (limit.wait("c"), limit.wait("a")) == (1.0, 0.0)
