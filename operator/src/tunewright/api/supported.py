@@ -88,7 +88,7 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     _names("spec.training.optim", OPTIMIZERS),
     NotYet("spec.training.metricForBestModel", "Use loss or mean_token_accuracy.", ("perplexity", "eval_perplexity")),
     NotYet("spec.training.earlyStopping", "Use loadBestModelAtEnd."),
-    NotYet("spec.training.enableJitCheckpoint", "Leave it true: a job that is asked to stop always saves first."),
+    NotYet("spec.training.enableJitCheckpoint", "Leave it true: a job always saves before it stops."),
     NotYet("spec.training.autoFindBatchSize", "Set perDeviceTrainBatchSize; `tunewright plan` shows what fits."),
     NotYet("spec.training.predictWithGenerate", "Use evaluation.generateSamples."),
     NotYet("spec.training.reportTo", "Leave it out: metrics are in status and in metrics.jsonl."),
