@@ -27,6 +27,7 @@ check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/python tools/readme.py --check
 	$(BIN)/python tools/chart.py --check
 	$(BIN)/python tools/house.py
+	$(BIN)/python tools/prose.py
 
 setup: doctor .venv/.installed .venv/.ops  ## install everything into .venv
 
@@ -68,7 +69,7 @@ chart: .venv/.installed  ## generate the chart's CRD, deploy/install.yaml and th
 readme: .venv/.installed  ## write the README's list of what is not supported yet
 	$(BIN)/python tools/readme.py
 
-lock:  ## resolve the dependencies anew, of development and of each image
+lock:  ## resolve the dependencies again, for development and for each image
 	$(BIN)/python tools/lock.py
 
 images: .venv/.installed  ## the images as archives, built once for each state of what goes in (docs/images.md)

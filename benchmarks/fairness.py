@@ -2,8 +2,8 @@
 
     python benchmarks/fairness.py --model <published model folder>
 
-One process and one engine, without HTTP. The question (5 tokens) is asked `--rounds` times alone and `--rounds` times while a request with
-`--choices` answers of `--answer` tokens runs, the two in turns. Printed: the medians and their ratio.
+One process and one engine, without HTTP. The script sends the question (5 tokens) `--rounds` times alone, and
+`--rounds` times while a request with `--choices` answers of `--answer` tokens runs, in turns. It prints the medians and their ratio.
 """
 
 import argparse

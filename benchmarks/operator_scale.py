@@ -87,7 +87,9 @@ class Wire:
         version = self.send("GET", f"{path}?limit=1")["metadata"]["resourceVersion"]
         while True:
             query = f"watch=1&allowWatchBookmarks=true&resourceVersion={version}"
-            with suppress(urllib3.exceptions.HTTPError):  # cut off: go on from there; at the end of a run there is nobody
+            with suppress(
+                urllib3.exceptions.HTTPError
+            ):  # the connection was cut: continue from there; at the end of a run no server answers
                 time.sleep(0.1)
                 answer = self.pool.request("GET", f"{self.url}{path}?{query}", preload_content=False, timeout=urllib3.Timeout(read=None))
                 for line in answer:
@@ -278,9 +280,9 @@ class Bench:
         return self._row("seen as they grew", since, began, before)
 
     def restart(self) -> list[str]:
-        """Start the operator anew among all these jobs, wait until it has looked at each of them, and return a row.
+        """Restart the operator with all these jobs present, wait until it has reconciled each of them, and return a row.
 
-        Once it is ready somebody creates one more job; the row ends with the seconds until that one's first child.
+        After it is ready one more job is created; the row ends with the seconds until that job's first child.
         """
         self.operator.stop()
         since, began, looked_at = self.plane.audit.end(), time.monotonic(), self.created

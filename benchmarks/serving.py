@@ -123,7 +123,7 @@ def transformers_generate(folder: Path, *, threads: int) -> Run:
     model.generation_config.eos_token_id = None
 
     class Clock(StoppingCriteria):
-        """Is asked after each token, and notes when that was."""
+        """Records the time of each token. transformers calls it after each one."""
 
         def __init__(self) -> None:
             self.times: list[float] = []

@@ -58,7 +58,7 @@ def _as_seen() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Buildah:
-    """buildah, without a daemon. Layers are kept in its store, so that a change of code does not install dependencies anew."""
+    """buildah, without a daemon. Layers are kept in its store, so that a code change does not reinstall dependencies."""
 
     # chroot needs no rights that a container lacks; the network is this machine's, because that is where package indexes are reached from.
     options: tuple[str, ...] = ("--isolation=chroot", "--network=host", "--layers", "--force-rm")

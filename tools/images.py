@@ -24,7 +24,7 @@ MIB = 2**20
 
 
 def archives(root: Path = ROOT) -> dict[str, Path]:
-    """Return the archives that are up to date, by image name. Of two on different bases, the one on the base that is asked for now."""
+    """Return the archives that are up to date, by image name. Of two on different bases, the one on the requested base."""
     found = {}
     for image in IMAGES.values():
         wanted = archive_path(image, chosen_base(), root)
@@ -78,7 +78,7 @@ def _build(engine: Buildah | Docker, image: Image, base: str, archive: Path) -> 
     arguments = {"VERSION": version} | ({"BASE_IMAGE": _base_image(engine, base)} if base else {})
     engine.build(image, tag=tag(archive), arguments=arguments)
     if archive_path(image, base) != archive:
-        return  # somebody changed the sources meanwhile: which state went in, nobody knows, and the caller builds again
+        return  # the sources changed during the build, so its input is unknown; the caller builds again
     partial = archive.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     engine.save(tag(archive), image.reference(version), partial)

@@ -1,4 +1,4 @@
-"""Resolve the dependencies anew: requirements/lock.txt for development, and of its versions a file for each image.
+"""Resolve the dependencies again: write requirements/lock.txt for development, and one file with its versions for each image.
 
 An image gets what it imports and nothing else, in the versions of the lock; what builds the images has a file of its own. Every file has
 hashes, none names an index.

@@ -87,7 +87,7 @@ def batches(examples: Sequence[Example], *, tokens_per_step: int, seed: int) -> 
     """Endless batches of examples of like length, at most `tokens_per_step` padded tokens each; every epoch in a new order."""
     rng = random.Random(seed)
     while True:
-        # Sorting by a blurred length keeps padding small and still mixes the examples anew in every epoch.
+        # Sorting by a blurred length keeps padding small and still shuffles the examples in every epoch.
         order = sorted(examples, key=lambda example: len(example.ids) * rng.uniform(0.85, 1.15))
         groups: list[list[Example]] = [[]]
         longest = 0

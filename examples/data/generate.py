@@ -9,8 +9,8 @@ same bytes every time. A ticket is one line a program can read, so an answer is 
     TABLE: four people | Friday | 7 pm | Maria
     RETURN: blue mug | cracked | Omar
 
-What is asked for in the test file (a drink with its size and milk, a table with its day and hour, a thing with its colour and fault)
-is never asked for in the other two, and some names occur only there: a model that does well has learned the form, not the examples.
+The orders in the test file (a drink with its size and milk, a table with its day and hour, a thing with its colour and fault) never
+occur in the other two files, and some names occur only there. A model that does well has therefore learned the form, not the examples.
 """
 
 import argparse

@@ -75,7 +75,7 @@ FREQUENT: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 
 
 def _item(rng: random.Random) -> str:
-    """What somebody orders, with its number, size and milk."""
+    """What a person orders, with its number, size and milk."""
     number = rng.choices(NUMBERS[:6], weights=(6, 3, 2, 2, 1, 1))[0]
     size = rng.choice(SIZES) if rng.random() < 0.7 else ""
     roll = rng.random()

@@ -1,0 +1,119 @@
+"""Words that plain English does not need, each with what to write instead, and where they stand.
+
+Markdown may hold none of them. In each tree of sources their number may only shrink (`AT_MOST`).
+Text in backticks and in code blocks is exempt: it quotes names.
+Of tests and examples, only comments and docstrings count, because their strings are data.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+INSTEAD = {
+    r"nobody": "name what does not act: no client, no pod",
+    r"somebody": "name the person: a user, an administrator",
+    r"who(?:so)?ever": "anyone who, or name the person",
+    r"whom": "split the sentence",
+    r"mend(?:s|ed|ing)?": "repair, revert or correct",
+    r"anew": "again",
+    r"unasked": "without a request",
+    r"doomed": "cannot succeed",
+    r"hindrances?": "blocker, or name the cause",
+    r"standstills?": "no progress, or blocked",
+    r"told": "say which signal, call or field",
+    r"(?:is|are|was|were|be|been) asked": "query, call or request, with its subject",
+    r"in vain": "without success",
+    r"look(?:s|ed|ing)? after": "manage",
+    r"put(?:s|ting)? up with": "tolerate",
+    r"spine": "reconciler",
+    r"thrice|hitherto|henceforth|thereof|therein|wherein|whereof": "a common word",
+}
+AT_MOST = {  # findings in each tree; lower a number when its tree holds fewer
+    "operator": 220,
+    "trainer-image": 36,
+    "server-image": 24,
+    "tests": 125,
+    "tools": 0,
+    "benchmarks": 0,
+    "examples": 0,
+    "charts": 0,
+    "Makefile": 0,
+}
+_PATTERNS = [(re.compile(rf"\b(?:{word})\b", re.IGNORECASE), instead) for word, instead in INSTEAD.items()]
+_QUOTED = re.compile(r"`[^`\n]*`")
+_FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"(?:^|\s)#(.*)")
+_WITH_HASH_COMMENTS = {".yaml", ".yml", ".toml"}
+_STRINGS_ARE_DATA = {"tests", "examples"}
+_EXEMPT = {"forbidden_words.py", "test_prose.py", "crd.yaml"}  # the list itself, its test, and what is generated
+
+
+class Finding(NamedTuple):
+    """A word at a line of a file; `instead` is what to write."""
+
+    path: Path
+    line: int
+    word: str
+    instead: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: plain English does without “{self.word}”. Way out: {self.instead}"
+
+
+def findings(root: Path) -> list[str]:
+    """Return one line for each word in Markdown, and the words of each tree that holds more than it may."""
+    found = [
+        str(finding) for path in markdown(root) for finding in in_text(path.relative_to(root), prose_of_markdown(path.read_text("utf-8")))
+    ]
+    for tree, allowed in AT_MOST.items():
+        there = list(in_tree(root, tree))
+        if len(there) > allowed:
+            found += [*map(str, there), f"{tree}: {len(there)} such words, at most {allowed} are allowed. Way out: reword what is new"]
+    return found
+
+
+def markdown(root: Path) -> list[Path]:
+    """Return the Markdown files of the repository."""
+    trees = ("docs", "examples", "tests", "charts", "benchmarks", "operator", "trainer-image", "server-image")
+    return sorted([*root.glob("*.md"), *(path for tree in trees for path in (root / tree).rglob("*.md"))])
+
+
+def in_tree(root: Path, tree: str) -> Iterator[Finding]:
+    """Yield the findings in the sources of one tree, which may be a single file."""
+    for path in sorted((root / tree).rglob("*")) if (root / tree).is_dir() else [root / tree]:
+        if not path.is_file() or path.name in _EXEMPT:
+            continue
+        name = path.relative_to(root)
+        if path.suffix == ".py":
+            yield from in_python(name, path.read_text("utf-8"), strings=tree not in _STRINGS_ARE_DATA)
+        elif path.suffix in _WITH_HASH_COMMENTS or path.name in {"Makefile", "Dockerfile"}:
+            lines = path.read_text("utf-8").splitlines()
+            yield from in_text(name, "\n".join(" ".join(_COMMENT.findall(line)) for line in lines))
+
+
+def in_python(name: Path, source: str, *, strings: bool) -> Iterator[Finding]:
+    """Yield the findings in comments and docstrings, and in all texts of several words where `strings` is set."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield from in_text(name, token.string, token.start[0])
+    tree = ast.parse(source)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and (strings or id(node) in docstrings) and " " in node.value:
+            yield from in_text(name, node.value, node.lineno)
+
+
+def in_text(name: Path, text: str, first: int = 1) -> Iterator[Finding]:
+    """Yield the findings in a text whose first line has the number `first`."""
+    for number, line in enumerate(_QUOTED.sub("", text).split("\n"), first):
+        for pattern, instead in _PATTERNS:
+            yield from (Finding(name, number, match[0], instead) for match in pattern.finditer(line))
+
+
+def prose_of_markdown(text: str) -> str:
+    """Return the text with its code blocks emptied, so that line numbers stay."""
+    return _FENCE.sub(lambda block: "\n" * block[0].count("\n"), text)
