@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from transformers import TrainerCallback
 
-    from tunewright_trainer.settings import Settings
+    from tunewright_trainer.common.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "examples" / "base-model" / "model"
@@ -34,17 +34,17 @@ def main() -> None:
     options = parser.parse_args()
     import torch
 
-    from tunewright_trainer import distributed
+    from tunewright_trainer.distributed import process_group
 
     torch.set_num_threads(1)
     speeds: dict[str, list[float]] = {"ours": [], "bare": []}
     with tempfile.TemporaryDirectory() as folder:
         settings = _settings(Path(folder), options.steps)
-        distributed.join(settings)
+        process_group.join(settings)
         for _ in range(options.rounds):
             speeds["bare"].append(_run(settings, ours=False))
             speeds["ours"].append(_run(settings, ours=True))
-        distributed.leave()
+        process_group.leave()
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     print(
         json.dumps(
@@ -74,7 +74,7 @@ def _settings(folder: Path, steps: int) -> "Settings":
         },
     }
     from tunewright_contract import environment
-    from tunewright_trainer.settings import Settings
+    from tunewright_trainer.common.settings import Settings
 
     (folder / "config.json").write_text(json.dumps(config))
     return Settings.from_environment(
@@ -92,15 +92,16 @@ def _run(settings: "Settings", *, ours: bool) -> float:
     """Tokens per second after the warm-up."""
     from trl import SFTTrainer
 
-    from tunewright_trainer.agreement import AgreedStop
-    from tunewright_trainer.arguments import lora_config, sft_config
-    from tunewright_trainer.data import read_splits
-    from tunewright_trainer.encode import encode
-    from tunewright_trainer.inputs import describe
-    from tunewright_trainer.model import load_base, load_tokenizer
-    from tunewright_trainer.progress import Metrics
-    from tunewright_trainer.signals import StopRequest
-    from tunewright_trainer.trainer import Tuner
+    from tunewright_trainer.common.signals import StopRequest
+    from tunewright_trainer.data.reading import read_splits
+    from tunewright_trainer.data.tokenization import encode
+    from tunewright_trainer.distributed.agreed_stop import AgreedStop
+    from tunewright_trainer.distributed.trainer import Tuner
+    from tunewright_trainer.tuning.arguments import lora_config, sft_config
+    from tunewright_trainer.tuning.base_model import load_base
+    from tunewright_trainer.tuning.inputs import describe
+    from tunewright_trainer.tuning.progress import Metrics
+    from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(settings)

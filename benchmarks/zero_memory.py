@@ -51,7 +51,7 @@ def _measure(stage: int) -> None:
     import torch
     from transformers import AutoModelForCausalLM, Phi3Config
 
-    from tunewright_trainer.prebuild import use_prebuilt
+    from tunewright_trainer.distributed.prebuild import use_prebuilt
 
     use_prebuilt()
     deepspeed.init_distributed("gloo", auto_mpi_discovery=False, verbose=False)

@@ -23,9 +23,10 @@ from tunewright_contract.trainer_config import (
     Precision,
     TrainerConfig,
 )
-from tunewright_trainer import inputs, manifest
-from tunewright_trainer.final import REPORT_NAME
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common import verified_folder
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.distributed.final import REPORT_NAME
+from tunewright_trainer.tuning import inputs
 
 TRAINED = TrainReport(step=12, max_steps=12, train_loss=1.25, eval_loss=1.5, tokens=3456)
 # Random weights make flat distributions, in which 8 bits move many a near tie: these jobs ask for less than a real one would.
@@ -101,8 +102,8 @@ def job(bases: dict[str, Path], data_dir: Path, tmp_path_factory: pytest.TempPat
             publish_dir=root / "models" / "nails" / "r1",
             termination_log=root / "termination",
         )
-        listed = manifest.entries(staged, manifest.files_in(staged))
-        manifest.seal(staged, final, listed, step=TRAINED.step, inputs=inputs.describe(settings))
+        listed = verified_folder.entries(staged, verified_folder.files_in(staged))
+        verified_folder.seal(staged, final, listed, step=TRAINED.step, inputs=inputs.describe(settings))
         return settings
 
     return build
@@ -111,7 +112,7 @@ def job(bases: dict[str, Path], data_dir: Path, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="session")
 def published(job: Callable[..., Settings]) -> Settings:
     """A LoRA job of the usual kind, exported in fp32: read it, do not change it."""
-    from tunewright_trainer.export import run
+    from tunewright_trainer.recipes.export import run
 
     settings = job()
     run(settings)

@@ -12,10 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from tunewright_contract.reports import Score
 from tunewright_contract.trainer_config import DataConfig, DataFile, EvaluationConfig
-from tunewright_trainer import evaluate
-from tunewright_trainer.held_out import Example, HeldOut, Question, read_held_out, stop_ids
-from tunewright_trainer.model import load_tokenizer
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.evaluation import evaluate
+from tunewright_trainer.evaluation.held_out import Example, HeldOut, Question, read_held_out, stop_ids
+from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
 Job = Callable[..., Settings]
 
@@ -113,22 +113,22 @@ def test_batches_and_padding_change_no_score(model: AutoModelForCausalLM, exam: 
     assert evaluate.token_scores(model, exam.scored, pad=0) == pytest.approx(together, rel=1e-5)
 
 
-def examiner(exam: HeldOut, settings: Settings, *, stop: list[int] | None = None) -> evaluate.Examiner:
-    return evaluate.Examiner(exam, load_tokenizer(settings), stop or [EOS_ID, END_ID], 12)
+def evaluator(exam: HeldOut, settings: Settings, *, stop: list[int] | None = None) -> evaluate.Evaluator:
+    return evaluate.Evaluator(exam, load_tokenizer(settings), stop or [EOS_ID, END_ID], 12)
 
 
 def test_answers_in_a_padded_batch_are_those_given_alone(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
-    together = examiner(exam, settings).examine(model).answers
-    alone = [examiner(dataclasses.replace(exam, questions=[question]), settings).examine(model).answers[0] for question in exam.questions]
+    together = evaluator(exam, settings).evaluate(model).answers
+    alone = [evaluator(dataclasses.replace(exam, questions=[question]), settings).evaluate(model).answers[0] for question in exam.questions]
     assert together == alone
     assert len(set(together)) > 1
 
 
 def test_an_exact_match_ignores_white_space_around_the_answer(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
-    answers = examiner(exam, settings).examine(model).answers
+    answers = evaluator(exam, settings).evaluate(model).answers
     known = [Question(q.text, q.ids, f" {a}\n") for q, a in zip(exam.questions, answers, strict=True)]
     known[0] = dataclasses.replace(known[0], reference="something else")
-    score = examiner(dataclasses.replace(exam, questions=known), settings).examine(model).score
+    score = evaluator(dataclasses.replace(exam, questions=known), settings).evaluate(model).score
     assert score.exact_match == 0.75
     assert score.samples == 10
 
@@ -140,12 +140,12 @@ def test_an_answer_stops_before_its_stop_token(model: AutoModelForCausalLM, exam
         said = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
     third = int(said[2])
     expected = said[: said.tolist().index(third)].tolist()
-    answer = examiner(question, settings, stop=[third]).examine(model).answers[0]
+    answer = evaluator(question, settings, stop=[third]).evaluate(model).answers[0]
     assert answer == load_tokenizer(settings).decode(expected, skip_special_tokens=True)
 
 
 def test_without_questions_there_is_no_exact_match(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
-    result = examiner(dataclasses.replace(exam, questions=[]), settings).examine(model)
+    result = evaluator(dataclasses.replace(exam, questions=[]), settings).evaluate(model)
     assert (result.score.exact_match, result.answers) == (None, [])
 
 

@@ -17,10 +17,10 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import MANIFEST_NAME, ModelManifest
 from tunewright_contract.reports import ExportReport, load
 from tunewright_contract.trainer_config import EvaluationConfig, Precision
-from tunewright_trainer import assemble, onnx_export, publish
-from tunewright_trainer.exits import StageError, stage_error
-from tunewright_trainer.export import run
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.exits import StageError, stage_error
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.export import assemble, convert, publish
+from tunewright_trainer.recipes.export import run
 
 Job = Callable[..., Settings]
 QUICK = EvaluationConfig(max_samples=2)
@@ -178,7 +178,7 @@ def test_an_exporter_that_fails_is_named_and_the_merged_model_is_kept(job: Job, 
     def refuse(*_: object, **__: object) -> None:
         raise NotImplementedError("The model is not currently supported.")
 
-    monkeypatch.setattr(onnx_export.onnx_genai, "build", refuse)
+    monkeypatch.setattr(convert.onnx_genai, "build", refuse)
     settings = job(evaluation=QUICK)
     with pytest.raises(StageError, match=r"genai exporter cannot take architecture phi3: NotImplementedError: The model") as raised:
         run(settings)

@@ -3,8 +3,8 @@
 import pytest
 from transformers import AutoConfig
 
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.exportable import require_attention, require_exportable
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.export.exportable import require_attention, require_exportable
 
 TAKEN = [
     "cohere", "falcon", "gemma", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "granite", "llama", "mistral", "olmo", "opt", "phi", "phi3", "qwen2",

@@ -10,8 +10,8 @@ import pytest
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import DecoderGraph
-from tunewright_trainer import graph_check, onnx_dynamo, onnx_genai
-from tunewright_trainer.exits import StageError
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.export import graph_check, onnx_dynamo, onnx_genai
 
 ARGUMENTS = {"exporter": "genai", "precision": "fp32", "layers": 2, "vocab_size": 288}
 

@@ -10,12 +10,12 @@ import pytest
 import tiny
 
 from tunewright_contract.trainer_config import DataConfig, EvaluationConfig
-from tunewright_trainer.data import read_splits
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.held_out import Example, questions_passed_over, read_held_out
-from tunewright_trainer.model import load_tokenizer
-from tunewright_trainer.reference import GREEDY_TOKENS, Reference
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.data.reading import read_splits
+from tunewright_trainer.evaluation.held_out import Example, questions_too_long, read_held_out
+from tunewright_trainer.evaluation.parity import GREEDY_TOKENS, Reference
+from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
 CONTEXT = 256  # of the tiny models
 LONG, SHORT = "x" * 300, "Is it there?"
@@ -103,6 +103,6 @@ PASSED_OVER = {
 @pytest.mark.parametrize(("questions", "evaluation", "warning"), PASSED_OVER.values(), ids=PASSED_OVER)
 def test_questions_without_room_are_told(asking, questions: list[str], evaluation: dict[str, int], warning: str) -> None:
     settings = asking(*questions, **evaluation)
-    said = questions_passed_over(read_splits(settings), load_tokenizer(settings), settings)
+    said = questions_too_long(read_splits(settings), load_tokenizer(settings), settings)
     assert len(said) == bool(warning)
     assert re.search(warning, "".join(said))

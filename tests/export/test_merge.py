@@ -13,10 +13,10 @@ from tiny import PAD_ID, VOCAB_SIZE
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_trainer import merge
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.model import load_base
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.export import merge
+from tunewright_trainer.tuning.base_model import load_base
 
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
 Job = Callable[..., Settings]

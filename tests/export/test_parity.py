@@ -12,10 +12,11 @@ from onnx import numpy_helper
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ParityReport
 from tunewright_contract.trainer_config import EvaluationConfig, ParityConfig
-from tunewright_trainer import convert, merge, onnx_export, parity
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.export import run
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.evaluation import parity
+from tunewright_trainer.export import convert, merge
+from tunewright_trainer.recipes.export import run
 
 Job = Callable[..., Settings]
 QUICK = EvaluationConfig(max_samples=1)
@@ -96,7 +97,7 @@ def assert_refused(settings: Settings) -> str:
 
 
 def test_weights_that_changed_on_the_way_are_caught(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = onnx_export.export_onnx
+    original = convert.export_onnx
 
     def perturbed(model: object, saved: Path, folder: Path, **options: str) -> object:
         graph = original(model, saved, folder, **options)

@@ -7,7 +7,7 @@ import pytest
 
 from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, Lineage, ModelManifest
 from tunewright_contract.reports import ParityReport
-from tunewright_trainer import publish
+from tunewright_trainer.export import publish
 
 
 def manifest(folder: Path, *, revision: str = "r1") -> ModelManifest:

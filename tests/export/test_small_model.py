@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from transformers import AutoConfig, PreTrainedModel
 
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.small_model import MOST_PARAMETERS, small_model
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.export.small_model import MOST_PARAMETERS, small_model
 
 
 def small(family: str, **changes: Any) -> PreTrainedModel:

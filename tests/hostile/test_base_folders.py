@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_trainer.base_contents import require_own_files, require_plausible_sizes
-from tunewright_trainer.exits import StageError
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.tuning.base_contents import require_own_files, require_plausible_sizes
 
 
 def _index(shard: object) -> str:

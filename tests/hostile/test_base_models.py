@@ -13,9 +13,10 @@ from gang import job
 
 from tunewright_contract.text import holds_control
 from tunewright_contract.trainer_config import TrainerConfig
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.model import base_folder, load_config, load_tokenizer
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.tuning.base_model import base_folder, load_config
+from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
 HUB = {"hub": {"repo": "someone/something", "revision": "main"}}
 FROM_SCRATCH = {"fromScratch": True}

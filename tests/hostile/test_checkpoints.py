@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_trainer import manifest
+from tunewright_trainer.common import verified_folder
 
 
 def sealed(place: Path) -> Path:
@@ -15,15 +15,15 @@ def sealed(place: Path) -> Path:
     (staged / "global_step5").mkdir(parents=True)
     (staged / "model.safetensors").write_bytes(b"weights")
     (staged / "global_step5" / "states.pt").write_bytes(b"pickle")
-    manifest.seal(staged, place / "checkpoint-5", manifest.entries(staged, manifest.files_in(staged)), step=5)
+    verified_folder.seal(staged, place / "checkpoint-5", verified_folder.entries(staged, verified_folder.files_in(staged)), step=5)
     return place / "checkpoint-5"
 
 
 def rewritten(change: Callable[[dict], None]) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
-        content = json.loads((folder / manifest.MANIFEST).read_text())
+        content = json.loads((folder / verified_folder.MANIFEST).read_text())
         change(content)
-        (folder / manifest.MANIFEST).write_text(json.dumps(content))
+        (folder / verified_folder.MANIFEST).write_text(json.dumps(content))
 
     return write
 
@@ -55,14 +55,14 @@ CASES: dict[str, tuple[str, Callable[[Path], object]]] = {
     ),
     "a manifest without files": ("cannot be read", rewritten(lambda content: content.pop("files"))),
     "files of no kind": ("cannot be read", rewritten(lambda content: content.update(files=[1]))),
-    "no manifest": ("is missing", lambda folder: (folder / manifest.MANIFEST).unlink()),
-    "a manifest of nonsense": ("cannot be read", lambda folder: (folder / manifest.MANIFEST).write_text("[" * 100_000)),
+    "no manifest": ("is missing", lambda folder: (folder / verified_folder.MANIFEST).unlink()),
+    "a manifest of nonsense": ("cannot be read", lambda folder: (folder / verified_folder.MANIFEST).write_text("[" * 100_000)),
 }
 
 
 @pytest.mark.parametrize(("named", "change"), CASES.values(), ids=CASES)
 def test_a_folder_that_is_not_as_listed_is_not_loaded(tmp_path: Path, named: str, change: Callable[[Path], object]) -> None:
     folder = sealed(tmp_path)
-    assert manifest.verify(folder) is None
+    assert verified_folder.verify(folder) is None
     change(folder)
-    assert named in (manifest.verify(folder) or "")
+    assert named in (verified_folder.verify(folder) or "")

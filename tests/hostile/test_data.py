@@ -12,14 +12,15 @@ from hypothesis import settings as bounded
 from hypothesis import strategies as st
 
 from tunewright_contract.trainer_config import DataFile, TrainerConfig
-from tunewright_trainer import data, data_budget, data_csv, data_encoding, data_list
-from tunewright_trainer.data_files import Located, Problem, read_rows
-from tunewright_trainer.data_rows import BadRow, normalise
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.inputs import describe
-from tunewright_trainer.lineage import weights_sha256
-from tunewright_trainer.memory_limit import memory_limit
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.cgroup import memory_limit
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.data import files, json_files, reading, rows, utf8
+from tunewright_trainer.data.files import read_rows
+from tunewright_trainer.data.formats import BadRow, normalise
+from tunewright_trainer.data.rows import Located, Problem
+from tunewright_trainer.export.lineage import weights_sha256
+from tunewright_trainer.tuning.inputs import describe
 
 LINES = {
     "deep": (b'{"text": ' + b"[" * 200_000, "nested too deeply"),
@@ -137,7 +138,7 @@ def test_a_list_read_in_pieces_is_the_list(
     path.write_text(json.dumps(rows, indent=indent, ensure_ascii=ascii_), encoding="utf-8")
     expected = json.loads(path.read_text(encoding="utf-8"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data_list, "_CHUNK", chunk)
+        patch.setattr(json_files, "_CHUNK", chunk)
         found = list(read_rows(path, path.name))
     assert [item.row for item in found if isinstance(item, Located)] == expected
 
@@ -151,18 +152,18 @@ def test_an_emoji_in_two_escapes_is_fine(tmp_path: Path) -> None:
 
 
 ENDLESS = {
-    "a line": ("rows.jsonl", data_encoding, '{"a": 1}\n' + "x" * 1000, "rows.jsonl:2: the line is longer than 100 bytes"),
-    "an element": ("rows.json", data_list, '[{"a": 1},\n{"a": "' + "x" * 1000, "rows.json:2: an element is longer than 100 characters"),
+    "a line": ("rows.jsonl", utf8, '{"a": 1}\n' + "x" * 1000, "rows.jsonl:2: the line is longer than 100 bytes"),
+    "an element": ("rows.json", json_files, '[{"a": 1},\n{"a": "' + "x" * 1000, "rows.json:2: an element is longer than 100 characters"),
     "an element that ends": (
         "rows.json",
-        data_list,
+        json_files,
         '[{"a": 1},\n{"a": "' + "x" * 1000 + '"}]',
         "rows.json:2: an element is longer than 100 characters",
     ),
-    "a row of CSV": ("rows.csv", data_csv, "a\n1\n" + "x" * 1000, "rows.csv:3: not valid CSV: the row is longer than 100 characters"),
+    "a row of CSV": ("rows.csv", files, "a\n1\n" + "x" * 1000, "rows.csv:3: not valid CSV: the row is longer than 100 characters"),
     "a row of CSV over many lines": (
         "rows.csv",
-        data_csv,
+        files,
         'a\n1\n"' + 'x","\n' * 1000,
         "rows.csv:3: not valid CSV: the row is longer than 100 characters",
     ),
@@ -173,7 +174,7 @@ ENDLESS = {
 def test_an_endless_row_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     name, module, text, words = ENDLESS[case]
     monkeypatch.setattr(module, "LONGEST_ROW", 100)
-    monkeypatch.setattr(data_list, "_CHUNK", 10)
+    monkeypatch.setattr(json_files, "_CHUNK", 10)
     (tmp_path / name).write_text(text, encoding="utf-8")
     *_, found = read_rows(tmp_path / name, name)
     assert words in str(found)
@@ -250,9 +251,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 DOORS: dict[str, Callable[[Settings], object]] = {
-    "reading": data.read_splits,
-    "the format": data.data_format,
-    "the digest": data.data_sha256,
+    "reading": reading.read_splits,
+    "the format": reading.data_format,
+    "the digest": reading.data_sha256,
     "a checkpoint's inputs": describe,
 }
 
@@ -272,7 +273,7 @@ def test_what_is_no_file_of_the_folder_is_refused_at_every_door(settings: Settin
 def test_a_path_out_of_the_data_folder_is_refused(settings: Settings, path: str) -> None:
     (settings.data_dir.parent / "secret.jsonl").write_text('{"text": "a"}', encoding="utf-8")
     with pytest.raises(StageError, match="leads out of its folder"):
-        data.read_split([DataFile(path=path)], settings)
+        reading.read_split([DataFile(path=path)], settings)
 
 
 def test_links_within_the_folder_and_the_hubs_cache_are_followed(settings: Settings) -> None:
@@ -288,7 +289,7 @@ def test_links_within_the_folder_and_the_hubs_cache_are_followed(settings: Setti
     (corpus / "..today" / "rows.jsonl").write_text('{"text": "b"}', encoding="utf-8")
     (corpus / "..data").symlink_to("..today")
     (corpus / "rows.jsonl").symlink_to("..data/rows.jsonl")
-    found = data.read_split([DataFile(path="hub/rows.jsonl"), DataFile(path="corpus/rows.jsonl")], settings)
+    found = reading.read_split([DataFile(path="hub/rows.jsonl"), DataFile(path="corpus/rows.jsonl")], settings)
     assert found["completion"][:] == ["a", "b"]
 
 
@@ -301,20 +302,20 @@ def test_weights_that_are_no_file_are_not_waited_for(tmp_path: Path, make: Calla
 
 def test_problems_are_counted_and_not_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
-    summary = data._summary
-    monkeypatch.setattr(data, "_summary", lambda shown, count: kept.append(len(shown)) or summary(shown, count))
+    summary = reading._summary
+    monkeypatch.setattr(reading, "_summary", lambda shown, count: kept.append(len(shown)) or summary(shown, count))
     (settings.data_dir / "corpus" / "rows.jsonl").write_bytes(b"{\n" * 10_000)
     with pytest.raises(StageError, match="10000 problem") as refused:
-        data.read_splits(settings)
+        reading.read_splits(settings)
     assert kept == [5]
     assert len(refused.value.message) < 4096
 
 
 def test_more_examples_than_memory_holds_are_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data_budget, "memory_limit", lambda: 100_000)
+    monkeypatch.setattr(rows, "memory_limit", lambda: 100_000)
     (settings.data_dir / "corpus" / "rows.jsonl").write_bytes(b'{"text": "a"}\n' * 1000)
     with pytest.raises(StageError, match=r"corpus/rows.jsonl:\d+: with the \d+ example.* 50000 bytes of memory") as refused:
-        data.read_splits(settings)
+        reading.read_splits(settings)
     assert "workers.resources.limits.memory" in refused.value.suggestion
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from tunewright_trainer.data_files import Located, Problem, read_rows
-from tunewright_trainer.data_found import Opaque
+from tunewright_trainer.data.files import read_rows
+from tunewright_trainer.data.rows import Located, Opaque, Problem
 
 MEBI = 2**20
 
@@ -75,7 +75,7 @@ BOMBS: dict[str, tuple[Callable[[Path], object], str]] = {
 READ = """
 import resource, sys
 from pathlib import Path
-from tunewright_trainer.data_files import read_rows
+from tunewright_trainer.data.files import read_rows
 for last in read_rows(Path(sys.argv[1]), "rows.parquet"):
     pass
 print(last)

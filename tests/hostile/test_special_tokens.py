@@ -14,7 +14,7 @@ from tunewright_contract.fenced import Fence, without_signs
 from tunewright_server.text import conversation
 from tunewright_server.text.chat_template import ChatTemplate
 from tunewright_server.text.tokenizer import TextTokenizer
-from tunewright_trainer.conversation import Conversations
+from tunewright_trainer.data.chat import Conversations
 
 SPECIALS = ["<unk>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|end|>", "<|e"]
 TEMPLATE = (

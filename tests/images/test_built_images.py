@@ -167,7 +167,7 @@ def test_deepspeed_takes_its_op_from_the_image_and_compiles_nothing(trainer_imag
     program = """
 import os, logging
 logging.basicConfig()
-from tunewright_trainer.prebuild import use_prebuilt
+from tunewright_trainer.distributed.prebuild import use_prebuilt
 use_prebuilt()
 from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
 op = ShareMemCommBuilder().load()
@@ -183,9 +183,9 @@ print(os.path.dirname(op.__file__), hasattr(op, "initialize"), os.path.exists(os
 def test_everything_that_trains_and_exports_can_be_imported(trainer_image: BuiltImage) -> None:
     program = """
 import pathlib, importlib, tunewright_trainer
-rooms = sorted(file.stem for file in pathlib.Path(tunewright_trainer.__file__).parent.glob("[a-z]*.py"))
-for room in rooms:
-    importlib.import_module(f"tunewright_trainer.{room}")
+source = pathlib.Path(tunewright_trainer.__file__).parent
+for file in sorted(source.glob("*/*.py")):
+    importlib.import_module(".".join(("tunewright_trainer", file.parent.name, file.stem)))
 import torch, deepspeed, transformers, trl, peft, bitsandbytes, datasets, onnxruntime_genai, onnxscript
 print(torch.__version__.split("+")[0], transformers.__version__)
 """

@@ -51,7 +51,7 @@ def changed_by(root: Path, path: str, text: str = "\n# another line\n") -> set[s
         ("operator/src/tunewright/new_room/file.py", {"operator"}),
         ("operator/src/tunewright_contract/reports.py", {"operator", "server", "trainer"}),
         ("server-image/src/tunewright_server/shell.py", {"server"}),
-        ("trainer-image/src/tunewright_trainer/check.py", {"trainer"}),
+        ("trainer-image/src/tunewright_trainer/recipes/check.py", {"trainer"}),
         ("trainer-image/Dockerfile", {"trainer"}),
         ("requirements/server.txt", {"server"}),
         ("requirements/build.txt", {"operator", "server", "trainer"}),
@@ -97,7 +97,7 @@ def test_layers_below_the_code_depend_on_requirements_and_base_alone(checkout: P
     image = IMAGES["trainer"]
     before = requirements_hash(image, "a-base", checkout)
 
-    changed_by(checkout, "trainer-image/src/tunewright_trainer/check.py")
+    changed_by(checkout, "trainer-image/src/tunewright_trainer/recipes/check.py")
     assert requirements_hash(image, "a-base", checkout) == before
     assert requirements_hash(image, "another-base", checkout) != before
     changed_by(checkout, image.requirements)

@@ -20,12 +20,12 @@ def test_the_files_that_are_copied_are_all_that_it_imports(tmp_path: Path) -> No
     assert len(sources) > 3
     for source in sources:
         place = tmp_path / source.split("/src/")[1]
-        place.parent.mkdir(exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (ROOT / source).is_dir() else shutil.copy)(ROOT / source, place)
     program = (
         "import sys; sys.path[:] = [path for path in sys.path if not path.endswith('/src')]; sys.meta_path[:] = "
         "[finder for finder in sys.meta_path if 'editable' not in repr(finder).lower()]; sys.path.insert(0, sys.argv[1]); "
-        "import tunewright_trainer.__main__ as main, tunewright_trainer.prebuild; print(main.__file__)"
+        "import tunewright_trainer.__main__ as main, tunewright_trainer.distributed.prebuild; print(main.__file__)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

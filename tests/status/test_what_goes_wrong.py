@@ -15,7 +15,7 @@ from tunewright.status import summarise
 from tunewright_contract import progress as words
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import dump
-from tunewright_trainer.exits import StageError, failure, stage_error
+from tunewright_trainer.common.exits import StageError, failure, stage_error
 
 LATER = NOON + timedelta(minutes=1)
 FAILED = ("Failed", "BackoffLimitExceeded")

@@ -96,7 +96,7 @@ def _make(wanted: TinyModel, into: BuiltModel) -> None:
     if wanted.graph == "gqa":
         _build_gqa(wanted, into)
     else:
-        from tunewright_trainer import onnx_dynamo
+        from tunewright_trainer.export import onnx_dynamo
 
         into.served_dir.mkdir()
         onnx_dynamo.build(model, into.served_dir, precision=wanted.precision)

@@ -13,9 +13,9 @@ from gang import Workspace, job
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import CheckReport
-from tunewright_trainer.check import run
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.recipes.check import run
 
 NF4 = {"load_in_4bit": True}
 PLAIN = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"

@@ -7,9 +7,9 @@ import pytest
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import DataFile, TrainerConfig
-from tunewright_trainer.data import data_sha256, read_split, read_splits
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.data.reading import data_sha256, read_split, read_splits
 
 GOOD = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello"}]}
 

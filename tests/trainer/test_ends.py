@@ -12,10 +12,10 @@ import pytest
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, TrainReport, load
-from tunewright_trainer.exits import StageError, failure, read_termination, stage_error, write_termination
-from tunewright_trainer.launch import worker_failed
-from tunewright_trainer.oom_kills import oom_kills
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.cgroup import oom_kills
+from tunewright_trainer.common.exits import StageError, failure, read_termination, stage_error, write_termination
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.distributed.launch import worker_failed
 
 
 def named(qualified: str, *bases: type) -> type[Exception]:

@@ -10,10 +10,10 @@ from gang import WarmGang, Workspace, deepspeed, job, merged, write_chat
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, TrainReport
-from tunewright_trainer import manifest
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.inputs import Inputs, describe, require_same
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common import verified_folder
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.tuning.inputs import Inputs, describe, require_same
 
 CHECKPOINT = Path("checkpoints/checkpoint-4")
 FROM_A_HUB = "someone/something"
@@ -157,7 +157,7 @@ def test_a_run_whose_base_was_rebuilt_is_refused_and_goes_on_once_it_is_restored
     refused = space.report()
     assert isinstance(refused, Failure)
     assert (refused.reason, "base model (model.safetensors)" in refused.message) == ("CheckpointInputs", True)
-    assert [manifest.verify(space.output / "checkpoints" / name) for name in space.checkpoints] == [None, None]
+    assert [verified_folder.verify(space.output / "checkpoints" / name) for name in space.checkpoints] == [None, None]
 
     (space.model / "model.safetensors").write_bytes(original)
     assert gang.run(space, config(save_steps=3)) == [ExitCode.DONE] * 2

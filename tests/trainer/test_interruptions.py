@@ -169,7 +169,7 @@ def test_whoever_waits_for_the_others_goes_when_told_to(space: Workspace, stage:
     os.kill(pod.process.pid, signal.SIGTERM)
 
     assert pod.wait() == ExitCode.STOPPED
-    assert failure(space).message == "asked to stop before the gang had gathered"
+    assert failure(space).message == "asked to stop before all ranks had joined"
 
 
 def is_listening(port: int) -> bool:

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import TrainReport
-from tunewright_trainer.check import run as check
-from tunewright_trainer.encode import IGNORED, encode
-from tunewright_trainer.export import run as export
-from tunewright_trainer.settings import Settings
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.data.tokenization import IGNORED, encode
+from tunewright_trainer.recipes.check import run as check
+from tunewright_trainer.recipes.export import run as export
 
 pytestmark = pytest.mark.slow
 
@@ -164,7 +164,7 @@ def test_an_eos_that_also_pads_is_learned_where_it_ends_a_turn_and_nowhere_else(
     from transformers import AutoTokenizer
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-    from tunewright_trainer.data import read_splits
+    from tunewright_trainer.data.reading import read_splits
 
     settings = Settings.from_environment(padded_with_eos.environment(job()))
     tokenizer = AutoTokenizer.from_pretrained(padded_with_eos.model)

@@ -11,9 +11,9 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.text import holds_control
 from tunewright_trainer import __main__ as program
-from tunewright_trainer.exits import StageError, read_termination
-from tunewright_trainer.logs import set_up
-from tunewright_trainer.progress import Metrics
+from tunewright_trainer.common.exits import StageError, read_termination
+from tunewright_trainer.common.logs import set_up
+from tunewright_trainer.tuning.progress import Metrics
 
 HOSTILE = {
     "clears the screen": "a\x1b[2Jb",

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import TrainerConfig
-from tunewright_trainer.exits import StageError
-from tunewright_trainer.masters import require_masters, to_fp32
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
 
 NO_BF16_SECTION = {name: value for name, value in deepspeed(1).items() if name != "bf16"}
 STRATEGIES = {

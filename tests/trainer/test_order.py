@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import BatchSampler
 
-from tunewright_trainer.order import GlobalOrder
+from tunewright_trainer.distributed.order import GlobalOrder
 
 
 def global_batches(order: GlobalOrder, *, processes: int, each: int, passes: int) -> Iterator[list[int]]:

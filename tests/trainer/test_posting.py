@@ -11,8 +11,8 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from waiting import until
 
 from tunewright_contract.progress import ProgressReport
-from tunewright_trainer.posting import TRIES, Poster
-from tunewright_trainer.progress import Progress
+from tunewright_trainer.tuning.posting import TRIES, Poster
+from tunewright_trainer.tuning.progress import Progress
 
 
 class Operators(ThreadingHTTPServer):
@@ -31,7 +31,7 @@ class Operators(ThreadingHTTPServer):
         self.connections.append(connection[1])
         return connection
 
-    def accepted(self) -> list[int | None]:
+    def load_universal(self) -> list[int | None]:
         return [report.trainer_status.progress_percentage for status, report in self.heard if status == 200]
 
     def statuses(self) -> list[int]:
@@ -122,14 +122,14 @@ def test_training_goes_on_while_nobody_answers_and_the_newest_report_is_the_next
             operators.may_answer.set()
 
     run(progress, 9, during=hold_the_first)
-    assert operators.accepted()[1:] in ([90], [90, 90])
+    assert operators.load_universal()[1:] in ([90], [90, 90])
 
 
 @pytest.mark.parametrize(("percent", "steps"), [(100, 10), (40, 4)], ids=["done", "stopped"])
 def test_the_last_word_is_heard_before_training_ends(operators, progress, percent, steps) -> None:
     operators.answers = [503, 200, 503, 200]
     run(progress, steps)
-    assert operators.accepted()[-1] == percent
+    assert operators.load_universal()[-1] == percent
 
 
 def test_a_token_that_cannot_be_read_costs_the_report_and_nothing_else(operators, poster, tmp_path, caplog) -> None:
@@ -147,4 +147,4 @@ def test_a_report_after_one_that_was_lost_is_sent(operators, poster) -> None:
     until(lambda: operators.statuses() == [403], "the first is refused")
     poster.post(b'{"trainerStatus": {"progressPercentage": 2}}')
     poster.close()
-    assert operators.accepted() == [2]
+    assert operators.load_universal() == [2]

@@ -13,7 +13,7 @@ from tunewright_contract.exit_codes import ExitCode
 
 def test_without_a_compiler_prebuild_says_which_package_brings_it() -> None:
     script = (
-        "import sys, pathlib; from tunewright_trainer import prebuild;"
+        "import sys, pathlib; from tunewright_trainer.distributed import prebuild;"
         "prebuild.library_path = lambda: pathlib.Path('/nowhere/op.so');"
         "from tunewright_trainer.__main__ import main; sys.exit(main(['prebuild']))"
     )

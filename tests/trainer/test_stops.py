@@ -8,7 +8,7 @@ from gang import WarmGang, Workspace, deepspeed, job, merged, write_chat
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, TrainReport
-from tunewright_trainer import manifest
+from tunewright_trainer.common import verified_folder
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def test_a_stop_during_an_evaluation_saves_and_the_run_goes_on_from_there(gang: 
     assert ranks.wait() == STOPPED
     assert failure(space).message == f"asked to stop during an evaluation; checkpoint-{at} is saved"
     assert space.checkpoints == [f"checkpoint-{at}"]
-    assert manifest.verify(space.output / "checkpoints" / f"checkpoint-{at}") is None
+    assert verified_folder.verify(space.output / "checkpoints" / f"checkpoint-{at}") is None
 
     assert gang.run(space, settings) == DONE
     report = space.report()
@@ -63,7 +63,7 @@ def test_a_stop_saves_also_where_the_job_saves_nothing(gang: WarmGang, space: Wo
     assert ranks.wait() == STOPPED
     (saved,) = space.checkpoints
     assert failure(space).message == f"asked to stop; {saved} is saved"
-    assert manifest.verify(space.output / "checkpoints" / saved) is None
+    assert verified_folder.verify(space.output / "checkpoints" / saved) is None
 
     ranks = gang.start(space, settings)
     ranks.until(lambda: logged(space, int(saved.split("-")[1]) + 1), "the step after the checkpoint")
@@ -80,5 +80,5 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoints_before
     said = failure(space)
     assert (said.reason, "at step 3" in said.message, "learningRate" in said.suggestion) == ("NaNLoss", True, True), said.message
     assert space.checkpoints == ["checkpoint-1", "checkpoint-2"]
-    assert [manifest.verify(space.output / "checkpoints" / name) for name in space.checkpoints] == [None, None]
+    assert [verified_folder.verify(space.output / "checkpoints" / name) for name in space.checkpoints] == [None, None]
     assert not (space.output / "final").exists()

@@ -15,18 +15,18 @@ from pathlib import Path
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Report
-from tunewright_trainer.exits import StageError, clear_termination, failure, stage_error, write_termination
-from tunewright_trainer.logs import set_up
-from tunewright_trainer.settings import Settings
-from tunewright_trainer.signals import stop_on_the_spot
+from tunewright_trainer.common.exits import StageError, clear_termination, failure, stage_error, write_termination
+from tunewright_trainer.common.logs import set_up
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.common.signals import exit_on_signal
 
 log = logging.getLogger("tunewright_trainer")
 
 # Imported when asked for: `check` must not wait for what only `train` needs.
 _STAGES = {
-    "check": "tunewright_trainer.check",
-    "train": "tunewright_trainer.recipe",
-    "export": "tunewright_trainer.export",
+    "check": "tunewright_trainer.recipes.check",
+    "train": "tunewright_trainer.recipes.train",
+    "export": "tunewright_trainer.recipes.export",
 }
 
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("stage", choices=[*_STAGES, "launch", "prebuild"])
     stage = parser.parse_args(argv).stage
     set_up(_rank_label(os.environ))
-    stop_on_the_spot()  # until training takes the signals over
+    exit_on_signal()  # until training takes the signals over
     termination_log = _termination_log(os.environ)
     if termination_log is not None and not _is_worker(os.environ):
         clear_termination(termination_log)
@@ -45,12 +45,12 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(stage: str) -> Report | None:
     if stage == "prebuild":
-        from tunewright_trainer.prebuild import prebuild
+        from tunewright_trainer.distributed.prebuild import prebuild
 
         prebuild()
         return None
     if stage == "launch":
-        from tunewright_trainer.launch import launch
+        from tunewright_trainer.distributed.launch import launch
 
         launch()
         return None  # the report stands already: rank 0 wrote it

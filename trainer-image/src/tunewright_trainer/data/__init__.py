@@ -1,0 +1,1 @@
+"""Data files read row by row, validated, split, and turned into token ids."""

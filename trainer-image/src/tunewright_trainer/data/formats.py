@@ -1,0 +1,125 @@
+"""One row, recognised and validated: OpenAI `messages`, `promptCompletion`, `text`.
+
+Promises the task's own shape: `{"messages": [...]}` for ChatCompletion, `{"prompt": str, "completion": str}` for TextGeneration (the
+prompt of a `text` row is empty). Refuses what would be dropped or guessed: unknown roles, tools, content that is not text.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright_contract.trainer_config import DataFormat, Task
+from tunewright_trainer.data.json_files import parse
+from tunewright_trainer.data.rows import Opaque, Row
+
+ROLES = ("system", "user", "assistant")
+_COLUMNS: dict[DataFormat, tuple[str, ...]] = {
+    "messages": ("messages",),
+    "promptCompletion": ("prompt", "completion"),
+    "text": ("text",),
+}
+_UNSUPPORTED = ("tools", "functions", "tool_calls", "function_call", "parallel_tool_calls")
+
+
+class BadRow(ValueError):  # noqa: N818 - it reads as what it is
+    """Why a row cannot be used."""
+
+
+def recognise(row: Row, columns: Mapping[str, str]) -> DataFormat:
+    """Name a row's format by its columns. Raises `BadRow` listing what it found."""
+    for name, needed in _COLUMNS.items():
+        if all(columns.get(column, column) in row for column in needed):
+            return name
+    known = "; ".join(f"{name} ({', '.join(needed)})" for name, needed in _COLUMNS.items())
+    raise BadRow(
+        f"unknown format: the columns are {', '.join(map(str, row)) or '(none)'}; known formats are {known}; map yours with data.columns"
+    )
+
+
+def normalise(row: Row, *, format_: DataFormat, columns: Mapping[str, str], task: Task) -> Row:
+    """A row in the task's shape. Raises `BadRow`.
+
+    For ChatCompletion a `promptCompletion` row is one user turn and one assistant turn.
+    """
+    values = {column: _take(row, columns.get(column, column)) for column in _COLUMNS[format_]}
+    _refuse_tools(row)
+    if task == "ChatCompletion":
+        if format_ == "text":
+            raise BadRow("a text row has no turns; use task TextGeneration, or give messages")
+        if format_ == "messages":
+            return {"messages": _messages(values["messages"])}
+        prompt, completion = _text(values["prompt"], "prompt"), _text(values["completion"], "completion")
+        return {"messages": _messages([{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}])}
+    if format_ == "messages":
+        raise BadRow("messages are for task ChatCompletion; task TextGeneration takes text or prompt and completion")
+    if format_ == "text":
+        return {"prompt": "", "completion": _text(values["text"], "text")}
+    return {"prompt": _text(values["prompt"], "prompt"), "completion": _text(values["completion"], "completion")}
+
+
+def _take(row: Row, column: str) -> Any:
+    try:
+        return row[column]
+    except KeyError:
+        raise BadRow(f"column {column!r} is missing; the row has {', '.join(map(str, row)) or 'none'}") from None
+
+
+def _refuse_tools(row: Row) -> None:
+    found = [name for name in _UNSUPPORTED if row.get(name)]
+    if found:
+        raise BadRow(f"{found[0]!r} is not supported yet; leave tool calls out of the training data")
+
+
+def _text(value: Any, column: str) -> str:
+    if not isinstance(value, str):
+        raise BadRow(f"{column!r} must be text, not {_kind(value)}")
+    if not value.strip():
+        raise BadRow(f"{column!r} is empty")
+    return value
+
+
+def _messages(value: Any) -> list[Row]:
+    if isinstance(value, str):  # a CSV cell
+        try:
+            value = parse(value)
+        except json.JSONDecodeError as error:
+            raise BadRow(f"'messages' is not JSON: {error.msg} at column {error.colno}") from error
+        except ValueError as error:
+            raise BadRow(f"'messages' is not usable JSON: {error}") from error
+    if not isinstance(value, list):
+        raise BadRow(f"'messages' must be a list, not {_kind(value)}")
+    if not value:
+        raise BadRow("'messages' is empty")
+    messages = [_message(message, index) for index, message in enumerate(value)]
+    trained = [message for message in messages if message["role"] == "assistant" and message["weight"] == 1]
+    if not any(message["role"] == "assistant" for message in messages):
+        raise BadRow("no message with role 'assistant', so there is nothing to learn")
+    if not trained:
+        raise BadRow("every assistant message has weight 0, so there is nothing to learn")
+    return messages
+
+
+def _message(message: Any, index: int) -> Row:
+    where = f"messages[{index}]"
+    if not isinstance(message, dict):
+        raise BadRow(f"{where} must be an object with role and content, not {_kind(message)}")
+    role = message.get("role")
+    if role not in ROLES:
+        raise BadRow(f"{where}.role is {role!r}; known roles are {', '.join(ROLES)}")
+    _refuse_tools(message)
+    content = message.get("content")
+    if not isinstance(content, str):
+        raise BadRow(f"{where}.content must be text, not {_kind(content)}")
+    if not content.strip():
+        raise BadRow(f"{where}.content is empty")
+    weight = message.get("weight")
+    weight = 1 if weight is None else weight
+    if weight not in (0, 1) or (role != "assistant" and "weight" in message and message["weight"] is not None):
+        raise BadRow(f"{where}.weight is {weight!r}; it must be 0 or 1 and stands on assistant messages only")
+    return {"role": role, "content": content, "weight": int(weight)}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Opaque):
+        return value.kind
+    return "nothing" if value is None else type(value).__name__

@@ -1,0 +1,83 @@
+"""What reading a data file yields: rows with their place, problems with theirs, and the bounds on one row and on all rows together.
+
+All examples of a job are held in memory, so they are refused before the kernel kills the process, which would name no file. An example's
+cost is estimated from its texts. Measured: reading 300 MB of long texts takes 1.7 GB at its peak, since the library copies them; for short
+texts their objects weigh more.
+"""
+
+from dataclasses import dataclass
+from sys import getsizeof
+from typing import Any
+
+from tunewright_trainer.common.cgroup import memory_limit
+
+Row = dict[str, Any]
+
+LONGEST_ROW = 16 * 2**20  # bytes or characters of one row as it stands in its file: a line of JSON Lines, an element of a JSON list
+_LONGEST_MESSAGE = 500
+SHARE = 2  # the examples of one set may take one part in this many of the process's memory
+_COPIES = 6  # of a text
+_ROW_BYTES = 800  # of an example's own objects, and of its place
+_MESSAGE_BYTES = 300
+_EMPTY = getsizeof("")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong, and where. `line` counts from 1; for Parquet and JSON lists it is the row; None: the whole file."""
+
+    file: str
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        """`chat.jsonl:17: the message`, as compilers write it."""
+        place = _printable(self.file if self.line is None else f"{self.file}:{self.line}")
+        return f"{place}: {_printable(self.message)}"
+
+
+@dataclass(frozen=True)
+class Located:
+    """A row and its place."""
+
+    file: str
+    line: int
+    row: Row
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """A value of a Parquet file that JSON does not have. Only its kind is known."""
+
+    kind: str
+
+
+def _printable(text: str) -> str:
+    """Clipped, on one line, and without control characters."""
+    clipped = text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in clipped)
+
+
+class Budget:
+    """What is left for one set's examples."""
+
+    def __init__(self) -> None:
+        self.bytes = memory_limit() // SHARE
+        self._taken = 0
+
+    def take(self, row: Row) -> bool:
+        """Count an example in. False when there is no room for it."""
+        self._taken += cost(row)
+        return self._taken <= self.bytes
+
+
+def cost(row: Row) -> int:
+    """An estimate of the memory that a normalised example takes, in bytes."""
+    messages = row.get("messages")
+    if messages is None:
+        return _ROW_BYTES + sum(_text(row[column]) for column in ("prompt", "completion"))
+    return _ROW_BYTES + sum(_MESSAGE_BYTES + _text(message["content"]) for message in messages)
+
+
+def _text(text: str) -> int:
+    return _COPIES * (getsizeof(text) - _EMPTY)

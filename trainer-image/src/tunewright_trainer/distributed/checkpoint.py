@@ -1,0 +1,100 @@
+"""Checkpoints: staged, verified, then named; pruned only after the new one is whole; resumed from the newest that verifies.
+
+Promises that `checkpoint-<step>` exists whole or not at all, so that a kill, a full disk or a lost peer at any moment costs at most the
+steps since the last one. The folder must be shared by all ranks, as ZeRO's shards are written by each.
+"""
+
+import logging
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.common import verified_folder
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.distributed import process_group
+from tunewright_trainer.tuning.inputs import Inputs, require_same
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"checkpoint-(\d+)")
+STAGED = ".partial-"  # never taken for a checkpoint, and removed by the next start
+
+
+def staging_folder(checkpoints: Path, step: int) -> Path:
+    """Where a checkpoint is written before it is whole. Every rank writes below it."""
+    return checkpoints / f"{STAGED}{step}"
+
+
+def commit(staged: Path, checkpoints: Path, *, step: int, inputs: Inputs) -> Path:
+    """Hash, write the manifest, rename: every rank must call this once its own files are written. Returns the checkpoint's folder.
+
+    The hashing is shared among the ranks; rank 0 writes the manifest last. Raises what the disk raises; then the older ones are intact.
+    """
+    final = checkpoints / f"checkpoint-{step}"
+    process_group.barrier()  # every rank's files are there
+    files = verified_folder.files_in(staged)
+    mine = verified_folder.entries(staged, files[process_group.rank() :: process_group.world_size()])
+    parts = process_group.gather(mine)
+    if process_group.rank() == 0:
+        listed = [entry for part in parts for entry in part]
+        verified_folder.seal(staged, final, listed, step=step, worldSize=process_group.world_size(), inputs=inputs)
+        log.info("checkpoint-%d is complete (%d files)", step, len(files))
+    process_group.barrier()  # no rank goes on before it has its name
+    return final
+
+
+def prune(checkpoints: Path, *, keep: int | None, also_keep: "Iterable[Path]" = ()) -> None:
+    """Remove the oldest beyond `keep` (None: keep all), and what was staged by a run that died. Rank 0 only."""
+    for leftover in (*checkpoints.glob(f"{STAGED}*"), *checkpoints.glob(".replaced-*")):
+        verified_folder.remove_tree(leftover)
+    protected = {path.name for path in also_keep}
+    if keep is not None and keep > 0:
+        for _, folder in _by_step(checkpoints)[:-keep]:
+            if folder.name not in protected:
+                verified_folder.remove_tree(folder)
+
+
+def newest_verified(checkpoints: Path) -> Path | None:
+    """The newest checkpoint whose manifest verifies; each newer one that does not is named in the log."""
+    for _, folder in reversed(_by_step(checkpoints)):
+        fault = verified_folder.verify(folder)
+        if fault is None:
+            return folder
+        log.warning("%s is not used: %s", folder.name, fault)
+    return None
+
+
+def choose(checkpoints: Path, inputs: Inputs) -> tuple[Path, int] | None:
+    """What to resume from and its step, rank 0's choice on every rank. Raises `StageError` when it was made from other inputs."""
+    found = newest_verified(checkpoints) if process_group.rank() == 0 else None
+    folder = process_group.from_rank_zero(found)
+    if folder is None:
+        return None
+    # Each rank loads pickles from it, perhaps through a mount of its own: what rank 0 has hashed must be what it finds.
+    faults = [fault for fault in process_group.gather(verified_folder.listing_fault(folder)) if fault is not None]
+    if faults:
+        raise StageError(
+            ExitCode.RETRY, "CheckpointChanged", f"{folder.name}: {faults[0]}", "Do not write to the output claim while a job trains."
+        )
+    facts = verified_folder.read(folder)
+    require_same(facts.get("inputs", {}), inputs, checkpoint=folder)
+    return folder, int(facts["step"])
+
+
+def of_other_world_size(folder: Path) -> bool:
+    """Say whether a checkpoint was written by another number of processes than there are now."""
+    return written_by(folder) != process_group.world_size()
+
+
+def written_by(folder: Path) -> int:
+    """The number of processes that wrote a checkpoint."""
+    return int(verified_folder.read(folder)["worldSize"])
+
+
+def _by_step(checkpoints: Path) -> list[tuple[int, Path]]:
+    found = ((_NAME.fullmatch(path.name), path) for path in checkpoints.glob("checkpoint-*"))
+    return sorted((int(match[1]), path) for match, path in found if match and path.is_dir())

@@ -1,0 +1,145 @@
+"""`final/`: what training leaves for export. Adapter or full weights, the base's own tokenizer files, `train.json`, a manifest.
+
+Promises the tokenizer files byte for byte as the base has them, no pickles, and a folder that is complete or absent. An adapter that is
+empty (a failed ZeRO-3 save), or that training has not changed, is an error and never a result.
+Sources: huggingface/trl#4416 (empty adapters), pytorch/torchtune#2250 and huggingface/trl#7268 (a DoRA magnitude that never changes).
+"""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.reports import TrainReport
+from tunewright_trainer.common import verified_folder
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.distributed import process_group
+from tunewright_trainer.tuning.base_model import base_folder
+from tunewright_trainer.tuning.inputs import Inputs
+from tunewright_trainer.tuning.tokenizer import TOKENIZER_FILES
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+
+    from tunewright_trainer.distributed.trainer import Tuner
+
+log = logging.getLogger(__name__)
+
+REPORT_NAME = "train.json"
+_MAGNITUDE = "lora_magnitude_vector"
+
+
+def finished_report(final: Path) -> TrainReport | None:
+    """The report of a run that is already whole, or None. What does not verify is said in the log and trained again."""
+    if not final.is_dir():
+        return None
+    fault = verified_folder.verify(final)
+    if fault is not None:
+        log.warning("%s/ is not used: %s", final.name, fault)
+        return None
+    return TrainReport.model_validate_json((final / REPORT_NAME).read_bytes())
+
+
+def save_final(trainer: "Tuner", settings: Settings, report: TrainReport, magnitudes_before: dict[str, Any], *, inputs: Inputs) -> None:
+    """Save, look inside, seal. Every rank takes part in the gathering; rank 0 writes. Raises `StageError` when nothing was learned."""
+    staged = settings.output_dir / ".partial-final"
+    if process_group.rank() == 0:
+        verified_folder.remove_tree(staged)
+    process_group.barrier()
+    trainer.save_model(str(staged))
+    if process_group.rank() == 0:
+        if settings.config.method.tuner == "lora":
+            require_trained_adapter(staged, magnitudes_before)
+        else:
+            require_trained_weights(staged)
+        _put_tokenizer(staged, settings)
+        (staged / REPORT_NAME).write_text(report.model_dump_json(indent=1), encoding="utf-8")
+        verified_folder.seal(
+            staged, settings.final_dir, verified_folder.entries(staged, verified_folder.files_in(staged)), step=report.step, inputs=inputs
+        )
+        log.info("final/ is complete")
+    process_group.barrier()
+
+
+def _put_tokenizer(staged: Path, settings: Settings) -> None:
+    """Replace what the trainer wrote by the base's own files: a re-saved tokenizer is not always the same tokenizer."""
+    for name in (*TOKENIZER_FILES, "training_args.bin", "README.md"):
+        (staged / name).unlink(missing_ok=True)
+    base = base_folder(settings, weights=False)
+    for name in TOKENIZER_FILES:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, staged / name)
+    if settings.config.model.chat_template is not None:
+        (staged / "chat_template.jinja").write_text(settings.config.model.chat_template, encoding="utf-8")
+
+
+def magnitudes(model: "PeftModel") -> "dict[str, torch.Tensor]":
+    """DoRA's magnitude vectors as they are now, by the names they are saved under; whole also under ZeRO-3. Empty for LoRA."""
+    found = {name: parameter for name, parameter in model.named_parameters() if _MAGNITUDE in name}
+    partitioned = [parameter for parameter in found.values() if hasattr(parameter, "ds_id")]
+    if not partitioned:
+        return {_saved_name(name): parameter.detach().float().cpu().clone() for name, parameter in found.items()}
+    import deepspeed
+
+    with deepspeed.zero.GatheredParameters(partitioned):
+        return {_saved_name(name): parameter.detach().float().cpu().clone() for name, parameter in found.items()}
+
+
+def require_trained_adapter(folder: Path, magnitudes_before: "dict[str, torch.Tensor]") -> None:
+    """Open the saved adapter. Raises `StageError` when it is empty, when every `lora_B` is zero, or when no magnitude moved."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "adapter_model.safetensors")
+    empty = [name for name, tensor in tensors.items() if tensor.numel() == 0]
+    if not tensors or empty:
+        raise _broken(f"adapter_model.safetensors holds {'no tensors' if not tensors else f'empty tensors, such as {empty[0]}'}")
+    broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
+    if broken:
+        raise _diverged(f"adapter_model.safetensors holds values that are not finite, such as in {broken[0]}")
+    ups = [tensor for name, tensor in tensors.items() if "lora_B" in name]
+    if ups and not any(tensor.any() for tensor in ups):
+        raise _untrained("every lora_B is zero: training moved nothing")
+    if magnitudes_before:
+        missing = magnitudes_before.keys() - tensors.keys()
+        if missing:
+            raise _broken(f"the adapter lacks DoRA's {min(missing)}")
+        if all(tensors[name].float().equal(before) for name, before in magnitudes_before.items()):
+            raise _untrained("no DoRA magnitude moved")
+
+
+def require_trained_weights(folder: Path) -> None:
+    """Open the saved weights of a full fine-tune. Raises `StageError` when any tensor is empty or holds no numbers."""
+    from safetensors import safe_open
+
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise _broken("final/ holds no *.safetensors")
+    for path in files:
+        with safe_open(path, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - not a dict
+                tensor = opened.get_tensor(name)
+                if tensor.numel() == 0:
+                    raise _broken(f"{path.name}: {name} is empty")
+                if not tensor.isfinite().all():
+                    raise _diverged(f"{path.name}: {name} holds values that are not finite")
+
+
+def _saved_name(parameter: str) -> str:
+    """`….lora_magnitude_vector.default.weight` is saved as `….lora_magnitude_vector`."""
+    return parameter[: parameter.index(_MAGNITUDE) + len(_MAGNITUDE)]
+
+
+def _broken(message: str) -> StageError:
+    return StageError(ExitCode.BUG, "AdapterBroken", message, "Please report it with this pod's log; the checkpoints are kept.")
+
+
+def _diverged(message: str) -> StageError:
+    suggestion = "Lower training.learningRate or training.maxGradNorm and train again under another name."
+    return StageError(ExitCode.CONFIGURATION, "TrainingDiverged", message, suggestion)
+
+
+def _untrained(message: str) -> StageError:
+    return StageError(ExitCode.CONFIGURATION, "NothingLearned", message, "Raise training.learningRate or training.maxSteps.")

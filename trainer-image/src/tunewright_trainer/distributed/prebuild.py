@@ -1,0 +1,100 @@
+"""DeepSpeed's shared-memory collectives for CPUs: compiled once, ahead of time, and never while training.
+
+Left to itself DeepSpeed compiles them at the first start of every rank, behind a lock file that a killed rank leaves behind for ever. Here
+`prebuild` compiles (an image's build, `make setup`), and training loads the result: no compiler, no lock, no writing. Without the
+result training goes on over gloo, somewhat slower, and says so.
+"""
+
+import hashlib
+import importlib.machinery
+import importlib.util
+import logging
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.common.exits import StageError
+
+log = logging.getLogger(__name__)
+
+_OP = "deepspeed_shm_comm"
+
+
+def prebuild() -> None:
+    """Compile into this Python environment, unless that is done. Raises `StageError` naming what is missing."""
+    library = library_path()
+    if library.is_file():
+        log.info("%s is there already", library)
+        return
+    _require_tools()
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCH_EXTENSIONS_DIR"] = folder
+        from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
+
+        try:
+            ShareMemCommBuilder().load(verbose=False)
+        except Exception as error:
+            raise StageError(
+                ExitCode.CONFIGURATION,
+                "OpNotBuilt",
+                f"{_OP} does not compile: {error}",
+                "See the compiler's words above; a C++17 compiler and the headers of this Python are needed.",
+            ) from error
+        (built,) = Path(folder).rglob(f"{_OP}.so")
+        library.parent.mkdir(parents=True, exist_ok=True)
+        partial = library.with_suffix(f".{os.getpid()}")
+        shutil.copyfile(built, partial)
+        partial.replace(library)
+    log.info("built %s", library)
+
+
+def use_prebuilt() -> None:
+    """Give DeepSpeed what `prebuild` made, or tell it that there is none; either way it compiles nothing."""
+    import deepspeed
+    from deepspeed.ops.op_builder.builder import OpBuilder
+
+    library = library_path()
+    if library.is_file():
+        OpBuilder._loaded_ops[_OP] = _load(library)  # noqa: SLF001 - where its own loader looks first
+        return
+    deepspeed.ops.__compatible_ops__[_OP] = False
+    log.warning(
+        "%s is missing, so ranks of one node talk over gloo; `python -m tunewright_trainer prebuild` makes them faster", library.name
+    )
+
+
+def library_path() -> Path:
+    """Named by what it was compiled for. Not by the processor: the op asks which instructions there are when it runs, so that an image
+    built on one machine serves on any other of its architecture.
+    """
+    made_for = "|".join((version("deepspeed"), version("torch"), platform.python_version(), platform.machine()))
+    return Path(sys.prefix) / "share" / "tunewright" / f"{_OP}-{hashlib.sha256(made_for.encode()).hexdigest()[:12]}.so"
+
+
+def _load(library: Path) -> ModuleType:
+    loader = importlib.machinery.ExtensionFileLoader(_OP, str(library))
+    spec = importlib.util.spec_from_file_location(_OP, library, loader=loader)
+    assert spec is not None  # noqa: S101 - a loader was given
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def _require_tools() -> None:
+    folder = str(Path(sys.executable).parent)  # where pip puts ninja, and where torch looks only when it is on PATH
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    missing = [name for name in (os.environ.get("CXX", "c++"), "ninja") if shutil.which(name) is None]
+    if missing:
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "CompilerMissing",
+            f"DeepSpeed's CPU collectives must be compiled once, and this machine has no {' and no '.join(missing)}",
+            "Install a C++ compiler (Debian, Ubuntu: apt-get install g++), then run: python -m tunewright_trainer prebuild",
+        )

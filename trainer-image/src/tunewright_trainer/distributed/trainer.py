@@ -1,0 +1,149 @@
+"""TRL's `SFTTrainer` with checkpoints that are whole or not there, and stops and resumes at any step, on any number of processes.
+
+Nothing else is changed.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+from trl import SFTConfig, SFTTrainer
+
+from tunewright_trainer.common.signals import stopped
+from tunewright_trainer.distributed import checkpoint, process_group, universal
+from tunewright_trainer.distributed.agreed_stop import EvaluationLeft
+from tunewright_trainer.distributed.order import GlobalOrder
+from tunewright_trainer.tuning.inputs import Inputs
+
+
+@contextlib.contextmanager
+def keep_number_types(model: torch.nn.Module) -> Iterator[None]:
+    """Around loading an adapter: PEFT makes float32 of bfloat16, which is what TRL trains the adapter of a quantised model in."""
+    types = {name: parameter.dtype for name, parameter in model.named_parameters() if parameter.requires_grad}
+    yield
+    for name, parameter in model.named_parameters():
+        if parameter.dtype != types.get(name, parameter.dtype):
+            parameter.data = parameter.data.to(types[name])
+
+
+class Tuner(SFTTrainer):
+    """Writes each checkpoint into a staging folder and commits it; see `checkpoint`. `inputs` are recorded in each."""
+
+    _staged: Path | None = None
+    _committed_step: int | None = None
+    _order: GlobalOrder | None = None
+    _groups: list[dict[str, Any]] | None = None
+
+    def __init__(self, *, inputs: Inputs, args: SFTConfig, **arguments: Any) -> None:
+        self._inputs = inputs
+        # Transformers' own pruning would take the last checkpoint away before `final/` is whole.
+        self._keep, args.save_total_limit = args.save_total_limit, None
+        super().__init__(args=args, **arguments)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self._staged) if self._staged is not None else super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Every rank. Hugging Face's own writer fills the staging folder."""
+        step = self.state.global_step
+        checkpoints = Path(self.args.output_dir)
+        self._staged = checkpoint.staging_folder(checkpoints, step)
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            staged, self._staged = self._staged, None
+        self._point_at_best(staged / f"checkpoint-{step}", checkpoints)
+        checkpoint.commit(staged / f"checkpoint-{step}", checkpoints, step=step, inputs=self._inputs)
+        self._committed_step = step
+        if process_group.rank() == 0:
+            best = self.state.best_model_checkpoint
+            checkpoint.prune(checkpoints, keep=self._keep, also_keep=[Path(best)] if best else [])
+
+    def _point_at_best(self, folder: Path, checkpoints: Path) -> None:
+        """The best checkpoint's final name, which the staging folder hid from the writer."""
+        if not self.state.best_global_step:
+            return
+        best = checkpoints / f"checkpoint-{self.state.best_global_step}"
+        self.state.best_model_checkpoint = str(best) if best.is_dir() or best.name == folder.name else None
+        if process_group.rank() == 0:
+            self.state.save_to_json(str(folder / "trainer_state.json"))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> GlobalOrder:
+        """As transformers', but in an order that does not depend on the number of processes."""
+        examples = self.train_dataset if train_dataset is None else train_dataset
+        strategy = self.args.train_sampling_strategy
+        self._order = GlobalOrder(
+            len(examples),
+            global_batch=self.get_total_train_batch_size(self.args),
+            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+            shuffle=strategy != "sequential",
+            lengths=[len(ids) for ids in examples["input_ids"]] if strategy == "group_by_length" else None,
+        )
+        return self._order
+
+    def _run_epoch(self, *, epoch: int, **named: Any) -> None:
+        """As transformers', which would train one step too many after resuming from the checkpoint of the last one."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        if self._order is not None:
+            self._order.set_epoch(epoch)  # accelerate does not find it below what skips the batches before a checkpoint
+        super()._run_epoch(epoch=epoch, **named)
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+        with self._loadable(resume_from_checkpoint) as folder:
+            return super()._prepare_for_training(max_steps, train_dataloader, folder)
+
+    def _load_from_checkpoint(self, *arguments: Any, **named: Any) -> None:
+        """As transformers', but what is trained keeps the number type that the undisturbed run trains it in."""
+        with keep_number_types(self.model):
+            super()._load_from_checkpoint(*arguments, **named)
+
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        with self._loadable(best) as folder, keep_number_types(self.model):
+            self.state.best_model_checkpoint = folder
+            super()._load_best_model()
+        self.state.best_model_checkpoint = best
+
+    @contextlib.contextmanager
+    def _loadable(self, folder: str | None) -> Iterator[str | None]:
+        """A checkpoint as DeepSpeed can load it: itself, or a converted copy of shards that were cut for another number of processes."""
+        plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
+        if folder is None or plugin is None or not plugin.zero_stage or not checkpoint.of_other_world_size(Path(folder)):
+            yield folder
+            return
+        with universal.converted(Path(folder)) as copy:
+            engine = self.model_wrapped if self.model_wrapped is not self.model else None
+            with universal.load_universal(plugin.deepspeed_config, engine):
+                yield str(copy)
+            universal.restore_groups(self.model_wrapped, self._groups)
+
+    def create_optimizer(self, *arguments: Any, **named: Any) -> torch.optim.Optimizer:
+        """As transformers'; what each group of parameters is trained with is remembered, see `universal.restore_groups`."""
+        optimizer = super().create_optimizer(*arguments, **named)
+        self._groups = universal.group_settings(optimizer)
+        return optimizer
+
+    def _load_rng_state(self, folder: str | None) -> None:
+        """As transformers'. Another number of processes has no streams of random numbers to go on with: each begins anew."""
+        if folder is not None and checkpoint.of_other_world_size(Path(folder)):
+            set_seed(self.args.seed + self.state.global_step)
+            return
+        super()._load_rng_state(folder)
+
+    def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
+        """As TRL's, but a stop that was asked for meanwhile leaves a checkpoint of this step and ends with `Stopped`."""
+        try:
+            return super().evaluate(*arguments, **named)
+        except EvaluationLeft:
+            if self._committed_step != self.state.global_step:
+                self._save_checkpoint(self.model, trial=None)
+                self.callback_handler.on_save(self.args, self.state, self.control)
+            raise stopped(f"asked to stop during an evaluation; checkpoint-{self.state.global_step} is saved") from None
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """The exporter writes the card, with figures that exist only then."""

@@ -1,0 +1,178 @@
+"""Tries out, in Check, what Export does after paid training: merge, export, compare, on a small random model of the base's shape.
+
+Promises that an architecture, an adapter or a precision that cannot be exported is refused before an accelerator is taken, with the
+exporter's own cause. It runs Export's own code (`convert`) on a small model (`small_model`), so it takes seconds and bounded memory.
+Beyond what Export checks, the graph is also read in chunks and two sequences at once, as the model server reads it.
+"""
+
+import copy
+import dataclasses
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.reports import ParityReport
+from tunewright_contract.text import head_and_tail
+from tunewright_contract.trainer_config import ExportConfig, Precision
+from tunewright_trainer.common.exits import StageError, stage_error
+from tunewright_trainer.common.logs import quiet
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.evaluation import parity
+from tunewright_trainer.evaluation.held_out import Example
+from tunewright_trainer.evaluation.onnx_decoder import ExportedDecoder, FloatArray
+from tunewright_trainer.evaluation.parity import Reference
+from tunewright_trainer.export.convert import convert
+from tunewright_trainer.export.exportable import ANOTHER_BASE, export_unsupported
+from tunewright_trainer.export.small_model import small_model
+from tunewright_trainer.tuning.arguments import lora_config
+from tunewright_trainer.tuning.tokenizer import copy_tokenizer
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PretrainedConfig, PreTrainedModel
+
+log = logging.getLogger(__name__)
+
+# Root mean square of what the export gets wrong, as a share of the logits' own spread. A graph that says something else has 1 and more.
+# What rounding does to random weights is bounded roughly only: that the graph itself is right is proven in fp32.
+_TOLERANCE: dict[Precision, float] = {"fp32": 0.01, "int8": 0.7, "int4": 0.9}
+_SAMPLES, _TOKENS, _PROMPT = 2, 24, 8
+_PIECES = (7, 1, 9, 1, 6)  # tokens; they add up to _TOKENS
+_ADAPTER_SPREAD = 0.05
+_STOP = 1  # a token id; which one does not matter
+_SEED = 0
+_CAUSE_CHARACTERS = 1500
+# Arguments of peft.LoraConfig for ways to start that look at the base's weights or data, and for its layers and tokens by number.
+_OF_THE_BASE = frozenset({"loftq_config", "eva_config", "corda_config", "layers_to_transform", "layers_pattern", "trainable_token_indices"})
+
+
+def dry_run_export(settings: Settings, config: "PretrainedConfig") -> None:
+    """Export a small model of the job's kind in fp32, for exactness, and as the job asks. Raises `StageError` (ExportUnsupported)."""
+    log.info("trying the export on a small random model of the same shape")
+    small = small_model(config, trust_remote_code=settings.config.model.trust_remote_code)
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as scratch, quiet(), _one_thread():
+        with _refusing(config, "fp32"):
+            trained = _trained(settings, small, Path(scratch))
+        for precision in dict.fromkeys(("fp32", settings.config.export.precision)):
+            with _refusing(config, precision):
+                closeness = _export(trained, small, precision, Path(scratch))
+            log.info("the %s export of the small model agrees, mean KL %.3g", precision, closeness.mean_kl)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """More threads than one only wait for each other on so small a model, and Check asks for half a core."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _export(trained: Settings, small: "PreTrainedModel", precision: Precision, folder: Path) -> ParityReport:
+    draft = folder / precision
+    draft.mkdir()
+    job = dataclasses.replace(trained, config=trained.config.model_copy(update={"export": ExportConfig(precision=precision)}))
+    return convert(job, _examples(small.config.vocab_size), [_STOP], draft, check=_check).closeness
+
+
+def _trained(settings: Settings, small: "PreTrainedModel", folder: Path) -> Settings:
+    """The same job on the small model, its training over."""
+    base, output = folder / "base", folder / "output"
+    small.save_pretrained(base)
+    copy_tokenizer(settings, base)
+    lora = settings.config.method.lora
+    changes = {
+        "model": settings.config.model.model_copy(update={"hub": None, "from_scratch": False}),
+        "method": settings.config.method.model_copy(update={"lora": None if lora is None else _plain_start(lora)}),
+    }
+    config = settings.config.model_copy(update=changes)
+    job = dataclasses.replace(settings, config=config, model_dir=base, output_dir=output, publish_dir=None)
+    job.final_dir.mkdir(parents=True)
+    if config.method.tuner == "full":
+        small.save_pretrained(job.final_dir)
+    else:
+        _adapted(small, job).save_pretrained(job.final_dir)
+    return job
+
+
+def _plain_start(lora: dict[str, Any]) -> dict[str, Any]:
+    """The job's adapter without what draws on the base's weights, or names layers and tokens that the small model lacks."""
+    kept = {name: value for name, value in lora.items() if name not in _OF_THE_BASE}
+    return {**kept, "init_lora_weights": True}
+
+
+def _adapted(small: "PreTrainedModel", job: Settings) -> "PeftModel":
+    """An adapter as training would leave it: no matrix is zero."""
+    import torch
+    from peft import get_peft_model
+
+    arguments = lora_config(job)
+    try:
+        model = get_peft_model(copy.deepcopy(small), arguments)
+    except ValueError:  # a pattern that names layers of the base; Check has counted what it matches there
+        model = get_peft_model(copy.deepcopy(small), dataclasses.replace(arguments, target_modules="all-linear"))
+    generator = torch.Generator().manual_seed(_SEED)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(_ADAPTER_SPREAD * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def _examples(vocabulary: int) -> list[Example]:
+    drawn = np.random.default_rng(_SEED).integers(_STOP + 1, vocabulary, (_SAMPLES, _TOKENS))
+    return [Example(ids, [False] * _PROMPT + [True] * (_TOKENS - _PROMPT)) for ids in drawn.tolist()]
+
+
+def _check(reference: Reference, exported: ExportedDecoder, settings: Settings) -> ParityReport:
+    """As `convert.require_parity`, with a measure that fits random weights; and the graph read in pieces, and two sequences at once."""
+    precision = settings.config.export.precision
+    tolerance = _TOLERANCE[precision]
+    compared = list(reference.against(exported))
+    _require_close("the logits", compared, tolerance)
+    if precision == "fp32":
+        parity.gate_greedy(reference.greedy_against(exported), precision=precision)
+    sequences = [example.ids for example in reference.examples]
+    alone = [exported.logits(ids) for ids in sequences]
+    pieces = [exported.in_chunks(ids, _PIECES) for ids in sequences]
+    _require_close("reading a prompt in pieces", zip(alone, pieces, strict=True), tolerance)
+    _require_close("reading sequences together", zip(alone, exported.together(sequences), strict=True), tolerance)
+    return parity.compare(compared)
+
+
+def _require_close(what: str, pairs: Iterable[tuple[FloatArray, FloatArray]], tolerance: float) -> None:
+    for right, found in pairs:
+        off = float(np.sqrt(np.square(right - found).mean()) / right.std())
+        if not off <= tolerance:  # a NaN fails
+            raise StageError(
+                ExitCode.CONFIGURATION,
+                "ParityFailed",
+                f"{what}: the export is off by {off:.3g} of the logits' spread, {tolerance:g} is allowed",
+                "Report it with the model's config.json.",
+            )
+
+
+@contextmanager
+def _refusing(config: "PretrainedConfig", precision: Precision) -> Iterator[None]:
+    """What fails here would fail there, after training. A fault of this machine is told as it is."""
+    try:
+        yield
+    except Exception as error:
+        found = stage_error(error)
+        if found.code in {ExitCode.RETRY, ExitCode.OUT_OF_MEMORY}:
+            raise found from error
+        raise export_unsupported(
+            f"the architecture {config.model_type} cannot be exported to ONNX in {precision} "
+            f"(tried on a small model of the same shape): {head_and_tail(found.message, _CAUSE_CHARACTERS)}",
+            ANOTHER_BASE if precision == "fp32" else "Choose another output.onnx.precision (fp32 can be exported), or another base.",
+        ) from error

@@ -1,0 +1,80 @@
+"""Refuses, before an accelerator is taken, architectures that cannot be trained as the job says, or exported to ONNX.
+
+Reads properties of the configuration rather than names, so that a family's relatives are refused too, and says the cause in one sentence.
+What has no such property is tried out (`dry_run`). Measured with onnxruntime-genai 0.18.0 and torch's exporter on tiny models.
+"""
+
+from typing import TYPE_CHECKING
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.common.exits import StageError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+ANOTHER_BASE = "Choose another base: a dense decoder with a key/value cache, such as Llama, Qwen, Gemma 2, Phi or GPT-2."
+# model.attnImplementation, and the attribute of transformers' model classes that says whether there is one.
+_ATTENTION = {
+    "sdpa": "_supports_sdpa",
+    "flash_attention_2": "_supports_flash_attn",
+    "flash_attention_3": "_supports_flash_attn",
+    "flex_attention": "_supports_flex_attn",
+}
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+
+
+def require_exportable(config: "PretrainedConfig") -> None:
+    """Raise `StageError` (CONFIGURATION, ExportUnsupported) with the property that no exporter takes."""
+    obstacle = _experts(config) or _recurrence(config) or _several_parts(config) or _no_positions(config) or _several_rotary_tables(config)
+    if obstacle:
+        raise export_unsupported(f"the architecture {config.model_type} cannot be exported to ONNX: {obstacle}")
+
+
+def export_unsupported(message: str, suggestion: str = ANOTHER_BASE) -> StageError:
+    """The refusal of what Export would fail on."""
+    return StageError(ExitCode.CONFIGURATION, "ExportUnsupported", message, suggestion)
+
+
+def require_attention(config: "PretrainedConfig", attention: str | None) -> None:
+    """Raise `StageError` (CONFIGURATION, AttentionUnsupported) when the architecture has no such attention: loading it would fail."""
+    model = _model_class(config)
+    if model is not None and attention in _ATTENTION and not getattr(model, _ATTENTION[attention], False):
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "AttentionUnsupported",
+            f"model.attnImplementation {attention}: transformers has no such attention for the architecture {config.model_type}",
+            "Set model.attnImplementation: eager.",
+        )
+
+
+def _model_class(config: "PretrainedConfig") -> "type[PreTrainedModel] | None":
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+
+
+def _several_parts(config: "PretrainedConfig") -> str:
+    sizes = ("hidden_size", "num_attention_heads", "num_hidden_layers")
+    missing = [name for name in sizes if not isinstance(getattr(config, name, None), int)]
+    return f"its config.json has no {missing[0]} of its own (models of several parts, such as text with images)" if missing else ""
+
+
+def _experts(config: "PretrainedConfig") -> str:
+    found = {name: value for name in _EXPERTS if isinstance(value := getattr(config, name, None), int) and value > 1}
+    return next((f"it is a mixture of experts ({name}: {value})" for name, value in found.items()), "")
+
+
+def _recurrence(config: "PretrainedConfig") -> str:
+    stateful = getattr(_model_class(config), "_is_stateful", False)
+    return "its layers keep a recurrent state, for which the model server has no place" if stateful else ""
+
+
+def _no_positions(config: "PretrainedConfig") -> str:
+    known = getattr(config, "max_position_embeddings", None)
+    return "" if isinstance(known, int) else "its config.json has no max_position_embeddings (ALiBi models, such as BLOOM and MPT)"
+
+
+def _several_rotary_tables(config: "PretrainedConfig") -> str:
+    tables = getattr(config, "rope_parameters", None)
+    kinds = [name for name, value in tables.items() if isinstance(value, dict)] if isinstance(tables, dict) else []
+    return f"its layers have rotary tables of their own kinds (rope_parameters: {', '.join(sorted(kinds))})" if kinds else ""

@@ -1,0 +1,117 @@
+"""Judges the produced graph, because the exporters end without an error when they have ignored what was asked.
+
+Promises that a graph which passes has the inputs and outputs that the server binds, one attention node per layer, every weight
+matrix in the asked precision and no other, the model's vocabulary, and its weights in the one file beside it.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.trainer_config import Precision
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.export.onnx_genai import Exporter
+
+GRAPH_FILE, DATA_FILE = "model.onnx", "model.onnx.data"
+_CACHE = {"genai": "gqa", "dynamo": "dynamic_cache"}
+_WIDTHS: dict[Precision, frozenset[int]] = {"fp32": frozenset(), "int8": frozenset({8}), "int4": frozenset({4, 8})}
+_NARROWEST: dict[Precision, int | None] = {"fp32": None, "int8": 8, "int4": 4}
+
+
+def check(folder: Path, *, exporter: Exporter, precision: Precision, layers: int, vocab_size: int) -> DecoderGraph:
+    """Describe the graph in `folder` for the manifest, or raise `StageError` (BUG, GraphUnexpected) naming every deviation."""
+    model = onnx.load(folder / GRAPH_FILE, load_external_data=False)
+    inputs = {node.name: node for node in model.graph.input}
+    findings = [
+        *_names(inputs, {node.name for node in model.graph.output}, layers=layers),
+        *_attention(model.graph, exporter=exporter, layers=layers),
+        *_weights(model.graph, precision=precision),
+        *_vocabulary(model.graph, vocab_size=vocab_size),
+        *_files(model.graph, folder),
+    ]
+    if findings:
+        raise StageError(
+            ExitCode.BUG,
+            "GraphUnexpected",
+            f"the {exporter} exporter produced a {precision} graph that is not what was asked for: {'; '.join(findings)}",
+            "Report this with the model's config.json; output.onnx.precision fp32 is the plainest graph to try meanwhile.",
+        )
+    heads, _, size = list(inputs["past_key_values.0.key"].type.tensor_type.shape.dim)[1:]
+    return DecoderGraph(
+        cache=_CACHE[exporter],
+        layers=layers,
+        kv_heads=heads.dim_value,
+        head_size=size.dim_value or _decoder_settings(folder)["head_size"],
+        takes_position_ids="position_ids" in inputs,
+    )
+
+
+def _decoder_settings(folder: Path) -> dict[str, Any]:
+    """The GenAI builder leaves the head size symbolic in the graph, and writes it here."""
+    return json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]["decoder"]
+
+
+def _names(inputs: dict[str, onnx.ValueInfoProto], outputs: set[str], *, layers: int) -> list[str]:
+    slots = [f"{layer}.{side}" for layer in range(layers) for side in ("key", "value")]
+    required = {"input_ids", "attention_mask", *(f"past_key_values.{slot}" for slot in slots)}
+    optional = {"position_ids"}  # ALiBi models have no use for it, and most GroupQueryAttention graphs count for themselves
+    produced = {"logits", *(f"present.{slot}" for slot in slots)}
+    findings = [f"input {name} is missing" for name in sorted(required - set(inputs))]
+    findings += [f"input {name} is unknown to the server" for name in sorted(set(inputs) - required - optional)]
+    findings += [f"output {name} is missing" for name in sorted(produced - outputs)]
+    findings += [f"output {name} is unknown to the server" for name in sorted(outputs - produced)]
+    for name, node in inputs.items():
+        expected = onnx.TensorProto.FLOAT if name.startswith("past_") else onnx.TensorProto.INT64
+        if node.type.tensor_type.elem_type != expected:
+            findings.append(f"input {name} is of type {onnx.TensorProto.DataType.Name(node.type.tensor_type.elem_type)}")
+    return findings
+
+
+def _attention(graph: onnx.GraphProto, *, exporter: Exporter, layers: int) -> list[str]:
+    if exporter == "dynamo":
+        return []  # attention is spelled out in plain operators there
+    count = Counter(node.op_type for node in graph.node)["GroupQueryAttention"]
+    return [] if count == layers else [f"{count} GroupQueryAttention nodes for {layers} layers"]
+
+
+def _weights(graph: onnx.GraphProto, *, precision: Precision) -> list[str]:
+    """Every product with a constant matrix must be in the asked precision."""
+    constants = {tensor.name for tensor in graph.initializer}
+    plain = [node.name for node in graph.node if node.op_type in {"MatMul", "Gemm"} and len(node.input) > 1 and node.input[1] in constants]
+    widths = Counter(_bits(node) for node in graph.node if node.op_type == "MatMulNBits")
+    findings = []
+    if precision != "fp32" and plain:
+        findings.append(f"{len(plain)} weight matrices were left in fp32, the first is {plain[0]}")
+    findings += [f"{count} weight matrices of {bits} bits" for bits, count in sorted(widths.items()) if bits not in _WIDTHS[precision]]
+    narrowest = _NARROWEST[precision]
+    if narrowest is not None and not widths[narrowest]:
+        findings.append(f"no weight matrix of {narrowest} bits")
+    if precision == "fp32" and not plain:
+        findings.append("no weight matrix in fp32")
+    return findings
+
+
+def _bits(node: onnx.NodeProto) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "bits"), 4)  # 4 is the operator's default
+
+
+def _vocabulary(graph: onnx.GraphProto, *, vocab_size: int) -> list[str]:
+    for node in graph.output:
+        if node.name == "logits":
+            columns = node.type.tensor_type.shape.dim[-1].dim_value
+            return [] if columns == vocab_size else [f"logits over {columns} tokens, the model has {vocab_size}"]
+    return []
+
+
+def _files(graph: onnx.GraphProto, folder: Path) -> list[str]:
+    named = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
+    findings = [f"weights in unexpected file {name}" for name in sorted(named - {DATA_FILE})]
+    if DATA_FILE in named and not (folder / DATA_FILE).is_file():
+        findings.append(f"{DATA_FILE} is missing")
+    strays = {path.name for path in folder.glob("*.onnx*")} - {GRAPH_FILE, DATA_FILE}
+    return findings + [f"unexpected file {name}" for name in sorted(strays)]

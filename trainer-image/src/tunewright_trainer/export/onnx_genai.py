@@ -1,0 +1,105 @@
+"""ONNX export through the ONNX Runtime GenAI model builder, for the decoder architectures it knows.
+
+Promises a graph of GroupQueryAttention nodes for the CPU provider, with one full-length cache per layer. Refuses nothing itself:
+the builder ignores options it does not know and ends without an error when it does the wrong thing, so `graph_check` and `parity`
+judge what came out.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from transformers import PretrainedConfig
+
+from tunewright_contract.trainer_config import Precision
+from tunewright_trainer.common.logs import quiet
+
+Exporter = Literal["genai", "dynamo"]
+
+# Text decoders of onnxruntime_genai.models.builder.create_model (0.18.0) whose only state is a key/value cache and which need no
+# code from the model's repository. Left out: mixtures of experts, for which the CPU provider has no kernel; recurrent layers, for whose
+# state the server has no place; and Olmo, whose graph says something else from the first token on.
+ARCHITECTURES = frozenset(
+    {
+        "Ernie4_5ForCausalLM",
+        "Gemma2ForCausalLM",
+        "Gemma3ForCausalLM",
+        "GemmaForCausalLM",
+        "GraniteForCausalLM",
+        "HunYuanDenseV1ForCausalLM",
+        "LlamaForCausalLM",
+        "MistralForCausalLM",
+        "NemotronForCausalLM",
+        "Phi3ForCausalLM",
+        "PhiForCausalLM",
+        "Qwen2ForCausalLM",
+        "Qwen3ForCausalLM",
+        "SmolLM3ForCausalLM",
+    }
+)
+
+# Of these, the families whose `sliding_window` holds for every layer. The builder reads windows from `layer_types`, which they do not have.
+_WINDOWED = frozenset({"MistralForCausalLM", "Phi3ForCausalLM"})
+
+# int4: k-quant, with the head and the layers that suffer most in 8 bits; its KL against fp32 is a third of plain rounding's.
+# int8: an embedding tied to the head stays in fp32, because the builder's 8-bit quantiser has no Gather.
+_QUANTISATION = {
+    "fp32": [],
+    "int8": ["shared_embeddings=false"],
+    "int4": ["algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8"],
+}
+_ALWAYS = ["hf_token=false", "windowed_kv_cache=false"]  # our server keeps whole caches: a ring buffer would be read as one
+
+
+def exporter_for(config: PretrainedConfig) -> Exporter:
+    """Say which exporter takes a model of this configuration.
+
+    A Phi-3 whose two lengths differ is a LongRoPE model to the builder; without LongRoPE factors only torch's exporter can take it.
+    """
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    if architecture not in ARCHITECTURES:
+        return "dynamo"
+    if architecture == "Phi3ForCausalLM" and not is_long_rope(config):
+        original = getattr(config, "original_max_position_embeddings", None)
+        return "genai" if original == config.max_position_embeddings else "dynamo"
+    return "genai"
+
+
+def is_long_rope(config: PretrainedConfig) -> bool:
+    """Say whether the model has one rotary table for short sequences and another for long ones."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    return parameters.get("rope_type") == "longrope"
+
+
+def window_of(config: PretrainedConfig) -> int | None:
+    """How many tokens each layer sees, where the builder does not know; None: it knows, or all are seen."""
+    architecture = (getattr(config, "architectures", None) or [""])[0]
+    window = getattr(config, "sliding_window", None)
+    return int(window) if window and architecture in _WINDOWED else None
+
+
+def build(model_dir: Path, folder: Path, *, precision: Precision, window: int | None = None) -> None:
+    """Write `model.onnx`, `model.onnx.data` and `genai_config.json` of the model in `model_dir` into `folder`.
+
+    The tokenizer files that the builder leaves there too are re-saved ones, not to be published.
+    """
+    where = ("", str(model_dir), str(folder), precision, "cpu", str(folder / "cache"))
+    with quiet():
+        from onnxruntime_genai.models.builder import create_model, parse_extra_options
+
+        options = parse_extra_options(*where, [*_ALWAYS, *_QUANTISATION[precision]])
+        create_model(*where, **options)
+    if window is not None:
+        _set_window(folder / "model.onnx", window)
+
+
+def _set_window(path: Path, window: int) -> None:
+    """Let no attention node see more than the last `window` tokens."""
+    import onnx
+
+    model = onnx.load(path, load_external_data=False)
+    for node in model.graph.node:
+        if node.op_type == "GroupQueryAttention":
+            kept = [attribute for attribute in node.attribute if attribute.name != "local_window_size"]
+            del node.attribute[:]
+            node.attribute.extend([*kept, onnx.helper.make_attribute("local_window_size", window)])
+    onnx.save(model, path)

@@ -1,0 +1,127 @@
+"""What a run is made from, so that a checkpoint is not carried on into another run.
+
+Promises that a base model, data or settings other than the checkpoint's are named before weights are loaded; DeepSpeed would fail on
+shapes, or train on as if nothing had happened. Large weights are sampled, which sees a model that was rebuilt or replaced; it is no proof
+against one that was tampered with.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.data.reading import file_sha256
+from tunewright_trainer.tuning.arguments import zero_stage
+from tunewright_trainer.tuning.base_contents import open_model_file
+from tunewright_trainer.tuning.base_model import base_folder
+from tunewright_trainer.tuning.tokenizer import TOKENIZER_FILES
+
+Inputs = dict[str, dict[str, Any]]  # part of the job -> what it is made of -> its identity; plain JSON
+
+BASE_MODEL, DATA, SETTINGS = "base model", "data", "settings"
+_SAMPLE = 2**20  # bytes read at each end of a weights file
+_SHOWN = 5  # names per part; a termination message has 4 KiB
+
+# Settings that say what is watched and kept, not what is learned: a run may go on with others.
+_BOOKKEEPING = {
+    *("save_strategy", "save_steps", "save_total_limit", "save_on_each_node"),
+    *("logging_strategy", "logging_steps", "logging_first_step", "report_to", "disable_tqdm"),
+    *("ddp_timeout", "dataloader_num_workers", "dataloader_prefetch_factor", "dataloader_pin_memory"),
+}
+# How one global batch is shared out: another number of processes takes other shares of the same.
+_SHARES = {"per_device_train_batch_size", "gradient_accumulation_steps"}
+
+
+def describe(settings: Settings) -> Inputs:
+    """The job's inputs. Reads 2 MiB of each weights file at most, so that it takes seconds for any size.
+
+    Raises `StageError` for what is no regular file of its folder, OSError when the storage fails.
+    """
+    return {BASE_MODEL: _base_model(settings), DATA: _data(settings), SETTINGS: _settings(settings)}
+
+
+def require_same(written: Mapping[str, Any], now: Inputs, *, checkpoint: Path) -> None:
+    """Refuse to go on from a checkpoint that was made from something else. Raises `StageError` naming what differs."""
+    anew = f"to train anew, give the job another name, or delete it with its {checkpoint.parent.name}/."
+    if not written:
+        raise _refuse(f"{checkpoint.name} does not say what it was made from: another release wrote it", f"Go on with that release; {anew}")
+    differing = {part: _differing(written.get(part, {}), found) for part, found in now.items()}
+    named = [f"{part} ({_some(names)})" for part, names in differing.items() if names]
+    if named:
+        restore = "Restore them as they were" if differing[BASE_MODEL] or differing[DATA] else "Set them back"
+        message = f"{checkpoint.name} was made from something else; what differs: {'; '.join(named)}"
+        raise _refuse(message, f"{restore} to go on; {anew}")
+
+
+def global_batch_size(settings: Settings) -> int:
+    """Examples per optimizer step over all ranks; shares that the configuration leaves out are `TrainingArguments`' defaults."""
+    training = settings.config.training
+    per_pass = int(training.get("per_device_train_batch_size", 8)) * settings.config.world_size
+    return per_pass * int(training.get("gradient_accumulation_steps", 1))
+
+
+def _differing(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _refuse(message: str, suggestion: str) -> StageError:
+    return StageError(ExitCode.CONFIGURATION, "CheckpointInputs", message, suggestion)
+
+
+def _base_model(settings: Settings) -> dict[str, str]:
+    model = settings.config.model
+    folder = base_folder(settings, weights=False)
+    if model.hub is not None:
+        return {model.hub.repo: folder.name}  # the hub's cache names a snapshot after its commit
+    small = [folder / name for name in ("config.json", *TOKENIZER_FILES)]
+    found = {path.name: _sha256(path) for path in small if path.is_file()}
+    if model.from_scratch:
+        return found  # its weights are drawn from the seed
+    return found | {path.name: _sampled_sha256(path) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def _data(settings: Settings) -> dict[str, str]:
+    """By field and not by path: the same examples may have been moved."""
+    data = settings.config.data
+    splits = {"train": data.train, "validation": data.validation}
+    return {f"{split}[{index}]": file_sha256(file, settings).hex() for split, files in splits.items() for index, file in enumerate(files)}
+
+
+def _settings(settings: Settings) -> dict[str, Any]:
+    """One entry per setting that shapes training; those at their default are named too, as a default is a decision of one release."""
+    config = settings.config
+    sections = {
+        "model": config.model.model_dump(mode="json", exclude={"hub"}),
+        "data": config.data.model_dump(mode="json", exclude={"test"}),
+        "method": config.method.model_dump(mode="json"),
+        "training": {
+            **{name: value for name, value in config.training.items() if name not in _BOOKKEEPING | _SHARES},
+            "global_batch_size": global_batch_size(settings),
+        },
+        "deepspeed": {"stage": zero_stage(settings)},
+    }
+    return {"task": config.task} | {f"{section}.{name}": value for section, values in sections.items() for name, value in values.items()}
+
+
+def _sha256(path: Path) -> str:
+    with open_model_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sampled_sha256(path: Path) -> str:
+    """SHA-256 over the size and both ends: safetensors keep the list of tensors in front."""
+    with open_model_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        sampled = hashlib.sha256(f"{size}:".encode() + file.read(_SAMPLE))
+        file.seek(max(0, size - _SAMPLE))
+        sampled.update(file.read(_SAMPLE))
+    return sampled.hexdigest()

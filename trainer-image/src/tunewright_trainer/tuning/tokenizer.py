@@ -1,0 +1,87 @@
+"""The tokenizer: loaded with the job's chat template, and copied to each model folder as the base's own files, byte for byte.
+
+Refuses a base without tokenizer, and a chat task without chat template. Never saves a tokenizer again: another version of transformers
+cannot read what this one writes, or reads it differently. Two files are made only where the base lacks them, because the server reads
+nothing else: `tokenizer.json` and `chat_template.jinja`.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.generation_config import GENERATION_CONFIG_NAME
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.tuning.base_model import base_folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# What a tokenizer can be made of; the first is the format of the last years, the others are older or of one family.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "chat_template.jinja",
+)
+_TOKENIZER_MODELS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+CHAT_TEMPLATE = "chat_template.jinja"
+
+
+def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
+    """The tokenizer, with the job's chat template in place of its own where one is given.
+
+    Raises `StageError` when there is none, when it cannot be read, and for `ChatCompletion` without a chat template.
+    """
+    from transformers import AutoTokenizer
+
+    model = settings.config.model
+    folder = base_folder(settings, weights=False)
+    if not any((folder / name).is_file() for name in _TOKENIZER_MODELS):
+        raise _refuse(
+            "TokenizerMissing",
+            f"{folder} has none of {', '.join(_TOKENIZER_MODELS)}",
+            "Copy the tokenizer files of the base model into its folder.",
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
+    except Exception as error:  # tokenizer files fail in as many ways as there are parsers
+        raise _refuse(
+            "TokenizerUnreadable", f"{folder}: {type(error).__name__}: {error}", "Save the tokenizer again with transformers >= 5."
+        ) from error
+    if model.chat_template is not None:
+        tokenizer.chat_template = model.chat_template
+    if settings.config.task == "ChatCompletion" and not tokenizer.chat_template:
+        raise _refuse(
+            "ChatTemplateMissing",
+            f"task ChatCompletion needs a chat template, and the tokenizer in {folder} has none",
+            "Set model.chatTemplate.jinja to the template the model shall speak, or use task TextGeneration.",
+        )
+    if tokenizer.eos_token_id is None:
+        raise _refuse("EosMissing", f"the tokenizer in {folder} has no eos_token, so the model could never stop", "Set eos_token in it.")
+    return tokenizer
+
+
+def copy_tokenizer(settings: Settings, folder: Path) -> None:
+    """Copy tokenizer and generation_config.json of the base into `folder`, with the job's chat template where it has one."""
+    base = base_folder(settings, weights=False)
+    for name in (*TOKENIZER_FILES, GENERATION_CONFIG_NAME):
+        (folder / name).unlink(missing_ok=True)
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+    tokenizer = load_tokenizer(settings)
+    if not (folder / "tokenizer.json").is_file():
+        tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    replaced = settings.config.model.chat_template is not None
+    if tokenizer.chat_template and (replaced or not (folder / CHAT_TEMPLATE).is_file()):
+        (folder / CHAT_TEMPLATE).write_text(tokenizer.get_chat_template(), encoding="utf-8", newline="")
+
+
+def _refuse(reason: str, message: str, suggestion: str) -> StageError:
+    return StageError(ExitCode.CONFIGURATION, reason, message, suggestion)
