@@ -27,6 +27,7 @@ check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/python tools/readme.py --check
 	$(BIN)/python tools/chart.py --check
 	$(BIN)/python tools/house.py
+	$(BIN)/python tools/names.py
 	$(BIN)/python tools/prose.py
 
 setup: doctor .venv/.installed .venv/.ops  ## install everything into .venv
@@ -66,7 +67,7 @@ crds: .venv/.installed  ## generate crds/ from the API room
 chart: .venv/.installed  ## generate the chart's CRD, deploy/install.yaml and the table of its values
 	$(BIN)/python tools/chart.py
 
-readme: .venv/.installed  ## write the README's list of what is not supported yet
+readme: .venv/.installed  ## generate the README's list of unsupported fields and docs/capabilities.md
 	$(BIN)/python tools/readme.py
 
 lock:  ## resolve the dependencies again, for development and for each image

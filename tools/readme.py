@@ -1,13 +1,16 @@
-"""Writes the README's list of what is not supported yet from the API room's own table; `--check` only compares."""
+"""Writes the README's list of what is not supported yet, and docs/capabilities.md, from their tables; `--check` only compares."""
 
 import sys
 from pathlib import Path
 
+import capabilities
+
 from tunewright.api.supported import NOT_SUPPORTED_YET, NotYet
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README, CAPABILITIES = ROOT / "README.md", ROOT / "docs" / "capabilities.md"
 BEGIN, END = "<!-- not-supported-yet:begin -->\n", "<!-- not-supported-yet:end -->"
-DATASETS = ("spec.data.validation[*]", "spec.data.test[*]")  # the same entries as for train; said once
+DATASETS = ("spec.data.validation[*]", "spec.data.test[*]")  # the same entries as for train; listed once
 
 
 def line(entry: NotYet) -> str:
@@ -24,18 +27,22 @@ def table() -> str:
     return head + "\n".join(map(line, entries)) + "\n\n</details>\n"
 
 
+def readme() -> str:
+    """Return the README with its list as it should be."""
+    before, rest = README.read_text().split(BEGIN)
+    return before + BEGIN + table() + END + rest.split(END)[1]
+
+
 def main() -> int:
-    """Rewrite the part between the marks, or say that it is out of date."""
-    text = README.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    wanted = before + BEGIN + table() + END + after
-    if "--check" in sys.argv:
-        if wanted != text:
-            print("README.md does not list what is not supported yet: run `make readme`", file=sys.stderr)
-        return int(wanted != text)
-    README.write_text(wanted)
-    return 0
+    """Write each file that is out of date, or report it."""
+    wanted = {README: readme(), CAPABILITIES: capabilities.page()}
+    outdated = [file for file, text in wanted.items() if not file.exists() or file.read_text() != text]
+    for file in outdated:
+        if "--check" in sys.argv:
+            print(f"{file.relative_to(ROOT)} differs from the tables that it is generated from: run `make readme`", file=sys.stderr)
+        else:
+            file.write_text(wanted[file])
+    return int("--check" in sys.argv and bool(outdated))
 
 
 if __name__ == "__main__":

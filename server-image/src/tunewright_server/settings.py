@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tunewright_contract import environment
+from tunewright_contract.capabilities.execution_providers import DEFAULT_EXECUTION_PROVIDERS
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.refusal import RefusalError
 
@@ -21,7 +22,7 @@ class Settings:
     model_name: str | None = None
     max_slots: int | None = None  # requests decoded together
     max_length: int | None = None  # tokens per request, prompt and answer together
-    execution_providers: tuple[str, ...] = ("CPU",)
+    execution_providers: tuple[str, ...] = DEFAULT_EXECUTION_PROVIDERS
     smoke_test: SmokeTest | None = None
     drain_seconds: float = 300.0
     queue_seconds: float = 300.0  # a request that has not begun by then is refused
@@ -43,7 +44,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         model_name=env.get(environment.MODEL_NAME) or None,
         max_slots=_whole_number(env, environment.MAX_SLOTS, at_least=1, at_most=1024),
         max_length=_whole_number(env, environment.MAX_LENGTH, at_least=2, at_most=10_000_000),
-        execution_providers=_providers(env.get(environment.EXECUTION_PROVIDERS) or "CPU"),
+        execution_providers=_providers(env.get(environment.EXECUTION_PROVIDERS) or ",".join(DEFAULT_EXECUTION_PROVIDERS)),
         smoke_test=_smoke_test(env),
         drain_seconds=_seconds(env, environment.DRAIN_SECONDS, default=Settings.drain_seconds),
         queue_seconds=_seconds(env, environment.QUEUE_SECONDS, default=Settings.queue_seconds),

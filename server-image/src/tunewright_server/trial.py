@@ -3,6 +3,7 @@
 import queue
 from collections.abc import Iterator
 
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.generation_config import GREEDY, GenerationDefaults
 from tunewright_contract.model_manifest import ModelManifest
@@ -59,7 +60,7 @@ def ask(
 
 
 def _prompt(text: str, manifest: ModelManifest, tokenizer: TextTokenizer, template: Template | None) -> tuple[int, ...]:
-    if manifest.task != "ChatCompletion" or template is None:
+    if not TASKS[manifest.task].needs_chat_template or template is None:
         return tokenizer.encode(text, add_special_tokens=True)
     try:
         rendered = conversation.render([{"role": "user", "content": text}], template, tokenizer)

@@ -13,6 +13,7 @@ from tunewright.cli.curve import draw_loss, read_metrics
 from tunewright.cli.places import model_folder, output_folder
 from tunewright.local.app import Home
 from tunewright.plan.quantities import people_bytes
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.model_manifest import EVALUATION_NAME
 
 CURVE_WIDTH = 100  # columns; wide enough for a curve, narrow enough for half a screen
@@ -85,7 +86,7 @@ async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own
 
 def as_asked(job: Mapping[str, Any], text: str) -> Asked:
     """Return what a person says to a job's model: a message for one that chats, a prompt for one that goes on with a text."""
-    return [{"role": "user", "content": text}] if job["spec"]["task"] == "ChatCompletion" else text
+    return [{"role": "user", "content": text}] if TASKS[job["spec"]["task"]].needs_chat_template else text
 
 
 def show_places(console: Console, home: Home, job: Mapping[str, Any]) -> None:
