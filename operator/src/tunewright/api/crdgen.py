@@ -102,7 +102,7 @@ def _for_all_yaml(value: Any) -> Any:
 def job_schema() -> Schema:
     """Return the schema of a FineTuneJob, with its CEL rules."""
     schema: Schema = {
-        "description": "From a base model and examples to a served model.",
+        "description": "Fine-tunes a base model on examples, exports it to ONNX and serves it.",
         "type": "object",
         "required": ["spec"],
         "properties": {
@@ -120,7 +120,7 @@ def job_schema() -> Schema:
 
 
 def _unseen(status: Schema) -> Schema:
-    """Let a job that nobody has looked at yet say so: for kstatus (kubernetes-sigs/cli-utils) one without a status has arrived."""
+    """Mark a job that the operator has not seen: kstatus (kubernetes-sigs/cli-utils) treats a job without a status as complete."""
     status["properties"]["observedGeneration"]["default"] = UNSEEN
     return {**status, "default": {}}
 
@@ -143,7 +143,7 @@ def _rules() -> Iterator[tuple[str, Schema]]:
 
 
 def _immutability() -> Iterator[tuple[str, Schema]]:
-    """A rule on an optional field does not see it come or go, so its owner looks after that."""
+    """Yield the rules. A rule on an optional field does not see its addition or removal, so a rule on its parent does."""
     spec = structural(FineTuneJobSpec)
     for field in IMMUTABLE_FIELDS:
         yield f"spec.{field}", {"rule": "self == oldSelf", "message": IMMUTABLE}

@@ -15,7 +15,7 @@ _FEW: Any = Field(max_length=16)
 
 
 class NodeRequirement(Spec):
-    """One demand on a node's labels or fields."""
+    """One requirement on a node's labels or fields."""
 
     key: LabelKey
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
@@ -23,14 +23,14 @@ class NodeRequirement(Spec):
 
 
 class NodeSelectorTerm(Spec):
-    """Demands that must all be met."""
+    """Requirements that must all be met."""
 
     match_expressions: Annotated[Items[NodeRequirement], _FEW] | None = None
     match_fields: Annotated[Items[NodeRequirement], _FEW] | None = None
 
 
 class NodeSelector(Spec):
-    """Terms of which one must be met."""
+    """Terms, at least one of which must be met."""
 
     node_selector_terms: Annotated[Items[NodeSelectorTerm], Field(min_length=1, max_length=16)]
 
@@ -43,14 +43,14 @@ class PreferredNodes(Spec):
 
 
 class NodeAffinity(Spec):
-    """Which nodes."""
+    """Affinity to nodes."""
 
     required_during_scheduling_ignored_during_execution: NodeSelector | None = None
     preferred_during_scheduling_ignored_during_execution: Annotated[Items[PreferredNodes], _FEW] | None = None
 
 
 class LabelRequirement(Spec):
-    """One demand on labels."""
+    """One requirement on labels."""
 
     key: LabelKey
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
@@ -58,14 +58,14 @@ class LabelRequirement(Spec):
 
 
 class LabelSelector(Spec):
-    """Which objects, by their labels."""
+    """Selects objects by their labels."""
 
     match_labels: Annotated[dict[LabelKey, LabelValue], _FEW] | None = None
     match_expressions: Annotated[Items[LabelRequirement], _FEW] | None = None
 
 
 class PodAffinityTerm(Spec):
-    """Beside which pods, and what counts as beside."""
+    """Selects pods, and the topology that counts as the same place."""
 
     label_selector: LabelSelector | None = None
     namespace_selector: LabelSelector | None = None
@@ -83,7 +83,7 @@ class PreferredPods(Spec):
 
 
 class PodAffinity(Spec):
-    """Beside which pods, or away from which."""
+    """Affinity to pods, or anti-affinity."""
 
     required_during_scheduling_ignored_during_execution: Annotated[Items[PodAffinityTerm], _FEW] | None = None
     preferred_during_scheduling_ignored_during_execution: Annotated[Items[PreferredPods], _FEW] | None = None

@@ -1,8 +1,8 @@
-"""What every part of the specification is made of: the closed base class, constrained words, quantities, and pod fields.
+"""The building blocks of the specification: the closed base class, constrained strings, quantities, and pod fields.
 
-Promises: a value that was accepted here is well formed by itself; what two fields mean together is for `tunewright.api.rules`.
-Refuses: unknown fields, and any conversion between types (`"2"` is not 2, `1` is not true), because the API server makes none either.
-An explicit null means absent, as it does there.
+Promises: an accepted value is valid by itself. `tunewright.api.rules` checks how fields fit together.
+Refuses unknown fields, and any conversion between types (`"2"` is not 2, `1` is not true), like the API server.
+An explicit null means absent, as in the API server.
 """
 
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ Quantity = Annotated[
     ),
 ]
 
-# What a pattern asks for, in words.
+# Each pattern in words.
 FORMS = {
     _DNS_LABEL: "Use lower-case letters, digits and dashes, beginning and ending with a letter or digit.",
     _DNS_SUBDOMAIN: "Use lower-case letters, digits, dashes and dots, beginning and ending with a letter or digit.",
@@ -87,7 +87,7 @@ FORMS = {
 
 
 class Spec(BaseModel):
-    """The base of every part: frozen, closed, camelCase in YAML and snake_case in Python, no conversion between types."""
+    """The base class of every part: frozen, closed, camelCase in YAML, snake_case in Python, no conversion between types."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -124,7 +124,7 @@ class PvcSource(Spec):
     claim_name: DnsSubdomain
     """Name of the claim."""
     path: VolumePath | None = None
-    """Folder or file within the volume; its root when absent."""
+    """Folder or file in the volume. Absent: the root of the volume."""
 
 
 class ObjectSource(Spec):
@@ -133,27 +133,27 @@ class ObjectSource(Spec):
     uri: Annotated[str, StringConstraints(max_length=2048, pattern=r"^s3://[^\s]+$")]
     """`s3://bucket/prefix`."""
     endpoint: Uri | None = None
-    """Another endpoint than the provider's own."""
+    """Endpoint. Absent: the provider's own."""
     secret_ref: DnsSubdomain | None = None
-    """Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`."""
+    """Secret with the keys `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`."""
 
 
 class UrlSource(Spec):
-    """A file that is fetched over HTTPS."""
+    """A file to download over HTTPS."""
 
     url: Annotated[str, StringConstraints(max_length=2048, pattern=r"^https://[^\s]+$")]
     """Address of the file or archive."""
     sha256: Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")] | None = None
-    """What its content must hash to."""
+    """Expected SHA-256 of the content."""
 
 
 class ResourceRequirements(Spec):
     """Kubernetes' own resource requirements."""
 
     limits: Annotated[dict[LabelKey, Quantity], Field(max_length=16)] = Field(default_factory=dict)
-    """The most a container may use, e.g. `nvidia.com/gpu: 1`, `memory: 64Gi`."""
+    """Upper limits of one container, such as `nvidia.com/gpu: 1`, `memory: 64Gi`."""
     requests: Annotated[dict[LabelKey, Quantity], Field(max_length=16)] = Field(default_factory=dict)
-    """What the scheduler sets aside; the limits when absent."""
+    """Amounts that the scheduler reserves. Absent: the limits."""
 
     def wire(self) -> dict[str, dict[str, str]]:
         """Return the Kubernetes object, without empty parts."""
@@ -171,7 +171,7 @@ class Toleration(Spec):
 
 
 class EnvVar(Spec):
-    """One environment variable of the training container, in plain text. Secrets do not belong here."""
+    """One environment variable of the training container, in plain text. Do not put secrets here."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     value: Annotated[str, StringConstraints(max_length=4096)] = ""

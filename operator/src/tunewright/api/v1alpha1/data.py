@@ -1,4 +1,4 @@
-"""`spec.data`: which examples, in which shape, and what is done to them before training."""
+"""`spec.data`: the examples, their format, and their preparation."""
 
 from typing import Annotated, Literal
 
@@ -44,19 +44,19 @@ class ConfigMapSource(Spec):
 
 
 class DataSource(Spec):
-    """Where examples lie: exactly one of these."""
+    """Source of examples: exactly one of these."""
 
     pvc: PvcSource | None = None
     """A file in a claim."""
     path: LocalPath | None = None
-    """A file of this machine; only without a cluster."""
+    """A file on this machine. Only without a cluster."""
     hugging_face: HuggingFaceData | None = None
     url: UrlSource | None = None
     s3: ObjectSource | None = None
     config_map: ConfigMapSource | None = None
 
     def chosen(self) -> tuple[str, ...]:
-        """Return the attribute names of the sources given; the rules see to it that it is exactly one."""
+        """Return the attribute names of the sources given; rule E002 requires exactly one."""
         return tuple(name for name in DATA_SOURCES if getattr(self, name) is not None)
 
 
@@ -64,21 +64,21 @@ class Dataset(Spec):
     """One source of examples."""
 
     source: DataSource
-    """Where the examples lie."""
+    """Source of the examples."""
     format: DataFormatName | None = None
-    """Their shape; recognised, and reported, when absent."""
+    """Format of the examples. Absent: Check detects the format and reports it."""
     columns: Annotated[dict[ColumnName, ColumnName], Field(max_length=32)] = Field(default_factory=dict)
-    """Our column name -> the file's column name."""
+    """Map of Tunewright's column names to the file's column names."""
     split: Word | None = None
-    """Which split of a hub data set."""
+    """Split of a data set on the hub."""
     fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Use this share of it."""
+    """Use this share of the examples."""
     num_samples: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    """Use this many examples of it."""
+    """Use this many examples."""
     weight: Annotated[float, Field(gt=0, le=1000)] | None = None
-    """How often its examples count."""
+    """How often these examples are used, relative to other sources."""
     chat_template: Text | None = None
-    """Jinja text for this source only."""
+    """Chat template of this source, as Jinja text."""
 
 
 Datasets = Annotated[Items[Dataset], Field(max_length=64)]
@@ -88,33 +88,33 @@ class DataSpec(Spec):
     """The data sets and how examples are prepared."""
 
     train: Annotated[Items[Dataset], Field(min_length=1, max_length=64)]
-    """What the model learns from."""
+    """Examples to train on."""
     validation: Datasets = ()
-    """What eval_loss is measured on while training. When absent, `valSetSize` is taken from train."""
+    """Examples for eval_loss during training. Absent: a share of train (`valSetSize`)."""
     test: Datasets = ()
-    """What base and tuned model are compared on at the end; the validation data when absent."""
+    """Examples for the final comparison of base and tuned model. Absent: the validation data."""
     mix_strategy: Literal["concat", "interleave_under", "interleave_over"] = "concat"
     interleave_probs: Annotated[Items[Annotated[float, Field(gt=0, le=1)]], Field(max_length=64)] = ()
     val_set_size: Share | None = None
-    """Share of train kept for validation when no validation data is given: 0.2 when absent, 0 for none."""
+    """Share of train to validate on if `validation` is empty. Absent: 0.2. 0: no validation."""
     packing: bool = False
     packing_strategy: Literal["bfd", "bfd_split", "wrapped"] = "bfd"
     padding_free: bool = False
     max_length: Annotated[int, Field(ge=1, le=2**20)] = 1024
-    """Tokens per example."""
+    """Most tokens per example."""
     truncation_mode: Literal["keep_start"] = "keep_start"
     overlong_policy: Literal["truncate", "drop", "raise"] = "truncate"
-    """What happens to an example longer than `maxLength`."""
+    """Treatment of examples longer than `maxLength`."""
     completion_only_loss: bool | None = None
-    """Loss on the completion only. Absent: true for promptCompletion."""
+    """Compute the loss on the completion only. Absent: true for promptCompletion."""
     assistant_only_loss: bool | None = None
-    """Loss on the assistant's turns only. Absent: true for messages."""
+    """Compute the loss on the assistant's turns only. Absent: true for messages."""
     mask_history: bool = False
     shuffle_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
     dedup: Literal["none", "exact"] = "none"
-    """`exact` leaves out examples that repeat another one."""
+    """`exact` drops repeated examples."""
     min_samples: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1
-    """Refuse to train on fewer examples than this."""
+    """Smallest number of training examples. Check refuses fewer."""
     streaming: bool = False
 
     def validation_share(self) -> float:
@@ -124,5 +124,5 @@ class DataSpec(Spec):
         return DEFAULT_VALIDATION_SHARE if self.val_set_size is None else self.val_set_size
 
     def has_validation(self) -> bool:
-        """Say whether anything will be there to evaluate on during training."""
+        """Return whether there are examples to evaluate on during training."""
         return bool(self.validation) or self.validation_share() > 0

@@ -23,18 +23,18 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
 class OffloadOptimizer(Spec):
-    """Where the optimizer's states live: on the accelerator (none), in host memory, or on NVMe."""
+    """Place of the optimizer states: on the accelerator (none), in host memory (cpu), or on NVMe."""
 
     device: Literal["Auto", "none", "cpu", "nvme"] = "Auto"
-    """Auto: cpu only when the states do not fit otherwise."""
+    """Auto: cpu only if the states do not fit otherwise."""
     ratio: Ratio = 1.0
-    """Share of the states that is updated on the host (stage 3 only)."""
+    """Share of the states to update on the host (stage 3 only)."""
     nvme_path: LocalPath | None = None
     pin_memory: bool = False
 
 
 class OffloadParam(Spec):
-    """Where the sharded parameters live between uses (stage 3 only)."""
+    """Place of the sharded parameters between uses (stage 3 only)."""
 
     device: Literal["Auto", "none", "cpu", "nvme"] = "none"
     nvme_path: LocalPath | None = None
@@ -42,14 +42,14 @@ class OffloadParam(Spec):
 
 
 class DeepSpeedSpec(Spec):
-    """Sharding of model states over the ranks. Sizes that are absent are derived from the model's hidden size by transformers."""
+    """Sharding of model states over the ranks. transformers derives absent sizes from the model's hidden size."""
 
     stage: Stage = "Auto"
-    """ZeRO stage. Auto: the lowest that fits, by the memory formula; 0 means plain DDP."""
+    """ZeRO stage. Auto: the lowest stage that fits, by the memory formula. 0: plain DDP."""
     offload_optimizer: OffloadOptimizer = OffloadOptimizer()
     offload_param: OffloadParam = OffloadParam()
     overlap_comm: bool | None = None
-    """Reduce gradients while the backward pass runs. Absent: only in stage 3, which is DeepSpeed's own default."""
+    """Reduce gradients during the backward pass. Absent: only in stage 3 (DeepSpeed's default)."""
     reduce_bucket_size: Buffer | None = None
     stage3_prefetch_bucket_size: Buffer | None = None
     stage3_param_persistence_threshold: Annotated[int, Field(ge=0, le=2**40)] | None = None
@@ -59,6 +59,6 @@ class DeepSpeedSpec(Spec):
     zero_quantized_gradients: bool = False
     zero_quantized_nontrainable_weights: bool = False
     universal_checkpoint: bool = True
-    """Resume on another number of ranks through a universal checkpoint."""
+    """Resume with another number of ranks through a universal checkpoint."""
     config: NestedMap | None = None
-    """A raw DeepSpeed configuration instead of all other fields here. `auto` is filled in from `training`."""
+    """A raw DeepSpeed configuration, instead of all other fields here. `auto` takes the value from `training`."""

@@ -1,4 +1,4 @@
-"""`spec.evaluation`: how base and tuned model are compared after training, and what must hold before the tuned one is served."""
+"""`spec.evaluation`: the comparison of base and tuned model after training, and the conditions for serving."""
 
 from typing import Annotated
 
@@ -14,21 +14,21 @@ class Gate(Spec):
 
     metric: Word
     must_not_regress: bool = False
-    """No worse than what serves now."""
+    """The metric must not be worse than that of the served model."""
     minimum: Bound | None = None
     maximum: Bound | None = None
 
 
 class EvaluationSpec(Spec):
-    """Measured on the test data, else on the validation data."""
+    """Comparison on the test data, or on the validation data if there is no test data."""
 
     max_samples: Annotated[int, Field(ge=1, le=1_000_000)] = 200
-    """Examples on which loss and token accuracy are measured."""
+    """Number of examples for loss and token accuracy."""
     generate_samples: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Examples that both models answer greedily; exact matches are counted."""
+    """Number of examples that both models answer greedily, to count exact matches."""
     max_new_tokens: Annotated[int, Field(ge=1, le=65536)] = 64
-    """Length limit of those answers."""
+    """Most tokens of these answers."""
     allow_regression: bool = False
-    """Complete the job and serve its model although its held-out loss is not finite, or worse than the base model's. Can be changed at any
-    time: set to true, a job that failed with ModelRegressed completes; set back to false, a server that runs goes on."""
+    """Complete the job and serve its model even if its held-out loss is not finite or worse than the base model's. You can change this at
+    any time. With true, a job that failed with ModelRegressed completes. Setting it back to false stops no running server."""
     gates: Annotated[Items[Gate], Field(max_length=32), keyed("metric")] = ()

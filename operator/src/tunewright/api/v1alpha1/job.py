@@ -1,4 +1,4 @@
-"""The FineTuneJob itself: `spec` put together, metadata, and the way from raw JSON to typed values."""
+"""The FineTuneJob: the whole `spec`, metadata, and `parse`, which reads raw JSON into typed values."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -27,7 +27,7 @@ Seconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class ElasticitySpec(Spec):
-    """Between which numbers of pods a job may go on."""
+    """The smallest and largest number of pods with which a job can continue."""
 
     min_replicas: Annotated[int, Field(ge=1, le=1024)]
     max_replicas: Annotated[int, Field(ge=1, le=1024)]
@@ -36,39 +36,39 @@ class ElasticitySpec(Spec):
 
 
 class FineTuneJobSpec(Spec):
-    """What a person asks for."""
+    """The desired state of a FineTuneJob."""
 
     task: TaskName
-    """What the model is for; fixes its head and what the examples must hold."""
+    """The task of the model. It determines the model's head and the required columns of the examples."""
     model: ModelSpec
     """The base model."""
     data: DataSpec
-    """The examples."""
+    """The examples to train, validate and test on."""
     method: MethodSpec = MethodSpec()
-    """Which weights learn, and how."""
+    """The training method, the weights to train, and quantisation."""
     training: TrainingSpec = TrainingSpec()
-    """How long, how fast."""
+    """Duration, learning rate, batch sizes, checkpoints."""
     deepspeed: DeepSpeedSpec | None = None
-    """ZeRO; plain DDP when absent."""
+    """DeepSpeed ZeRO. Absent: plain DDP."""
     workers: WorkersSpec = WorkersSpec()
-    """How many pods train, with what."""
+    """Number, resources and placement of the training pods."""
     elasticity: ElasticitySpec | None = None
     evaluation: EvaluationSpec = EvaluationSpec()
-    """How base and tuned model are compared."""
+    """Comparison of the base model with the tuned model."""
     output: OutputSpec = OutputSpec()
-    """What is exported, and where it is kept."""
+    """The exported model, and its storage."""
     serving: ServingSpec | None = None
-    """The server; the job ends with its artefacts when absent."""
+    """The model server. Absent: the job ends after the export."""
     suspend: bool = False
-    """Stop after saving, hold no resources, go on from there when false again."""
+    """true: save, stop and release all resources. false: resume from the last checkpoint."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    """Delete the job so long after it has ended."""
+    """Seconds after the end of the job until it is deleted."""
     active_deadline_seconds: Seconds | None = None
-    """Fail a stage that takes longer."""
+    """Seconds until a stage that has not ended fails."""
     progress_deadline_seconds: Seconds = 1800
-    """Say NoProgress when training makes no step for so long. Nothing is ended: ranks that wait in vain give up by training.ddpTimeout."""
+    """Seconds without a training step until status has the reason NoProgress. It ends no process; training.ddpTimeout does."""
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
-    """How often a failed gang is started again from its last checkpoint."""
+    """How often a failed gang restarts from its last checkpoint."""
 
     @property
     def world_size(self) -> int:
@@ -76,13 +76,13 @@ class FineTuneJobSpec(Spec):
         return self.workers.world_size
 
     def learning_rate(self) -> float:
-        """Return training.learningRate, or what fits the tuner when it is absent."""
+        """Return training.learningRate, or the tuner's default if it is absent."""
         if self.training.learning_rate is not None:
             return self.training.learning_rate
         return TUNERS[self.method.tuner].learning_rate
 
     def gradient_accumulation_steps(self) -> int:
-        """Return training.gradientAccumulationSteps, or what globalBatchSize asks for, or 1. E209 has seen to it that it divides."""
+        """Return training.gradientAccumulationSteps, or the value that globalBatchSize requires, or 1. E209 has checked that it divides."""
         training = self.training
         if training.gradient_accumulation_steps is not None:
             return training.gradient_accumulation_steps
@@ -92,7 +92,7 @@ class FineTuneJobSpec(Spec):
 
 
 class ObjectMeta(Spec):
-    """Kubernetes' own metadata. Only name, namespace, uid, generation, labels and annotations mean something here."""
+    """Kubernetes' own metadata. Tunewright uses only name, namespace, uid, generation, labels and annotations."""
 
     name: DnsLabel
     generate_name: str | None = None
@@ -112,22 +112,22 @@ class ObjectMeta(Spec):
 
 
 class FineTuneJob(Spec):
-    """From a model and examples to a served model."""
+    """Fine-tunes a base model on examples, exports it to ONNX and serves it."""
 
     api_version: Literal["tunewright.io/v1alpha1"]
     kind: Literal["FineTuneJob"]
     metadata: ObjectMeta
     spec: FineTuneJobSpec
     status: dict[str, JsonValue] | None = None
-    """Raw: decisions are made from children, never from here."""
+    """Raw, because decisions use the children and never this field."""
 
     def served_model_name(self) -> str:
-        """Return what clients put into `model`."""
+        """Return the name that clients send as `model`."""
         name = self.spec.serving.served_model_name if self.spec.serving else None
         return name or self.metadata.name
 
     def served_job(self) -> str | None:
-        """Return the name of the other job whose model is to be served; None: this one's own is, or none."""
+        """Return the name of the other job whose model is served. None: this job's own model, or no server."""
         serving = self.spec.serving
         name = serving.model_ref.name if serving and serving.model_ref else None
         return name if name != self.metadata.name else None
@@ -136,6 +136,6 @@ class FineTuneJob(Spec):
 def parse(raw: Mapping[str, Any]) -> FineTuneJob:
     """Read a FineTuneJob from raw JSON: types and bounds only, camelCase only.
 
-    Raises `pydantic.ValidationError`. Rules between fields are `tunewright.api.admission.admit`'s.
+    Raises `pydantic.ValidationError`. `tunewright.api.admission.admit` checks the rules between fields.
     """
     return FineTuneJob.model_validate(raw, by_alias=True, by_name=False)

@@ -1,4 +1,4 @@
-"""`spec.method.lora`: peft.LoraConfig, field by field, in camelCase. Defaults are PEFT's except `targetModules`, for which it has none."""
+"""`spec.method.lora`: peft.LoraConfig, field by field, in camelCase. Defaults are PEFT's; for `targetModules` PEFT has none."""
 
 from typing import Annotated, Literal
 
@@ -28,41 +28,41 @@ class LoraSpec(Spec):
     r: Annotated[int, Field(ge=1, le=1024)] = 8
     """Rank of the update."""
     lora_alpha: Annotated[int, Field(ge=1, le=65536)] = 8
-    """The update is scaled by loraAlpha/r, with `useRslora` by loraAlpha/sqrt(r)."""
+    """Scale of the update: loraAlpha/r, or loraAlpha/sqrt(r) with `useRslora`."""
     lora_dropout: Share = 0.0
     """Dropout on the adapter's input."""
     target_modules: ModulePattern = ALL_LINEAR
-    """Which modules are adapted: `all-linear`, a list of name endings, or a regular expression on full names."""
+    """Modules to adapt: `all-linear`, a list of name suffixes, or a regular expression for full names."""
     exclude_modules: ModulePattern | None = None
-    """Modules that are not adapted, as a list of name endings or a regular expression."""
+    """Modules to leave out: a list of name suffixes, or a regular expression."""
     layers_to_transform: Annotated[Items[Annotated[int, Field(ge=0, le=4095)]], Field(max_length=1024)] = ()
-    """Only these layers, counted from 0."""
+    """Adapt only these layers, counted from 0."""
     layers_pattern: ModuleNames = ()
-    """Name of the list of layers, when it is not a usual one."""
+    """Name of the model's list of layers, if it is unusual."""
     rank_pattern: Annotated[dict[ModuleName, Annotated[int, Field(ge=1, le=1024)]], Field(max_length=256)] = Field(default_factory=dict)
-    """Another rank for modules whose name ends so."""
+    """Ranks of modules, by name suffix."""
     alpha_pattern: Annotated[dict[ModuleName, Annotated[int, Field(ge=1, le=65536)]], Field(max_length=256)] = Field(default_factory=dict)
-    """Another loraAlpha for modules whose name ends so."""
+    """loraAlpha of modules, by name suffix."""
     modules_to_save: ModuleNames = ()
-    """Modules trained and stored in full beside the adapter."""
+    """Modules to train and store in full beside the adapter."""
     target_parameters: ModuleNames = ()
     """Parameters (not modules) to adapt, for mixtures of experts."""
     trainable_token_indices: Annotated[Items[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(max_length=4096)] = ()
-    """Rows of the embedding that are trained in full."""
+    """Rows of the embedding to train in full."""
     ensure_weight_tying: bool = False
     bias: Literal["none", "all", "lora_only"] = "none"
     use_rslora: bool = False
     """Scale by loraAlpha/sqrt(r) (Kalajdzievski 2023, arXiv:2312.03732)."""
     use_dora: bool = False
-    """Learn magnitude and direction apart (DoRA)."""
+    """Train magnitude and direction separately (DoRA)."""
     lora_bias: bool = False
-    """A bias in the adapter's second matrix."""
+    """Add a bias to the adapter's second matrix."""
     init_lora_weights: bool | InitMethod = True
-    """How the adapter starts: true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, loftq, eva, corda, mica."""
+    """Initialisation of the adapter: true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, loftq, eva, corda, mica."""
     loftq_config: LoftqConfig | None = None
     loraplus_lr_ratio: Annotated[float, Field(ge=1, le=1024)] | None = None
-    """LoRA+: how much faster the second matrix learns."""
+    """LoRA+: learning rate of the second matrix, relative to the first."""
     merge_lora_weights: bool = True
     """Merge the adapter into the base before export."""
     extra: NestedMap = Field(default_factory=dict)
-    """Further peft.LoraConfig arguments, in snake_case."""
+    """Additional peft.LoraConfig arguments, in snake_case."""

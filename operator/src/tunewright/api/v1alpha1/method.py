@@ -1,4 +1,4 @@
-"""`spec.method`: what is learned (sft, dpo, …), which weights learn (the tuner), and how the frozen ones are stored (quantization)."""
+"""`spec.method`: the training method (sft, dpo, …), the trained weights (the tuner), and quantization of the frozen ones."""
 
 from typing import Annotated, Literal
 
@@ -75,13 +75,13 @@ class QuantizationSpec(Spec):
     """transformers.BitsAndBytesConfig for the frozen base; QLoRA (Dettmers et al. 2023, arXiv:2305.14314) is lora with bnb4."""
 
     type: QuantizationName = UNQUANTIZED.name
-    """bnb4: four bits, bnb8: LLM.int8()."""
+    """bnb4: 4 bits. bnb8: LLM.int8()."""
     quant_type: Literal["nf4", "fp4"] = "nf4"
     double_quant: bool = True
-    """Quantise the scales as well."""
+    """Also quantise the scales."""
     compute_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     quant_storage: Literal["uint8", "bfloat16", "float16", "float32"] | None = None
-    """Type in which packed weights lie; absent: the compute type under ZeRO-3, uint8 otherwise."""
+    """Storage type of packed weights. Absent: the compute type under ZeRO-3, otherwise uint8."""
 
 
 class DpoSpec(Spec):
@@ -124,14 +124,14 @@ class DistillationSpec(Spec):
 
 
 class MethodSpec(Spec):
-    """How the model learns."""
+    """Training method, tuner and quantization."""
 
     type: MethodName = DEFAULT_METHOD
-    """What is learned from: sft is supervised fine-tuning on examples."""
+    """Training method. sft: supervised fine-tuning on examples."""
     tuner: TunerName = DEFAULT_TUNER
-    """Which weights learn: all of them (full), or an adapter."""
+    """Trained weights: all (full), or an adapter."""
     lora: LoraSpec | None = None
-    """Settings of the lora tuner; its defaults when absent."""
+    """Settings of the lora tuner. Absent: its defaults."""
     adalora: AdaLoraSpec | None = None
     ia3: Ia3Spec | None = None
     prefix_tuning: PrefixTuningSpec | None = None
@@ -140,12 +140,12 @@ class MethodSpec(Spec):
     vera: VeraSpec | None = None
     oft: OftSpec | None = None
     quantization: QuantizationSpec = QuantizationSpec()
-    """How the frozen base is stored."""
+    """Quantization of the frozen base."""
     dpo: DpoSpec | None = None
     kto: KtoSpec | None = None
     grpo: GrpoSpec | None = None
     distillation: DistillationSpec | None = None
 
     def effective_lora(self) -> LoraSpec | None:
-        """Return the lora settings in force: None unless they are the tuner's."""
+        """Return the lora settings in use, or None if the tuner has other settings."""
         return (self.lora or LoraSpec()) if TUNERS[self.tuner].settings == LORA.settings else None

@@ -1,4 +1,4 @@
-"""`spec.model`: which base model, where it lies, and how it is loaded."""
+"""`spec.model`: the base model, its source, and how to load it."""
 
 from typing import Annotated, Literal
 
@@ -33,57 +33,57 @@ class HuggingFaceModel(Spec):
     repo: RepoName
     """`owner/name`."""
     revision: Revision = "main"
-    """Branch, tag or commit. A 40-digit commit makes the job repeatable; a branch may move."""
+    """Branch, tag or commit. Only a 40-digit commit makes the job repeatable, because branches move."""
     token_secret_ref: SecretKeyRef | None = None
-    """Where the access token of a gated or private repository is kept."""
+    """Secret with the access token of a gated or private repository."""
 
 
 class OciModel(Spec):
     """A model packed as an OCI artefact."""
 
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")]
-    """Image reference, with a digest where it must not move."""
+    """Image reference. Use a digest to pin it."""
     pull_secret: DnsSubdomain | None = None
 
 
 class ModelReference(Spec):
-    """The model that another FineTuneJob of the namespace has made."""
+    """The model of another FineTuneJob in the namespace."""
 
     name: DnsSubdomain
 
 
 class ModelSource(Spec):
-    """Where the base model lies: exactly one of these."""
+    """Source of the base model: exactly one of these."""
 
     hugging_face: HuggingFaceModel | None = None
     """A repository on the Hugging Face hub."""
     pvc: PvcSource | None = None
     """A model folder (configuration, tokenizer, safetensors) in a claim."""
     path: LocalPath | None = None
-    """A model folder of this machine; only without a cluster."""
+    """A model folder on this machine. Only without a cluster."""
     oci: OciModel | None = None
     s3: ObjectSource | None = None
     url: UrlSource | None = None
     model_ref: ModelReference | None = None
 
     def chosen(self) -> tuple[str, ...]:
-        """Return the attribute names of the sources given; the rules see to it that it is exactly one."""
+        """Return the attribute names of the sources given; rule E001 requires exactly one."""
         return tuple(name for name in MODEL_SOURCES if getattr(self, name) is not None)
 
 
 class ChatTemplate(Spec):
-    """Which chat template replaces the tokenizer's own: at most one of these."""
+    """A chat template that replaces the tokenizer's own: exactly one of these."""
 
     name: Word | None = None
-    """A known template by name."""
+    """Name of a built-in template."""
     jinja: Text | None = None
-    """The Jinja text itself."""
+    """The template as Jinja text."""
     path: VolumePath | None = None
     """A file in the model folder."""
 
 
 class SpecialTokens(Spec):
-    """Special tokens, when the tokenizer's own do not fit."""
+    """Special tokens that replace the tokenizer's own."""
 
     pad: Word | None = None
     eos: Word | None = None
@@ -95,20 +95,20 @@ class ModelSpec(Spec):
     """The base model."""
 
     source: ModelSource
-    """Where it lies: exactly one of huggingFace, pvc, path, oci, s3, url, modelRef."""
+    """Exactly one of huggingFace, pvc, path, oci, s3, url, modelRef."""
     dtype: Literal["bfloat16", "float16", "float32", "auto"] = "bfloat16"
-    """Type of the weights as loaded."""
+    """Number type of the loaded weights."""
     attn_implementation: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention"] = "sdpa"
-    """How attention is computed."""
+    """Implementation of attention."""
     trust_remote_code: bool = False
-    """Running Python code that lies beside a model. Must stay false."""
+    """Run Python code from the model's folder. Must be false."""
     chat_template: ChatTemplate | None = None
     """Replaces the tokenizer's own chat template."""
     special_tokens: SpecialTokens | None = None
     add_tokens: Annotated[Items[Word], Field(max_length=1024)] = ()
-    """Words to add to the vocabulary."""
+    """Tokens to add to the vocabulary."""
     rope_scaling: FlatMap | None = None
     max_position_embeddings: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
     ignore_mismatched_sizes: bool = False
     from_scratch: bool = False
-    """Take configuration and tokenizer only and start from random weights."""
+    """Use only the configuration and the tokenizer, and start from random weights."""

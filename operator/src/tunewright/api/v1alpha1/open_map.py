@@ -1,7 +1,7 @@
-"""Raw JSON of another system's making, within bounds: depth, entries, and the lengths of keys and texts.
+"""Raw JSON for another system, with bounds on depth, entries, and the lengths of keys and texts.
 
-Without bounds, an object of 3 KB that nests a thousand lists is accepted by the API server and cannot be read by a JSON parser. The CRD
-has the same bounds (see `structural`), but for the keys and the size of the whole, which the schema of a CRD cannot bound.
+Without bounds, the API server accepts an object of 3 KB with a thousand nested lists, which a JSON parser cannot read. The CRD has the
+same bounds (see `structural`), except those on keys and on the whole size, which a CRD schema cannot express.
 """
 
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ DEPTH = "x-tunewright-depth"  # a keyword of our JSON schema: levels of lists an
 
 
 def _bounded(value: Any, depth: int) -> Any:
-    """Look at every value without recursion, since the depth is what is in question."""
+    """Check every value, without recursion, because the depth is unknown."""
     rest, seen = [(value, depth)], 0
     while rest:
         item, levels = rest.pop()
@@ -52,6 +52,6 @@ def _nesting(depth: int) -> tuple[BeforeValidator, WithJsonSchema]:
     return BeforeValidator(lambda value: _bounded(value, depth + 1)), WithJsonSchema(schema)
 
 
-# Values that nest at most so many lists and maps.
+# The number is the deepest nesting of lists and maps.
 FlatMap = Annotated[dict[str, JsonValue], *_nesting(1)]  # {"factor": 2.0, "short_factor": [1.0, 1.0]}
 NestedMap = Annotated[dict[str, JsonValue], *_nesting(3)]  # {"optimizer": {"params": {"betas": [0.9, 0.95]}}}

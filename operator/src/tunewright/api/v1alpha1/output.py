@@ -1,4 +1,4 @@
-"""`spec.output`: the exported model, how close it must be to the trained one, and where everything is kept."""
+"""`spec.output`: the exported model, its required parity with the trained one, and storage."""
 
 from typing import Annotated, Literal
 
@@ -9,48 +9,48 @@ from tunewright_contract.capabilities.precisions import DEFAULT_EXPORT_PRECISION
 
 
 class Parity(Spec):
-    """How far the exported model may stand from the trained one, on real prompts."""
+    """Largest difference between the exported and the trained model, on held-out prompts."""
 
     max_logit_difference: Annotated[float, Field(gt=0, le=1e6)] | None = None
-    """Greatest absolute difference of a logit. Absent: not gated."""
+    """Largest absolute difference of a logit. Absent: not checked."""
     min_top1_agreement: Annotated[float, Field(ge=0, le=1)] = 0.99
-    """Share of positions at which both put the same token first."""
+    """Smallest share of positions where both models rank the same token first."""
     prompts: Annotated[int, Field(ge=1, le=10_000)] = 16
-    """Held-out examples that are compared."""
+    """Number of held-out examples to compare."""
 
 
 class OnnxOutput(Spec):
     """The ONNX export."""
 
     precision: ExportPrecisionName = DEFAULT_EXPORT_PRECISION
-    """Type of the exported weights."""
+    """Number type of the exported weights."""
     parity: Parity = Parity()
 
 
 class Destination(Spec):
-    """Where a finished model is published."""
+    """A place to publish the finished model."""
 
     pvc: PvcSource
 
 
 class Storage(Spec):
-    """Where checkpoints are kept: an existing claim by name, or one that is created."""
+    """Storage of checkpoints: an existing claim, or one that the operator creates."""
 
     claim_name: DnsSubdomain | None = None
-    """An existing claim; excludes the fields below."""
+    """Name of an existing claim. Excludes the fields below."""
     size: Quantity | None = None
-    """Of the created claim; the operator's default when absent."""
+    """Size of the created claim. Absent: the operator's default."""
     storage_class_name: DnsSubdomain | None = None
     access_modes: Annotated[Items[Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]], Field(max_length=3), as_set()] = ()
     """Absent: ReadWriteOnce."""
     retain: bool = True
-    """The created claim outlives the job."""
+    """Keep the created claim when the job is deleted."""
 
 
 class OutputSpec(Spec):
-    """What is written, and where."""
+    """Export, publication and storage."""
 
     onnx: OnnxOutput = OnnxOutput()
     destinations: Annotated[Items[Destination], Field(max_length=8)] = ()
-    """Where finished models are published; beside the checkpoints when absent."""
+    """Places to publish the finished model. Absent: beside the checkpoints."""
     storage: Storage = Storage()

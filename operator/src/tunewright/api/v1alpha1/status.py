@@ -1,4 +1,4 @@
-"""`status`: conditions after kstatus, and what people and columns read. Written by the operator, never read back for decisions."""
+"""`status`: conditions by the rules of kstatus, and fields for people and columns. The operator writes it and decides nothing from it."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ Long = Annotated[str, StringConstraints(max_length=2048)]
 
 
 class ConditionType(StrEnum):
-    """The conditions. `Reconciling`, `Stalled` (kstatus), `ChangeRefused` and `ModelRegressed` are present only while true."""
+    """The conditions. `Reconciling`, `Stalled` (kstatus), `ChangeRefused` and `ModelRegressed` exist only while true."""
 
     READY = "Ready"
     RECONCILING = "Reconciling"
@@ -29,7 +29,7 @@ class ConditionType(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a condition stands as it does: stable, one word, used in conditions and metrics. A failed stage adds the reason it reported."""
+    """The reason of a condition: one stable word for conditions and metrics. A failed stage adds the reason that it reported."""
 
     INVALID_SPEC = "InvalidSpec"
     PLAN_REJECTED = "PlanRejected"
@@ -57,7 +57,7 @@ class Reason(StrEnum):
 
 
 class Phase(StrEnum):
-    """One word for people, derived from the conditions."""
+    """A summary in one word, derived from the conditions."""
 
     PENDING = "Pending"
     WAITING = "Waiting"
@@ -73,7 +73,7 @@ class Phase(StrEnum):
 
 
 class StatusPart(BaseModel):
-    """The base of every part. Open to fields of other versions, since the stored status may be older or newer than this code."""
+    """The base class of every part. It ignores unknown fields, because the stored status can be older or newer than this code."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -98,37 +98,37 @@ class Condition(StatusPart):
 
 
 class PlanStatus(StatusPart):
-    """What was decided, with the arithmetic."""
+    """The plan: ZeRO stage, offload and memory, with the arithmetic."""
 
     zero_stage: int
     offload: Name = "none"
     world_size: int
     estimated_bytes_per_rank: int | None = None
-    """Model states, buffers, activations and process together."""
+    """Sum of model states, buffers, activations and process."""
     available_bytes_per_rank: int | None = None
-    """Of the accelerator, or of the worker's memory limit."""
+    """Memory of the accelerator, or the worker's memory limit."""
     why: Message = ""
 
 
 class ProgressStatus(StatusPart):
-    """How far training is, in Kubeflow Trainer's words."""
+    """Progress of training, with Kubeflow Trainer's field names."""
 
     step: int = 0
     max_steps: int = 0
     progress_percentage: Annotated[int, Field(ge=0, le=100)] = 0
     estimated_remaining_seconds: int | None = None
     loss: Name | None = None
-    """A decimal number as text: floating-point numbers have no place in Kubernetes status."""
+    """A decimal number as text, because Kubernetes APIs avoid floating-point numbers."""
     eval_loss: Name | None = None
     learning_rate: Name | None = None
     tokens_per_second: Name | None = None
     last_updated_time: AwareDatetime | None = None
     reported_step: int | None = None
-    """What the trainer said last; less than `step` while an attempt makes up for lost work."""
+    """The last reported step. It is below `step` while an attempt repeats lost steps."""
     step_time: AwareDatetime | None = None
-    """When it was first said."""
+    """Time of the first report of this step."""
     since_step: int | None = None
-    """The present attempt's first report: the rate, and so the time left, is measured from there."""
+    """Step of the current attempt's first report, from which the rate and the time left are computed."""
     since_time: AwareDatetime | None = None
 
 
@@ -141,7 +141,7 @@ class CheckpointStatus(StatusPart):
 
 
 class DataStatus(StatusPart):
-    """What Check found in the data."""
+    """Result of Check for the data."""
 
     format: Name = ""
     sha256: Name = ""
@@ -153,7 +153,7 @@ class DataStatus(StatusPart):
 
 
 class ScoreStatus(StatusPart):
-    """One model on the held-out examples; numbers as text."""
+    """Scores of one model on the held-out examples. Numbers are text."""
 
     loss: Name
     token_accuracy: Name
@@ -162,14 +162,14 @@ class ScoreStatus(StatusPart):
 
 
 class EvaluationStatus(StatusPart):
-    """Before and after."""
+    """Scores of the base and the tuned model."""
 
     base: ScoreStatus | None = None
     tuned: ScoreStatus | None = None
 
 
 class ParityStatus(StatusPart):
-    """Exported against trained; numbers as text."""
+    """Comparison of the exported with the trained model. Numbers are text."""
 
     max_logit_difference: Name
     mean_kl: Name
@@ -188,20 +188,20 @@ class ArtifactStatus(StatusPart):
 
 
 class ServingStatus(StatusPart):
-    """Where the model answers."""
+    """State of the model server."""
 
     url: Long | None = None
     revision: Name | None = None
-    """What answers: the model's revision and a digest of the servers' pod template."""
+    """Revision that serves: the model's revision and a digest of the server's pod template."""
     previous_revision: Name | None = None
-    """What answered before, kept to go back to."""
+    """Revision that served before, kept for a rollback."""
     rolled_back_revision: Name | None = None
-    """What the job asks for, when that did not work and what answers is the revision before it."""
+    """Revision that failed and was rolled back."""
     ready_replicas: int = 0
 
 
 class FailureStatus(StatusPart):
-    """What went wrong last, and the way out. Absent when nothing stands in the way any more."""
+    """The last failure and how to resolve it. Absent after the problem is resolved."""
 
     stage: Name
     reason: Name
@@ -209,19 +209,19 @@ class FailureStatus(StatusPart):
     rank: int | None = None
     suggestion: Message = ""
     pod: Name | None = None
-    """Whose log tells more."""
+    """Pod whose log has details."""
     exit_code: int | None = None
 
 
 class FineTuneJobStatus(StatusPart):
-    """Everything the operator has to say about a job."""
+    """The observed state of a FineTuneJob."""
 
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), keyed("type")] = ()
     observed_generation: int | None = None
     phase: Phase | None = None
-    """For people and columns; derived from the conditions."""
+    """Summary in one word, derived from the conditions."""
     revision: Name | None = None
-    """Hash of the training inputs; names the output folders."""
+    """Hash of the training inputs, used in the names of output folders."""
     reason: Name | None = None
     message: Message | None = None
     attempts: int | None = None

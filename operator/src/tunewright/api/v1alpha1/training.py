@@ -20,11 +20,11 @@ Tracker = Literal[
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 PositiveCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
 BatchSize = Annotated[int, Field(ge=1, le=65536)]
-Steps = Annotated[float, Field(gt=0, le=2**31 - 1)]  # below 1 it is a share of all steps, as in transformers
+Steps = Annotated[float, Field(gt=0, le=2**31 - 1)]  # below 1: a share of all steps, as in transformers
 
 
 class EarlyStopping(Spec):
-    """Stop when the metric no longer improves (transformers.EarlyStoppingCallback)."""
+    """Stop if the metric no longer improves (transformers.EarlyStoppingCallback)."""
 
     patience: PositiveCount = 1
     threshold: Annotated[float, Field(ge=0, le=1e9)] = 0.0
@@ -42,7 +42,7 @@ class PushToHub(Spec):
 
 
 class TrainingSpec(Spec):
-    """How long, how fast, and with which batch the model learns."""
+    """Duration, learning rate, batch sizes, evaluation and checkpoints."""
 
     num_train_epochs: Annotated[float, Field(gt=0, le=10000)] = 1.0
     """Passes over the training data."""
@@ -52,15 +52,15 @@ class TrainingSpec(Spec):
     """Examples per rank and forward pass."""
     per_device_eval_batch_size: BatchSize = 1
     gradient_accumulation_steps: BatchSize | None = None
-    """Forward passes per optimizer step. Absent: 1, or what globalBatchSize asks for."""
+    """Forward passes per optimizer step. Absent: 1, or the value that globalBatchSize requires."""
     global_batch_size: Annotated[int, Field(ge=1, le=2**24)] | None = None
     """Examples per optimizer step over all ranks = perDeviceTrainBatchSize * gradientAccumulationSteps * ranks."""
     learning_rate: Annotated[float, Field(gt=0, le=10)] | None = None
-    """Absent: 2e-5, for adapters 2e-4."""
+    """Learning rate. Absent: 2e-5, and 2e-4 for adapters."""
     lr_scheduler_type: LrScheduler = "cosine"
     lr_scheduler_kwargs: FlatMap = Field(default_factory=dict)
     warmup_steps: Annotated[float, Field(ge=0, le=2**31 - 1)] = 0.0
-    """Steps over which the learning rate rises; below 1 it is a share of all steps."""
+    """Steps of linear warm-up. Below 1: a share of all steps."""
     optim: OptimizerName = DEFAULT_OPTIMIZER
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     adam_beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -68,28 +68,28 @@ class TrainingSpec(Spec):
     adam_epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-8
     max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     precision: TrainingPrecisionName = DEFAULT_TRAINING_PRECISION
-    """Type of the arithmetic during training."""
+    """Number type of the computation during training."""
     gradient_checkpointing: bool = True
-    """Recompute activations in the backward pass: less memory, about a third more time."""
+    """Recompute activations in the backward pass. Saves memory, and takes about a third more time."""
     neftune_noise_alpha: Annotated[float, Field(gt=0, le=1000)] | None = None
     use_liger_kernel: bool = False
     train_sampling_strategy: Literal["random", "sequential", "group_by_length"] = "random"
     label_smoothing_factor: Annotated[float, Field(ge=0, lt=1)] = 0.0
     logging_steps: Steps = 10.0
-    """Report loss every so many steps."""
+    """Steps between two reports of the loss."""
     logging_first_step: bool = False
     eval_strategy: Literal["no", "steps", "epoch"] = "epoch"
-    """When eval_loss is measured on the validation data."""
+    """When to measure eval_loss on the validation data."""
     eval_steps: Steps | None = None
-    """Absent: as loggingSteps."""
+    """Steps between two evaluations. Absent: loggingSteps."""
     eval_delay: Annotated[float, Field(ge=0, le=2**31 - 1)] = 0.0
     eval_on_start: bool = False
     eval_accumulation_steps: PositiveCount | None = None
     save_strategy: Literal["no", "steps", "epoch", "best"] = "steps"
-    """When a checkpoint is written."""
+    """When to write a checkpoint."""
     save_steps: Steps = 500.0
     save_total_limit: Annotated[int, Field(ge=1, le=1000)] = 2
-    """Checkpoints kept."""
+    """Number of checkpoints to keep."""
     save_only_model: bool = False
     load_best_model_at_end: bool = False
     metric_for_best_model: Word | None = None
@@ -99,14 +99,14 @@ class TrainingSpec(Spec):
     data_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     full_determinism: bool = False
     enable_jit_checkpoint: bool = True
-    """Save when the pod is asked to stop. All ranks agree on the step first."""
+    """Save on SIGTERM. All ranks agree on the step first."""
     auto_find_batch_size: bool = False
     predict_with_generate: bool = False
     dataloader_num_workers: Annotated[int, Field(ge=0, le=256)] = 0
     dataloader_prefetch_factor: Annotated[int, Field(ge=1, le=1024)] | None = None
     ddp_timeout: Annotated[int, Field(ge=1, le=604800)] = 1800
-    """Seconds until a rank that waits for the others gives up."""
+    """Seconds until a rank that waits for other ranks fails."""
     report_to: Annotated[Items[Tracker], Field(max_length=16)] = ()
     push_to_hub: PushToHub | None = None
     extra_args: NestedMap = Field(default_factory=dict)
-    """Further trl.SFTConfig arguments, in snake_case."""
+    """Additional trl.SFTConfig arguments, in snake_case."""

@@ -1,4 +1,4 @@
-"""`spec.workers`: how many pods train, with which resources, and where they may run."""
+"""`spec.workers`: number, resources and placement of the training pods."""
 
 from typing import Annotated
 
@@ -19,38 +19,38 @@ from tunewright.api.v1alpha1.common import (
 )
 from tunewright_contract.quantities import amount
 
-# Extended resources of which one piece is one accelerator, hence one rank.
+# Extended resources whose unit is one accelerator, and therefore one rank.
 ACCELERATOR_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/xe", "gpu.intel.com/i915", "habana.ai/gaudi")
 
 
 class WorkersSpec(Spec):
-    """The gang: all of it runs, or none of it."""
+    """The gang of training pods. All of them start together."""
 
     replicas: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Pods of the gang. When changed, the gang saves, stops, and goes on with that number and the same examples per optimizer step."""
+    """Number of pods. On a change, the gang saves, stops, and resumes with the new number and the same examples per optimizer step."""
     accelerators_per_replica: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Accelerators of one pod, as a check on `resources.limits`, where they are counted when this is absent."""
+    """Accelerators of one pod, which must equal those in `resources.limits`. Absent: `resources.limits` alone decides."""
     resources: ResourceRequirements = ResourceRequirements()
-    """Of one pod."""
+    """Resources of one pod."""
     accelerator_memory: Quantity | None = None
-    """Memory of one accelerator, e.g. 80Gi; the operator's default when absent. Decides which ZeRO stage fits."""
+    """Memory of one accelerator, such as 80Gi, to choose the ZeRO stage. Absent: the operator's default."""
     node_selector: NodeSelector = Field(default_factory=dict)
     tolerations: Tolerations = ()
     affinity: Affinity | None = None
-    """Kubernetes' own affinity, passed through."""
+    """Kubernetes' own affinity of the pods."""
     priority_class_name: DnsSubdomain | None = None
     runtime_class_name: DnsSubdomain | None = None
     scheduler_name: DnsSubdomain | None = None
     service_account_name: DnsSubdomain | None = None
     image_pull_secrets: Annotated[Items[DnsSubdomain], Field(max_length=16), as_set()] = ()
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")] | None = None
-    """Another trainer image than the operator's own."""
+    """Trainer image. Absent: the operator's default."""
     env: Annotated[Items[EnvVar], Field(max_length=128), keyed("name")] = ()
-    """Further environment of the training containers."""
+    """Additional environment variables of the training containers."""
 
     @property
     def accelerators(self) -> int:
-        """Accelerators of one pod by `resources.limits`; 0 means: the processor."""
+        """Accelerators of one pod by `resources.limits`. 0: it trains on the processor."""
         return sum(int(amount(self.resources.limits.get(name, "0"))) for name in ACCELERATOR_RESOURCES)
 
     @property
