@@ -5,9 +5,9 @@ Reports are untrusted: any image can write anything there. Each field has a rang
 """
 
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
 from tunewright_contract.base import Message
@@ -31,6 +31,12 @@ class Failure(Message):
     message: Prose
     rank: Rank | None = None
     suggestion: Prose = ""
+
+
+class StageReport(Message):
+    """The base of what a stage reports when it has succeeded. `kind` is the stage's name; see `stages.py`."""
+
+    kind: str
 
 
 class ModelFacts(Message):
@@ -72,7 +78,7 @@ class DataFacts(Message):
     test: SplitFacts | None = None
 
 
-class CheckReport(Message):
+class CheckReport(StageReport):
     """Check's answer: nothing stands in the way, and here is what there is."""
 
     kind: Literal["check"] = "check"
@@ -82,7 +88,7 @@ class CheckReport(Message):
     warnings: list[Prose] = Field(default_factory=list, max_length=256)
 
 
-class TrainReport(Message):
+class TrainReport(StageReport):
     """Train's answer, from rank 0."""
 
     kind: Literal["train"] = "train"
@@ -131,7 +137,7 @@ class Artifact(Message):
     parity: ParityReport
 
 
-class ExportReport(Message):
+class ExportReport(StageReport):
     """Export's answer: what was written, how close it is, and whether tuning helped."""
 
     kind: Literal["export"] = "export"
@@ -139,8 +145,7 @@ class ExportReport(Message):
     evaluation: EvaluationReport | None = None
 
 
-Report = Annotated[Failure | CheckReport | TrainReport | ExportReport, Field(discriminator="kind")]
-_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+Report = Failure | StageReport
 
 
 def dump(report: Report) -> str:
@@ -163,16 +168,29 @@ def load(text: str) -> Report:
     if len(text) > LIMIT_BYTES:
         raise InvalidReportError(f"it has {len(text)} characters; at most {LIMIT_BYTES} are read")
     try:
-        _require_finite("", from_json(text.encode(), allow_inf_nan=False))
-        return _REPORT.validate_json(text)
+        found = from_json(text.encode(), allow_inf_nan=False)
+        _require_finite("", found)
+        return _type_of(found).model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"][1:]) or "report"  # the first part is the union's kind
+        place = ".".join(map(str, first["loc"])) or "report"
         raise InvalidReportError(f"{one_line(place, _QUOTED)}: {_quoted(first['input'])}: {one_line(first['msg'], 200)}") from error
     except InvalidReportError:
         raise
     except ValueError as error:
         raise InvalidReportError(f"it is not JSON: {one_line(str(error), 200)}") from error
+
+
+def _type_of(found: Any) -> type[Report]:
+    """Return the type that a report's `kind` names."""
+    if not isinstance(found, dict):
+        raise InvalidReportError(f"report: {_quoted(found)}: must be an object")
+    kinds: tuple[type[Report], ...] = (Failure, *StageReport.__subclasses__())
+    types = {kind.model_fields["kind"].default: kind for kind in kinds}
+    named = found.get("kind")
+    if not isinstance(named, str) or named not in types:
+        raise InvalidReportError(f"kind: {_quoted(named)}: must be one of {', '.join(types)}")
+    return types[named]
 
 
 def _require_finite(place: str, value: Any) -> None:
