@@ -84,7 +84,7 @@ def what_is_written(raw: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], li
         summarise(job, each, Observation(past=past), progress=None, now=now, previous=None).wire()
         for each, past in zip(plans, pasts, strict=True)
     ]
-    return [child for child in render(plans[-1]) if child["kind"] == "Job"], statuses
+    return [child for child in render(plans[-1]).children if child["kind"] == "Job"], statuses
 
 
 def main() -> None:

@@ -1,14 +1,20 @@
-"""Promises that no linter checks: short files, a docstring for each module, no package named operator, a runtime without FineTuneJobs."""
+"""Promises that no linter checks: short files, a docstring for each module, names of stages only in their table, and so on."""
 
 import ast
 import sys
 from pathlib import Path
+
+from tunewright_contract.stages import STAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("operator/src", "trainer-image/src", "server-image/src")
 LONGEST = 400  # lines; a longer file holds more than one concept
 PURE_ROOMS = ("api", "plan", "render", "observe", "status")
 IMPURE_CALLS = {"open", "print", "input", "now", "utcnow", "today", "uuid4", "uuid1"}  # import-linter sees imports, not calls
+# The words of the stage table (tunewright_contract/stages.py), less those that mean something else elsewhere: a part of the data, a field
+# of TrainerConfig, a row of a table for people, a package.
+STAGE_WORDS = {word for stage in STAGES for word in (stage.name, stage.component, stage.phase, stage.condition, stage.command[-1])}
+STAGE_WORDS -= {"train", "export", "server", "tunewright_server"}
 
 
 def broken_promises() -> list[str]:
@@ -26,6 +32,8 @@ def broken_promises() -> list[str]:
             found.append(f"{name}: the module does not say what it is for")
         if "tunewright_runtime" in path.parts:
             found += [f"{name}:{line}: the runtime names a FineTuneJob" for line in lines_that_name_a_job(text)]
+        if "tunewright_contract" not in path.parts:
+            found += [f"{name}:{line}: {word!r} is in the stage table; read it from there" for word, line in stage_literals(tree)]
         if "tunewright" in path.parts and any(room in path.parts for room in PURE_ROOMS):
             found += [f"{name}:{line}: a pure room calls {call}()" for call, line in impure_calls(tree)]
     return found
@@ -45,6 +53,12 @@ def impure_calls(tree: ast.Module) -> list[tuple[str, int]]:
             if name in IMPURE_CALLS:
                 calls.append((name, node.lineno))
     return calls
+
+
+def stage_literals(tree: ast.Module) -> list[tuple[str, int]]:
+    """Return (word, line) of literals that are words of the stage table."""
+    literals = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [(node.value, node.lineno) for node in literals if node.value in STAGE_WORDS]
 
 
 if __name__ == "__main__":

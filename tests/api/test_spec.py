@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob, Problem
 from tunewright.api.v1alpha1.job import parse
-from tunewright.api.v1alpha1.status import Condition, FineTuneJobStatus, Phase, ProgressStatus
+from tunewright.api.v1alpha1.status import Condition, FineTuneJobStatus, ProgressStatus
 from tunewright_contract.quantities import amount
+from tunewright_contract.stages import TRAIN
 
 
 def spec(changes=None):
@@ -202,7 +203,7 @@ def test_problems_read_well():
 def test_status_is_written_without_what_is_absent():
     status = FineTuneJobStatus(
         conditions=(Condition(type="Ready", status="False", reason="Running"),),
-        phase=Phase.TRAINING,
+        phase=TRAIN.phase,
         progress=ProgressStatus(step=3, loss="1.42"),
     )
     assert status.wire() == {

@@ -38,7 +38,7 @@ PLANS = {
 
 
 def placed(plan, namespace, **owner):
-    return render(replace(plan, owner=replace(plan.owner, namespace=namespace, **owner)))
+    return render(replace(plan, owner=replace(plan.owner, namespace=namespace, **owner))).children
 
 
 def pods_of(manifests):

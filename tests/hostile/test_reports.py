@@ -50,7 +50,7 @@ def failed(**fields: Any) -> str:
 def status_of(*children: Any, progress: Any = None, previous: Any = None) -> dict[str, Any]:
     """Return the status as it is written; assert that the API server would store it, and that no control character is in it."""
     seen = observe(children, revision=REVISION, status=previous)
-    status = summarise(a_fine_tune_job(), quickstart_plan(), seen, progress=progress, now=NOON, previous=previous).wire()
+    status = summarise(a_fine_tune_job(), quickstart_plan(), seen, serving=None, progress=progress, now=NOON, previous=previous).wire()
     assert_stored(status)
     return status
 

@@ -5,9 +5,9 @@ from child_builders import COMPLETE, REVISION, SERVING, STUCK, a_deployment, a_p
 
 from tunewright.observe import observe
 from tunewright.plan.inputs import StageState
-from tunewright.plan.label_names import Component
 from tunewright.plan.rollout import Refusal, ServingRevision
 from tunewright_contract.reports import Failure, dump
+from tunewright_contract.stages import SERVE
 
 WRONG = Failure(reason="SmokeTestFailed", message="the model answered nothing", suggestion="train it")
 BEFORE = ServingRevision(name="3f9a1c2b-ffffff", template=a_template("3f9a1c2b-ffffff"))
@@ -98,7 +98,7 @@ def test_why_a_revision_will_never_be_ready(expected, status, pod):
 
 def test_the_pod_that_answered_wrongly_is_named():
     found = see(a_deployment(), a_pod("server", **again(65, dump(WRONG))))
-    assert (found.culprits[Component.SERVE].name, found.culprits[Component.SERVE].exit_code) == ("server-0", 65)
+    assert (found.culprits[SERVE].name, found.culprits[SERVE].exit_code) == ("server-0", 65)
     assert found.past.serve.failure.suggestion == "train it"
 
 

@@ -6,7 +6,6 @@ from status_builders import EXPORTED
 
 from tunewright.observe import has_begun, observe
 from tunewright.plan.inputs import Past, StageState
-from tunewright.plan.label_names import Component
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import (
     CheckReport,
@@ -17,6 +16,7 @@ from tunewright_contract.reports import (
     TrainReport,
     dump,
 )
+from tunewright_contract.stages import CHECK, EXPORT, TRAIN
 
 AT_REST = (("Suspended", "JobSuspended"),)
 CHECKED = CheckReport(
@@ -132,7 +132,7 @@ class TestHowFarAStageIs:
         found = seen.past.export
         assert (found.state, found.failure.reason, found.disposition) == (StageState.FAILED, reason, Disposition.FAIL)
         assert part in found.failure.message
-        assert seen.culprits[Component.EXPORT].name == "exporter-0"
+        assert seen.culprits[EXPORT].name == "exporter-0"
 
     def test_a_job_that_is_complete_before_its_pod_is_seen_to_end_still_runs(self):
         found = past(a_job("exporter", ("Complete", "")), a_pod("exporter", **running("exporter"))).export
@@ -159,12 +159,13 @@ class TestHowFarAStageIs:
     def test_a_suspended_job_is_suspended_once_its_pods_are_gone(self, state, leaving, conditions, pods, counts):
         job = a_job("trainer", *conditions, attempt=0, suspend=True, status=counts)
         found = observe([job, *(a_pod("trainer", attempt=0, index=at, **pod) for at, pod in enumerate(pods))], revision=REVISION)
-        assert (found.past.train.state, found.leaving) == (state, {Component.TRAIN} if leaving else set())
+        assert (found.past.train.state, found.leaving) == (state, {TRAIN} if leaving else set())
 
-    @pytest.mark.parametrize("component", [Component.CHECK, Component.EXPORT])
-    def test_any_job_that_is_suspended_is_left(self, component):
+    @pytest.mark.parametrize("stage", [CHECK, EXPORT])
+    def test_any_job_that_is_suspended_is_left(self, stage):
+        component = stage.component
         found = observe([a_job(component, suspend=True), a_pod(component, **running(component))], revision=REVISION)
-        assert found.leaving == {component}
+        assert found.leaving == {stage}
         assert observe([a_job(component), a_pod(component, **running(component))], revision=REVISION).leaving == set()
 
     @pytest.mark.parametrize(
@@ -205,7 +206,7 @@ class TestTheGang:
 
     def culprit(self, *statuses):
         seen = observe(self.gang(*statuses), revision=REVISION)
-        return seen.past.train.failure.reason, seen.culprits[Component.TRAIN].index, seen.past.train.disposition
+        return seen.past.train.failure.reason, seen.culprits[TRAIN].index, seen.past.train.disposition
 
     def test_it_is_done_when_every_rank_is(self):
         def state_of(*indices):

@@ -8,17 +8,22 @@ from hypothesis import strategies as st
 
 from tunewright.plan.names import NAME_LIMIT, attempt_name, child_name, label_value, names_of, volume_name
 from tunewright.plan.quantities import people_bytes, quantity_of_bytes, whole
+from tunewright_contract.stages import STAGES, TRAIN
 
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # RFC 1035, what a Service needs
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 JOB_NAMES = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,60}[a-z0-9])?){0,3}", fullmatch=True)
-ROLES = ("config", "check", "train", "export", "serve", "output")
+ROLES = ("config", "output", *(stage.name for stage in STAGES))
+
+
+def all_of(names):
+    return [names.config, names.output, *names.stages.values()]
 
 
 def test_a_name_that_fits_is_kept_as_it_is():
     names = names_of("support-bot")
-    assert [getattr(names, role) for role in ROLES] == [f"support-bot-{role}" for role in ROLES]
-    assert attempt_name(names.train, 3) == "support-bot-train-3"
+    assert all_of(names) == [f"support-bot-{role}" for role in ROLES]
+    assert attempt_name(names[TRAIN], 3) == "support-bot-train-3"
 
 
 @pytest.mark.parametrize(
@@ -33,7 +38,7 @@ def test_a_name_that_does_not_fit_keeps_what_it_can_and_gets_a_hash(job, readabl
 @given(job=JOB_NAMES, attempt=st.integers(0, 999))
 def test_every_child_has_a_dns_label_with_room_for_the_pods_suffix(job, attempt):
     names = names_of(job)
-    for name in (*(getattr(names, role) for role in ROLES), attempt_name(names.train, attempt)):
+    for name in (*all_of(names), attempt_name(names[TRAIN], attempt)):
         assert DNS_LABEL.fullmatch(name), name
         assert len(name) <= NAME_LIMIT
 
@@ -41,7 +46,7 @@ def test_every_child_has_a_dns_label_with_room_for_the_pods_suffix(job, attempt)
 @given(jobs=st.lists(JOB_NAMES, min_size=2, max_size=2, unique=True))
 def test_two_jobs_never_share_a_name(jobs):
     first, second = (names_of(job) for job in jobs)
-    assert not {getattr(first, role) for role in ROLES} & {getattr(second, role) for role in ROLES}
+    assert not {*all_of(first)} & {*all_of(second)}
 
 
 def test_jobs_that_differ_only_by_a_dot_do_not_share_a_name():

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plan_jobs import CLUSTER, GPU, PHI3_MINI, checked, facts, job, merged, past
+from plan_jobs import CLUSTER, GPU, PHI3_MINI, checked, facts, job, merged, past, past_of
 
 from tunewright.api.admission import objections
 from tunewright.plan.counts import model_facts
@@ -139,7 +139,7 @@ def test_the_server_is_as_asked():
 
 def test_the_rollout_is_as_asked_and_knows_what_was_found():
     found = Rollout(current=True, completed=True)
-    done = replace(past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED), serve=ServeOutcome(rollout=found))
+    done = past_of(past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED), serve=ServeOutcome(rollout=found))
     serving = {"image": "server:2", "smokeTest": {"prompt": "Hi", "contains": "there"}, "progressDeadlineSeconds": 60}
     decided = planned(done, serving=serving)
     assert decided.server_image == "server:2"

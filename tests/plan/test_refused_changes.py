@@ -1,7 +1,9 @@
 """Changes that are refused: before anything has begun the whole job is; afterwards the change alone, while what runs goes on."""
 
+from dataclasses import replace
+
 import pytest
-from plan_jobs import CLUSTER, checked, facts, job, past
+from plan_jobs import CLUSTER, checked, facts, job, past, past_of
 
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Defaults, Past, StageState, TrainOutcome
@@ -76,7 +78,7 @@ def test_it_means_nothing_when_the_model_is_written(reason):
 def test_each_of_several_changes_is_told_of():
     wanted = job({"workers": {"replicas": 1}, "suspend": True}, labels=QUEUE, annotations=PARTIAL)
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
-    decided = plan(wanted, CLUSTER, Past(check=checked(), train=gang), Defaults())
+    decided = plan(wanted, CLUSTER, past_of(check=checked(), train=gang), Defaults())
     told = decided.objection.message.split("; ")
     assert [part.partition(": ")[0] for part in told if part.startswith(("spec.", "metadata."))] == [
         "spec.workers.replicas",
@@ -88,7 +90,7 @@ def test_each_of_several_changes_is_told_of():
 
 def test_a_number_of_workers_that_will_do_is_not_taken_back_with_what_will_not():
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
-    decided = plan(job({"workers": {"replicas": 1}}, annotations=PARTIAL), CLUSTER, Past(check=checked(), train=gang), Defaults())
+    decided = plan(job({"workers": {"replicas": 1}}, annotations=PARTIAL), CLUSTER, past_of(check=checked(), train=gang), Defaults())
     assert (decided.objection.reason, decided.train.stopping) == ("GangIsWhole", True)
     assert decided.objection.message.count("would wait for the others") == 1
 
@@ -112,7 +114,7 @@ def test_but_nothing_is_begun_for_it_nor_is_it_left_out(so_far):
 
 def test_of_a_server_and_a_number_of_workers_the_one_that_is_refused_is_told():
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
-    decided = plan(job({"serving": {}, "workers": {"replicas": 3}}), CLUSTER, Past(check=checked(), train=gang), Defaults())
+    decided = plan(job({"serving": {}, "workers": {"replicas": 3}}), CLUSTER, past_of(check=checked(), train=gang), Defaults())
     assert decided.objection.reason == "BatchNotDivisible"
     assert decided.objection.message.count("cannot share the 2 examples") == 1
     assert decided.train.replicas == 2
@@ -132,7 +134,7 @@ def test_a_change_is_not_blamed_for_what_is_wrong_besides():
 def test_a_queue_would_start_the_gang_again_that_was_stopped(field, change, labels, queued):
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     wanted = job({"workers": {"replicas": 2}} | change, labels=labels)
-    decided = plan(wanted, CLUSTER, Past(check=checked(), train=gang, queued=queued), Defaults())
+    decided = plan(wanted, CLUSTER, replace(past_of(check=checked(), train=gang), queued=queued), Defaults())
     assert decided.objection.reason == "HeldByQueue"
     assert decided.objection.message.startswith(f"{field}: ")
     assert (decided.train.stopping, decided.suspend) == (False, False)
@@ -142,7 +144,7 @@ def test_a_size_that_a_queue_holds_is_not_changed_when_the_gang_has_failed_eithe
     gang = TrainOutcome(state=FAILED, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     wanted = job({"workers": {"replicas": 1}}, labels=QUEUE)
     with pytest.raises(PlanRejected, match="set it back to 2") as refused:
-        plan(wanted, CLUSTER, Past(check=checked(), train=gang), Defaults())
+        plan(wanted, CLUSTER, past_of(check=checked(), train=gang), Defaults())
     assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.workers.replicas")
 
 

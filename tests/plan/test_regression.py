@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from plan_jobs import checked, job
+from plan_jobs import checked, job, past_of
 from status_builders import EXPORTED, seen
 
 from tunewright.plan.inputs import Defaults, Missing, References, ServeOutcome, StageOutcome, StageState
@@ -75,7 +75,7 @@ def test_losses_that_are_not_finite_are_named(base, tuned, figures):
         pytest.param(ALLOWED, exported(2.99, 19_820.0), id="the job allows it"),
         pytest.param({"serving": {"modelRef": {"name": "other"}}}, exported(2.99, 19_820.0), id="another job's model is served"),
         pytest.param({}, seen("check", "train").past, id="nothing is exported yet"),
-        pytest.param({}, replace(seen("check", "train", "export").past, export=StageOutcome(state=StageState.SUCCEEDED)), id="no scores"),
+        pytest.param({}, past_of(seen("check", "train", "export").past, export=StageOutcome(state=StageState.SUCCEEDED)), id="no scores"),
     ],
 )
 def test_other_jobs_are_left_as_they_are(spec, past):
@@ -87,7 +87,7 @@ def test_an_allowed_regression_is_still_found():
 
 
 def test_scores_that_status_has_recorded_count_when_the_report_is_gone():
-    past = replace(exported(2.99, 1.0), export=StageOutcome(state=StageState.SUCCEEDED), recorded_scores=scores(2.99, 19_820.0))
+    past = replace(past_of(exported(2.99, 1.0), export=StageOutcome(state=StageState.SUCCEEDED)), recorded_scores=scores(2.99, 19_820.0))
     assert judged(job(), past).export.state is StageState.FAILED
 
 
@@ -126,7 +126,7 @@ def test_which_model_is_served(expected, *, tuned, allowed, serving, served, run
     """`its own` and a model are rolled out; `what runs` is left as it is; None stops it."""
     spec = {"evaluation": {"allowRegression": allowed}} | ({} if serving is None else {"serving": serving})
     live = None if runs is None else ServingRevision(name="live", template={}, model=None if runs is OWN else runs)
-    past = replace(exported(2.99, tuned), check=checked(), serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
+    past = past_of(exported(2.99, tuned), check=checked(), serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
     decided = plan(job(spec), References(served=served), past, Defaults()).serve
     if expected is NONE:
         assert decided is None
@@ -146,7 +146,7 @@ def test_which_model_is_served(expected, *, tuned, allowed, serving, served, run
     ids=["no server yet", "a server runs", "a server that is not wanted any more"],
 )
 def test_the_failure_says_what_becomes_of_the_server(told, way_out, serving, live):
-    past = replace(exported(2.99, 19_820.0), serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
+    past = past_of(exported(2.99, 19_820.0), serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
     found = judged(job({} if serving is None else {"serving": serving}), past)
     assert stopped_by_regression(found)
     assert told in found.export.failure.message

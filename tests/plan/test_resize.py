@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_jobs import GPU, checked, job
+from plan_jobs import GPU, checked, job, past_of
 
 from tunewright.plan.errors import PlanRejected
-from tunewright.plan.inputs import Defaults, Past, References, StageState, TrainOutcome
+from tunewright.plan.inputs import Defaults, References, StageState, TrainOutcome
 from tunewright.plan.plan import plan
 from tunewright.plan.plan_types import Objection
 from tunewright.plan.resize import shares_of
@@ -30,7 +30,7 @@ def begun(*, replicas=2, total=4, state=StageState.RUNNING, **changes):
 
 
 def planned(wanted, train=None):
-    return plan(wanted, REFS, Past(check=checked(), train=train or TrainOutcome()), Defaults())
+    return plan(wanted, REFS, past_of(check=checked(), train=train or TrainOutcome()), Defaults())
 
 
 @pytest.mark.parametrize(

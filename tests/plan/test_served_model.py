@@ -1,9 +1,7 @@
 """Whose model is served: the job's own, or another's that it names; and what becomes of it when that one is not there."""
 
-from dataclasses import replace
-
 import pytest
-from plan_jobs import checked, job, past
+from plan_jobs import checked, job, past, past_of
 
 from tunewright.plan.inputs import Defaults, Missing, References, ServeOutcome, StageState
 from tunewright.plan.placement import SERVED_MODEL
@@ -21,7 +19,7 @@ def planned(spec, *, served=None, running=None):
     """Plan a job whose model is exported; `running`: its servers have this model."""
     live = ServingRevision(name="live", template={}, model=running)
     done = past(check=checked(), train=StageState.SUCCEEDED, attempts=1, export=StageState.SUCCEEDED)
-    done = replace(done, serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
+    done = past_of(done, serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
     return plan(job(spec), References(served=served), done, Defaults())
 
 

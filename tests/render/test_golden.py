@@ -19,5 +19,5 @@ JOBS = {
 
 @pytest.mark.parametrize("name", JOBS)
 def test_a_job_renders_as_recorded(name, golden):
-    expected, rendered = golden(name, render(JOBS[name]))
+    expected, rendered = golden(name, render(JOBS[name]).children)
     assert rendered == expected

@@ -7,18 +7,17 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plan_builders import hub_plan, quickstart_plan
+from plan_builders import changed, hub_plan, quickstart_plan
 from pod_security import violations
 
 from tunewright.plan.names import names_of, volume_name
 from tunewright.plan.plan_types import (
-    CheckPlan,
     ClaimSource,
     DataVolume,
-    ExportPlan,
     FolderSource,
     NewClaim,
     Owner,
+    PodPlan,
     Scheduling,
     SecretKey,
     ServePlan,
@@ -111,9 +110,9 @@ def plans(draw, *, in_a_cluster=False):
         ),
         suspend=draw(st.booleans()),
         active_deadline_seconds=draw(st.none() | st.integers(1, 10**6)),
-        check=draw(st.none() | st.builds(CheckPlan, resources=resources)),
+        check=draw(st.none() | st.builds(PodPlan, resources=resources)),
         train=draw(st.none() | train),
-        export=draw(st.none() | st.builds(ExportPlan, resources=resources)),
+        export=draw(st.none() | st.builds(PodPlan, resources=resources)),
         serve=draw(st.none() | serve),
     )
 
@@ -129,7 +128,7 @@ def metadata_of(manifests):
 @given(plans())
 @settings(max_examples=40, deadline=None)
 def test_names_and_labels_are_what_kubernetes_accepts(plan):
-    manifests = render(plan)
+    manifests = render(plan).children
     for metadata in metadata_of(manifests):
         for key, value in metadata["labels"].items():
             assert LABEL_KEY.fullmatch(key), key
@@ -146,7 +145,7 @@ def test_names_and_labels_are_what_kubernetes_accepts(plan):
 @given(plans())
 @settings(max_examples=40, deadline=None)
 def test_every_mount_has_a_volume_and_every_path_in_the_environment_a_mount(plan):
-    for pod in pods(render(plan)):
+    for pod in pods(render(plan).children):
         volumes = [volume["name"] for volume in pod["spec"]["volumes"]]
         (container,) = pod["spec"]["containers"]
         mounts = container["volumeMounts"]
@@ -163,7 +162,7 @@ def test_every_mount_has_a_volume_and_every_path_in_the_environment_a_mount(plan
 @given(plans(in_a_cluster=True))
 @settings(max_examples=40, deadline=None)
 def test_every_pod_meets_the_restricted_standard(plan):
-    for pod in pods(render(plan)):
+    for pod in pods(render(plan).children):
         assert violations(pod["spec"]) == []
         assert pod["spec"]["automountServiceAccountToken"] is False
 
@@ -171,9 +170,9 @@ def test_every_pod_meets_the_restricted_standard(plan):
 @given(plans())
 @settings(max_examples=40, deadline=None)
 def test_manifests_are_plain_json_and_equal_for_equal_plans(plan):
-    manifests = render(plan)
+    manifests = render(plan).children
     assert json.loads(json.dumps(manifests)) == list(manifests)
-    assert json.dumps(render(deepcopy(plan))) == json.dumps(manifests)
+    assert json.dumps(render(deepcopy(plan)).children) == json.dumps(manifests)
     keys = [(item["kind"], item["metadata"]["name"]) for item in manifests]
     assert len(set(keys)) == len(keys)
 
@@ -185,15 +184,15 @@ def test_a_new_attempt_and_later_stages_leave_the_templates_of_earlier_jobs_as_t
     train = replace(
         plan.train or TrainPlan(attempt=0, replicas=1, processes_per_replica=1, global_batch_size=2, resources={}), attempt=attempt
     )
-    before = replace(plan, check=CheckPlan(), train=train, export=None, serve=None, suspend=False)
-    after = replace(before, train=replace(train, attempt=attempt + 1), export=ExportPlan(), suspend=True)
-    templates = {item["metadata"]["name"]: item["spec"]["template"] for item in render(after) if item["kind"] == "Job"}
-    for job in [item for item in render(before) if item["kind"] == "Job"]:
+    before = changed(plan, check=PodPlan(), train=train, export=None, serve=None, suspend=False)
+    after = changed(before, train=replace(train, attempt=attempt + 1), export=PodPlan(), suspend=True)
+    templates = {item["metadata"]["name"]: item["spec"]["template"] for item in render(after).children if item["kind"] == "Job"}
+    for job in [item for item in render(before).children if item["kind"] == "Job"]:
         assert templates[job["metadata"]["name"]] == job["spec"]["template"]
 
 
 def test_the_checker_of_the_standard_would_notice():
-    (pod,) = [item["spec"]["template"]["spec"] for item in render(replace(hub_plan(), train=None)) if item["kind"] == "Job"]
+    (pod,) = [item["spec"]["template"]["spec"] for item in render(changed(hub_plan(), train=None)).children if item["kind"] == "Job"]
     loose = deepcopy(pod)
     loose["hostNetwork"] = True
     loose["volumes"].append({"name": "host", "hostPath": {"path": "/"}})

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from plan_builders import GANG, REVISION, UID, exporting, hub_plan, quickstart_plan, serving
 
-from tunewright.plan.plan_types import CheckPlan, ClaimSource, FolderSource, NewClaim, Placement, Scheduling, SecretKey, Storage
+from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, PodPlan, Scheduling, SecretKey, Storage
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
 from tunewright.render import render
 from tunewright_contract.reports import Failure
@@ -15,12 +15,12 @@ from tunewright_contract.trainer_config import TrainerConfig
 
 
 def find(plan, kind, name):
-    (found,) = [item for item in render(plan) if item["kind"] == kind and item["metadata"]["name"] == name]
+    (found,) = [item for item in render(plan).children if item["kind"] == kind and item["metadata"]["name"] == name]
     return found
 
 
 def names(plan, kind):
-    return [item["metadata"]["name"] for item in render(plan) if item["kind"] == kind]
+    return [item["metadata"]["name"] for item in render(plan).children if item["kind"] == kind]
 
 
 def revision_of_pods(plan):
@@ -44,30 +44,30 @@ def mounts(manifest):
 class TestStages:
     def test_a_stage_that_is_not_wanted_renders_nothing(self):
         idle = quickstart_plan(check=None, train=None)
-        assert [item["kind"] for item in render(idle)] == ["ConfigMap", "PersistentVolumeClaim"]
+        assert [item["kind"] for item in render(idle).children] == ["ConfigMap", "PersistentVolumeClaim"]
 
     def test_every_stage_that_is_wanted_is_there_in_the_order_of_the_story(self):
         everything = serving(quickstart_plan(), replicas=2)
-        workloads = [item["metadata"]["name"] for item in render(everything) if item["kind"] in {"Job", "Deployment"}]
+        workloads = [item["metadata"]["name"] for item in render(everything).children if item["kind"] in {"Job", "Deployment"}]
         assert workloads == ["support-bot-check", "support-bot-train-0", "support-bot-export", "support-bot-serve"]
 
     def test_what_a_pod_needs_comes_before_the_pod(self):
-        kinds = [item["kind"] for item in render(serving(quickstart_plan(), replicas=2))]
+        kinds = [item["kind"] for item in render(serving(quickstart_plan(), replicas=2)).children]
         first_workload = kinds.index("Job")
         assert {"ConfigMap", "PersistentVolumeClaim", "NetworkPolicy", "PodDisruptionBudget", "Service"} == set(kinds[:first_workload])
 
     def test_the_config_map_holds_the_very_configuration(self):
         plan = hub_plan()
-        (config,) = [item for item in render(plan) if item["kind"] == "ConfigMap"]
+        (config,) = [item for item in render(plan).children if item["kind"] == "ConfigMap"]
         assert TrainerConfig.model_validate_json(config["data"]["config.json"]) == plan.config
 
     def test_another_configuration_is_another_config_map_and_none_can_be_changed(self):
         plan = exporting(quickstart_plan())
         later = replace(plan, config=plan.config.model_copy(update={"world_size": 4}))
-        (before,), (after,) = ([item for item in render(each) if item["kind"] == "ConfigMap"] for each in (plan, later))
+        (before,), (after,) = ([item for item in render(each).children if item["kind"] == "ConfigMap"] for each in (plan, later))
         assert before["metadata"]["name"] != after["metadata"]["name"]
         assert before["immutable"] is True
-        for job in (item for item in render(later) if item["kind"] == "Job"):
+        for job in (item for item in render(later).children if item["kind"] == "Job"):
             mounted = {volume["name"]: volume for volume in job["spec"]["template"]["spec"]["volumes"]}
             assert mounted["config"] == {"name": "config", "configMap": {"name": after["metadata"]["name"]}}
 
@@ -227,7 +227,7 @@ class TestEnvironment:
 
 
 def test_scratch_volumes_hold_what_the_container_may_use():
-    plan = quickstart_plan(check=CheckPlan(resources={"limits": {"ephemeral-storage": "50Gi"}}))
+    plan = quickstart_plan(check=PodPlan(resources={"limits": {"ephemeral-storage": "50Gi"}}))
     found = find(plan, "Job", "support-bot-check")["spec"]["template"]["spec"]["volumes"]
     assert {volume["name"]: volume["emptyDir"] for volume in found if "emptyDir" in volume} == {
         name: {"sizeLimit": "50Gi"} for name in ("cache", "output", "tmp")
@@ -285,7 +285,7 @@ class TestServer:
         plan = serving(quickstart_plan())
         for service, workload in (("support-bot-train", "Job"), ("support-bot-serve", "Deployment")):
             wanted = find(plan, "Service", service)["spec"]["selector"].items()
-            pods = [item["spec"]["template"]["metadata"]["labels"].items() for item in render(plan) if item["kind"] == workload]
+            pods = [item["spec"]["template"]["metadata"]["labels"].items() for item in render(plan).children if item["kind"] == workload]
             assert any(wanted <= labels for labels in pods)
 
 
@@ -303,13 +303,13 @@ class TestProtection:
         ids=["a gang that trains", "a suspended one", "none yet", "none any more", "one server", "several servers"],
     )
     def test_budgets_protect_what_is_there_to_protect(self, plan, expected):
-        budgets = {item["metadata"]["name"]: item["spec"] for item in render(plan) if item["kind"] == "PodDisruptionBudget"}
+        budgets = {item["metadata"]["name"]: item["spec"] for item in render(plan).children if item["kind"] == "PodDisruptionBudget"}
         limits = {name: {key: value for key, value in spec.items() if key.endswith("vailable")} for name, spec in budgets.items()}
         assert limits == expected
 
     @pytest.mark.parametrize("plan", [quickstart_plan(), hub_plan()], ids=["offline", "hub"])
     def test_only_a_job_that_needs_the_hub_may_leave_the_cluster(self, plan):
-        for policy in [item for item in render(exporting(plan)) if item["kind"] == "NetworkPolicy"]:
+        for policy in [item for item in render(exporting(plan)).children if item["kind"] == "NetworkPolicy"]:
             leaves = [rule for rule in policy["spec"]["egress"] if any("ipBlock" in peer for peer in rule.get("to", ()))]
             assert bool(leaves) == plan.hub_access
 
@@ -347,7 +347,7 @@ class TestProtection:
 class TestOwnership:
     def test_everything_but_a_retained_claim_goes_with_the_job(self):
         plan = serving(quickstart_plan(), replicas=2)
-        ownerless = [item["kind"] for item in render(plan) if "ownerReferences" not in item["metadata"]]
+        ownerless = [item["kind"] for item in render(plan).children if "ownerReferences" not in item["metadata"]]
         assert ownerless == ["PersistentVolumeClaim"]
         assert "tunewright.io/retain" in find(plan, "PersistentVolumeClaim", "support-bot-output")["metadata"]["annotations"]
 
@@ -385,14 +385,14 @@ class TestOwnership:
         )
 
     def test_a_secret_never_lies_in_a_manifest(self):
-        assert "secretKeyRef" in json.dumps(render(hub_plan()))
-        assert '"kind": "Secret"' not in json.dumps(render(hub_plan()))
+        assert "secretKeyRef" in json.dumps(render(hub_plan()).children)
+        assert '"kind": "Secret"' not in json.dumps(render(hub_plan()).children)
 
 
 class TestPlacement:
     def test_pods_are_free_unless_a_volume_ties_them(self):
         plan = serving(quickstart_plan())
-        assert all("affinity" not in pod_spec(item) for item in render(plan) if item["kind"] in {"Job", "Deployment"})
+        assert all("affinity" not in pod_spec(item) for item in render(plan).children if item["kind"] in {"Job", "Deployment"})
 
     def test_a_gang_and_servers_that_share_a_volume_of_one_node_are_kept_together(self):
         plan = serving(quickstart_plan(placement=Placement(gang="why", servers="why")))
@@ -419,4 +419,4 @@ def pod_spec(manifest):
 
 
 def find_any(plan, name):
-    return next(item for item in render(plan) if item["metadata"]["name"] == name and item["kind"] in {"Job", "Deployment"})
+    return next(item for item in render(plan).children if item["metadata"]["name"] == name and item["kind"] in {"Job", "Deployment"})

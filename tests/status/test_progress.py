@@ -19,7 +19,13 @@ def follow(*reports, attempts=None, train=StageState.RUNNING, report=None):
     for number, progress in enumerate(reports):
         outcome = TrainOutcome(state=train, attempts=attempts[number] if attempts else 1, report=report)
         summary = summarise(
-            a_job(), quickstart_plan(), seen("check", train=outcome), progress=progress, now=NOON + timedelta(minutes=20), previous=stored
+            a_job(),
+            quickstart_plan(),
+            seen("check", train=outcome),
+            serving=None,
+            progress=progress,
+            now=NOON + timedelta(minutes=20),
+            previous=stored,
         )
         stored = summary.wire()
         found.append(summary.progress)
@@ -151,8 +157,8 @@ def test_a_job_that_does_not_run_has_no_time_left():
 
 
 def test_progress_of_a_job_whose_training_was_cleared_away_is_kept():
-    known = summarise(a_job(), quickstart_plan(), seen("check", "train"), progress=None, now=NOON, previous=None)
-    later = summarise(a_job(), quickstart_plan(), seen("check"), progress=None, now=NOON, previous=known.wire())
+    known = summarise(a_job(), quickstart_plan(), seen("check", "train"), serving=None, progress=None, now=NOON, previous=None)
+    later = summarise(a_job(), quickstart_plan(), seen("check"), serving=None, progress=None, now=NOON, previous=known.wire())
     assert later.progress == known.progress
 
 
@@ -170,7 +176,7 @@ def test_step_and_percentage_never_run_backwards(course):
 class TestCheckpoints:
     def checkpoint(self, *, report=None, train=StageState.RUNNING, outcome=None, previous=None):
         observation = seen("check", train=TrainOutcome(state=train, attempts=1, report=outcome))
-        return summarise(a_job(), quickstart_plan(), observation, progress=report, now=NOON, previous=previous)
+        return summarise(a_job(), quickstart_plan(), observation, serving=None, progress=report, now=NOON, previous=previous)
 
     def test_the_newest_one_is_the_trainers_word(self):
         found = self.checkpoint(report=posted(checkpoint_step=60, resumed_from_step=30)).checkpoint

@@ -37,11 +37,13 @@ class Cluster:
     def reconcile(self) -> str:
         seen = observe([*self.jobs.values(), *self.pods.values()], revision=revision_of(self.job))
         decided = plan(self.job, References(folders=FOLDERS, host_paths=True), seen.past, Defaults())
-        for manifest in render(decided):
+        for manifest in render(decided).children:
             if manifest["kind"] == "Job":
                 there = self.jobs.setdefault(manifest["metadata"]["name"].removeprefix("support-bot-"), manifest | {"status": {}})
                 there["spec"] = there["spec"] | {"suspend": manifest["spec"].get("suspend", there["spec"].get("suspend"))}
-        self.status = summarise(self.job, decided, seen, progress=None, now=NOON, previous=self.status).wire()
+        self.status = summarise(
+            self.job, decided, seen, serving=render(decided).serving, progress=None, now=NOON, previous=self.status
+        ).wire()
         return f"{self.status['phase']}: {self.status['reason']}"
 
     def end(self, name: str, code: int, said: Report) -> None:

@@ -11,12 +11,13 @@ from status_builders import CHECKED, EXPORTED, NOON, URL, a_job, seen
 from tunewright.observe.observation import Observation
 from tunewright.observe.pods import PodState
 from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageState, TrainOutcome
-from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import MemoryFit, Storage
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
+from tunewright.render import render
 from tunewright.status import summarise, summarise_defect, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
 from tunewright.status.serving import serving_status
 from tunewright_contract.reports import Failure, Score
+from tunewright_contract.stages import TRAIN
 
 OLD, NEW = (ServingRevision(name=name, template={}) for name in ("old", "new"))
 RUNNING = TrainOutcome(state=StageState.RUNNING, attempts=1)
@@ -26,7 +27,9 @@ LOST = Failure(reason="DiskFull", message="no space left", suggestion="Free spac
 
 
 def status(observation, plan=None, *, job=None, now=NOON, previous=None, progress=None):
-    return summarise(job or a_job(), plan or quickstart_plan(), observation, progress=progress, now=now, previous=previous)
+    plan = plan or quickstart_plan()
+    serving = render(plan).serving
+    return summarise(job or a_job(), plan, observation, serving=serving, progress=progress, now=now, previous=previous)
 
 
 def conditions(summary):
@@ -39,7 +42,7 @@ def failed(failure=None, **more):
 
 def evicted(*done, **outcomes):
     """The same, with a gang that has been told to go by somebody else."""
-    return replace(seen(*done, **outcomes), leaving=frozenset({Component.TRAIN}))
+    return replace(seen(*done, **outcomes), leaving=frozenset({TRAIN}))
 
 
 class TestPhase:
@@ -225,9 +228,7 @@ class TestConditions:
 class TestFailures:
     def test_a_failure_is_named_with_its_pod_and_its_way_out(self):
         culprit = PodState(name="support-bot-train-0-1-abcde", index=1, exit_code=65)
-        observation = seen(
-            "check", train=TrainOutcome(state=StageState.FAILED, failure=BROKEN, attempts=1), culprits={Component.TRAIN: culprit}
-        )
+        observation = seen("check", train=TrainOutcome(state=StageState.FAILED, failure=BROKEN, attempts=1), culprits={TRAIN: culprit})
         found = status(observation).wire()["failure"]
         assert found == {
             "stage": "trainer",

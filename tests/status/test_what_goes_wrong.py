@@ -10,7 +10,8 @@ from status_builders import CHECKED, NOON, TRAINED, posted
 from status_builders import a_job as a_fine_tune_job
 
 from tunewright.observe import observe
-from tunewright.observe.hindrances import unexplained
+from tunewright.observe.events import unexplained
+from tunewright.render import render
 from tunewright.status import summarise
 from tunewright_contract import progress as words
 from tunewright_contract.exit_codes import ExitCode
@@ -168,7 +169,15 @@ TABLE = [
 
 def status_of(children, *, plan=None, progress=None, previous=None, now=LATER):
     plan = plan or quickstart_plan()
-    return summarise(a_fine_tune_job(), plan, observe(children, revision=REVISION), progress=progress, now=now, previous=previous)
+    return summarise(
+        a_fine_tune_job(),
+        plan,
+        observe(children, revision=REVISION),
+        serving=render(plan).serving,
+        progress=progress,
+        now=now,
+        previous=previous,
+    )
 
 
 @pytest.mark.parametrize(("reason", "stage", "words", "way_out", "children"), TABLE, ids=[f"{row[0]}: {row[2]}" for row in TABLE])

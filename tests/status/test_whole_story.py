@@ -31,10 +31,12 @@ class Machine:
     def reconcile(self) -> str:
         seen = observe(list(self.children.values()), revision=revision_of(self.job))
         decided = plan(self.job, References(folders=FOLDERS, host_paths=True, served=self.served), seen.past, Defaults())
-        rendered = {(item["kind"], item["metadata"]["name"]): item for item in render(decided)}
+        rendered = {(item["kind"], item["metadata"]["name"]): item for item in render(decided).children}
         pods = {key: child for key, child in self.children.items() if key[0] == "Pod"}
         self.children = {key: item | {"status": self.children.get(key, {}).get("status", {})} for key, item in rendered.items()} | pods
-        self.status = summarise(self.job, decided, seen, progress=None, now=NOON, previous=self.status).wire()
+        self.status = summarise(
+            self.job, decided, seen, serving=render(decided).serving, progress=None, now=NOON, previous=self.status
+        ).wire()
         return f"{self.status['phase']}: {self.status['reason']}"
 
     def end(self, name: str, code: int, message: str) -> None:

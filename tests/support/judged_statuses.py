@@ -11,6 +11,7 @@ from tunewright.api.crdgen import UNSEEN
 from tunewright.api.v1alpha1.status import FineTuneJobStatus
 from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.plan_types import Objection
+from tunewright.render import render
 from tunewright.status import summarise, summarise_invalid, summarise_missing, summarise_rejected
 from tunewright_contract.reports import Failure
 
@@ -45,7 +46,7 @@ def judged() -> list[Judged]:
 
     def told(observation: Any, plan: Any, progress: Any = None, *, serves: bool = True) -> dict[str, Any]:
         job = a_job(serving=serves)
-        return dict(summarise(job, plan, observation, progress=progress, now=NOON, previous=None).wire())
+        return dict(summarise(job, plan, observation, serving=render(plan).serving, progress=progress, now=NOON, previous=None).wire())
 
     def wire(status: FineTuneJobStatus) -> dict[str, Any]:
         return dict(status.wire())

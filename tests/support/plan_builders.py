@@ -7,18 +7,20 @@ from tunewright.plan.names import names_of
 from tunewright.plan.plan_types import (
     ClaimSource,
     DataVolume,
-    ExportPlan,
     FineTunePlan,
     FolderSource,
     MemoryFit,
     NewClaim,
     Owner,
+    PodPlan,
     SecretKey,
     ServePlan,
     Storage,
     TrainPlan,
 )
 from tunewright.plan.rollout import PublishedModel
+from tunewright_contract import stages
+from tunewright_contract.stages import CHECK, TRAIN
 from tunewright_contract.trainer_config import DataConfig, DataFile, HubModel, JobIdentity, MethodConfig, ModelConfig, TrainerConfig
 
 REVISION = "3f9a1c2b"
@@ -27,7 +29,10 @@ GANG = TrainPlan(attempt=0, replicas=2, processes_per_replica=1, global_batch_si
 
 
 def quickstart_plan(**changes: Any) -> FineTunePlan:
-    """Two ranks on processors; model and data are folders of one machine; every stage up to Train is wanted."""
+    """Two ranks on processors; model and data are folders of one machine; every stage up to Train is wanted.
+
+    A change may name a stage: its plan, or None for a stage that is not wanted.
+    """
     name = changes.pop("name", "support-bot")
     plan = FineTunePlan(
         owner=Owner(namespace="default", name=name, uid=UID),
@@ -50,9 +55,9 @@ def quickstart_plan(**changes: Any) -> FineTunePlan:
             why="ZeRO-2 as asked: 50.0 MiB of 4.00 GiB per rank",
         ),
         progress_url="http://127.0.0.1:20001/apis/tunewright.io/v1alpha1/namespaces/default/finetunejobs/support-bot/status",
-        train=GANG,
+        stages={CHECK: PodPlan(), TRAIN: GANG},
     )
-    return replace(plan, **changes)
+    return changed(plan, **changes)
 
 
 def hub_plan(**changes: Any) -> FineTunePlan:
@@ -81,19 +86,25 @@ def hub_plan(**changes: Any) -> FineTunePlan:
             shared_memory="16Gi",
         ),
     )
-    return replace(plan, **changes)
+    return changed(plan, **changes)
+
+
+def changed(plan: FineTunePlan, **changes: Any) -> FineTunePlan:
+    """The same job with other fields, or other plans of the stages that are named."""
+    wanted = {stage: changes.pop(stage.name, plan.stages.get(stage)) for stage in stages.STAGES}
+    return replace(plan, stages={stage: found for stage, found in wanted.items() if found is not None}, **changes)
 
 
 def exporting(plan: FineTunePlan) -> FineTunePlan:
     """The same job when its model is exported."""
-    return replace(plan, export=ExportPlan(resources={"limits": {"cpu": "2", "memory": "4Gi"}}))
+    return changed(plan, export=PodPlan(resources={"limits": {"cpu": "2", "memory": "4Gi"}}))
 
 
 def serving(plan: FineTunePlan, **changes: Any) -> FineTunePlan:
     """The same job when its model is served."""
     own = PublishedModel(job=plan.owner.name, revision=plan.revision, claim=plan.storage.models_claim, path=plan.storage.models_path)
     server = ServePlan(replicas=1, model=own, model_name="support-bot", resources={"limits": {"cpu": "2", "memory": "2Gi"}})
-    return replace(exporting(plan), serve=replace(server, **changes))
+    return changed(exporting(plan), serve=replace(server, **changes))
 
 
 def _config(name: str, model: ModelConfig, *, stage: int = 2, world_size: int = 2) -> TrainerConfig:

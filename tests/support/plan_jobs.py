@@ -5,6 +5,7 @@ from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob, parse
 from tunewright.plan.inputs import Past, References, StageOutcome, StageState, TrainOutcome
+from tunewright_contract import stages
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import CheckReport, DataFacts, ModelFacts, SplitFacts
 
@@ -78,11 +79,18 @@ def past(
     export: StageState = StageState.ABSENT,
 ) -> Past:
     """What has happened, in a line."""
-    return Past(
+    return past_of(
         check=check if isinstance(check, StageOutcome) else StageOutcome(state=check),
         train=TrainOutcome(state=train, attempts=attempts, counted_failures=failures, disposition=asks),
         export=StageOutcome(state=export),
     )
+
+
+def past_of(so_far: Past | None = None, **outcomes: StageOutcome[Any]) -> Past:
+    """What has happened, by the names of the stages; `so_far` is kept where no outcome is named."""
+    for name, outcome in outcomes.items():
+        so_far = (so_far or Past()).with_outcome(next(stage for stage in stages.STAGES if stage.name == name), outcome)
+    return so_far or Past()
 
 
 CLUSTER = References()

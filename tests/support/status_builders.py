@@ -4,10 +4,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from plan_builders import UID
+from plan_jobs import past_of
 
 from tunewright.api.v1alpha1.job import FineTuneJob, parse
 from tunewright.observe.observation import Observation
-from tunewright.plan.inputs import Past, ServeOutcome, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.inputs import ServeOutcome, StageOutcome, StageState, TrainOutcome
 from tunewright_contract.progress import ProgressReport
 from tunewright_contract.reports import (
     Artifact,
@@ -83,7 +84,7 @@ def seen(*done: str, **outcomes: Any) -> Observation:
         "serve": ServeOutcome(state=StageState.SUCCEEDED, ready_replicas=1, url=URL),
     }
     culprits = outcomes.pop("culprits", {})
-    return Observation(past=Past(**{name: succeeded[name] for name in done} | outcomes), culprits=culprits)
+    return Observation(past=past_of(**{name: succeeded[name] for name in done} | outcomes), culprits=culprits)
 
 
 def posted(*, at: float = 0, percentage: int | None = None, **metrics: Any) -> ProgressReport:

@@ -15,6 +15,7 @@ from pathlib import Path
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Report
+from tunewright_contract.stages import STAGES, TRAIN, Shape
 from tunewright_trainer.common.exits import StageError, clear_termination, failure, stage_error, write_termination
 from tunewright_trainer.common.logs import set_up
 from tunewright_trainer.common.settings import Settings
@@ -23,17 +24,14 @@ from tunewright_trainer.common.signals import exit_on_signal
 log = logging.getLogger("tunewright_trainer")
 
 # Imported when asked for: `check` must not wait for what only `train` needs.
-_STAGES = {
-    "check": "tunewright_trainer.recipes.check",
-    "train": "tunewright_trainer.recipes.train",
-    "export": "tunewright_trainer.recipes.export",
-}
+_STAGES = {stage.name: f"tunewright_trainer.recipes.{stage.name}" for stage in STAGES if stage.shape is not Shape.SERVER}
+_LAUNCH = TRAIN.command[-1]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the stage named on the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="tunewright_trainer", description="Run one stage of a FineTuneJob.")
-    parser.add_argument("stage", choices=[*_STAGES, "launch", "prebuild"])
+    parser.add_argument("stage", choices=[*_STAGES, _LAUNCH, "prebuild"])
     stage = parser.parse_args(argv).stage
     set_up(_rank_label(os.environ))
     exit_on_signal()  # until training takes the signals over
@@ -49,7 +47,7 @@ def _run(stage: str) -> Report | None:
 
         prebuild()
         return None
-    if stage == "launch":
+    if stage == _LAUNCH:
         from tunewright_trainer.distributed.launch import launch
 
         launch()

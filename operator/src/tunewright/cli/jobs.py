@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from tunewright.api.v1alpha1.status import ConditionType
+from tunewright.api.v1alpha1.status import ConditionType, Phase
 from tunewright.cli.console import fail
 from tunewright.local.app import Home
 from tunewright.local.supervisor import Holder
+from tunewright_contract.stages import SERVE
 
 RESTING = {"Complete", "Failed", "Suspended"}  # these need no process, and are true without one
-SERVED = {"Serving", "Deploying"}  # the model is there; all it needs is a process that runs its server
+SERVED = {Phase.SERVING, SERVE.phase}  # the model is there; all it needs is a process that runs its server
 SHOWN_NAMES = 8
 
 

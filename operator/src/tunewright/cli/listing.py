@@ -15,6 +15,7 @@ from tunewright.cli.jobs import SERVED, phase_now, ready_now
 from tunewright.cli.live import duration
 from tunewright.local.supervisor import Holder
 from tunewright.plan.quantities import people_bytes
+from tunewright_contract.stages import TRAIN
 
 Job = Mapping[str, Any]
 COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "PROCESS", "AGE")
@@ -89,7 +90,7 @@ def _row(job: Job, holder: Holder | None, now: datetime) -> tuple[str, ...]:
         phase,
         f"{percentage}%" if percentage is not None else "-",
         progress.get("loss") or "-",
-        duration(eta) if eta is not None and phase == "Training" else "-",
+        duration(eta) if eta is not None and phase == TRAIN.phase else "-",
         ready_now(job, holder),
         str(holder.pid) if holder else "-",
         duration(int(age.total_seconds())),

@@ -8,16 +8,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from tunewright.api.v1alpha1.status import ConditionType
+from tunewright_contract.stages import STAGES as STAGE_TABLE
+from tunewright_contract.stages import TRAIN
 from tunewright_contract.text import plain
 
 STAGES = {  # phase -> what people read
     "Pending": "pending",
     "Waiting": "waiting",
     "Queued": "queued",
-    "Checking": "check",
-    "Training": "train",
-    "Exporting": "export",
-    "Deploying": "serve",
+    **{stage.phase: stage.name for stage in STAGE_TABLE},
     "Serving": "serving",
     "Complete": "complete",
     "Suspended": "suspended",
@@ -29,7 +28,7 @@ def headline(status: Mapping[str, Any]) -> str:
     """Say where a job stands in one line: stage, percent, loss, tokens/s, ETA."""
     phase = str(status.get("phase") or "Pending")
     parts = [STAGES.get(phase, phase.lower())]
-    if phase == "Training":
+    if phase == TRAIN.phase:
         parts += _training(status.get("progress") or {})
         parts += [said["message"] for said in status.get("conditions", ()) if said["type"] == ConditionType.CHANGE_REFUSED]
     elif status.get("message"):
@@ -114,7 +113,7 @@ class LiveView:
         if self._line and phase != self._phase:
             self._stay(self._line)
         self._phase, self._line = phase, line
-        percent = (status.get("progress") or {}).get("progressPercentage") if phase == "Training" else None
+        percent = (status.get("progress") or {}).get("progressPercentage") if phase == TRAIN.phase else None
         self._progress.update(self._task or TaskID(0), description=line, completed=percent or 0, total=None if percent is None else 100)
 
     def note(self, text: str) -> None:

@@ -1,10 +1,13 @@
 """The commands of `tunewright`, and their options. Each hands over to a module of its own at once; heavy ones are imported when called."""
 
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from tunewright_contract.stages import STAGES
 
 app = typer.Typer(
     name="tunewright",
@@ -15,6 +18,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+StageName = StrEnum("StageName", [(stage.name, stage.name) for stage in STAGES])  # type: ignore[misc]
 Manifest = Annotated[Path, typer.Argument(help="A YAML file with one FineTuneJob.", metavar="MANIFEST", show_default=False)]
 Name = Annotated[str, typer.Argument(help="The FineTuneJob's metadata.name.", metavar="NAME", show_default=False)]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The job's namespace.", metavar="NAMESPACE")]
@@ -198,7 +202,7 @@ Examples:
 def logs(
     name: Name,
     stage: Annotated[
-        Literal["check", "train", "export", "serve"] | None,
+        StageName | None,
         typer.Option("--stage", help="Of this stage. Default: the one that printed last."),
     ] = None,
     rank: Annotated[int | None, typer.Option("--rank", min=0, metavar="N", help="Only this pod of the gang.")] = None,

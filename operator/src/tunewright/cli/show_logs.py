@@ -10,8 +10,9 @@ from tunewright.cli.jobs import stored_job
 from tunewright.local.app import Home
 from tunewright.local.logs import Follower
 from tunewright.plan.names import names_of
+from tunewright_contract import stages
 
-STAGES = ("check", "train", "export", "serve")
+STAGES = {stage.name: stage for stage in stages.STAGES}
 LOOK_SECONDS = 0.3
 _GANG = re.compile(r"-\d+-(\d+)-[a-z0-9]+$")  # `<job>-train-<attempt>-<rank>-<random>`
 
@@ -73,7 +74,7 @@ def _attempt(pod: str) -> str:
 
 
 def _matches(job: str, pod: str, stage: str | None, rank: int | None) -> bool:
-    if stage is not None and not pod.startswith(getattr(names_of(job), stage) + "-"):
+    if stage is not None and not pod.startswith(names_of(job)[STAGES[stage]] + "-"):
         return False
     gang = _GANG.search(pod)
     return rank is None or (gang is not None and int(gang[1]) == rank)

@@ -31,5 +31,5 @@ def show_plan(path: Path, *, style: str) -> None:
             out.print(f"\nParameters: {how}\n", markup=False)
         if style != "explain":
             out.print(HEADING, markup=False)
-            for manifest in render(decided):
+            for manifest in render(decided).children:
                 out.print(f"---\n{dump(manifest, style='yaml')}", markup=False)

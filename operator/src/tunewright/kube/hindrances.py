@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from tunewright.observe.hindrances import unexplained
+from tunewright.observe.events import unexplained
 from tunewright_runtime.client import Client
 from tunewright_runtime.errors import Forbidden
 from tunewright_runtime.objects import Manifest

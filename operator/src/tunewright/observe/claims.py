@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from tunewright.observe.raw import Raw, label, moment, text
 from tunewright.plan import label_names
-from tunewright.plan.label_names import Component
+from tunewright_contract.stages import Shape, of_shape
 
 
 def losses(children: Sequence[Raw]) -> tuple[str, ...]:
@@ -28,4 +28,5 @@ def losses(children: Sequence[Raw]) -> tuple[str, ...]:
 
 
 def _gangs(children: Iterable[Raw]) -> Iterable[Raw]:
-    return (child for child in children if child.get("kind") == "Job" and label(child, label_names.COMPONENT) == Component.TRAIN)
+    gangs = {stage.component for stage in of_shape(Shape.GANG)}
+    return (child for child in children if child.get("kind") == "Job" and label(child, label_names.COMPONENT) in gangs)

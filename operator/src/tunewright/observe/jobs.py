@@ -13,7 +13,7 @@ from tunewright.observe.raw import Raw, condition, number, part, text
 from tunewright.observe.reasons import Reason
 from tunewright.plan.inputs import StageState
 from tunewright_contract.exit_codes import Disposition
-from tunewright_contract.reports import Failure, Report
+from tunewright_contract.reports import Failure, StageReport
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -25,7 +25,7 @@ class Proof:
     `otherwise`: what is done about a report that went unread.
     """
 
-    kind: type[Report]
+    kind: type[StageReport]
     recorded: bool = False
     otherwise: Disposition = Disposition.FAIL
 
@@ -35,7 +35,7 @@ class JobOutcome:
     """How far a Job is, and which pod tells."""
 
     state: StageState
-    report: Report | None = None
+    report: StageReport | None = None
     failure: Failure | None = None
     disposition: Disposition | None = None
     culprit: PodState | None = None  # the pod whose failure it is
@@ -43,10 +43,10 @@ class JobOutcome:
     leaving: bool = False  # the Job is suspended, and its pods have yet to save or end
 
 
-def read_job(job: Raw, pods: Sequence[PodState], proof: Proof, *, gang: bool = False, said: Failure | None = None) -> JobOutcome:
+def read_job(job: Raw, pods: Sequence[PodState], proof: Proof, *, gang: bool = False, pods_refused: Failure | None = None) -> JobOutcome:
     """Read a Job and its pods. In a gang the first to fail is the culprit; of one pod after another it is the last.
 
-    `said` is why it lacks pods, if it does.
+    `pods_refused`: why it lacks pods, if it does.
     """
     culprit = _first_cause(pods) if gang else _last_failure(pods)
     if condition(job, "Complete"):
@@ -61,11 +61,11 @@ def read_job(job: Raw, pods: Sequence[PodState], proof: Proof, *, gang: bool = F
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
     ending = not running or bool(condition(job, "FailureTarget"))  # the others of the gang are still being stopped
-    hindered = next((pod for pod in pods if pod.failure and pod.disposition is None), culprit if ending else None)
+    blocked = next((pod for pod in pods if pod.failure and pod.disposition is None), culprit if ending else None)
     return JobOutcome(
         state=StageState.RUNNING if running else StageState.PENDING,
-        failure=hindered.failure if hindered else said,
-        culprit=hindered,
+        failure=blocked.failure if blocked else pods_refused,
+        culprit=blocked,
         running_since=max((pod.started for pod in pods if pod.running and pod.started), default=None),
         leaving=suspended and busy,
     )

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, cast
 
-from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.observe.claims import losses
-from tunewright.observe.hindrances import Said, said_of_job, said_of_pod, told
+from tunewright.observe.events import PodProblem, problem_of_job, read_events, with_event
 from tunewright.observe.jobs import JobOutcome, Proof, read_job
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.queue import is_held
@@ -14,13 +13,11 @@ from tunewright.observe.raw import Raw, label, number, parts, text
 from tunewright.observe.scores import recorded_scores
 from tunewright.observe.servers import read_server
 from tunewright.plan import label_names
-from tunewright.plan.inputs import Past, StageOutcome, StageState, TrainOutcome
-from tunewright.plan.label_names import Component
+from tunewright.plan.inputs import Past, StageOutcome, TrainOutcome
+from tunewright_contract import stages
 from tunewright_contract.exit_codes import Disposition
-from tunewright_contract.reports import CheckReport, ExportReport, Report, TrainReport
-
-R = TypeVar("R", bound=Report)
-Words = Mapping[str, Said]  # what Events say, by the uid of what they are about
+from tunewright_contract.reports import TrainReport
+from tunewright_contract.stages import Shape, Stage, followers, of_shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +25,28 @@ class Observation:
     """What happened to a job's present revision, and which pods tell of it."""
 
     past: Past
-    culprits: Mapping[Component, PodState] = field(default_factory=dict)  # stage -> the pod its failure is read from
-    leaving: frozenset[Component] = frozenset()  # stages whose Job is suspended, and whose pods have yet to save or end
+    culprits: Mapping[Stage, PodState] = field(default_factory=dict)  # the pod that a stage's failure is read from
+    leaving: frozenset[Stage] = frozenset()  # stages whose Job is suspended, and whose pods have yet to save or end
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Children:
+    """A job's children and its stored status."""
+
+    everything: Sequence[Raw]
+    present: Sequence[Raw]  # of this revision
+    problems: Mapping[str, PodProblem]  # what Events report, by the uid of the object they are about
+    recorded: Raw | None  # the stored status, if it is about this revision
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StageReading:
+    """What the children of one stage show."""
+
+    outcome: StageOutcome[Any]
+    culprit: PodState | None = None
+    leaving: bool = False
 
 
 def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None) -> Observation:
@@ -38,86 +54,86 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
 
     `status` is the job's as stored: what it has recorded of a stage counts when the stage's pods are gone.
     """
-    present = [child for child in children if label(child, label_names.REVISION) == revision]
-    words = told(children)
-    jobs = {_attempt(job): job for job in _of(present, Component.TRAIN, "Job")}
-    done = _recorded_as_done(status, revision)
-    checked = Proof(kind=CheckReport, recorded=bool(jobs) or ConditionType.VALIDATED in done)
-    check = _read_stage(present, Component.CHECK, words, checked)
-    trained = bool(_of(present, Component.EXPORT, "Job")) or ConditionType.TRAINED in done
-    attempts = _read_attempts(jobs, _of(present, Component.TRAIN, "Pod"), words, recorded=trained)
-    recorded = text(status, "revision") == revision and bool(parts(status, "artifacts"))
-    export = _read_stage(present, Component.EXPORT, words, Proof(kind=ExportReport, recorded=recorded))
-    serve, server = read_server(
-        next(iter(_of(children, Component.SERVE, "Deployment")), {}),
-        next(iter(_of(children, Component.SERVE, "Service")), {}),
-        _of(children, Component.SERVE, "Pod"),
-        words,
+    there = _Children(
+        everything=children,
+        present=[child for child in children if label(child, label_names.REVISION) == revision],
+        problems=read_events(children),
+        recorded=status if text(status, "revision") == revision else None,
     )
-    gang = attempts[max(attempts)] if attempts else JobOutcome(state=StageState.ABSENT)
-    outcomes = {Component.CHECK: check, Component.TRAIN: gang, Component.EXPORT: export}
-    culprits = {component: job.culprit for component, job in outcomes.items()} | {Component.SERVE: server}
+    readers = {Shape.POD: _read_pod_stage, Shape.GANG: _read_gang, Shape.SERVER: _read_servers}
+    found = {stage: readers[stage.shape](stage, there) for stage in stages.STAGES}
+    nothing = Past()
     return Observation(
         past=Past(
-            check=_outcome(check, CheckReport),
-            train=_train(attempts, jobs),
-            export=_outcome(export, ExportReport),
-            serve=serve,
-            recorded_scores=recorded_scores(status) if recorded else None,
-            queued=any(is_held(child) for child in present if child.get("kind") == "Job"),
+            outcomes={stage: reading.outcome for stage, reading in found.items() if reading.outcome != nothing[stage]},
+            recorded_scores=recorded_scores(there.recorded) if parts(there.recorded, "artifacts") else None,
+            queued=any(is_held(child) for child in there.present if child.get("kind") == "Job"),
         ),
-        culprits={component: pod for component, pod in culprits.items() if pod is not None},
-        leaving=frozenset(component for component, job in outcomes.items() if job.leaving),
+        culprits={stage: reading.culprit for stage, reading in found.items() if reading.culprit is not None},
+        leaving=frozenset(stage for stage, reading in found.items() if reading.leaving),
         warnings=losses(children),
     )
 
 
 def has_begun(children: Sequence[Raw]) -> bool:
     """Say whether there is a gang, or has been one."""
-    return bool(_of(children, Component.TRAIN, "Job"))
+    return any(_of(children, stage, "Job") for stage in of_shape(Shape.GANG))
 
 
-def _read_stage(children: Sequence[Raw], component: Component, words: Words, proof: Proof) -> JobOutcome:
-    job = next(iter(_of(children, component, "Job")), None)
+def _read_pod_stage(stage: Stage, there: _Children) -> _StageReading:
+    job = next(iter(_of(there.present, stage, "Job")), None)
     if job is None:
-        return JobOutcome(state=StageState.ABSENT)
-    return _read_job(job, _of(children, component, "Pod"), words, proof)
+        return _StageReading(outcome=StageOutcome())
+    proof = Proof(kind=stage.report, recorded=_is_recorded(stage, there))
+    found = _read_job(job, _of(there.present, stage, "Pod"), there, proof)
+    return _StageReading(outcome=_outcome(found), culprit=found.culprit, leaving=found.leaving)
 
 
-def _recorded_as_done(status: Raw | None, revision: str) -> frozenset[str]:
-    """Return the conditions that the stored status says are true of this revision."""
-    if text(status, "revision") != revision:
-        return frozenset()
-    return frozenset(text(found, "type") for found in parts(status, "conditions") if found.get("status") == "True")
+def _read_gang(stage: Stage, there: _Children) -> _StageReading:
+    """Read the attempts. A report that went unread costs another one.
 
-
-def _read_attempts(jobs: Mapping[int, Raw], pods: Sequence[Raw], words: Words, *, recorded: bool) -> dict[int, JobOutcome]:
-    """Return the attempts whose Jobs exist, by number, the newest last. A report that went unread costs another attempt.
-
-    That one starts from the last checkpoint, which is the end of training, and reports again.
+    That attempt starts from the last checkpoint, which is the end of training, and reports again.
     """
-    proof = Proof(kind=TrainReport, recorded=recorded, otherwise=Disposition.RETRY)
-    return {
-        attempt: _read_job(jobs[attempt], [pod for pod in pods if _attempt(pod) == attempt], words, proof, gang=True)
-        for attempt in sorted(jobs)
+    jobs = {_attempt(job): job for job in _of(there.present, stage, "Job")}
+    if not jobs:
+        return _StageReading(outcome=TrainOutcome())
+    pods = _of(there.present, stage, "Pod")
+    proof = Proof(kind=stage.report, recorded=_is_recorded(stage, there), otherwise=Disposition.RETRY)
+    attempts = {
+        number: _read_job(jobs[number], [pod for pod in pods if _attempt(pod) == number], there, proof, gang=True)
+        for number in sorted(jobs)
     }
+    newest = attempts[max(attempts)]
+    return _StageReading(outcome=_train(attempts, jobs), culprit=newest.culprit, leaving=newest.leaving)
 
 
-def _read_job(job: Raw, pods: Sequence[Raw], words: Words, proof: Proof, *, gang: bool = False) -> JobOutcome:
-    states = [said_of_pod(read_pod(pod), pod, words) for pod in pods]
-    return read_job(job, states, proof, gang=gang, said=said_of_job(job, pods, words))
+def _read_servers(stage: Stage, there: _Children) -> _StageReading:
+    deployment, service = (next(iter(_of(there.everything, stage, kind)), {}) for kind in ("Deployment", "Service"))
+    outcome, culprit = read_server(deployment, service, _of(there.everything, stage, "Pod"), there.problems)
+    return _StageReading(outcome=outcome, culprit=culprit)
+
+
+def _is_recorded(stage: Stage, there: _Children) -> bool:
+    """Say whether a stage's report was acted on: by the Job of a stage that follows, or in the stored status."""
+    if stage.publishes:  # a model that is worse than its base is listed, and its stage has failed
+        return bool(parts(there.recorded, "artifacts"))
+    true = {text(found, "type") for found in parts(there.recorded, "conditions") if found.get("status") == "True"}
+    return stage.condition in true or any(_of(there.present, follower, "Job") for follower in followers(stage))
+
+
+def _read_job(job: Raw, pods: Sequence[Raw], there: _Children, proof: Proof, *, gang: bool = False) -> JobOutcome:
+    states = [with_event(read_pod(pod), pod, there.problems) for pod in pods]
+    return read_job(job, states, proof, gang=gang, pods_refused=problem_of_job(job, pods, there.problems))
 
 
 def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> TrainOutcome:
-    """Sum up the attempts. The number of one whose Job somebody deleted stays taken."""
-    if not attempts:
-        return TrainOutcome()
+    """Sum up the attempts. The number of one whose Job was deleted by hand stays taken."""
     newest = max(attempts)
-    outcome = _outcome(attempts[newest], TrainReport)
+    outcome = attempts[newest]
     first = jobs[min(jobs)]
     return TrainOutcome(
         state=outcome.state,
-        report=outcome.report,
+        report=cast("TrainReport | None", outcome.report),
         failure=outcome.failure,
         disposition=outcome.disposition,
         attempts=newest + 1,
@@ -130,13 +146,12 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
     )
 
 
-def _outcome(job: JobOutcome, kind: type[R]) -> StageOutcome[R]:
-    report = job.report if isinstance(job.report, kind) else None
-    return StageOutcome(state=job.state, report=report, failure=job.failure, disposition=job.disposition)
+def _outcome(job: JobOutcome) -> StageOutcome[Any]:
+    return StageOutcome(state=job.state, report=job.report, failure=job.failure, disposition=job.disposition)
 
 
-def _of(children: Sequence[Raw], component: Component, kind: str) -> list[Raw]:
-    found = [child for child in children if child.get("kind") == kind and label(child, label_names.COMPONENT) == component]
+def _of(children: Sequence[Raw], stage: Stage, kind: str) -> list[Raw]:
+    found = [child for child in children if child.get("kind") == kind and label(child, label_names.COMPONENT) == stage.component]
     return sorted(found, key=lambda child: text(child, "metadata", "name"))
 
 

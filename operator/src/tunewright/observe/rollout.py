@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from tunewright.observe.hindrances import pods_refused
+from tunewright.observe.events import pods_refused
 from tunewright.observe.pods import PodState, last_end
 from tunewright.observe.raw import Raw, condition, number, part, parts, text
 from tunewright.observe.reasons import Reason

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tunewright.observe.hindrances import Said, said_of_pod
+from tunewright.observe.events import PodProblem, with_event
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.raw import Raw, number, parts, text
 from tunewright.observe.rollout import of_revision, read_rollout, refused_pods
@@ -14,15 +14,17 @@ from tunewright_contract.text import holds_control
 LONGEST_URL = 2048  # characters; what status can hold
 
 
-def read_server(deployment: Raw, service: Raw, pods: Sequence[Raw], words: Mapping[str, Said]) -> tuple[ServeOutcome, PodState | None]:
-    """Read the server, and name the pod that tells what hinders it. A revision that was rolled back is a failure, whatever answers.
+def read_server(
+    deployment: Raw, service: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProblem]
+) -> tuple[ServeOutcome, PodState | None]:
+    """Read the server, and name the pod that shows its problem. A revision that was rolled back is a failure, whatever answers.
 
-    `words` is what Events say, by the uid of what they are about.
+    `problems` is what Events report, by the uid of the object they are about.
     """
     if not deployment:
         return ServeOutcome(url=_url(service)), None
     rollout, culprit = read_rollout(deployment, pods)
-    states = [said_of_pod(read_pod(pod), pod, words) for pod in of_revision(pods, rollout.live.name if rollout.live else "")]
+    states = [with_event(read_pod(pod), pod, problems) for pod in of_revision(pods, rollout.live.name if rollout.live else "")]
     culprit = culprit or next((pod for pod in states if pod.failure), None)
     if rollout.failure is not None and culprit is not None and culprit.failure is not None:
         rollout = replace(rollout, failure=culprit.failure)  # a pod knows more of it than the Deployment

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunewright.plan.names import attempt_name
-from tunewright.plan.plan_types import CheckPlan, ExportPlan, FineTunePlan, FolderSource, MemoryOption, ServePlan, Source, TrainPlan
+from tunewright.plan.plan_types import FineTunePlan, FolderSource, MemoryOption, Source, StagePlan
 from tunewright.plan.quantities import people_bytes
 from tunewright.plan.zero import strategy_of
+from tunewright_contract import stages
+from tunewright_contract.stages import Shape, Stage
 
 COLUMNS = ("option", "weights", "gradients", "optimizer", "model states", "buffers", "activations", "process", "needed", "verdict")
 
@@ -47,28 +49,31 @@ def _job(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
 
 
 def _stages(plan: FineTunePlan) -> Iterator[tuple[str, str]]:
-    config, names = plan.config, plan.names
-    limit = _limit(plan.check)
-    yield (
-        "Check",
-        f"Job {names.check}, 1 pod, no accelerator: counts parameters, reads the data, proves the model exportable{limit}",
-    )
-    job = attempt_name(names.train, plan.train.attempt) if plan.train else f"{attempt_name(names.train, 0)}, when Check has succeeded"
+    writers = {Shape.POD: _pod, Shape.GANG: _gang, Shape.SERVER: _server}
+    return ((stage.name.capitalize(), writers[stage.shape](plan, stage)) for stage in stages.STAGES)
+
+
+def _pod(plan: FineTunePlan, stage: Stage) -> str:
+    does = stage.summary.format(precision=plan.config.export.precision)
+    return f"Job {plan.names[stage]}, 1 pod, no accelerator: {does}{_limit(plan.stages.get(stage))}"
+
+
+def _gang(plan: FineTunePlan, stage: Stage) -> str:
+    name, config = plan.names[stage], plan.config
+    before = stage.predecessor.name.capitalize() if stage.predecessor else ""
+    job = attempt_name(name, plan.train.attempt) if plan.train else f"{attempt_name(name, 0)}, when {before} has succeeded"
     how = f"{config.world_size} rank{'s' * (config.world_size != 1)}, {_strategy(plan)}, {_method(plan)}"
-    limit = _limit(plan.train, "workers.resources")
-    yield "Train", f"Job {job}: {how}{_together(plan.placement.gang)}{limit}"
-    limit = _limit(plan.export)
-    yield "Export", f"Job {names.export}: merge, ONNX {config.export.precision}, parity against torch{limit}"
-    yield (
-        "Serve",
-        f"Deployment {names.serve}: {plan.serve.replicas} x {plan.serve.model_name}{_together(plan.placement.servers)}"
-        f"{_limit(plan.serve, 'serving.resources')}"
-        if plan.serve
-        else "no server, or not before Export has succeeded",
-    )
+    return f"Job {job}: {how}{_together(plan.placement.gang)}{_limit(plan.train, 'workers.resources')}"
 
 
-def _limit(stage: CheckPlan | TrainPlan | ExportPlan | ServePlan | None, field: str = "") -> str:
+def _server(plan: FineTunePlan, stage: Stage) -> str:
+    if plan.serve is None:
+        return f"no server, or not before {stage.predecessor.name.capitalize() if stage.predecessor else ''} has succeeded"
+    limit = _limit(plan.serve, "serving.resources")
+    return f"Deployment {plan.names[stage]}: {plan.serve.replicas} x {plan.serve.model_name}{_together(plan.placement.servers)}{limit}"
+
+
+def _limit(stage: StagePlan | None, field: str = "") -> str:
     """Say what memory a stage's pod may take; nothing of a stage that is not planned. `field`: where a user sets a limit."""
     if stage is None:
         return ""

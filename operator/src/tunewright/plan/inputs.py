@@ -4,17 +4,18 @@ All of it is plain values. Whoever reads the world (kube/ or local/) fills `Refe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.exit_codes import Disposition
-from tunewright_contract.reports import CheckReport, EvaluationReport, ExportReport, Failure, Report, TrainReport
+from tunewright_contract.reports import CheckReport, EvaluationReport, ExportReport, Failure, StageReport, TrainReport
+from tunewright_contract.stages import CHECK, EXPORT, SERVE, TRAIN, Shape, Stage
 
 GIB = 2**30
-R = TypeVar("R", bound=Report)
+R = TypeVar("R", bound=StageReport)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +96,46 @@ class ServeOutcome(StageOutcome[ExportReport]):
     rollout: Rollout = field(default_factory=Rollout)
 
 
+_NOTHING_YET: Mapping[Shape, StageOutcome[Any]] = {
+    Shape.POD: StageOutcome[Any](),
+    Shape.GANG: TrainOutcome(),
+    Shape.SERVER: ServeOutcome(),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What happened so far to this job's present revision."""
+    """What happened so far to this job's present revision: a mapping from the stages that have begun to their outcomes."""
 
-    check: StageOutcome[CheckReport] = field(default_factory=StageOutcome[CheckReport])
-    train: TrainOutcome = TrainOutcome()
-    export: StageOutcome[ExportReport] = field(default_factory=StageOutcome[ExportReport])
-    serve: ServeOutcome = ServeOutcome()
+    outcomes: Mapping[Stage, StageOutcome[Any]] = field(default_factory=dict)
     recorded_scores: EvaluationReport | None = None  # from the stored status, of an export whose own report is gone
     queued: bool = False  # Kueue says when its Jobs start, whether the job asked for it or a namespace's own queue took them
+
+    def __getitem__(self, stage: Stage) -> StageOutcome[Any]:
+        """Return a stage's outcome. One that has not begun is `ABSENT`."""
+        return self.outcomes.get(stage, _NOTHING_YET[stage.shape])
+
+    def with_outcome(self, stage: Stage, outcome: StageOutcome[Any]) -> "Past":
+        """Return the same past with another outcome of a stage."""
+        return replace(self, outcomes={**self.outcomes, stage: outcome})
+
+    # The outcomes that rules speak of by name, with their types.
+    @property
+    def check(self) -> StageOutcome[CheckReport]:
+        """Return Check's outcome."""
+        return self[CHECK]
+
+    @property
+    def train(self) -> TrainOutcome:
+        """Return the gang's outcome."""
+        return cast("TrainOutcome", self[TRAIN])
+
+    @property
+    def export(self) -> StageOutcome[ExportReport]:
+        """Return Export's outcome."""
+        return self[EXPORT]
+
+    @property
+    def serve(self) -> ServeOutcome:
+        """Return the server's outcome."""
+        return cast("ServeOutcome", self[SERVE])

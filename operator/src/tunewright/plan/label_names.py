@@ -4,11 +4,11 @@ Selectors use `JOB_NAME` and `COMPONENT` only: those never change in a child's l
 """
 
 from collections.abc import Iterable
-from enum import StrEnum
 
 JOB_NAME = "tunewright.io/job-name"
 JOB_UID = "tunewright.io/job-uid"  # a job deleted and made again has the same name and another uid
-COMPONENT = "tunewright.io/component"
+COMPONENT = "tunewright.io/component"  # what a child is part of: a stage's `component`, or SHARED
+SHARED = "shared"  # the component of what all stages use
 REVISION = "tunewright.io/revision"  # of the model: what it was trained from
 ATTEMPT = "tunewright.io/attempt"
 GLOBAL_BATCH_SIZE = "tunewright.io/global-batch-size"  # annotation of train Jobs: examples per optimizer step, whatever the number of ranks
@@ -33,13 +33,3 @@ PARTIAL_ADMISSION = f"{KUEUE}job-min-parallelism"
 def is_queued(labels: Iterable[str]) -> bool:
     """Say whether Kueue decides when what bears these labels starts."""
     return any(name.startswith(KUEUE) for name in labels)
-
-
-class Component(StrEnum):
-    """What a child is part of: one stage of a job, or what all stages share."""
-
-    CHECK = "checker"
-    TRAIN = "trainer"
-    EXPORT = "exporter"
-    SERVE = "server"
-    SHARED = "shared"

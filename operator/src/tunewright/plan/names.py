@@ -8,6 +8,8 @@ import re
 from hashlib import sha256
 
 from tunewright.plan.plan_types import Names
+from tunewright_contract import stages
+from tunewright_contract.stages import Shape
 
 NAME_LIMIT = 52  # a pod is called `<job>-<index>-<5 random>` and its name must be a DNS label of 63 characters
 ATTEMPT_ROOM = 4  # `-999`: a train attempt's Job is `<train>-<attempt>` and has the same limit
@@ -17,13 +19,11 @@ _HASH_DIGITS = 8
 
 def names_of(job: str) -> Names:
     """Name a job's children after it."""
+    limits = {Shape.GANG: NAME_LIMIT - ATTEMPT_ROOM}
     return Names(
         config=child_name(job, "config"),
-        check=child_name(job, "check"),
-        train=child_name(job, "train", limit=NAME_LIMIT - ATTEMPT_ROOM),
-        export=child_name(job, "export"),
-        serve=child_name(job, "serve"),
         output=child_name(job, "output"),
+        stages={stage: child_name(job, stage.name, limit=limits.get(stage.shape, NAME_LIMIT)) for stage in stages.STAGES},
     )
 
 

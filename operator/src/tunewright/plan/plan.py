@@ -6,6 +6,7 @@ Promises a `FineTunePlan` that can be rendered as it is, the same for the same a
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.changes import as_before
@@ -21,11 +22,13 @@ from tunewright.plan.resize import as_trained, refuse_stuck_shards, shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.sources import data_files, model_origin
-from tunewright.plan.stages import check_stage, export_stage, scheduling_of, serve_stage, served_model, train_stage
+from tunewright.plan.stages import scheduling_of, served_model, wanted_stages
 from tunewright.plan.storage import storage_of
 from tunewright.plan.trainer_config import trainer_config
 from tunewright.plan.zero import fit_memory, strategy_of
+from tunewright_contract import stages
 from tunewright_contract.reports import ModelFacts
+from tunewright_contract.stages import Shape
 
 # What is missing of this machine will not appear by waiting; anything else may be applied a moment later.
 _FINAL_KINDS = ("Folder", "File", "Path")
@@ -88,17 +91,14 @@ def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, 
         suspend=spec.suspend,
         active_deadline_seconds=spec.active_deadline_seconds,
         progress_deadline_seconds=spec.progress_deadline_seconds,
-        check=check_stage(job),
-        train=train_stage(job, past, shares),
-        export=export_stage(job, past),
-        serve=serve_stage(job, past, servable(job, past, model)),
+        stages=wanted_stages(job, past, shares, servable(job, past, model)),
     )
 
 
 def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
     """Decide a job as if every stage had gone well: what will have been made at its end. Raises as `plan` does."""
-    well = StageState.SUCCEEDED
-    past = Past(check=StageOutcome(state=well), train=TrainOutcome(state=well, attempts=1), export=StageOutcome(state=well))
+    well = {Shape.POD: StageOutcome[Any](state=StageState.SUCCEEDED), Shape.GANG: TrainOutcome(state=StageState.SUCCEEDED, attempts=1)}
+    past = Past(outcomes={stage: well[stage.shape] for stage in stages.STAGES if stage.shape in well})
     _lacking(refs, Past())
     refuse_in_queue(job, Past())
     return plan(job, refs, past, defaults, model_facts=model_facts)
@@ -115,7 +115,7 @@ def _lacking(refs: References, past: Past) -> tuple[Missing, ...]:
     """
     if not refs.missing or past.export.state is StageState.SUCCEEDED:
         return ()
-    if any(stage.state in {StageState.PENDING, StageState.RUNNING} for stage in (past.check, past.train, past.export)):
+    if any(past[stage].state in {StageState.PENDING, StageState.RUNNING} for stage in stages.STAGES if stage.shape is not Shape.SERVER):
         return refs.missing
     gone: Missing | None = next((item for item in refs.missing if item.kind in _FINAL_KINDS), None)
     if gone is not None:

@@ -4,12 +4,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from tunewright.plan.inputs import Missing
 from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.capabilities.execution_providers import DEFAULT_EXECUTION_PROVIDERS
 from tunewright_contract.smoke_test import SmokeTest
+from tunewright_contract.stages import CHECK, EXPORT, SERVE, TRAIN, Stage
 from tunewright_contract.trainer_config import TrainerConfig
 
 
@@ -29,11 +30,12 @@ class Names:
     """The children's names: DNS labels of at most 52 characters, so that `-<index>-<5 random>` fits into 63."""
 
     config: str  # the beginning of it: the ConfigMap is named after its content, too
-    check: str
-    train: str  # the headless Service; attempt N of the Job is `<train>-<N>`
-    export: str
-    serve: str
     output: str  # the created claim
+    stages: Mapping[Stage, str]  # of a gang: its headless Service; attempt N of the Job is `<name>-<N>`
+
+    def __getitem__(self, stage: Stage) -> str:
+        """Return the name of a stage's children."""
+        return self.stages[stage]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,8 +165,8 @@ class MemoryFit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckPlan:
-    """The Check Job."""
+class PodPlan:
+    """The Job of a stage that one pod does alone."""
 
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     backoff_limit: int = 2
@@ -182,14 +184,6 @@ class TrainPlan:
     stopping: bool = False  # the newest attempt has another number of pods than is wanted: it saves and stops, and another follows
     termination_grace_seconds: int = 300
     shared_memory: str = "2Gi"  # /dev/shm
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportPlan:
-    """The Export Job."""
-
-    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    backoff_limit: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +205,9 @@ class ServePlan:
     rollout: Rollout = field(default_factory=Rollout)
 
 
+StagePlan = PodPlan | TrainPlan | ServePlan
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objection:
     """Why a change was not made, while what there was before goes on."""
@@ -221,7 +218,7 @@ class Objection:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTunePlan:
-    """The decided job. A stage that is None is not wanted yet (or not at all); nothing is rendered for it."""
+    """The decided job. `stages` holds those that are wanted now; nothing is rendered for another."""
 
     owner: Owner
     names: Names
@@ -244,10 +241,7 @@ class FineTunePlan:
     suspend: bool = False
     active_deadline_seconds: int | None = None
     progress_deadline_seconds: int = 1800
-    check: CheckPlan | None = CheckPlan()
-    train: TrainPlan | None = None
-    export: ExportPlan | None = None
-    serve: ServePlan | None = None
+    stages: Mapping[Stage, StagePlan] = field(default_factory=dict)
     objection: Objection | None = None  # to a change; what runs is planned as it is
     lacking: tuple[Missing, ...] = ()  # of what the job names: what runs goes on without it, what comes next would wait for it
 
@@ -255,3 +249,24 @@ class FineTunePlan:
     def config_text(self) -> str:
         """The trainer's instruction as JSON: the same text for the same configuration. All that mounts it is named after it."""
         return json.dumps(self.config.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    # The plans that rules speak of by name, with their types. None: that stage is not wanted now.
+    @property
+    def check(self) -> PodPlan | None:
+        """Return the plan of Check."""
+        return cast("PodPlan | None", self.stages.get(CHECK))
+
+    @property
+    def train(self) -> TrainPlan | None:
+        """Return the plan of the gang."""
+        return cast("TrainPlan | None", self.stages.get(TRAIN))
+
+    @property
+    def export(self) -> PodPlan | None:
+        """Return the plan of Export."""
+        return cast("PodPlan | None", self.stages.get(EXPORT))
+
+    @property
+    def serve(self) -> ServePlan | None:
+        """Return the plan of the server."""
+        return cast("ServePlan | None", self.stages.get(SERVE))

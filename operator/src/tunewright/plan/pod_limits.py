@@ -10,30 +10,27 @@ from tunewright.api.v1alpha1.common import ResourceRequirements
 from tunewright.plan.quantities import quantity_of_bytes, whole
 from tunewright_contract.quantities import amount
 from tunewright_contract.reports import ModelFacts
+from tunewright_contract.stages import PodResources
 
 _GIB = 2**30
-_CHECK_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
-# The merged model in fp32 in torch, as ONNX, and once more in ONNX Runtime for the parity run. An estimate, so the limit is twice that.
-_EXPORT_BYTES_PER_PARAMETER = 12
-_EXPORT_LEAST = 2 * _GIB
-_LEAST_MEMORY_LIMIT = 8 * _GIB  # of Check and Export: their libraries take 2, batches of data and logits the rest
+_LEAST_MEMORY_LIMIT = 8 * _GIB  # of a stage on CPUs: its libraries take 2, batches of data and logits the rest
 _SCRATCH = "ephemeral-storage"
 _SCRATCH_REQUEST, _SCRATCH_LIMIT = _GIB, 50 * _GIB  # logs, temporary files, caches of data
 
 Resources = dict[str, dict[str, str]]
 
 
-def check_resources(workers: ResourceRequirements) -> Resources:
-    """Return Check's resources. No parameter is counted yet; Check holds no weights."""
-    return with_scratch({"requests": dict(_CHECK_REQUESTS), "limits": {"memory": _memory_limit(0, workers)}})
+def pod_resources(defaults: PodResources, workers: ResourceRequirements, facts: ModelFacts | None) -> Resources:
+    """Return the resources of a stage that one pod does alone, from its row and the number of parameters once it is counted.
 
-
-def export_resources(workers: ResourceRequirements, facts: ModelFacts | None) -> Resources:
-    """Return Export's resources, from the number of parameters."""
-    model = facts.parameters * _EXPORT_BYTES_PER_PARAMETER if facts is not None else 0
-    needed = max(_EXPORT_LEAST, -(-model // _GIB) * _GIB)
-    limits = {"memory": _memory_limit(2 * needed + _LEAST_MEMORY_LIMIT // 2, workers), _SCRATCH: quantity_of_bytes(_SCRATCH_LIMIT + needed)}
-    return with_scratch({"requests": {"cpu": "1", "memory": quantity_of_bytes(needed)}, "limits": limits})
+    What is needed is an estimate, so the memory limit is twice that.
+    """
+    model = facts.parameters * defaults.bytes_per_parameter if facts is not None else 0
+    needed = max(defaults.memory_gib * _GIB, -(-model // _GIB) * _GIB)
+    limits = {"memory": _memory_limit(2 * needed + _LEAST_MEMORY_LIMIT // 2, workers)}
+    if defaults.bytes_per_parameter:  # it writes the model, and its temporary files are as large
+        limits[_SCRATCH] = quantity_of_bytes(_SCRATCH_LIMIT + needed)
+    return with_scratch({"requests": {"cpu": defaults.cpu, "memory": quantity_of_bytes(needed)}, "limits": limits})
 
 
 def with_scratch(resources: Mapping[str, Mapping[str, str]]) -> Resources:

@@ -16,6 +16,7 @@ from tunewright.plan.inputs import Missing, Past, StageState
 from tunewright.plan.rollout import PublishedModel
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import EvaluationReport, Failure
+from tunewright_contract.stages import EXPORT
 
 RELATIVE_TOLERANCE = 0.05  # of the base model's loss; an evaluation of 200 examples differs by less from another draw of as many
 ABSOLUTE_TOLERANCE = 0.01  # nats per token: a base that is already near zero may double its loss without any harm
@@ -66,7 +67,7 @@ def judged(job: FineTuneJob, past: Past) -> Past:
         failure = Failure(reason=REASON, message=f"{found.figures}. {_KEPT}", suggestion=_WAY_OUT_OF_KEPT)
     else:
         failure = Failure(reason=REASON, message=f"{found.figures}. The model is exported and kept, but not served", suggestion=_WAY_OUT)
-    return replace(past, export=replace(past.export, state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL))
+    return past.with_outcome(EXPORT, replace(past.export, state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL))
 
 
 def stopped_by_regression(past: Past) -> bool:

@@ -1,4 +1,4 @@
-"""Which stages are wanted now, from what happened so far. Check, Train, Export, Serve; each only after the one before it."""
+"""Which stages are wanted now, from what happened so far: each row of the stage table once the one before it has succeeded."""
 
 from collections.abc import Mapping
 
@@ -7,33 +7,48 @@ from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.workers import WorkersSpec
 from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
 from tunewright.plan.placement import SERVED_MODEL
-from tunewright.plan.plan_types import CheckPlan, ExportPlan, Scheduling, SecretKey, ServePlan, TrainPlan
-from tunewright.plan.pod_limits import check_resources, export_resources, with_scratch
+from tunewright.plan.plan_types import PodPlan, Scheduling, SecretKey, ServePlan, StagePlan, TrainPlan
+from tunewright.plan.pod_limits import pod_resources, with_scratch
 from tunewright.plan.resize import Shares, is_resized
 from tunewright.plan.rollout import PublishedModel, Rollout
+from tunewright_contract import stages
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.smoke_test import SmokeTest
+from tunewright_contract.stages import Shape, Stage
 
 
-def check_stage(job: FineTuneJob) -> CheckPlan:
-    """Plan Check: always there, for its report is what everything else is decided on."""
-    return CheckPlan(resources=check_resources(job.spec.workers.resources))
+def wanted_stages(job: FineTuneJob, past: Past, shares: Shares, model: PublishedModel | Missing | None) -> dict[Stage, StagePlan]:
+    """Plan each stage whose predecessor has succeeded. `model` is what is to be served; None: there is none, and so no server."""
+    plans: dict[Stage, StagePlan | None] = {}
+    for stage in stages.STAGES:
+        if stage.predecessor is None or past[stage.predecessor].state is StageState.SUCCEEDED:
+            match stage.shape:
+                case Shape.POD:
+                    plans[stage] = _pod(stage, job, past)
+                case Shape.GANG:
+                    plans[stage] = _gang(job, past.train, shares)
+                case Shape.SERVER:
+                    plans[stage] = _server(job, past, model)
+    return {stage: plan for stage, plan in plans.items() if plan is not None}
 
 
-def train_stage(job: FineTuneJob, past: Past, shares: Shares) -> TrainPlan | None:
-    """Plan the gang once Check has succeeded. None before."""
-    if past.check.state is not StageState.SUCCEEDED:
-        return None
+def _pod(stage: Stage, job: FineTuneJob, past: Past) -> PodPlan:
+    report = past.check.report
+    resources = pod_resources(stage.resources, job.spec.workers.resources, report.model if report else None)
+    return PodPlan(resources=resources, backoff_limit=stage.retries)
+
+
+def _gang(job: FineTuneJob, begun: TrainOutcome, shares: Shares) -> TrainPlan:
     workers = job.spec.workers
-    resized = is_resized(job.spec, past.train)
-    attempt = attempt_of(past.train, backoff_limit=job.spec.backoff_limit, resized=resized)
+    resized = is_resized(job.spec, begun)
+    attempt = attempt_of(begun, backoff_limit=job.spec.backoff_limit, resized=resized)
     return TrainPlan(
         attempt=attempt,
         replicas=workers.replicas,
         processes_per_replica=workers.processes,
         resources=with_scratch(workers.resources.wire()),
         global_batch_size=shares.global_batch_size,
-        stopping=resized and attempt < past.train.attempts,
+        stopping=resized and attempt < begun.attempts,
     )
 
 
@@ -54,14 +69,6 @@ def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False
     return train.attempts if again else train.attempts - 1
 
 
-def export_stage(job: FineTuneJob, past: Past) -> ExportPlan | None:
-    """Plan the export once the gang has succeeded. None before."""
-    if past.train.state is not StageState.SUCCEEDED:
-        return None
-    report = past.check.report
-    return ExportPlan(resources=export_resources(job.spec.workers.resources, report.model if report else None))
-
-
 def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> PublishedModel | Missing:
     """Return the model that is to answer: the job's own, or that of the job it names (`serving.modelRef`).
 
@@ -76,10 +83,9 @@ def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> Pub
     return refs.served or own
 
 
-def serve_stage(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None) -> ServePlan | None:
-    """Plan the server once the job's own model is exported, when it wants one. `model`: None when there is none that may be served."""
+def _server(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None) -> ServePlan | None:
     serving = job.spec.serving
-    if serving is None or model is None or past.export.state is not StageState.SUCCEEDED:
+    if serving is None or model is None:
         return None
     return ServePlan(
         replicas=serving.replicas,

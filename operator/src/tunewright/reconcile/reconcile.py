@@ -12,7 +12,7 @@ from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob
 from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
 from tunewright.observe import has_begun, observe
-from tunewright.observe.hindrances import GRACE
+from tunewright.observe.events import GRACE
 from tunewright.observe.raw import UNREADABLE, text
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.plan import plan
@@ -82,11 +82,12 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     refs = await ports.world.dereference(job)
     seen = observe(children, revision=revision_of(job), status=raw.get("status"))
     plan_ = plan(job, refs, seen.past, ports.defaults)
-    if await ports.world.apply(key, uid, render(plan_)):
+    rendering = render(plan_)
+    if await ports.world.apply(key, uid, rendering.children):
         made = await ports.world.children(key, uid)
         seen = observe(made, revision=revision_of(job), status=raw.get("status"))  # what was made just now counts
     progress = ports.progress.latest(key, uid)
-    status = summarise(job, plan_, seen, progress=progress, now=ports.clock(), previous=raw.get("status"))
+    status = summarise(job, plan_, seen, serving=rendering.serving, progress=progress, now=ports.clock(), previous=raw.get("status"))
     return status, job.served_job() is not None
 
 

@@ -6,6 +6,6 @@ Kubernetes itself comes from the plan.
 """
 
 from tunewright.render.labels import Manifest
-from tunewright.render.manifests import render
+from tunewright.render.manifests import Rendering, render
 
-__all__ = ["Manifest", "render"]
+__all__ = ["Manifest", "Rendering", "render"]

@@ -6,7 +6,7 @@ count or by another release of the operator, is another ConfigMap; the earlier o
 
 from hashlib import sha256
 
-from tunewright.plan.label_names import Component
+from tunewright.plan.label_names import SHARED
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.labels import Manifest, metadata
 
@@ -19,7 +19,7 @@ def render_config_map(plan: FineTunePlan) -> tuple[Manifest, ...]:
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": metadata(plan, config_name(plan), Component.SHARED),
+            "metadata": metadata(plan, config_name(plan), SHARED),
             "data": {"config.json": plan.config_text},
             "immutable": True,
         },

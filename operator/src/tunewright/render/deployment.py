@@ -4,13 +4,13 @@ import json
 from hashlib import sha256
 
 from tunewright.plan import label_names
-from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan, ServePlan
 from tunewright.plan.rollout import Choice, PublishedModel, ServingRevision, choose
 from tunewright.render.labels import Manifest, metadata, selector
 from tunewright.render.pod import container, pod_template
 from tunewright.render.variables import SERVER_PORT, serve_variables
 from tunewright.render.volumes import serve_mounts
+from tunewright_contract.stages import Stage
 
 PRE_STOP_SECONDS = 5  # until every proxy has heard that the pod leaves; it answers requests meanwhile
 MARGIN_SECONDS = 10  # between the server's own drain limit and the kernel's SIGKILL
@@ -19,55 +19,53 @@ START_SECONDS = 900  # until its port is open, which comes before the model is r
 DIGITS = 6  # of a template's digest
 
 
-def render_deployment(plan: FineTunePlan) -> tuple[Manifest, ...]:
-    """Return the Deployment."""
-    choice = choice_of(plan, plan.serve) if plan.serve is not None else None
-    return () if plan.serve is None or choice is None else (_deployment(plan, plan.serve, choice),)
+def choose_revision(plan: FineTunePlan, stage: Stage, wanted: ServePlan) -> Choice | None:
+    """Return which revision of the servers is to run: the wanted one, unless that was rolled back or cannot be made yet.
+
+    None: there is no model yet, and nothing runs.
+    """
+    revision = _revision(plan, stage, wanted, wanted.model) if isinstance(wanted.model, PublishedModel) else None
+    return choose(revision, wanted.rollout)
 
 
-def choice_of(plan: FineTunePlan, serve: ServePlan) -> Choice | None:
-    """Return which revision of the servers is rendered: the wanted one, unless that was rolled back or cannot be made yet."""
-    wanted = _wanted(plan, serve, serve.model) if isinstance(serve.model, PublishedModel) else None
-    return choose(wanted, serve.rollout)
-
-
-def _wanted(plan: FineTunePlan, serve: ServePlan, model: PublishedModel) -> ServingRevision:
-    template = _template(plan, serve, model)
-    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
-    name = f"{model.revision}-{sha256(text.encode()).hexdigest()[:DIGITS]}"
-    template["metadata"]["annotations"] = {label_names.SERVING_REVISION: name}
-    return ServingRevision(name=name, template=template, model=model if model.job != plan.owner.name else None)
-
-
-def _deployment(plan: FineTunePlan, serve: ServePlan, choice: Choice) -> Manifest:
+def render_deployment(plan: FineTunePlan, stage: Stage, wanted: ServePlan, choice: Choice) -> Manifest:
+    """Return the Deployment that runs the chosen revision."""
     kept = {label_names.MODEL: choice.run.model, label_names.PREVIOUS: choice.previous, label_names.REFUSED: choice.refused}
     annotations = {name: value.model_dump_json(exclude_none=True) for name, value in kept.items() if value is not None}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(plan, plan.names.serve, Component.SERVE, annotations=annotations),
+        "metadata": metadata(plan, plan.names[stage], stage.component, annotations=annotations),
         "spec": {
             "minReadySeconds": MIN_READY_SECONDS,
-            "paused": False,  # said, so that a rollout that somebody has stopped goes on
-            "progressDeadlineSeconds": serve.progress_deadline_seconds,
-            "replicas": serve.replicas,
+            "paused": False,  # written, so that a rollout that was paused by hand goes on
+            "progressDeadlineSeconds": wanted.progress_deadline_seconds,
+            "replicas": wanted.replicas,
             "revisionHistoryLimit": 3,
-            "selector": {"matchLabels": selector(plan, Component.SERVE)},
+            "selector": {"matchLabels": selector(plan, stage.component)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": choice.run.template,
         },
     }
 
 
-def _template(plan: FineTunePlan, serve: ServePlan, model: PublishedModel) -> Manifest:
+def _revision(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: PublishedModel) -> ServingRevision:
+    template = _template(plan, stage, serve, model)
+    text = json.dumps(template, sort_keys=True, separators=(",", ":"))
+    name = f"{model.revision}-{sha256(text.encode()).hexdigest()[:DIGITS]}"
+    template["metadata"]["annotations"] = {label_names.SERVING_REVISION: name}
+    return ServingRevision(name=name, template=template, model=model if model.job != plan.owner.name else None)
+
+
+def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: PublishedModel) -> Manifest:
     mounts = serve_mounts(model)
     return pod_template(
         plan,
-        Component.SERVE,
+        stage.component,
         container=container(
-            Component.SERVE,
+            stage.component,
             image=plan.server_image,
-            command=("python", "-m", "tunewright_server"),
+            command=stage.command,
             variables=serve_variables(serve, model),
             mounts=mounts,
             resources=serve.resources,
@@ -83,7 +81,7 @@ def _template(plan: FineTunePlan, serve: ServePlan, model: PublishedModel) -> Ma
         together=bool(plan.placement.servers),
         topologySpreadConstraints=[
             {
-                "labelSelector": {"matchLabels": selector(plan, Component.SERVE)},
+                "labelSelector": {"matchLabels": selector(plan, stage.component)},
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",

@@ -1,41 +1,42 @@
 """Which voluntary disruptions (a drained node, an upgraded cluster) are put off."""
 
-from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.labels import Manifest, metadata, selector
+from tunewright_contract import stages
+from tunewright_contract.stages import Shape, Stage
 
 
-def render_disruption_budgets(plan: FineTunePlan) -> tuple[Manifest, ...]:
+def render_disruption_budgets(plan: FineTunePlan) -> list[Manifest]:
     """Return the budgets of the gang and of the servers."""
-    return (*_gang(plan), *_servers(plan))
+    limits = {Shape.GANG: _gang, Shape.SERVER: _server}
+    found = [(stage, limits[stage.shape](plan)) for stage in stages.STAGES if stage in plan.stages and stage.shape in limits]
+    return [_budget(plan, stage, limit) for stage, limit in found if limit]
 
 
-def _gang(plan: FineTunePlan) -> tuple[Manifest, ...]:
+def _gang(plan: FineTunePlan) -> Manifest:
     """Losing one member loses the attempt, so none may be evicted while the gang trains.
 
-    Said as `minAvailable`: `maxUnavailable` needs a controller with a scale, which a Job is not. When there is no gang to protect
+    It is a `minAvailable`: `maxUnavailable` needs a controller with a scale, which a Job is not. When there is no gang to protect
     the budget goes too, lest it stand as never met in every dashboard.
     """
     if plan.train is None or plan.suspend or plan.export is not None or plan.serve is not None:
-        return ()
-    return (_budget(plan, plan.names.train, Component.TRAIN, minAvailable=plan.train.replicas),)
+        return {}
+    return {"minAvailable": plan.train.replicas}
 
 
-def _servers(plan: FineTunePlan) -> tuple[Manifest, ...]:
+def _server(plan: FineTunePlan) -> Manifest:
     """A single server gets no budget: it would make its node impossible to drain."""
-    if plan.serve is None or plan.serve.replicas < 2:
-        return ()
-    return (_budget(plan, plan.names.serve, Component.SERVE, maxUnavailable=1),)
+    return {"maxUnavailable": 1} if plan.serve is not None and plan.serve.replicas > 1 else {}
 
 
-def _budget(plan: FineTunePlan, name: str, component: Component, **limit: int) -> Manifest:
+def _budget(plan: FineTunePlan, stage: Stage, limit: Manifest) -> Manifest:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": metadata(plan, name, component),
+        "metadata": metadata(plan, plan.names[stage], stage.component),
         "spec": {
             **limit,
-            "selector": {"matchLabels": selector(plan, component)},
+            "selector": {"matchLabels": selector(plan, stage.component)},
             "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a pod that does not work must not hold up a drain
         },
     }

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunewright.plan import label_names
-from tunewright.plan.label_names import Component
 from tunewright.plan.names import label_value
 from tunewright.plan.plan_types import FineTunePlan, Owner
 
@@ -14,7 +13,7 @@ Manifest = dict[str, Any]  # a Kubernetes object as JSON
 def metadata(
     plan: FineTunePlan,
     name: str,
-    component: Component,
+    component: str,
     *,
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
@@ -33,7 +32,7 @@ def metadata(
     return result
 
 
-def child_labels(plan: FineTunePlan, component: Component) -> dict[str, str]:
+def child_labels(plan: FineTunePlan, component: str) -> dict[str, str]:
     """Return the labels of a child or of its pods.
 
     The operator's version is not among them: a pod template of a Job is immutable, and a Deployment would roll at every upgrade.
@@ -41,7 +40,7 @@ def child_labels(plan: FineTunePlan, component: Component) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": "tunewright",
         "app.kubernetes.io/instance": label_value(plan.owner.name),
-        "app.kubernetes.io/component": component.value,
+        "app.kubernetes.io/component": component,
         "app.kubernetes.io/part-of": "tunewright",
         "app.kubernetes.io/managed-by": "tunewright",
         **selector(plan, component),
@@ -50,9 +49,9 @@ def child_labels(plan: FineTunePlan, component: Component) -> dict[str, str]:
     }
 
 
-def selector(plan: FineTunePlan, component: Component) -> dict[str, str]:
+def selector(plan: FineTunePlan, component: str) -> dict[str, str]:
     """Return the labels that select a component's pods, and that never change."""
-    return {label_names.JOB_NAME: label_value(plan.owner.name), label_names.COMPONENT: component.value}
+    return {label_names.JOB_NAME: label_value(plan.owner.name), label_names.COMPONENT: component}
 
 
 def pod_pass_labels(plan: FineTunePlan) -> dict[str, str]:

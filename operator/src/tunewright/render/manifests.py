@@ -1,34 +1,52 @@
-"""`render`: all children of a job, in the order in which they are to be applied."""
+"""`render`: all children of a job, in the order in which they are to be applied, and the server revision they run."""
 
-from collections.abc import Callable
+from typing import NamedTuple
 
-from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.check_job import render_check_job
+from tunewright.plan.plan_types import FineTunePlan, PodPlan, ServePlan, TrainPlan
+from tunewright.plan.rollout import Choice
 from tunewright.render.config_map import render_config_map
-from tunewright.render.deployment import render_deployment
+from tunewright.render.deployment import choose_revision, render_deployment
 from tunewright.render.disruption_budget import render_disruption_budgets
-from tunewright.render.export_job import render_export_job
+from tunewright.render.gang_job import render_gang_jobs
 from tunewright.render.labels import Manifest
 from tunewright.render.network_policy import render_network_policies
-from tunewright.render.service import render_serve_service, render_train_service
-from tunewright.render.train_job import render_train_jobs
+from tunewright.render.pod_job import render_pod_job
+from tunewright.render.service import render_services
 from tunewright.render.volume_claim import render_volume_claim
-
-# The only ordering list.
-_ORDER: tuple[Callable[[FineTunePlan], tuple[Manifest, ...]], ...] = (
-    render_config_map,  # pods mount it: without it they hang in ContainerCreating
-    render_volume_claim,  # likewise
-    render_network_policies,  # before the pods they guard, or a pod starts unguarded
-    render_disruption_budgets,  # likewise
-    render_train_service,  # before the gang: a name asked for too early is remembered as absent by DNS caches
-    render_serve_service,
-    render_check_job,  # stages in the order of the story
-    render_train_jobs,
-    render_export_job,
-    render_deployment,
-)
+from tunewright_contract import stages
 
 
-def render(plan: FineTunePlan) -> tuple[Manifest, ...]:
+class Rendering(NamedTuple):
+    """What a plan becomes."""
+
+    children: tuple[Manifest, ...]  # in the order in which they are to be applied
+    serving: Choice | None = None  # the server revision that the Deployment runs; None: there is no Deployment
+
+
+def render(plan: FineTunePlan) -> Rendering:
     """Return the children of a job. Cannot fail; equal plans give equal manifests."""
-    return tuple(manifest for builder in _ORDER for manifest in builder(plan))
+    workloads, serving = _workloads(plan)
+    children = (
+        *render_config_map(plan),  # pods mount it: without it they hang in ContainerCreating
+        *render_volume_claim(plan),  # likewise
+        *render_network_policies(plan),  # before the pods they guard, or a pod starts unguarded
+        *render_disruption_budgets(plan),  # likewise
+        *render_services(plan),  # before the gang: a name asked for too early is remembered as absent by DNS caches
+        *workloads,
+    )
+    return Rendering(children=children, serving=serving)
+
+
+def _workloads(plan: FineTunePlan) -> tuple[list[Manifest], Choice | None]:
+    """Return the Jobs and the Deployment, stage by stage."""
+    workloads: list[Manifest] = []
+    serving = None
+    for stage in stages.STAGES:
+        match plan.stages.get(stage):
+            case PodPlan() as wanted:
+                workloads.append(render_pod_job(plan, stage, wanted))
+            case TrainPlan() as wanted:
+                workloads += render_gang_jobs(plan, stage, wanted)
+            case ServePlan() as wanted if serving := choose_revision(plan, stage, wanted):
+                workloads.append(render_deployment(plan, stage, wanted, serving))
+    return workloads, serving

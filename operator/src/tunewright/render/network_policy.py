@@ -1,13 +1,14 @@
-"""Who may talk to whom: nobody to a worker but its own gang, a worker to nobody but its gang, DNS, progress, and the hub when asked.
+"""Which traffic is allowed. To a worker: from its own gang. From a worker: to its gang, DNS, the progress endpoint, and the hub if used.
 
 Storage needs no rule: volumes are mounted by the node.
 """
 
 from urllib.parse import urlsplit
 
-from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.labels import Manifest, metadata, selector
+from tunewright_contract import stages
+from tunewright_contract.stages import Shape, Stage
 
 _TCP_443: Manifest = {"port": 443, "protocol": "TCP"}
 # By port alone: node-local caches answer on link-local addresses that no pod selector matches.
@@ -19,32 +20,34 @@ _HUB: Manifest = {
 }
 
 
-def render_network_policies(plan: FineTunePlan) -> tuple[Manifest, ...]:
+def render_network_policies(plan: FineTunePlan) -> list[Manifest]:
     """Return one policy per stage that is wanted."""
-    policies: list[Manifest] = []
-    if plan.check is not None:
-        policies.append(_policy(plan, plan.names.check, Component.CHECK, ingress=[], egress=_outside(plan)))
-    if plan.train is not None:
-        gang = [{"podSelector": {"matchLabels": selector(plan, Component.TRAIN)}}]
-        egress = [{"to": gang}, *_outside(plan), *_progress(plan)]
-        policies.append(_policy(plan, plan.names.train, Component.TRAIN, ingress=[{"from": gang}], egress=egress))
-    if plan.export is not None:
-        policies.append(_policy(plan, plan.names.export, Component.EXPORT, ingress=[], egress=_outside(plan)))
-    if plan.serve is not None:
-        clients: Manifest = {"ports": [{"port": "http", "protocol": "TCP"}]}
-        policies.append(_policy(plan, plan.names.serve, Component.SERVE, ingress=[clients], egress=[]))
-    return tuple(policies)
+    rules = {Shape.POD: _pod, Shape.GANG: _gang, Shape.SERVER: _server}
+    return [_policy(plan, stage, *rules[stage.shape](plan, stage)) for stage in stages.STAGES if stage in plan.stages]
 
 
-def _policy(plan: FineTunePlan, name: str, component: Component, *, ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
+def _pod(plan: FineTunePlan, _: Stage) -> tuple[list[Manifest], list[Manifest]]:
+    return [], _outside(plan)
+
+
+def _gang(plan: FineTunePlan, stage: Stage) -> tuple[list[Manifest], list[Manifest]]:
+    members = [{"podSelector": {"matchLabels": selector(plan, stage.component)}}]
+    return [{"from": members}], [{"to": members}, *_outside(plan), *_progress(plan)]
+
+
+def _server(_: FineTunePlan, __: Stage) -> tuple[list[Manifest], list[Manifest]]:
+    return [{"ports": [{"port": "http", "protocol": "TCP"}]}], []
+
+
+def _policy(plan: FineTunePlan, stage: Stage, ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(plan, name, component),
+        "metadata": metadata(plan, plan.names[stage], stage.component),
         "spec": {
-            "podSelector": {"matchLabels": selector(plan, component)},
+            "podSelector": {"matchLabels": selector(plan, stage.component)},
             "policyTypes": ["Ingress", "Egress"],
-            # An empty list means what no list means, nobody, but the API server takes it for a change whenever it is applied again.
+            # An empty list means what no list means, no peer, but the API server takes it for a change whenever it is applied again.
             **({"ingress": ingress} if ingress else {}),
             **({"egress": egress} if egress else {}),
         },

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan, Scheduling
 from tunewright.render.labels import Manifest, child_labels, selector
 from tunewright.render.variables import TERMINATION_LOG, Value, env_list
@@ -14,7 +13,7 @@ USER = 65532  # the images' own user; they run as any other number, too
 
 def pod_template(
     plan: FineTunePlan,
-    component: Component,
+    component: str,
     *,
     container: Manifest,
     mounts: Sequence[Mount],
@@ -55,7 +54,7 @@ def pod_template(
 
 
 def container(
-    name: Component,
+    name: str,
     *,
     image: str,
     command: Sequence[str],
@@ -66,7 +65,7 @@ def container(
 ) -> Manifest:
     """Return the one container of a pod. `more` holds what only this stage's container has (ports, probes, …)."""
     return {
-        "name": name.value,
+        "name": name,
         "image": image,
         "command": list(command),
         "env": env_list(variables),

@@ -1,44 +1,35 @@
-"""Services: one for the gang to find its members, one for clients to find the servers."""
+"""Services: one for a gang to find its members, one for clients to find the servers."""
 
-from tunewright.plan.label_names import Component
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.labels import Manifest, metadata, selector
 from tunewright.render.variables import RENDEZVOUS_PORT
+from tunewright_contract import stages
+from tunewright_contract.stages import Shape, Stage
 
 
-def render_train_service(plan: FineTunePlan) -> tuple[Manifest, ...]:
-    """Return the headless Service that gives every rank a DNS name, before it is ready: rendezvous comes first."""
-    if plan.train is None:
-        return ()
-    return (
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(plan, plan.names.train, Component.TRAIN),
-            "spec": {
-                "type": "ClusterIP",
-                "clusterIP": "None",
-                "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP", "targetPort": "rendezvous"}],
-                "publishNotReadyAddresses": True,
-                "selector": selector(plan, Component.TRAIN),
-            },
-        },
-    )
+def render_services(plan: FineTunePlan) -> list[Manifest]:
+    """Return the Services of the stages that are wanted."""
+    writers = {Shape.GANG: _gang, Shape.SERVER: _server}
+    return [_service(plan, stage, writers[stage.shape]()) for stage in stages.STAGES if stage in plan.stages and stage.shape in writers]
 
 
-def render_serve_service(plan: FineTunePlan) -> tuple[Manifest, ...]:
-    """Return the Service in front of the servers."""
-    if plan.serve is None:
-        return ()
-    return (
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": metadata(plan, plan.names.serve, Component.SERVE),
-            "spec": {
-                "type": "ClusterIP",
-                "ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http", "appProtocol": "http"}],
-                "selector": selector(plan, Component.SERVE),
-            },
-        },
-    )
+def _gang() -> Manifest:
+    """Return a headless Service: it gives every rank a DNS name, before it is ready, since rendezvous comes first."""
+    return {
+        "clusterIP": "None",
+        "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP", "targetPort": "rendezvous"}],
+        "publishNotReadyAddresses": True,
+    }
+
+
+def _server() -> Manifest:
+    return {"ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http", "appProtocol": "http"}]}
+
+
+def _service(plan: FineTunePlan, stage: Stage, spec: Manifest) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(plan, plan.names[stage], stage.component),
+        "spec": {"type": "ClusterIP", **spec, "selector": selector(plan, stage.component)},
+    }

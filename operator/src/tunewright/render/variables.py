@@ -15,6 +15,7 @@ from tunewright.plan.rollout import PublishedModel
 from tunewright.render import volumes
 from tunewright_contract import environment
 from tunewright_contract.quantities import amount
+from tunewright_contract.stages import Stage
 
 TERMINATION_LOG = "/dev/termination-log"
 SERVER_PORT = 8080
@@ -30,18 +31,19 @@ Value = str | Mapping[str, Any]  # a plain value, or Kubernetes' `valueFrom`
 Resources = Mapping[str, Mapping[str, str]]
 
 
-def check_variables(plan: FineTunePlan, resources: Resources) -> dict[str, Value]:
-    """Return the environment of Check."""
-    return {**_tunable(plan, resources), **plan.env, **_contract(plan)}
+def pod_variables(plan: FineTunePlan, stage: Stage, resources: Resources) -> dict[str, Value]:
+    """Return the environment of a stage that one pod does alone."""
+    published: dict[str, Value] = {environment.PUBLISH_DIR: _of_revision(plan, volumes.MODELS_DIR)} if stage.publishes else {}
+    return {**_tunable(plan, resources), **plan.env, **_contract(plan), **published}
 
 
-def train_variables(plan: FineTunePlan, train: TrainPlan, attempt: int) -> dict[str, Value]:
+def gang_variables(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) -> dict[str, Value]:
     """Return the environment of one pod of the gang: torchrun reads its options from PET_*, one per command-line flag."""
     gang: dict[str, Value] = {
         "PET_NNODES": str(train.replicas),
         "PET_NPROC_PER_NODE": str(train.processes_per_replica),
         "PET_NODE_RANK": {"fieldRef": {"fieldPath": f"metadata.annotations['{label_names.COMPLETION_INDEX}']"}},
-        "PET_MASTER_ADDR": f"{attempt_name(plan.names.train, attempt)}-0.{plan.names.train}",
+        "PET_MASTER_ADDR": f"{attempt_name(plan.names[stage], attempt)}-0.{plan.names[stage]}",
         "PET_MASTER_PORT": str(RENDEZVOUS_PORT),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(_saving_seconds(train.termination_grace_seconds)),
     }
@@ -52,11 +54,6 @@ def train_variables(plan: FineTunePlan, train: TrainPlan, attempt: int) -> dict[
         **_progress(plan),
         **gang,
     }
-
-
-def export_variables(plan: FineTunePlan, resources: Resources) -> dict[str, Value]:
-    """Return the environment of Export."""
-    return {**check_variables(plan, resources), environment.PUBLISH_DIR: _of_revision(plan, volumes.MODELS_DIR)}
 
 
 def serve_variables(serve: ServePlan, model: PublishedModel) -> dict[str, Value]:

@@ -1,7 +1,7 @@
 """The claim for checkpoints and models, when the job names none of its own."""
 
 from tunewright.plan import label_names
-from tunewright.plan.label_names import Component
+from tunewright.plan.label_names import SHARED
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.labels import Manifest, metadata
 
@@ -22,7 +22,7 @@ def render_volume_claim(plan: FineTunePlan) -> tuple[Manifest, ...]:
             "metadata": metadata(
                 plan,
                 plan.storage.output_claim,
-                Component.SHARED,
+                SHARED,
                 annotations={label_names.RETAIN: _WHY_RETAINED} if retain else None,
                 owned=not retain,
             ),

@@ -12,6 +12,7 @@ from tunewright.plan.plan_types import FineTunePlan, FolderSource, Source
 from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.storage import CACHE_FOLDER, RUNS_FOLDER
 from tunewright.render.config_map import config_name
+from tunewright_contract.stages import Stage
 
 CONFIG_DIR = "/etc/tunewright"
 MODEL_DIR = "/workspace/model"
@@ -35,20 +36,19 @@ class Mount:
     read_only: bool = False
 
 
-def check_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
-    """Return what Check sees. Not the output claim: the first pod to use a claim may pin it to a zone without accelerators."""
-    return (*_inputs(plan), _scratch("cache", CACHE_DIR), _scratch("output", OUTPUT_DIR))
+def pod_mounts(plan: FineTunePlan, stage: Stage) -> tuple[Mount, ...]:
+    """Return what a stage sees that one pod does alone.
+
+    Not the output claim where it can do without: the first pod to use a claim may pin it to a zone without accelerators.
+    """
+    own = (_cache(plan), _output(plan)) if stage.keeps_output else (_scratch("cache", CACHE_DIR), _scratch("output", OUTPUT_DIR))
+    return (*_inputs(plan), *own, *((_models(plan),) if stage.publishes else ()))
 
 
-def train_mounts(plan: FineTunePlan, shared_memory: str) -> tuple[Mount, ...]:
+def gang_mounts(plan: FineTunePlan, shared_memory: str) -> tuple[Mount, ...]:
     """Return what a rank sees. NCCL and data loaders exchange tensors in /dev/shm, which is 64 MiB unless mounted."""
     shm = Mount(volume="shm", source={"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}, path="/dev/shm")  # noqa: S108
     return (*_inputs(plan), _cache(plan), _output(plan), shm, *_progress_token(plan))
-
-
-def export_mounts(plan: FineTunePlan) -> tuple[Mount, ...]:
-    """Return what Export sees: everything Train read and wrote, and the place for the finished model."""
-    return (*_inputs(plan), _cache(plan), _output(plan), _models(plan))
 
 
 def serve_mounts(model: PublishedModel) -> tuple[Mount, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal
 
-from tunewright.api.v1alpha1.status import Condition, ConditionType
+from tunewright.api.v1alpha1.status import Condition
 from tunewright_contract.text import plain
 
 MESSAGE_LIMIT = 1024  # characters; what the schema of status allows
@@ -14,9 +14,9 @@ FALSE: Final = "False"
 UNKNOWN: Final = "Unknown"
 
 
-def make_condition(kind: ConditionType, status: Literal["True", "False", "Unknown"], reason: str, message: str = "") -> Condition:
-    """Return a condition, as yet without a time."""
-    return Condition(type=kind.value, status=status, reason=reason, message=clip(message))
+def make_condition(kind: str, status: Literal["True", "False", "Unknown"], reason: str, message: str = "") -> Condition:
+    """Return a condition, as yet without a time. `kind`: a `ConditionType`, or the condition of a stage."""
+    return Condition(type=str(kind), status=status, reason=reason, message=clip(message))
 
 
 def set_conditions(previous: Sequence[Condition], wanted: Sequence[Condition], *, generation: int, now: datetime) -> tuple[Condition, ...]:

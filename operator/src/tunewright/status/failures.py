@@ -4,12 +4,13 @@ What our own processes report brings its suggestion along and passes through unc
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from tunewright.api.v1alpha1.status import FailureStatus
 from tunewright.api.v1alpha1.status import Reason as StatusReason
 from tunewright.observe.pods import PodState
 from tunewright.observe.reasons import Reason
-from tunewright.plan.inputs import Missing
+from tunewright.plan.inputs import Missing, StageOutcome
 from tunewright.status.conditions import clip
 from tunewright_contract.reports import Failure
 
@@ -60,6 +61,15 @@ _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
 def suggestion(failure: Failure) -> str:
     """Return the way out: what the failure itself says, else what the table says of its reason."""
     return failure.suggestion or _WAYS_OUT.get(failure.reason, "")
+
+
+def explained(outcome: StageOutcome[Any]) -> str:
+    """Return a failure's message with its way out; empty when there is no failure."""
+    if outcome.failure is None:
+        return ""
+    message, way_out = outcome.failure.message, suggestion(outcome.failure)
+    stop = "" if message.endswith((".", "!", "?")) else "."
+    return f"{message}{stop} {way_out}" if way_out else message
 
 
 def failure_of(missing: Sequence[Missing]) -> Failure:

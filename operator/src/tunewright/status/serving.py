@@ -5,27 +5,29 @@ from dataclasses import replace
 from tunewright.api.v1alpha1.status import ServingStatus
 from tunewright.plan.inputs import Missing, Past, ServeOutcome, StageState
 from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.deployment import choice_of
+from tunewright.plan.rollout import Choice
 from tunewright.status.conditions import clip
 from tunewright.status.failures import failure_of
+from tunewright_contract.stages import SERVE
 
 
-def as_planned(past: Past, plan: FineTunePlan) -> Past:
+def as_planned(past: Past, plan: FineTunePlan, choice: Choice | None) -> Past:
     """Return what happened with the server pending while its Deployment does not say yet what has been decided.
 
     All servers may be ready, and a revision rolled back, and yet the job ask for something else by now, or for a model that is not there.
+    `choice` is the revision that was rendered.
     """
     if plan.serve is None:
         return past
     if isinstance(plan.serve.model, Missing):
-        return replace(past, serve=replace(past.serve, state=StageState.PENDING, failure=failure_of([plan.serve.model])))
-    rollout, choice = past.serve.rollout, choice_of(plan, plan.serve)
+        return past.with_outcome(SERVE, replace(past.serve, state=StageState.PENDING, failure=failure_of([plan.serve.model])))
+    rollout = past.serve.rollout
     if rollout.live is None or choice is None:
         return past
     if (choice.run.name, choice.refused) == (rollout.live.name, rollout.refused):
         return past
-    failure = past.serve.failure if choice.refused else None  # else it is that of a revision which nobody asks for any more
-    return replace(past, serve=replace(past.serve, state=StageState.PENDING, failure=failure))
+    failure = past.serve.failure if choice.refused else None  # else it is that of a revision which is no longer wanted
+    return past.with_outcome(SERVE, replace(past.serve, state=StageState.PENDING, failure=failure))
 
 
 def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> ServingStatus | None:

@@ -1,6 +1,6 @@
 """`summarise`: the whole status of a job, written once per reconcile.
 
-Derived anew every time from the plan and what was observed. From the previous status it takes only what cannot be derived: since when
+Derived every time from the plan and what was observed. From the previous status it takes only what cannot be derived: since when
 a condition holds, the highest step ever seen, and what was reported by pods that are gone.
 """
 
@@ -16,14 +16,16 @@ from tunewright.observe.observation import Observation
 from tunewright.plan.inputs import Missing
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.regression import judged, regression_of
+from tunewright.plan.rollout import Choice
 from tunewright.status.conditions import FALSE, TRUE, clip, make_condition, set_conditions
 from tunewright.status.failures import PLANNING, failure_of, failure_status
-from tunewright.status.narration import conditions_of
+from tunewright.status.job_conditions import conditions_of
+from tunewright.status.no_progress import with_no_progress
 from tunewright.status.progress import summarise_checkpoint, summarise_progress
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
 from tunewright.status.serving import as_planned, serving_status
-from tunewright.status.standstill import with_standstill
-from tunewright.status.story import phase_of, tell
+from tunewright.status.situation import situation_of
+from tunewright.status.standing import standing_of
 from tunewright_contract.progress import ProgressReport
 from tunewright_contract.reports import Failure
 from tunewright_contract.text import one_line
@@ -34,31 +36,35 @@ def summarise(
     plan: FineTunePlan,
     seen: Observation,
     *,
+    serving: Choice | None,
     progress: ProgressReport | None,
     now: datetime,
     previous: Mapping[str, Any] | None,
 ) -> FineTuneJobStatus:
-    """Return a job's status. `previous` is its status as stored, `now` the time with a time zone."""
+    """Return a job's status.
+
+    `serving` is the server revision that was rendered, `previous` the status as stored, `now` the time with a time zone.
+    """
     before = _of_revision(_read(previous), plan.revision)
     attempts = seen.past.train.attempts
     posted = summarise_progress(progress, seen.past.train, before.progress, same_attempt=before.attempts == attempts, now=now)
     regression = regression_of(job, seen.past)
-    past = judged(job, with_standstill(as_planned(seen.past, plan), plan, posted, now=now))
-    story = tell(past, plan, serving=job.spec.serving is not None, leaving=seen.leaving)
+    past = judged(job, with_no_progress(as_planned(seen.past, plan, serving), plan, posted, now=now))
+    situation = situation_of(past, plan, serving=job.spec.serving is not None, leaving=seen.leaving)
     generation = job.metadata.generation
-    conditions = set_conditions(_read(previous).conditions, conditions_of(story, past, plan, regression), generation=generation, now=now)
-    failure = story.outcome.failure
+    conditions = set_conditions(_read(previous).conditions, conditions_of(situation, regression), generation=generation, now=now)
+    failure, at = situation.outcome.failure, situation.at
     check, export = seen.past.check.report, seen.past.export.report
     warnings = (*map(str, plan.lacking), *seen.warnings, *(check.warnings if check else before.warnings))
     return FineTuneJobStatus(
         conditions=conditions,
         observed_generation=generation,
-        phase=phase_of(story),
+        phase=standing_of(situation).phase,
         revision=plan.revision,
         reason=conditions[0].reason,
         message=conditions[0].message,
         attempts=attempts or None,
-        failure=failure_status(story.at, failure, seen.culprits.get(story.at)) if failure and story.at else None,
+        failure=failure_status(at.component, failure, seen.culprits.get(at)) if failure and at else None,
         plan=plan_status(plan.fit, plan.placement),
         progress=posted,
         checkpoint=summarise_checkpoint(progress, seen.past.train, plan, before.checkpoint),
@@ -96,7 +102,7 @@ def summarise_missing(
 
 def summarise_forbidden(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
     """Return the status of a job for which the operator lacks a right. What runs goes on; the rest follows when it is there."""
-    return _hindered(Reason.OPERATOR_FORBIDDEN, message, generation=generation, now=now, previous=previous)
+    return _interrupted_for(Reason.OPERATOR_FORBIDDEN, message, generation=generation, now=now, previous=previous)
 
 
 def summarise_defect(error: Exception, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
@@ -105,10 +111,12 @@ def summarise_defect(error: Exception, *, generation: int, now: datetime, previo
         f"the operator failed on this job: {type(error).__name__}: {one_line(str(error), 300)}. It tries again after a growing pause. "
         "Please report this defect with the operator's log, which holds the traceback."
     )
-    return _hindered(Reason.OPERATOR_FAILED, message, generation=generation, now=now, previous=previous)
+    return _interrupted_for(Reason.OPERATOR_FAILED, message, generation=generation, now=now, previous=previous)
 
 
-def _hindered(reason: Reason, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
+def _interrupted_for(
+    reason: Reason, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None
+) -> FineTuneJobStatus:
     wanted = [
         make_condition(ConditionType.READY, FALSE, reason.value, message),
         make_condition(ConditionType.RECONCILING, TRUE, reason.value, message),
@@ -123,7 +131,7 @@ def _stopped(reason: str, message: str, *, generation: int, now: datetime, previ
 
 
 def _interrupted(
-    phase: Phase, wanted: Sequence[Condition], failure: Failure, *, generation: int, now: datetime, previous: Mapping[str, Any] | None
+    phase: str, wanted: Sequence[Condition], failure: Failure, *, generation: int, now: datetime, previous: Mapping[str, Any] | None
 ) -> FineTuneJobStatus:
     """Keep what is known of the stages and of their results, and say why there is no more."""
     before = _read(previous)

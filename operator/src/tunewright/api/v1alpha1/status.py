@@ -3,10 +3,11 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from tunewright.api.v1alpha1.common import keyed
+from tunewright_contract import stages
 
 Message = Annotated[str, StringConstraints(max_length=1024)]
 Name = Annotated[str, StringConstraints(max_length=253)]
@@ -14,7 +15,10 @@ Long = Annotated[str, StringConstraints(max_length=2048)]
 
 
 class ConditionType(StrEnum):
-    """The conditions. `Reconciling`, `Stalled` (kstatus), `ChangeRefused` and `ModelRegressed` exist only while true."""
+    """The conditions of a whole job; the condition of a stage is in its row of the stage table.
+
+    `Reconciling`, `Stalled` (kstatus), `ChangeRefused` and `ModelRegressed` exist only while true.
+    """
 
     READY = "Ready"
     RECONCILING = "Reconciling"
@@ -22,10 +26,6 @@ class ConditionType(StrEnum):
     SUSPENDED = "Suspended"
     CHANGE_REFUSED = "ChangeRefused"
     MODEL_REGRESSED = "ModelRegressed"
-    VALIDATED = "Validated"
-    TRAINED = "Trained"
-    EXPORTED = "Exported"
-    DEPLOYED = "Deployed"
 
 
 class Reason(StrEnum):
@@ -57,19 +57,28 @@ class Reason(StrEnum):
 
 
 class Phase(StrEnum):
-    """A summary in one word, derived from the conditions."""
+    """A summary in one word, derived from the conditions. The phase of a running stage is in its row of the stage table."""
 
     PENDING = "Pending"
     WAITING = "Waiting"
-    CHECKING = "Checking"
     QUEUED = "Queued"
-    TRAINING = "Training"
-    EXPORTING = "Exporting"
-    DEPLOYING = "Deploying"
     SERVING = "Serving"
     COMPLETE = "Complete"
     SUSPENDED = "Suspended"
     FAILED = "Failed"
+
+
+def _phases() -> list[str]:
+    return [*(phase.value for phase in Phase), *(stage.phase for stage in stages.STAGES)]
+
+
+def _known_phase(phase: str) -> str:
+    if phase not in _phases():
+        raise ValueError(f"must be one of {', '.join(_phases())}")
+    return phase
+
+
+PhaseWord = Annotated[str, AfterValidator(_known_phase), WithJsonSchema({"type": "string", "enum": _phases()})]
 
 
 class StatusPart(BaseModel):
@@ -218,7 +227,7 @@ class FineTuneJobStatus(StatusPart):
 
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16), keyed("type")] = ()
     observed_generation: int | None = None
-    phase: Phase | None = None
+    phase: PhaseWord | None = None
     """Summary in one word, derived from the conditions."""
     revision: Name | None = None
     """Hash of the training inputs, used in the names of output folders."""

@@ -1,21 +1,15 @@
-"""What the Jobs of check, train and export have in common.
+"""The Job of a stage that one pod does alone, and what all Jobs have in common.
 
 `ttlSecondsAfterFinished` is never set: the operator reads a stage's report from its finished pods.
 """
 
-from collections.abc import Mapping, Sequence
-
-from tunewright.plan.label_names import Component
-from tunewright.plan.plan_types import CheckPlan, ExportPlan, FineTunePlan
+from tunewright.plan.plan_types import FineTunePlan, PodPlan
 from tunewright.render.labels import Manifest, is_queued, metadata, pod_pass_labels
 from tunewright.render.pod import container, pod_template
-from tunewright.render.variables import Value
-from tunewright.render.volumes import Mount
+from tunewright.render.variables import pod_variables
+from tunewright.render.volumes import pod_mounts
 from tunewright_contract.exit_codes import DISPOSITIONS, Disposition
-
-TRAINER = ("python", "-m", "tunewright_trainer")
-# Not `torchrun -m tunewright_trainer train`: torchrun turns every failure into exit code 1, `launch` keeps the typed one.
-TRAIN_COMMAND = (*TRAINER, "launch")
+from tunewright_contract.stages import Stage
 
 _DISRUPTED = [{"type": "DisruptionTarget", "status": "True"}]
 
@@ -35,53 +29,45 @@ def deadline(plan: FineTunePlan) -> Manifest:
     return {} if plan.active_deadline_seconds is None else {"activeDeadlineSeconds": plan.active_deadline_seconds}
 
 
-def suspension(plan: FineTunePlan) -> Manifest:
+def suspension(plan: FineTunePlan, stage: Stage) -> Manifest:
     """Return the Job's `suspend`, if it is ours to say.
 
     A Job in a queue is released by Kueue; asserting `false` would take it out of the queue's hands.
     """
+    if not stage.suspendable:
+        return {}
     if plan.suspend:
         return {"suspend": True}
     return {} if is_queued(plan) else {"suspend": False}
 
 
-def single_pod_job(
-    plan: FineTunePlan,
-    component: Component,
-    stage: CheckPlan | ExportPlan,
-    *,
-    name: str,
-    command: str,
-    variables: Mapping[str, Value],
-    mounts: Sequence[Mount],
-    grace_seconds: int,
-    spec: Manifest,
-) -> Manifest:
-    """Return the Job of a stage that one pod does alone. `command` is the trainer's, `spec` is what this stage adds to the Job's."""
+def render_pod_job(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> Manifest:
+    """Return the Job of a stage of one pod."""
+    mounts = pod_mounts(plan, stage)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(plan, name, component, labels=plan.pass_labels),
+        "metadata": metadata(plan, plan.names[stage], stage.component, labels=plan.pass_labels),
         "spec": {
-            **spec,
+            **suspension(plan, stage),
             **deadline(plan),
-            "backoffLimit": stage.backoff_limit,
+            "backoffLimit": wanted.backoff_limit,
             "podFailurePolicy": SINGLE_POD_POLICY,
             "podReplacementPolicy": "Failed",
             "template": pod_template(
                 plan,
-                component,
+                stage.component,
                 container=container(
-                    component,
+                    stage.component,
                     image=plan.trainer_image,
-                    command=(*TRAINER, command),
-                    variables=variables,
+                    command=stage.command,
+                    variables=pod_variables(plan, stage, wanted.resources),
                     mounts=mounts,
-                    resources=stage.resources,
+                    resources=wanted.resources,
                 ),
                 mounts=mounts,
                 scheduling=plan.scheduling,
-                grace_seconds=grace_seconds,
+                grace_seconds=stage.grace_seconds,
                 labels=pod_pass_labels(plan),
                 restartPolicy="Never",
             ),

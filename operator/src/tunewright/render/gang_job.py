@@ -5,25 +5,23 @@ stay as the record from which attempts are counted.
 """
 
 from tunewright.plan import label_names
-from tunewright.plan.label_names import Component
 from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import FineTunePlan, TrainPlan
-from tunewright.render.job import GANG_POLICY, TRAIN_COMMAND, deadline, suspension
 from tunewright.render.labels import Manifest, metadata, pod_pass_labels
 from tunewright.render.pod import container, pod_template
-from tunewright.render.variables import RENDEZVOUS_PORT, train_variables
-from tunewright.render.volumes import train_mounts
+from tunewright.render.pod_job import GANG_POLICY, deadline, suspension
+from tunewright.render.variables import RENDEZVOUS_PORT, gang_variables
+from tunewright.render.volumes import gang_mounts
+from tunewright_contract.stages import Stage
 
 # Means nothing to a Job that has ended. One that somebody deleted comes back asleep, and not as a second writer of the checkpoints.
 # A gang that has another number of pods than is wanted saves and stops.
 _STOPPED: Manifest = {"suspend": True}
 
 
-def render_train_jobs(plan: FineTunePlan) -> tuple[Manifest, ...]:
+def render_gang_jobs(plan: FineTunePlan, stage: Stage, wanted: TrainPlan) -> list[Manifest]:
     """Return the Jobs of all attempts, the newest last."""
-    if plan.train is None:
-        return ()
-    return tuple(_train_job(plan, plan.train, attempt) for attempt in range(plan.train.attempt + 1))
+    return [_gang_job(plan, stage, wanted, attempt) for attempt in range(wanted.attempt + 1)]
 
 
 def _begun_with(plan: FineTunePlan, train: TrainPlan) -> dict[str, str]:
@@ -31,8 +29,8 @@ def _begun_with(plan: FineTunePlan, train: TrainPlan) -> dict[str, str]:
     return {label_names.GLOBAL_BATCH_SIZE: str(train.global_batch_size), label_names.ZERO_STAGE: str(plan.fit.zero_stage)}
 
 
-def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
-    mounts = train_mounts(plan, train.shared_memory)
+def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) -> Manifest:
+    mounts = gang_mounts(plan, train.shared_memory)
     labels = {label_names.ATTEMPT: str(attempt)}
     newest = attempt == train.attempt
     return {
@@ -40,14 +38,14 @@ def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
         "kind": "Job",
         "metadata": metadata(
             plan,
-            attempt_name(plan.names.train, attempt),
-            Component.TRAIN,
+            attempt_name(plan.names[stage], attempt),
+            stage.component,
             labels=labels | dict(plan.pass_labels),
             annotations={**plan.pass_annotations, **_begun_with(plan, train)},
         ),
         "spec": {
             **deadline(plan),
-            **(suspension(plan) if newest and not train.stopping else _STOPPED),
+            **(suspension(plan, stage) if newest and not train.stopping else _STOPPED),
             "backoffLimit": 0,
             "completionMode": "Indexed",
             "completions": train.replicas,
@@ -56,12 +54,12 @@ def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
             "podReplacementPolicy": "Failed",  # never two writers of one checkpoint folder
             "template": pod_template(
                 plan,
-                Component.TRAIN,
+                stage.component,
                 container=container(
-                    Component.TRAIN,
+                    stage.component,
                     image=plan.trainer_image,
-                    command=TRAIN_COMMAND,
-                    variables=train_variables(plan, train, attempt),
+                    command=stage.command,
+                    variables=gang_variables(plan, stage, train, attempt),
                     mounts=mounts,
                     resources=train.resources,
                     ports=[{"name": "rendezvous", "containerPort": RENDEZVOUS_PORT}],
@@ -73,7 +71,7 @@ def _train_job(plan: FineTunePlan, train: TrainPlan, attempt: int) -> Manifest:
                 annotations=plan.pass_annotations,
                 together=bool(plan.placement.gang),
                 restartPolicy="Never",
-                subdomain=plan.names.train,
+                subdomain=plan.names[stage],
             ),
         },
     }

@@ -1,7 +1,8 @@
-"""What stands in the way of pods, told only in Events: a Job whose pods are refused, a pod that is bound to a node and does not start.
+"""Pod problems that only Events report: a Job whose pods are refused, a pod that is bound to a node and does not start.
 
-A Job's status has no word for a quota of zero, and a pod's none for a volume that cannot be mounted. Who reads a cluster asks for the
-Events of `unexplained` children, and puts them among the children; here their words (kubelet's, the Job controller's) get our reasons.
+The status of a Job has no field for a quota of zero, and that of a pod none for a volume that cannot be mounted. The rooms that read a
+cluster fetch the Events of the children that `unexplained` returns, and add them to the children. Here the messages of the kubelet and of
+the Job controller get our reasons.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ from tunewright.observe.reasons import Reason
 from tunewright_contract.reports import Failure
 
 GRACE = timedelta(seconds=10)  # pods of a healthy cluster are made, and their volumes mounted, within it
-_AT_MOST = 3  # children of one job that are asked about at a time: one tells for all of its gang
+_AT_MOST = 3  # children of one job whose Events are read at a time: those of one pod explain its whole gang
 _ENDING = ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget")
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
@@ -41,46 +42,46 @@ _MEANINGS: Mapping[str, tuple[tuple[str, Reason], ...]] = {
 
 
 def unexplained(children: Iterable[Raw], now: datetime) -> Sequence[str]:
-    """Return the uids of those that stand still without a word in their status, the oldest first, few of them."""
+    """Return the uids of children that make no progress and whose status gives no reason: the oldest first, few of them."""
     children = list(children)
     pods = Counter(owner for child in children if child.get("kind") == "Pod" and not _has_ended(child) for owner in _owners(child))
-    found = [child for child in children if _stands_still(child, pods) and _made(child, unknown=now) + GRACE <= now]
+    found = [child for child in children if _makes_no_progress(child, pods) and _made(child, unknown=now) + GRACE <= now]
     return [text(child, "metadata", "uid") for child in sorted(found, key=_made)[:_AT_MOST]]
 
 
-class Said(NamedTuple):
-    """What Events say of an object, and when last."""
+class PodProblem(NamedTuple):
+    """What Events report of an object, and when they did last."""
 
     at: datetime
     failure: Failure
 
 
-def told(children: Iterable[Raw]) -> Mapping[str, Said]:
-    """Return what Events say: uid of the object they are about -> the newest that stands in its way."""
-    newest: dict[str, Said] = {}
+def read_events(children: Iterable[Raw]) -> Mapping[str, PodProblem]:
+    """Return uid of an object -> its newest problem."""
+    newest: dict[str, PodProblem] = {}
     for event in children:
         if event.get("kind") != "Event" or (failure := _failure(event)) is None:
             continue
         about, at = text(event, "involvedObject", "uid"), _last_seen(event)
         if about not in newest or newest[about].at <= at:
-            newest[about] = Said(at, failure)
+            newest[about] = PodProblem(at, failure)
     return newest
 
 
-def said_of_pod(pod: PodState, raw: Raw, words: Mapping[str, Said]) -> PodState:
-    """Let Events speak for a pod that has not started and gives no reason itself."""
-    said = words.get(text(raw, "metadata", "uid"))
-    if said is None or pod.failure is not None or pod.running or pod.ended is not None:
+def with_event(pod: PodState, raw: Raw, problems: Mapping[str, PodProblem]) -> PodState:
+    """Add what Events report to a pod that has not started and whose status gives no reason."""
+    problem = problems.get(text(raw, "metadata", "uid"))
+    if problem is None or pod.failure is not None or pod.running or pod.ended is not None:
         return pod
-    return replace(pod, failure=said.failure.model_copy(update={"rank": pod.index}))
+    return replace(pod, failure=problem.failure.model_copy(update={"rank": pod.index}))
 
 
-def said_of_job(job: Raw, pods: Sequence[Raw], words: Mapping[str, Said]) -> Failure | None:
-    """Return why a Job lacks pods, unless it has made some since that was said."""
-    said = words.get(text(job, "metadata", "uid"))
-    if said is None or not _lacks_pods(job, sum(not _has_ended(pod) for pod in pods)):
+def problem_of_job(job: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProblem]) -> Failure | None:
+    """Return why a Job lacks pods, unless it has made some since that Event."""
+    problem = problems.get(text(job, "metadata", "uid"))
+    if problem is None or not _lacks_pods(job, sum(not _has_ended(pod) for pod in pods)):
         return None
-    return said.failure if all(_made(pod) <= said.at for pod in pods) else None
+    return problem.failure if all(_made(pod) <= problem.at for pod in pods) else None
 
 
 def pods_refused(message: str) -> Failure:
@@ -99,7 +100,7 @@ def _failure(event: Raw) -> Failure | None:
     return Failure(reason=reason.value, message=f"pod {text(event, 'involvedObject', 'name')}: {message}")
 
 
-def _stands_still(child: Raw, pods: Mapping[str, int]) -> bool:
+def _makes_no_progress(child: Raw, pods: Mapping[str, int]) -> bool:
     if child.get("kind") == "Job":
         held = part(child, "spec").get("suspend") is True or bool(number(child, "status", "terminating"))
         return not held and _lacks_pods(child, pods.get(text(child, "metadata", "uid"), 0))

@@ -1,4 +1,4 @@
-"""A gang that runs and makes no step: said, and left alone.
+"""A gang that runs and makes no step: status reports it, and the gang is left alone.
 
 Whether it is stuck or slow cannot be told from outside. Collectives that wait in vain are ended by training.ddpTimeout, which counts as a
 failed attempt; here only the status speaks, and takes it back with the next step.
@@ -12,9 +12,10 @@ from tunewright.observe.reasons import Reason
 from tunewright.plan.inputs import Past, StageState
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright_contract.reports import Failure
+from tunewright_contract.stages import TRAIN
 
 
-def with_standstill(past: Past, plan: FineTunePlan, progress: ProgressStatus | None, *, now: datetime) -> Past:
+def with_no_progress(past: Past, plan: FineTunePlan, progress: ProgressStatus | None, *, now: datetime) -> Past:
     """Add to Train that it makes no step, when it runs, can report, and has not done so for `plan.progress_deadline_seconds`."""
     train = past.train
     times = (train.running_since, progress.step_time if progress else None)
@@ -27,4 +28,4 @@ def with_standstill(past: Past, plan: FineTunePlan, progress: ProgressStatus | N
     message = (
         f"no step since {last} at {since:%Y-%m-%dT%H:%M:%SZ}, longer than spec.progressDeadlineSeconds ({plan.progress_deadline_seconds})."
     )
-    return replace(past, train=replace(train, failure=Failure(reason=Reason.NO_PROGRESS.value, message=message)))
+    return past.with_outcome(TRAIN, replace(train, failure=Failure(reason=Reason.NO_PROGRESS.value, message=message)))

@@ -1,0 +1,102 @@
+"""The situation of a job: the stage it is at, how that stage goes, and what is true of it. `standing.py` gives each situation its words."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from tunewright.plan.inputs import Past, StageOutcome, StageState
+from tunewright.plan.plan_types import FineTunePlan
+from tunewright.plan.regression import stopped_by_regression
+from tunewright_contract import stages
+from tunewright_contract.stages import EXPORT, TRAIN, Shape, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """What decides a job's standing. The properties are the conditions of the table in `standing.py`."""
+
+    past: Past
+    plan: FineTunePlan
+    wanted: tuple[Stage, ...]  # the stages that the job asks for, in their order
+    at: Stage | None  # the present one; None when all that is wanted is done
+    leaving: bool = False  # the present stage's Job is suspended, and its pods have yet to save or end
+
+    @property
+    def outcome(self) -> StageOutcome[Any]:
+        """Return how the present stage goes."""
+        return StageOutcome(state=StageState.SUCCEEDED) if self.at is None else self.past[self.at]
+
+    @property
+    def serves(self) -> bool:
+        """Say whether the job asks for a server."""
+        return any(stage.shape is Shape.SERVER for stage in self.wanted)
+
+    @property
+    def rolled_back(self) -> bool:
+        """The wanted server revision failed, and the one before it answers."""
+        refused = self.past.serve.rollout.refused is not None and self.past.serve.ready_replicas > 0
+        return refused and self._is_at(Shape.SERVER) and self.outcome.state is StageState.FAILED
+
+    @property
+    def keeps_server(self) -> bool:
+        """The job's model is worse than its base, and a server that ran before goes on."""
+        return stopped_by_regression(self.past) and self.serves and self.past.serve.ready_replicas > 0
+
+    @property
+    def suspended(self) -> bool:
+        """By spec.suspend, and no pod is left."""
+        return self._asked_to_suspend and self.outcome.state in {StageState.ABSENT, StageState.SUSPENDED}
+
+    @property
+    def suspending(self) -> bool:
+        """By spec.suspend, and pods still save or end."""
+        return self._asked_to_suspend and self.outcome.state in {StageState.PENDING, StageState.RUNNING}
+
+    @property
+    def queued(self) -> bool:
+        """A queue holds the Job back."""
+        return self.outcome.state is StageState.SUSPENDED and not self.plan.suspend and not self.resizing
+
+    @property
+    def evicting(self) -> bool:
+        """A queue takes the Job's resources back, and its pods still save or end."""
+        return self.leaving and not self.plan.suspend and not self.resizing
+
+    @property
+    def resizing(self) -> bool:
+        """The newest attempt has another number of workers than is wanted."""
+        train = self.plan.train
+        return self.at is TRAIN and train is not None and self.past.train.replicas not in {None, train.replicas}
+
+    @property
+    def retrying(self) -> bool:
+        """The newest attempt failed, and the plan holds another."""
+        train = self.plan.train
+        failed = self.at is TRAIN and self.outcome.state is StageState.FAILED
+        return failed and train is not None and train.attempt >= self.past.train.attempts
+
+    @property
+    def failed(self) -> bool:
+        """The present stage failed for good."""
+        return self.outcome.state is StageState.FAILED and not self.retrying
+
+    @property
+    def _asked_to_suspend(self) -> bool:
+        return self.plan.suspend and self.at is not None and self.at.suspendable
+
+    def _is_at(self, shape: Shape) -> bool:
+        return self.at is not None and self.at.shape is shape
+
+
+def situation_of(past: Past, plan: FineTunePlan, *, serving: bool, leaving: Collection[Stage] = ()) -> Situation:
+    """Return a job's situation. `serving`: the job asks for a server. `leaving`: stages whose pods have been stopped and still run."""
+    wanted = tuple(stage for stage in stages.STAGES if serving or stage.shape is not Shape.SERVER)
+    at = EXPORT if stopped_by_regression(past) else _present(wanted, past)
+    return Situation(past=past, plan=plan, wanted=wanted, at=at, leaving=at in leaving)
+
+
+def _present(wanted: tuple[Stage, ...], past: Past) -> Stage | None:
+    """Return the stage after the last one that is done: a Job that was cleared away does not set its successors back."""
+    done = [number for number, stage in enumerate(wanted) if past[stage].state is StageState.SUCCEEDED]
+    following = done[-1] + 1 if done else 0
+    return wanted[following] if following < len(wanted) else None

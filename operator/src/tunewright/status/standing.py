@@ -1,0 +1,127 @@
+"""One ordered table: when a job is in which phase, with which reason and which message. The first row that applies counts."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tunewright.api.v1alpha1.status import ConditionType, Phase, Reason
+from tunewright.plan.inputs import StageState
+from tunewright.status.failures import explained
+from tunewright.status.situation import Situation
+from tunewright_contract.stages import TRAIN
+
+
+class Standing(NamedTuple):
+    """Where a job stands."""
+
+    phase: str
+    reason: str
+    message: str
+    beside_ready: ConditionType | None  # the condition of kstatus that is true beside Ready=False
+
+
+class Row(NamedTuple):
+    """One row of the table."""
+
+    when: Callable[[Situation], bool]
+    beside_ready: ConditionType | None
+    phase: Phase | None  # None: that of the present stage
+    reason: Reason | None  # None: that of the present stage's failure, else that of its state
+    message: Callable[[Situation], str]
+
+
+_REASONS: Mapping[StageState, Reason] = {
+    StageState.ABSENT: Reason.PENDING,
+    StageState.PENDING: Reason.PENDING,
+    StageState.SUSPENDED: Reason.SUSPENDED,
+    StageState.RUNNING: Reason.RUNNING,
+    StageState.SUCCEEDED: Reason.SUCCEEDED,
+    StageState.FAILED: Reason.FAILED,
+}
+
+
+def standing_of(situation: Situation) -> Standing:
+    """Return the phase, reason and message of the first row that applies."""
+    row = next(row for row in TABLE if row.when(situation))
+    reason = row.reason.value if row.reason else _reason_of_stage(situation)
+    phase = row.phase or (situation.at.phase if situation.at else Phase.PENDING)
+    return Standing(phase=phase, reason=reason, message=row.message(situation), beside_ready=row.beside_ready)
+
+
+def _reason_of_stage(situation: Situation) -> str:
+    """Return the reason of the present stage's failure, else that of its state."""
+    failure = situation.outcome.failure
+    return failure.reason if failure else _REASONS[situation.outcome.state].value
+
+
+def _name(situation: Situation) -> str:
+    return situation.at.name if situation.at else ""
+
+
+def _answers(situation: Situation) -> str:
+    return f"the model answers at {situation.past.serve.url}"
+
+
+def _is_written(_: Situation) -> str:
+    return "the model is written"
+
+
+def _rolled_back(situation: Situation) -> str:
+    refused = situation.past.serve.rollout.refused
+    return f"revision {refused.revision if refused else ''} was rolled back, and the one before it answers: {explained(situation.outcome)}"
+
+
+def _suspended(situation: Situation) -> str:
+    return f"{_name(situation)} is suspended (spec.suspend); it goes on from the last whole checkpoint"
+
+
+def _suspending(situation: Situation) -> str:
+    return f"{_name(situation)} is being suspended (spec.suspend): its pods save and end"
+
+
+def _queued(situation: Situation) -> str:
+    return f"{_name(situation)} waits for its queue to admit it"
+
+
+def _evicting(situation: Situation) -> str:
+    return f"{_name(situation)} is being evicted by its queue: its pods save and end"
+
+
+def _resizing(situation: Situation) -> str:
+    wanted = situation.plan.train.replicas if situation.plan.train else 0
+    workers = f"{wanted} worker{'s' * (wanted != 1)} instead of {situation.past.train.replicas}"
+    return f"{_name(situation)} saves, stops, and goes on with {workers}"
+
+
+def _retrying(situation: Situation) -> str:
+    return f"attempt {situation.past.train.attempts} failed, another follows: {explained(situation.outcome)}"
+
+
+def _by_state(situation: Situation) -> str:
+    stage, state, train = _name(situation), situation.outcome.state.value.lower(), situation.past.train
+    if why := explained(situation.outcome):
+        return f"{stage} is {state}: {why}"
+    before = train.before if situation.at is TRAIN else None
+    after = f" (attempt {train.attempts}; the one before ended: {before.reason})" if before else ""
+    return f"{stage} is {'pending' if state == 'absent' else state}{after}"
+
+
+_GOES_ON, _STALLED = ConditionType.RECONCILING, ConditionType.STALLED
+
+# fmt: off
+TABLE = (
+    Row(lambda now: now.at is None and now.serves,                    None,     Phase.SERVING,   Reason.SERVING,     _answers),
+    Row(lambda now: now.at is None,                                   None,     Phase.COMPLETE,  Reason.COMPLETE,    _is_written),
+    Row(lambda now: now.rolled_back,                                  _STALLED, Phase.SERVING,   Reason.ROLLED_BACK, _rolled_back),
+    Row(lambda now: now.keeps_server,                                 _STALLED, Phase.SERVING,   None,               _by_state),
+    Row(lambda now: now.suspended,                                    None,     Phase.SUSPENDED, Reason.SUSPENDED,   _suspended),
+    Row(lambda now: now.suspending,                                   _GOES_ON, None,            Reason.SUSPENDING,  _suspending),
+    Row(lambda now: now.queued,                                       _GOES_ON, Phase.QUEUED,    Reason.QUEUED,      _queued),
+    Row(lambda now: now.evicting,                                     _GOES_ON, None,            Reason.EVICTING,    _evicting),
+    Row(lambda now: now.resizing and now.outcome.failure is not None and not now.retrying,
+                                                                      _GOES_ON, None,            None,               _resizing),
+    Row(lambda now: now.resizing,                                     _GOES_ON, None,            Reason.RESIZING,    _resizing),
+    Row(lambda now: now.retrying,                                     _GOES_ON, None,            Reason.RETRYING,    _retrying),
+    Row(lambda now: now.failed,                                       _STALLED, Phase.FAILED,    None,               _by_state),
+    Row(lambda _: True,                                               _GOES_ON, None,            None,               _by_state),
+)
+# fmt: on
