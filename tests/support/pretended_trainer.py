@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tunewright_contract.stages import STAGES
+
 # Through /proc, because a path below /tmp would be taken for the pod's own: this repository may be checked out there.
 PLACE = f"/proc/self/root{Path(__file__).parent / 'fake_trainer' / 'tunewright_trainer'}"
 
@@ -11,5 +13,6 @@ PLACE = f"/proc/self/root{Path(__file__).parent / 'fake_trainer' / 'tunewright_t
 @pytest.fixture
 def pretended_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Render pods whose trainer only pretends."""
-    monkeypatch.setattr("tunewright.render.job.TRAINER", ("python", PLACE))
-    monkeypatch.setattr("tunewright.render.train_job.TRAIN_COMMAND", ("python", PLACE, "launch"))
+    for stage in STAGES:
+        if "tunewright_trainer" in stage.command:
+            monkeypatch.setitem(stage.__dict__, "command", ("python", PLACE, stage.command[-1]))
