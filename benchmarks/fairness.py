@@ -12,11 +12,11 @@ import statistics
 import time
 from pathlib import Path
 
+from tunewright_server.decoders import DECODERS
 from tunewright_server.engine.decoder import open_session
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import GenerationRequest, Group, Sampling
 from tunewright_server.model_folder import open_folder
-from tunewright_server.served import DECODERS
 
 
 def ask(engine: Engine) -> float:

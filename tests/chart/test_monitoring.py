@@ -9,6 +9,7 @@ from chart_values import EVERYTHING
 from helm import RELEASE, kind_of
 
 from tunewright.shell.metrics import Metrics as OperatorMetrics
+from tunewright_server.http.metrics import DecoderMetrics
 from tunewright_server.http.metrics import Metrics as ServerMetrics
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -37,7 +38,9 @@ def operator():
 
 @pytest.fixture(scope="module")
 def server():
-    return ServerMetrics(IdleEngine(), model_name="m")._registry
+    metrics = ServerMetrics()
+    DecoderMetrics(metrics, IdleEngine(), "m")
+    return metrics.registry
 
 
 def rules(manifests):

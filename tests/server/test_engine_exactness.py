@@ -10,13 +10,13 @@ from list_decoder import collect
 from models import BuiltModel, TinyModel, build, long_rope
 from tokenizers import Tokenizer
 
+from tunewright_server.decoders import DECODERS
 from tunewright_server.engine import dynamic_cache, gqa
 from tunewright_server.engine.decoder import check_graph, open_session
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Sampling
 from tunewright_server.engine.turns import Turns
 from tunewright_server.model_folder import open_folder
-from tunewright_server.served import DECODERS
 
 PHI3 = TinyModel()
 LLAMA = TinyModel(architecture="llama")

@@ -17,8 +17,8 @@ from tunewright_contract.generation_config import (
     GenerationDefaults,
     read_generation_config,
 )
+from tunewright_server.decoders import generation_defaults
 from tunewright_server.refusal import RefusalError
-from tunewright_server.served import generation_defaults
 
 
 def read(**fields: Any) -> GenerationDefaults:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from models import BuiltModel
 from pydantic import ValidationError
+from serving import start_server
 
 from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph, ModelManifest
 from tunewright_server.model_folder import open_folder
@@ -56,6 +57,16 @@ def test_a_graph_that_cannot_be_run_is_named(named: str, graph: Any, tiny: Built
         ModelManifest.model_validate({**written(tiny), "graph": graph})
     first = refused.value.errors()[0]
     assert named in f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def test_a_kind_of_graph_without_an_engine_is_refused(tiny: BuiltModel, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny.served_dir, folder)
+    graph = {"kind": "sequence_to_sequence", "layers": 1, "heads": 1, "headSize": 8, "decoderStartTokenId": 0}
+    (folder / MANIFEST_NAME).write_text(json.dumps({**written(tiny), "graph": graph}))
+    with start_server(folder, tmp_path) as server:
+        assert (server.exit_code(), server.failure.reason) == (64, "GraphUnsupported")
+        assert "sequence_to_sequence, and this server runs decoder" in server.failure.message
 
 
 def test_an_encoder_names_its_labels_in_the_order_of_their_ids(tiny: BuiltModel) -> None:

@@ -10,7 +10,7 @@ from models import BuiltModel
 
 from tunewright_contract import environment
 from tunewright_contract.model_manifest import MANIFEST_NAME, ModelManifest
-from tunewright_server.capacity import bytes_per_token, plan_capacity
+from tunewright_server.capacity import bytes_per_token, plan_capacity, share_memory
 from tunewright_server.engine.decoder import resolve_providers
 from tunewright_server.machine import cpu_limit, memory_limit
 from tunewright_server.model_folder import open_folder, verify_contents
@@ -22,7 +22,7 @@ GIB = 2**30
 
 def test_a_folder_is_all_that_must_be_said() -> None:
     assert read_settings({environment.MODEL_DIR: "/models/a"}) == Settings(
-        model_dir=Path("/models/a"),
+        model_dirs=(Path("/models/a"),),
         host="127.0.0.1",
         port=8080,
         model_name=None,
@@ -54,6 +54,42 @@ def test_a_setting_that_cannot_be_meant_is_named_with_its_value(named: str, vari
     assert named in str(refused.value)
     assert refused.value.suggestion
     assert refused.value.exit_code == 64
+
+
+SEVERAL = {environment.MODEL_DIR: "", environment.MODEL_DIRS: "/models/a:/models/b"}
+
+
+def test_several_folders_are_separated_like_those_of_path() -> None:
+    assert read_settings(SEVERAL).model_dirs == (Path("/models/a"), Path("/models/b"))
+
+
+@pytest.mark.parametrize(
+    ("named", "variables"),
+    [
+        ("TUNEWRIGHT_MODEL_DIR='/c' and TUNEWRIGHT_MODEL_DIRS='/models/a:/models/b' are both set", {environment.MODEL_DIR: "/c"}),
+        ("TUNEWRIGHT_MODEL_DIR is not set", {environment.MODEL_DIRS: ":"}),
+        ("TUNEWRIGHT_MODEL_NAME='bot' is for one model, and TUNEWRIGHT_MODEL_DIRS names 2 folders", {environment.MODEL_NAME: "bot"}),
+        ("TUNEWRIGHT_SMOKE_TEST=", {environment.SMOKE_TEST: '{"prompt": "Hello"}'}),
+    ],
+)
+def test_a_setting_for_one_model_is_refused_for_several(named: str, variables: dict[str, str]) -> None:
+    with pytest.raises(RefusalError) as refused:
+        read_settings({**SEVERAL, **variables})
+    assert named in str(refused.value)
+    assert (refused.value.suggestion != "", refused.value.exit_code) == (True, 64)
+
+
+@pytest.mark.parametrize(
+    ("expected", "weights", "memory"),
+    [
+        ([28], [4], 28),
+        ([14, 14], [4, 4], 28),
+        ([13, 15], [3, 5], 28),  # 20 are left: 10 for each, beside its weights
+        ([4, 2], [6, 4], 6),  # less than the weights: each of the two is refused when it is planned
+    ],
+)
+def test_models_of_one_process_share_what_their_weights_leave(expected: list[int], weights: list[int], memory: int) -> None:
+    assert share_memory(weights, memory) == expected
 
 
 def test_an_execution_provider_goes_by_its_short_or_its_long_name() -> None:

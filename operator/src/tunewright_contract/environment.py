@@ -7,6 +7,7 @@ in a cluster (where the paths are mounts) and on one machine (where they are fol
 CONFIG = "TUNEWRIGHT_CONFIG"  # file: the TrainerConfig as JSON
 MODEL_DIR = "TUNEWRIGHT_MODEL_DIR"  # folder: the base model (trainer, when the source is a folder) or the model to serve (server)
 DATA_DIR = "TUNEWRIGHT_DATA_DIR"  # folder: DataFile.path is relative to it
+MODEL_DIRS = "TUNEWRIGHT_MODEL_DIRS"  # folders, separated like PATH: several models for one server, instead of MODEL_DIR
 OUTPUT_DIR = "TUNEWRIGHT_OUTPUT_DIR"  # folder: this revision's checkpoints/, final/ and metrics.jsonl
 PUBLISH_DIR = "TUNEWRIGHT_PUBLISH_DIR"  # folder: the finished model folder appears here, whole or not at all
 TERMINATION_LOG = "TUNEWRIGHT_TERMINATION_LOG"  # file: what this process had to say at its end

@@ -1,10 +1,13 @@
-"""The Tunewright server: one exported decoder behind the OpenAI API, on plain ONNX Runtime.
+"""The Tunewright server: exported models behind the OpenAI API, on plain ONNX Runtime.
 
-`python -m tunewright_server` serves the model folder that `TUNEWRIGHT_MODEL_DIR` names. Everything is configured by the environment
-variables of `tunewright_contract.environment`; there are no flags and no configuration file.
+`python -m tunewright_server` serves the model folder that `TUNEWRIGHT_MODEL_DIR` names, or the folders of `TUNEWRIGHT_MODEL_DIRS`.
+Everything is configured by the environment variables of `tunewright_contract.environment`; there are no flags and no configuration file.
 
-    settings ──> model_folder ──> machine, capacity ──> text (tokenizer, chat template)
-                                                    └─> engine (decoder, scheduler, one thread) <── http (OpenAI, health, metrics)
+    settings ──> model_folder ──> graph_kinds ──> machine, capacity ──> text (tokenizer, chat template)
+                                                                    └─> engine (one thread for each model)
+                                                                          └─> registry <── http (OpenAI, health, metrics)
+
+`graph_kinds` is the table: the kind of graph in a model's manifest selects how it is loaded and run, and which routes answer for it.
 
 What it promises:
 - Requests are decoded together (continuous batching); a greedy answer is token for token what torch's `generate` would give,

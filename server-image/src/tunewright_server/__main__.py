@@ -1,4 +1,4 @@
-"""`python -m tunewright_server`: serve the folder that `TUNEWRIGHT_MODEL_DIR` names, or say why not."""
+"""`python -m tunewright_server`: serve the folders that `TUNEWRIGHT_MODEL_DIR` or `TUNEWRIGHT_MODEL_DIRS` names, or say why not."""
 
 import logging
 import os

@@ -1,5 +1,6 @@
 """How many requests of which length fit: the key-value cache is the only thing that grows, and it is paid in advance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunewright_contract import environment
@@ -25,6 +26,15 @@ def bytes_per_token(graph: DecoderGraph) -> int:
     return 2 * graph.layers * graph.kv_heads * graph.head_size * (4 if graph.kv_dtype == "float32" else 2)
 
 
+def share_memory(weights: Sequence[int], memory_bytes: int) -> list[int]:
+    """Return how many bytes each model may use, its weights included.
+
+    What all weights leave is shared in equal parts; one model has it all. A model whose part is too small is refused when it is planned.
+    """
+    left = memory_bytes - sum(weights)
+    return [weight + left // len(weights) for weight in weights]
+
+
 def plan_capacity(
     graph: DecoderGraph, *, context: int, weight_bytes: int, memory_bytes: int, max_slots: int | None, max_length: int | None
 ) -> Capacity:
@@ -47,7 +57,7 @@ def plan_capacity(
             "CacheDoesNotFit",
             f"the key-value cache needs {_gib(slots * row_bytes)}: {slots} slots x {length} tokens x "
             f"{bytes_per_token(graph)} bytes, and the weights leave {_gib(free)} of {_gib(memory_bytes)}",
-            suggestion=f"lower {environment.MAX_SLOTS} or {environment.MAX_LENGTH}, or raise the memory limit",
+            suggestion=f"lower {environment.MAX_SLOTS} or {environment.MAX_LENGTH}, serve fewer models, or raise the memory limit",
         )
     return Capacity(slots, length, slots * row_bytes)
 

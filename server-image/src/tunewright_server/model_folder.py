@@ -27,6 +27,11 @@ class ModelFolder:
         return self.path / GRAPH_NAME
 
     @property
+    def created(self) -> int:
+        """When the manifest was written, in Unix time."""
+        return int((self.path / MANIFEST_NAME).stat().st_mtime)
+
+    @property
     def weight_bytes(self) -> int:
         """Size on disk of graph and weights."""
         return sum(file.bytes for file in self.manifest.files if file.path.startswith(GRAPH_NAME))

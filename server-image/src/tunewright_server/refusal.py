@@ -13,6 +13,10 @@ class RefusalError(Exception):
         self.suggestion = suggestion
         self.exit_code = exit_code
 
+    def about(self, subject: str) -> "RefusalError":
+        """Return the same refusal, which names its subject first."""
+        return RefusalError(self.reason, f"{subject}: {self}", suggestion=self.suggestion, exit_code=self.exit_code)
+
     @property
     def failure(self) -> Failure:
         return Failure(reason=self.reason, message=str(self), suggestion=self.suggestion)

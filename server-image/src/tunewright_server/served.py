@@ -1,103 +1,50 @@
-"""A model that is ready to answer: folder, tokenizer, template and running engine, put together and tried once."""
+"""A model that is ready to answer: what a request needs of it, whatever its graph."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
-from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.generation_config import GenerationConfigError, GenerationDefaults, generation_defaults_in
-from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, ModelManifest
-from tunewright_server import machine
-from tunewright_server.capacity import Capacity, plan_capacity
-from tunewright_server.engine.decoder import Decoder, check_graph, open_session, resolve_providers
-from tunewright_server.engine.dynamic_cache import DynamicCacheDecoder
-from tunewright_server.engine.gqa import GqaDecoder
-from tunewright_server.engine.loop import Engine
-from tunewright_server.model_folder import ModelFolder, verify_contents
-from tunewright_server.refusal import RefusalError
-from tunewright_server.settings import Settings
-from tunewright_server.text.chat_template import load_chat_template
-from tunewright_server.text.template_process import Template, TemplateProcess
-from tunewright_server.text.tokenizer import TextTokenizer, load_tokenizer
-from tunewright_server.trial import ask, self_test
+from tunewright_contract.model_manifest import ModelManifest
+from tunewright_server.text.tokenizer import TextTokenizer
 
-DECODERS: dict[str, type[GqaDecoder] | type[DynamicCacheDecoder]] = {"gqa": GqaDecoder, "dynamic_cache": DynamicCacheDecoder}
-QUEUED_PER_SLOT = 16  # answers that may wait; beyond that a client is better told to come back
-QUEUED_CACHES = 8  # how often the cache's tokens may be waited for: prompts and answers
+
+class RunningEngine(Protocol):
+    """What runs a graph, in a thread of its own."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its loop is turning. A busy loop is alive."""
+
+    @property
+    def max_length(self) -> int:
+        """Tokens that one request may have: prompt and answer together."""
+
+    def stop(self) -> None:
+        """End the loop after the current run; unfinished requests fail."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServedModel:
-    """Everything a request needs."""
+    """A loaded model with its engine."""
 
     name: str  # what clients put into `model`
     manifest: ModelManifest
     created: int  # Unix time
     tokenizer: TextTokenizer
-    template: Template | None
-    engine: Engine
-    defaults: GenerationDefaults  # for requests that do not say
-    capacity: Capacity
+    engine: RunningEngine
     threads: int
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What the log says of it once it is ready."""
+        return {
+            "model": self.name,
+            "revision": self.manifest.revision,
+            "precision": self.manifest.precision,
+            "maxLength": self.engine.max_length,
+            "threads": self.threads,
+        }
 
-def load_model(folder: ModelFolder, settings: Settings) -> ServedModel:
-    """Verify, load and try the model. Blocks for seconds to minutes. Raises `RefusalError`; leaves no thread behind then."""
-    providers = resolve_providers(settings.execution_providers)
-    graph = folder.manifest.graph
-    if not isinstance(graph, DecoderGraph):
-        raise RefusalError(
-            "GraphUnsupported",
-            f"{MANIFEST_NAME} of {folder.path} has a graph of kind {graph.kind}, and this server runs decoders",
-            suggestion="use a server image that lists this kind of graph",
-        )
-    capacity = plan_capacity(
-        graph,
-        context=folder.manifest.context_length,
-        weight_bytes=folder.weight_bytes,
-        memory_bytes=machine.memory_limit(),
-        max_slots=settings.max_slots,
-        max_length=settings.max_length,
-    )
-    verify_contents(folder)
-    defaults = generation_defaults(folder.path)
-    tokenizer = load_tokenizer(folder.path)
-    template = TemplateProcess(folder.path) if load_chat_template(folder.path) else None
-    threads = machine.cpu_limit()
-    session = open_session(folder.graph, providers=providers, threads=threads)
-    check_graph(session, graph)
-    decoder: Decoder = DECODERS[graph.cache](session, graph, slots=capacity.slots, max_length=capacity.max_length)
-    engine = Engine(
-        decoder,
-        tokenizer.decode,
-        long_rope_switch=folder.manifest.long_rope_switch,
-        queue_limit=QUEUED_PER_SLOT * capacity.slots,
-        queue_tokens=QUEUED_CACHES * capacity.slots * capacity.max_length,
-        queue_seconds=settings.queue_seconds,
-    )
-    engine.start()
-    try:
-        self_test(engine, folder.manifest)
-        if settings.smoke_test is not None:
-            ask(settings.smoke_test, engine, folder.manifest, tokenizer, template, defaults=defaults)
-    except RefusalError:
-        engine.stop()
-        raise
-    return ServedModel(
-        name=settings.model_name or folder.manifest.name,
-        manifest=folder.manifest,
-        created=int((folder.path / "tunewright.json").stat().st_mtime),
-        tokenizer=tokenizer,
-        template=template,
-        engine=engine,
-        defaults=defaults,
-        capacity=capacity,
-        threads=threads,
-    )
-
-
-def generation_defaults(folder: Path) -> GenerationDefaults:
-    """How a request is answered that sets nothing. Raises `RefusalError` (65)."""
-    try:
-        return generation_defaults_in(folder)
-    except GenerationConfigError as error:
-        raise RefusalError("GenerationConfigInvalid", str(error), suggestion=error.way_out.rstrip("."), exit_code=ExitCode.DATA) from error
+    @property
+    def description(self) -> dict[str, object]:
+        """What `/v1/models` says of it beside name and origin."""
+        return {}

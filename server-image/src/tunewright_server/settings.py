@@ -1,5 +1,6 @@
 """What the environment asks for, read once and checked."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from tunewright_server.refusal import RefusalError
 class Settings:
     """The server's configuration. None means: decide from the model and the machine."""
 
-    model_dir: Path
+    model_dirs: tuple[Path, ...]  # one or more model folders
     host: str = "127.0.0.1"
     port: int = 8080  # 0: any free one, named in the log
     model_name: str | None = None
@@ -32,13 +33,10 @@ class Settings:
 
 def read_settings(env: Mapping[str, str]) -> Settings:
     """Read the variables of `tunewright_contract.environment`. Raises `RefusalError` naming variable, value and way out."""
-    if not env.get(environment.MODEL_DIR):
-        raise RefusalError(
-            "ModelFolderNotGiven", f"{environment.MODEL_DIR} is not set", suggestion="set it to the folder that holds tunewright.json"
-        )
+    model_dirs = _model_dirs(env)
     port = _whole_number(env, environment.PORT, at_least=0, at_most=65535)
     return Settings(
-        model_dir=Path(env[environment.MODEL_DIR]),
+        model_dirs=model_dirs,
         host=env.get(environment.HOST) or Settings.host,
         port=Settings.port if port is None else port,
         model_name=env.get(environment.MODEL_NAME) or None,
@@ -51,6 +49,29 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         termination_log=termination_log(env),
         api_key=_api_key(env),
     )
+
+
+def _model_dirs(env: Mapping[str, str]) -> tuple[Path, ...]:
+    one, several = env.get(environment.MODEL_DIR), env.get(environment.MODEL_DIRS)
+    if one and several:
+        raise RefusalError(
+            "InvalidSetting",
+            f"{environment.MODEL_DIR}={one!r} and {environment.MODEL_DIRS}={several!r} are both set",
+            suggestion=f"set {environment.MODEL_DIR} for one model, or {environment.MODEL_DIRS} for several",
+        )
+    folders = (Path(one),) if one else tuple(Path(part) for part in (several or "").split(os.pathsep) if part)
+    if not folders:
+        raise RefusalError(
+            "ModelFolderNotGiven", f"{environment.MODEL_DIR} is not set", suggestion="set it to the folder that holds tunewright.json"
+        )
+    for variable in (environment.MODEL_NAME, environment.SMOKE_TEST):
+        if len(folders) > 1 and env.get(variable):
+            raise RefusalError(
+                "InvalidSetting",
+                f"{variable}={env[variable]!r} is for one model, and {environment.MODEL_DIRS} names {len(folders)} folders",
+                suggestion="leave it out: each model has the name in its manifest; or start one server for each model",
+            )
+    return folders
 
 
 def _api_key(env: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""The process: take the port, load the model behind it, serve, and drain on SIGTERM.
+"""The process: take the port, load the models behind it, serve, and drain on SIGTERM.
 
 The port answers from the first moment, so that a probe can tell "loading" (live, not ready) from "gone".
 A server that still loads has nothing to finish: SIGTERM ends it at once. A second SIGTERM or Ctrl-C ends the drain at once.
@@ -11,22 +11,24 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 import uvicorn
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_server import machine
+from tunewright_server.capacity import share_memory
 from tunewright_server.engine.decoder import resolve_providers
+from tunewright_server.graph_kinds import by_name, kind_of
 from tunewright_server.http.access import is_loopback
 from tunewright_server.http.app import create_app
 from tunewright_server.http.connections import HEAD_LIMIT, Bounds, Guard, within_open_files
-from tunewright_server.http.metrics import Metrics
 from tunewright_server.http.state import ServerState
 from tunewright_server.model_folder import ModelFolder, open_folder
 from tunewright_server.refusal import RefusalError
-from tunewright_server.served import ServedModel, load_model
+from tunewright_server.registry import Registry
 from tunewright_server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -39,9 +41,11 @@ _FLUSH_SECONDS = 5  # for the last bytes of the last answers to leave
 def run(settings: Settings) -> ExitCode:
     """Serve until told to stop. Raises `RefusalError` when there is nothing to serve, before the port is taken where possible."""
     resolve_providers(settings.execution_providers)
-    folder = open_folder(settings.model_dir)
+    folders = by_name(map(open_folder, settings.model_dirs), only_name=settings.model_name)
+    for folder in folders.values():
+        kind_of(folder)
     with listening_socket(settings.host, settings.port) as sock:
-        return asyncio.run(_serve(settings, folder, sock))
+        return asyncio.run(_serve(settings, folders, sock))
 
 
 @contextlib.contextmanager
@@ -68,10 +72,10 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
         yield sock
 
 
-async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -> ExitCode:
+async def _serve(settings: Settings, folders: Mapping[str, ModelFolder], sock: socket.socket) -> ExitCode:
     host, port = sock.getsockname()[:2]
     log.info("listening", extra={"fields": {"host": host, "port": port}})
-    state = ServerState()
+    state = ServerState(Registry(tuple(folders)))
     stop, hurry = asyncio.Event(), asyncio.Event()
 
     def told_to_end() -> None:
@@ -95,14 +99,13 @@ async def _serve(settings: Settings, folder: ModelFolder, sock: socket.socket) -
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     stopping = asyncio.create_task(stop.wait())
     try:
-        await _load(state, settings, folder, stopping)
+        await _load(state, settings, folders, stopping)
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         await _drain(state, hurry, settings.drain_seconds, connections=lambda: len(server.server_state.connections))
     finally:
         server.should_exit = True
         await serving
-        if state.model:
-            state.model.engine.stop()
+        _stop_engines(state)
     return ExitCode.DONE
 
 
@@ -114,16 +117,31 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _load(state: ServerState, settings: Settings, folder: ModelFolder, stopping: asyncio.Task[bool]) -> None:
-    loading = asyncio.create_task(asyncio.to_thread(load_model, folder, settings))
-    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not loading.done():
-        log.info("stopped while loading")
-        os._exit(ExitCode.DONE)  # ONNX Runtime cannot be interrupted, and leaving in good order would wait for its thread
-    model = await loading
-    state.metrics = Metrics(model.engine, model_name=model.name)
-    state.model = model
-    log.info("ready", extra={"fields": _facts(model)})
+async def _load(state: ServerState, settings: Settings, folders: Mapping[str, ModelFolder], stopping: asyncio.Task[bool]) -> None:
+    """Load one model after the other; they answer when all are loaded. Raises `RefusalError` for the first that cannot be served."""
+    shares = share_memory([folder.weight_bytes for folder in folders.values()], machine.memory_limit())
+    for (name, folder), memory_bytes in zip(folders.items(), shares, strict=True):
+        kind = kind_of(folder)
+        loading = asyncio.create_task(asyncio.to_thread(kind.load, folder, settings, state.metrics, name=name, memory_bytes=memory_bytes))
+        await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not loading.done():
+            log.info("stopped while loading")
+            os._exit(ExitCode.DONE)  # ONNX Runtime cannot be interrupted, and leaving in good order would wait for its thread
+        try:
+            model = await loading
+        except RefusalError as refusal:
+            if len(folders) == 1:
+                raise
+            raise refusal.about(f"model {name!r}") from refusal
+        state.registry.add(model, paths=tuple(kind.routes))
+        log.info("loaded" if len(folders) > 1 else "ready", extra={"fields": model.facts})
+    if len(folders) > 1:
+        log.info("ready", extra={"fields": {"models": list(folders)}})
+
+
+def _stop_engines(state: ServerState) -> None:
+    for model in state.registry:
+        model.engine.stop()
 
 
 async def _drain(state: ServerState, hurry: asyncio.Event, limit_seconds: float, *, connections: Callable[[], int]) -> None:
@@ -143,18 +161,6 @@ async def _drain(state: ServerState, hurry: asyncio.Event, limit_seconds: float,
             async with asyncio.timeout(_LOOK_SECONDS):
                 await hurry.wait()
     state.closed = True
-    if state.in_flight and state.model:
+    if state.in_flight:
         log.warning("unfinished answers are ended", extra={"fields": {"inFlight": state.in_flight}})
-        await asyncio.to_thread(state.model.engine.stop)
-
-
-def _facts(model: ServedModel) -> dict[str, object]:
-    return {
-        "model": model.name,
-        "revision": model.manifest.revision,
-        "precision": model.manifest.precision,
-        "slots": model.capacity.slots,
-        "maxLength": model.capacity.max_length,
-        "cacheBytes": model.capacity.cache_bytes,
-        "threads": model.threads,
-    }
+        await asyncio.to_thread(_stop_engines, state)

@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from tunewright_server.graph_kinds import GRAPH_KINDS
 from tunewright_server.http import health, openai
 from tunewright_server.http.access import Access
 from tunewright_server.http.access_log import AccessLog
@@ -19,14 +20,17 @@ log = logging.getLogger(__name__)
 
 
 def create_app(state: ServerState, *, api_key: str | None = None, local: bool = False) -> Starlette:
-    """Build the application around `state`, which the shell fills and drains. `local`: only this machine reaches it."""
+    """Build the application around `state`, which the shell fills and drains. `local`: only this machine reaches it.
+
+    The routes are those of all kinds of graph; one that no served model answers on says which paths its model has.
+    """
     routes = [
-        Route("/v1/chat/completions", openai.chat_completions, methods=["POST"]),
-        Route("/v1/completions", openai.completions, methods=["POST"]),
+        *(Route(path, handler, methods=["POST"]) for kind in GRAPH_KINDS.values() for path, handler in kind.routes.items()),
         Route("/v1/models", openai.models),
         Route("/v1/models/{model:path}", openai.one_model),
         Route("/v2/health/live", health.live),
         Route("/v2/health/ready", health.ready),
+        Route("/v2/models/{model:path}/ready", health.model_ready),
         Route("/health", health.live),
         Route("/metrics", health.metrics),
     ]

@@ -1,6 +1,6 @@
 """Errors as OpenAI's clients expect them: `{"error": {"message", "type", "param", "code"}}`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -40,8 +40,15 @@ def invalid(message: str, *, param: str | None = None, code: str = "invalid_valu
     return ApiError(400, message, param=param, code=code)
 
 
-def model_not_found(asked: str, served: str) -> ApiError:
-    return ApiError(404, f"the model {asked!r} does not exist; this server has {served!r}", param="model", code="model_not_found")
+def model_not_found(asked: str, served: Sequence[str]) -> ApiError:
+    names = ", ".join(map(repr, served))
+    return ApiError(404, f"the model {asked!r} does not exist; this server has {names}", param="model", code="model_not_found")
+
+
+def wrong_route(model: str, paths: Sequence[str]) -> ApiError:
+    return ApiError(
+        404, f"the model {model!r} does not answer here; use POST {' or '.join(paths)}", param="model", code="model_not_supported"
+    )
 
 
 def too_many_requests() -> ApiError:

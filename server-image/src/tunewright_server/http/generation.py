@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from tunewright_contract.generation_config import GenerationDefaults
+from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Deliver, Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket, sampling_of
 from tunewright_server.http.errors import ApiError, engine_failed, invalid, too_many_requests, unavailable
 from tunewright_server.http.parameters import Generation
 from tunewright_server.http.state import ServerState
-from tunewright_server.served import ServedModel
 
 _SEED_BITS = 2**64
 
@@ -19,7 +19,7 @@ _SEED_BITS = 2**64
 def generation_request(
     prompt: tuple[int, ...],
     asked: Generation,
-    model: ServedModel,
+    model: ServedDecoder,
     *,
     param: str,
     max_tokens: int | None,
@@ -57,7 +57,7 @@ def generation_request(
     )
 
 
-def _check_vocabulary(tokens: Sequence[int], model: ServedModel, *, param: str) -> None:
+def _check_vocabulary(tokens: Sequence[int], model: ServedDecoder, *, param: str) -> None:
     highest = max(tokens, default=0)
     if highest >= model.manifest.vocab_size:
         raise invalid(f"token id {highest} is not in the vocabulary of {model.manifest.vocab_size} tokens", param=param)
@@ -76,12 +76,13 @@ def _sampling(asked: Generation, defaults: GenerationDefaults, choice: int) -> S
 class Answers:
     """The answers to some requests, as they come. Whoever opens them must `close` them: that frees the rows of the unfinished."""
 
-    def __init__(self, state: ServerState, requests: Sequence[GenerationRequest]) -> None:
+    def __init__(self, state: ServerState, model: ServedDecoder, requests: Sequence[GenerationRequest]) -> None:
         """Submit all or none. Raises `ApiError` 429 or 503."""
+        state.open()
         self._requests = requests
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._tickets: list[Ticket] = []
-        model, self._metrics = state.open()
+        self._metrics = model.metrics
         tokens = sum(len(request.prompt) + request.max_tokens for request in requests)
         if tokens > model.engine.queue_tokens:
             raise invalid(

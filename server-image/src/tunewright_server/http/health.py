@@ -1,6 +1,7 @@
 """Probes and metrics.
 
 Live: the process is worth keeping. Ready: new work is taken (the self-test has passed and no shutdown has begun).
+`/v2/models/{model}/ready` is of one model.
 Paths: KServe's Open Inference Protocol v2, and vLLM's `/health`.
 """
 
@@ -9,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from tunewright_server.http.metrics import CONTENT_TYPE
 from tunewright_server.http.state import state_of
+from tunewright_server.served import ServedModel
 
 _UNAVAILABLE = 503
 
@@ -23,6 +25,11 @@ async def ready(request: Request) -> Response:
     return JSONResponse({"ready": False, "reason": reason}, _UNAVAILABLE) if reason else JSONResponse({"ready": True})
 
 
+async def model_ready(request: Request) -> Response:
+    """Raises `ApiError` 404 or 503."""
+    state_of(request).find(request.path_params["model"], ServedModel)
+    return await ready(request)
+
+
 async def metrics(request: Request) -> Response:
-    known = state_of(request).metrics
-    return Response(known.exposition() if known else b"", media_type=CONTENT_TYPE)
+    return Response(state_of(request).metrics.exposition(), media_type=CONTENT_TYPE)

@@ -1,5 +1,6 @@
 """What one request may ask for, checked before its prompts are tokenized whole."""
 
+from tunewright_server.decoders import ServedDecoder
 from tunewright_server.http.errors import ApiError, invalid
 from tunewright_server.http.parameters import Generation
 from tunewright_server.served import ServedModel
@@ -7,7 +8,7 @@ from tunewright_server.served import ServedModel
 _WORD = 128  # characters: WordPiece makes one unknown token of a word of any length, and no word has more
 
 
-def check_answers(prompts: int, asked: Generation, model: ServedModel) -> None:
+def check_answers(prompts: int, asked: Generation, model: ServedDecoder) -> None:
     """Raises `ApiError` 400 when prompts times choices are more than the queue holds."""
     choices = asked.n or 1
     if prompts * choices > model.engine.queue_limit:

@@ -22,61 +22,104 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class _EngineCounter(Collector):
-    """A count that the engine keeps."""
+    """A count that the engine of each model keeps."""
 
-    def __init__(self, name: str, help_text: str, model_name: str, read: Callable[[], int]) -> None:
+    def __init__(self, name: str, help_text: str, registry: CollectorRegistry) -> None:
         self._described = (name, help_text)
-        self._model = model_name
-        self._read = read
+        self._read: dict[str, Callable[[], int]] = {}  # model -> its count
+        registry.register(self)
+
+    def follow(self, model_name: str, read: Callable[[], int]) -> None:
+        """Read the count of a model when it is scraped."""
+        self._read[model_name] = read
 
     def collect(self) -> Iterator[Metric]:
         family = CounterMetricFamily(*self._described, labels=["model_name"])
-        family.add_metric([self._model], self._read())
+        for model_name, read in list(self._read.items()):
+            family.add_metric([model_name], read())
         yield family
 
 
 class Metrics:
-    """Everything is labelled `model_name`. Gauges read the engine when they are scraped."""
+    """The families of the whole process. Each series has the label `model_name`."""
 
-    def __init__(self, engine: Engine, *, model_name: str) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.running = self._gauge("vllm:num_requests_running", "Requests being run.")
+        self.waiting = self._gauge("vllm:num_requests_waiting", "Requests in the queue.")
+        self.tokens_waiting = self._gauge("tunewright:num_tokens_waiting", "Prompts and greatest answers of what waits, in tokens.")
+        self.paused = self._gauge("tunewright:num_requests_paused", "Waiting requests that have begun and lost their row.")
+        self.preemptions = _EngineCounter("vllm:num_preemptions", "Rows taken from requests that go on later.", self.registry)
+        self.timeouts = _EngineCounter("tunewright:queue_timeouts", "Requests that waited too long for a row.", self.registry)
+        self.cache_usage = self._gauge("vllm:kv_cache_usage_perc", "Share of the key-value cache in use, 0 to 1.")
+        self.cache_config = self._gauge("vllm:cache_config_info", "One block is one slot.", "block_size", "num_gpu_blocks")
+        self.prompt_tokens = self._counter("vllm:prompt_tokens", "Prompt tokens read.")
+        self.generation_tokens = self._counter("vllm:generation_tokens", "Tokens generated.")
+        self.success = self._counter("vllm:request_success", "Finished requests.", "finished_reason")
+        self.first_token = self._histogram("vllm:time_to_first_token_seconds", "From submission to the first token.", _FIRST_TOKEN)
+        self.inter_token = self._histogram("vllm:inter_token_latency_seconds", "Between two tokens of one answer.", _PER_TOKEN)
+        self.per_token = self._histogram("vllm:request_time_per_output_token_seconds", "Mean per token after the first.", _PER_TOKEN)
+        self.latency = self._histogram("vllm:e2e_request_latency_seconds", "From submission to the last token.", _REQUEST)
+        self.queued = self._histogram("vllm:request_queue_time_seconds", "From submission to a slot.", _REQUEST)
+        self.prefill = self._histogram("vllm:request_prefill_time_seconds", "From a slot to the first token.", _REQUEST)
+        self.decode = self._histogram("vllm:request_decode_time_seconds", "From the first token to the last.", _REQUEST)
+        self.prompt_sizes = self._histogram("vllm:request_prompt_tokens", "Prompt tokens per request.", _TOKENS)
+        self.answer_sizes = self._histogram("vllm:request_generation_tokens", "Generated tokens per request.", _TOKENS)
+
+    def exposition(self) -> bytes:
+        """The text format of Prometheus."""
+        return generate_latest(self.registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(name, help_text, ["model_name", *labels], registry=self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(name, help_text, ["model_name", *labels], registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, help_text, ["model_name"], buckets=buckets, registry=self.registry)
+
+
+class ModelMetrics:
+    """What is counted of one model, whatever its graph. Its series are there from the start."""
+
+    def __init__(self, metrics: Metrics, model_name: str) -> None:
         self._model = model_name
-        self._gauge("vllm:num_requests_running", "Requests being decoded.").set_function(lambda: engine.load.running)
-        self._gauge("vllm:num_requests_waiting", "Requests in the queue.").set_function(lambda: engine.waiting)
-        self._gauge("tunewright:num_tokens_waiting", "Prompts and greatest answers of what waits, in tokens.").set_function(
-            lambda: engine.waiting_tokens
-        )
-        self._gauge("tunewright:num_requests_paused", "Waiting requests that have begun and lost their row.").set_function(
-            lambda: engine.paused
-        )
-        self._registry.register(
-            _EngineCounter("vllm:num_preemptions", "Rows taken from requests that go on later.", model_name, lambda: engine.load.rows_taken)
-        )
-        self._registry.register(
-            _EngineCounter(
-                "tunewright:queue_timeouts", "Requests that waited too long for a row.", model_name, lambda: engine.load.queue_timeouts
-            )
-        )
+        self._success = metrics.success
+        self._prompt_tokens = metrics.prompt_tokens.labels(model_name)
+        self._prompt_sizes = metrics.prompt_sizes.labels(model_name)
+        self._latency = metrics.latency.labels(model_name)
+        self._queued = metrics.queued.labels(model_name)
+
+    def _finished(self, reason: str, *, prompt_tokens: int, queued: float, latency: float) -> None:
+        self._success.labels(self._model, reason).inc()
+        self._prompt_tokens.inc(prompt_tokens)
+        self._prompt_sizes.observe(prompt_tokens)
+        self._latency.observe(latency)
+        self._queued.observe(queued)
+
+
+class DecoderMetrics(ModelMetrics):
+    """Gauges read the engine when they are scraped."""
+
+    def __init__(self, metrics: Metrics, engine: Engine, model_name: str) -> None:
+        super().__init__(metrics, model_name)
+        metrics.running.labels(model_name).set_function(lambda: engine.load.running)
+        metrics.waiting.labels(model_name).set_function(lambda: engine.waiting)
+        metrics.tokens_waiting.labels(model_name).set_function(lambda: engine.waiting_tokens)
+        metrics.paused.labels(model_name).set_function(lambda: engine.paused)
+        metrics.preemptions.follow(model_name, lambda: engine.load.rows_taken)
+        metrics.timeouts.follow(model_name, lambda: engine.load.queue_timeouts)
         capacity = engine.slots * engine.max_length
-        self._gauge("vllm:kv_cache_usage_perc", "Share of the key-value cache in use, 0 to 1.").set_function(
-            lambda: engine.load.cached_tokens / capacity
-        )
-        blocks = Gauge(
-            "vllm:cache_config_info", "One block is one slot.", ["model_name", "block_size", "num_gpu_blocks"], registry=self._registry
-        )
-        blocks.labels(model_name, str(engine.max_length), str(engine.slots)).set(1)
-        self._prompt_tokens = self._counter("vllm:prompt_tokens", "Prompt tokens read.")
-        self._generation_tokens = self._counter("vllm:generation_tokens", "Tokens generated.")
-        self._success = Counter("vllm:request_success", "Finished requests.", ["model_name", "finished_reason"], registry=self._registry)
-        self._first_token = self._histogram("vllm:time_to_first_token_seconds", "From submission to the first token.", _FIRST_TOKEN)
-        self._inter_token = self._histogram("vllm:inter_token_latency_seconds", "Between two tokens of one answer.", _PER_TOKEN)
-        self._per_token = self._histogram("vllm:request_time_per_output_token_seconds", "Mean per token after the first.", _PER_TOKEN)
-        self._latency = self._histogram("vllm:e2e_request_latency_seconds", "From submission to the last token.", _REQUEST)
-        self._queued = self._histogram("vllm:request_queue_time_seconds", "From submission to a slot.", _REQUEST)
-        self._prefill = self._histogram("vllm:request_prefill_time_seconds", "From a slot to the first token.", _REQUEST)
-        self._decode = self._histogram("vllm:request_decode_time_seconds", "From the first token to the last.", _REQUEST)
-        self._prompt_sizes = self._histogram("vllm:request_prompt_tokens", "Prompt tokens per request.", _TOKENS)
-        self._answer_sizes = self._histogram("vllm:request_generation_tokens", "Generated tokens per request.", _TOKENS)
+        metrics.cache_usage.labels(model_name).set_function(lambda: engine.load.cached_tokens / capacity)
+        metrics.cache_config.labels(model_name, str(engine.max_length), str(engine.slots)).set(1)
+        self._generation_tokens = metrics.generation_tokens.labels(model_name)
+        self._first_token = metrics.first_token.labels(model_name)
+        self._inter_token = metrics.inter_token.labels(model_name)
+        self._per_token = metrics.per_token.labels(model_name)
+        self._prefill = metrics.prefill.labels(model_name)
+        self._decode = metrics.decode.labels(model_name)
+        self._answer_sizes = metrics.answer_sizes.labels(model_name)
 
     def observe_token(self, *, since_previous: float | None) -> None:
         """Count a token; `since_previous` is None for the first of an answer."""
@@ -89,27 +132,15 @@ class Metrics:
         if last.finish is None or last.timing is None:
             return
         timing = last.timing
-        self._success.labels(self._model, last.finish.value).inc()
-        self._prompt_tokens.inc(prompt_tokens)
-        self._prompt_sizes.observe(prompt_tokens)
+        self._finished(
+            last.finish.value,
+            prompt_tokens=prompt_tokens,
+            queued=timing.admitted - timing.submitted,
+            latency=timing.finished - timing.submitted,
+        )
         self._answer_sizes.observe(last.tokens)
         self._first_token.observe(timing.first_token - timing.submitted)
-        self._latency.observe(timing.finished - timing.submitted)
-        self._queued.observe(timing.admitted - timing.submitted)
         self._prefill.observe(timing.first_token - timing.admitted)
         self._decode.observe(timing.finished - timing.first_token)
         if last.tokens > 1:
             self._per_token.observe((timing.finished - timing.first_token) / (last.tokens - 1))
-
-    def exposition(self) -> bytes:
-        """The text format of Prometheus."""
-        return generate_latest(self._registry)
-
-    def _gauge(self, name: str, help_text: str) -> Gauge:
-        return Gauge(name, help_text, ["model_name"], registry=self._registry).labels(self._model)
-
-    def _counter(self, name: str, help_text: str) -> Counter:
-        return Counter(name, help_text, ["model_name"], registry=self._registry).labels(self._model)
-
-    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, help_text, ["model_name"], buckets=buckets, registry=self._registry).labels(self._model)

@@ -10,13 +10,14 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.request import GenerationRequest
 from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, invalid
 from tunewright_server.http.formats import ChatFormat, Collected, CompletionFormat, Format, usage
 from tunewright_server.http.generation import Answers, generation_request
 from tunewright_server.http.limits import check_answers, check_length
 from tunewright_server.http.parameters import ChatRequest, CompletionRequest, Generation, parse
-from tunewright_server.http.state import ServerState, check_model, read_body, state_of
+from tunewright_server.http.state import read_body, state_of
 from tunewright_server.http.stream import EventStream, stream_chunks
 from tunewright_server.served import ServedModel
 from tunewright_server.text import conversation
@@ -29,23 +30,23 @@ COMPLETION_MAX_TOKENS = 16  # OpenAI's default for this endpoint; a chat answer 
 
 async def chat_completions(request: Request) -> Response:
     state = state_of(request)
-    model, _ = state.open()
-    asked = parse(ChatRequest, await read_body(request, limit=BODY_LIMIT), longest_prompt=model.engine.max_length)
-    check_model(asked.model, model)
+    state.open()
+    asked = parse(ChatRequest, await read_body(request, limit=BODY_LIMIT), longest_prompt=state.registry.longest_prompt)
+    model = state.find(asked.model, ServedDecoder)
     check_answers(1, asked, model)
     prompt = await asyncio.to_thread(_chat_prompt, asked, model)
     max_tokens = _max_tokens(asked)
     requests = [
         generation_request(prompt, asked, model, param="messages", max_tokens=max_tokens, choice=choice) for choice in range(asked.n or 1)
     ]
-    return await _answer(request, state, asked, ChatFormat(model.tokenizer), requests, prompt_tokens=len(prompt))
+    return await _answer(request, model, asked, ChatFormat(model.tokenizer), requests, prompt_tokens=len(prompt))
 
 
 async def completions(request: Request) -> Response:
     state = state_of(request)
-    model, _ = state.open()
-    asked = parse(CompletionRequest, await read_body(request, limit=BODY_LIMIT), longest_prompt=model.engine.max_length)
-    check_model(asked.model, model)
+    state.open()
+    asked = parse(CompletionRequest, await read_body(request, limit=BODY_LIMIT), longest_prompt=state.registry.longest_prompt)
+    model = state.find(asked.model, ServedDecoder)
     check_answers(len(asked.prompts), asked, model)
     prompts = await asyncio.to_thread(_plain_prompts, asked, model)
     max_tokens = asked.max_tokens or COMPLETION_MAX_TOKENS
@@ -54,19 +55,18 @@ async def completions(request: Request) -> Response:
         for prompt in prompts
         for choice in range(asked.n or 1)
     ]
-    return await _answer(request, state, asked, CompletionFormat(model.tokenizer), requests, prompt_tokens=sum(map(len, prompts)))
+    return await _answer(request, model, asked, CompletionFormat(model.tokenizer), requests, prompt_tokens=sum(map(len, prompts)))
 
 
 async def models(request: Request) -> Response:
     """OpenAI's list, with what is known of the model's origin under `tunewright`."""
-    model, _ = state_of(request).open()
-    return JSONResponse({"object": "list", "data": [_describe(model, request)]})
+    state = state_of(request)
+    state.open()
+    return JSONResponse({"object": "list", "data": [_describe(model, request) for model in state.registry]})
 
 
 async def one_model(request: Request) -> Response:
-    model, _ = state_of(request).open()
-    check_model(request.path_params["model"], model)
-    return JSONResponse(_describe(model, request))
+    return JSONResponse(_describe(state_of(request).find(request.path_params["model"], ServedModel), request))
 
 
 def _describe(model: ServedModel, request: Request) -> dict[str, Any]:
@@ -85,12 +85,12 @@ def _describe(model: ServedModel, request: Request) -> dict[str, Any]:
         "created": model.created,
         "owned_by": "tunewright",
         "max_model_len": model.engine.max_length,
-        "default_sampling_params": model.defaults.model_dump(exclude={"eos_token_ids"}, by_alias=False, exclude_none=True),
+        **model.description,
         "tunewright": origin,
     }
 
 
-def _chat_prompt(asked: ChatRequest, model: ServedModel) -> tuple[int, ...]:
+def _chat_prompt(asked: ChatRequest, model: ServedDecoder) -> tuple[int, ...]:
     if model.template is None:
         raise invalid("this model has no chat template; use /v1/completions", param="messages", code="no_chat_template")
     try:
@@ -101,7 +101,7 @@ def _chat_prompt(asked: ChatRequest, model: ServedModel) -> tuple[int, ...]:
     return conversation.encode(rendered, model.tokenizer)
 
 
-def _plain_prompts(asked: CompletionRequest, model: ServedModel) -> list[tuple[int, ...]]:
+def _plain_prompts(asked: CompletionRequest, model: ServedDecoder) -> list[tuple[int, ...]]:
     for prompt in asked.prompts:
         check_length(prompt, model, param="prompt")
     return [
@@ -117,7 +117,13 @@ def _max_tokens(asked: ChatRequest) -> int | None:
 
 
 async def _answer(
-    request: Request, state: ServerState, asked: Generation, form: Format, requests: Sequence[GenerationRequest], *, prompt_tokens: int
+    request: Request,
+    model: ServedDecoder,
+    asked: Generation,
+    form: Format,
+    requests: Sequence[GenerationRequest],
+    *,
+    prompt_tokens: int,
 ) -> Response:
     head = {
         "id": form.prefix + secrets.token_hex(12),
@@ -125,7 +131,7 @@ async def _answer(
         "created": int(time.time()),
         "model": asked.model,
     }
-    answers = Answers(state, requests)
+    answers = Answers(state_of(request), model, requests)
     if asked.stream:
         counted = prompt_tokens if asked.include_usage else None
         return EventStream(

@@ -1,23 +1,26 @@
-"""What every route shares: the model once it is ready, and whether new work is taken."""
+"""What every route shares: the models that are ready, and whether new work is taken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from starlette.requests import Request
 
-from tunewright_server.http.errors import ApiError, model_not_found, unavailable
+from tunewright_server.http.errors import ApiError, model_not_found, unavailable, wrong_route
 from tunewright_server.http.metrics import Metrics
+from tunewright_server.registry import Registry
 from tunewright_server.served import ServedModel
 
+Model = TypeVar("Model", bound=ServedModel)
 READING_LIMIT = 64 * 2**20  # bytes of all bodies that are being read
 
 
 @dataclass
 class ServerState:
-    """Lives on the event loop's thread. `model` and `metrics` are None until the self-test has passed."""
+    """Lives on the event loop's thread. The registry has a model once its self-test has passed."""
 
-    model: ServedModel | None = None
-    metrics: Metrics | None = None
-    draining: bool = False  # asked to stop: not ready any more, and still answering whoever has not heard of it yet
+    registry: Registry = field(default_factory=Registry)
+    metrics: Metrics = field(default_factory=Metrics)
+    draining: bool = False  # asked to stop: not ready any more, and still answering clients that have not heard of it yet
     closed: bool = False  # nothing is answered any more
     in_flight: int = 0  # requests being read or answered
     bytes_read: int = 0  # of bodies that are being read
@@ -33,38 +36,47 @@ class ServerState:
 
     @property
     def alive(self) -> bool:
-        """False only when the engine's loop has ended. Loading, busy and draining are alive."""
-        return self.model is None or self.model.engine.alive or self.draining
+        """False only when the loop of an engine has ended. Loading, busy and draining are alive."""
+        return self.draining or all(model.engine.alive for model in self.registry)
 
     @property
     def unready(self) -> str | None:
         """Why no new work is taken, or None."""
         if self.draining:
             return "the server is shutting down"
-        if self.model is None:
+        if not self.registry.complete:
             return "the model is being loaded"
-        return None if self.model.engine.alive else "the engine has stopped"
+        return None if self.alive else "the engine has stopped"
 
-    def open(self) -> tuple[ServedModel, Metrics]:
-        """The model, for new work. Raises `ApiError` 503."""
+    def open(self) -> None:
+        """Let new work in. Raises `ApiError` 503 when no model can take any."""
         if self.closed:
             raise unavailable("the server is shutting down", code="shutting_down")
-        if self.model is None or self.metrics is None:
+        if not self.registry.complete:
             raise unavailable("the model is being loaded", code="loading")
-        if not self.model.engine.alive:
-            raise unavailable("the engine has stopped", code="engine_stopped")
-        return self.model, self.metrics
+        if not any(model.engine.alive for model in self.registry):
+            raise _stopped()
+
+    def find(self, name: str, kind: type[Model]) -> Model:
+        """Return a model for new work. Raises `ApiError`: 404 when no model of this name and kind is served, and 503."""
+        self.open()
+        model = self.registry.get(name)
+        if model is None:
+            raise model_not_found(name, self.registry.names)
+        if not isinstance(model, kind):
+            raise wrong_route(name, self.registry.paths(name))
+        if not model.engine.alive:
+            raise _stopped()
+        return model
+
+
+def _stopped() -> ApiError:
+    return unavailable("the engine has stopped", code="engine_stopped")
 
 
 def state_of(request: Request) -> ServerState:
     state: ServerState = request.app.state.server
     return state
-
-
-def check_model(asked: str, model: ServedModel) -> None:
-    """Raises `ApiError` 404."""
-    if asked != model.name:
-        raise model_not_found(asked, model.name)
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
