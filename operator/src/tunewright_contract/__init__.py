@@ -1,5 +1,5 @@
-"""The words that operator, trainer and server share, and nothing else: pydantic models, enums and names.
+"""The types that operator, trainer and server share: pydantic models, enums and names.
 
-The operator writes a `TrainerConfig`; the trainer answers with a termination message; the exporter leaves a `ModelManifest`
-beside the model; the server reads it. No package imports another: they meet here.
+The operator writes a `TrainerConfig`. The trainer reports in a termination message. The exporter writes a `ModelManifest` beside the
+model, and the server reads it. None of these packages imports another; all import this one.
 """

@@ -1,4 +1,4 @@
-"""The one base class of every message: frozen, closed to unknown fields, spelled in camelCase on the wire."""
+"""The base class of every message: frozen, without unknown fields, in camelCase on the wire."""
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel

@@ -1,4 +1,4 @@
-"""The ranges that values from outside must lie in. A pod's image is its user's choice, so its reports are not trusted input."""
+"""Ranges of values from outside. The user chooses a pod's image, so its reports are untrusted input."""
 
 from math import isfinite
 from typing import Annotated, Any

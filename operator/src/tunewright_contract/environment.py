@@ -1,7 +1,7 @@
-"""The environment variables through which a pod learns where things are.
+"""The environment variables of a pod's paths and addresses.
 
-Every path a container uses arrives in one of these, never inside a configuration file: that is what lets the same pod run
-in a cluster (where the paths are mounts) and on one machine (where they are folders).
+Every path that a container uses is in one of these variables, never in a configuration file. So the same pod runs in a cluster, where paths
+are mounts, and on one machine, where they are folders.
 """
 
 CONFIG = "TUNEWRIGHT_CONFIG"  # file: the TrainerConfig as JSON

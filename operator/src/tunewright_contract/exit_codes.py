@@ -1,4 +1,4 @@
-"""How a trainer process ends, and what the operator does about it. One table for both sides.
+"""Exit codes of the trainer, and the operator's reaction to each. One table for both sides.
 
 The numbers follow sysexits.h (64, 65, 70, 75) and the shell's 128 + signal (137, 143).
 """

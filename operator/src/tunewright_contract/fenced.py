@@ -1,10 +1,10 @@
 """Message content is text: special tokens that are written out in it stay text, in training data and at the server.
 
-A chat template mixes content with its own special tokens into one text, from which a tokenizer cannot tell whose a `<|end|>` is. So each
-occurrence in content gets a sign before the template is rendered. Afterwards the signs are taken out, the text is tokenized as ever, and a
-special token that covers the place of a sign is replaced by the tokens of its text. Conversations without such content never come here.
+A chat template joins content with its own special tokens into one text, so a tokenizer cannot distinguish their `<|end|>`. Each occurrence
+in content therefore gets a marker before the template is rendered. Afterwards the markers are removed and the text is tokenized. A special
+token at the place of a marker is replaced by the tokens of its text. Conversations without such content are not changed.
 
-What is fenced are tokens that the tokenizer calls special. Role headers that a template writes as plain text cannot be told from content.
+This covers the tokens that the tokenizer marks as special. Role headers that a template writes as plain text look the same as content.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""`generation_config.json` of a model folder: how a request is answered that does not say. Check, Export and the server read it here.
+"""`generation_config.json` of a model folder: the defaults of a request. Check, Export and the server read it here.
 
 Source: transformers' `GenerationConfig`. As there, answers are greedy unless `do_sample` is true, and temperature, top_k, top_p and min_p
-then mean nothing. Each field is honoured, changes no answer of one sequence, or is refused: none is ignored.
+then mean nothing. Each field is applied, has no effect on one sequence, or is refused. None is ignored.
 """
 
 import json

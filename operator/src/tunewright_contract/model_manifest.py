@@ -1,6 +1,6 @@
-"""`tunewright.json`: what lies in a model folder, how to run it, and where it comes from.
+"""`tunewright.json`: content, use and origin of a model folder.
 
-The exporter writes it last; a folder without it is not a model. The server reads it and nothing of the trainer.
+The exporter writes it last; a folder without it is not a model. The server reads it, and needs nothing else from the trainer.
 
 A model folder holds model.onnx (and model.onnx.data), tokenizer.json, tokenizer_config.json, evaluation.json and tunewright.json.
 A decoder's also holds genai_config.json where the ONNX Runtime GenAI builder made it, chat_template.jinja when there is one, and

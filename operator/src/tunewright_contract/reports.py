@@ -1,6 +1,6 @@
-"""What a stage reports at its end, as JSON in its termination message: at most 4096 bytes, the limit of Kubernetes.
+"""The report of a stage, as JSON in its termination message: at most 4096 bytes, the limit of Kubernetes.
 
-A failure is a `Failure`; a success is the stage's own report. `dump` keeps within the limit by cutting prose, never structure.
+A failure is a `Failure`; a success is the stage's own report. To stay within the limit, `dump` shortens texts, never the structure.
 Reports are untrusted: any image can write anything there. Each field has a range (`bounds.py`), and `load` refuses what lies outside.
 """
 

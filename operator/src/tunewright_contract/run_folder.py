@@ -1,4 +1,4 @@
-"""`tunewright-run.json`: whose a folder of checkpoints or of an unfinished model is, and which of its entries that job made.
+"""`tunewright-run.json`: the owner of a folder with checkpoints or an unfinished model, and the entries that this job created.
 
 The trainer writes it before anything else. `tunewright delete` removes what a manifest with the job's uid lists, and nothing else.
 """

@@ -1,4 +1,4 @@
-"""The question that a server asks itself before it says that it is ready."""
+"""The question that a server must answer before it is ready."""
 
 from tunewright_contract.base import Message
 

@@ -1,4 +1,4 @@
-"""Text from outside, made safe to show: on a terminal, in a condition, in a log.
+"""Makes text from outside safe to show on a terminal, in a condition or in a log.
 
 A control character moves the cursor, clears the screen or retitles the window; a direction override makes text read as what it is not; a
 lone surrogate cannot be encoded. All of them are removed. Line breaks, tabs and every printable character of every script stay.

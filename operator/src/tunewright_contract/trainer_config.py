@@ -1,7 +1,7 @@
-"""What the operator writes and the trainer reads: the decided job, in the libraries' own words.
+"""The trainer's configuration: the operator writes it, and the trainer executes it without further decisions.
 
-The operator has decided; the trainer obeys. Maps named after a library hold that library's keyword arguments unchanged
-(`trl.SFTConfig`, `peft.LoraConfig`, `transformers.BitsAndBytesConfig`, a DeepSpeed configuration), so there is nothing to translate twice.
+Maps named after a library hold that library's keyword arguments unchanged (`trl.SFTConfig`, `peft.LoraConfig`,
+`transformers.BitsAndBytesConfig`, a DeepSpeed configuration).
 Paths are relative to the folders of `environment`.
 """
 

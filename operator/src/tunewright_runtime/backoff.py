@@ -1,4 +1,4 @@
-"""How long to wait before trying again: exponential, with a ceiling, and jitter so that many keys do not come back at once."""
+"""Backoff between retries: exponential, with a maximum, and with jitter so that many keys do not retry together."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How to reach the API server, and as whom: the pod's service account, or a kubeconfig outside a cluster ($KUBECONFIG, ~/.kube/config)."""
+"""Address and credentials of the API server: the pod's service account, or a kubeconfig outside a cluster ($KUBECONFIG, ~/.kube/config)."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""The one door: raw JSON in, a job that can be planned out, or everything that is wrong with it at once.
+"""Admission: reads raw JSON into a job that can be planned, or reports all of its faults at once.
 
-Promises: nothing is changed that the user wrote. Refuses: wrong types and unknown fields, what the rules forbid, what no stage honours yet.
+Promises: the user's values are unchanged. Refuses wrong types, unknown fields, broken rules, and fields that no stage implements yet.
 """
 
 from collections.abc import Mapping

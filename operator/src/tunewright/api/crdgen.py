@@ -1,6 +1,6 @@
-"""The CustomResourceDefinition, generated: the models' structural schema, the rules' CEL, immutability, and the columns of kubectl.
+"""Generates the CustomResourceDefinition: structural schema, CEL rules, immutability, and the columns of kubectl.
 
-`make crds` writes it to `crds/` (tools/crds.py does the writing, since nothing here touches files); a test compares.
+`make crds` writes it to `crds/` through tools/crds.py, because this room does not touch files. A test compares.
 """
 
 import io

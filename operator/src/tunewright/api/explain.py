@@ -1,4 +1,4 @@
-"""From pydantic's errors to problems that a person can mend: the field, the value, the reason, the way out, with near misses named."""
+"""Turns pydantic's errors into problems that a user can correct: field, value, reason, way out, and similar names."""
 
 import difflib
 import re

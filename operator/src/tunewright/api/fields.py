@@ -1,4 +1,4 @@
-"""What fields there are, and where: read from the models, for messages that name the right one."""
+"""Lists the fields of a job and their paths, read from the models, so that messages can suggest the right field."""
 
 from collections.abc import Iterator, Sequence
 from functools import cache

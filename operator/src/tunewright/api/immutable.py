@@ -1,4 +1,4 @@
-"""What a model is made from does not change under it: the same promise as the CRD's `self == oldSelf`, for worlds without an API server."""
+"""Immutability of a job's inputs without an API server: the same rule as the CRD's `self == oldSelf`."""
 
 from collections.abc import Mapping
 from typing import Any

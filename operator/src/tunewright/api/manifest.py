@@ -1,4 +1,4 @@
-"""The reader of manifests: YAML text → FineTuneJob, or everything that is wrong with it, each with file, line and column."""
+"""Reads a manifest: YAML text → FineTuneJob, or all faults with file, line and column."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace

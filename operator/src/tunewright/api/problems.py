@@ -1,4 +1,4 @@
-"""What is wrong with a job, said so that it can be mended: field, value, reason, way out, and where it stands in the file."""
+"""A fault in a job: field, value, reason, way out, and its position in the file."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

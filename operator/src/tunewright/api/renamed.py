@@ -1,6 +1,6 @@
-"""Names from other tools and older versions that people paste, and what they are called here.
+"""Maps names of other tools and older versions to the names of this API.
 
-Keys are in camelCase; snake_case is turned into it before looking. Sources: transformers 5's list of renamed arguments, trl 1.16, axolotl,
+Keys are in camelCase; snake_case is converted before the lookup. Sources: transformers 5's list of renamed arguments, trl 1.16, axolotl,
 LLaMA-Factory, Azure ML.
 """
 

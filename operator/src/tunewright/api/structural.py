@@ -1,9 +1,9 @@
 """pydantic's JSON schema → a structural schema, the dialect that CustomResourceDefinitions take.
 
 Source: the Kubernetes documentation on structural schemas. Every node has a type, or is `x-kubernetes-int-or-string`, or keeps
-unknown fields; references are inlined; null is absence; bounds are draft 4's. What the dialect cannot say is left to the operator's
-own reading: that a value is text or a list (targetModules), that unknown fields are wrong (the API server prunes them), and how the
-keys of a map are spelled.
+unknown fields; references are inlined; null is absence; bounds are draft 4's. The dialect cannot express three things,
+which the operator checks: a value that is text or a list (targetModules), unknown fields (the API server prunes them), and the spelling of
+map keys.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""What the language can say already and no stage honours yet: refused, never ignored. The list shrinks with every release.
+"""Fields and values that the API has and no stage implements yet. They are refused, never ignored.
 
-`NOT_SUPPORTED_YET` is data: the README's list is written from it. Its names of tasks, tuners, formats and so on come from the capability
-tables. What will never be allowed is a rule (E015), not an entry here.
+`NOT_SUPPORTED_YET` is data: the README's list is generated from it. Its names of tasks, tuners, formats and so on come from the capability
+tables. A field that will never be allowed is a rule (E015), not an entry here.
 """
 
 from collections.abc import Iterator

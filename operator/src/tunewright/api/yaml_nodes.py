@@ -1,10 +1,10 @@
-"""YAML 1.2 text → plain JSON values, with the line and column of every field, exactly as kubectl would hand them to the API server.
+"""YAML 1.2 text → plain JSON values with the line and column of every field, exactly as kubectl sends them to the API server.
 
-Where YAML 1.1 (kubectl) and 1.2 read a word differently (`no`, `010`), the text is refused rather than read one way;
+If YAML 1.1 (kubectl) and 1.2 read a word differently (`no`, `010`), the text is refused;
 `2e-4` is a number to both.
-Whole numbers written as floats (`1e3`) are integers, as they are once kubectl has made JSON of them.
+Whole numbers written as floats (`1e3`) are integers, as in the JSON that kubectl sends.
 
-Memory is bounded by the constants below, whatever the text: parts are counted before a tree is built, and again with what aliases repeat.
+The constants below bound memory for any text: parts are counted before a tree is built, and again with repeated aliases.
 """
 
 import re

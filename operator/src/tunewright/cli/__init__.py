@@ -1,1 +1,1 @@
-"""`tunewright`: the command line. It reads manifests, drives the spine with the local world, and draws; it decides nothing."""
+"""The command line `tunewright`. It reads manifests, runs the reconciler with `local`, and prints. It decides nothing."""

@@ -1,4 +1,4 @@
-"""`tunewright chat`: talk to a job's model. Starts the server if nobody runs the job, and stops it again."""
+"""`tunewright chat`: chat with a job's model. Starts the server if no process runs the job, and stops it afterwards."""
 
 import asyncio
 import sys

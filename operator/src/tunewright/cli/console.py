@@ -1,4 +1,4 @@
-"""Where the command line writes: people's text to standard error, results to standard output, problems with their way out."""
+"""Output of the command line: text for people to standard error, results to standard output, problems with their way out."""
 
 import errno
 import logging

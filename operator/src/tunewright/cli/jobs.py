@@ -1,4 +1,4 @@
-"""Stored jobs as a person means them: found by name, or a hint where they may be; shown as they stand at this moment."""
+"""Finds stored jobs by name, or suggests where they are, and reports their present state."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches

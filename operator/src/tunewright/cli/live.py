@@ -1,4 +1,4 @@
-"""Live progress of a job: one moving line on a terminal, one line per change everywhere else. Drawn from status alone."""
+"""Live progress of a job, from its status alone: one updated line on a terminal, otherwise one line per change."""
 
 from collections.abc import Mapping
 from types import TracebackType

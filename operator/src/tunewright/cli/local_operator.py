@@ -1,10 +1,10 @@
-"""The operator as one process on this machine: the local world, the progress endpoint, the queue and the spine, put together.
+"""The operator as one process on this machine: local world, progress endpoint, queue and reconciler.
 
     async with LocalOperator(home, key, on_event=show) as operator:
         job = await operator.wait(settled)
 
-Leaving the block stops the job's processes politely (they save and can be resumed); `hurry()` makes that SIGKILL. If this process is
-killed, they go on, and the next LocalOperator adopts them.
+Leaving the block stops the job's processes with SIGTERM: they save and can resume. `hurry()` sends SIGKILL. If this process is killed,
+they continue, and the next LocalOperator adopts them.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The commands of `tunewright`, and their options. Each hands over to a module of its own at once; heavy ones are imported when called."""
+"""The commands of `tunewright` and their options. Each command is in its own module, which is imported when the command runs."""
 
 from enum import StrEnum
 from importlib.metadata import version

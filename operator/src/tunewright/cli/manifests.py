@@ -1,4 +1,4 @@
-"""From the file a person names to a job that the home folder accepts. Everything that is wrong with it is said here, at once."""
+"""Reads the user's manifest into a job that the home folder accepts, or reports all of its faults at once."""
 
 from pathlib import Path
 from typing import Any

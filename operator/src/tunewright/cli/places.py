@@ -1,4 +1,4 @@
-"""Where on this machine a job's results lie, found from its status alone."""
+"""Finds the paths of a job's results on this machine, from its status alone."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`tunewright plan`: the whole decision before anything happens. Reads the manifest and the base model's headers; writes nothing."""
+"""`tunewright plan`: shows the whole plan before a run. It reads the manifest and the base model's headers, and writes nothing."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a finished job has to show: the loss curve, parity, base against tuned, a few answers, and where everything lies."""
+"""The summary of a finished job: loss curve, parity, base against tuned model, some answers, and the paths of all results."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whether a manifest that is run again is made from what its job was made from: by content, wherever the files lie now."""
+"""Checks that a repeated run has the inputs of its job: by content, wherever the files are now."""
 
 import json
 from collections.abc import Iterator, Mapping

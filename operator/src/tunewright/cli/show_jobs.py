@@ -1,4 +1,4 @@
-"""Prints jobs as they are stored, and which process looks after them."""
+"""Prints stored jobs, and the process that runs each."""
 
 from collections.abc import Mapping
 from pathlib import Path

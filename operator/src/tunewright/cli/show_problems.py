@@ -1,4 +1,4 @@
-"""Prints what is wrong with manifests, or that nothing is."""
+"""Prints the faults of manifests, or that there are none."""
 
 from collections.abc import Sequence
 from pathlib import Path

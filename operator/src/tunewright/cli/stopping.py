@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, while a job's processes must be ended politely."""
+"""Handles Ctrl-C and SIGTERM, so that a job's processes end with SIGTERM first."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""Lines of standard input, without holding up what runs meanwhile: a terminal, a pipe and a file alike."""
+"""Reads lines of standard input without blocking the event loop, from a terminal, a pipe or a file."""
 
 import asyncio
 import os

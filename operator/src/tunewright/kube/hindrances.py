@@ -1,6 +1,6 @@
-"""Events of children that stand still without saying why in their status: a quota that refuses pods, a volume that is not there.
+"""Events of blocked children whose status has no cause: a quota that rejects pods, a missing volume.
 
-Asked for only then, so that a healthy job costs nothing, and a right to list Events that is not there only some words.
+The operator lists Events only in this case, so a healthy job costs nothing. Without the right to list them, only these causes are missing.
 """
 
 import logging

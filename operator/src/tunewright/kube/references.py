@@ -1,7 +1,7 @@
-"""What a job names and the cluster must hold: claims, ConfigMaps, Secrets, a service account. What is not there is listed, not raised.
+"""Checks the objects that a job names: claims, ConfigMaps, Secrets, a service account. Missing ones are returned, not raised.
 
-Of a Secret only the presence of its key is looked at. Where the operator may not read Secrets or service accounts, that is left to the
-kubelet and to the Job's controller, whose complaints are read from pods and Events (see hindrances.py).
+Of a Secret, only the presence of the key is checked. If the operator may not read Secrets or service accounts, the kubelet and the Job's
+controller report missing ones in pods and Events (see hindrances.py).
 """
 
 from collections.abc import Iterator, Mapping

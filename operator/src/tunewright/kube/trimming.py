@@ -1,7 +1,7 @@
-"""Which part of an object the cache keeps: all but the fields that no room reads. Of fifty megabytes of children ten are left.
+"""Removes fields that no room reads before an object enters the cache. Fifty megabytes of children become ten.
 
-To read one of the fields named here, remove it from the table; `local/` keeps everything. A change of what is left out causes no reconcile:
-a Job's controller counts its pods in three steps, and a budget's controller writes each of them.
+To read a field named here, remove it from the table; `local/` keeps all fields. A change of a removed field causes no reconcile: a Job's
+controller writes the pod count in three steps, and so does a budget's controller.
 """
 
 from typing import Any

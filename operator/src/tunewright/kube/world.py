@@ -1,9 +1,9 @@
-"""The World port on a cluster (see reconcile/ports.py). It reads from a cache that watches fill and our own answers are put into at once;
-a reconcile that finds everything as it should be sends the API server no request.
+"""The World port on a cluster (see reconcile/ports.py). It reads a cache, which watches and the responses to its own writes fill.
+A reconcile that finds every object as rendered sends no request.
 
-What is written carries what it was decided from: no object is made where one exists, none changed or deleted but the very one that was
-read, no status put over a newer one. Where the cache was behind, the API server answers Conflict; then the object is fetched, and the
-next try has it.
+Each write carries the version that it was decided from. It never creates over an existing object, changes or deletes another object than
+the one read, or overwrites a newer status. If the cache was stale, the API server answers Conflict; the operator then fetches the object
+for the next try.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

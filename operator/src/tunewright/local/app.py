@@ -1,6 +1,6 @@
-"""The home folder as a person uses it: apply a job, look at it, read its logs, delete it.
+"""The home folder's operations for a user: apply a job, show it, read its logs, delete it.
 
-Running a job is for whoever joins this with the spine (cli/local_operator.py).
+cli/local_operator.py joins it with the reconciler to run a job.
 """
 
 import os

@@ -1,6 +1,6 @@
 """A running container as its supervisor sees it: one run folder, and the shim in it (see shim.py).
 
-Everything is read from the folder, so a supervisor that starts anew sees what the one before it saw: the processes are adopted by looking.
+All state is in the folder, so a restarted supervisor reads the same state and thereby adopts the processes.
 """
 
 import os

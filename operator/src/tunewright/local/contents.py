@@ -1,6 +1,6 @@
-"""What a job is made from on this machine, by content: the files behind its `path` sources with their SHA-256.
+"""The inputs of a job on this machine, by content: the files of its `path` sources with their SHA-256.
 
-A file is read again only when its inode, size or times changed. Refuses what is no regular file.
+A file is read again only if its inode, size or times changed. Refuses files that are not regular.
 """
 
 import hashlib

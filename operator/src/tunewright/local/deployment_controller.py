@@ -1,8 +1,8 @@
 """Deployments, as kube-controller-manager runs them (apps/v1): one decision from a Deployment and its pods. Pure.
 
-The pods of a template are told apart by `pod-template-hash`, as a ReplicaSet's are; there is no ReplicaSet in between. Surge first, drain
-after: old pods go only as far as enough others are available. Honoured: replicas, both strategies, maxSurge, maxUnavailable,
-minReadySeconds, progressDeadlineSeconds. `revisionHistoryLimit` has nothing to limit here.
+`pod-template-hash` identifies the pods of a template, as in a ReplicaSet; there is no ReplicaSet. New pods start before old ones drain: old
+pods end only while enough others are available. Supported: replicas, both strategies, maxSurge, maxUnavailable,
+minReadySeconds, progressDeadlineSeconds. `revisionHistoryLimit` has no effect.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""What a container's process is started with here: its environment and arguments, with every path, port and name made this machine's own.
+"""Environment and arguments of a container's process, with paths, ports and names translated to this machine.
 
-Pure but for its arguments. An environment variable that names a mounted path gets the pod's root folder before it; one that names a
-declared port (its name ends in PORT) gets the port chosen for it; one that names a Service gets 127.0.0.1. Nothing else is touched.
+Pure. An environment variable that names a mounted path gets the pod's root folder before it; one that names a
+declared port (its name ends in PORT) gets the port chosen for it; one that names a Service gets 127.0.0.1. All others stay unchanged.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, a crash or a full disk never meets half of one."""
+"""Writes files atomically: neither a reader, a crash nor a full disk leaves a partial file."""
 
 import json
 import os

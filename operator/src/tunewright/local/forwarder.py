@@ -1,8 +1,8 @@
-"""A Service on this machine: one port that stays the same, in front of pods whose ports do not.
+"""A Service on this machine: one stable port in front of pods whose ports change.
 
-It forwards TCP and understands nothing of what it carries, as kube-proxy does. New connections go to ready pods in turn; a pod that does
-not accept is passed over; an open connection stays with its pod until one side ends it, so a draining pod finishes what it began.
-The Service exists as long as its supervisor does: when that ends, so does the server.
+It forwards TCP without reading it, like kube-proxy. New connections go to ready pods in turn, except pods that do not accept. An open
+connection stays with its pod until one side closes it, so a draining pod finishes its requests.
+The Service ends with its supervisor, as does the server.
 """
 
 import asyncio

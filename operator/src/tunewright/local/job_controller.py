@@ -1,7 +1,7 @@
 """Jobs, as kube-controller-manager's Job controller runs them (batch/v1): one decision from a Job and its pods. Pure.
 
-Honoured: completions, parallelism, Indexed and NonIndexed, backoffLimit, podFailurePolicy (FailJob, Ignore, Count), activeDeadlineSeconds,
-suspend, podReplacementPolicy. Status and conditions are written in the order and the words of Kubernetes 1.31 and later.
+Supported: completions, parallelism, Indexed and NonIndexed, backoffLimit, podFailurePolicy (FailJob, Ignore, Count), activeDeadlineSeconds,
+suspend, podReplacementPolicy. Status and conditions have the order and texts of Kubernetes 1.31 and later.
 Refused, never ignored: backoffLimitPerIndex, successPolicy, FailIndex.
 """
 

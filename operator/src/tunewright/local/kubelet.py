@@ -1,7 +1,7 @@
 """Runs the pods of one FineTuneJob as processes, as a kubelet runs the pods of its node.
 
-One look (`sync`) starts what is not running, ends what must not run, and writes each pod's status. Ports are its own affair: a pod that
-lost its port to a stranger is started again with another one (the pods of a gang together), which counts as no failure.
+`sync` starts missing containers, ends superfluous ones, and writes each pod's status. It also assigns ports: if another program takes a
+pod's port, the pod restarts with another one (a whole gang together), which counts as no failure.
 """
 
 import os

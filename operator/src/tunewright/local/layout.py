@@ -1,12 +1,12 @@
-"""Where everything lies on this machine.
+"""The folders on this machine.
 
 The home folder is `$TUNEWRIGHT_HOME`, else `$XDG_DATA_HOME/tunewright`, else `~/.local/share/tunewright`.
 
 <home>/
-  objects/<namespace>/<Kind>/<name>.json    every object, as an API server would return it; written whole or not at all
-  objects/.lock                             held for the length of one read-modify-write
-  pods/<namespace>/<pod>-<uid>/             one pod, see below; goes when its Pod object goes
-  logs/<namespace>/<owner>/<pod>.log        what its containers printed; outlives the pod, goes with the job
+  objects/<namespace>/<Kind>/<name>.json    every object, as an API server returns it; written atomically
+  objects/.lock                             held during one read-modify-write
+  pods/<namespace>/<pod>-<uid>/             one pod, see below; removed with its Pod object
+  logs/<namespace>/<owner>/<pod>.log        output of its containers; removed with the job, not with the pod
   volumes/<namespace>/<claim>/              one PersistentVolumeClaim: put your files here
   secrets/<namespace>/<secret>/<key>        one file per key: put your tokens here, readable by you alone
   supervisors/<namespace>.<job>.json        who runs this job (held with flock), and the port of its progress endpoint
@@ -14,7 +14,7 @@ The home folder is `$TUNEWRIGHT_HOME`, else `$XDG_DATA_HOME/tunewright`, else `~
 pods/…/<pod>-<uid>/
   root/                                     the pod's file system: a link for every mountPath
   volumes/<volume>/                         ConfigMaps as files, emptyDirs, tokens
-  token                                     what this pod shows to the progress endpoint
+  token                                     this pod's credential for the progress endpoint
   runs/<n>/                                 one start of the container: container.json, shim.json, exit.json, termination-log
 """
 

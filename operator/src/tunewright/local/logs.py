@@ -1,4 +1,4 @@
-"""What pods have printed: one file per pod, kept until the job is deleted."""
+"""Logs of pods: one file per pod, kept until the job is deleted."""
 
 from collections.abc import Iterator
 from pathlib import Path

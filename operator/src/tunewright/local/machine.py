@@ -1,6 +1,6 @@
-"""What a cluster's control plane and node do for one FineTuneJob, on this machine: controllers, kubelet and Services, in one loop.
+"""Control plane and node of one FineTuneJob on this machine: controllers, kubelet and Services in one loop.
 
-The loop looks at the objects and at the processes, acts, and looks again: several times a second, and at once when something was written.
+The loop reads the objects and the processes and acts on them, several times a second and immediately after a write.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""A folder held by its descriptor, for removing files where others can write too.
+"""A folder held by its descriptor, to remove files safely where others can write.
 
-Every entry is reached through the open folder and no link is followed, so a path that is swapped for a link meanwhile leads nowhere else.
+Every access goes through the open folder and follows no link, so swapping a path for a link has no effect.
 """
 
 import os

@@ -1,6 +1,6 @@
-"""One pod on this machine: starts its container, starts it again as its restart policy says, stops it, and writes its status.
+"""One pod on this machine: starts its container, restarts it by its restart policy, stops it, and writes its status.
 
-Nothing is remembered that is not also in the pod's folder: another supervisor looks at the same folder and goes on.
+All state is in the pod's folder, so another supervisor can continue from there.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A pod's file system on this machine: a root folder with a link for every mountPath.
 
 ConfigMaps and Secrets become files, emptyDirs folders that go with the pod, claims the folders under `volumes/`, host paths themselves, a
-projected token a random one that the progress endpoint knows. `readOnly` is not enforced: the processes run as the person who started them.
+projected token a random one that the progress endpoint accepts. `readOnly` is not enforced, because the processes run as the user.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""What the controllers of Jobs and Deployments have in common: making pods from a template, and telling pods apart. Pure."""
+"""Shared by the controllers of Jobs and Deployments: creating pods from a template, and identifying them. Pure."""
 
 import copy
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Probes: asking a container over HTTP or TCP whether it has started, is alive, is ready. The defaults are Kubernetes'."""
+"""Startup, liveness and readiness probes over HTTP and TCP, with Kubernetes' defaults."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Opening a file that may be anything: never waits for a pipe's writer or a device, and reads only regular files."""
+"""Opens a file of unknown kind: never waits for a pipe's writer or a device, and reads only regular files."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""What `tunewright delete` removes from claims: what a manifest with the job's uid lists. Everything else stays and is named.
+"""Removes from claims what a manifest with the job's uid lists, for `tunewright delete`. Everything else stays and is reported.
 
 Manifests: `tunewright-run.json` in a folder of checkpoints or of an unfinished model, MANIFEST.json in a checkpoint, `tunewright.json` in a
 finished model.

@@ -1,4 +1,4 @@
-"""Secrets on this machine: files in the home folder, else the environment variable that the container is to have anyway.
+"""Secrets on this machine: files in the home folder, or the environment variable of the same name.
 
 A key of a Secret is the file `<home>/secrets/<namespace>/<secret>/<key>`; without it, a container's variable such as HF_TOKEN is taken from
 the environment of `tunewright run`. Values are never stored in an object, a status or a log.

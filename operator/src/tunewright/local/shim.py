@@ -2,13 +2,13 @@
 # ruff: noqa: PTH105, PTH110, PTH118, PTH123, PTH208
 """One process per running container, as containerd-shim is: `python -m tunewright.local.shim <run folder>`.
 
-It starts the container's process, outlives whoever started it, and writes how it ended: a killed `tunewright run` loses nothing.
+It starts the container's process, outlives its own parent, and records how the process ended, so a killed `tunewright run` loses nothing.
 Reads `container.json` {argv, env, cwd, log, memoryLimitBytes, graceSeconds}; writes `shim.json` {pid, identity, containerPid, startedAt}
-and, last, `exit.json` {exitCode, reason, startedAt, finishedAt}. A run is started once: a second shim on the same folder leaves at once.
+and, last, `exit.json` {exitCode, reason, startedAt, finishedAt}. A run starts once: a second shim on the same folder exits at once.
 
 SIGTERM: the container gets SIGTERM, and SIGKILL after `graceSeconds`. SIGINT: SIGKILL at once.
-A container is all processes below its first one; when the first ends, the rest is killed. If this process dies, the kernel kills the first.
-Few imports, because it stays in memory for as long as the container runs.
+A container is its first process and all descendants; when the first ends, the shim kills the rest. If the shim dies, the kernel kills the
+first. It imports little, because it stays in memory while the container runs.
 """
 
 import ctypes

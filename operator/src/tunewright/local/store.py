@@ -1,9 +1,9 @@
-"""The objects on this machine, kept the way an API server keeps them.
+"""The objects on this machine, stored with the semantics of an API server.
 
-It promises: `uid`, `creationTimestamp`, `resourceVersion` and `generation` are the store's; a changed spec counts the generation up, a
-changed status does not; spec and status are written separately; a write is whole, durable and atomic across processes; deleting an object
-deletes what it owned. A Pod's deletion is graceful: it is marked, and whoever runs its processes removes it.
-It refuses names that are not DNS names (they become file names), and says so when the disk is full, keeping what was there.
+Promises: the store sets `uid`, `creationTimestamp`, `resourceVersion` and `generation`. A changed spec increments the generation, a changed
+status does not. Spec and status are written separately. A write is durable, and atomic across processes. Deleting an object deletes its
+children. A Pod's deletion is graceful: it is marked, and its supervisor removes it.
+Refuses names that are not DNS names, because they become file names. If the disk is full, it reports this and keeps the stored object.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""One supervisor for a FineTuneJob at a time, on one machine: a lock that goes with the process that holds it, however that ends."""
+"""Ensures one supervisor per FineTuneJob on a machine, by a lock that ends with its process."""
 
 import fcntl
 import json

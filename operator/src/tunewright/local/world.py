@@ -1,7 +1,7 @@
 """The World port on this machine (see reconcile/ports.py): the same objects, in a store of files.
 
-Jobs are created once and only their `suspend` follows what is applied; everything else is replaced by what is applied. Children that are
-not applied any more are pruned, by owner uid: nobody else's objects are touched.
+Jobs are created once, and only their `suspend` is updated. All other objects are replaced. Children that are no longer rendered are pruned
+by owner uid, so other owners' objects stay.
 """
 
 import hmac

@@ -1,7 +1,7 @@
-"""Raw children, as the world returned them, become what happened.
+"""Reads raw children and returns what happened.
 
-Promises an answer for every heap of objects, however half-filled: what is not said counts as not there yet. Refuses to guess:
-a stage is over only when its Job says so, and a server is ready only when all of it runs the wanted revision.
+Promises a result for any objects, however incomplete: a missing field means "not yet". Refuses to guess: a stage has ended only when its
+Job's status shows it, and a server is ready only when all replicas run the wanted revision.
 """
 
 from tunewright.observe.observation import Observation, has_begun, observe

@@ -1,4 +1,4 @@
-"""The claim that was made for a job's checkpoints and models, when somebody deletes it: said, since nothing brings back what it held."""
+"""Warns when the created claim of a job is deleted, because its checkpoints and models cannot be restored."""
 
 from collections.abc import Iterable, Sequence
 

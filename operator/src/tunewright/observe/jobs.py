@@ -1,7 +1,7 @@
 """A Job with its pods becomes the outcome of a stage, or of one attempt of the gang.
 
-A stage has succeeded when its pods ended with exit code 0 and the report that proves its work was read. A pod that is gone has taken its
-report along: then only what the report was acted on counts, a status that records the stage as done or a Job of the next stage.
+A stage has succeeded when its pods ended with exit code 0 and its own report was read. The report of a pod that is gone cannot be read
+again. Then the proof is a status that records the stage as done, or a Job of the next stage.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which ConfigMaps are in use: one that a Job's pods mount must outlast whatever is rendered after it."""
+"""Lists the ConfigMaps that the pods of Jobs mount. They must not be pruned."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""`observe`: all children of a job, sorted by stage and read."""
+"""`observe` sorts all children of a job by stage and reads them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
-"""One pod: is it running, how did it end, and what did it say?
+"""Reads one pod: whether it runs, how it ended, and its report.
 
-The trainer's own word (its termination message) is believed first; the kubelet's and the exit code's only where it said nothing.
+The trainer's own report (its termination message) has priority. Without one, the kubelet's reason and the exit code count.
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Has a job published its model, and where? Asked by another job that is to serve it."""
+"""Finds the published model of a job, for another job that serves it."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Does Kueue say when a Job starts? Whoever else would then only fight it."""
+"""Detects whether Kueue controls a Job's `suspend`. The operator then leaves it to Kueue."""
 
 from tunewright.observe.raw import Raw, part, parts, text
 from tunewright.plan.label_names import is_queued

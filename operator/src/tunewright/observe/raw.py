@@ -1,4 +1,4 @@
-"""Reading raw JSON of which anything may be missing or of another type: never raises, answers with something empty."""
+"""Reads raw JSON in which any part can be missing or of another type. Never raises; returns an empty value instead."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,6 +1,6 @@
-"""The reasons that are found rather than reported: what Kubernetes says of a pod that could not speak for itself.
+"""Reasons that the operator derives from Kubernetes, for pods without a report of their own.
 
-Reasons reported by our own processes pass through unchanged; status/failures.py has a way out for each of these.
+Reasons from reports stay unchanged. status/failures.py has a way out for each reason of this module.
 """
 
 from enum import StrEnum

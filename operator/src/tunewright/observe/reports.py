@@ -1,6 +1,6 @@
-"""A pod's last word, read as what it is: something that any image can write.
+"""Reads a pod's termination message as untrusted input, because any image can write it.
 
-Promises: what is not a report within its bounds is none, with the reason that names the field and the value; nothing here raises.
+Promises: a message that is not a report within its bounds counts as none, with a reason that names field and value. Never raises.
 """
 
 from typing import NamedTuple

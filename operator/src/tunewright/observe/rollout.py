@@ -1,4 +1,4 @@
-"""What the Deployment and its pods say of the revision that is being rolled out, and of the one before."""
+"""Reads the current and the previous revision from the Deployment and its pods."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The scores of an export whose own report is gone, as the job's stored status has recorded them."""
+"""Reads the scores of an export from the job's stored status, if the export's report is gone."""
 
 from pydantic import ValidationError
 

@@ -1,4 +1,4 @@
-"""The Deployment and its Service: is every replica of the wanted revision up, and where does it answer?"""
+"""Reads the Deployment and its Service: readiness of the wanted revision, and its URL."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,5 +1,5 @@
-"""Decisions: which stages run, under which names, with which ZeRO stage, offload and memory. Pure: all it knows comes as arguments.
+"""Decisions: stages, names, ZeRO stage, offload and memory. Pure: all input comes as arguments.
 
-`plan.plan(job, refs, past, defaults)` is the door. What it returns can be rendered without a further question; what cannot be planned is
-`PlanRejected` (the job must change) or `PlanWaiting` (the world must).
+The entry point is `plan.plan(job, refs, past, defaults)`. Its result can be rendered without further input. It raises `PlanRejected` if the
+job must change, and `PlanWaiting` if something else must.
 """

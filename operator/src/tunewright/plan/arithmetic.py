@@ -1,4 +1,4 @@
-"""The memory formula with a job's own numbers in it, line by line, for people who want to check it."""
+"""The memory formula with a job's own numbers, line by line, so that a user can check it."""
 
 from tunewright.plan.memory import Strategy, Workload, trained_bytes
 

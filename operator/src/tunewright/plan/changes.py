@@ -1,4 +1,4 @@
-"""What was asked for since a job has begun, taken back: a change that is refused leaves what runs as it is."""
+"""Reverts refused changes of a running job in the plan's input, so that the running work continues unchanged."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected

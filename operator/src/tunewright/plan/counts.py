@@ -1,7 +1,7 @@
-"""What a model counts to (parameters, linear parameters, trainable parameters), in closed form from its parameters' shapes.
+"""Counts a model's parameters (all, linear, trainable) from their shapes.
 
-The same figures that Check reports from the real model, for use before Check has run. Pure: the caller has read the configuration or the
-safetensors header. Sources: LoRA arXiv:2106.09685 (r * (in + out) per matrix), DoRA arXiv:2402.09353 (one magnitude per output),
+The figures equal those that Check reports from the real model, and are used before Check has run. Pure: the caller reads the configuration
+or the safetensors header. Sources: LoRA arXiv:2106.09685 (r * (in + out) per matrix), DoRA arXiv:2402.09353 (one magnitude per output),
 module matching as in peft 0.21.2 (`tuners/tuners_utils.py`).
 """
 

@@ -1,4 +1,4 @@
-"""The two ways in which a job cannot be planned: it must change, or the world must."""
+"""The two errors of planning: the job must change, or something outside of it must."""
 
 from tunewright.plan.inputs import Missing
 

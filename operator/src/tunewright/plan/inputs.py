@@ -1,6 +1,6 @@
-"""What a plan is made from besides the job: what the world was found to hold, what happened so far, and the operator's defaults.
+"""The planner's input besides the job: referenced objects, what happened so far, and the operator's defaults.
 
-All of it is plain values. Whoever reads the world (kube/ or local/) fills `References`; observe/ fills `Past`.
+All are plain values. kube/ and local/ fill `References`; observe/ fills `Past`.
 """
 
 from collections.abc import Mapping

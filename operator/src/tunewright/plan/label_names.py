@@ -1,6 +1,6 @@
-"""The labels and annotations by which children are found again: written by render/, read by observe/ and by whoever stores objects.
+"""Labels and annotations of children: render/ writes them; observe/, kube/ and local/ read them.
 
-Selectors use `JOB_NAME` and `COMPONENT` only: those never change in a child's life, which the others may.
+Selectors use `JOB_NAME` and `COMPONENT` only, because these never change during a child's life.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The job's settings as the keyword arguments of trl.SFTConfig, peft.LoraConfig and transformers.BitsAndBytesConfig.
 
-Names are the libraries' own in snake_case, so this is mostly a change of case. What is added to what the job says is said here, with the
-reason. Output paths, progress and logging are the trainer's. The tests hold every name against the installed libraries.
+Names are the libraries' own in snake_case, so this is mostly a change of case. Every addition to the job's settings is in this file, with
+its reason. The trainer sets output paths, progress and logging. The tests compare every name with the installed libraries.
 """
 
 from typing import Any

@@ -8,8 +8,8 @@ Adam, of which a stage divides a part by the number of ranks N:
     stage 3        (w + g + K) / N
     no DeepSpeed   w + g + K with w = g = 4 and K = 8: the weights are fp32 themselves, whatever type they are loaded in
 
-Only trained parameters have g and K; frozen ones cost their weights, divided by N at stage 3 alone. Activations are not the formula's
-duty: they are estimated apart, from Korthikanti et al. 2022 (arXiv:2205.05198), and shown apart.
+Only trained parameters have g and K; frozen ones cost their weights, divided by N at stage 3 alone. The formula does not
+cover activations: they are estimated separately, from Korthikanti et al. 2022 (arXiv:2205.05198), and shown separately.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
-"""Names of child objects and values of labels: deterministic, valid in DNS, and never the same for two different jobs.
+"""Names of child objects and values of labels: deterministic, valid DNS names, and different for different jobs.
 
-A name that fits stays readable and untouched. One that does not (too long, a dot in it, a leading digit) is bent into shape and gets
-the first 8 hexadecimal digits of a sha256 over the original, so that two jobs cannot meet in one name.
+A valid name stays unchanged. An invalid one (too long, with a dot, a leading digit) is shortened and cleaned, and gets the first 8
+hexadecimal digits of a sha256 over the original, so that two jobs never share a name.
 """
 
 import re

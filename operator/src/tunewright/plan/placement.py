@@ -1,7 +1,7 @@
-"""Whether a stage's pods may run on different nodes: a claim that one node mounts at a time keeps them together.
+"""Decides whether a stage's pods may run on different nodes. A ReadWriteOnce claim keeps them on one node.
 
-Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/#access-modes. ReadWriteOnce is per node, ReadWriteOncePod per pod;
-the scheduler looks at the latter only, so that without help a second pod would hang on another node. Refuses what placing cannot mend.
+Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/#access-modes. ReadWriteOnce is per node, ReadWriteOncePod per pod.
+The scheduler enforces only the latter, so without affinity a second pod would hang on another node. Refuses what affinity cannot solve.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,7 @@
-"""`plan`: a job, what its names stand for, and what happened so far → everything decided. The door of this room.
+"""`plan`: a job, its references and what happened so far → a complete plan. The entry point of this room.
 
-Promises a `FineTunePlan` that can be rendered as it is, the same for the same arguments. Raises `PlanRejected` when the job must change and
-`PlanWaiting` when the world must, and nothing else for a job that admission has let through.
+Promises a `FineTunePlan` that can be rendered as it is, and is the same for the same arguments. For an admitted job it raises only
+`PlanRejected` (the job must change) and `PlanWaiting` (something else must).
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""`FineTunePlan`: everything that has been decided, in our own words. Rendering it cannot fail and needs nothing else."""
+"""`FineTunePlan`: all decisions. Rendering it needs nothing else and cannot fail."""
 
 import json
 from collections.abc import Mapping

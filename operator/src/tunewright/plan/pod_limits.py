@@ -1,7 +1,7 @@
-"""What a stage's pod may use: memory of the stages without an accelerator, and scratch space of every pod.
+"""Limits of pods: memory of the stages without an accelerator, and scratch space of every pod.
 
-A limit bounds what a defect or hostile input can take from others on the node. It is generous, because one that is too low kills work
-that the node could do. The user's own figures win.
+A limit bounds what a defect or hostile input can take from other pods of the node. It is generous, because a limit that is too low kills
+legitimate work. The user's own figures have priority.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Kubernetes quantities as whole units, and bytes as people and manifests write them.
 
-Takes quantities that the API has accepted; reading their grammar is `tunewright_contract.quantities.amount`'s duty.
+Takes quantities that the API has accepted. `tunewright_contract.quantities.amount` parses them.
 """
 
 from math import ceil

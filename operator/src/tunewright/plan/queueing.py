@@ -1,4 +1,4 @@
-"""What a job of a Kueue queue may not ask for: Kueue starts every Job of its queue that it has admitted, whoever stopped it."""
+"""Changes that a job in a Kueue queue may not make: Kueue starts every admitted Job of its queue again."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected

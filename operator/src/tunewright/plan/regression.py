@@ -1,11 +1,11 @@
-"""Is the tuned model worse than its base? The one rule, and what follows from it for the job.
+"""Decides whether the tuned model is worse than its base, and the consequences for the job.
 
 A model has regressed when its loss on the held-out examples is not a finite number, or is above the base model's by more than both bounds
 below. Such a model is kept and listed, but the job fails and no server is started for it, unless `spec.evaluation.allowRegression` is true.
 A job that holds no examples out, or whose export reports no scores, is not judged.
 
-The rule decides what is started. It never stops a server that runs: neither an upgrade of the operator nor `allowRegression` set back to
-false ends one; removing `spec.serving` does.
+The rule affects only what starts. It never stops a running server: neither an upgrade of the operator nor `allowRegression` set back to
+false does; removing `spec.serving` does.
 """
 
 from dataclasses import dataclass, replace

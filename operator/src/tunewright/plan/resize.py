@@ -1,9 +1,9 @@
-"""Another number of workers: the global batch that stays, how it is shared out now, and what stands against it.
+"""Resizing: keeps the global batch, divides it among the new number of ranks, and refuses numbers that do not fit.
 
-A revision's first gang fixes the examples per optimizer step and the ZeRO stage. Both are read back from the gangs' Jobs, since
-`spec.workers.replicas` may have been changed since. What changes with it is how many passes a rank makes per step, and only where the batch
-is too small for that, how many examples a rank takes per pass: never more than the job says, so that memory is not exceeded.
-Refuses a number of ranks that does not divide the batch, and shards that cannot be cut anew.
+A revision's first gang fixes the examples per optimizer step and the ZeRO stage. Both are read from the gangs' Jobs, because
+`spec.workers.replicas` may have changed since. A resize changes the passes per step. Only if the batch is too small for that, it reduces
+the examples per pass, and never exceeds the job's own number, so that memory suffices.
+Refuses a number of ranks that does not divide the batch, and shards that cannot be partitioned again.
 """
 
 from dataclasses import dataclass

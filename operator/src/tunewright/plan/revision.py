@@ -1,4 +1,4 @@
-"""The revision of a job: a name for everything that decides what the trained and exported model is."""
+"""The revision of a job: a hash of all inputs that determine the trained and exported model."""
 
 import json
 from hashlib import sha256

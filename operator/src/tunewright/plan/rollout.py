@@ -1,8 +1,7 @@
-"""Which of two server revisions is to run: the one that the job asks for, or the last good one. A table, and no memory of its own.
+"""Chooses the server revision to run: the requested one, or the last good one. A table without state of its own.
 
-Everything it decides on stands on the Deployment: what its pods are made from now, whether that was ever ready everywhere (Kubernetes
-keeps this in the condition Progressing), and three annotations that are rendered from here and come back with the next look. A Deployment
-is written as a whole, so no crash can leave one of them without the others.
+Its input is on the Deployment: the present pod template, whether that was ever fully ready (condition Progressing), and three annotations
+that render/ writes and observe/ reads back. A Deployment is written atomically, so a crash never separates them.
 """
 
 from dataclasses import dataclass

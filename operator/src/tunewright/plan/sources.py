@@ -1,6 +1,6 @@
-"""Where model and data come from, as volumes: one per folder of a claim, and one per `path`, under a name that depends on that alone.
+"""Volumes of the model and data sources: one per folder of a claim, and one per `path`, with a name that depends only on the source.
 
-Refuses, with the way out, sources that no stage can read yet and folders of this machine where there are pods on others.
+Refuses sources that no stage can read yet, and local folders in a cluster, each with a way out.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which stages are wanted now, from what happened so far: each row of the stage table once the one before it has succeeded."""
+"""Decides which stages run now: each row of the stage table after its predecessor has succeeded."""
 
 from collections.abc import Mapping
 

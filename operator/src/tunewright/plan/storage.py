@@ -1,4 +1,4 @@
-"""Where checkpoints and finished models go. Refuses volumes that cannot hold the checkpoints; see placement.py for who shares them."""
+"""Storage of checkpoints and finished models. Refuses claims that are too small; placement.py handles shared claims."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.errors import PlanRejected

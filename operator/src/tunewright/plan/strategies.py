@@ -1,4 +1,4 @@
-"""The ways to spread a job over its ranks: which exist, which the job allows, and which `Auto` stays away from, with the reason."""
+"""The sharding strategies: all of them, those that the job allows, and those that `Auto` avoids, with the reason."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""FineTuneJob → TrainerConfig: the decided job in the libraries' words, the one file that check, train and export read."""
+"""FineTuneJob → TrainerConfig: the one file that check, train and export read, with the libraries' own arguments."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What would make a job fit that does not: the smallest change of each kind, cheapest first."""
+"""Changes that would make a job fit into memory: the smallest of each kind, cheapest first."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""Which ZeRO stage and offload a job gets: as asked, or with `Auto` the smallest intervention that fits.
+"""Chooses ZeRO stage and offload: the explicit setting, or with `Auto` the smallest one that fits.
 
-Promises a decision with every option that was weighed and one sentence that holds the numbers. What was asked for is kept, and said not
-to fit where it does not; `Auto` never takes a combination that is known not to work. Refuses when nothing fits, naming what would.
+Promises a decision with all compared options and one sentence with the numbers. An explicit setting is kept, and reported if it does not
+fit. `Auto` never takes a combination that is known to fail. Refuses if nothing fits, and names changes that would.
 """
 
 from collections.abc import Sequence

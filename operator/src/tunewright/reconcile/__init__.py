@@ -1,4 +1,4 @@
-"""The spine: what a FineTuneJob goes through, again and again, until the world is as it says.
+"""The reconciler of a FineTuneJob, which runs until the world matches the spec.
 
-Knows only ports. Keeps nothing between two runs: every decision is made from the job, its children and their reports.
+It uses only interfaces and keeps no state between runs: every decision uses the job, its children and their reports.
 """

@@ -1,4 +1,4 @@
-"""What the spine asks of the world it runs in. kube/ and local/ both satisfy these, structurally; the spine never knows which."""
+"""The interfaces that the reconciler uses. kube/ and local/ implement them; the reconciler does not depend on which."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

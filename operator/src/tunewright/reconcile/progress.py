@@ -1,10 +1,9 @@
-"""Where pods report how far they are: the server side of Kubeflow Trainer's progress protocol (its proposal 2779), for both worlds.
+"""The endpoint for progress reports of pods: the server side of Kubeflow Trainer's protocol (its proposal 2779).
 
 `POST /apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status`, `Authorization: Bearer <token of the pod>`:
 200 accepted · 403 not a pod of this job · 404 no such job · 413 more than 64 KiB · 422 not a progress report ·
 429 too often, with Retry-After · 503 not now.
-A refused report never touches what was accepted before. Nothing is stored on disk: progress that is lost with the process is reported again
-within seconds.
+A refused report never changes an accepted one. Nothing is stored on disk, because pods report again within seconds after a restart.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""The spine: one FineTuneJob, from its words to its status. Seven lines, each one room; everything around them is what can go wrong.
+"""Reconciles one FineTuneJob, from its spec to its status, in seven steps, one per room. The rest of the module handles errors.
 
-Level-triggered: it does not ask what has changed, and may run at any time, any number of times, by any process.
+Level-triggered: it does not depend on what has changed, and can run at any time, any number of times, in any process.
 """
 
 import logging

@@ -1,8 +1,8 @@
-"""A decided plan becomes the Kubernetes objects that carry it out.
+"""Renders a plan into Kubernetes objects.
 
-Promises manifests that are complete, ordered and the same for the same plan; every pod meets the restricted Pod Security Standard.
-Cannot fail: whatever could not be rendered was refused by api/ or plan/. Decides nothing: a number that is not a property of
-Kubernetes itself comes from the plan.
+Promises manifests that are complete, ordered and the same for the same plan. Every pod meets the restricted Pod Security Standard.
+Cannot fail, because api/ and plan/ have refused everything that cannot be rendered. Decides nothing: every number that is not a property of
+Kubernetes comes from the plan.
 """
 
 from tunewright.render.labels import Manifest

@@ -1,7 +1,7 @@
-"""The ConfigMap with the trainer's instruction, `config.json`: named after its content, and immutable.
+"""The ConfigMap with the trainer's configuration, `config.json`. It is immutable and named after its content.
 
-A pod of a running gang that is started anew, or late, must read what its fellows read. A plan that changes between two stages, by Check's
-count or by another release of the operator, is another ConfigMap; the earlier one stays as long as a Job mounts it.
+A pod that restarts or starts late must read the same configuration as the rest of its gang. If the plan changes between two stages, by
+Check's counts or an operator upgrade, a second ConfigMap is created. The first stays while a Job mounts it.
 """
 
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""The server. A new revision is surged beside the old one, takes requests when its self-test answered, and only then the old one drains."""
+"""The server's Deployment. A new revision starts beside the old one and gets requests after its self-test. Only then the old one drains."""
 
 import json
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Which voluntary disruptions (a drained node, an upgraded cluster) are put off."""
+"""PodDisruptionBudgets, which delay voluntary disruptions such as a node drain."""
 
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.labels import Manifest, metadata, selector

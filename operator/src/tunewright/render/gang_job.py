@@ -1,7 +1,7 @@
 """The gang: one Indexed Job per attempt, every pod a node of one torchrun.
 
-A gang is restarted whole, so an attempt never retries a pod (`backoffLimit: 0`): a new attempt is a new Job, and the earlier ones
-stay as the record from which attempts are counted.
+A gang restarts as a whole, so an attempt never retries a pod (`backoffLimit: 0`). A new attempt is a new Job. The earlier Jobs stay, and
+the operator counts them.
 """
 
 from tunewright.plan import label_names

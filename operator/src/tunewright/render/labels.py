@@ -1,4 +1,4 @@
-"""Metadata of children: the recommended labels, our own, and the owner reference through which a deleted job takes its children along."""
+"""Metadata of children: recommended labels, own labels, and the owner reference that deletes children with their job."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pod that every stage shares: one container, restricted, knowing nothing of the cluster it runs in."""
+"""The pod template of all stages: one restricted container without access to the API server."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,6 +1,6 @@
 """The environment variables of each stage's container.
 
-Three layers, later ones winning: what a user may tune, what the job sets (`workers.env`), and the contract, which nobody may bend.
+Three layers, of which a later one overrides an earlier one: defaults, the job's `workers.env`, and the contract's own variables.
 A secret is always a reference.
 """
 

@@ -1,6 +1,6 @@
-"""Which folders a stage's pod sees, and where.
+"""Volumes and mounts of a stage's pod.
 
-Every claim and folder is one volume of the pod however often it is mounted. What a stage only reads is mounted read-only.
+A claim or folder is one volume, however often it is mounted. Inputs are mounted read-only.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,5 +1,5 @@
-"""The operator as a process in a cluster. kopf lives here and nowhere else, and only to watch: its handlers put keys into our queue.
+"""The operator process in a cluster. Only this package uses kopf, and only to watch: its handlers put keys into the queue.
 
-Promises: it leaves nothing on the objects it watches (no finalizer, no annotation); it ends with an error when watching cannot go on, so
-that the kubelet starts it again, and starting again writes nothing that is already there.
+Promises: it adds no finalizer and no annotation to watched objects. If a watch cannot continue, the process ends with an error, so that the
+kubelet restarts it. A restart writes nothing that exists already.
 """

@@ -1,4 +1,4 @@
-"""`python -m tunewright.shell`, installed as `tunewright-operator`. Exit codes: 0 told to stop · 1 something ended · 64 wrong settings."""
+"""`python -m tunewright.shell`, installed as `tunewright-operator`. Exit codes: 0 stopped · 1 a task ended · 64 invalid settings."""
 
 import asyncio
 import logging

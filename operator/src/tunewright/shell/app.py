@@ -1,4 +1,4 @@
-"""The operator as a process: its ports, its Lease, and the work in between (leading.py)."""
+"""The operator process: its ports, its Lease, and the work while it holds the Lease (leading.py)."""
 
 import asyncio
 import logging

@@ -1,7 +1,7 @@
-"""kopf's handlers: each puts what it is shown into the cache, and perhaps one key into the queue, and is done.
+"""kopf's handlers. Each puts the object into the cache and, if needed, one key into the queue.
 
-They are total: an error in one would end its whole watch. Only `on.event` is used. The state-changing handlers (create, update, delete,
-timers, daemons) would write annotations and finalizers onto every object, and none of what they remember is needed.
+They never raise, because an error would end the watch. Only `on.event` is used: the state-changing handlers (create, update, delete,
+timers, daemons) write annotations and finalizers to every object.
 """
 
 import logging

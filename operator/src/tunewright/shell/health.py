@@ -1,8 +1,7 @@
 """/livez, /readyz and /metrics.
 
-A process that answers is not yet one that works (K5). Live means: jobs do not wait for long without one of them being taken, no worker has
-kept one for long, and the watches have shown whatever lists show (K2: a watch can die silently). Ready means: live, and everything has been
-looked at once.
+A process can answer probes without working (K5). Live: the queue moves, no worker holds a job for long, and the watches have shown what the
+lists show (K2: a watch can die silently). Ready: live, and every kind was read once.
 """
 
 from collections.abc import Callable, Sequence

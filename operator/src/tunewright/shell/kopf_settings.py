@@ -1,4 +1,4 @@
-"""Every setting of kopf that differs from its default, each with the pitfall (docs/adr/0006-kopf-pitfalls.md) that it answers."""
+"""The settings of kopf that differ from its defaults, each with the problem (docs/adr/0006-kopf-pitfalls.md) that it solves."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the operator does while it works: watches, surveys and workers, from their start to the signal that ends them."""
+"""The operator's work while it leads: watches, surveys and workers, from their start to the signal that ends them."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Logs as JSON lines, one object a line, for machines that collect them; as plain text for a person."""
+"""Logs: JSON lines for log collectors, or plain text for people."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus' text format: rate, errors and duration of reconciles, the queue, and what watches know."""
+"""Metrics in Prometheus' text format: rate, errors and duration of reconciles, the queue, and the watches."""
 
 from collections.abc import Callable
 

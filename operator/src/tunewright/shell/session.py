@@ -1,7 +1,7 @@
-"""The session through which kopf asks the API server: kopf's own decoding and paging, bounded.
+"""kopf's HTTP session to the API server, with bounded decoding and paging.
 
-kopf lets an operator bring its session (`kopf.AiohttpSession`), and aiohttp lets a session bring its responses (`response_class`).
-Lists are read up to a number of bytes, and asked for again in shorter pages beyond it. Lists and watches are decoded object by object
+kopf accepts an operator's own session (`kopf.AiohttpSession`), and aiohttp a session's own response class (`response_class`).
+Lists have a limit in bytes; longer ones are repeated in shorter pages. Lists and watches are decoded object by object
 (tunewright_runtime/decoding.py), so that no object can end a watch.
 """
 

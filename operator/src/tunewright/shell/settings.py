@@ -1,4 +1,4 @@
-"""The operator's settings: environment variables, read once, refused with their name when they make no sense."""
+"""The operator's settings: environment variables, read once. An invalid one is refused by name."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self

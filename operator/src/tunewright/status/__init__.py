@@ -1,7 +1,7 @@
-"""What happened becomes what people, columns, `kubectl wait`, Flux and Argo CD read.
+"""Summarises what happened for people, columns, `kubectl wait`, Flux and Argo CD.
 
-Promises conditions after kstatus whose times change only with their status, and numbers that never run backwards. Refuses to call
-anything done that its Job has not called done: 100 % is a number, not a success.
+Promises conditions by the rules of kstatus, whose times change only with their status, and progress that never decreases. A stage counts as
+done only when its Job is: 100 % progress is no success.
 """
 
 from tunewright.status.summary import (

@@ -1,4 +1,4 @@
-"""Conditions as Kubernetes means them: one per type, and a time that says since when the status, not the wording, has been so."""
+"""Conditions by Kubernetes' conventions: one per type; the transition time changes with the status, not with the message."""
 
 from collections.abc import Sequence
 from datetime import datetime

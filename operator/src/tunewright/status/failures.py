@@ -1,6 +1,6 @@
-"""The way out of failures that nobody wrote a message for: a table from the reasons that observe/ finds.
+"""Suggestions for failures without one of their own: a table of the reasons that observe/ derives.
 
-What our own processes report brings its suggestion along and passes through unchanged.
+Reports of the trainer and the server bring their own suggestion, which stays unchanged.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""How far training is: from what pods posted and what was known before.
+"""Progress of training, from the reports of pods and the earlier status.
 
-The time left is computed here, from steps and times of the present attempt: the trainer divides by steps that an earlier attempt made.
+The operator computes the time left from steps and times of the current attempt, because the trainer also counts steps of earlier attempts.
 """
 
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the stages found and made, in the shapes of status. Numbers with a fraction are text there."""
+"""Results of the stages in the types of status, where numbers with a fraction are text."""
 
 from tunewright.api.v1alpha1.status import (
     ArtifactStatus,

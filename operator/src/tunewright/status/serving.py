@@ -1,4 +1,4 @@
-"""Which revision of the servers answers, which is kept to go back to, and whether what was observed is what is wanted."""
+"""The serving revision, the previous one for a rollback, and whether the observed revision is the wanted one."""
 
 from dataclasses import replace
 

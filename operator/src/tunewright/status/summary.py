@@ -1,7 +1,7 @@
 """`summarise`: the whole status of a job, written once per reconcile.
 
-Derived every time from the plan and what was observed. From the previous status it takes only what cannot be derived: since when
-a condition holds, the highest step ever seen, and what was reported by pods that are gone.
+It is derived each time from the plan and the observation. From the previous status it takes only what cannot be derived: the times of
+conditions, the highest step, and reports of pods that are gone.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,20 +1,20 @@
-"""The rules between fields, as one table. What holds for a single field stands with the field in `v1alpha1`.
+"""The rules between fields, as one table. Rules about a single field are in `v1alpha1`, beside the field.
 
-`check` applies all of them and returns everything that is wrong. The rules that the API server can check itself carry a CEL
-text, from which `crdgen` makes `x-kubernetes-validations`.
+`check` applies all rules and returns every violation. Rules that the API server can check have a CEL expression, which `crdgen` writes to
+`x-kubernetes-validations`.
 
-Codes E101-E402 are those of the design. These need facts that a specification does not hold, and belong to Check and to the plan:
+These codes need facts that a specification does not hold, so Check and the plan evaluate them:
 
 | code | condition | decided by |
 |---|---|---|
-| E105 | ZeRO-3 with a base that lies quantised on disk (gptq, awq, fp8) | Check, from config.json |
+| E105 | ZeRO-3 with a base that is stored quantised (gptq, awq, fp8) | Check, from config.json |
 | E107 | an entry of targetModules matches no module of the architecture | Check, on the meta device |
 | E111 | adalora without totalStep | the plan computes it |
-| E210 | merging inside a ZeRO-3 process | cannot be asked for: Export merges in a process of its own |
+| E210 | merging inside a ZeRO-3 process | cannot occur: Export merges in a separate process |
 | E402 | checkpoints larger than the claim; estimated memory above the limits | the plan, once Check has counted the parameters |
 | W501 | too many tokens truncated; a model that ignores num_items_in_batch | Check |
 
-E101 and E104 speak of a stage that is asked for; `stage: Auto` never chooses stage 3 where they forbid it.
+E101 and E104 apply to an explicit stage; `stage: Auto` never chooses stage 3 where they forbid it.
 """
 
 from typing import Any

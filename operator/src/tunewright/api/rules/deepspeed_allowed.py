@@ -1,7 +1,7 @@
-"""E211: a raw `deepspeed.config` holds what training needs, and nothing else.
+"""E211: the allow-list of keys in a raw `deepspeed.config`.
 
-The list is of DeepSpeed 0.19.8 (runtime/config.py, runtime/zero/config.py, runtime/precision_config.py). Other keys of it write files, open
-connections, start processes or load code, or are unknown to it and would be ignored.
+Source: DeepSpeed 0.19.8 (runtime/config.py, runtime/zero/config.py, runtime/precision_config.py). Its other keys write files, open
+connections, start processes or load code. DeepSpeed would ignore unknown keys.
 """
 
 from collections.abc import Iterator, Mapping

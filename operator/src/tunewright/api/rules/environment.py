@@ -1,7 +1,7 @@
 """E016: environment variables that a job may not set for its training containers.
 
-Each row is a pattern of names and the reason. What is not named is allowed: an image may read variables of its own, and tuning (OMP_*,
-NCCL_*, TORCH_*) is what `workers.env` is for.
+Each row is a pattern of names and the reason. Other names are allowed: an image can read its own variables, and `workers.env` is meant for
+tuning (OMP_*, NCCL_*, TORCH_*).
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What several rules ask of a specification."""
+"""Facts of a specification that several rules use."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""E401: what a processor cannot do. Sources: torch 2.13.0, bitsandbytes 0.50.2, flash-attn, liger-kernel."""
+"""E401: settings that need an accelerator. Sources: torch 2.13.0, bitsandbytes 0.50.2, flash-attn, liger-kernel."""
 
 from typing import Any
 

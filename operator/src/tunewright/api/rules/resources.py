@@ -1,4 +1,4 @@
-"""E017: more of a resource than a node can have. A number far beyond it is a slip of the pen, and would be planned with and waited for."""
+"""E017: more of a resource than a node can have. Such a number is a typing error; without this rule the job would wait for it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""E001-E015: parts of a job that exclude or need each other by their meaning, before any library has a say."""
+"""E001-E015: parts of a job that exclude or need each other, independent of any library."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The shape of a rule: on what it looks, when it is broken, what to say then, and the same for the API server."""
+"""The type of a rule: its subject, its condition, its messages, and the same in CEL for the API server."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
