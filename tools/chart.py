@@ -1,7 +1,7 @@
-"""Write what is generated for the chart: its CRD and versions, `deploy/install.yaml`, the table of values; with `--check`, only compare.
+"""Generates the chart's CRD and versions, `deploy/install.yaml` and the table of values. With `--check`, it only compares.
 
-`deploy/install.yaml` is the CRD and what `helm template` makes of the rest. Where there is no helm, the rest is left as it is, and that
-is said. Helm is the program that $HELM names, else the one on PATH, else the one that `make test-cluster` has built.
+`deploy/install.yaml` is the CRD and the output of `helm template`. Without helm, only the CRD part is compared, and a line reports that.
+Helm is the program in $HELM, or the one on PATH, or the one that `make test-cluster` built.
 """
 
 import os

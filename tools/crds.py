@@ -1,4 +1,4 @@
-"""Write the CustomResourceDefinition to `crds/`; with `--check`, only say whether it is the generated one."""
+"""Writes the CustomResourceDefinition to `crds/`. With `--check`, it only compares."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Says what this machine lacks for `make demo` and `make test`, each with the command that brings it. Standard library only.
+"""Lists what this machine lacks for `make demo` and `make test`, each with the command that installs it. Standard library only.
 
-What only tests with real pods need is named too, but stops nothing; with `--node-packages`, that is all there is to print.
+Requirements of pod tests are listed too, as optional. With `--node-packages`, it prints only these.
 
 Runs before anything is installed, so it must work on a bare Python of any version that can read it.
 """

@@ -1,6 +1,6 @@
 """The programs that build images: buildah, or docker where its engine answers. Each builds a Dockerfile and writes an archive.
 
-What a build needs of this machine, and an image must not remember, is mounted while a step runs: certificate authorities and package
+Settings of the build machine must not become part of an image. They are mounted while a step runs: certificate authorities and package
 indexes as secrets, uv's cache as a folder.
 """
 

@@ -1,7 +1,7 @@
-"""Which images there are, and a hash of everything that goes into each: two builds of one hash need not both be made.
+"""The images, and a hash of each one's inputs, so that an unchanged image is not built again.
 
-In: the Dockerfile, .dockerignore, the image's requirements and sources, the project's metadata. Not in: tests, documents, the other
-images' sources, settings of linters. The base image is hashed apart.
+Included: the Dockerfile, .dockerignore, the image's requirements and sources, the project's metadata. Excluded: tests, documents, the other
+images' sources, settings of linters. The base image has a separate hash.
 """
 
 import hashlib

@@ -1,10 +1,10 @@
-"""`python tools/images.py build [operator|server|trainer …]`: images as archives, each built once for each state of what goes in.
+"""`python tools/images.py build [operator|server|trainer …]`: builds images as archives, only if their inputs changed.
 
-An archive lies in `<cache>/images/<name>-<content>-<base>.tar`, named by hashes of what it was made from; an older one of the same image is
-removed when a new one is there. `archives()` says which there are and never builds: that takes longer than a test may.
+An archive is `<cache>/images/<name>-<content>-<base>.tar`, named by hashes of its inputs. A new archive replaces the older one of the same
+image. `archives()` lists them and never builds, because a build takes longer than a test may.
 
-The base: `--base`, else TUNEWRIGHT_BASE_IMAGE, else the Dockerfile's default. The word `debian` stands for one that is made here
-from Debian's packages, where no registry can be reached. TUNEWRIGHT_CACHE is the cache folder (default `~/.cache/tunewright`).
+The base: `--base`, else TUNEWRIGHT_BASE_IMAGE, else the Dockerfile's default. The word `debian` means a base that is built
+from Debian's packages, for machines without access to a registry. TUNEWRIGHT_CACHE is the cache folder (default `~/.cache/tunewright`).
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Resolve the dependencies again: write requirements/lock.txt for development, and one file with its versions for each image.
 
-An image gets what it imports and nothing else, in the versions of the lock; what builds the images has a file of its own. Every file has
-hashes, none names an index.
+An image gets only what it imports, in the versions of the lock. The tools that build images have their own file. Every file has hashes, and
+none names an index.
 """
 
 import subprocess

@@ -1,5 +1,5 @@
-"""A controller runtime: what any operator needs between the API server and its reconcile function.
+"""A controller runtime: the code between the API server and an operator's reconcile function.
 
-Promises: it names no kind but those of its `Scheme` and the few of Kubernetes that it uses itself (Event, Lease, TokenReview). It decides
-nothing about what an operator renders. Refuses to import the operator; of the contract it imports the reading of quantities alone.
+Promises: it names only the kinds of its `Scheme` and the few that it uses itself (Event, Lease, TokenReview), and decides nothing about
+rendering. It does not import the operator, and of the contract only the parsing of quantities.
 """

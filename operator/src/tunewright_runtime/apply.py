@@ -1,11 +1,10 @@
-"""Writing children: one rendered object, what exists under its name, and what makes the two agree.
+"""Writes children: compares a rendered object with the existing one, and applies the difference.
 
-`decide` and `carry_out` take one child; `ChildWriter` adds the cache and the conflicts. What is written carries what it was decided from:
-no object is made where one exists, and none is changed or deleted but the very one that was read.
+`decide` and `carry_out` handle one child; `ChildWriter` adds the cache and conflicts. Each write carries the version that it was decided
+from: it never creates over an existing object, and changes or deletes only the object that was read.
 
-A Job is created once: its template is immutable, and Kueue and people may have put node selectors and tolerations into it, which are
-never fought. Of a Job that exists only its labels and `spec.suspend` follow what is rendered, the latter unless the Job has ended or
-another program decides when it starts.
+A Job is created once: its template is immutable, and Kueue or people may have added node selectors and tolerations, which stay. Of an
+existing Job only labels and `spec.suspend` are updated, the latter unless the Job has ended or another program controls it.
 """
 
 from collections.abc import Callable

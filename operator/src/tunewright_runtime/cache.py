@@ -1,10 +1,10 @@
-"""The objects of the cluster as far as watches, lists and our own writes have shown them: primary objects, and whatever carries their uid.
+"""The cache of objects, filled by watches, lists and the operator's own writes: primary objects, and objects with their uid.
 
-Promises: older news never replaces newer, nor brings back what was deleted (resourceVersions of one kind are numbers that grow,
+Promises: an older version never replaces a newer one or restores a deleted object (resourceVersions of one kind are numbers that grow,
 KEP-5504); one object for each name; what a reader gets never changes. It sends no requests: `cache_sync.py` checks that it is complete.
 
-Objects are kept as JSON without what no reader needs, compressed by what they have in common with the first of their kind. The few that
-were read last are kept as dictionaries besides, for one reconcile reads them several times.
+Objects are stored as JSON without unread fields, compressed relative to the first object of their kind. The last few that were read are
+also kept as dictionaries, because a reconcile reads them several times.
 """
 
 import json

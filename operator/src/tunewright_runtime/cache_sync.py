@@ -1,8 +1,8 @@
-"""Whether the cache is complete. Watches fill it; lists of versions check that they have, once before the first reconcile and regularly
-after it: a watch may die silently, and a deletion may fall between a list and its watch.
+"""Checks that the cache is complete. Watches fill it; lists of versions verify it, before the first reconcile and regularly afterwards. A
+watch can die silently, and a deletion can fall between a list and its watch.
 
-Promises: when a kind is synced, the cache has everything that a list showed; what a watch fails to show is fetched; what is gone is
-dropped; a kind that may not be read is named with the right that is lacking, until it may.
+Promises: if a kind is synced, the cache has every object of the list. Objects that a watch did not show are fetched, and objects that are
+gone are dropped. A kind that cannot be read is reported with the missing right, until it can.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The API server, as far as an operator needs it: raw JSON in, raw JSON out, and `tunewright_runtime.errors` when it goes wrong.
+"""A client of the API server: raw JSON in and out, and `tunewright_runtime.errors` on failure.
 
-The client library is synchronous; its calls run on a few threads of their own, so that a slow API server slows us down and never stops
-the event loop. Every request has a time limit. The library's own retries are off: the queue retries, with backoff, and logs it.
+The client library is synchronous. Its calls run on a few own threads, so that a slow API server never blocks the event loop. Every request
+has a time limit. The library's own retries are off: the queue retries, with backoff, and logs it.
 """
 
 import asyncio

@@ -1,11 +1,11 @@
-"""All JSON of the API server passes here, so that one object which cannot be read never hides the others.
+"""Decodes all JSON of the API server, so that one unreadable object never hides the others.
 
-Python's reader recurses, and so do copies, comparisons and hashes after it: an object that nests a thousand levels is valid for the API
-server and ends whatever reads it. Such an object, and one with numbers or text that cannot be kept, is decoded as far as it goes: metadata
-without managed fields, and each other field that can be read by itself. The scheme's `unreadable_field` then gives the reason.
+Python's parser recurses, and so do copies, comparisons and hashes. An object with a thousand levels is valid for the API server, but
+crashes such code. It is decoded partially, as is an object with numbers or text that cannot be stored: metadata without managed fields, and
+each other field that can be read. The scheme's `unreadable_field` then gives the reason.
 
-Nothing here recurses, and none of it takes more than a few copies of the text. What walks through a text does so in C, many characters at
-a time: a megabyte of brackets costs a tenth of a second, not one.
+This module does not recurse, and needs memory for only a few copies of the text. It scans text in C, many characters at a time: a megabyte
+of brackets takes a tenth of a second.
 """
 
 import json

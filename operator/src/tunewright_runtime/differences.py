@@ -1,9 +1,8 @@
-"""Whether an object already is as rendered, so that nothing has to be written.
+"""Decides whether an object is as rendered, so that no write is needed.
 
-It is, when every rendered field has its value in the live object (whatever defaults the API server put beside it), when no field
-beside it opens a way to pods or from them to their node, and when none of the fields that we once applied
-(`metadata.managedFields`) has left the rendered manifest. In doubt the answer is no: one apply too many
-changes nothing, one too few would leave drift.
+It is if three conditions hold. Every rendered field has its value in the live object, whatever defaults the API server added. No other
+field widens access to pods, or from pods to their node. No field that the operator applied earlier (`metadata.managedFields`) is missing
+from the rendered manifest. In doubt the answer is no: a superfluous apply changes nothing, and a missing one leaves drift.
 """
 
 import json

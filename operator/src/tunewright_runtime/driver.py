@@ -1,6 +1,6 @@
-"""Drives a reconcile function with a keyed queue: how many keys are worked on at a time, when one comes back, and what an error means.
+"""Runs a reconcile function over a keyed queue: number of workers, time of the next run, and reaction to errors.
 
-`errors.py` names the behaviours; this is where they happen. The reconcile function itself reports Invalid and Rejected in the object's
+`errors.py` defines the reactions, and this module performs them. The reconcile function itself reports Invalid and Rejected in the object's
 status, so those two arrive here only from a defect, and are treated as one.
 """
 

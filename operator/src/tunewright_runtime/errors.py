@@ -1,16 +1,16 @@
 # ruff: noqa: N818 - the leaves are named for what happened, as the tree shows
-"""Every way a reconcile can end without success: one tree, six leaves, one behaviour each.
+"""The errors of a reconcile: one tree with six leaves and one reaction each.
 
     Exception
     └── TunewrightError
         ├── Invalid     the manifest is wrong             status reports it; wait for a new generation
         ├── Rejected    the plan cannot be carried out    status reports it; try again later, the cluster may change
-        ├── Conflict    another writer came first         read again now, a bounded number of times
-        ├── Transient   the way or the server failed      back off with jitter, or for as long as the server named
+        ├── Conflict    another writer was faster         read again now, a bounded number of times
+        ├── Transient   the network or server failed      back off with jitter, or for the time that the server named
         │   └── Forbidden   the operator lacks a right        the same, and status reports it
-        └── Gone        the object does not exist any more    forget it
+        └── Gone        the object no longer exists          forget it
 
-Anything else is a bug: logged with its traceback, counted, backed off from, never swallowed.
+Any other error is a defect: it is logged with its traceback, counted and retried with backoff, never ignored.
 """
 
 

@@ -1,6 +1,6 @@
-"""Events, as `kubectl describe` shows them. The name is made from what an Event says, so that the same news is one object with a count.
+"""Events, as `kubectl describe` shows them. An Event's name is a hash of its content, so that repeated news is one object with a count.
 
-Losing an Event is not worth a failed reconcile: the status says everything, too.
+A lost Event fails no reconcile, because the status has the same information.
 """
 
 import hashlib

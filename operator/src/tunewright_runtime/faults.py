@@ -1,8 +1,8 @@
-"""What an answer of the API server, or the lack of one, means for a reconcile: Conflict, Transient, Gone or Rejected.
+"""Maps the API server's responses and connection errors to Conflict, Transient, Gone or Rejected.
 
-A 403 has five meanings. A quota, an admission policy and a namespace that is being deleted are answers about the object; a missing
-permission is about the operator, not about the object, and may be back in a minute (RBAC is briefly empty while a cluster is upgraded);
-and where OwnerReferencesPermissionEnforcement is on, a kind that was defined just now may not own anything yet.
+A 403 has five meanings. A quota, an admission policy and a namespace in deletion concern the object. A missing right concerns the operator,
+and can return within a minute (RBAC is briefly empty during a cluster upgrade). With OwnerReferencesPermissionEnforcement, a kind that was
+just defined cannot own objects yet.
 """
 
 import json

@@ -1,11 +1,11 @@
-"""Who of several operators works: a coordination.k8s.io/v1 Lease, by the rules of client-go's leader election.
+"""Leader election: a coordination.k8s.io/v1 Lease, by the rules of client-go.
 
-Promises: two holders never overlap while their clocks run at the same speed, whatever time they show. A holder counts from when it asked
-for its last renewal and stops after RENEW_SECONDS; others count from when they saw the Lease change and wait LEASE_SECONDS, which is
-longer. What is written is conditional on the Lease being as it was read.
+Promises: two holders never overlap if their clocks run at the same speed, whatever time they show. A holder counts from its last renewal
+request and stops after RENEW_SECONDS. Others count from the last change of the Lease that they saw, and wait LEASE_SECONDS, which is
+longer. Each write is conditional on the version that was read.
 
-Where we differ from client-go: a holder that cannot renew writes nothing, and waits. When it can ask again, the Lease tells whether another
-has worked in the meantime: a Lease that names the holder still has been nobody else's, and work goes on where it stopped.
+Difference from client-go: a holder that cannot renew writes nothing and waits. When the API server answers again, the Lease shows whether
+another process worked meanwhile. If it still names this holder, none did, and work continues.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""The operator's own ports: bounded in time, in bytes and in connections, so that no client holds memory that others need.
+"""The operator's own ports, with bounds on time, bytes and connections, so that no client exhausts memory.
 
 Each request here is short: a probe, a scrape, a report of at most 64 KiB. So one deadline for a whole connection bounds the time for its
 header, its body and the reading of the answer, and a connection carries one request. Limits are kept by a protocol in front of aiohttp's:
-a connection that is refused or cut costs no parser, no task and no buffer.
+a refused or closed connection needs no parser, no task and no buffer.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
-"""Objects that a primary object names, read once: answers count for half an hour, so that a reconcile at rest sends no request.
+"""Caches lookups of objects that a primary object names, for half an hour, so that an idle reconcile sends no request.
 
-Only an object that exists and is usable is remembered, and only for the primary object that named it: a missing one is looked for each
-time, and a new primary object never gets another's answer. Of data only the keys are kept: no Secret's value is stored, and ConfigMaps
-may be large.
+Only an existing, usable object is cached, and only for the primary object that named it. A missing one is looked up each time. Of data only
+the keys are kept, because Secret values must not be stored and ConfigMaps can be large.
 """
 
 import json

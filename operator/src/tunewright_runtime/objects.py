@@ -1,4 +1,4 @@
-"""The words for objects of Kubernetes: where one is, and what one is."""
+"""Types for Kubernetes objects: key, reference and manifest."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Which object owns which. Controller references decide, never names or labels: anybody may write those."""
+"""Ownership of objects, by controller references only: any user can write names and labels."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How many objects to ask for at a time. The API server bounds an answer by their number, and memory is bounded by their bytes."""
+"""Page sizes of lists. The API server limits a page by the number of objects, but memory is limited in bytes."""
 
 PAGE_BYTES = 8 * 2**20  # of one answer to a list; decoded it takes several times as much
 SINGLE_BYTES = 16 * 2**20  # of one object: etcd stores 1.5 MB by default, and warns when it is set up for more than 10

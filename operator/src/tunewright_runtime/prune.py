@@ -1,6 +1,6 @@
-"""Which children to delete, because they are not rendered any more. Only what this very owner controls is deleted.
+"""Selects the children to delete because they are no longer rendered. Only children of this owner are deleted.
 
-A ConfigMap that a Job mounts stays: a pod of that Job may yet have to start.
+A ConfigMap that a Job mounts stays, because a pod of that Job may still have to start.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence

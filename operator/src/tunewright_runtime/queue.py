@@ -1,10 +1,9 @@
 """The keyed work queue: controller-runtime's contract, for asyncio.
 
-It promises: a key is worked on by one worker at a time; a key added while it is being worked on is worked on again afterwards; adding a
-waiting key twice is adding it once; every added key is handed out eventually; a delayed key is handed out no earlier than asked for;
-news is handed out before routine, such as the thousands of objects at rest that a starting operator reconciles (controller-runtime's
-priority queue has them at low priority for the same reason), which gets every eighth turn even so.
-It refuses new keys once closed. It is for one event loop; nothing in it is thread-safe.
+Promises: one worker at a time has a key. A key that is added meanwhile is processed again afterwards. Adding a waiting key twice has no
+effect. Every added key is eventually returned, a delayed key not before its time. Events have priority over routine work, such as the
+thousands of idle objects that a starting operator reconciles (controller-runtime's priority queue does the same). Routine work still gets
+every eighth turn. A closed queue refuses new keys. It is for one event loop and not thread-safe.
 """
 
 import asyncio

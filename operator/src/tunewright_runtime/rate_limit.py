@@ -1,4 +1,4 @@
-"""How often each client may send requests: a token bucket for each, forgotten when it is full again."""
+"""Rate limit per client: one token bucket each, which is dropped when it is full again."""
 
 from collections.abc import Callable, Hashable
 

@@ -1,7 +1,7 @@
-"""What one operator reads and writes: its kinds, where the API server has them, and how its objects are marked.
+"""The kinds that an operator reads and writes, their API paths, and the labels of its objects.
 
-A fixed table instead of discovery: discovery costs a round trip for each API group at every start, keeps its cache in a shared temporary
-folder, and could only find kinds that no code here reads.
+A fixed table replaces discovery. Discovery costs a round trip per API group at each start, keeps its cache in a shared temporary folder,
+and would only find kinds that no code here reads.
 """
 
 from collections.abc import Mapping

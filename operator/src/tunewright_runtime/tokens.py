@@ -1,6 +1,6 @@
-"""Which object a pod's token speaks for: the API server reviews it (TokenReview), and the answer is kept for a short while.
+"""Authenticates a pod's token with the API server (TokenReview), and caches the answer for a short time.
 
-A token is good for one primary object only: its audience names that object, and the pod it was given to must belong to a Job of it.
+A token is valid for one primary object only: its audience names that object, and its pod must belong to a Job of that object.
 """
 
 import hashlib

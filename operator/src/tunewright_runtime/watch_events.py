@@ -1,6 +1,6 @@
-"""Watch events go into the cache. Those that ask for work are answered with the key to reconcile.
+"""Puts watch events into the cache, and returns the key to reconcile, if any.
 
-Events come in any order, late and twice. Our own writes are in the cache before their events come, and so ask for nothing.
+Events can be late, repeated, and in any order. The operator's own writes are in the cache before their events, so those trigger nothing.
 """
 
 from typing import Any

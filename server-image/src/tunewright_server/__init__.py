@@ -11,10 +11,10 @@ Everything is configured by the environment variables of `tunewright_contract.en
 
 What it promises:
 - Requests are decoded together (continuous batching); a greedy answer is token for token what torch's `generate` would give,
-  and a seeded answer does not depend on who else is being served.
-- Nothing is ignored: an OpenAI parameter that would change the meaning and is not supported is refused by name.
-- A prompt is never cut, a request never silently shortened: what does not fit is refused with `context_length_exceeded`.
-- After SIGTERM it is unready at once, refuses new work with 503 and Retry-After, and finishes what it has begun.
+  and a seeded answer does not depend on other requests.
+- An unsupported OpenAI parameter that would change the answer is refused by name, not ignored.
+- A prompt is never truncated: a request that does not fit is refused with `context_length_exceeded`.
+- After SIGTERM it is unready at once, refuses new work with 503 and Retry-After, and finishes open requests.
 - Prompts and answers appear in no log line.
 
 What it refuses to start on (exit codes 64 and 65, with a `Failure` in the termination message): a folder that is missing, has no

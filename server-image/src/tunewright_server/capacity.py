@@ -1,4 +1,4 @@
-"""How many requests of which length fit: the key-value cache is the only thing that grows, and it is paid in advance."""
+"""Computes how many requests of which length fit. Only the key-value cache grows, and it is allocated in advance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How many cores and how much memory this process may use, as opposed to what the host has.
+"""The number of cores and the memory that this process may use, not those of the host.
 
 ONNX Runtime sizes its pool from the host (microsoft/onnxruntime#29510); inside a container that is too many threads.
 Control files: Linux kernel documentation, admin-guide/cgroup-v2 (`cpu.max`, `memory.max`) and cgroup-v1 (`cpu.cfs_*`,

@@ -1,4 +1,4 @@
-"""A reason not to start, in the words of the contract."""
+"""A reason not to start, as a type of the contract."""
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure

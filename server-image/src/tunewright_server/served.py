@@ -1,4 +1,4 @@
-"""A model that is ready to answer: what a request needs of it, whatever its graph."""
+"""A model that is ready to answer, with what a request needs of it, for any kind of graph."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What the environment asks for, read once and checked."""
+"""The server's settings from environment variables, read once and checked."""
 
 import os
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""The process: take the port, load the models behind it, serve, and drain on SIGTERM.
+"""The server process: opens the port, loads the models, serves, and drains on SIGTERM.
 
-The port answers from the first moment, so that a probe can tell "loading" (live, not ready) from "gone".
-A server that still loads has nothing to finish: SIGTERM ends it at once. A second SIGTERM or Ctrl-C ends the drain at once.
+The port answers from the start, so that probes can distinguish loading (live, not ready) from failed.
+While it loads there are no requests to finish, so SIGTERM ends it at once. A second SIGTERM or Ctrl-C ends the drain at once.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What a model must show before anybody else may ask it: that it generates at all, and that it answers the job's smoke question."""
+"""The self-test of a model before it gets requests: it generates text, and answers the job's smoke test."""
 
 import queue
 from collections.abc import Iterator

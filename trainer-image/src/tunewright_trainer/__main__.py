@@ -1,7 +1,7 @@
-"""`python -m tunewright_trainer check | launch | train | export | prebuild`: run one stage, say how it ended, exit with its code.
+"""`python -m tunewright_trainer check | launch | train | export | prebuild`: runs one stage, reports its result, exits with its code.
 
-Promises that a process never ends without a termination message and an exit code of the contract. `launch` runs `train` in this pod's
-processes through torchrun's agent and ends as they ended. `torchrun -m tunewright_trainer train` trains the same, but exits 1 on failure.
+Promises that every process ends with a termination message and an exit code of the contract. `launch` runs `train` in this pod's processes
+through torchrun's agent, and exits as they did. `torchrun -m tunewright_trainer train` trains the same, but exits 1 on failure.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One answer in the making: its tokens, its text, and whether it has ended."""
+"""The state of one answer: its tokens, its text, and whether it has ended."""
 
 import numpy as np
 

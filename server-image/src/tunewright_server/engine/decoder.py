@@ -1,4 +1,4 @@
-"""A decoder with rows: what the scheduler needs of a graph, whatever its cache looks like."""
+"""The scheduler's interface to a graph: a decoder with rows, independent of its kind of cache."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,9 +1,8 @@
 """A graph exported by torch: past and present are separate tensors, and the past grows by one token per step.
 
 Rows of one length are decoded together, and no row is padded: sums over masked padding round differently in the last bits, which 8-bit
-activations enlarge until another token is the most likely. So a row's numbers do not depend on the rows beside it. The graph copies the
-whole past in every step by its nature (it concatenates), and gathering the rows copies it once more: the price of a graph that no fused
-operator exists for.
+activations enlarge until another token is the most likely. So a row's numbers do not depend on other rows. The graph concatenates, so it
+copies the whole past in every step, and gathering the rows copies it once more. This is the cost of a graph without a fused operator.
 """
 
 from collections import defaultdict

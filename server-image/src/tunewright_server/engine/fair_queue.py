@@ -1,8 +1,8 @@
-"""Who gets the next free row: requests take turns, and not their answers.
+"""Chooses the request for the next free row. Requests take turns, not their answers.
 
 A request with many answers (`n`, several prompts) is one `Group`. The group with the fewest rows is next, and among those the one that has
 waited longest for a turn. A group that has never had a row goes first, but not twice in a row while others wait (see turns). So a short
-question is answered beside large requests and not after them (fair queueing per flow, Nagle, RFC 970).
+question is answered together with large requests, not after them (fair queueing per flow, Nagle, RFC 970).
 """
 
 from collections import deque

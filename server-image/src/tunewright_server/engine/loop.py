@@ -1,12 +1,12 @@
-"""The continuous-batching loop: one thread that owns the graph and decides in every step who is in it.
+"""The continuous-batching loop: one thread owns the graph and chooses the requests of every step.
 
 A step reads about `chunk` tokens of waiting prompts and then decodes one token of every live answer, so a long prompt delays the
 others by one chunk and not by its length (chunked prefill, Agrawal et al. 2023, arXiv:2308.16369; iteration-level scheduling, Yu et al.,
 OSDI 2022). An answer that ends frees its row at once.
 
-Requests take turns (see fair_queue and turns). A request that has no row takes one from the request with most, or from an answer that has
-had its turn. That answer gets a row back later: its tokens are then read and decoded again, as they were the first time. A prompt that
-several answers of one request share is read once.
+Requests take turns (see fair_queue and turns). A request without a row takes one from the request with most rows, or from an answer whose
+turn is over. That answer gets a row again later: its tokens are then read and decoded again with the same result. A prompt that several
+answers of one request share is read once.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What is asked of the engine, and what it answers."""
+"""A request to the engine, and its result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

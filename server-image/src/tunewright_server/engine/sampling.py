@@ -1,7 +1,7 @@
-"""From one row of logits to one token.
+"""Samples one token from a row of logits.
 
-Each request has its own generator and draws exactly one uniform number per sampled token, so an answer depends on its seed and its
-own logits, and on nothing that happens in the rows beside it.
+Each request has its own generator and draws exactly one uniform number per sampled token, so an answer depends only on its seed and
+its own logits, not on other rows.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Stop strings: the answer ends before the first of them to be complete, even when it is spread over several tokens."""
+"""Stop strings: the answer ends before the first complete one, even if it spans several tokens."""
 
 from collections.abc import Sequence
 

@@ -1,12 +1,11 @@
-"""How long an answer keeps its row while others wait.
+"""The time for which an answer keeps its row while others wait.
 
-An answer that loses its row reads and decodes all of its tokens again later, so a turn is long against that: at least `FACTOR` times the
-steps that coming back took. At least two thirds of a row's steps then make new tokens, however often rows change hands. Feedback queues of
-other LLM servers bound the wait in a similar way (Wu et al. 2023, arXiv:2305.05920).
+An answer that loses its row must read and decode all of its tokens again later. So its turn is at least `FACTOR` times the steps of that
+rereading, and at least two thirds of a row's steps make new tokens. Feedback queues of other LLM servers bound the wait in a similar way
+(Wu et al. 2023, arXiv:2305.05920).
 
-A request that has never had a row goes first for a while: an answer that was paused steps aside for it, also while it is reading its tokens
-again, since little is lost then. It does so no longer than coming back takes. After that it has its turn, so no stream of short requests
-starves it.
+A request that has never had a row has priority for a while: a paused answer gives way to it, also during its rereading, when little is
+lost. It does so at most for the time of the rereading. Then it has its turn, so a stream of short requests cannot starve it.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
-"""Who may ask: an API key, and on a server for this machine only, a `Host` of this machine.
+"""Access control: an API key, and on a loopback server also a check of `Host`.
 
-A page in a browser can point its own name at 127.0.0.1 and then read what is served there (DNS rebinding); its requests carry that name
-as `Host`.
+A web page can resolve its own name to 127.0.0.1 and then read the server's answers (DNS rebinding). Its requests have that name as `Host`.
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""One log line per request: what was asked of which path, how it ended and how long it took. Never what was said."""
+"""One log line per request: method, path, status and duration. Never prompts or answers."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""The routes, and errors in one shape whatever raised them."""
+"""The routes, and one error format for all exceptions."""
 
 import logging
 

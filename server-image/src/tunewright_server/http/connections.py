@@ -1,9 +1,9 @@
-"""Bounds on connections, which uvicorn leaves to a proxy: their number, and the time that each may take to send and to read.
+"""Limits on connections, which uvicorn leaves to a proxy: their number, and the time to send and to read.
 
-A connection that breaks a bound is cut without an answer: its client does not read, or has none to come. The engine's time for an answer
-is not bounded here, and an idle connection between two requests is uvicorn's `timeout_keep_alive`.
+A connection that exceeds a limit is closed without an answer. The engine's time for an answer is not limited here. uvicorn's
+`timeout_keep_alive` limits an idle connection between two requests.
 
-Where there are too many connections, one without a complete request gives way to the new one, so that a flood does not cut off probes.
+If there are too many connections, a new one replaces one without a complete request, so that a flood does not block probes.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The two shapes of an OpenAI answer, whole and streamed. Pure: progress in, JSON-ready objects out."""
+"""The two formats of an OpenAI answer, whole and streamed. Pure: progress in, JSON-ready objects out."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""From parameters to the engine and back: one HTTP request, one or several answers, told apart by their index."""
+"""Passes one HTTP request to the engine and returns its answers, which have an index."""
 
 import asyncio
 import contextlib

@@ -1,6 +1,6 @@
 """Probes and metrics.
 
-Live: the process is worth keeping. Ready: new work is taken (the self-test has passed and no shutdown has begun).
+Live: no restart is needed. Ready: the server accepts work (the self-test has passed and no shutdown has begun).
 `/v2/models/{model}/ready` is of one model.
 Paths: KServe's Open Inference Protocol v2, and vLLM's `/health`.
 """

@@ -1,4 +1,4 @@
-"""A request's body as JSON: bounded before it is read, since reading it holds the interpreter and one value can need much memory."""
+"""A request's body as JSON. It is bounded before parsing, because parsing blocks the interpreter and one value can need much memory."""
 
 import json
 import re

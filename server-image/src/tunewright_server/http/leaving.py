@@ -1,7 +1,7 @@
-"""Counts requests under way, and while the server is leaving tells every client to come back on a new connection.
+"""Counts open requests. During a drain it adds `Connection: close` to every answer, so that clients reconnect elsewhere.
 
-A client keeps its connection for the next request, and no Service moves an open connection to another server. Closing it from here may
-meet a request that is just on its way, which is then lost; answering that request with `Connection: close` (RFC 9112, section 9.6) cannot.
+A client keeps its connection for the next request, and a Service does not move an open connection to another server. If the server closed
+it, a request on its way could be lost. With `Connection: close` (RFC 9112, section 9.6) none is.
 """
 
 import asyncio

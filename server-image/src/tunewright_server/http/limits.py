@@ -1,4 +1,4 @@
-"""What one request may ask for, checked before its prompts are tokenized whole."""
+"""Limits of one request, checked before its prompts are tokenized completely."""
 
 from tunewright_server.decoders import ServedDecoder
 from tunewright_server.http.errors import ApiError, invalid

@@ -1,7 +1,7 @@
 """Prometheus metrics under vLLM's names and buckets, so that its dashboards, autoscaling recipes and endpoint pickers work unchanged.
 
 Source: vllm docs/design/metrics.md and vllm/v1/metrics/loggers.py; kubernetes-sigs gateway-api-inference-extension, proposal 003.
-What vLLM does not count has the prefix `tunewright:`. All times in seconds.
+Metrics that vLLM does not have start with `tunewright:`. All times in seconds.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The parameters of OpenAI's two endpoints: what is understood, what has no effect, and what is refused by name.
+"""The parameters of OpenAI's two endpoints: supported ones, those without effect, and those that are refused by name.
 
 Source: the OpenAI API reference for chat completions and completions. `top_k`, `min_p`, `repetition_penalty`,
 `stop_token_ids` and `ignore_eos` are vLLM's.

@@ -1,4 +1,4 @@
-"""What every route shares: the models that are ready, and whether new work is taken."""
+"""State of all routes: the ready models, and whether the server accepts work."""
 
 from dataclasses import dataclass, field
 from typing import TypeVar

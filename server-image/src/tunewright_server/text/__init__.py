@@ -1,1 +1,1 @@
-"""Between text and tokens: tokenizer, chat template, and text that grows token by token."""
+"""Tokenizer, chat template, and incremental decoding of text."""

@@ -1,6 +1,6 @@
-"""The model's own chat template, rendered under the conventions of transformers (`utils/chat_template_utils.py`), which wrote it.
+"""Renders the model's own chat template by the conventions of transformers (`utils/chat_template_utils.py`).
 
-Templates come with the model and are not trusted: they run in Jinja's immutable sandbox and see plain data only.
+Templates come with the model and are untrusted: they run in Jinja's immutable sandbox and get plain data only.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A conversation as token ids: the template's special tokens are tokens, those that are written out in messages are text."""
+"""Tokenizes a conversation: the template's special tokens are tokens; those that are written out in messages are text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Text that grows token by token, and never shows half a character."""
+"""Incremental decoding of tokens to text, without partial characters."""
 
 from collections.abc import Callable, Sequence
 

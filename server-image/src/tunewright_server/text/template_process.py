@@ -1,7 +1,7 @@
-"""A chat template in a process of its own, which is stopped when it takes too long or too much memory.
+"""Runs a chat template in a separate process, which is killed if it takes too long or too much memory.
 
-Jinja's sandbox bounds neither: a template with nested loops, or one that doubles a text, would hold the interpreter's lock or all memory.
-One JSON value a line: messages to the process; the text, or why there is none, back.
+Jinja's sandbox limits neither: a template with nested loops, or one that doubles a text, would block the interpreter or fill memory.
+Protocol: one JSON value per line. Messages go to the process; the text or an error comes back.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The tokenizer as the exporter left it: `tokenizer.json`, read by the library that wrote it."""
+"""The exported tokenizer: `tokenizer.json`, read by the library that wrote it."""
 
 from collections.abc import Sequence
 from functools import cached_property

@@ -1,1 +1,1 @@
-"""What every room uses: settings, errors and exit codes, logs, signals, and files that are whole or refused."""
+"""Shared by all rooms: settings, errors and exit codes, logs, signals, and verified files."""

@@ -1,4 +1,4 @@
-"""What this process's control group allows and has suffered: the memory limit, and how many processes the kernel killed for memory.
+"""Reads this process's control group: the memory limit, and the number of processes that the kernel killed for memory.
 
 Source: the Linux kernel's documentation, admin-guide/cgroup-v2 (`memory.max`, `memory.events`) and cgroup-v1 (`memory.limit_in_bytes`,
 `memory.oom_control`).

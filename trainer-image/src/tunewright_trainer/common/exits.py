@@ -1,7 +1,7 @@
-"""How a stage ends: one error type, one table from exceptions to exit codes, one termination message.
+"""The end of a stage: one error type, one table from exceptions to exit codes, one termination message.
 
-Promises that whatever goes wrong leaves as an exit code of the contract, with a reason and a way out. An exception the table does
-not know is our bug and says so; it is never dressed up as the user's mistake.
+Promises that every failure ends with an exit code of the contract, a reason and a way out. An exception that is not in the table is a
+defect of Tunewright, and is reported as one.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""The trainer's log on standard error: its own lines made safe, and other libraries' output moved to debug records.
+"""The trainer's log on standard error. Control characters are removed, and output of other libraries becomes debug records.
 
 File names, data rows and parser messages come from users, so no record may hold control characters or look like a second record.
 Other libraries write to standard error by themselves; `quiet` captures what the exporters print.

@@ -1,7 +1,7 @@
-"""Opening a file that others put into a folder: a regular file of that folder, or a refusal in words.
+"""Opens a regular file of a folder that others can write, or refuses it with a reason.
 
-Promises never to wait (a FIFO would, for a writer), to open no device, and to follow no link out of the folder. A snapshot of the
-Hugging Face hub's cache links to the blobs of the same cache; that is allowed.
+Promises never to wait (a FIFO would wait for a writer), to open no device, and to follow no link out of the folder. Links of a Hugging Face
+cache snapshot to blobs of the same cache are allowed.
 """
 
 import errno

@@ -1,6 +1,6 @@
-"""Whose a folder on a shared claim is: a manifest with the job's uid, written before anything else is put there.
+"""Ownership of a folder on a shared claim: a manifest with the job's uid, written before any other file.
 
-Refuses a folder that another job has marked. `tunewright delete` reads the same manifest (see `tunewright_contract.run_folder`).
+Refuses a folder that belongs to another job. `tunewright delete` reads the same manifest (see `tunewright_contract.run_folder`).
 """
 
 import os

@@ -1,6 +1,6 @@
-"""Where this process finds its instruction and its folders. Read once, at the start, and never changed.
+"""The paths of this process's configuration and folders, read once at the start.
 
-Promises a whole `Settings` or a `StageError` that names the variable. Refuses to guess a path.
+Promises complete `Settings`, or a `StageError` that names the variable. Refuses to guess a path.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""SIGTERM and SIGINT: how each stage ends when one arrives.
+"""SIGTERM and SIGINT: how each stage ends on a signal.
 
 Promises exit code 143 and a termination message. Training stops at the next step, after it has saved a checkpoint (see `agreed_stop`).
-Check, export and launch end at once, because they leave nothing half done. While the ranks still wait for each other inside a library
-call, Python runs no signal handler; `exit_on_signal_during_rendezvous` covers that time, or the pod would wait for its whole grace period.
+Check, export and launch exit at once, because they leave no partial result. While ranks wait for each other inside a library call, Python
+runs no signal handler. `exit_on_signal_during_rendezvous` covers that time; otherwise the pod would wait for its whole grace period.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """A folder that is complete or absent: sizes and SHA-256 of every file, written last; then one rename.
 
-Promises that a folder whose manifest verifies holds exactly the bytes that were written, whatever was killed, cut or flipped since.
+Promises that a folder with a valid manifest holds exactly the bytes that were written, after any crash or corruption.
 """
 
 import hashlib

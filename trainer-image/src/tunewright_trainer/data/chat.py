@@ -1,4 +1,4 @@
-"""A conversation as token ids, as the server makes them: special tokens that are written out in messages are text."""
+"""Tokenizes a conversation as the server does: special tokens that are written out in messages are text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""Rows out of files: JSON Lines, JSON, CSV, TSV, Parquet. Each row comes with the line it stands on.
+"""Reads rows of JSON Lines, JSON, CSV, TSV and Parquet files, each with its line.
 
-Promises that every fault of a file (missing, empty, not UTF-8, broken syntax) is a `Problem` with file and line; a bad line does not
-hide the ones after it. A broken CSV record is reported at the line where it begins, because an open quote swallows the lines after it.
-Reads in bounded memory: no more than one row, and 1 MiB, of a file at a time.
+Promises that every fault of a file (missing, empty, not UTF-8, broken syntax) is a `Problem` with file and line, and that a bad line does
+not hide later ones. A broken CSV record is reported at its first line, because an open quote continues over later lines.
+Memory is bounded: at most one row, and 1 MiB, of a file at a time.
 """
 
 import csv

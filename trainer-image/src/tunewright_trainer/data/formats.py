@@ -1,7 +1,7 @@
-"""One row, recognised and validated: OpenAI `messages`, `promptCompletion`, `text`.
+"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `text`.
 
 Promises the task's own shape: `{"messages": [...]}` for ChatCompletion, `{"prompt": str, "completion": str}` for TextGeneration (the
-prompt of a `text` row is empty). Refuses what would be dropped or guessed: unknown roles, tools, content that is not text.
+prompt of a `text` row is empty). Refuses unknown roles, tools and content that is not text, because it would have to drop or guess them.
 """
 
 import json

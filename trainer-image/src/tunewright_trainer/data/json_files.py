@@ -1,7 +1,7 @@
-"""JSON of a data file, read strictly: what parsers read differently, or not at all, is refused with its reason.
+"""Reads JSON of a data file strictly: JSON that parsers read differently, or not at all, is refused with a reason.
 
-A `.json` file is read element by element and is never in memory as a whole. Promises each element as strict as a line of JSON Lines, and
-syntax errors with line and column of the file.
+A `.json` file is read element by element, and is never in memory as a whole. The same rules apply to an element as to a line of JSON Lines.
+Syntax errors have line and column of the file.
 """
 
 import codecs

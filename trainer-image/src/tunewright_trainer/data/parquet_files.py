@@ -1,6 +1,6 @@
-"""Rows of a Parquet file, decoded by a process of its own whose memory is bounded (`parquet_process`).
+"""Reads rows of a Parquet file through a separate process with bounded memory (`parquet_process`).
 
-Promises that a small file cannot fill memory or disk: its rows may come to MOST_EXPANSION times its own size.
+Promises that a small file cannot fill memory or disk: its rows can take at most MOST_EXPANSION times its size.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Reads the Parquet file that is its standard input and writes one line of JSON for each row: run as a process of its own.
 
-A few bytes of Parquet can stand for any amount of memory, and broken ones have crashed the library. So this process may take MEMORY_BYTES
-of address space and no more, and whatever happens to it happens to no other. Each line is `{"row": …}`, or `{"problem": …}`, and the last
-one `{"end": true}`. What JSON does not have is written as `{KIND: name of its type}`.
+A few bytes of Parquet can expand to any amount of memory, and invalid ones have crashed the library. So this process is limited to
+MEMORY_BYTES of address space, and its crash affects no other. Each line is `{"row": …}`, or `{"problem": …}`, and the last
+one `{"end": true}`. A value that JSON does not have is written as `{KIND: name of its type}`.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The job's data sets: read, validated, split. What cannot be used is named by file and line, all of it at once.
+"""Reads, validates and splits the job's data sets. All unusable rows are reported together, by file and line.
 
 Promises datasets in the task's shape (see `formats`) plus `source`, the row's place as `file:line`.
 """

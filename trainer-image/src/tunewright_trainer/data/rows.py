@@ -1,6 +1,6 @@
-"""What reading a data file yields: rows with their place, problems with theirs, and the bounds on one row and on all rows together.
+"""Results of reading a data file: rows and problems with their positions, and the bounds on one row and on all rows.
 
-All examples of a job are held in memory, so they are refused before the kernel kills the process, which would name no file. An example's
+All examples of a job are in memory. Too many are refused before the kernel would kill the process without naming a file. An example's
 cost is estimated from its texts. Measured: reading 300 MB of long texts takes 1.7 GB at its peak, since the library copies them; for short
 texts their objects weigh more.
 """

@@ -1,6 +1,6 @@
-"""Examples into token ids and labels, the same for Check, training and evaluation.
+"""Converts examples to token ids and labels, equally for Check, training and evaluation.
 
-Promises `input_ids` and `labels` (-100 where nothing is learned) of at most `maxLength` tokens. Labels are made from positions, never from
+Promises `input_ids` and `labels` (-100: no loss) of at most `maxLength` tokens. Labels are made from positions, never from
 token ids: an eos that also serves as padding is learned like any other token.
 """
 

@@ -1,4 +1,4 @@
-"""Bytes of a data file as text: UTF-8, or a refusal that names the line and the command that converts the file."""
+"""Decodes a data file as UTF-8, or refuses it with the line and a command that converts the file."""
 
 import codecs
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""Training on several processes: joining, stopping together, verified checkpoints, resuming with another number of processes."""
+"""Training with several processes: process group, coordinated stop, verified checkpoints, resuming with another number of processes."""

@@ -1,8 +1,8 @@
 # ruff: noqa: ARG002 - the arguments of a callback are what transformers passes
-"""A stop that the whole gang agrees on.
+"""A coordinated stop of the whole gang.
 
-Promises that when a signal reaches any rank, all ranks stop after the same step and save together. One rank leaving by itself would leave
-the others waiting in a collective for ever.
+Promises that after a signal to any rank, all ranks stop after the same step and save together. If one rank left alone, the others would
+wait in a collective for ever.
 """
 
 import logging

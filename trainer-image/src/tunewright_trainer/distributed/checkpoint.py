@@ -1,7 +1,8 @@
-"""Checkpoints: staged, verified, then named; pruned only after the new one is whole; resumed from the newest that verifies.
+"""Checkpoints: written to a staging folder, verified, then renamed. Old ones are removed only afterwards. Training resumes from the newest
+valid one.
 
-Promises that `checkpoint-<step>` exists whole or not at all, so that a kill, a full disk or a lost peer at any moment costs at most the
-steps since the last one. The folder must be shared by all ranks, as ZeRO's shards are written by each.
+Promises that `checkpoint-<step>` is complete or absent, so that a kill, a full disk or a lost peer costs at most the steps since the last
+one. All ranks must share the folder, because each writes its own ZeRO shards.
 """
 
 import logging

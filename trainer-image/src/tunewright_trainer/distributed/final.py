@@ -1,7 +1,7 @@
-"""`final/`: what training leaves for export. Adapter or full weights, the base's own tokenizer files, `train.json`, a manifest.
+"""`final/`, the input of Export: adapter or full weights, the base's tokenizer files, `train.json`, a manifest.
 
-Promises the tokenizer files byte for byte as the base has them, no pickles, and a folder that is complete or absent. An adapter that is
-empty (a failed ZeRO-3 save), or that training has not changed, is an error and never a result.
+Promises the base's tokenizer files byte for byte, no pickles, and a folder that is complete or absent. An adapter that is empty (a failed
+ZeRO-3 save) or unchanged by training is an error.
 Sources: huggingface/trl#4416 (empty adapters), pytorch/torchtune#2250 and huggingface/trl#7268 (a DoRA magnitude that never changes).
 """
 

@@ -1,8 +1,7 @@
-"""`launch`: this pod's part of the gang, through torchrun's own agent, ending as its workers ended.
+"""`launch`: runs this pod's part of the gang through torchrun's own agent, and exits as its workers did.
 
-torchrun itself exits 1 whatever its workers say. This runs the same agent from the same PET_* variables and turns the first failure into
-the exit code and termination message of the contract. The workers' own messages stand; only a worker that died without a word gets
-one here.
+torchrun itself always exits with 1. This module runs the same agent from the same PET_* variables, and turns the first failure into the
+exit code and termination message of the contract. The workers' own messages stay; only a worker without one gets one here.
 """
 
 import os

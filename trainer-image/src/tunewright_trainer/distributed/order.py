@@ -1,8 +1,8 @@
-"""The order in which examples are learned from: the same for any number of processes that share one global batch.
+"""The order of training examples, independent of the number of processes that share one global batch.
 
-Promises that global batch `k` of an epoch holds the same examples on one process as on sixteen, whatever the batch of one process, so that
-a gang restarted with another number of workers goes on at the right example. For that the last batch of an epoch is filled up from the
-epoch's beginning: libraries fill it differently for every number of processes, which would also change how many steps an epoch has.
+Promises that global batch `k` of an epoch holds the same examples with one process as with sixteen, so that a gang with another number of
+workers resumes at the right example. The last batch of an epoch is filled up from the epoch's beginning. Libraries fill it differently for
+each number of processes, which would also change the number of steps per epoch.
 """
 
 from collections.abc import Iterator, Sequence

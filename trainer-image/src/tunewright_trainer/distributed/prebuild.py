@@ -1,8 +1,8 @@
-"""DeepSpeed's shared-memory collectives for CPUs: compiled once, ahead of time, and never while training.
+"""DeepSpeed's shared-memory collectives for CPUs, compiled ahead of time and never during training.
 
-Left to itself DeepSpeed compiles them at the first start of every rank, behind a lock file that a killed rank leaves behind for ever. Here
-`prebuild` compiles (an image's build, `make setup`), and training loads the result: no compiler, no lock, no writing. Without the
-result training goes on over gloo, somewhat slower, and says so.
+By default DeepSpeed compiles them at the first start of every rank, behind a lock file that a killed rank leaves locked for ever. Here
+`prebuild` compiles them (in an image's build, `make setup`), and training loads the result without compiler, lock or writes. Without the
+result, training uses gloo, somewhat slower, and logs that.
 """
 
 import hashlib

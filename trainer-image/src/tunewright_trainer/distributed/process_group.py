@@ -1,6 +1,6 @@
-"""The process group: joining it, and the few values that the ranks exchange.
+"""The process group, and the few values that the ranks exchange.
 
-Promises that the group has the planned size, and that it exists before anything that DeepSpeed would partition.
+Promises that the group has the planned size, and that it exists before DeepSpeed partitions anything.
 """
 
 import logging

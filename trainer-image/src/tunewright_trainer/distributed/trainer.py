@@ -1,4 +1,4 @@
-"""TRL's `SFTTrainer` with checkpoints that are whole or not there, and stops and resumes at any step, on any number of processes.
+"""TRL's `SFTTrainer` with complete or absent checkpoints, which stops and resumes at any step with any number of processes.
 
 Nothing else is changed.
 """

@@ -1,8 +1,8 @@
-"""Checkpoints for a gang of another size: ZeRO's shards joined into DeepSpeed's universal form (arXiv:2406.18820), and loaded from there.
+"""Checkpoints for a gang of another size: joins ZeRO's shards into DeepSpeed's universal form (arXiv:2406.18820), and loads that.
 
-Promises a converted copy that no start can take for a checkpoint, and that is gone as soon as every rank has read it, or at the next start.
-While it exists it takes about 12 bytes per trained parameter (fp32 weights and Adam's two moments) and a copy of the model states; making
-it takes as much again. Without ZeRO nothing is sharded, and nothing is converted.
+Promises a converted copy that is never mistaken for a checkpoint, and that is removed when every rank has read it, or at the next start.
+It takes about 12 bytes per trained parameter (fp32 weights and Adam's two moments) and a copy of the model states. The conversion takes as
+much again. Without ZeRO nothing is sharded or converted.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Did tuning help? Scores the base model and the tuned one on the same held-out examples.
+"""Scores the base model and the tuned one on the same held-out examples.
 
 Loss and accuracy are means over supervised tokens, teacher-forced. Answers are generated as the server does for a request that sets
-nothing: greedily, or sampled with a fixed seed where the base model's generation_config.json samples. An answer counts as right when it
-equals the reference but for white space around it.
+nothing: greedily, or sampled with a fixed seed where the base model's generation_config.json samples. An answer is correct if it
+equals the reference, without surrounding white space.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The examples that neither training nor its loss curve has used: what exports are compared on and models are scored on."""
+"""Held-out examples, used neither for training nor for eval_loss: the export's parity check and the scores use them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Runs an exported decoder the plain way, as the yardstick of parity.
+"""Runs an exported decoder without batching, as the reference of the parity check.
 
 Works for both graph kinds: without a shared buffer, GroupQueryAttention too takes a past and returns a longer present.
 """

@@ -1,7 +1,7 @@
-"""The gate between export and rollout: do the exported model's outputs match the trained model's?
+"""The parity check: compares the exported model's outputs with the trained model's before the rollout.
 
 Measured teacher-forced on real, templated examples, at every supervised position: the exported logits against those of the trained model
-in fp32, recorded with the adapter still beside the base. So a faulty merge is caught too, not only a faulty export. The figures are the
+in fp32, recorded with the adapter still beside the base. So the check finds a faulty merge, too. The figures are the
 usual ones: largest absolute logit difference, mean KL(trained || exported) in nats, share of equal argmax. The recorded logits are kept on
 disk, one file per example: together they may be larger than the model.
 """

@@ -1,6 +1,6 @@
-"""Everything between training's result and a model folder: score, merge, export, compare, score again, describe.
+"""Turns training's result into a model folder: score, merge, export, compare, score again, describe.
 
-Promises that a manifest comes back only for a graph that passed `graph_check` and `parity`.
+Promises to return a manifest only for a graph that passed `graph_check` and `parity`.
 """
 
 from pathlib import Path

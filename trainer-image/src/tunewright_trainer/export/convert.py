@@ -1,4 +1,4 @@
-"""From what training left to a graph whose outputs match: merge, export by whichever exporter takes the architecture, compare.
+"""Turns training's result into a graph with matching outputs: merge, export with the exporter that supports the architecture, compare.
 
 Check runs this same code on a small model (`dry_run`).
 """

@@ -1,8 +1,8 @@
-"""Tries out, in Check, what Export does after paid training: merge, export, compare, on a small random model of the base's shape.
+"""Tests the export in Check, before expensive training: merge, export and compare a small random model of the base's shape.
 
-Promises that an architecture, an adapter or a precision that cannot be exported is refused before an accelerator is taken, with the
+Promises that an architecture, adapter or precision that cannot be exported is refused before the job takes an accelerator, with the
 exporter's own cause. It runs Export's own code (`convert`) on a small model (`small_model`), so it takes seconds and bounded memory.
-Beyond what Export checks, the graph is also read in chunks and two sequences at once, as the model server reads it.
+It also runs the graph with chunks and with two sequences at once, as the model server does.
 """
 
 import copy

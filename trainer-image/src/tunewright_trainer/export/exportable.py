@@ -1,7 +1,7 @@
-"""Refuses, before an accelerator is taken, architectures that cannot be trained as the job says, or exported to ONNX.
+"""Refuses architectures that cannot be trained with the job's settings or exported to ONNX, before the job takes an accelerator.
 
-Reads properties of the configuration rather than names, so that a family's relatives are refused too, and says the cause in one sentence.
-What has no such property is tried out (`dry_run`). Measured with onnxruntime-genai 0.18.0 and torch's exporter on tiny models.
+It reads properties of the configuration, not names, so that variants of a family are refused too, and gives the cause in one sentence.
+`dry_run` tests all other architectures. Measured with onnxruntime-genai 0.18.0 and torch's exporter on tiny models.
 """
 
 from typing import TYPE_CHECKING

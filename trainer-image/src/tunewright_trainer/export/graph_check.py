@@ -1,7 +1,7 @@
-"""Judges the produced graph, because the exporters end without an error when they have ignored what was asked.
+"""Checks the exported graph, because the exporters end without an error if they ignored an option.
 
-Promises that a graph which passes has the inputs and outputs that the server binds, one attention node per layer, every weight
-matrix in the asked precision and no other, the model's vocabulary, and its weights in the one file beside it.
+Promises for a valid graph: the inputs and outputs that the server binds, one attention node per layer, every weight matrix in the requested
+precision, the model's vocabulary, and all weights in the one file beside it.
 """
 
 import json

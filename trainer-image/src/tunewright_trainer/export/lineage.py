@@ -1,4 +1,4 @@
-"""Where a model comes from: enough to make it again and to name its owner, in the manifest for machines and in the card for people."""
+"""The origin of a model: enough to reproduce it and to identify its owner, in the manifest for programs and in the card for people."""
 
 import hashlib
 from importlib.metadata import PackageNotFoundError, version

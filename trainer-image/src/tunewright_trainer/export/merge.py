@@ -1,8 +1,8 @@
-"""From what training left to one plain model: the trained weights in fp32, with no adapter and no quantisation.
+"""Turns training's result into one plain model: the trained weights in fp32, without adapter or quantisation.
 
-Promises the very values that training saw. The base is loaded in the job's dtype and quantised as the job says, then brought to fp32
+Promises exactly the values that training used. The base is loaded in the job's dtype and quantised as the job says, then brought to fp32
 exactly; only then is the adapter merged. Merging in bf16 would round most of an adapter away (8 bits of mantissa); merging a QLoRA
-adapter into the unquantised base would make a model that nobody trained. fp32 is also what parity is measured in.
+adapter into the unquantised base would give a model that was never trained. Parity is also measured in fp32.
 """
 
 import dataclasses

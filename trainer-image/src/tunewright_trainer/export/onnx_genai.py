@@ -1,8 +1,7 @@
 """ONNX export through the ONNX Runtime GenAI model builder, for the decoder architectures it knows.
 
-Promises a graph of GroupQueryAttention nodes for the CPU provider, with one full-length cache per layer. Refuses nothing itself:
-the builder ignores options it does not know and ends without an error when it does the wrong thing, so `graph_check` and `parity`
-judge what came out.
+Promises a graph of GroupQueryAttention nodes for the CPU provider, with one full-length cache per layer. It refuses nothing
+itself. The builder ignores unknown options and ends without an error on wrong results, so `graph_check` and `parity` check them.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""A model folder appears whole or not at all.
+"""Publishes a model folder atomically.
 
-Promises that PUBLISH_DIR either does not exist or holds a manifest and every file it names. The folder is assembled beside it, fsynced,
-its manifest written last, then renamed; what lay there before is kept until the new one stands, and put back after a crash in between.
+Promises that PUBLISH_DIR is absent, or has a manifest and every file of it. The folder is assembled beside it, fsynced, its manifest
+written last, then renamed. The earlier folder is kept until then, and restored after a crash in between.
 """
 
 import contextlib

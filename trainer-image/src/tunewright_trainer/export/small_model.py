@@ -1,7 +1,7 @@
-"""A small model of the same shape as the base: for trying out, in seconds, what is done to the base only after training.
+"""Creates a small model of the base's shape, to test in seconds what the base undergoes after training.
 
-Kept from the base's configuration: everything but sizes. So positions, norms, attention patterns, head size, the ratio of query to key
-heads and tied weights are the base's own. Made smaller: the number of layers, of heads and of tokens, and with them the widths.
+It keeps everything of the base's configuration except sizes: positions, norms, attention patterns, head size, the ratio of query to key
+heads, and tied weights. It reduces the number of layers, heads and tokens, and therefore the widths.
 """
 
 from collections.abc import Iterator

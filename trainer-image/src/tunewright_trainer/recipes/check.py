@@ -1,7 +1,7 @@
-"""Check: everything that can be known before an accelerator is taken.
+"""Check: validates everything possible before the job takes an accelerator.
 
-Promises the facts that the plan needs and every objection that training would raise later: the base model, the tokenizer, the data row by
-row, the adapter's targets, the export. Loads no weights of the base; needs no accelerator.
+Promises the facts that the plan needs, and every error that training would find later: base model, tokenizer, data row by row, the
+adapter's targets, the export. Loads no weights of the base, and needs no accelerator.
 """
 
 import logging

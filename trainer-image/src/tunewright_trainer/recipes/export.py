@@ -1,6 +1,6 @@
-"""The export stage: from `final/` to a model folder that the server can run, or to the reason why there is none.
+"""The export stage: turns `final/` into a model folder for the server, or fails with a reason.
 
-Promises that a published model matches the trained one (see `parity`), records where it comes from, and is complete or absent. A
+Promises that a published model matches the trained one (see `parity`), records its origin, and is complete or absent. A
 second run over a complete folder of the same job returns at once.
 """
 

@@ -1,6 +1,6 @@
-"""Training, from top to bottom: join, load, resume, train, save, look at what came out.
+"""Training, from top to bottom: join, load, resume, train, save, verify the result.
 
-Promises `final/`, whole and looked into, or a checkpoint to go on from and a reason. Started again after `final/` is whole, it says so at
+Promises a complete and verified `final/`, or a checkpoint to resume from and a reason. If `final/` is complete already, it reports that at
 once and trains nothing.
 """
 

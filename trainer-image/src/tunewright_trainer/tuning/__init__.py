@@ -1,1 +1,1 @@
-"""What is tuned and how: base model, tokenizer, adapters, libraries' arguments, number types, reported progress."""
+"""Tuning: base model, tokenizer, adapters, libraries' arguments, number types, progress reports."""

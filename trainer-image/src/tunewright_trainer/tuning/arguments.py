@@ -1,7 +1,7 @@
-"""The job's words as the libraries' objects: `SFTConfig`, `LoraConfig`, a DeepSpeed configuration.
+"""Builds the libraries' objects from the configuration: `SFTConfig`, `LoraConfig`, a DeepSpeed configuration.
 
-Refuses what this machine or these versions cannot do, before any weight is loaded. What it adds to the job's own settings is named here,
-with the reason; nothing the job asked for is replaced.
+Refuses what this machine or these versions cannot do, before any weight is loaded. Every addition to the job's settings is named here, with
+its reason. No setting of the job is replaced.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""What a base model's folder must be before a library opens it: its own files, and sizes that a model can have.
+"""Checks a base model's folder before a library opens it: only its own files, and plausible sizes.
 
 Promises that loading reads no other model and no file outside the folder. A snapshot of the hub's cache links to the blobs of the same
 cache; no other link may leave the folder.

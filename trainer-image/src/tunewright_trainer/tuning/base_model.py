@@ -1,7 +1,7 @@
-"""The base model, from a folder or the hub, and nothing in it that could run foreign code.
+"""The base model, from a folder or the hub, without files that could run code.
 
-Promises a folder of safetensors, JSON and tokenizer files on this disk before anything is loaded, so that every later step has
-one case only. Refuses pickled weights.
+Promises a folder of safetensors, JSON and tokenizer files on this disk before anything is loaded, so that later steps have only one case.
+Refuses pickled weights.
 """
 
 import os

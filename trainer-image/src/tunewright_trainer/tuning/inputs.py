@@ -1,8 +1,7 @@
-"""What a run is made from, so that a checkpoint is not carried on into another run.
+"""Identifies the inputs of a run, so that no other run resumes its checkpoint.
 
-Promises that a base model, data or settings other than the checkpoint's are named before weights are loaded; DeepSpeed would fail on
-shapes, or train on as if nothing had happened. Large weights are sampled, which sees a model that was rebuilt or replaced; it is no proof
-against one that was tampered with.
+Promises to report another base model, other data or other settings than the checkpoint's before weights are loaded. DeepSpeed would fail on
+shapes, or silently train on. Large weights are sampled: this finds a rebuilt or replaced model, but not deliberate tampering.
 """
 
 import hashlib

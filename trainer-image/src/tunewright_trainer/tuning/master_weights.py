@@ -1,7 +1,7 @@
-"""Trained weights are stepped in fp32: as DeepSpeed's master copies, or because they are fp32 themselves.
+"""Trained weights are updated in fp32: in DeepSpeed's master copies, or because they are fp32 themselves.
 
-A 16-bit weight of size 1 has steps of 1/128 (bfloat16) around it: updates of a usual learning rate round to nothing, and training stops
-to learn without an error. DeepSpeed in bf16 or fp16 keeps fp32 master copies (ZeRO, arXiv:1910.02054, section 3.1). Everywhere else the
+A 16-bit weight near 1 has a resolution of 1/128 (bfloat16). Updates of a usual learning rate round to zero, and training stops to learn
+without an error. DeepSpeed in bf16 or fp16 keeps fp32 master copies (ZeRO, arXiv:1910.02054, section 3.1). Everywhere else the
 trained parameters are fp32, and autocast computes in 16 bits. Refuses every other case before the first step.
 """
 

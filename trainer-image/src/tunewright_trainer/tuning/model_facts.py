@@ -1,7 +1,7 @@
-"""Counting the base model and what the job would train of it, on torch's meta device: shapes only, no weights, seconds for any size.
+"""Counts the parameters of the base model and the trained ones on torch's meta device: shapes only, no weights, seconds for any size.
 
-Promises the numbers that the plan's memory formula needs. Refuses a `targetModules` entry that adapts nothing, which PEFT lets through as
-long as another entry does (E107).
+Promises the numbers that the plan's memory formula needs. Refuses a `targetModules` entry that matches no module (E107). PEFT accepts it if
+another entry matches.
 """
 
 from collections import Counter

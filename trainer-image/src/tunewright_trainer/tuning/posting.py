@@ -1,4 +1,4 @@
-"""Sends progress reports from a thread of its own: training never waits for the receiver.
+"""Sends progress reports from a separate thread, so that training never waits for the receiver.
 
 Only the newest waiting report is sent. An answer of 503 comes from a standby operator behind the same address: the report is sent again at
 once, on a new connection, which may reach the active one. Any other failure loses this report alone; the next one is more recent.

@@ -1,7 +1,7 @@
 # ruff: noqa: ARG002 - the arguments of a callback are what transformers passes
-"""What the outside hears while training: Kubeflow's progress protocol, and `metrics.jsonl`.
+"""Reports progress during training: Kubeflow's progress protocol, and `metrics.jsonl`.
 
-Promises that 100 % is said only by a run that reached its last step, and that the file holds each step once, however often it was replayed.
+Promises that only a run at its last step reports 100 %, and that the file has each step once, even if it was repeated.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""The tokenizer: loaded with the job's chat template, and copied to each model folder as the base's own files, byte for byte.
+"""The tokenizer: loaded with the job's chat template, and copied to each model folder byte for byte.
 
-Refuses a base without tokenizer, and a chat task without chat template. Never saves a tokenizer again: another version of transformers
-cannot read what this one writes, or reads it differently. Two files are made only where the base lacks them, because the server reads
-nothing else: `tokenizer.json` and `chat_template.jinja`.
+Refuses a base without tokenizer, and a chat task without chat template. It never saves a tokenizer again, because another version of
+transformers cannot read the result, or reads it differently. Only `tokenizer.json` and `chat_template.jinja` are created if the base lacks
+them, because the server needs them.
 """
 
 import shutil
