@@ -1,30 +1,116 @@
-"""Reverts refused changes of a running job in the plan's input, so that the running work continues unchanged."""
+"""Change policies: a chain of rules, each with the job as it is without what the rule rejects.
+
+A change that is rejected leaves what runs as it is. A rule looks at the job that the rules before it have left.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.plan.errors import PlanRejected
-from tunewright.plan.inputs import Past, StageState
+from tunewright.plan import queueing
+from tunewright.plan.errors import Rejection
+from tunewright.plan.inputs import Defaults, Missing, Past, References, StageState
 from tunewright.plan.label_names import PARTIAL_ADMISSION
-from tunewright.plan.resize import as_begun, can_stay
+from tunewright.plan.placement import reject_gang_volume, reject_read_only, reject_server_volume
+from tunewright.plan.plan_types import Storage
+from tunewright.plan.resize import as_begun, as_trained, can_stay, reject_batch, reject_stuck_shards
+from tunewright.plan.rollout import PublishedModel
+from tunewright.plan.zero import weigh_memory
+from tunewright_contract.reports import ModelFacts
 
 
-def as_before(job: FineTuneJob, past: Past, refused: PlanRejected) -> FineTuneJob | None:
-    """Return the job without what was refused, as far as what runs can do without it; None when that is not so, or nothing is left.
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What rules look at beside the job and what happened."""
 
-    What has not begun is not begun against its own words.
-    """
-    if not _is_under_way(past):
-        return None
-    if refused.field == f"metadata.annotations[{PARTIAL_ADMISSION}]":
-        rest = {name: value for name, value in job.metadata.annotations.items() if name != PARTIAL_ADMISSION}
-        return job.model_copy(update={"metadata": job.metadata.model_copy(update={"annotations": rest})})
-    if refused.field == "spec.suspend":
-        return job.model_copy(update={"spec": job.spec.model_copy(update={"suspend": False})})
-    # The server's or the workers' refusal may name what they do not go with. Before the model is written a server is no part of the plan.
-    if job.spec.serving is not None and past.export.state is not StageState.SUCCEEDED:
-        return job.model_copy(update={"spec": job.spec.model_copy(update={"serving": None})})
-    return as_begun(job, past) if can_stay(job, past) else None
+    refs: References
+    defaults: Defaults
+    facts: ModelFacts | None  # None: parameters are not counted yet
+    storage: Storage
+    model: PublishedModel | Missing  # what is to be served
+
+
+class Policy(NamedTuple):
+    """One rule. `without` returns None where what runs cannot go on without what is rejected."""
+
+    reject: Callable[[FineTuneJob, Past, Known], Rejection | None]
+    without: Callable[[FineTuneJob, Past], FineTuneJob | None]
+
+
+class Accepted(NamedTuple):
+    """What is carried out, and what is not."""
+
+    job: FineTuneJob
+    objections: tuple[Rejection, ...]
+
+
+def accept(job: FineTuneJob, past: Past, known: Known) -> Accepted | Rejection:
+    """Return the job without the changes that are rejected; a rejection where nothing that runs can go on, or nothing has begun."""
+    job = as_trained(job, past)
+    objections: list[Rejection] = []
+    for policy in POLICIES:
+        rejection = policy.reject(job, past, known)
+        if rejection is None:
+            continue
+        before = policy.without(job, past) if _is_under_way(past) else None
+        if before is None:
+            return rejection
+        if still := policy.reject(before, past, known):
+            return still
+        objections.append(rejection)
+        job = before
+    return Accepted(job, tuple(objections))
+
+
+def reject_at_start(job: FineTuneJob) -> Rejection | None:
+    """Return why a job could not begin in its queue."""
+    rules = (queueing.reject_resize_in_queue, queueing.reject_partial_admission, queueing.reject_suspend_in_queue)
+    return next(filter(None, (rule(job, Past()) for rule in rules)), None)
 
 
 def _is_under_way(past: Past) -> bool:
     """Say whether there is a gang, or Check is on its way: after it, the next thing would be to begin one."""
     return past.train.attempts > 0 or past.check.state not in {StageState.ABSENT, StageState.SUCCEEDED}
+
+
+def _reject_size(job: FineTuneJob, past: Past, known: Known) -> Rejection | None:
+    if rejection := reject_batch(job.spec, past.train):
+        return rejection
+    fit = weigh_memory(job.spec, known.facts, known.defaults, begun_stage=past.train.zero_stage)
+    return fit if isinstance(fit, Rejection) else reject_stuck_shards(job.spec, past.train, stage=fit.zero_stage)
+
+
+def _with_begun_workers(job: FineTuneJob, past: Past) -> FineTuneJob | None:
+    return as_begun(job, past) if can_stay(job, past) else None
+
+
+def _without_partial_admission(job: FineTuneJob, _: Past) -> FineTuneJob:
+    rest = {name: value for name, value in job.metadata.annotations.items() if name != PARTIAL_ADMISSION}
+    return job.model_copy(update={"metadata": job.metadata.model_copy(update={"annotations": rest})})
+
+
+def _without_suspend(job: FineTuneJob, _: Past) -> FineTuneJob:
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"suspend": False})})
+
+
+def _without_server(job: FineTuneJob, past: Past) -> FineTuneJob | None:
+    """Before the model is written a server is no part of the plan."""
+    if past.export.state is StageState.SUCCEEDED:
+        return None
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"serving": None})})
+
+
+def _nothing(_: FineTuneJob, __: Past) -> None:
+    return None
+
+
+POLICIES = (
+    Policy(lambda job, past, _: queueing.reject_resize_in_queue(job, past), _with_begun_workers),
+    Policy(lambda job, past, _: queueing.reject_partial_admission(job, past), _without_partial_admission),
+    Policy(lambda job, past, _: queueing.reject_suspend_in_queue(job, past), _without_suspend),
+    Policy(_reject_size, _with_begun_workers),
+    Policy(lambda job, _, known: reject_read_only(job, known.refs, known.storage, known.model), _nothing),
+    Policy(lambda job, _, known: reject_gang_volume(job, known.refs, known.storage, known.model), _with_begun_workers),
+    Policy(lambda job, _, known: reject_server_volume(job, known.refs, known.storage, known.model), _without_server),
+)

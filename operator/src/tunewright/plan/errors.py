@@ -1,6 +1,24 @@
 """The two errors of planning: the job must change, or something outside of it must."""
 
+from dataclasses import dataclass
+
 from tunewright.plan.inputs import Missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """Why a job, or a change of it, cannot be carried out: a stable CamelCase `reason`, the path of the field, and the way out."""
+
+    reason: str
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+    def error(self) -> "PlanRejected":
+        """Return the exception that the door of this room raises."""
+        return PlanRejected(reason=self.reason, field=self.field, message=self.message)
 
 
 class PlanRejected(Exception):  # noqa: N818 - the name of an outcome

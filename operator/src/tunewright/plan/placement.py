@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.plan.errors import PlanRejected
+from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.plan_types import Placement, Storage
 from tunewright.plan.rollout import PublishedModel
@@ -26,23 +26,56 @@ class Use(NamedTuple):
     claim: str
 
 
-def placement_of(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Placement:
-    """Return which pods must share a node, and why; `model` is what is to be served.
+class _Claims(NamedTuple):
+    """The claims that one node at a time mounts, by the pods that mount them."""
 
-    Raises `PlanRejected` (VolumeNotShared, VolumeReadOnly). A claim whose access modes are not known holds nobody back.
-    """
+    written: tuple[Use, ...]  # all claims that are written to
+    gang: list[Use]
+    servers: list[Use]
+    modes: Mapping[str, tuple[str, ...]]  # claim -> access modes, as far as they are known
+
+
+def placement_of(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Placement:
+    """Return which pods must share a node, and why; `model` is what is to be served."""
+    claims = _claims(job, refs, storage, model)
+    return Placement(gang=_why(claims.gang), servers=_why(claims.servers))
+
+
+def reject_read_only(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Rejection | None:
+    """Reject a claim that checkpoints or models cannot be written to. One whose access modes are not known is not in the way."""
+    claims = _claims(job, refs, storage, model)
+    for field, claim in claims.written:
+        known = claims.modes.get(claim, ())
+        if known and _WRITABLE.isdisjoint(known):
+            message = f"claim {claim} is {', '.join(known)}, and checkpoints and models are written to it; {_WAY_OUT}"
+            return Rejection(reason="VolumeReadOnly", field=field, message=message)
+    return None
+
+
+def reject_gang_volume(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Rejection | None:
+    """Reject a gang of several pods on a claim that one pod at a time mounts."""
+    claims = _claims(job, refs, storage, model)
+    return _reject_single_pod(claims.gang, claims.modes, f"{job.spec.workers.replicas} workers")
+
+
+def reject_server_volume(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Rejection | None:
+    """Reject a server on a claim that one pod at a time mounts."""
+    claims = _claims(job, refs, storage, model)
+    return _reject_single_pod(claims.servers, claims.modes, "a server and the one that replaces it")
+
+
+def _claims(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> _Claims:
     modes = dict(refs.claims) | ({storage.output_claim: storage.create.access_modes} if storage.create else {})
-    written, published = _output(job, storage), _models(job, storage)
-    _refuse_read_only((written, published), modes)
+    written, served = _output(job, storage), _models(job, storage)
+    if isinstance(model, PublishedModel) and model.job != job.metadata.name:
+        served_modes = modes | {model.claim: model.access_modes}
+        served = Use(SERVED_MODEL, model.claim)
+    else:
+        served_modes = modes
     gang = [use for use in (*named_claims(job), written) if not _spreads(modes, use)] if job.spec.workers.replicas > 1 else []
     # A server is replaced by one that starts beside it, so that even a single one has company at times.
-    served = published
-    if isinstance(model, PublishedModel) and model.job != job.metadata.name:
-        served, modes = Use(SERVED_MODEL, model.claim), modes | {model.claim: model.access_modes}
-    servers = [served] if job.spec.serving is not None and not _spreads(modes, served) else []
-    for uses, who in ((gang, f"{job.spec.workers.replicas} workers"), (servers, "a server and the one that replaces it")):
-        _refuse_single_pod(uses, modes, who)
-    return Placement(gang=_why(gang), servers=_why(servers))
+    servers = [served] if job.spec.serving is not None and not _spreads(served_modes, served) else []
+    return _Claims(written=(written, _models(job, storage)), gang=gang, servers=servers, modes=served_modes)
 
 
 def named_claims(job: FineTuneJob) -> Iterator[Use]:
@@ -72,19 +105,12 @@ def _spreads(modes: Mapping[str, tuple[str, ...]], use: Use) -> bool:
     return not known or not _MANY_NODES.isdisjoint(known)
 
 
-def _refuse_read_only(uses: tuple[Use, ...], modes: Mapping[str, tuple[str, ...]]) -> None:
-    for field, claim in uses:
-        known = modes.get(claim, ())
-        if known and _WRITABLE.isdisjoint(known):
-            message = f"claim {claim} is {', '.join(known)}, and checkpoints and models are written to it; {_WAY_OUT}"
-            raise PlanRejected(reason="VolumeReadOnly", field=field, message=message)
-
-
-def _refuse_single_pod(uses: list[Use], modes: Mapping[str, tuple[str, ...]], who: str) -> None:
+def _reject_single_pod(uses: list[Use], modes: Mapping[str, tuple[str, ...]], pods: str) -> Rejection | None:
     for field, claim in uses:
         if set(modes[claim]) == {"ReadWriteOncePod"}:
-            message = f"claim {claim} is ReadWriteOncePod, and {who} mount it; {_WAY_OUT}, or ReadWriteOnce on one node"
-            raise PlanRejected(reason="VolumeNotShared", field=field, message=message)
+            message = f"claim {claim} is ReadWriteOncePod, and {pods} mount it; {_WAY_OUT}, or ReadWriteOnce on one node"
+            return Rejection(reason="VolumeNotShared", field=field, message=message)
+    return None
 
 
 def _why(uses: list[Use]) -> str:

@@ -4,21 +4,19 @@ Promises a `FineTunePlan` that can be rendered as it is, and is the same for the
 `PlanRejected` (the job must change) and `PlanWaiting` (something else must).
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.plan.changes import as_before
-from tunewright.plan.errors import PlanRejected, PlanWaiting
+from tunewright.plan.changes import Known, accept, reject_at_start
+from tunewright.plan.errors import PlanRejected, PlanWaiting, Rejection
 from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.label_names import KUEUE
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
-from tunewright.plan.queueing import refuse_in_queue
 from tunewright.plan.regression import servable
-from tunewright.plan.resize import as_trained, refuse_stuck_shards, shares_of
+from tunewright.plan.resize import shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.sources import data_files, model_origin
@@ -43,32 +41,17 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
     Raises `PlanRejected` and `PlanWaiting`.
     """
     lacking = _lacking(refs, past)
-    job = as_trained(job, past)
-    refusals: dict[str, str] = {}  # message -> reason
-    while True:
-        try:
-            decided = _decide(job, refs, past, defaults, model_facts)
-        except PlanRejected as refused:
-            refusals[str(refused)] = refused.reason
-            before = as_before(job, past, refused)
-            if before is None:
-                raise
-            job = before
-        else:
-            return replace(decided, objection=_objection(refusals), lacking=lacking)
-
-
-def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, model_facts: ModelFacts | None) -> FineTunePlan:
-    spec, names, revision = job.spec, names_of(job.metadata.name), revision_of(job)
-    origin, files = model_origin(job, refs), data_files(job, refs)
+    origin, files, names, revision = model_origin(job, refs), data_files(job, refs), names_of(job.metadata.name), revision_of(job)
     facts = past.check.report.model if past.check.report is not None else model_facts
-    refuse_in_queue(job, past)
-    shares = shares_of(spec, past.train)
-    fit = fit_memory(spec, facts, defaults, begun_stage=past.train.zero_stage)
-    refuse_stuck_shards(spec, past.train, stage=fit.zero_stage)
     storage = storage_of(job, names.output, defaults, facts)
     own = PublishedModel(job=job.metadata.name, revision=revision, claim=storage.models_claim, path=storage.models_path)
     model = served_model(refs, own, past.serve.rollout)
+    accepted = accept(job, past, Known(refs=refs, defaults=defaults, facts=facts, storage=storage, model=model))
+    if isinstance(accepted, Rejection):
+        raise accepted.error()
+    job, spec = accepted.job, accepted.job.spec
+    shares = shares_of(spec, past.train)
+    fit = fit_memory(spec, facts, defaults, begun_stage=past.train.zero_stage)
     return FineTunePlan(
         owner=Owner(namespace=job.metadata.namespace, name=job.metadata.name, uid=job.metadata.uid),
         names=names,
@@ -92,6 +75,8 @@ def _decide(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, 
         active_deadline_seconds=spec.active_deadline_seconds,
         progress_deadline_seconds=spec.progress_deadline_seconds,
         stages=wanted_stages(job, past, shares, servable(job, past, model)),
+        objection=_objection(accepted.objections),
+        lacking=lacking,
     )
 
 
@@ -100,12 +85,13 @@ def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_fa
     well = {Shape.POD: StageOutcome[Any](state=StageState.SUCCEEDED), Shape.GANG: TrainOutcome(state=StageState.SUCCEEDED, attempts=1)}
     past = Past(outcomes={stage: well[stage.shape] for stage in stages.STAGES if stage.shape in well})
     _lacking(refs, Past())
-    refuse_in_queue(job, Past())
+    if rejection := reject_at_start(job):
+        raise rejection.error()
     return plan(job, refs, past, defaults, model_facts=model_facts)
 
 
-def _objection(refusals: Mapping[str, str]) -> Objection | None:
-    return Objection(reason=next(iter(refusals.values())), message="; ".join(refusals)) if refusals else None
+def _objection(rejections: Sequence[Rejection]) -> Objection | None:
+    return Objection(reason=rejections[0].reason, message="; ".join(map(str, rejections))) if rejections else None
 
 
 def _lacking(refs: References, past: Past) -> tuple[Missing, ...]:

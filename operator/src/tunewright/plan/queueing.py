@@ -1,36 +1,52 @@
-"""Changes that a job in a Kueue queue may not make: Kueue starts every admitted Job of its queue again."""
+"""What a job in a Kueue queue may not ask for: Kueue starts each admitted Job of its queue again, whatever stopped it.
+
+Once the model is written, none of these rules applies any more.
+"""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.plan.errors import PlanRejected
+from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Past, StageState
 from tunewright.plan.label_names import PARTIAL_ADMISSION, is_queued
 from tunewright.plan.resize import is_resized
 
 
-def refuse_in_queue(job: FineTuneJob, past: Past) -> None:
-    """Refuse to stop a gang that Kueue would start again, and one that may be started in part. Raises `PlanRejected`.
+def reject_resize_in_queue(job: FineTuneJob, past: Past) -> Rejection | None:
+    """Reject another number of workers: the gang that makes way would be started again."""
+    if not _applies(past) or not _is_queued(job, past) or not is_resized(job.spec, past.train):
+        return None
+    return Rejection(
+        reason="HeldByQueue",
+        field="spec.workers.replicas",
+        message="Kueue starts a Job of its queue again that is stopped for another size, and two gangs would write one checkpoint; "
+        f"set it back to {past.train.replicas}, or begin a new job",
+    )
 
-    When the model is written, none of it means anything any more.
-    """
-    if past.export.state is StageState.SUCCEEDED:
-        return
-    queued = past.queued or is_queued(job.metadata.labels)
-    if queued and is_resized(job.spec, past.train):
-        raise PlanRejected(
-            reason="HeldByQueue",
-            field="spec.workers.replicas",
-            message="Kueue starts a Job of its queue again that is stopped for another size, and two gangs would write one checkpoint; "
-            f"set it back to {past.train.replicas}, or begin a new job",
-        )
-    if PARTIAL_ADMISSION in job.metadata.annotations:
-        raise PlanRejected(
-            reason="GangIsWhole",
-            field=f"metadata.annotations[{PARTIAL_ADMISSION}]",
-            message="Kueue may start the gang with fewer workers than it has, and they would wait for the others in vain; take it off",
-        )
-    if queued and job.spec.suspend:
-        raise PlanRejected(
-            reason="HeldByQueue",
-            field="spec.suspend",
-            message="true would stop Jobs that Kueue starts again; leave it false, and set spec.active: false on their Workloads instead",
-        )
+
+def reject_partial_admission(job: FineTuneJob, past: Past) -> Rejection | None:
+    """Reject a gang of which Kueue may start a part."""
+    if not _applies(past) or PARTIAL_ADMISSION not in job.metadata.annotations:
+        return None
+    return Rejection(
+        reason="GangIsWhole",
+        field=f"metadata.annotations[{PARTIAL_ADMISSION}]",
+        message="Kueue may start the gang with fewer workers than it has, and they would wait for the others in vain; take it off",
+    )
+
+
+def reject_suspend_in_queue(job: FineTuneJob, past: Past) -> Rejection | None:
+    """Reject suspending Jobs that Kueue would start again."""
+    if not _applies(past) or not _is_queued(job, past) or not job.spec.suspend:
+        return None
+    return Rejection(
+        reason="HeldByQueue",
+        field="spec.suspend",
+        message="true would stop Jobs that Kueue starts again; leave it false, and set spec.active: false on their Workloads instead",
+    )
+
+
+def _applies(past: Past) -> bool:
+    return past.export.state is not StageState.SUCCEEDED
+
+
+def _is_queued(job: FineTuneJob, past: Past) -> bool:
+    return past.queued or is_queued(job.metadata.labels)

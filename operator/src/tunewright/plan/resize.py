@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from tunewright.api.rules.facts import raw_deepspeed
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
-from tunewright.plan.errors import PlanRejected
+from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Past, StageState, TrainOutcome
 from tunewright_contract.capabilities.optimizers import CONVERTIBLE_OPTIMIZERS
 
@@ -50,31 +50,45 @@ def is_resized(spec: FineTuneJobSpec, train: TrainOutcome) -> bool:
     return train.replicas not in {None, spec.workers.replicas}
 
 
+def reject_batch(spec: FineTuneJobSpec, train: TrainOutcome) -> Rejection | None:
+    """Reject a number of ranks that cannot share the global batch, or that contradicts a raw DeepSpeed configuration."""
+    total = _global_batch_size(spec, train)
+    if total % spec.world_size:
+        return Rejection(reason="BatchNotDivisible", field="spec.workers.replicas", message=_why_not_divisible(spec, train, total))
+    return _reject_raw_numbers(spec, train, _share(spec, total))
+
+
 def shares_of(spec: FineTuneJobSpec, train: TrainOutcome) -> Shares:
     """Share the global batch out among the ranks there shall be. Raises `PlanRejected` when that cannot be."""
-    training = spec.training
-    total = train.global_batch_size or training.per_device_train_batch_size * spec.gradient_accumulation_steps() * spec.world_size
-    each, rest = divmod(total, spec.world_size)
-    if rest:
-        raise PlanRejected(reason="BatchNotDivisible", field="spec.workers.replicas", message=_why_not_divisible(spec, train, total))
-    per_device = next(size for size in range(min(each, training.per_device_train_batch_size), 0, -1) if each % size == 0)
-    shares = Shares(global_batch_size=total, per_device=per_device, passes=each // per_device)
-    _refuse_raw_numbers(spec, train, shares)
-    return shares
+    if rejection := reject_batch(spec, train):
+        raise rejection.error()
+    return _share(spec, _global_batch_size(spec, train))
 
 
-def refuse_stuck_shards(spec: FineTuneJobSpec, train: TrainOutcome, *, stage: int) -> None:
-    """Refuse another number of workers where checkpoints cannot follow. Raises `PlanRejected`."""
+def reject_stuck_shards(spec: FineTuneJobSpec, train: TrainOutcome, *, stage: int) -> Rejection | None:
+    """Reject another number of workers where checkpoints cannot follow."""
     optimizer = "deepspeed.config.optimizer" if "optimizer" in raw_deepspeed(spec) else f"training.optim {spec.training.optim}"
     convertible = optimizer in {f"training.optim {name}" for name in CONVERTIBLE_OPTIMIZERS}
-    if stage and is_resized(spec, train) and not convertible:
-        raise PlanRejected(
-            reason="CheckpointNotConvertible",
-            field="spec.workers.replicas",
-            message=f"{spec.workers.replicas} cannot go on from a checkpoint of {train.replicas} workers: under ZeRO-{stage} only the "
-            f"state of {' and '.join(CONVERTIBLE_OPTIMIZERS)} can be cut anew, not that of {optimizer}; "
-            f"set it back to {train.replicas}",
-        )
+    if not stage or convertible or not is_resized(spec, train):
+        return None
+    return Rejection(
+        reason="CheckpointNotConvertible",
+        field="spec.workers.replicas",
+        message=f"{spec.workers.replicas} cannot go on from a checkpoint of {train.replicas} workers: under ZeRO-{stage} only the "
+        f"state of {' and '.join(CONVERTIBLE_OPTIMIZERS)} can be cut anew, not that of {optimizer}; "
+        f"set it back to {train.replicas}",
+    )
+
+
+def _global_batch_size(spec: FineTuneJobSpec, train: TrainOutcome) -> int:
+    passes = spec.gradient_accumulation_steps()
+    return train.global_batch_size or spec.training.per_device_train_batch_size * passes * spec.world_size
+
+
+def _share(spec: FineTuneJobSpec, total: int) -> Shares:
+    each = total // spec.world_size
+    per_device = next(size for size in range(min(each, spec.training.per_device_train_batch_size), 0, -1) if each % size == 0)
+    return Shares(global_batch_size=total, per_device=per_device, passes=each // per_device)
 
 
 def _why_not_divisible(spec: FineTuneJobSpec, train: TrainOutcome, total: int) -> str:
@@ -88,7 +102,7 @@ def _why_not_divisible(spec: FineTuneJobSpec, train: TrainOutcome, total: int) -
     )
 
 
-def _refuse_raw_numbers(spec: FineTuneJobSpec, train: TrainOutcome, shares: Shares) -> None:
+def _reject_raw_numbers(spec: FineTuneJobSpec, train: TrainOutcome, shares: Shares) -> Rejection | None:
     """A raw DeepSpeed configuration is kept as it is, so numbers in it hold for one number of ranks only."""
     now = {
         "train_batch_size": shares.global_batch_size,
@@ -98,10 +112,11 @@ def _refuse_raw_numbers(spec: FineTuneJobSpec, train: TrainOutcome, shares: Shar
     raw = raw_deepspeed(spec)
     numbers = {name: raw[name] for name in now if isinstance(raw.get(name), int)}
     fixed = [f"{name} {said} (it would be {now[name]})" for name, said in numbers.items() if said != now[name]]
-    if fixed and is_resized(spec, train):
-        raise PlanRejected(
-            reason="BatchFixed",
-            field="spec.workers.replicas",
-            message=f"{spec.workers.replicas} would share out the batch otherwise than deepspeed.config says: {', '.join(fixed)}; "
-            f'set it back to {train.replicas}, or begin a new job with "auto" there',
-        )
+    if not fixed or not is_resized(spec, train):
+        return None
+    return Rejection(
+        reason="BatchFixed",
+        field="spec.workers.replicas",
+        message=f"{spec.workers.replicas} would share out the batch otherwise than deepspeed.config says: {', '.join(fixed)}; "
+        f'set it back to {train.replicas}, or begin a new job with "auto" there',
+    )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.arithmetic import arithmetic
-from tunewright.plan.errors import PlanRejected
+from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Defaults
 from tunewright.plan.memory import Strategy, Workload, estimate
 from tunewright.plan.plan_types import MemoryFit, MemoryOption
@@ -26,12 +26,24 @@ def strategy_of(decided: MemoryFit | MemoryOption) -> Strategy:
 
 
 def fit_memory(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaults, *, begun_stage: int | None = None) -> MemoryFit:
-    """Decide. Without facts the decision is provisional. Raises `PlanRejected` when the stage is Auto and nothing fits.
+    """Decide as `weigh_memory` does. Raises `PlanRejected`."""
+    found = weigh_memory(spec, facts, defaults, begun_stage=begun_stage)
+    if isinstance(found, Rejection):
+        raise found.error()
+    return found
+
+
+def weigh_memory(
+    spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaults, *, begun_stage: int | None = None
+) -> MemoryFit | Rejection:
+    """Decide. Without facts the decision is provisional. A rejection when the stage is Auto and nothing fits.
 
     `begun_stage` is that of the checkpoints there may be: `Auto` keeps to it when the number of ranks changes.
     """
     ground = ground_of(spec, defaults)
     allowed = _allowed(spec, ground)
+    if isinstance(allowed, Rejection):
+        return allowed
     allowed = [strategy for strategy in allowed if strategy.stage == begun_stage] or allowed
     if facts is None:
         return _provisional(spec, allowed, ground)
@@ -45,18 +57,18 @@ def fit_memory(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaul
     least = min(weighed, key=lambda option: option.needed)
     problem = _why_it_does_not(spec, load, least, ground)
     if leaves_stage_open(spec):
-        raise PlanRejected(reason="DoesNotFit", field="spec.deepspeed.stage", message=f"Auto finds nothing that fits: {problem}")
+        return Rejection(reason="DoesNotFit", field="spec.deepspeed.stage", message=f"Auto finds nothing that fits: {problem}")
     return _decided(least, options, ground, load, why=problem)
 
 
-def _allowed(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy]:
+def _allowed(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy] | Rejection:
     asked = asked_strategies(spec, on_accelerator=ground.on_accelerator)
     if not leaves_stage_open(spec):
         return list(asked)
     objections = {strategy: objection(spec, strategy) for strategy in asked}
     if all(objections.values()):
         strategy, reason = next(iter(objections.items()))
-        raise PlanRejected(
+        return Rejection(
             reason="CombinationImpossible",
             field="spec.deepspeed.offloadParam.device",
             message=f"leaves only {strategy.name} to choose, and {reason}; set it to none",
