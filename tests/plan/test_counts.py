@@ -6,8 +6,8 @@ from peft import LoraConfig, get_peft_model
 from plan_jobs import PHI3_MEDIUM, PHI3_MINI
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from tunewright.plan.architectures import UnknownArchitecture, shapes_of
-from tunewright.plan.counts import linear_modules, lora_parameters, model_facts, parameters, shapes_of_header, targeted_modules
+from tunewright.plan.memory.architectures import UnknownArchitecture, shapes_of
+from tunewright.plan.memory.counts import linear_modules, lora_parameters, model_facts, parameters, shapes_of_header, targeted_modules
 
 PER_LAYER = {"qkv_proj": 32, "o_proj": 32, "gate_up_proj": 32, "down_proj": 32}
 

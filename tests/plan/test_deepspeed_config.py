@@ -9,7 +9,7 @@ from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.plan.deepspeed_config import deepspeed_config
-from tunewright.plan.memory import Strategy
+from tunewright.plan.memory.estimate import Strategy
 
 
 def config(stage=2, optimizer="none", param="none", *, on_accelerator=True, **fields):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plan_jobs import facts
 
-from tunewright.plan.memory import (
+from tunewright.plan.memory.estimate import (
     ACCELERATOR_PROCESS_BYTES,
     CPU_PROCESS_BYTES,
     Strategy,

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from plan_jobs import CLUSTER, GPU, PHI3_MINI, checked, facts, job, merged, past, past_of
 
 from tunewright.api.admission import objections
-from tunewright.plan.counts import model_facts
 from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.explain import COLUMNS, explain, explain_text
 from tunewright.plan.inputs import Defaults, Missing, Past, References, ServeOutcome, StageState
+from tunewright.plan.memory.counts import model_facts
 from tunewright.plan.plan import forecast, plan
 from tunewright.plan.plan_types import ClaimSource, FolderSource, SecretKey
 from tunewright.plan.revision import revision_of

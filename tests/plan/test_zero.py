@@ -7,9 +7,9 @@ from plan_jobs import GPU, facts, job, merged
 
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import GIB, Defaults
-from tunewright.plan.memory import Strategy
-from tunewright.plan.strategies import objection
-from tunewright.plan.zero import fit_memory, strategy_of
+from tunewright.plan.memory.estimate import Strategy
+from tunewright.plan.memory.strategies import objection
+from tunewright.plan.memory.zero import fit_memory, strategy_of
 
 FULL = facts(trainable=None)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.local.regular_file import NotRegularError, open_regular
-from tunewright.plan.architectures import UnknownArchitecture
-from tunewright.plan.counts import model_facts, shapes_of_header
 from tunewright.plan.inputs import References
 from tunewright.plan.library_arguments import lora_arguments
+from tunewright.plan.memory.architectures import UnknownArchitecture
+from tunewright.plan.memory.counts import model_facts, shapes_of_header
 from tunewright_contract.bounds import LARGEST_CONFIG
 from tunewright_contract.reports import ModelFacts
 

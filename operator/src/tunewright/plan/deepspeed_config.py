@@ -8,7 +8,7 @@ import copy
 from typing import Any
 
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec, OffloadOptimizer, OffloadParam
-from tunewright.plan.memory import Strategy, overlaps_by_default
+from tunewright.plan.memory.estimate import Strategy, overlaps_by_default
 
 AUTO = "auto"
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tunewright.plan.memory.zero import strategy_of
 from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import FineTunePlan, FolderSource, MemoryOption, Source, StagePlan
 from tunewright.plan.quantities import people_bytes
-from tunewright.plan.zero import strategy_of
 from tunewright_contract import stages
 from tunewright_contract.stages import Shape, Stage
 

@@ -12,6 +12,7 @@ from tunewright.plan.changes import Known, accept, reject_at_start
 from tunewright.plan.errors import PlanRejected, PlanWaiting, Rejection
 from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.label_names import KUEUE
+from tunewright.plan.memory.zero import fit_memory, strategy_of
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
@@ -23,7 +24,6 @@ from tunewright.plan.sources import data_files, model_origin
 from tunewright.plan.stages import scheduling_of, served_model, wanted_stages
 from tunewright.plan.storage import storage_of
 from tunewright.plan.trainer_config import trainer_config
-from tunewright.plan.zero import fit_memory, strategy_of
 from tunewright_contract import stages
 from tunewright_contract.reports import ModelFacts
 from tunewright_contract.stages import Shape

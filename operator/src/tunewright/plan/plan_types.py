@@ -129,8 +129,8 @@ class MemoryOption:
     weights: int
     gradients: int
     optimizer: int
-    buffers: int  # communication buckets, gathered parameters: named constants of plan/memory.py
-    activations: int  # an estimate; see plan/memory.py
+    buffers: int  # communication buckets, gathered parameters: named constants of plan/memory/estimate.py
+    activations: int  # an estimate; see plan/memory/estimate.py
     process: int  # what a process needs before it has any model
     host: int = 0  # of the pod's own memory, when states are offloaded to it
     refused: str = ""  # why this combination cannot be used whatever it costs; empty: it can

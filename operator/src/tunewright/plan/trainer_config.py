@@ -6,7 +6,7 @@ from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.deepspeed_config import deepspeed_config
 from tunewright.plan.errors import PlanRejected
 from tunewright.plan.library_arguments import lora_arguments, quantization_arguments, sft_arguments
-from tunewright.plan.memory import Strategy
+from tunewright.plan.memory.estimate import Strategy
 from tunewright.plan.resize import Shares
 from tunewright.plan.sources import DataFiles, ModelOrigin
 from tunewright_contract.capabilities.methods import METHODS

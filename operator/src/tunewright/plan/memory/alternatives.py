@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright.plan.memory import Strategy, Workload, estimate
+from tunewright.plan.memory.estimate import Strategy, Workload, estimate
+from tunewright.plan.memory.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
+from tunewright.plan.memory.workload import Capacity, as_qlora, fits
 from tunewright.plan.plan_types import MemoryOption
 from tunewright.plan.quantities import people_bytes
-from tunewright.plan.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
-from tunewright.plan.workload import Ground, as_qlora, fits
 from tunewright_contract.capabilities.quantizations import BNB4
 from tunewright_contract.capabilities.tuners import LORA
 
@@ -16,16 +16,16 @@ MOST_REPLICAS = 1024  # the API's bound
 SHORTEST_LENGTH = 128  # a suggestion of fewer tokens helps nobody
 
 
-def ways_out(spec: FineTuneJobSpec, load: Workload, least: MemoryOption, ground: Ground) -> list[str]:
+def alternatives(spec: FineTuneJobSpec, load: Workload, least: MemoryOption, capacity: Capacity) -> list[str]:
     """Return the changes that would each make the job fit. The last one, more memory, always would."""
-    return [*_changes(spec, load, ground), _more_memory(least, ground)]
+    return [*_changes(spec, load, capacity), _more_memory(least, capacity)]
 
 
-def _changes(spec: FineTuneJobSpec, load: Workload, ground: Ground) -> Iterator[str]:
-    def would(changed: Workload, on: Ground = ground, as_asked: FineTuneJobSpec = spec) -> bool:
-        return any(_fits(changed, strategy, on) for strategy in _choices(as_asked, ground))
+def _changes(spec: FineTuneJobSpec, load: Workload, capacity: Capacity) -> Iterator[str]:
+    def would(changed: Workload, on: Capacity = capacity, as_asked: FineTuneJobSpec = spec) -> bool:
+        return any(_fits(changed, strategy, on) for strategy in _choices(as_asked, capacity))
 
-    left_open = next((strategy for strategy in _unobjected(spec, ground) if _fits(load, strategy, ground)), None)
+    left_open = next((strategy for strategy in _unobjected(spec, capacity) if _fits(load, strategy, capacity)), None)
     if left_open is not None:
         yield _leave_open(left_open)
     checkpointed = replace(load, gradient_checkpointing=True)
@@ -43,7 +43,7 @@ def _changes(spec: FineTuneJobSpec, load: Workload, ground: Ground) -> Iterator[
         yield f"method.tuner: {LORA.name} with method.quantization.type: {BNB4.name} (QLoRA)"
     replicas = spec.workers.replicas * 2
     while replicas <= MOST_REPLICAS:
-        if would(load, replace(ground, world_size=replicas * spec.workers.processes)):
+        if would(load, replace(capacity, world_size=replicas * spec.workers.processes)):
             yield f"workers.replicas: {replicas} (now {spec.workers.replicas})"
             break
         replicas *= 2
@@ -58,19 +58,19 @@ def _offloads(strategy: Strategy) -> tuple[tuple[str, str], ...]:
     return ("offloadOptimizer", strategy.offload_optimizer), ("offloadParam", strategy.offload_param)
 
 
-def _more_memory(least: MemoryOption, ground: Ground) -> str:
-    what = "accelerators" if ground.on_accelerator else "workers.resources.limits.memory"
+def _more_memory(least: MemoryOption, capacity: Capacity) -> str:
+    what = "accelerators" if capacity.on_accelerator else "workers.resources.limits.memory"
     beside = f", and {people_bytes(least.host)} of pod memory per rank" if least.host else ""
     return f"{what} of at least {people_bytes(least.needed)} per rank{beside}"
 
 
-def _choices(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy]:
-    asked = asked_strategies(spec, on_accelerator=ground.on_accelerator)
+def _choices(spec: FineTuneJobSpec, capacity: Capacity) -> list[Strategy]:
+    asked = asked_strategies(spec, on_accelerator=capacity.on_accelerator)
     return [strategy for strategy in asked if not (leaves_stage_open(spec) and objection(spec, strategy))]
 
 
-def _unobjected(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy]:
-    return [strategy for strategy in every_strategy(on_accelerator=ground.on_accelerator) if not objection(spec, strategy)]
+def _unobjected(spec: FineTuneJobSpec, capacity: Capacity) -> list[Strategy]:
+    return [strategy for strategy in every_strategy(on_accelerator=capacity.on_accelerator) if not objection(spec, strategy)]
 
 
 def _with_bnb4(spec: FineTuneJobSpec) -> FineTuneJobSpec:
@@ -78,8 +78,8 @@ def _with_bnb4(spec: FineTuneJobSpec) -> FineTuneJobSpec:
     return spec.model_copy(update={"method": spec.method.model_copy(update={"tuner": LORA.name, "quantization": quantization})})
 
 
-def _fits(load: Workload, strategy: Strategy, ground: Ground) -> bool:
-    return fits(estimate(load, strategy, ground.world_size, on_accelerator=ground.on_accelerator), ground)
+def _fits(load: Workload, strategy: Strategy, capacity: Capacity) -> bool:
+    return fits(estimate(load, strategy, capacity.world_size, on_accelerator=capacity.on_accelerator), capacity)
 
 
 def _halves(now: int, least: int) -> Iterator[int]:

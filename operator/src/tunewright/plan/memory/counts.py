@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
-from tunewright.plan.architectures import Shapes, shapes_of
+from tunewright.plan.memory.architectures import Shapes, shapes_of
 from tunewright_contract.reports import ModelFacts
 
 ALL_LINEAR = "all-linear"

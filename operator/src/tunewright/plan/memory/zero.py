@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright.plan.arithmetic import arithmetic
 from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Defaults
-from tunewright.plan.memory import Strategy, Workload, estimate
+from tunewright.plan.memory.alternatives import alternatives
+from tunewright.plan.memory.arithmetic import arithmetic
+from tunewright.plan.memory.estimate import Strategy, Workload, estimate
+from tunewright.plan.memory.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
+from tunewright.plan.memory.workload import Capacity, capacity_of, fits, workload_of
 from tunewright.plan.plan_types import MemoryFit, MemoryOption
 from tunewright.plan.quantities import people_bytes
-from tunewright.plan.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
-from tunewright.plan.ways_out import ways_out
-from tunewright.plan.workload import Ground, fits, ground_of, workload_of
 from tunewright_contract.reports import ModelFacts
 
 
@@ -40,29 +40,29 @@ def weigh_memory(
 
     `begun_stage` is that of the checkpoints there may be: `Auto` keeps to it when the number of ranks changes.
     """
-    ground = ground_of(spec, defaults)
-    allowed = _allowed(spec, ground)
+    capacity = capacity_of(spec, defaults)
+    allowed = _allowed(spec, capacity)
     if isinstance(allowed, Rejection):
         return allowed
     allowed = [strategy for strategy in allowed if strategy.stage == begun_stage] or allowed
     if facts is None:
-        return _provisional(spec, allowed, ground)
+        return _provisional(spec, allowed, capacity)
     load = workload_of(spec, facts)
-    options = _options(spec, load, ground, allowed)
+    options = _options(spec, load, capacity, allowed)
     weighed = [option for option in options if strategy_of(option) in allowed]
     weighed.sort(key=lambda option: allowed.index(strategy_of(option)))
-    chosen = next((option for option in weighed if fits(option, ground)), None)
+    chosen = next((option for option in weighed if fits(option, capacity)), None)
     if chosen is not None:
-        return _decided(chosen, options, ground, load, why=_why_it_fits(chosen, weighed, ground))
+        return _decided(chosen, options, capacity, load, why=_why_it_fits(chosen, weighed, capacity))
     least = min(weighed, key=lambda option: option.needed)
-    problem = _why_it_does_not(spec, load, least, ground)
+    problem = _why_it_does_not(spec, load, least, capacity)
     if leaves_stage_open(spec):
         return Rejection(reason="DoesNotFit", field="spec.deepspeed.stage", message=f"Auto finds nothing that fits: {problem}")
-    return _decided(least, options, ground, load, why=problem)
+    return _decided(least, options, capacity, load, why=problem)
 
 
-def _allowed(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy] | Rejection:
-    asked = asked_strategies(spec, on_accelerator=ground.on_accelerator)
+def _allowed(spec: FineTuneJobSpec, capacity: Capacity) -> list[Strategy] | Rejection:
+    asked = asked_strategies(spec, on_accelerator=capacity.on_accelerator)
     if not leaves_stage_open(spec):
         return list(asked)
     objections = {strategy: objection(spec, strategy) for strategy in asked}
@@ -76,31 +76,31 @@ def _allowed(spec: FineTuneJobSpec, ground: Ground) -> list[Strategy] | Rejectio
     return [strategy for strategy in asked if not objections[strategy]]
 
 
-def _options(spec: FineTuneJobSpec, load: Workload, ground: Ground, allowed: Sequence[Strategy]) -> tuple[MemoryOption, ...]:
+def _options(spec: FineTuneJobSpec, load: Workload, capacity: Capacity, allowed: Sequence[Strategy]) -> tuple[MemoryOption, ...]:
     """Weigh every strategy, not only those allowed: the whole table is what people ask for."""
-    every = dict.fromkeys([*every_strategy(on_accelerator=ground.on_accelerator), *allowed])
-    options = (estimate(load, strategy, ground.world_size, on_accelerator=ground.on_accelerator) for strategy in every)
+    every = dict.fromkeys([*every_strategy(on_accelerator=capacity.on_accelerator), *allowed])
+    options = (estimate(load, strategy, capacity.world_size, on_accelerator=capacity.on_accelerator) for strategy in every)
     return tuple(replace(option, refused=objection(spec, strategy_of(option))) for option in options)
 
 
-def _decided(chosen: MemoryOption, options: tuple[MemoryOption, ...], ground: Ground, load: Workload, *, why: str) -> MemoryFit:
+def _decided(chosen: MemoryOption, options: tuple[MemoryOption, ...], capacity: Capacity, load: Workload, *, why: str) -> MemoryFit:
     return MemoryFit(
         zero_stage=chosen.zero_stage,
         offload_optimizer=chosen.offload_optimizer,
         offload_param=chosen.offload_param,
-        world_size=ground.world_size,
+        world_size=capacity.world_size,
         estimated_bytes_per_rank=chosen.states,
-        available_bytes_per_rank=ground.available,
+        available_bytes_per_rank=capacity.available,
         why=why,
         table=tuple((option.name, option.states) for option in options),
         options=options,
         needed_bytes_per_rank=chosen.needed,
-        fits=fits(chosen, ground) if ground.available is not None else None,
-        arithmetic=arithmetic(load, strategy_of(chosen), ground.world_size),
+        fits=fits(chosen, capacity) if capacity.available is not None else None,
+        arithmetic=arithmetic(load, strategy_of(chosen), capacity.world_size),
     )
 
 
-def _provisional(spec: FineTuneJobSpec, allowed: Sequence[Strategy], ground: Ground) -> MemoryFit:
+def _provisional(spec: FineTuneJobSpec, allowed: Sequence[Strategy], capacity: Capacity) -> MemoryFit:
     first = allowed[0]
     open_choice = leaves_stage_open(spec) or len(allowed) > 1
     why = (
@@ -112,28 +112,28 @@ def _provisional(spec: FineTuneJobSpec, allowed: Sequence[Strategy], ground: Gro
         zero_stage=first.stage,
         offload_optimizer=first.offload_optimizer,
         offload_param=first.offload_param,
-        world_size=ground.world_size,
+        world_size=capacity.world_size,
         estimated_bytes_per_rank=None,
-        available_bytes_per_rank=ground.available,
+        available_bytes_per_rank=capacity.available,
         why=why,
     )
 
 
-def _why_it_fits(chosen: MemoryOption, weighed: Sequence[MemoryOption], ground: Ground) -> str:
-    if ground.available is None:
-        return f"{chosen.name} on {_ranks(ground)} needs {_parts(chosen)}; the workers have no memory limit to compare with"
-    passed = [option for option in weighed if not fits(option, ground)]
+def _why_it_fits(chosen: MemoryOption, weighed: Sequence[MemoryOption], capacity: Capacity) -> str:
+    if capacity.available is None:
+        return f"{chosen.name} on {_ranks(capacity)} needs {_parts(chosen)}; the workers have no memory limit to compare with"
+    passed = [option for option in weighed if not fits(option, capacity)]
     passed = passed[: weighed.index(chosen)]
     others = f"; {', '.join(f'{option.name} would need {people_bytes(option.needed)}' for option in passed)}" if passed else ""
-    return f"{chosen.name} on {_ranks(ground)} fits {people_bytes(ground.available)} per rank: it needs {_parts(chosen)}{others}"
+    return f"{chosen.name} on {_ranks(capacity)} fits {people_bytes(capacity.available)} per rank: it needs {_parts(chosen)}{others}"
 
 
-def _why_it_does_not(spec: FineTuneJobSpec, load: Workload, least: MemoryOption, ground: Ground) -> str:
-    available = people_bytes(ground.available or 0)
-    short = f"{least.name} on {_ranks(ground)} needs {_parts(least)}, and a rank has {available}"
+def _why_it_does_not(spec: FineTuneJobSpec, load: Workload, least: MemoryOption, capacity: Capacity) -> str:
+    available = people_bytes(capacity.available or 0)
+    short = f"{least.name} on {_ranks(capacity)} needs {_parts(least)}, and a rank has {available}"
     if least.host:
         short += f" (and {people_bytes(least.host)} of the pod's own memory)"
-    return f"{short}. Any one of these would fit: {'; '.join(ways_out(spec, load, least, ground))}"
+    return f"{short}. Any one of these would fit: {'; '.join(alternatives(spec, load, least, capacity))}"
 
 
 def _parts(option: MemoryOption) -> str:
@@ -148,5 +148,5 @@ def _parts(option: MemoryOption) -> str:
     return f"{people_bytes(option.needed)} ({', '.join(f'{name} {people_bytes(size)}' for name, size in parts.items() if size)})"
 
 
-def _ranks(ground: Ground) -> str:
-    return "1 rank" if ground.world_size == 1 else f"{ground.world_size} ranks"
+def _ranks(capacity: Capacity) -> str:
+    return "1 rank" if capacity.world_size == 1 else f"{capacity.world_size} ranks"

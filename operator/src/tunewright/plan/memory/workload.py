@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.inputs import Defaults
-from tunewright.plan.memory import CPU_PROCESS_BYTES, Workload
+from tunewright.plan.memory.estimate import CPU_PROCESS_BYTES, Workload
 from tunewright.plan.plan_types import MemoryOption
 from tunewright.plan.quantities import whole
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
@@ -19,7 +19,7 @@ _ADAPTER_SHARE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class Capacity:
     """What there is to fit into. Bytes; None: no limit is known."""
 
     on_accelerator: bool
@@ -28,22 +28,22 @@ class Ground:
     host: int | None  # of one rank, beside an accelerator: its part of the pod's memory limit
 
 
-def ground_of(spec: FineTuneJobSpec, defaults: Defaults) -> Ground:
+def capacity_of(spec: FineTuneJobSpec, defaults: Defaults) -> Capacity:
     """Return the memory of a rank: an accelerator where `workers.resources.limits` name one, else the pod's memory limit."""
     workers = spec.workers
     limit = workers.resources.limits.get("memory")
     of_pod = whole(limit) // workers.processes if limit is not None else None
     if workers.accelerators == 0:
-        return Ground(on_accelerator=False, world_size=spec.world_size, available=of_pod, host=None)
+        return Capacity(on_accelerator=False, world_size=spec.world_size, available=of_pod, host=None)
     memory = workers.accelerator_memory
     available = whole(memory) if memory is not None else defaults.accelerator_memory_bytes
-    return Ground(on_accelerator=True, world_size=spec.world_size, available=available, host=of_pod)
+    return Capacity(on_accelerator=True, world_size=spec.world_size, available=available, host=of_pod)
 
 
-def fits(option: MemoryOption, ground: Ground) -> bool:
+def fits(option: MemoryOption, capacity: Capacity) -> bool:
     """Say whether an option stays within what a rank has, on the accelerator and beside it. An unknown limit is not in the way."""
-    within = ground.available is None or option.needed <= ground.available
-    return within and (ground.host is None or option.host == 0 or option.host + CPU_PROCESS_BYTES <= ground.host)
+    within = capacity.available is None or option.needed <= capacity.available
+    return within and (capacity.host is None or option.host == 0 or option.host + CPU_PROCESS_BYTES <= capacity.host)
 
 
 def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:

@@ -1,6 +1,6 @@
 """The memory formula with a job's own numbers, line by line, so that a user can check it."""
 
-from tunewright.plan.memory import Strategy, Workload, trained_bytes
+from tunewright.plan.memory.estimate import Strategy, Workload, trained_bytes
 
 
 def arithmetic(load: Workload, strategy: Strategy, world_size: int) -> tuple[tuple[str, str], ...]:
