@@ -142,8 +142,11 @@ def _sections() -> Iterable[tuple[str, str]]:
     yield (
         "Execution providers: `spec.serving.executionProviders`",
         _table(
-            ("provider", "works", "ONNX Runtime's name", "image flavour", "device"),
-            ((_name(row), _works(row), _code(row.onnxruntime), row.image, _code(row.device)) for row in EXECUTION_PROVIDERS.values()),
+            ("provider", "works", "ONNX Runtime's name", "in the server image", "device"),
+            (
+                (_name(row), _works(row), _code(row.onnxruntime), _yes(row.in_server_image), _code(row.device))
+                for row in EXECUTION_PROVIDERS.values()
+            ),
         ),
     )
 

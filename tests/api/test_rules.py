@@ -4,7 +4,10 @@ import pytest
 from api_jobs import raw_job
 from rule_cases import BNB4, CASES, IDS, raw
 
+from tunewright.api.admission import admit
+from tunewright.api.problems import InvalidJob
 from tunewright.api.rules import RULES, check
+from tunewright.api.supported import CODE
 from tunewright.api.v1alpha1.job import parse
 
 
@@ -69,3 +72,27 @@ def test_messages_name_the_value_at_fault():
 def test_all_violations_are_reported_at_once():
     codes = {code for code, _ in found({"model.source.path": "/x", "data.paddingFree": True, **BNB4, "method.tuner": "full"})}
     assert codes == {"E001", "E102", "E302"}
+
+
+def test_messages_show_values_as_the_job_has_them():
+    wanted = {
+        "E012": ({"model.specialTokens": {"pad": "<e>", "eos": "<e>"}}, '({pad: "<e>", eos: "<e>"})'),
+        "E013": ({"elasticity": {"minReplicas": 3, "maxReplicas": 2}}, "{minReplicas: 3, maxReplicas: 2}"),
+        "E014": ({"evaluation.gates": [{"metric": "loss"}]}, '["loss"]'),
+        "E111": ({"method.lora": {"initLoraWeights": False, "loftqConfig": {"loftqBits": 4}}}, "false and loftqConfig {loftqBits: 4}"),
+        "E202": (
+            raw(bf16={"enabled": False}, gradient_clipping=2e-7),
+            "gradient_clipping 2e-7 (training says 1); bf16.enabled false (training says true)",
+        ),
+        "E305": ({"training.evalOnStart": True, "data.valSetSize": 0}, "(evalOnStart true)"),
+    }
+    for code, (changes, message) in wanted.items():
+        (problem,) = [problem for problem in check(parse(raw_job(changes)).spec) if problem.code == code]
+        assert message in problem.message
+
+
+def test_a_field_whose_value_is_not_supported_is_reported_once():
+    changes = {"training.optim": "galore_adamw", "deepspeed": {"stage": 2}}
+    with pytest.raises(InvalidJob) as caught:
+        admit(raw_job(changes))
+    assert [(problem.path, problem.code) for problem in caught.value.problems] == [("spec.training.optim", CODE)]

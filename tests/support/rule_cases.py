@@ -60,6 +60,12 @@ CASES = [
     ("E017", "spec.workers.resources", {"workers.resources": {"requests": {"memory": "65Ti"}}}, {"workers.resources": {"limits": {"memory": "64Ti"}}}),
     ("E017", "spec.serving.resources", {"serving": {"resources": {"limits": {"memory": "1Pi"}}}}, {"serving": {"resources": {"limits": {"memory": "1Ti"}}}}),
     ("E017", "spec.serving.resources", {"serving": {"resources": {"limits": {"x/y": "1Pi"}}}}, {"serving": {"resources": {"limits": {"x/y": 8}}}}),
+    (
+        "E018",
+        "spec.serving.executionProviders",
+        {"serving": {"executionProviders": ["CUDA", "CPU"]}},
+        {"serving": {"executionProviders": ["CUDA", "CPU"], "image": "registry/server:cuda"}},
+    ),
     ("E013", "spec.elasticity", {"elasticity": {"minReplicas": 3, "maxReplicas": 2}}, {"elasticity": {"minReplicas": 2, "maxReplicas": 2}}),
     ("E014", "spec.evaluation.gates", {"evaluation.gates": [{"metric": "loss"}]}, {"evaluation.gates": [{"metric": "loss", "maximum": 2}]}),
     ("E015", "spec.model.trustRemoteCode", {"model.trustRemoteCode": True}, {"model.trustRemoteCode": False}),

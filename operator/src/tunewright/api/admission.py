@@ -32,5 +32,10 @@ def admit(raw: Mapping[str, Any], *, begun: bool = False) -> FineTuneJob:
 
 
 def objections(spec: FineTuneJobSpec, *, begun: bool = False) -> tuple[Problem, ...]:
-    """Return what stands against a well-formed specification: broken rules, and settings that nothing honours yet."""
-    return (*check(spec, begun=begun), *unsupported(spec))
+    """Return what stands against a well-formed specification: broken rules, and settings that nothing honours yet.
+
+    A field is reported once: rules about a value that is not supported anyway are left out.
+    """
+    not_yet = unsupported(spec)
+    refused = {problem.path for problem in not_yet}
+    return (*(problem for problem in check(spec, begun=begun) if problem.path not in refused), *not_yet)

@@ -12,6 +12,7 @@ from tunewright.api.fields import Step, model_at, names_in, places_of
 from tunewright.api.problems import Problem
 from tunewright.api.renamed import GONE, RENAMED, as_camel
 from tunewright.api.v1alpha1.common import FORMS
+from tunewright.api.written import as_written
 
 UNKNOWN, MISSING, INVALID = "unknown field", "missing field", "invalid value"
 LONGEST_VALUE = 80
@@ -82,8 +83,8 @@ def _value(raw: Any, steps: Sequence[Step]) -> Any:
 
 def _shown(value: Any) -> str:
     """Write a value shortly, and so that text and number can be told apart."""
-    text = {True: "true", False: "false"}.get(value) if isinstance(value, bool) else None
-    text = text or ("a map" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else repr(value))
+    text = "a map" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else as_written(value)
+    text = repr(value) if isinstance(value, str) else text
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 

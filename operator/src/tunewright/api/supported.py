@@ -13,6 +13,7 @@ from tunewright.api.problems import Problem
 from tunewright.api.rules.table import cel_one_of
 from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.written import as_written
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
 from tunewright_contract.capabilities.execution_providers import EXECUTION_PROVIDERS
 from tunewright_contract.capabilities.lora_starts import LORA_STARTS
@@ -154,6 +155,4 @@ def _field(model: type[Spec], alias: str) -> tuple[str, Any]:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, str | int | float) else "this setting"
+    return as_written(value) if isinstance(value, str | int | float) else "this setting"

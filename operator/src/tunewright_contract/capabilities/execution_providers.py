@@ -8,14 +8,23 @@ from typing import Annotated
 
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 
+BUILT_IMAGES = ("cpu",)  # flavours of the server image that server-image/Dockerfile makes
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionProvider(Row):
-    """`image` is the flavour of the server image that holds the provider."""
+    """`image` is the flavour of the server image that holds the provider.
+
+    A supported provider whose flavour is not built needs an image of the user's own.
+    """
 
     onnxruntime: str  # ONNX Runtime's own name
     image: str
     device: str | None = None  # the extended resource of which a pod needs one piece
+
+    @property
+    def in_server_image(self) -> bool:
+        return self.image in BUILT_IMAGES
 
 
 CPU = ExecutionProvider(name="CPU", onnxruntime="CPUExecutionProvider", image="cpu")
@@ -26,7 +35,7 @@ EXECUTION_PROVIDERS = Table(
     ExecutionProvider(name="TensorRT", onnxruntime="TensorrtExecutionProvider", image="cuda", device="nvidia.com/gpu", supported=False),
     ExecutionProvider(name="ROCm", onnxruntime="ROCMExecutionProvider", image="rocm", device="amd.com/gpu", supported=False),
     ExecutionProvider(name="OpenVINO", onnxruntime="OpenVINOExecutionProvider", image="openvino", supported=False),
-    instead="Use CPU or CUDA.",
+    instead="Use CPU, or CUDA with an image of your own in serving.image.",
 )
 DEFAULT_EXECUTION_PROVIDERS = (CPU.name,)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from tunewright.api.rules.table import Rule, cel_none_of, cel_one_of, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.written import as_written
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
 from tunewright_contract.capabilities.methods import METHODS
 
@@ -79,7 +80,7 @@ RULES: tuple[Rule[Any], ...] = (
         code="E304",
         path="data.valSetSize",
         broken=lambda spec: spec.data.streaming and spec.data.validation_share() > 0,
-        says=lambda spec: f"a share of {spec.data.validation_share()} cannot be split off a stream",
+        says=lambda spec: f"a share of {as_written(spec.data.validation_share())} cannot be split off a stream",
         refuses="splitting validation data off a stream",
         way_out="Give data.validation, or valSetSize: 0.",
         cel="!(self.data.streaming && size(self.data.validation) == 0 && (!has(self.data.valSetSize) || self.data.valSetSize > 0.0))",

@@ -9,6 +9,7 @@ from tunewright.api.rules.facts import STAGE_3, asked_stage, block, raw_deepspee
 from tunewright.api.rules.table import Rule, fault_rule, job_rule
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.written import as_written
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.precisions import PRECISION_FLAGS, TRAINING_PRECISIONS
 
@@ -73,7 +74,11 @@ def contradictions(spec: FineTuneJobSpec) -> list[str]:
         ("optimizer.params.eps", optimizer.get("eps"), training.adam_epsilon),
         ("optimizer.params.betas", optimizer.get("betas"), [training.adam_beta1, training.adam_beta2]),
     ]
-    return [f"{key} {said} (training says {wanted})" for key, said, wanted in pairs if said not in (None, "auto", wanted)]
+    return [
+        f"{key} {as_written(said)} (training says {as_written(wanted)})"
+        for key, said, wanted in pairs
+        if said not in (None, "auto", wanted)
+    ]
 
 
 def not_in_images(spec: FineTuneJobSpec) -> list[str]:
@@ -106,7 +111,7 @@ def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
     not_3 = stage is not None and stage != 3
     checks = {
         f"offloadParam.device {param.device} needs stage 3, but stage is {stage}": not_3 and param.device in {"cpu", "nvme"},
-        f"offloadOptimizer.ratio {optimizer.ratio} needs stage 3, but stage is {stage}": not_3 and optimizer.ratio < 1,
+        f"offloadOptimizer.ratio {as_written(optimizer.ratio)} needs stage 3, but stage is {stage}": not_3 and optimizer.ratio < 1,
         f"offloadOptimizer.device nvme needs stage 3, but stage is {stage}": not_3 and optimizer.device == "nvme",
         "offloadOptimizer.device cpu needs stage 1 or above, but stage is 0": stage == 0 and optimizer.device == "cpu",
         "offloadOptimizer.device nvme needs nvmePath": optimizer.device == "nvme" and optimizer.nvme_path is None,

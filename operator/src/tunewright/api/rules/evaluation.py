@@ -7,6 +7,7 @@ from typing import Any
 
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.written import as_written
 from tunewright_contract.capabilities.tasks import TASKS
 
 METRIC_SCHEDULERS = ("reduce_lr_on_plateau", "greedy")
@@ -34,7 +35,7 @@ def best_model_conflict(spec: FineTuneJobSpec) -> str:
     training = spec.training
     if training.save_strategy == "best":
         measured = training.eval_strategy != "no" and (training.metric_for_best_model is not None or training.load_best_model_at_end)
-        lack = f"metricForBestModel is {training.metric_for_best_model} and evalStrategy {training.eval_strategy}"
+        lack = f"metricForBestModel is {as_written(training.metric_for_best_model)} and evalStrategy {training.eval_strategy}"
         return "" if measured else f"saveStrategy best saves when a metric improves, but {lack}"
     if not training.load_best_model_at_end:
         return ""
@@ -116,9 +117,9 @@ RULES: tuple[Rule[Any], ...] = (
         path="training.evalStrategy",
         broken=lambda spec: (evaluates(spec) or spec.training.eval_on_start) and not spec.data.has_validation(),
         says=lambda spec: (
-            f"evalStrategy {spec.training.eval_strategy} (evalOnStart {str(spec.training.eval_on_start).lower()}) has "
+            f"evalStrategy {spec.training.eval_strategy} (evalOnStart {as_written(spec.training.eval_on_start)}) has "
             f"nothing to evaluate on: "
-            f"data.validation is empty and valSetSize is {spec.data.val_set_size}"
+            f"data.validation is empty and valSetSize is {as_written(spec.data.val_set_size)}"
         ),
         refuses="evaluation without validation data",
         way_out="Give data.validation, or a valSetSize above 0, or set evalStrategy to no.",

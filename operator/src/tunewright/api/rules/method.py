@@ -7,6 +7,7 @@ from tunewright.api.rules.table import Rule, cel_none_of, cel_one_of, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.lora import LoraSpec
 from tunewright.api.v1alpha1.method import QuantizationSpec
+from tunewright.api.written import as_written
 from tunewright_contract.capabilities.lora_starts import LOFTQ, dora_works, lora_start
 from tunewright_contract.capabilities.methods import METHODS
 from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
@@ -45,7 +46,7 @@ def layer_conflict(lora: LoraSpec) -> str:
     if isinstance(lora.target_modules, str) and (lora.layers_to_transform or lora.layers_pattern):
         return f"layersToTransform and layersPattern need a list of modules, but targetModules is the text {lora.target_modules}"
     if lora.layers_pattern and not lora.layers_to_transform:
-        return f"layersPattern {list(lora.layers_pattern)} names where layers lie, but layersToTransform names no layers"
+        return f"layersPattern {as_written(lora.layers_pattern)} names where layers lie, but layersToTransform names no layers"
     return ""
 
 
@@ -99,7 +100,7 @@ RULES: tuple[Rule[Any], ...] = (
         path="model.addTokens",
         broken=lambda spec: is_quantized(spec) and bool(spec.model.add_tokens),
         says=lambda spec: (
-            f"addTokens {list(spec.model.add_tokens)[:3]} would resize the embeddings of a base quantised as "
+            f"addTokens {as_written(spec.model.add_tokens[:3])} would resize the embeddings of a base quantised as "
             f"{spec.method.quantization.type}"
         ),
         refuses="added tokens on a quantised base",
@@ -157,8 +158,8 @@ RULES: tuple[Rule[Any], ...] = (
         path="method.lora.loftqConfig",
         broken=lambda spec: (lora_of(spec).init_lora_weights == LOFTQ.name) != (lora_of(spec).loftq_config is not None),
         says=lambda spec: (
-            f"initLoraWeights {str(lora_of(spec).init_lora_weights).lower()} and loftqConfig "
-            f"{lora_of(spec).loftq_config!r}: one without the other"
+            f"initLoraWeights {as_written(lora_of(spec).init_lora_weights)} and loftqConfig "
+            f"{as_written(lora_of(spec).loftq_config)}: one without the other"
         ),
         refuses="initLoraWeights loftq without loftqConfig, or the reverse",
         way_out="Give both: initLoraWeights: loftq and loftqConfig: {loftqBits: 4}; or neither.",

@@ -10,6 +10,7 @@ from tunewright.api.v1alpha1.data import DATA_SOURCES
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.model import MODEL_SOURCES
 from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
+from tunewright.api.written import as_written
 from tunewright_contract.capabilities.methods import METHODS
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
@@ -109,7 +110,7 @@ RULES: tuple[Rule[Any], ...] = (
         subject=DATASET,
         path="fraction",
         broken=lambda data: data.fraction is not None and data.num_samples is not None,
-        says=lambda data: f"fraction {data.fraction} and numSamples {data.num_samples} both say how much is used",
+        says=lambda data: f"fraction {as_written(data.fraction)} and numSamples {data.num_samples} both say how much is used",
         refuses="fraction together with numSamples",
         way_out="Keep one of the two.",
         cel="!(has(self.fraction) && has(self.numSamples))",
@@ -164,7 +165,7 @@ RULES: tuple[Rule[Any], ...] = (
         broken=lambda spec: any(
             not _is_whole(value) for name, value in spec.workers.resources.limits.items() if name in ACCELERATOR_RESOURCES
         ),
-        says=lambda spec: f"accelerators are whole pieces, here: {spec.workers.resources.wire().get('limits')}",
+        says=lambda spec: f"accelerators are whole pieces, here: {as_written(spec.workers.resources.limits)}",
         refuses="a fraction of an accelerator",
         way_out="Give a whole number such as 1.",
     ),
@@ -172,7 +173,7 @@ RULES: tuple[Rule[Any], ...] = (
         code="E010",
         path="method.oft",
         broken=lambda spec: spec.method.oft is not None and (spec.method.oft.r > 0) == (spec.method.oft.oft_block_size > 0),
-        says=lambda spec: f"exactly one of r and oftBlockSize must be above 0, here: {spec.method.oft!r}",
+        says=lambda spec: f"exactly one of r and oftBlockSize must be above 0, here: {as_written(spec.method.oft)}",
         refuses="OFT with r and oftBlockSize both set, or neither",
         way_out="Set the one you mean and the other to 0.",
         cel="!has(self.method.oft) || (self.method.oft.r > 0) != (self.method.oft.oftBlockSize > 0)",
@@ -195,7 +196,8 @@ RULES: tuple[Rule[Any], ...] = (
             and spec.model.special_tokens.pad == spec.model.special_tokens.eos
         ),
         says=lambda spec: (
-            f"pad and eos are the same ({spec.model.special_tokens!r}): the end of a turn would be masked, and the model never stop"
+            f"pad and eos are the same ({as_written(spec.model.special_tokens)}): the end of a turn would be masked, "
+            f"and the model would never stop"
         ),
         refuses=f"the same token for pad and eos in {', '.join(WITH_CHAT_TEMPLATE)}",
         way_out="Choose another pad token of the vocabulary.",
@@ -206,7 +208,7 @@ RULES: tuple[Rule[Any], ...] = (
         code="E013",
         path="elasticity",
         broken=lambda spec: spec.elasticity is not None and spec.elasticity.min_replicas > spec.elasticity.max_replicas,
-        says=lambda spec: f"minReplicas is above maxReplicas: {spec.elasticity!r}",
+        says=lambda spec: f"minReplicas is above maxReplicas: {as_written(spec.elasticity)}",
         refuses="minReplicas above maxReplicas",
         way_out="Swap them.",
         cel="!has(self.elasticity) || self.elasticity.minReplicas <= self.elasticity.maxReplicas",
@@ -217,7 +219,7 @@ RULES: tuple[Rule[Any], ...] = (
         broken=lambda spec: any(
             not (gate.must_not_regress or gate.minimum is not None or gate.maximum is not None) for gate in spec.evaluation.gates
         ),
-        says=lambda spec: f"a gate demands nothing: {[gate.metric for gate in spec.evaluation.gates]}",
+        says=lambda spec: f"a gate demands nothing: {as_written([gate.metric for gate in spec.evaluation.gates])}",
         refuses="a gate without a demand",
         way_out="Give mustNotRegress: true, minimum or maximum.",
         cel="self.evaluation.gates.all(gate, gate.mustNotRegress || has(gate.minimum) || has(gate.maximum))",
