@@ -26,11 +26,9 @@ from typing import Any
 from tunewright.api.yaml_nodes import read_document
 from tunewright.cli.ask import stream_answer
 from tunewright.cli.console import columns
-from tunewright.cli.curve import read_metrics
-from tunewright.cli.live import headline
+from tunewright.cli.live import headline, read_metrics
 from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged, settled
-from tunewright.cli.places import output_folder
-from tunewright.cli.result import as_asked, served_name
+from tunewright.cli.result import as_asked, output_folder, served_name
 from tunewright.local.app import Home
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "examples" / "quickstart.yaml"

@@ -8,7 +8,7 @@ import pytest
 from chart_values import EVERYTHING
 from helm import RELEASE, kind_of
 
-from tunewright.shell.metrics import Metrics as OperatorMetrics
+from tunewright.shell.health import OperatorMetrics
 from tunewright_server.http.metrics import DecoderMetrics
 from tunewright_server.http.metrics import Metrics as ServerMetrics
 

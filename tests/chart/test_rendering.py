@@ -7,7 +7,7 @@ from helm import CHART, NAMESPACE, committed_crd, images_of, kind_of
 from pod_security import violations
 
 from tunewright.plan.inputs import Defaults
-from tunewright.shell.settings import Settings, read_settings
+from tunewright.shell.settings import OperatorSettings, read_settings
 
 CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
 
@@ -120,12 +120,12 @@ def test_the_operator_takes_its_settings_as_the_chart_gives_them(helm, name):
 def test_the_operator_has_no_setting_that_the_chart_cannot_set(helm):
     given = {name.removeprefix("TUNEWRIGHT_").lower() for name in environment(helm.template(NAMESPACED)) if name.startswith("TUNEWRIGHT_")}
 
-    assert given == set(Settings.model_fields), "add it to values.yaml, values.schema.json and templates/deployment.yaml"
+    assert given == set(OperatorSettings.model_fields), "add it to values.yaml, values.schema.json and templates/deployment.yaml"
 
 
 def test_values_and_settings_have_the_same_defaults(helm):
-    by_chart, by_itself = read_settings(environment(helm.template())), Settings()
-    differ = {name for name in Settings.model_fields if getattr(by_chart, name) != getattr(by_itself, name)}
+    by_chart, by_itself = read_settings(environment(helm.template())), OperatorSettings()
+    differ = {name for name in OperatorSettings.model_fields if getattr(by_chart, name) != getattr(by_itself, name)}
 
     assert differ == {"progress_url", "leader_election", "pod_name", "pod_namespace"}, "what only makes sense in a cluster"
 

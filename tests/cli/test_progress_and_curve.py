@@ -9,8 +9,7 @@ import pytest
 from rich.console import Console
 from stored_jobs import FAILED, SERVING, TRAINING
 
-from tunewright.cli.curve import draw_loss, read_metrics, series
-from tunewright.cli.live import LiveView, duration, headline
+from tunewright.cli.live import LiveView, draw_loss, duration, headline, read_metrics, series
 
 
 @pytest.mark.parametrize(

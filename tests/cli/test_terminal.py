@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunewright.cli.console import columns
-from tunewright.cli.stopping import Stop
-from tunewright.cli.typed_lines import typed_lines
+from tunewright.cli.terminal import Stop, typed_lines
 
 
 async def read(descriptor: int) -> list[str]:

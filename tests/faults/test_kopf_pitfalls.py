@@ -20,11 +20,10 @@ from kopf._core.engines.indexing import OperatorIndexers
 from kopf._core.reactor.inventory import ResourceMemories
 from kopf._core.reactor.processing import process_resource_event
 
-from tunewright.kube.kinds import WATCHED
-from tunewright.kube.trimming import new_cache
+from tunewright.kube.kinds import WATCHED, new_cache
 from tunewright.shell import kopf_settings as ours
 from tunewright.shell.handlers import registry_of
-from tunewright_runtime.watch_events import EventHandler
+from tunewright_runtime.cache_sync import EventHandler
 
 TESTS = Path(__file__).parents[1]
 PAGE = TESTS.parent / "docs/adr/0006-kopf-pitfalls.md"

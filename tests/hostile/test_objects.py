@@ -15,9 +15,9 @@ from waiting import until
 from tunewright.kube.kinds import SCHEME
 from tunewright.observe.raw import UNREADABLE
 from tunewright.shell.session import session_of
-from tunewright_runtime.decoding import Decoder
+from tunewright_runtime.decoding import JsonDecoder
 
-DECODER = Decoder(SCHEME)
+DECODER = JsonDecoder(SCHEME)
 META = '"metadata": {"name": "a", "namespace": "demo", "uid": "u", "resourceVersion": "5"}'
 GOOD = '{"metadata": {"name": "good", "namespace": "demo", "uid": "g", "resourceVersion": "6"}, "spec": {"a": ["]", "\\\\", "\\""]}}'
 # Why an object cannot be read; what stands in its spec.

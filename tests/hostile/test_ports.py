@@ -12,12 +12,12 @@ from control_plane import free_ports
 from stalled_clients import stalls
 
 from tunewright.reconcile.progress import LIMIT_BYTES, Board, application
-from tunewright_runtime.listening import Bounds, serve
+from tunewright_runtime.listening import PortBounds, serve
 
 PATH = "/apis/tunewright.io/v1alpha1/namespaces/demo/finetunejobs/bot/status"
 HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n"
 STALLS = stalls(HEAD, "POST /apis")
-QUICK = Bounds(connections=8, from_one_address=6, seconds=0.5, bytes_in=96 * 1024)
+QUICK = PortBounds(connections=8, from_one_address=6, seconds=0.5, bytes_in=96 * 1024)
 
 
 class Gatekeeper:
@@ -122,7 +122,7 @@ async def test_a_client_that_does_not_read_its_answer_is_cut():
     ids=["header", "body"],
 )
 async def test_more_bytes_than_a_report_has_are_not_read(sent):
-    async with listening(Bounds(seconds=30)) as port:
+    async with listening(PortBounds(seconds=30)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent.encode())
         assert await ends(reader)
@@ -192,7 +192,7 @@ async def test_half_open_posts_of_many_addresses_keep_no_one_else_out():
 
 @pytest.mark.parametrize(("code", "path"), [(200, "/small"), (404, "/nothing")])
 async def test_each_connection_carries_one_request(code, path):
-    async with listening(Bounds(seconds=60)) as port:
+    async with listening(PortBounds(seconds=60)) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         assert (await reader.readline()).split()[1] == str(code).encode()

@@ -13,7 +13,7 @@ from rich.console import Console
 from tunewright.cli import console
 from tunewright.cli.console import Terminal
 from tunewright.cli.live import LiveView
-from tunewright.shell.logs import JsonLines, Lines
+from tunewright.shell.logs import JsonFormatter, TextFormatter
 
 TEXTS = [
     ("\x1b[2J\x1b[Hgone", "gone"),
@@ -59,10 +59,10 @@ def test_the_moving_line_of_a_run(text, left, terminal):
 
 @ONE
 def test_the_operators_log(text, left):
-    assert json.loads(JsonLines().format(record(text)))["message"] == f"job said {left}"
-    assert Lines("%(message)s").format(record(text)) == f"job said {left}"
+    assert json.loads(JsonFormatter().format(record(text)))["message"] == f"job said {left}"
+    assert TextFormatter("%(message)s").format(record(text)) == f"job said {left}"
 
 
 def test_no_message_passes_for_another_line_of_a_log():
-    assert Lines("%(message)s").format(record("a\n2026-01-01 ERROR forged\rb")) == "job said a\n    2026-01-01 ERROR forged\n    b"
-    assert "\n" not in JsonLines().format(record("a\nb"))
+    assert TextFormatter("%(message)s").format(record("a\n2026-01-01 ERROR forged\rb")) == "job said a\n    2026-01-01 ERROR forged\n    b"
+    assert "\n" not in JsonFormatter().format(record("a\nb"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright.api.v1alpha1.job import parse
-from tunewright.kube.trimming import new_cache
+from tunewright.kube.kinds import new_cache
 from tunewright.kube.world import KubeWorld, audience
 from tunewright.plan.inputs import Missing
 from tunewright.plan.revision import revision_of

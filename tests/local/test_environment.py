@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.local.environment import Place, arguments_of, environment_of, expand, relocate
+from tunewright.local.environment import PodContext, arguments_of, environment_of, expand, relocate
 from tunewright.local.network import resolve
 from tunewright_runtime.errors import Invalid
 
-PLACE = Place(
+PLACE = PodContext(
     root=Path("/pod/root"),
     mount_paths=["/workspace/output", "/etc/tunewright", "/dev/termination-log"],
     ports={29500: 20123, 8080: 20456},

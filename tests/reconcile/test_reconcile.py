@@ -22,7 +22,7 @@ from tunewright.reconcile.reconcile import (
     reconcile,
 )
 from tunewright_contract.reports import EvaluationReport, Score, dump
-from tunewright_runtime.driver import Result
+from tunewright_runtime.driver import ReconcileResult
 from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
 from tunewright_runtime.objects import Key
 
@@ -85,7 +85,7 @@ def conditions(world: World) -> dict[str, tuple[str, str]]:
 
 async def test_a_new_job_gets_its_first_children_and_a_status():
     world = World(make_raw())
-    assert await reconcile(KEY, ports(world)) == Result(requeue_after=BEGUN_SECONDS)
+    assert await reconcile(KEY, ports(world)) == ReconcileResult(requeue_after=BEGUN_SECONDS)
     kinds = [(child["kind"], child["metadata"]["name"]) for child in world.applied[0]]
     assert ("Job", "demo-check") in kinds
     assert not [name for kind, name in kinds if kind == "Job" and name != "demo-check"]
@@ -148,7 +148,7 @@ async def test_a_reconcile_that_finds_nothing_new_writes_nothing():
     ],
 )
 async def test_why_a_job_does_not_go_on_is_in_its_status(want, phase, next_look, world):
-    assert await reconcile(KEY, ports(world)) == Result(requeue_after=next_look)
+    assert await reconcile(KEY, ports(world)) == ReconcileResult(requeue_after=next_look)
     assert conditions(world)["Ready"] == ("False", want)
     assert ("Stalled" in conditions(world)) == (phase == "Failed")
     assert world.raw["status"]["phase"] == phase
@@ -249,7 +249,7 @@ async def test_what_a_job_began_with_is_not_held_against_another_number_of_worke
 async def test_a_job_at_rest_is_looked_at_as_often_as_what_it_follows_may_change(expected, serving):
     world = Training(make_raw(suspend=True, serving=serving))
     await reconcile(KEY, ports(world))
-    assert await reconcile(KEY, ports(world)) == Result(requeue_after=expected)
+    assert await reconcile(KEY, ports(world)) == ReconcileResult(requeue_after=expected)
     assert world.raw["status"]["phase"] == "Suspended"
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from tunewright.kube.trimming import new_cache, trimmed
+from tunewright.kube.kinds import new_cache, trimmed
 from tunewright_runtime.cache import KEPT_OPEN, REMEMBERED_DELETIONS
 from tunewright_runtime.objects import ObjectRef
 

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from tunewright.kube.kinds import WATCHED
-from tunewright.kube.trimming import new_cache
+from tunewright.kube.kinds import WATCHED, new_cache
 from tunewright_runtime.cache_sync import CacheSync, SyncLoop
 from tunewright_runtime.errors import Forbidden, Transient
 from tunewright_runtime.objects import ObjectRef

@@ -5,21 +5,20 @@ import logging
 
 import pytest
 
-from tunewright_runtime.backoff import Backoff
-from tunewright_runtime.driver import CONFLICTS_IN_A_ROW, Driver, Result
+from tunewright_runtime.driver import CONFLICTS_IN_A_ROW, Driver, ReconcileResult
 from tunewright_runtime.errors import Conflict, Gone, Transient
-from tunewright_runtime.queue import Queue
+from tunewright_runtime.queue import Backoff, Queue
 
 
 class Bench:
     """A driver whose reconcile does as it is told, and a clock that stands."""
 
-    def __init__(self, *outcomes: Result | Exception) -> None:
+    def __init__(self, *outcomes: ReconcileResult | Exception) -> None:
         self.outcomes = list(outcomes)
         self.queue: Queue[str] = Queue(clock=lambda: 100.0, chance=lambda: 0.0, backoff=Backoff(first=1.0, jitter=0.0))
         self.driver = Driver(self.queue, self.reconcile)
 
-    async def reconcile(self, key: str) -> Result:
+    async def reconcile(self, key: str) -> ReconcileResult:
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, Exception):
             raise outcome
@@ -36,8 +35,8 @@ class Bench:
 @pytest.mark.parametrize(
     ("due", "failures", "outcome"),
     [
-        (None, 0, Result()),
-        (130.0, 0, Result(requeue_after=30.0)),
+        (None, 0, ReconcileResult()),
+        (130.0, 0, ReconcileResult(requeue_after=30.0)),
         (None, 0, Gone("deleted")),
         (101.0, 1, Transient("503")),
         (107.0, 1, Transient("429", retry_after=7.0)),
@@ -66,7 +65,7 @@ async def test_a_conflict_is_read_again_at_once_but_not_for_ever():
 
 
 async def test_success_ends_a_row_of_failures():
-    bench = Bench(Transient("503"), Transient("503"), Result(), Transient("503"))
+    bench = Bench(Transient("503"), Transient("503"), ReconcileResult(), Transient("503"))
     for _ in range(4):
         await bench.once()
     assert bench.queue.failures("a") == 1
@@ -87,7 +86,7 @@ async def test_one_key_is_never_reconciled_twice_at_once_and_others_do_not_wait_
     release = asyncio.Event()
     others_done = asyncio.Event()
 
-    async def reconcile(key: str) -> Result:
+    async def reconcile(key: str) -> ReconcileResult:
         inside.append(key)
         most[key] = max(most.get(key, 0), inside.count(key))
         if key == "slow":
@@ -95,7 +94,7 @@ async def test_one_key_is_never_reconciled_twice_at_once_and_others_do_not_wait_
         else:
             others_done.set()
         inside.remove(key)
-        return Result()
+        return ReconcileResult()
 
     running = asyncio.create_task(Driver(queue, reconcile, workers=3).run())
     queue.add("slow")
@@ -116,11 +115,11 @@ async def test_closing_lets_the_work_in_progress_finish():
     queue: Queue[str] = Queue(clock=lambda: 0.0, chance=lambda: 0.0)
     begun, finished = asyncio.Event(), []
 
-    async def reconcile(key: str) -> Result:
+    async def reconcile(key: str) -> ReconcileResult:
         begun.set()
         await asyncio.sleep(0.01)
         finished.append(key)
-        return Result()
+        return ReconcileResult()
 
     running = asyncio.create_task(Driver(queue, reconcile, workers=2).run())
     queue.add("a")

@@ -7,8 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tunewright_runtime.backoff import Backoff
-from tunewright_runtime.queue import ROUTINE_TURN, Queue, QueueClosedError
+from tunewright_runtime.queue import ROUTINE_TURN, Backoff, Queue, QueueClosedError
 
 KEYS = st.sampled_from(["a", "b", "c"])
 DELAYS = st.sampled_from([0.0, 0.5, 1.0, 5.0])

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright_runtime import rate_limit
-from tunewright_runtime.rate_limit import RateLimit
+from tunewright_runtime import listening
+from tunewright_runtime.listening import RateLimit
 
 
 def test_a_burst_goes_through_and_then_so_many_a_second():
@@ -30,7 +30,7 @@ def test_never_more_than_the_burst_and_the_rate_allow(pauses):
 
 
 def test_only_so_many_are_remembered(monkeypatch):
-    monkeypatch.setattr(rate_limit, "REMEMBERED", 2)
+    monkeypatch.setattr(listening, "REMEMBERED", 2)
     limit = RateLimit(per_second=1, burst=1, clock=lambda: 0.0)
     assert [limit.wait(who) for who in "abc"] == [0.0] * 3
     assert (limit.wait("c"), limit.wait("a")) == (1.0, 0.0)

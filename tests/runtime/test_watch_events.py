@@ -2,9 +2,9 @@
 
 import pytest
 
-from tunewright.kube.trimming import new_cache
+from tunewright.kube.kinds import new_cache
+from tunewright_runtime.cache_sync import EventHandler
 from tunewright_runtime.objects import Key, ObjectRef
-from tunewright_runtime.watch_events import EventHandler
 
 BOT = Key("demo", "bot")
 

@@ -6,14 +6,13 @@ from itertools import islice
 import kopf
 import pytest
 
-from tunewright.kube.kinds import CHILDREN
-from tunewright.kube.trimming import new_cache
+from tunewright.kube.kinds import CHILDREN, new_cache
+from tunewright.shell.controller import DRAIN_SECONDS, Controller
 from tunewright.shell.handlers import registry_of
 from tunewright.shell.kopf_settings import EndlessBackoffs, NothingToCompare, NothingToRemember, kopf_settings
-from tunewright.shell.leading import DRAIN_SECONDS, Leading
-from tunewright.shell.settings import Settings
+from tunewright.shell.settings import OperatorSettings
+from tunewright_runtime.cache_sync import EventHandler
 from tunewright_runtime.objects import Key
-from tunewright_runtime.watch_events import EventHandler
 
 JOB = {"metadata": {"namespace": "demo", "name": "bot", "uid": "1", "generation": 1, "resourceVersion": "1"}}
 AT_REST = {"status": {"phase": "Serving"}}
@@ -166,7 +165,7 @@ async def kopf_given(monkeypatch):
 
 async def lead() -> None:
     async with asyncio.timeout(DRAIN_SECONDS / 2):  # there is nothing to wait for
-        await Leading(Settings(), Silent(), clock=lambda: 0.0, chance=lambda: 0.0).run()
+        await Controller(OperatorSettings(), Silent(), clock=lambda: 0.0, chance=lambda: 0.0).run()
 
 
 async def test_kopf_is_run_with_them_and_what_has_not_begun_ends_with_it(kopf_given):

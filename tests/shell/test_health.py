@@ -8,19 +8,18 @@ import sys
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tunewright.shell.health import Health, Sight, application
-from tunewright.shell.logs import JsonLines
-from tunewright.shell.metrics import Metrics
-from tunewright_runtime.driver import Driver, Result
+from tunewright.shell.health import Health, OperatorMetrics, WatchHealth, application
+from tunewright.shell.logs import JsonFormatter
+from tunewright_runtime.driver import Driver, ReconcileResult
 from tunewright_runtime.queue import Queue
 
 
 def verdict(*, oldest=0.0, busiest=0.0, compared=(), unseen="", now=0.0):
-    sight = Sight()
+    watches = WatchHealth()
     for kind, missed, at in compared:
-        sight.compared(kind, missed, now=at)
-    health = Health(sight, unready=lambda: unseen, stalled_seconds=lambda: oldest, busiest_seconds=lambda: busiest, clock=lambda: now)
-    return not health.ailments(), not health.unready()
+        watches.compared(kind, missed, now=at)
+    health = Health(watches, unready=lambda: unseen, stalled_seconds=lambda: oldest, busiest_seconds=lambda: busiest, clock=lambda: now)
+    return not health.problems(), not health.unready()
 
 
 @pytest.mark.parametrize(
@@ -30,8 +29,10 @@ def verdict(*, oldest=0.0, busiest=0.0, compared=(), unseen="", now=0.0):
         pytest.param(True, True, {}, id="everything has been looked at"),
         pytest.param(True, True, {"compared": [("Pod", 0, 0)], "now": 999}, id="the watch has shown all"),
         pytest.param(True, True, {"compared": [("Pod", 1, 0)], "now": 60}, id="the watch may only be slow"),
-        pytest.param(False, False, {"compared": [("Pod", 1, 0)], "now": 121}, id="the watch is blind"),
-        pytest.param(False, False, {"compared": [("Pod", 1, 0), ("Job", 0, 90), ("Pod", 2, 100)], "now": 121}, id="the watch stays blind"),
+        pytest.param(False, False, {"compared": [("Pod", 1, 0)], "now": 121}, id="the watch is lagging"),
+        pytest.param(
+            False, False, {"compared": [("Pod", 1, 0), ("Job", 0, 90), ("Pod", 2, 100)], "now": 121}, id="the watch stays lagging"
+        ),
         pytest.param(True, True, {"compared": [("Pod", 1, 0), ("Pod", 0, 60)], "now": 999}, id="the watch has caught up"),
         pytest.param(True, True, {"oldest": 299}, id="there is much to do"),
         pytest.param(False, False, {"oldest": 301}, id="no worker takes anything"),
@@ -45,11 +46,13 @@ def test_the_process_is(live, ready, state):
 
 async def test_probes_and_scrapes_are_answered():
     unseen, waited, standby = ["Pod"], [0.0], ["op-2 waits"]
-    metrics = Metrics(depth=lambda: 3, oldest_seconds=lambda: waited[0], jobs=lambda: 7, objects=lambda: 9)
+    metrics = OperatorMetrics(depth=lambda: 3, oldest_seconds=lambda: waited[0], jobs=lambda: 7, objects=lambda: 9)
     metrics.reconciles.labels("ok").inc()
     metrics.forbidden.labels("patch", "jobs").inc()
-    health = Health(Sight(), unready=lambda: "".join(unseen), stalled_seconds=lambda: waited[0], busiest_seconds=float, clock=lambda: 0.0)
-    app = application(health, metrics, standing_by=lambda: standby)
+    health = Health(
+        WatchHealth(), unready=lambda: "".join(unseen), stalled_seconds=lambda: waited[0], busiest_seconds=float, clock=lambda: 0.0
+    )
+    app = application(health, metrics, standby=lambda: standby)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/readyz")
         assert (answer.status, await answer.text()) == (200, "op-2 waits\n")  # ready to take over
@@ -68,20 +71,20 @@ async def test_probes_and_scrapes_are_answered():
 def health_of(queue, now):
     """The health of an operator of which all is well but perhaps its queue."""
     stalled, busiest = queue.stalled_seconds, queue.busiest_seconds
-    return Health(Sight(), unready=str, stalled_seconds=stalled, busiest_seconds=busiest, clock=lambda: now[0])
+    return Health(WatchHealth(), unready=str, stalled_seconds=stalled, busiest_seconds=busiest, clock=lambda: now[0])
 
 
 async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
     now, taken, release = [0.0], asyncio.Event(), asyncio.Event()
     queue = Queue(clock=lambda: now[0], chance=lambda: 0.5)
 
-    async def hang(_: str) -> Result:
+    async def hang(_: str) -> ReconcileResult:
         taken.set()
         await release.wait()
-        return Result()
+        return ReconcileResult()
 
     health = health_of(queue, now)
-    metrics = Metrics(depth=queue.depth, oldest_seconds=queue.oldest_seconds, jobs=int, objects=int)
+    metrics = OperatorMetrics(depth=queue.depth, oldest_seconds=queue.oldest_seconds, jobs=int, objects=int)
     working = asyncio.create_task(Driver(queue, hang, workers=2).run())
     queue.add("bot")
     async with TestClient(TestServer(application(health, metrics))) as client:
@@ -104,15 +107,15 @@ def test_a_long_line_that_gets_on_is_no_illness_and_one_that_stands_is():
     for number in range(3):
         queue.add(f"bot{number}")
     now[0] = 1000.0  # not everything is known before
-    assert health.ailments() == []
+    assert health.problems() == []
     for _ in range(2):
         queue.done(queue.take())
         now[0] += 299.0
-        assert health.ailments() == []
+        assert health.problems() == []
     now[0] += 2.0
-    assert health.ailments() == ["a FineTuneJob has waited 301 s for a worker"]
+    assert health.problems() == ["a FineTuneJob has waited 301 s for a worker"]
     queue.done(queue.take())
-    assert health.ailments() == []
+    assert health.problems() == []
 
 
 def test_a_log_line_is_one_json_object_with_its_traceback():
@@ -120,7 +123,7 @@ def test_a_log_line_is_one_json_object_with_its_traceback():
         int("why")
     except ValueError:
         record = logging.LogRecord("x.y", logging.ERROR, __file__, 1, "went %s", ("wrong",), sys.exc_info())
-    line = JsonLines().format(record)
+    line = JsonFormatter().format(record)
     entry = json.loads(line)
     assert "\n" not in line
     assert (entry["level"], entry["logger"], entry["message"]) == ("error", "x.y", "went wrong")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright.shell.settings import Settings, read_settings
+from tunewright.shell.settings import OperatorSettings, read_settings
 from tunewright_runtime.errors import Invalid
 
 
@@ -26,7 +26,7 @@ from tunewright_runtime.errors import Invalid
     ],
 )
 def test_the_environment_means(expected, environ):
-    assert read_settings(environ) == Settings(**expected)
+    assert read_settings(environ) == OperatorSettings(**expected)
 
 
 @pytest.mark.parametrize(

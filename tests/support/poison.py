@@ -7,7 +7,7 @@ from scene import CRDS, JOB, Scene
 from waiting import until
 
 from tunewright.kube.kinds import SCHEME
-from tunewright_runtime.decoding import Decoder
+from tunewright_runtime.decoding import JsonDecoder
 
 PATH = f"/apis/{JOB[0]}/namespaces/{{}}/finetunejobs"
 
@@ -61,4 +61,6 @@ def store(scene: Scene, text: str) -> None:
 
 def stored(scene: Scene, name: str) -> dict[str, Any]:
     """Return a FineTuneJob as far as it can be read."""
-    return Decoder(SCHEME).decode_object(scene.api.dynamic.request("get", f"{PATH.format(scene.namespace)}/{name}", serialize=False).data)
+    return JsonDecoder(SCHEME).decode_object(
+        scene.api.dynamic.request("get", f"{PATH.format(scene.namespace)}/{name}", serialize=False).data
+    )

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from sys import intern
 from typing import Any, NamedTuple
 
-from tunewright_runtime.objects import Key, Manifest, ObjectRef, ref_of
+from tunewright_runtime.objects import Key, Manifest, ObjectRef, Scheme, ref_of
 from tunewright_runtime.ownership import controller
-from tunewright_runtime.scheme import Scheme
 
 SAMPLE_BYTES = 32_000  # as far as zlib looks back
 REMEMBERED_DELETIONS = 20_000  # older news arrives within seconds of the newer

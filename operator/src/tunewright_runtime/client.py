@@ -16,12 +16,11 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic import DynamicClient
 
 from tunewright_runtime.connection import configuration
-from tunewright_runtime.decoding import Decoder
+from tunewright_runtime.decoding import JsonDecoder
 from tunewright_runtime.errors import Transient
 from tunewright_runtime.faults import TRANSPORT_ERRORS, translate
-from tunewright_runtime.objects import Manifest
+from tunewright_runtime.objects import Manifest, Scheme
 from tunewright_runtime.pages import SINGLE_BYTES, PageSizes
-from tunewright_runtime.scheme import Scheme
 
 PAGE = 250  # objects of one answer to a list
 LISTS_AT_A_TIME = 3  # answers to lists: 250 pods take 8 MB, and ten kinds are listed when the operator starts
@@ -65,7 +64,7 @@ class Client:
         may_write: Callable[[], None] = lambda: None,
     ) -> None:
         self._scheme = scheme
-        self._decoder = Decoder(scheme)
+        self._decoder = JsonDecoder(scheme)
         self._may_write = may_write
         self._time_limit = (CONNECT_SECONDS, read_seconds)
         self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from itertools import accumulate
 from math import isfinite
 from typing import Any, NamedTuple
 
-from tunewright_runtime.scheme import Scheme
+from tunewright_runtime.objects import Scheme
 
 LEVELS = 64  # of one object. Pods and their managed fields have about twenty
 MARKS = (
@@ -46,7 +46,7 @@ class _Text(NamedTuple):
         return _Text(self.data[start:end], self.blank[start:end])
 
 
-class Decoder:
+class JsonDecoder:
     """Decodes what one operator reads."""
 
     def __init__(self, scheme: Scheme) -> None:

@@ -18,7 +18,7 @@ CONFLICTS_IN_A_ROW = 5  # re-reads at once; beyond that another writer undoes ou
 log = logging.getLogger(__name__)
 
 
-class Result(NamedTuple):
+class ReconcileResult(NamedTuple):
     """How a reconcile ended well."""
 
     requeue_after: float | None = None  # seconds; None: wait to be woken
@@ -27,7 +27,7 @@ class Result(NamedTuple):
 class Driver(Generic[K]):
     """Bounded concurrency over one queue."""
 
-    def __init__(self, queue: Queue[K], reconcile: Callable[[K], Awaitable[Result]], *, workers: int = 8) -> None:
+    def __init__(self, queue: Queue[K], reconcile: Callable[[K], Awaitable[ReconcileResult]], *, workers: int = 8) -> None:
         self._queue = queue
         self._reconcile = reconcile
         self._workers = workers

@@ -7,11 +7,16 @@ a refused or closed connection needs no parser, no task and no buffer.
 
 import asyncio
 import logging
+from collections.abc import Callable, Hashable
 from contextlib import AsyncExitStack
 from typing import NamedTuple, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+
+log = logging.getLogger(__name__)
+ALL = "0.0.0.0"  # noqa: S104 - a pod's address is not known before
+REMEMBERED = 10_000  # who asked lately; beyond that the longest silent are forgotten, to their advantage
 
 
 class _Ours(logging.Filter):
@@ -21,11 +26,10 @@ class _Ours(logging.Filter):
         return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
 
 
-log = logging.getLogger(__name__)
 log.addFilter(_Ours())
 
 
-class Bounds(NamedTuple):
+class PortBounds(NamedTuple):
     """What one port takes."""
 
     connections: int = 256  # at a time
@@ -34,25 +38,24 @@ class Bounds(NamedTuple):
     bytes_in: int = 96 * 1024  # header and body
 
 
-DEFAULT = Bounds()
-ALL = "0.0.0.0"  # noqa: S104 - a pod's address is not known before
+DEFAULT = PortBounds()
 
 
-class Guard:
+class PortGuard:
     """Keeps one port's connections within its bounds, and makes the protocol of each.
 
     Where there are too many, the address that holds most of them loses its oldest: a flood from some addresses keeps no probe out.
     """
 
-    def __init__(self, server: web.Server, bounds: Bounds) -> None:
+    def __init__(self, server: web.Server, bounds: PortBounds) -> None:
         self._server = server
         self.bounds = bounds
-        self._open: dict[str, list[Guarded]] = {}  # address -> its connections, the oldest first
+        self._open: dict[str, list[GuardedConnection]] = {}  # address -> its connections, the oldest first
 
-    def __call__(self) -> "Guarded":
-        return Guarded(self)
+    def __call__(self) -> "GuardedConnection":
+        return GuardedConnection(self)
 
-    def admit(self, connection: "Guarded", address: str) -> asyncio.Protocol | None:
+    def admit(self, connection: "GuardedConnection", address: str) -> asyncio.Protocol | None:
         """Return the protocol that serves a connection, or None where its address has too many."""
         if len(self._open.get(address, ())) >= self.bounds.from_one_address:
             return None
@@ -62,7 +65,7 @@ class Guard:
         self._open.setdefault(address, []).append(connection)
         return self._server()
 
-    def release(self, connection: "Guarded", address: str) -> None:
+    def release(self, connection: "GuardedConnection", address: str) -> None:
         """Forget a connection; nothing happens the second time."""
         if connection in (there := self._open.get(address, [])):
             there.remove(connection)
@@ -70,10 +73,10 @@ class Guard:
                 del self._open[address]
 
 
-class Guarded(asyncio.Protocol):
+class GuardedConnection(asyncio.Protocol):
     """One connection, cut when its time or its bytes are used up."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: PortGuard) -> None:
         self._guard = guard
         self._inner: asyncio.Protocol | None = None
         self._address = ""
@@ -126,17 +129,40 @@ class Guarded(asyncio.Protocol):
         self._inner.connection_lost(error)
 
 
-async def serve(stack: AsyncExitStack, app: web.Application, port: int, *, host: str = ALL, bounds: Bounds = DEFAULT) -> None:
+async def serve(stack: AsyncExitStack, app: web.Application, port: int, *, host: str = ALL, bounds: PortBounds = DEFAULT) -> None:
     """Listen until the stack is left."""
     app.on_response_prepare.append(_close_after)
     # The rest of a body that was refused is not read.
     runner = web.AppRunner(app, access_log=None, logger=log, lingering_time=0)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    guard = Guard(cast("web.Server", runner.server), bounds)  # there since setup
+    guard = PortGuard(cast("web.Server", runner.server), bounds)  # there since setup
     listener = await asyncio.get_running_loop().create_server(guard, host, port, backlog=bounds.connections)
     stack.callback(listener.close)
 
 
 async def _close_after(_: web.Request, response: web.StreamResponse) -> None:
     response.force_close()
+
+
+class RateLimit:
+    """`burst` requests at once, and `per_second` in the long run. `clock` gives seconds that never go back."""
+
+    def __init__(self, *, per_second: float, burst: int, clock: Callable[[], float]) -> None:
+        self._per_second = per_second
+        self._burst = burst
+        self._clock = clock
+        self._empty_until: dict[Hashable, float] = {}  # when the bucket would be full, had nobody asked since; oldest first
+
+    def wait(self, who: Hashable) -> float:
+        """Count a request. Returns 0.0 when it may go on, else in how many seconds one may; a refused one is not counted."""
+        now = self._clock()
+        full = max(self._empty_until.pop(who, now), now) + 1 / self._per_second
+        over = full - now - self._burst / self._per_second
+        if over > 1e-9:  # the clock's grain
+            self._empty_until[who] = full - 1 / self._per_second
+            return over
+        self._empty_until[who] = full
+        if len(self._empty_until) > REMEMBERED:
+            del self._empty_until[next(iter(self._empty_until))]
+        return 0.0

@@ -10,13 +10,28 @@ import asyncio
 import heapq
 import math
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from itertools import count
 from typing import Generic, TypeVar
 
-from tunewright_runtime.backoff import Backoff
-
 K = TypeVar("K", bound=Hashable)
 ROUTINE_TURN = 8  # each so many keys handed out, one is from the routine, however much news there is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """All in seconds. `jitter` is the share of a delay that chance decides."""
+
+    first: float = 0.5
+    factor: float = 2.0
+    ceiling: float = 300.0
+    jitter: float = 0.2
+
+    def delay(self, failures: int, chance: float) -> float:
+        """Return the wait after the given number of failures in a row (1 for the first). `chance` is drawn from [0, 1)."""
+        # The exponent is bounded before it is used: 2.0 ** 5000 is an OverflowError, not a long wait.
+        full = min(self.ceiling, self.first * self.factor ** min(max(failures, 1) - 1, 64))
+        return full * (1.0 - self.jitter * chance)
 
 
 class QueueClosedError(Exception):

@@ -9,8 +9,8 @@ import aiohttp
 
 from tunewright_contract import environment
 
-Message = dict[str, str]
-Asked = str | Sequence[Message]
+ChatTurn = dict[str, str]
+Asked = str | Sequence[ChatTurn]
 """A prompt that is to be completed, or a conversation that is to be answered."""
 
 

@@ -7,19 +7,20 @@ from typing import Any
 
 import typer
 
-from tunewright.cli.ask import Asked, AskError, Message, stream_answer
-from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, err, fail, log_to_console, out, show_error, told
-from tunewright.cli.jobs import SERVED, stored_job
+from tunewright.cli.ask import Asked, AskError, ChatTurn, stream_answer
+from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, err, fail, log_to_console, out, report_errors, show_error
+from tunewright.cli.jobs import stored_job
+from tunewright.cli.listing import SERVED
 from tunewright.cli.local_operator import LocalOperator, settled
 from tunewright.cli.result import as_asked, served_name
-from tunewright.cli.stopping import Stop
-from tunewright.cli.typed_lines import typed_lines
+from tunewright.cli.terminal import Stop, typed_lines
 from tunewright.local.app import Home
+from tunewright_runtime.objects import Key
 
 
-def chat_with(home: Home, key: tuple[str, str], message: str | None, *, max_tokens: int | None, temperature: float) -> None:
+def chat_with(home: Home, key: Key, message: str | None, *, max_tokens: int | None, temperature: float) -> None:
     """Answer one message, or converse until the end of input. Leaves with 0, 1 failed, 64 no server wanted, 130 stopped."""
-    with told():
+    with report_errors():
         job = stored_job(home, key)
         _refuse_unserved(home, key, job)
         log_to_console()
@@ -27,7 +28,7 @@ def chat_with(home: Home, key: tuple[str, str], message: str | None, *, max_toke
     raise typer.Exit(code)
 
 
-def _refuse_unserved(home: Home, key: tuple[str, str], job: Mapping[str, Any]) -> None:
+def _refuse_unserved(home: Home, key: Key, job: Mapping[str, Any]) -> None:
     name, phase, holder = key[1], job.get("status", {}).get("phase", "Pending"), home.holder(key)
     if not (job["spec"].get("serving") or {}).get("replicas", "serving" in job["spec"]):
         fail(f"{name} asks for no server", "Put `serving: {replicas: 1}` into its spec and run it again.", code=EXIT_REFUSED)
@@ -41,7 +42,7 @@ def _refuse_unserved(home: Home, key: tuple[str, str], job: Mapping[str, Any]) -
 class _Chat:
     """One conversation."""
 
-    def __init__(self, home: Home, key: tuple[str, str], *, max_tokens: int | None, temperature: float) -> None:
+    def __init__(self, home: Home, key: Key, *, max_tokens: int | None, temperature: float) -> None:
         self._home = home
         self._key = key
         self._max_tokens = max_tokens
@@ -76,7 +77,7 @@ class _Chat:
 
     async def _many(self, job: Mapping[str, Any]) -> int:
         """Converse until the end of input. A refused message is taken back and the conversation goes on; piped input then ends with 1."""
-        history: list[Message] = []
+        history: list[ChatTurn] = []
         refused = False
         self._prompt()
         async for said in typed_lines(sys.stdin.fileno()):

@@ -17,7 +17,7 @@ from tunewright.api.manifest import ManifestError
 from tunewright.api.yaml_nodes import LARGEST_TEXT
 from tunewright.cli.ask import AskError
 from tunewright.local.app import Home
-from tunewright.local.regular_file import NotRegularError, open_regular
+from tunewright.local.files import NotRegularError, open_regular
 from tunewright_contract.text import plain
 from tunewright_runtime.errors import TunewrightError
 
@@ -66,7 +66,7 @@ def fail(message: str, way_out: str = "", *, code: int = EXIT_FAILED) -> NoRetur
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Turn everything that a person can run into within the block into one clear error, and Ctrl-C into a quiet end."""
     try:
         yield

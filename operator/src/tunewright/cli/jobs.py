@@ -1,40 +1,26 @@
-"""Finds stored jobs by name, or suggests where they are, and reports their present state."""
+"""`tunewright get` and `tunewright describe`: stored jobs, found by name, or a hint where the job may be."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, NoReturn
 
-from tunewright.api.v1alpha1.status import ConditionType, Phase
-from tunewright.cli.console import fail
-from tunewright.local.app import Home
+from tunewright.cli.console import err, fail, home_at, out, report_errors
+from tunewright.cli.listing import Job, describe, dump, job_table
+from tunewright.local.app import Home, utc_now
 from tunewright.local.supervisor import Holder
-from tunewright_contract.stages import SERVE
+from tunewright_runtime.objects import Key
 
-RESTING = {"Complete", "Failed", "Suspended"}  # these need no process, and are true without one
-SERVED = {Phase.SERVING, SERVE.phase}  # the model is there; all it needs is a process that runs its server
 SHOWN_NAMES = 8
 
 
-def stored_job(home: Home, key: tuple[str, str]) -> Mapping[str, Any]:
+def stored_job(home: Home, key: Key) -> Mapping[str, Any]:
     """Return a job, or say what there is instead, and leave."""
     found = next((job for job in home.jobs() if (job["metadata"]["namespace"], job["metadata"]["name"]) == key), None)
     return found if found is not None else _nothing(home, key)
 
 
-def phase_now(job: Mapping[str, Any], holder: Holder | None) -> str:
-    """Return the phase; `Stopped` for a job that is on its way, or serving, while no process looks after it."""
-    phase = str(job.get("status", {}).get("phase") or "Pending")
-    return phase if holder is not None or phase in RESTING else "Stopped"
-
-
-def ready_now(job: Mapping[str, Any], holder: Holder | None) -> str:
-    """Return the Ready condition's status; a server that nobody runs is not ready, whatever was true when it stopped."""
-    if phase_now(job, holder) == "Stopped":
-        return "False"
-    return next((item["status"] for item in job.get("status", {}).get("conditions", ()) if item["type"] == ConditionType.READY), "Unknown")
-
-
-def _nothing(home: Home, key: tuple[str, str]) -> NoReturn:
+def _nothing(home: Home, key: Key) -> NoReturn:
     namespace, name = key
     jobs = home.jobs()
     here = [job["metadata"]["name"] for job in jobs if job["metadata"]["namespace"] == namespace]
@@ -48,3 +34,32 @@ def _nothing(home: Home, key: tuple[str, str]) -> NoReturn:
     else:
         hint = "There are none yet: tunewright run MANIFEST makes one."
     fail(f"there is no FineTuneJob {name} in namespace {namespace} of {home.layout.home}", hint)
+
+
+def show_jobs(name: str | None, *, namespace: str | None, style: str, home_folder: Path | None) -> None:
+    """Print one job, or all of them."""
+    home = home_at(home_folder)
+    with report_errors():
+        jobs: list[Job] = [stored_job(home, Key(namespace or "default", name))] if name else [*home.jobs(namespace or "*")]
+        if style in ("yaml", "json"):
+            shown = jobs[0] if name else {"apiVersion": "v1", "kind": "List", "items": jobs}
+            out.print(dump(shown, style=style), markup=False)
+        elif jobs:
+            several = not name and not namespace and {job["metadata"]["namespace"] for job in jobs} != {"default"}
+            rows = [(job, _holder(home, job)) for job in jobs]
+            out.print(job_table(rows, now=utc_now(), wide=style == "wide", namespaces=several), markup=False)
+        else:
+            where = f" in namespace {namespace}" if namespace else ""
+            err.print(f"no FineTuneJobs{where} in {home.layout.home}", markup=False)
+
+
+def show_job(key: Key, *, home_folder: Path | None) -> None:
+    """Print everything about one job."""
+    home = home_at(home_folder)
+    with report_errors():
+        job = stored_job(home, key)
+        out.print(describe(job, home.children(key), home.holder(key)), markup=False)
+
+
+def _holder(home: Home, job: Job) -> Holder | None:
+    return home.holder(Key(job["metadata"]["namespace"], job["metadata"]["name"]))

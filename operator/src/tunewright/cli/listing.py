@@ -10,19 +10,34 @@ from ruamel.yaml import YAML
 from ruamel.yaml.resolver import implicit_resolvers
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
+from tunewright.api.v1alpha1.status import ConditionType, Phase
 from tunewright.cli.console import columns
-from tunewright.cli.jobs import SERVED, phase_now, ready_now
 from tunewright.cli.live import duration
 from tunewright.local.supervisor import Holder
 from tunewright.plan.quantities import people_bytes
-from tunewright_contract.stages import TRAIN
+from tunewright_contract.stages import SERVE, TRAIN
 
 Job = Mapping[str, Any]
+RESTING = {"Complete", "Failed", "Suspended"}  # these need no process, and are true without one
+SERVED = {Phase.SERVING, SERVE.phase}  # the model is there; all it needs is a process that runs its server
 COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "PROCESS", "AGE")
 WIDE_COLUMNS = ("MODEL", "WORKERS", "ZERO", "ENDPOINT", "REASON")
 FIRST_KEYS = ("apiVersion", "kind", "metadata", "spec", "status")
 FAILURE_KEYS = ("stage", "reason", "message", "suggestion", "pod", "rank", "exitCode")
 LABEL_WIDTH = 24
+
+
+def phase_now(job: Mapping[str, Any], holder: Holder | None) -> str:
+    """Return the phase; `Stopped` for a job that is on its way, or serving, while no process looks after it."""
+    phase = str(job.get("status", {}).get("phase") or "Pending")
+    return phase if holder is not None or phase in RESTING else "Stopped"
+
+
+def ready_now(job: Mapping[str, Any], holder: Holder | None) -> str:
+    """Return the Ready condition's status; a server that nobody runs is not ready, whatever was true when it stopped."""
+    if phase_now(job, holder) == "Stopped":
+        return "False"
+    return next((item["status"] for item in job.get("status", {}).get("conditions", ()) if item["type"] == ConditionType.READY), "Unknown")
 
 
 def job_table(jobs: Sequence[tuple[Job, Holder | None]], *, now: datetime, wide: bool, namespaces: bool) -> str:

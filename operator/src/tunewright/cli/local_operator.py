@@ -20,7 +20,7 @@ from tunewright.local.app import Home, utc_now
 from tunewright.local.logs import Follower
 from tunewright.local.network import LOOPBACK, free_port, is_free
 from tunewright.local.store import Object
-from tunewright.local.supervisor import Lease, hold
+from tunewright.local.supervisor import JobLock, hold
 from tunewright.local.world import KIND, LocalWorld
 from tunewright.plan.inputs import Defaults
 from tunewright.plan.label_names import JOB_NAME
@@ -28,7 +28,7 @@ from tunewright.plan.names import label_value
 from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import PATH, Board, application
 from tunewright.reconcile.reconcile import reconcile
-from tunewright_runtime.driver import Driver, Result
+from tunewright_runtime.driver import Driver, ReconcileResult
 from tunewright_runtime.listening import serve
 from tunewright_runtime.objects import Key
 from tunewright_runtime.queue import Queue
@@ -58,9 +58,9 @@ Event = StatusChanged | LogLine
 class LocalOperator:
     """Runs one FineTuneJob of a home. Entering raises Rejected when another process runs it, Gone when there is no such job."""
 
-    def __init__(self, home: Home, key: tuple[str, str], *, on_event: Callable[[Event], None], defaults: Defaults | None = None) -> None:
+    def __init__(self, home: Home, key: Key, *, on_event: Callable[[Event], None], defaults: Defaults | None = None) -> None:
         self._home = home
-        self._key = Key(*key)
+        self._key = key
         self._on_event = on_event
         self._defaults = defaults or Defaults()
         self._board = Board()
@@ -78,18 +78,18 @@ class LocalOperator:
         home, key = self._home, self._key
         home.job(key)
         async with AsyncExitStack() as stack:
-            lease = stack.enter_context(hold(home.layout, *key, now=utc_now()))
+            lock = stack.enter_context(hold(home.layout, *key, now=utc_now()))
             stack.callback(self._show_logs, follower := Follower(home.log_folder(key), from_now=True))
-            world = _StoppableWorld(home.store, home.layout, home.secrets, progress_url=await self._serve_progress(stack, lease))
+            world = _StoppableWorld(home.store, home.layout, home.secrets, progress_url=await self._serve_progress(stack, lock))
             ports = Ports(world=world, progress=self._board, clock=utc_now, defaults=self._defaults)
 
-            async def spine(which: Key) -> Result:
+            async def reconcile_once(which: Key) -> ReconcileResult:
                 result = await reconcile(which, ports)
                 self._looked = True
                 self._changed.set()
                 return result
 
-            driver = Driver(self._queue, spine, workers=1)
+            driver = Driver(self._queue, reconcile_once, workers=1)
             home.store.watch(self._note)
             stack.push_async_callback(self._machine.close)
             tasks: list[asyncio.Task[None]] = []
@@ -127,13 +127,13 @@ class LocalOperator:
         """Kill what is still running instead of waiting for it."""
         self._at_once = True
 
-    async def _serve_progress(self, stack: AsyncExitStack, lease: Lease) -> str:
+    async def _serve_progress(self, stack: AsyncExitStack, lock: JobLock) -> str:
         """Listen where running pods already report, if that port is still free. Returns the job's address."""
         world = LocalWorld(self._home.store, self._home.layout, self._home.secrets, progress_url="")
-        before = lease.holder.progress_port
+        before = lock.holder.progress_port
         port = before if before is not None and is_free(before) else free_port()
         await serve(stack, application(self._board, world, wake=self._wake), port, host=LOOPBACK)
-        lease.write(replace(lease.holder, progress_port=port))
+        lock.write(replace(lock.holder, progress_port=port))
         return f"http://{LOOPBACK}:{port}{PATH.format(namespace=self._key.namespace, name=self._key.name)}"
 
     async def _stop(self, tasks: list[asyncio.Task[None]], driver: Driver[Key], world: "_StoppableWorld") -> None:
@@ -191,7 +191,7 @@ class _StoppableWorld(LocalWorld):
 
     closed = False
 
-    async def apply(self, key: tuple[str, str], uid: str, manifests: Sequence[Mapping[str, Any]]) -> bool:
+    async def apply(self, key: Key, uid: str, manifests: Sequence[Mapping[str, Any]]) -> bool:
         return False if self.closed else await super().apply(key, uid, manifests)
 
 

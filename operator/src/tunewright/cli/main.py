@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from tunewright_contract.stages import STAGES
+from tunewright_runtime.objects import Key
 
 app = typer.Typer(
     name="tunewright",
@@ -19,7 +20,7 @@ app = typer.Typer(
 )
 
 StageName = StrEnum("StageName", [(stage.name, stage.name) for stage in STAGES])  # type: ignore[misc]
-Manifest = Annotated[Path, typer.Argument(help="A YAML file with one FineTuneJob.", metavar="MANIFEST", show_default=False)]
+ManifestFile = Annotated[Path, typer.Argument(help="A YAML file with one FineTuneJob.", metavar="MANIFEST", show_default=False)]
 Name = Annotated[str, typer.Argument(help="The FineTuneJob's metadata.name.", metavar="NAME", show_default=False)]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The job's namespace.", metavar="NAMESPACE")]
 HomeFolder = Annotated[
@@ -83,7 +84,7 @@ Exit codes: 0 done, 1 failed, 64 the manifest is refused, 130 stopped
 """
 )
 def run(
-    manifest: Manifest,
+    manifest: ManifestFile,
     ask: Annotated[
         list[str] | None,
         typer.Option("--ask", metavar="TEXT", help="Ask the served model this instead of held-out questions; repeatable."),
@@ -123,7 +124,7 @@ def validate(
     manifests: Annotated[list[Path], typer.Argument(help="YAML files with one FineTuneJob each.", metavar="MANIFEST", show_default=False)],
 ) -> None:
     """Check manifests and name every problem as file:line:column with its way out. Touches nothing."""
-    from tunewright.cli.show_problems import show_problems
+    from tunewright.cli.manifests import show_problems
 
     show_problems(manifests)
 
@@ -141,14 +142,14 @@ Exit codes: 0 there is a plan, 1 the file cannot be read, 64 the manifest is ref
 """,
 )
 def plan(
-    manifest: Manifest,
+    manifest: ManifestFile,
     output: Annotated[
         Literal["text", "explain", "yaml"],
         typer.Option("--output", "-o", help="explain: the decision in words; yaml: the manifests; text: both."),
     ] = "text",
 ) -> None:
     """Show the stages, the ZeRO choice with its arithmetic, the memory per rank, and the manifests. Touches nothing."""
-    from tunewright.cli.show_plan import show_plan
+    from tunewright.cli.preview import show_plan
 
     show_plan(manifest, style=output)
 
@@ -176,7 +177,7 @@ def get(
     home: HomeFolder = None,
 ) -> None:
     """List FineTuneJobs: phase, progress, loss, ETA, readiness."""
-    from tunewright.cli.show_jobs import show_jobs
+    from tunewright.cli.jobs import show_jobs
 
     show_jobs(name, namespace=namespace, style=output, home_folder=home)
 
@@ -184,9 +185,9 @@ def get(
 @app.command(short_help="Show everything about one FineTuneJob.", epilog="Example: tunewright describe support-bot")
 def describe(name: Name, namespace: Namespace = "default", home: HomeFolder = None) -> None:
     """Show everything about one FineTuneJob: conditions, failure, plan, data, parity, evaluation, children."""
-    from tunewright.cli.show_jobs import show_job
+    from tunewright.cli.jobs import show_job
 
-    show_job((namespace, name), home_folder=home)
+    show_job(Key(namespace, name), home_folder=home)
 
 
 @app.command(
@@ -215,7 +216,7 @@ def logs(
     """Print what a job's pods have printed; several pods' lines begin with the pod's name."""
     from tunewright.cli.show_logs import show_logs
 
-    show_logs((namespace, name), stage=stage, rank=rank, everything=everything, tail=tail, follow=follow, home_folder=home)
+    show_logs(Key(namespace, name), stage=stage, rank=rank, everything=everything, tail=tail, follow=follow, home_folder=home)
 
 
 @app.command(
@@ -249,7 +250,7 @@ def chat(
     from tunewright.cli.chat import chat_with
     from tunewright.cli.console import home_at
 
-    chat_with(home_at(home, prepared=True), (namespace, name), message, max_tokens=max_tokens, temperature=temperature)
+    chat_with(home_at(home, prepared=True), Key(namespace, name), message, max_tokens=max_tokens, temperature=temperature)
 
 
 @app.command(
@@ -277,4 +278,4 @@ def delete(
     """
     from tunewright.cli.remove import remove
 
-    remove((namespace, name), keep_models=keep_models, yes=yes, home_folder=home)
+    remove(Key(namespace, name), keep_models=keep_models, yes=yes, home_folder=home)

@@ -7,15 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.local.regular_file import NotRegularError, open_regular
-from tunewright.plan.inputs import References
+from tunewright.cli.console import EXIT_REFUSED, fail, out, report_errors
+from tunewright.cli.listing import dump
+from tunewright.cli.manifests import load
+from tunewright.local.files import NotRegularError, open_regular
+from tunewright.plan.errors import PlanRejected
+from tunewright.plan.explain import explain_text
+from tunewright.plan.inputs import Defaults, References
 from tunewright.plan.library_arguments import lora_arguments
 from tunewright.plan.memory.architectures import UnknownArchitecture
 from tunewright.plan.memory.counts import model_facts, shapes_of_header
+from tunewright.plan.plan import forecast
+from tunewright.render import render
 from tunewright_contract.bounds import LARGEST_CONFIG
 from tunewright_contract.reports import ModelFacts
 
 LARGEST_HEADER = 100_000_000  # bytes: what the safetensors library reads itself
+
+HEADING = "# What would be applied. The job's uid, and with it the revision, is given when the job is created."
 
 
 def references(job: FineTuneJob, directory: Path) -> References:
@@ -64,3 +73,23 @@ def _header(file: Path) -> dict[str, Any]:
             raise ValueError(f"{file.name} is cut off or no safetensors file")
         header: dict[str, Any] = json.loads(stream.read(length))
     return header
+
+
+def show_plan(path: Path, *, style: str) -> None:
+    """Plan a manifest as if every stage went well, and print it."""
+    job, _ = load(path)
+    with report_errors():
+        refs = references(job, path.parent)
+        source = job.spec.model.source.path
+        facts, how = facts_of(job, refs.folders[source] if source else None)
+        try:
+            decided = forecast(job, refs, Defaults(), model_facts=facts)
+        except PlanRejected as error:
+            fail(f"{error.reason}: {error}", code=EXIT_REFUSED)
+        if style != "yaml":
+            out.print(explain_text(decided), markup=False, end="")
+            out.print(f"\nParameters: {how}\n", markup=False)
+        if style != "explain":
+            out.print(HEADING, markup=False)
+            for manifest in render(decided).children:
+                out.print(f"---\n{dump(manifest, style='yaml')}", markup=False)

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import typer
 
-from tunewright.cli.console import err, home_at, out, told
+from tunewright.cli.console import err, home_at, out, report_errors
 from tunewright.cli.jobs import stored_job
+from tunewright_runtime.objects import Key
 
 
-def remove(key: tuple[str, str], *, keep_models: bool, yes: bool, home_folder: Path | None) -> None:
+def remove(key: Key, *, keep_models: bool, yes: bool, home_folder: Path | None) -> None:
     """Delete a job, and name what stays and why. In a claim that the job did not create, things are removed only when that is confirmed."""
     home = home_at(home_folder)
-    with told():
+    with report_errors():
         stored_job(home, key)
         home.prepare()
         outside = home.removal(key).outside()

@@ -9,16 +9,18 @@ from rich.console import Console
 
 from tunewright.cli.ask import Asked, answer
 from tunewright.cli.console import columns
-from tunewright.cli.curve import draw_loss, read_metrics
-from tunewright.cli.places import model_folder, output_folder
+from tunewright.cli.live import draw_loss, read_metrics
 from tunewright.local.app import Home
 from tunewright.plan.quantities import people_bytes
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.model_manifest import EVALUATION_NAME
+from tunewright_runtime.objects import Key
 
 CURVE_WIDTH = 100  # columns; wide enough for a curve, narrow enough for half a screen
 SHOWN_QUESTIONS = 3
 LONGEST_ANSWER = 64  # tokens; what evaluation.maxNewTokens is when a job does not say
+
+_CLAIM_SCHEME = "pvc://"
 
 
 def show_training(console: Console, home: Home, job: Mapping[str, Any]) -> None:
@@ -98,7 +100,7 @@ def show_places(console: Console, home: Home, job: Mapping[str, Any]) -> None:
         ("checkpoints, trained weights, metrics.jsonl", output),
         ("model folder (ONNX, tokenizer, lineage)", model),
         ("answers of both models", answers if answers and answers.exists() else None),
-        ("logs", home.log_folder((meta["namespace"], meta["name"]))),
+        ("logs", home.log_folder(Key(meta["namespace"], meta["name"]))),
         ("server", (status.get("serving") or {}).get("url")),
     ]
     rows = [(label, str(place)) for label, place in places if place is not None]
@@ -112,3 +114,25 @@ def served_name(job: Mapping[str, Any]) -> str:
 
 def _indent(text: str) -> str:
     return text.strip().replace("\n", "\n           ")
+
+
+def model_folder(home: Home, job: Mapping[str, Any]) -> Path | None:
+    """Return the folder of the newest exported model; None when nothing is exported yet."""
+    artifacts = job.get("status", {}).get("artifacts") or []
+    if not artifacts:
+        return None
+    claim, _, folder = str(artifacts[0]["uri"]).removeprefix(_CLAIM_SCHEME).partition("/")
+    return home.layout.claim(str(job["metadata"]["namespace"]), claim) / folder
+
+
+def output_folder(home: Home, job: Mapping[str, Any]) -> Path | None:
+    """Return the folder of checkpoints, of the trained weights and of metrics.jsonl; None before training."""
+    from tunewright.plan.names import names_of
+    from tunewright.plan.storage import RUNS_FOLDER
+
+    meta, status = job["metadata"], job.get("status", {})
+    if "revision" not in status:
+        return None
+    storage = ((job["spec"].get("output") or {}).get("storage")) or {}
+    claim = storage.get("claimName") or names_of(meta["name"]).output
+    return home.layout.claim(str(meta["namespace"]), str(claim)) / RUNS_FOLDER / str(meta["name"]) / str(status["revision"])

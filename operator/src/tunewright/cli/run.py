@@ -8,13 +8,14 @@ from typing import Any
 import typer
 
 from tunewright.cli import result
-from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err, home_at, log_to_console, out, told
+from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err, home_at, log_to_console, out, report_errors
 from tunewright.cli.live import LiveView
 from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged, settled
 from tunewright.cli.manifests import load
 from tunewright.cli.same_inputs import adopt
-from tunewright.cli.stopping import Stop
+from tunewright.cli.terminal import Stop
 from tunewright.local.app import Home
+from tunewright_runtime.objects import Key
 
 LOG_TAIL = 20  # lines of the failed pod's log
 
@@ -22,7 +23,7 @@ LOG_TAIL = 20  # lines of the failed pod's log
 def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], keep_serving: bool, verbose: bool) -> None:
     """Run a manifest's job until it is served (or, without `serving`, exported). Leaves with 0, 1 failed, 64 refused, 130 stopped."""
     _, raw = load(path)
-    with told():
+    with report_errors():
         home = home_at(home_folder, prepared=True)
         adopted, found = adopt(home, raw, path.parent)
         key = home.apply(adopted, path.parent, found=found)
@@ -35,9 +36,7 @@ def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], k
 class _Run:
     """One run of one job, in the foreground."""
 
-    def __init__(
-        self, home: Home, key: tuple[str, str], path: Path, questions: Sequence[str], *, keep_serving: bool, verbose: bool
-    ) -> None:
+    def __init__(self, home: Home, key: Key, path: Path, questions: Sequence[str], *, keep_serving: bool, verbose: bool) -> None:
         self._home = home
         self._key = key
         self._path = path

@@ -5,12 +5,13 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tunewright.cli.console import fail, home_at, out, told
+from tunewright.cli.console import fail, home_at, out, report_errors
 from tunewright.cli.jobs import stored_job
 from tunewright.local.app import Home
 from tunewright.local.logs import Follower
 from tunewright.plan.names import names_of
 from tunewright_contract import stages
+from tunewright_runtime.objects import Key
 
 STAGES = {stage.name: stage for stage in stages.STAGES}
 LOOK_SECONDS = 0.3
@@ -18,11 +19,11 @@ _GANG = re.compile(r"-\d+-(\d+)-[a-z0-9]+$")  # `<job>-train-<attempt>-<rank>-<r
 
 
 def show_logs(
-    key: tuple[str, str], *, stage: str | None, rank: int | None, everything: bool, tail: int | None, follow: bool, home_folder: Path | None
+    key: Key, *, stage: str | None, rank: int | None, everything: bool, tail: int | None, follow: bool, home_folder: Path | None
 ) -> None:
     """Print the logs of a stage's newest pods, or with `everything` of all its pods. `tail` is a number of lines of each pod."""
     home = home_at(home_folder)
-    with told():
+    with report_errors():
         stored_job(home, key)
         wanted = _pods(home.logs(key), key[1], stage, rank, everything=everything)
         if follow:
@@ -34,7 +35,7 @@ def show_logs(
             _print(pod, _last(_lines(path.read_bytes()), tail), several=len(wanted) > 1)
 
 
-def _follow(home: Home, key: tuple[str, str], stage: str | None, rank: int | None, wanted: Iterable[str], tail: int | None) -> None:
+def _follow(home: Home, key: Key, stage: str | None, rank: int | None, wanted: Iterable[str], tail: int | None) -> None:
     """Print what the wanted pods have printed, and then what is added, by the stages to come as well when none was named."""
     follower = Follower(home.log_folder(key))
     before: dict[str, list[str]] = {pod: [] for pod in wanted}

@@ -1,16 +1,27 @@
-"""Which Event a FineTuneJob's status gives: one for each change of its state, and none for progress."""
+"""Events of a FineTuneJob: which one its status gives, and which ones explain children whose status gives no reason.
 
+One Event is posted for each change of state, and none for progress. Events about children are read only for a Job that lacks pods or a pod
+that does not start, so that a healthy job costs no request; without the right to list Events only their messages are missing.
+"""
+
+import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from tunewright.api.v1alpha1.status import ConditionType, Phase
 from tunewright.kube.kinds import FINE_TUNE_JOB, RESOURCES
+from tunewright.observe.events import unexplained
+from tunewright_runtime.client import Client
+from tunewright_runtime.errors import Forbidden
 from tunewright_runtime.events import event_about
 from tunewright_runtime.objects import Manifest
 
 COMPONENT = "tunewright"
 _WARNING_PHASES = frozenset({Phase.WAITING.value, Phase.FAILED.value})
 _WARNING_CONDITIONS = frozenset({ConditionType.STALLED, ConditionType.CHANGE_REFUSED})
+
+log = logging.getLogger(__name__)
 
 
 def is_news(before: Manifest, after: Manifest) -> bool:
@@ -32,3 +43,15 @@ def event_for(job: Manifest, status: Manifest, now: datetime) -> dict[str, Any]:
         component=COMPONENT,
         now=now,
     )
+
+
+async def warnings_about(client: Client, namespace: str, children: Sequence[Manifest], now: datetime) -> Sequence[Manifest]:
+    """Return the warnings about those of a job's children that need an explanation."""
+    found: list[Manifest] = []
+    for uid in unexplained(children, now):
+        try:
+            found += await client.select("Event", namespace, fields=f"involvedObject.uid={uid},type=Warning")
+        except Forbidden as error:
+            log.warning("why children of a job in %s stand still cannot be told: %s", namespace, error)
+            break
+    return found

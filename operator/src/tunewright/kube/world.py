@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.kube.events import event_for, is_news
-from tunewright.kube.hindrances import warnings_about
+from tunewright.kube.events import event_for, is_news, warnings_about
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED, RESOURCES
 from tunewright.kube.ownership import is_retained, refuse_others
 from tunewright.kube.references import look_up
@@ -30,8 +29,7 @@ from tunewright_runtime.errors import Conflict, Gone
 from tunewright_runtime.events import post
 from tunewright_runtime.lookups import Lookups
 from tunewright_runtime.objects import Key, Manifest, ObjectRef, ref_of
-from tunewright_runtime.ownership import descendants
-from tunewright_runtime.prune import to_prune
+from tunewright_runtime.ownership import descendants, to_prune
 from tunewright_runtime.tokens import Tokens
 
 PROGRESS_PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"

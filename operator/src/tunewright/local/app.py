@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.api.v1alpha1.status import ConditionType
+from tunewright.local.environment import Secrets
 from tunewright.local.kubelet import clean_up_orphans
 from tunewright.local.layout import Layout, default_home
 from tunewright.local.logs import logs_of
 from tunewright.local.machine import Machine
 from tunewright.local.pod import remove_tree
 from tunewright.local.removal import Kept, Removal
-from tunewright.local.secrets import Secrets
 from tunewright.local.store import Object, Store, explain
 from tunewright.local.supervisor import Holder, hold, holder_of
-from tunewright.local.world import KIND, MANIFEST_DIRECTORY, Key
+from tunewright.local.world import KIND, MANIFEST_DIRECTORY
 from tunewright.plan.label_names import REFUSED
 from tunewright.plan.names import label_value
 from tunewright_runtime.errors import Gone, Invalid, TunewrightError
+from tunewright_runtime.objects import Key
 
 
 def utc_now() -> datetime:
@@ -61,7 +62,7 @@ class Home:
         meta = raw.get("metadata") or {}
         if raw.get("kind") != KIND or not isinstance(meta.get("name"), str):
             raise Invalid(f"this is not a {KIND} with a name")
-        key = (str(meta.get("namespace") or "default"), str(meta["name"]))
+        key = Key(str(meta.get("namespace") or "default"), str(meta["name"]))
         annotations = dict(meta.get("annotations") or {}) | {MANIFEST_DIRECTORY: str(directory.absolute())} | dict(found or {})
 
         def adapt(stored: Object) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunewright.local.regular_file import NotRegularError, open_regular
+from tunewright.local.files import NotRegularError, open_regular
 from tunewright_runtime.errors import TunewrightError
 
 # What is loaded from a base model's folder. Its README, say, may change.

@@ -7,26 +7,16 @@ minReadySeconds, progressDeadlineSeconds. `revisionHistoryLimit` has no effect.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from math import ceil, floor
 from typing import Any
 
-from tunewright.local.pods_of import condition, is_active, is_ready, is_terminating, new_pod, phase, with_condition
+from tunewright.local.controllers import Decision, condition, is_active, is_ready, is_terminating, new_pod, phase, with_condition
 from tunewright.local.store import Object, moment, timestamp
 
 HASH = "pod-template-hash"
 COUNTS = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas")
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What to do about a Deployment now."""
-
-    status: dict[str, Any]
-    create: list[Object] = field(default_factory=list)
-    delete: list[str] = field(default_factory=list)  # pods by name
 
 
 def sync(deployment: Object, pods: Sequence[Object], *, now: datetime, suffix: Callable[[], str]) -> Decision:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunewright.local.layout import Layout
 from tunewright.local.network import LOOPBACK, resolve
 from tunewright_runtime.errors import Invalid
 
@@ -24,7 +25,7 @@ FIELD = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class PodContext:
     """Where a pod is put on this machine."""
 
     root: Path
@@ -36,7 +37,7 @@ class Place:
     host: Mapping[str, str]  # the environment of this process
 
 
-def environment_of(pod: Mapping[str, Any], container: Mapping[str, Any], place: Place) -> dict[str, str]:
+def environment_of(pod: Mapping[str, Any], container: Mapping[str, Any], place: PodContext) -> dict[str, str]:
     """Return the container's whole environment. Raises Invalid naming what cannot be had."""
     declared: dict[str, str] = {}
     namespace = pod["metadata"]["namespace"]
@@ -59,7 +60,7 @@ def as_image(environ: Mapping[str, str], executable: str) -> dict[str, str]:
     return {**environ, "PATH": os.pathsep.join([os.path.dirname(executable), environ.get("PATH", os.defpath)])}  # noqa: PTH120 - keeps links
 
 
-def arguments_of(container: Mapping[str, Any], environment: Mapping[str, str], place: Place) -> list[str]:
+def arguments_of(container: Mapping[str, Any], environment: Mapping[str, str], place: PodContext) -> list[str]:
     """Return the command line. Raises Invalid without a command: there is no image here whose entrypoint could stand in."""
     if not container.get("command"):
         raise Invalid(f"container {container['name']} has no command, and on this machine there is no image to take one from")
@@ -76,7 +77,7 @@ def expand(text: str, known: Mapping[str, str]) -> str:
     return REFERENCE.sub(replacement, text)
 
 
-def relocate(value: str, place: Place) -> str:
+def relocate(value: str, place: PodContext) -> str:
     """Prefix an absolute path that is a mount, lies in one, or holds one."""
     if not value.startswith("/") or value.rstrip("/") == "":
         return value
@@ -88,13 +89,13 @@ def relocate(value: str, place: Place) -> str:
     return value
 
 
-def _relocate_word(word: str, place: Place) -> str:
+def _relocate_word(word: str, place: PodContext) -> str:
     """Relocate an argument, also in the form `--option=/path`."""
     option, equals, value = word.partition("=")
     return f"{option}={relocate(value, place)}" if equals and option.startswith("-") else relocate(word, place)
 
 
-def _value(pod: Mapping[str, Any], container: Mapping[str, Any], variable: Mapping[str, Any], place: Place) -> str | None:
+def _value(pod: Mapping[str, Any], container: Mapping[str, Any], variable: Mapping[str, Any], place: PodContext) -> str | None:
     if "valueFrom" not in variable:
         return str(variable.get("value", ""))
     where, source = next(iter(variable["valueFrom"].items()))
@@ -133,3 +134,22 @@ def field(pod: Mapping[str, Any], path: str) -> str:
     if path not in known:
         raise Invalid(f"the field {path} is not known on this machine")
     return str(known[path])
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Looks up secrets."""
+
+    layout: Layout
+    environ: Mapping[str, str]
+
+    def find(self, namespace: str, name: str, key: str, variable: str) -> str | None:
+        """Return the value for a container's variable, or None. A newline at the end of a file does not belong to it."""
+        try:
+            return self.layout.secret(namespace, name, key).read_text().rstrip("\r\n")
+        except FileNotFoundError:
+            return self.environ.get(variable)
+
+    def way_out(self, namespace: str, name: str, key: str, variable: str) -> str:
+        """Say how to provide it."""
+        return f"set the environment variable {variable}, or write the value into {self.layout.secret(namespace, name, key)}"

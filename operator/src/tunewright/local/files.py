@@ -1,8 +1,10 @@
-"""Writes files atomically: neither a reader, a crash nor a full disk leaves a partial file."""
+"""Files that are written whole or not at all, and files that are only read if they are regular."""
 
 import json
 import os
+import stat
 import tempfile
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +46,16 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+class NotRegularError(Exception):
+    """A pipe, a socket or a device."""
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open for reading; links are followed. Raises NotRegularError, and OSError for what cannot be opened (a folder: IsADirectoryError)."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise NotRegularError(f"{path} is no regular file")
+    return file

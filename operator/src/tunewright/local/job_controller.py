@@ -6,11 +6,11 @@ Refused, never ignored: backoffLimitPerIndex, successPolicy, FailIndex.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tunewright.local.pods_of import condition, is_active, is_ready, is_terminating, new_pod, phase, with_condition
+from tunewright.local.controllers import Decision, condition, is_active, is_ready, is_terminating, new_pod, phase, with_condition
 from tunewright.local.store import Object, moment, timestamp
 from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright_runtime.errors import Invalid
@@ -18,15 +18,6 @@ from tunewright_runtime.errors import Invalid
 RETRY_SECONDS = 1.0  # doubled with each counted failure; Kubernetes begins with 10, but here somebody is watching
 LONGEST_RETRY_SECONDS = 360.0
 EPOCH = moment("1970-01-01T00:00:00Z")
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What to do about a Job now."""
-
-    status: dict[str, Any]
-    create: list[Object] = field(default_factory=list)
-    delete: list[str] = field(default_factory=list)  # pods by name
 
 
 @dataclass(frozen=True)

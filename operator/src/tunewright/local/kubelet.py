@@ -12,26 +12,26 @@ from typing import Any
 
 from tunewright.local import pod_root
 from tunewright.local.container import Container, Ended, Running, processes_of
-from tunewright.local.environment import Place, as_image
+from tunewright.local.environment import PodContext, as_image
 from tunewright.local.files import read_json
 from tunewright.local.layout import Layout
 from tunewright.local.network import free_port, is_free, is_stolen
 from tunewright.local.pod import LocalPod, is_deleted, is_disrupted, remove_tree
-from tunewright.local.pod_status import DISRUPTED, Seen, Waiting, pod_status
+from tunewright.local.pod_status import DISRUPTED, ContainerStatus, Waiting, pod_status
 from tunewright.local.store import Object, Store, timestamp
 from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright_runtime.errors import Invalid
 
 MOST_MOVES = 5  # after that many lost ports somebody does it on purpose
 
-Secrets = Callable[[str, str, str, str], str | None]  # (namespace, secret, key, variable) -> value
+SecretLookup = Callable[[str, str, str, str], str | None]  # (namespace, secret, key, variable) -> value
 
 
 class Kubelet:
     """The pods of one job. `changed` asks for another look soon."""
 
     def __init__(
-        self, store: Store, layout: Layout, *, clock: Callable[[], datetime], secrets: Secrets, changed: Callable[[], None]
+        self, store: Store, layout: Layout, *, clock: Callable[[], datetime], secrets: SecretLookup, changed: Callable[[], None]
     ) -> None:
         self._store = store
         self._layout = layout
@@ -77,8 +77,8 @@ class Kubelet:
         try:
             self._pods[uid] = LocalPod(pod, self._layout, changed=self._changed)
         except Invalid as error:  # never ours to run; the status says why
-            seen = Seen(state=Waiting(reason="CreateContainerConfigError", message=str(error)))
-            status = pod_status(pod | {"spec": {"containers": pod["spec"]["containers"][:1]}}, seen, self._clock())
+            known = ContainerStatus(state=Waiting(reason="CreateContainerConfigError", message=str(error)))
+            status = pod_status(pod | {"spec": {"containers": pod["spec"]["containers"][:1]}}, known, self._clock())
             self._write_status(pod, status)
             if is_deleted(pod):
                 self._store.remove_pod(pod["metadata"]["namespace"], pod["metadata"]["name"])
@@ -155,7 +155,7 @@ class Kubelet:
             found = lookup("ConfigMap", name)
             return None if found is None else found.get("data", {}).get(key)
 
-        place = Place(
+        place = PodContext(
             root=local.folder.root,
             mount_paths=pod_root.mount_paths(local.spec),
             ports=ports,

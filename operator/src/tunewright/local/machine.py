@@ -10,12 +10,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from tunewright.local import deployment_controller, job_controller
-from tunewright.local.forwarder import Forwarder
+from tunewright.local.controllers import ALPHABET, Decision
+from tunewright.local.environment import Secrets
 from tunewright.local.kubelet import Kubelet, is_over
 from tunewright.local.layout import Layout
-from tunewright.local.network import LOOPBACK
-from tunewright.local.pods_of import ALPHABET
-from tunewright.local.secrets import Secrets
+from tunewright.local.network import LOOPBACK, Forwarder
 from tunewright.local.store import Object, Store
 from tunewright.plan.label_names import JOB_NAME, URL
 from tunewright.plan.names import label_value
@@ -104,7 +103,7 @@ class Machine:
             decision = deployment_controller.sync(deployment, _owned(pods, deployment), now=self._clock(), suffix=_suffix)
             self._carry_out(deployment, decision, create=create)
 
-    def _carry_out(self, owner: Object, decision: job_controller.Decision | deployment_controller.Decision, *, create: bool) -> None:
+    def _carry_out(self, owner: Object, decision: Decision, *, create: bool) -> None:
         for pod in decision.create if create else ():
             self._store.create(pod)
         for name in decision.delete:

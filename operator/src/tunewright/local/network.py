@@ -1,9 +1,17 @@
-"""Ports and names on one machine: a declared port becomes a free port of the loopback interface, a Service's name becomes 127.0.0.1."""
+"""Ports and Services on one machine.
 
+A declared port becomes a free port of the loopback interface, and a Service's name becomes 127.0.0.1. A Service is one port that stays the
+same, in front of pods whose ports do not. It forwards TCP and reads nothing of it, as kube-proxy does. New connections go to ready pods in
+turn; a pod that does not accept is passed over; an open connection stays with its pod until one side ends it, so a draining pod finishes
+what it began. The Service exists as long as its supervisor does: when that ends, so does the server.
+"""
+
+import asyncio
+import contextlib
 import random
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 import psutil
 
@@ -11,6 +19,9 @@ LOOPBACK = "127.0.0.1"
 # Below the range from which Linux picks ports for outgoing connections (32768 on): nobody is given one of these by chance.
 LOWEST, HIGHEST = 20000, 32000
 TRIES = 200
+
+PIECE_BYTES = 64 * 1024
+RETRY_SECONDS = 0.1
 
 
 def is_free(port: int) -> bool:
@@ -55,3 +66,70 @@ def resolve(name: str, value: str, *, namespace: str, services: Collection[str])
         full = rf"(?<![\w.-])([a-z0-9-]+\.)?{re.escape(service)}(\.{re.escape(namespace)}(\.svc(\.cluster\.local)?)?)?(?![\w.-])"
         value = re.sub(full, LOOPBACK, value)
     return value
+
+
+class Forwarder:
+    """Forwards connections to one of `targets()`, local ports of ready pods. A connection waits `patience` seconds for one to be there."""
+
+    def __init__(self, targets: Callable[[], Sequence[int]], *, patience: float = 5.0) -> None:
+        self._targets = targets
+        self._patience = patience
+        self._turn = 0
+        self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self.port = 0
+
+    async def start(self, preferred: int | None = None) -> int:
+        """Listen, on the port of last time if it is free. Returns the port."""
+        port = preferred if preferred is not None and is_free(preferred) else free_port()
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, port)
+        self.port = port
+        return port
+
+    async def stop(self) -> None:
+        """Stop listening and drop what is still open."""
+        if self._server is not None:
+            self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._carry(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers = [writer]
+        try:
+            if (target := await self._connect()) is not None:
+                inward, outward = target
+                writers.append(outward)
+                await asyncio.gather(_pump(reader, outward), _pump(inward, writer))
+        finally:
+            for side in writers:
+                side.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while True:
+            ports = list(self._targets())
+            self._turn += 1
+            for offset in range(len(ports)):
+                with contextlib.suppress(OSError):  # that pod has just gone: the next one
+                    return await asyncio.open_connection(LOOPBACK, ports[(self._turn + offset) % len(ports)])
+            if asyncio.get_running_loop().time() >= deadline:
+                return None
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    """Carry bytes until the source ends, and pass the end on. A side that breaks off ends only this direction."""
+    try:
+        while piece := await source.read(PIECE_BYTES):
+            sink.write(piece)
+            await sink.drain()
+        if sink.can_write_eof():
+            sink.write_eof()
+    except OSError:  # reset, or not connected any more
+        sink.close()

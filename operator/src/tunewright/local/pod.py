@@ -14,10 +14,10 @@ from typing import Any
 
 from tunewright.local import pod_root, probes
 from tunewright.local.container import POD_UID, Container, Ended, Running, kill_leftovers
-from tunewright.local.environment import Place, arguments_of, environment_of, relocate
+from tunewright.local.environment import PodContext, arguments_of, environment_of, relocate
 from tunewright.local.files import read_json
 from tunewright.local.layout import Layout, PodFolder
-from tunewright.local.pod_status import DISRUPTED, Seen, Waiting, pod_status
+from tunewright.local.pod_status import DISRUPTED, ContainerStatus, Waiting, pod_status
 from tunewright.local.store import DEFAULT_GRACE_SECONDS, Object, explain
 from tunewright.plan.label_names import JOB_NAME
 from tunewright.plan.quantities import whole
@@ -50,7 +50,7 @@ class LocalPod:
         self._probing: asyncio.Task[None] | None = None
         self._problem = ""
         self._retry_at = 0.0
-        self._told: signal.Signals | None = None
+        self._signalled: signal.Signals | None = None
 
     @property
     def ports(self) -> dict[int, int]:
@@ -70,10 +70,10 @@ class LocalPod:
     def stop(self, *, at_once: bool = False) -> None:
         """Ask the container to end: politely, and with SIGKILL after its grace period; or at once."""
         wanted = signal.SIGINT if at_once else signal.SIGTERM
-        if self._told not in (wanted, signal.SIGINT) and self.container.signal(wanted):
-            self._told = wanted
+        if self._signalled not in (wanted, signal.SIGINT) and self.container.signal(wanted):
+            self._signalled = wanted
 
-    def start(self, pod: Object, place: Place, lookup: pod_root.Lookup, *, now: datetime, moves: int) -> None:
+    def start(self, pod: Object, place: PodContext, lookup: pod_root.Lookup, *, now: datetime, moves: int) -> None:
         """Start the container in a new run. What stands in the way is in the pod's status, and tried again in a while."""
         if now.timestamp() < self._retry_at:
             return
@@ -96,7 +96,7 @@ class LocalPod:
             self._problem = str(error) if isinstance(error, Invalid) else explain(error, self._layout.home)
             self._retry_at = now.timestamp() + CONFIG_RETRY_SECONDS
             return
-        self._run, self.container, self._problem, self._told = number, container, "", None
+        self._run, self.container, self._problem, self._signalled = number, container, "", None
         self._watch(place.ports)
 
     def adopt(self) -> None:
@@ -116,7 +116,7 @@ class LocalPod:
     def status(self, pod: Object, *, now: datetime) -> dict[str, Any]:
         """Return the pod's status as it is now."""
         state = self.container.state()
-        message = self._last_words(self.folder.run(self._run)) if isinstance(state, Ended) else ""
+        message = self._termination_message(self.folder.run(self._run)) if isinstance(state, Ended) else ""
         disrupted = next((item["message"] for item in conditions(pod) if item["type"] == DISRUPTED), "")
         if isinstance(state, Ended):
             if state.lost and not disrupted:
@@ -124,27 +124,28 @@ class LocalPod:
             if self.restart_due(pod, state) is not None:
                 why = f"back-off restarting failed container: exit code {state.exit_code}"
                 waiting = Waiting(reason="CrashLoopBackOff", message=why)
-                seen = Seen(state=waiting, last=state, restarts=self._restarts, message=message)
+                known = ContainerStatus(state=waiting, last=state, restarts=self._restarts, message=message)
             else:
-                seen = Seen(state=state, last=self._previous(), restarts=self._restarts, message=message, final=True, disrupted=disrupted)
-            return pod_status(pod, seen, now)
+                last = self._previous()
+                known = ContainerStatus(state=state, last=last, restarts=self._restarts, message=message, final=True, disrupted=disrupted)
+            return pod_status(pod, known, now)
         final = state is None and (is_deleted(pod) or bool(disrupted))
         prober = self._prober
         previous = self._previous()
         waits = (
             Waiting(reason="CreateContainerConfigError", message=self._problem) if self._problem else Waiting(reason="ContainerCreating")
         )
-        seen = Seen(
+        known = ContainerStatus(
             state=waits if state is None else state,
             last=previous,
             restarts=self._restarts,
             started=prober is not None and prober.started,
             ready=prober is not None and prober.ready,
-            message=self._last_words(self.folder.run(self._run - 1)) if previous else "",
+            message=self._termination_message(self.folder.run(self._run - 1)) if previous else "",
             final=final,
             disrupted=disrupted,
         )
-        return pod_status(pod, seen, now)
+        return pod_status(pod, known, now)
 
     def watch_over(self) -> None:
         """Do what the processes ask for: end probes with the container, restart what a probe found dead, kill what was left behind."""
@@ -180,7 +181,7 @@ class LocalPod:
         self._prober = probes.Prober(self.spec, ports, changed=self._changed)
         self._probing = asyncio.create_task(self._prober.run(), name=f"probes of {self.folder.path.name}")
 
-    def _wanted(self, pod: Object, place: Place) -> dict[str, Any]:
+    def _wanted(self, pod: Object, place: PodContext) -> dict[str, Any]:
         environment = environment_of(pod, self.spec, place) | {POD_UID: self.uid}
         limit = self.spec.get("resources", {}).get("limits", {}).get("memory")
         return {
@@ -193,13 +194,13 @@ class LocalPod:
             "ports": {str(declared): chosen for declared, chosen in place.ports.items()},
         }
 
-    def _last_words(self, run: Path) -> str:
+    def _termination_message(self, run: Path) -> str:
         """Return the termination message of a run that has ended."""
-        said = _tail(run / "termination-log", MESSAGE_BYTES, from_start=True)
+        message_text = _tail(run / "termination-log", MESSAGE_BYTES, from_start=True)
         ended = read_json(run / "exit.json") or {}
-        if not said and ended.get("exitCode") and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
-            said = _tail(self.log_file, FALLBACK_BYTES)
-        return said
+        if not message_text and ended.get("exitCode") and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            message_text = _tail(self.log_file, FALLBACK_BYTES)
+        return message_text
 
 
 def check(pod: Object) -> None:

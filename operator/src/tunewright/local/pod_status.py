@@ -21,7 +21,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class ContainerStatus:
     """What is known of a pod's one container."""
 
     state: Waiting | Running | Ended
@@ -34,21 +34,21 @@ class Seen:
     disrupted: str = ""  # why it is stopped from outside
 
 
-def pod_status(pod: Mapping[str, Any], seen: Seen, now: datetime) -> dict[str, Any]:
+def pod_status(pod: Mapping[str, Any], known: ContainerStatus, now: datetime) -> dict[str, Any]:
     """Return the status of a pod."""
     (container,) = pod["spec"]["containers"]
     before = pod.get("status", {})
-    phase = _phase(seen)
-    running = isinstance(seen.state, Running)
+    phase = _phase(known)
+    running = isinstance(known.state, Running)
     entry: dict[str, Any] = {
         "name": container["name"],
         "image": container.get("image", ""),
         "imageID": "",
-        "ready": running and seen.ready,
-        "started": running and seen.started,
-        "restartCount": seen.restarts,
-        "state": _state(seen.state, seen.message),
-        "lastState": {} if seen.last is None else _state(seen.last, "" if isinstance(seen.state, Ended) else seen.message),
+        "ready": running and known.ready,
+        "started": running and known.started,
+        "restartCount": known.restarts,
+        "state": _state(known.state, known.message),
+        "lastState": {} if known.last is None else _state(known.last, "" if isinstance(known.state, Ended) else known.message),
     }
     status: dict[str, Any] = {
         "phase": phase,
@@ -56,19 +56,19 @@ def pod_status(pod: Mapping[str, Any], seen: Seen, now: datetime) -> dict[str, A
         "podIP": LOOPBACK,
         "startTime": before.get("startTime") or timestamp(now),
         "containerStatuses": [entry],
-        "conditions": _conditions(before.get("conditions", ()), seen, phase, now),
+        "conditions": _conditions(before.get("conditions", ()), known, phase, now),
     }
-    if seen.disrupted and phase == "Failed":
-        status |= {"reason": "Terminated", "message": seen.disrupted}
+    if known.disrupted and phase == "Failed":
+        status |= {"reason": "Terminated", "message": known.disrupted}
     return status
 
 
-def _phase(seen: Seen) -> str:
-    if seen.final and isinstance(seen.state, Ended):
-        return "Succeeded" if seen.state.exit_code == 0 else "Failed"
-    if seen.final:
+def _phase(known: ContainerStatus) -> str:
+    if known.final and isinstance(known.state, Ended):
+        return "Succeeded" if known.state.exit_code == 0 else "Failed"
+    if known.final:
         return "Failed"  # stopped before it ever ran
-    return "Pending" if isinstance(seen.state, Waiting) and seen.last is None else "Running"
+    return "Pending" if isinstance(known.state, Waiting) and known.last is None else "Running"
 
 
 def _state(state: Waiting | Running | Ended, message: str) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def _state(state: Waiting | Running | Ended, message: str) -> dict[str, Any]:
     return {"terminated": ended | ({"message": message} if message else {})}
 
 
-def _conditions(before: Any, seen: Seen, phase: str, now: datetime) -> list[dict[str, Any]]:
-    ready = isinstance(seen.state, Running) and seen.ready
+def _conditions(before: Any, known: ContainerStatus, phase: str, now: datetime) -> list[dict[str, Any]]:
+    ready = isinstance(known.state, Running) and known.ready
     over = phase in ("Succeeded", "Failed")
     because = "PodCompleted" if over else "ContainersNotReady"
     wanted = [
@@ -96,8 +96,8 @@ def _conditions(before: Any, seen: Seen, phase: str, now: datetime) -> list[dict
         {"type": "ContainersReady", "status": str(ready), **({} if ready else {"reason": because})},
         {"type": "Ready", "status": str(ready), **({} if ready else {"reason": because})},
     ]
-    if seen.disrupted:
-        wanted.append({"type": DISRUPTED, "status": "True", "reason": "TerminationByKubelet", "message": seen.disrupted})
+    if known.disrupted:
+        wanted.append({"type": DISRUPTED, "status": "True", "reason": "TerminationByKubelet", "message": known.disrupted})
     return [with_transition(condition, before, now) for condition in wanted]
 
 

@@ -36,7 +36,7 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Place:
+class _JobFolder:
     """A folder of a claim in which a job has its folder, named after the job."""
 
     claim: Path
@@ -50,7 +50,7 @@ class Removal:
     def __init__(self, layout: Layout, stored: Object) -> None:
         self._uid: str = stored["metadata"]["uid"]
         self._name: str = stored["metadata"]["name"]
-        self._places: tuple[_Place, ...] = ()
+        self._places: tuple[_JobFolder, ...] = ()
         self._own: Path | None = None
         self.created_claim: str | None = None  # by this job; None when the job names a claim
         self.retained = False
@@ -66,8 +66,8 @@ class Removal:
         self.created_claim = None if claim else created
         self.retained = "retain" in job.spec.output.storage.model_fields_set and job.spec.output.storage.retain
         self._places = (
-            _Place(claim=layout.claim(namespace, claim or created), folder=RUNS_FOLDER, models=False),
-            _Place(claim=layout.claim(namespace, models_claim), folder=models_folder, models=True),
+            _JobFolder(claim=layout.claim(namespace, claim or created), folder=RUNS_FOLDER, models=False),
+            _JobFolder(claim=layout.claim(namespace, models_claim), folder=models_folder, models=True),
         )
 
     def outside(self) -> list[Path]:
@@ -90,17 +90,17 @@ class Removal:
                 kept += self._remove(place)
         return kept + ([] if self.retained else self._remove_own_claim(kept))
 
-    def _path(self, place: _Place) -> Path:
+    def _path(self, place: _JobFolder) -> Path:
         return place.claim / place.folder / self._name
 
-    def _made_any(self, place: _Place) -> bool:
+    def _made_any(self, place: _JobFolder) -> bool:
         with OpenFolder.at(place.claim) as claim:
             if claim is None:
                 return False
             with claim.below(f"{place.folder}/{self._name}") as folder:
                 return folder is not None and any(self._entries(inner) is not None for _, inner in _folders(folder))
 
-    def _remove(self, place: _Place) -> list[Kept]:
+    def _remove(self, place: _JobFolder) -> list[Kept]:
         """Remove this job's revisions from a place. Returns what stays in the folder of its name."""
         with OpenFolder.at(place.claim) as claim:
             if claim is None:
@@ -155,8 +155,9 @@ class Removal:
             if folder is None:
                 return []
             with folder.below(CACHE_FOLDER) as cache:
-                for name in _DOWNLOADS if cache is not None else ():
-                    cache.remove(name)
+                if cache is not None:
+                    for name in _DOWNLOADS:
+                        cache.remove(name)
             folder.remove_if_empty(CACHE_FOLDER)
             left = folder.names()
         if not left and claim.is_symlink():

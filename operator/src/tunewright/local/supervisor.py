@@ -25,7 +25,7 @@ class Holder:
 
 
 @contextmanager
-def hold(layout: Layout, namespace: str, job: str, *, now: datetime) -> Iterator["Lease"]:
+def hold(layout: Layout, namespace: str, job: str, *, now: datetime) -> Iterator["JobLock"]:
     """Hold a job for as long as the block runs. Raises Rejected naming who holds it already."""
     path = layout.supervisor(namespace, job)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,9 +38,9 @@ def hold(layout: Layout, namespace: str, job: str, *, now: datetime) -> Iterator
             raise Rejected(_already(namespace, job, before), reason="AlreadyRunning") from None
         command = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])  # noqa: PTH119 - not a path any more
         holder = Holder(pid=os.getpid(), command=command, since=timestamp(now), progress_port=before.progress_port if before else None)
-        lease = Lease(handle, holder)
-        lease.write(holder)
-        yield lease
+        lock = JobLock(handle, holder)
+        lock.write(holder)
+        yield lock
     finally:
         os.close(handle)  # which gives up the lock
 
@@ -60,7 +60,7 @@ def holder_of(layout: Layout, namespace: str, job: str) -> Holder | None:
     return None
 
 
-class Lease:
+class JobLock:
     """The right to look after a job."""
 
     def __init__(self, handle: int, holder: Holder) -> None:

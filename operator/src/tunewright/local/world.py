@@ -16,8 +16,8 @@ from tunewright.api.v1alpha1.data import DataSource
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.model import ModelSource
 from tunewright.local import job_controller, pod
+from tunewright.local.environment import Secrets
 from tunewright.local.layout import Layout
-from tunewright.local.secrets import Secrets
 from tunewright.local.store import Object, Store, owners
 from tunewright.observe.mounts import mounted_config_maps
 from tunewright.observe.published import read_published
@@ -26,6 +26,7 @@ from tunewright.plan.label_names import URL
 from tunewright.plan.rollout import PublishedModel
 from tunewright_contract import environment
 from tunewright_runtime.errors import Conflict, Gone
+from tunewright_runtime.objects import Key, Manifest
 
 KIND = "FineTuneJob"
 MANIFEST_DIRECTORY = "tunewright.io/manifest-directory"  # annotation of a FineTuneJob: what its relative paths are relative to
@@ -33,9 +34,6 @@ PLACES = "tunewright.io/places"  # annotation of a FineTuneJob: where its `path`
 CONTENTS = "tunewright.io/contents"  # annotation of a FineTuneJob: what lay there when it was applied (see contents.py)
 TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - a variable's name
 OURS = (URL,)  # annotations that this world puts on children, and that applying must leave alone
-
-Manifest = Mapping[str, Any]
-Key = tuple[str, str]  # namespace, name; reconcile.ports.Key is one
 
 
 class LocalWorld:

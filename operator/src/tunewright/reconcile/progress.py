@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from tunewright_contract.progress import ProgressReport
 from tunewright_runtime.errors import Conflict, Gone, Transient
+from tunewright_runtime.listening import RateLimit
 from tunewright_runtime.objects import Key
-from tunewright_runtime.rate_limit import RateLimit
 
 PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
 LIMIT_BYTES = 64 * 1024

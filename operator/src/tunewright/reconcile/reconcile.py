@@ -27,7 +27,7 @@ from tunewright.status import (
     summarise_missing,
     summarise_rejected,
 )
-from tunewright_runtime.driver import Result
+from tunewright_runtime.driver import ReconcileResult
 from tunewright_runtime.errors import Forbidden, Gone, Invalid, Rejected, TunewrightError
 from tunewright_runtime.objects import Key, Manifest
 
@@ -42,7 +42,7 @@ RESTING = frozenset({Phase.COMPLETE, Phase.FAILED, Phase.SERVING, Phase.SUSPENDE
 log = logging.getLogger(__name__)
 
 
-async def reconcile(key: Key, ports: Ports) -> Result:
+async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
     """Bring the world one step closer to what a job says, and write down how far it is. Raises Gone, Conflict and Transient."""
     raw = await ports.world.get(key)
     if raw is None or raw["metadata"].get("deletionTimestamp"):
@@ -59,7 +59,7 @@ async def reconcile(key: Key, ports: Ports) -> Result:
     except Rejected as error:
         status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
         await _finish(key, raw, status, ports)
-        return Result(requeue_after=REFUSED_SECONDS)
+        return ReconcileResult(requeue_after=REFUSED_SECONDS)
     except Forbidden as error:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise
@@ -69,7 +69,7 @@ async def reconcile(key: Key, ports: Ports) -> Result:
         await _finish(key, raw, summarise_defect(error, **_context(raw, ports)), ports)
         raise
     await _finish(key, raw, status, ports)
-    return Result(requeue_after=_next_look(status, now=ports.clock(), follows=follows))
+    return ReconcileResult(requeue_after=_next_look(status, now=ports.clock(), follows=follows))
 
 
 async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobStatus, bool]:

@@ -1,4 +1,4 @@
-"""The operator process: its ports, its Lease, and the work while it holds the Lease (leading.py)."""
+"""The operator process: its ports, its Lease, and the work while it holds the Lease (controller.py)."""
 
 import asyncio
 import logging
@@ -13,9 +13,9 @@ from typing import Any
 from tunewright.kube.kinds import SCHEME
 from tunewright.reconcile.progress import Limits
 from tunewright.reconcile.progress import application as progress_application
+from tunewright.shell.controller import Controller
 from tunewright.shell.health import application as health_application
-from tunewright.shell.leading import Leading
-from tunewright.shell.settings import Settings
+from tunewright.shell.settings import OperatorSettings
 from tunewright_runtime.client import connect
 from tunewright_runtime.lease import Lease
 from tunewright_runtime.listening import serve
@@ -27,7 +27,7 @@ LEASE_READ_SECONDS = 4.0  # for one request about the Lease: two of them fit bet
 log = logging.getLogger(__name__)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: OperatorSettings) -> None:
     """Work until SIGTERM or SIGINT. Raises whatever ends the watches or the workers: the kubelet is to start the process again.
 
     With leader election, work begins when the Lease is held, and pauses while it cannot be renewed. Raises LeaseLostError when another
@@ -39,25 +39,25 @@ async def run(settings: Settings) -> None:
             SCHEME, user_agent=USER_AGENT, threads=max(settings.workers, 8), may_write=lease.require if lease else _no_election
         )
         stack.callback(client.close)
-        leading = Leading(settings, client, clock=time.monotonic, chance=random.random)
+        controller = Controller(settings, client, clock=time.monotonic, chance=random.random)
 
-        def standing_by() -> list[str]:
+        def standby() -> list[str]:
             return [f"{settings.pod_name} waits for the Lease {settings.pod_namespace}/{LEASE}"] if lease and not lease.held() else []
 
-        await serve(stack, health_application(leading.health, leading.metrics, standing_by=standing_by), settings.health_port)
+        await serve(stack, health_application(controller.health, controller.metrics, standby=standby), settings.health_port)
         progress = progress_application(
-            leading.board, leading.world, wake=leading.wake_later, ready=leading.ready, limits=Limits(clock=time.monotonic)
+            controller.board, controller.world, wake=controller.wake_later, ready=controller.ready, limits=Limits(clock=time.monotonic)
         )
         await serve(stack, progress, settings.progress_port)
         if lease is None:
-            await leading.run()
+            await controller.run()
             return
-        if await _told_to_stop(lease.acquire()):
+        if await _stopped_before(lease.acquire()):
             return
-        await _while_held(lease, leading)
+        await _while_held(lease, controller)
 
 
-def _lease(settings: Settings, stack: AsyncExitStack) -> Lease | None:
+def _lease(settings: OperatorSettings, stack: AsyncExitStack) -> Lease | None:
     if not settings.leader_election:
         return None
     client = connect(
@@ -68,9 +68,9 @@ def _lease(settings: Settings, stack: AsyncExitStack) -> Lease | None:
     return Lease(client, namespace=settings.pod_namespace, name=LEASE, identity=identity, clock=time.monotonic)
 
 
-async def _while_held(lease: Lease, leading: Leading) -> None:
+async def _while_held(lease: Lease, controller: Controller) -> None:
     keeping = asyncio.create_task(lease.keep(), name="lease")
-    working = asyncio.create_task(leading.run(), name="leading")
+    working = asyncio.create_task(controller.run(), name="controller")
     await asyncio.wait({keeping, working}, return_when=asyncio.FIRST_COMPLETED)
     if keeping.done():
         keeping.result()  # raises: the process is to end at once, without finishing anything
@@ -81,13 +81,13 @@ async def _while_held(lease: Lease, leading: Leading) -> None:
     working.result()
 
 
-async def _told_to_stop(waiting: Coroutine[Any, Any, None]) -> bool:
+async def _stopped_before(waiting: Coroutine[Any, Any, None]) -> bool:
     """Wait for something, or for SIGTERM or SIGINT; say whether it was a signal. kopf takes the signals over when it starts."""
-    told = asyncio.Event()
+    stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    tasks: tuple[asyncio.Task[Any], ...] = asyncio.create_task(waiting), asyncio.create_task(told.wait())
+        loop.add_signal_handler(number, stopped.set)
+    tasks: tuple[asyncio.Task[Any], ...] = asyncio.create_task(waiting), asyncio.create_task(stopped.wait())
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
@@ -95,7 +95,7 @@ async def _told_to_stop(waiting: Coroutine[Any, Any, None]) -> bool:
     for task in tasks:
         if not task.cancelled():
             task.result()
-    return told.is_set()
+    return stopped.is_set()
 
 
 def _no_election() -> None:

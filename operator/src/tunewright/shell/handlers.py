@@ -16,9 +16,9 @@ from tunewright.plan.label_names import JOB_NAME
 from tunewright.reconcile.reconcile import RESTING
 from tunewright.shell.kopf_settings import PAGE
 from tunewright.shell.session import session_of
+from tunewright_runtime.cache_sync import EventHandler
 from tunewright_runtime.connection import connection
 from tunewright_runtime.objects import Key
-from tunewright_runtime.watch_events import EventHandler
 
 Wake = Callable[[Key], None]
 

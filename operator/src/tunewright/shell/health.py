@@ -7,30 +7,68 @@ lists show (K2: a watch can die silently). Ready: live, and every kind was read 
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
-
-from tunewright.shell.metrics import CONTENT_TYPE, Metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
 QUEUE_SECONDS = 300.0  # for how long keys may wait while no worker takes one; a long line that gets on is no illness
 WORK_SECONDS = 600.0  # and keep it: every request has its time limit, so that a reconcile which takes longer hangs
-BLIND_SECONDS = 120.0  # for how long the watch may fail to show a job that is there
+LAGGING_SECONDS = 120.0  # for how long the watch may fail to show a job that is there
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class Sight:
+class OperatorMetrics:
+    """One process's metrics, in a registry of their own."""
+
+    def __init__(
+        self, *, depth: Callable[[], int], oldest_seconds: Callable[[], float], jobs: Callable[[], int], objects: Callable[[], int]
+    ) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "tunewright_reconciles_total",
+            "Reconciles by result: ok, or the kind of error.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "tunewright_reconcile_duration_seconds", "Duration of one reconcile.", buckets=_SECONDS, registry=self.registry
+        )
+        self.forbidden = Counter(
+            "tunewright_forbidden_total",
+            "Reconciles that ended because the operator lacks a right.",
+            ["verb", "resource"],
+            registry=self.registry,
+        )
+        for name, text, read in (
+            ("tunewright_queue_depth", "FineTuneJobs waiting for a worker.", depth),
+            ("tunewright_queue_oldest_seconds", "For how long the first in line has waited.", oldest_seconds),
+            ("tunewright_jobs", "FineTuneJobs that the watch has shown.", jobs),
+            ("tunewright_cached_objects", "FineTuneJobs and children that are known.", objects),
+        ):
+            Gauge(name, text, registry=self.registry).set_function(read)
+
+    def text(self) -> bytes:
+        """Return everything as a scrape expects it."""
+        return generate_latest(self.registry)
+
+
+class WatchHealth:
     """Whether the watches show what lists show. Times are seconds of a clock that never goes back."""
 
     def __init__(self) -> None:
-        self._blind_since: dict[str, float] = {}
+        self._lagging_since: dict[str, float] = {}
 
     def compared(self, kind: str, missed: int, *, now: float) -> None:
         """Take the result of one comparison: how many objects of a kind the watch had not shown."""
         if missed:
-            self._blind_since.setdefault(kind, now)
+            self._lagging_since.setdefault(kind, now)
         else:
-            self._blind_since.pop(kind, None)
+            self._lagging_since.pop(kind, None)
 
-    def blind(self, *, now: float) -> tuple[str, float]:
+    def lagging(self, *, now: float) -> tuple[str, float]:
         """Return the kind whose watch has failed for longest, and for how many seconds; ("", 0) when all is well."""
-        since, kind = min(((since, kind) for kind, since in self._blind_since.items()), default=(now, ""))
+        since, kind = min(((since, kind) for kind, since in self._lagging_since.items()), default=(now, ""))
         return kind, now - since
 
 
@@ -39,47 +77,47 @@ class Health:
 
     def __init__(
         self,
-        sight: Sight,
+        watches: WatchHealth,
         *,
         unready: Callable[[], str],
         stalled_seconds: Callable[[], float],
         busiest_seconds: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
-        self._sight = sight
+        self._watches = watches
         self._unready = unready
         self._stalled_seconds = stalled_seconds
         self._busiest_seconds = busiest_seconds
         self._clock = clock
 
-    def ailments(self) -> list[str]:
+    def problems(self) -> list[str]:
         """Return what is wrong; nothing when all is well."""
         found = []
         if (waited := self._stalled_seconds()) > QUEUE_SECONDS:
             found.append(f"a FineTuneJob has waited {waited:.0f} s for a worker")
         if (worked := self._busiest_seconds()) > WORK_SECONDS:
             found.append(f"a FineTuneJob has been worked on for {worked:.0f} s")
-        kind, seconds = self._sight.blind(now=self._clock())
-        if seconds > BLIND_SECONDS:
+        kind, seconds = self._watches.lagging(now=self._clock())
+        if seconds > LAGGING_SECONDS:
             found.append(f"the watch of {kind} has not shown all there is for {seconds:.0f} s")
         return found
 
     def unready(self) -> list[str]:
         """Return why work has not begun, or is not going on."""
-        return self.ailments() or ([reason] if (reason := self._unready()) else [])
+        return self.problems() or ([reason] if (reason := self._unready()) else [])
 
 
-def application(health: Health, metrics: Metrics, *, standing_by: Callable[[], Sequence[str]] = list) -> web.Application:
-    """Build the endpoints. `standing_by` says why this operator does not work yet: it is ready all the same, to take over."""
+def application(health: Health, metrics: OperatorMetrics, *, standby: Callable[[], Sequence[str]] = list) -> web.Application:
+    """Build the endpoints. `standby` says why this operator does not work yet: it is ready all the same, to take over."""
 
-    def verdict(ailments: Sequence[str]) -> web.Response:
-        return web.Response(status=503 if ailments else 200, text="\n".join(ailments or standing_by() or ["ok"]) + "\n")
+    def verdict(problems: Sequence[str]) -> web.Response:
+        return web.Response(status=503 if problems else 200, text="\n".join(problems or standby() or ["ok"]) + "\n")
 
     async def livez(_: web.Request) -> web.Response:
-        return verdict(health.ailments())
+        return verdict(health.problems())
 
     async def readyz(_: web.Request) -> web.Response:
-        return verdict([] if standing_by() else health.unready())
+        return verdict([] if standby() else health.unready())
 
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})

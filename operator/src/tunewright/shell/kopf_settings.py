@@ -86,7 +86,7 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     # It also keeps the object: of jobs of a megabyte, several pages at once.
     settings.queueing.idle_timeout = 0.05
 
-    # K24: for ends without a signal, ten minutes by default. After a signal the stop flag is set, and kopf kills nothing: see leading.py.
+    # K24: for ends without a signal, ten minutes by default. After a signal, kopf kills nothing: see controller.py.
     settings.process.ultimate_exiting_timeout = 20
     settings.queueing.exit_timeout = 1
 

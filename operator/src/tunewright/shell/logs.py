@@ -10,7 +10,7 @@ from tunewright_contract.text import plain
 _QUIET = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "urllib3": logging.ERROR}  # they tell every request, or every event
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """`{"time", "level", "logger", "message"}`, and `error` with a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -26,7 +26,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(entry, ensure_ascii=False)
 
 
-class Lines(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """Text for a person. What a message holds after a line break is indented, so that no message passes for a second one."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -37,7 +37,7 @@ class Lines(logging.Formatter):
 def set_up(*, level: str, form: str) -> None:
     """Log to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if form == "json" else Lines("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(max(least, logging.getLevelName(level)))

@@ -14,11 +14,11 @@ import kopf
 from yarl import URL
 
 from tunewright.kube.kinds import SCHEME
-from tunewright_runtime.decoding import Decoder
+from tunewright_runtime.decoding import JsonDecoder
 from tunewright_runtime.pages import SINGLE_BYTES, PageSizes
 
 _CHUNK_BYTES = 2**16
-_DECODER = Decoder(SCHEME)
+_DECODER = JsonDecoder(SCHEME)
 
 
 class Response(aiohttp.ClientResponse):
@@ -27,10 +27,10 @@ class Response(aiohttp.ClientResponse):
     whole: bytes | None = None  # the body of a list, once `fits` has read it
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        """Begin to read. The lines of a watch pass through `Lines`."""
+        """Begin to read. The lines of a watch pass through `WatchLines`."""
         await super().start(connection)
         if "watch" in self.url.query and self.status == 200:
-            self.content = Lines(self.content)  # type: ignore[assignment]
+            self.content = WatchLines(self.content)  # type: ignore[assignment]
         return self
 
     async def fits(self, limit: int) -> bool:
@@ -53,7 +53,7 @@ class Response(aiohttp.ClientResponse):
         return await asyncio.to_thread(_DECODER.decode_list, whole)
 
 
-class Lines:
+class WatchLines:
     """A watch's stream, whose lines can each be read. All else is the stream's own."""
 
     def __init__(self, content: aiohttp.StreamReader) -> None:

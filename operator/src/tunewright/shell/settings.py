@@ -17,7 +17,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Quantity = Annotated[str, StringConstraints(pattern=QUANTITY_PATTERN)]
 
 
-class Settings(BaseModel):
+class OperatorSettings(BaseModel):
     """Each field is the variable TUNEWRIGHT_<FIELD>."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,11 +70,11 @@ class Settings(BaseModel):
         )
 
 
-def read_settings(environ: Mapping[str, str]) -> Settings:
+def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
     """Read the environment. Raises Invalid naming the variable, its value and why. Other TUNEWRIGHT_ variables belong to others."""
-    given = {field: environ[PREFIX + field.upper()] for field in Settings.model_fields if PREFIX + field.upper() in environ}
+    given = {field: environ[PREFIX + field.upper()] for field in OperatorSettings.model_fields if PREFIX + field.upper() in environ}
     try:
-        return Settings.model_validate(given)
+        return OperatorSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = PREFIX + str((first["loc"] or ("leader_election",))[0]).upper()  # what concerns several has no place

@@ -80,7 +80,7 @@ class TextPart(_Closed):
     text: String
 
 
-class Message(_Closed):
+class ChatMessage(_Closed):
     """One message. The last fields are those of an answer that a client sends back as it received it, without a value."""
 
     role: Literal["system", "developer", "user", "assistant"]
@@ -101,7 +101,7 @@ class Message(_Closed):
 
 
 class ChatRequest(Generation):
-    messages: Annotated[list[Message], Field(fail_fast=True, min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(fail_fast=True, min_length=1)]
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None

@@ -71,7 +71,7 @@ class ModelSource(Spec):
         return tuple(name for name in MODEL_SOURCES if getattr(self, name) is not None)
 
 
-class ChatTemplate(Spec):
+class ChatTemplateSource(Spec):
     """A chat template that replaces the tokenizer's own: exactly one of these."""
 
     name: Word | None = None
@@ -102,7 +102,7 @@ class ModelSpec(Spec):
     """Implementation of attention."""
     trust_remote_code: bool = False
     """Run Python code from the model's folder. Must be false."""
-    chat_template: ChatTemplate | None = None
+    chat_template: ChatTemplateSource | None = None
     """Replaces the tokenizer's own chat template."""
     special_tokens: SpecialTokens | None = None
     add_tokens: Annotated[Items[Word], Field(max_length=1024)] = ()

@@ -33,7 +33,7 @@ class Destination(Spec):
     pvc: PvcSource
 
 
-class Storage(Spec):
+class StorageSpec(Spec):
     """Storage of checkpoints: an existing claim, or one that the operator creates."""
 
     claim_name: DnsSubdomain | None = None
@@ -53,4 +53,4 @@ class OutputSpec(Spec):
     onnx: OnnxOutput = OnnxOutput()
     destinations: Annotated[Items[Destination], Field(max_length=8)] = ()
     """Places to publish the finished model. Absent: beside the checkpoints."""
-    storage: Storage = Storage()
+    storage: StorageSpec = StorageSpec()

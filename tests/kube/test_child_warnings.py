@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tunewright.kube.hindrances import warnings_about
+from tunewright.kube.events import warnings_about
 from tunewright_runtime.errors import Forbidden
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -1,7 +1,8 @@
-"""Shared by the controllers of Jobs and Deployments: creating pods from a template, and identifying them. Pure."""
+"""What the controllers of Jobs and Deployments have in common: their decision, making pods from a template, telling pods apart. Pure."""
 
 import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,15 @@ from tunewright.local.pod_status import with_transition
 from tunewright.local.store import Object
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes': no vowels, so no words
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do about a Job or a Deployment now."""
+
+    status: dict[str, Any]
+    create: list[Object] = field(default_factory=list)
+    delete: list[str] = field(default_factory=list)  # pods by name
 
 
 def new_pod(

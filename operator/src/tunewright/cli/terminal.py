@@ -1,11 +1,15 @@
-"""Handles Ctrl-C and SIGTERM, so that a job's processes end with SIGTERM first."""
+"""What a person at the terminal does while a job runs: press Ctrl-C, and type lines."""
 
 import asyncio
+import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+
+CHUNK_BYTES = 65536
 
 
 class Stop:
@@ -41,3 +45,27 @@ class Stop:
         if self._asked.is_set():
             self._again()
         self._asked.set()
+
+
+async def typed_lines(descriptor: int) -> AsyncIterator[str]:
+    """Yield each line without its end. The last may lack a newline. A thread reading `input()` could not be stopped by Ctrl-C; this can."""
+    rest = b""
+    while True:
+        with suppress(PermissionError):  # epoll does not watch files: they are always ready
+            await _readable(descriptor)
+        chunk = os.read(descriptor, CHUNK_BYTES)
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines if chunk else [rest] if rest else []:
+            yield line.decode(errors="replace").rstrip("\r")
+        if not chunk:
+            return
+
+
+async def _readable(descriptor: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)

@@ -9,26 +9,22 @@ from functools import partial
 
 import kopf
 
-from tunewright.kube.kinds import FINE_TUNE_JOB, WATCHED
-from tunewright.kube.trimming import new_cache
+from tunewright.kube.kinds import FINE_TUNE_JOB, WATCHED, new_cache
 from tunewright.kube.world import KubeWorld, audience, utc_now
 from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import Board
 from tunewright.reconcile.reconcile import reconcile
 from tunewright.shell.handlers import registry_of
-from tunewright.shell.health import Health, Sight
+from tunewright.shell.health import Health, OperatorMetrics, WatchHealth
 from tunewright.shell.kopf_settings import NothingToRemember, kopf_settings
-from tunewright.shell.metrics import Metrics
-from tunewright.shell.settings import Settings
-from tunewright_runtime.backoff import Backoff
-from tunewright_runtime.cache_sync import CacheSync, SyncLoop
+from tunewright.shell.settings import OperatorSettings
+from tunewright_runtime.cache_sync import CacheSync, EventHandler, SyncLoop
 from tunewright_runtime.client import Client
-from tunewright_runtime.driver import Driver, Result
+from tunewright_runtime.driver import Driver, ReconcileResult
 from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
 from tunewright_runtime.objects import Key
-from tunewright_runtime.queue import Queue
+from tunewright_runtime.queue import Backoff, Queue
 from tunewright_runtime.tokens import Tokens
-from tunewright_runtime.watch_events import EventHandler
 
 SETTLE_SECONDS = 0.05  # children change in flurries: a Job, its pods and their status within moments
 PROGRESS_SECONDS = 5.0  # at most one status for each job and this long, however often its pods report
@@ -40,15 +36,15 @@ DRAIN_SECONDS = 15.0  # for reconciles in progress, when told to stop; the pod h
 log = logging.getLogger(__name__)
 
 
-class Leading:
+class Controller:
     """Everything that one working operator holds."""
 
-    def __init__(self, settings: Settings, client: Client, *, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+    def __init__(self, settings: OperatorSettings, client: Client, *, clock: Callable[[], float], chance: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
         self._queue: Queue[Key] = Queue(clock=clock, chance=chance, backoff=Backoff(ceiling=RETRY_CEILING))
         self._cache = new_cache()
-        self._sight = Sight()
+        self._watches = WatchHealth()
         self._stop = asyncio.Event()
         self._sync = CacheSync(client, self._cache, namespaces=settings.namespaces, wake=self._queue.add)
         self.board = Board()
@@ -59,14 +55,14 @@ class Leading:
             tokens=Tokens(client, self._cache, clock=clock, audience=audience),
             complete=self._sync.require_readable,
         )
-        self.metrics = Metrics(
+        self.metrics = OperatorMetrics(
             depth=self._queue.depth,
             oldest_seconds=self._queue.oldest_seconds,
             jobs=lambda: len(self._cache.primary_keys()),
             objects=self._cache.size,
         )
         self.health = Health(
-            self._sight,
+            self._watches,
             unready=self._unready,
             stalled_seconds=self._queue.stalled_seconds,
             busiest_seconds=self._queue.busiest_seconds,
@@ -132,14 +128,14 @@ class Leading:
         """Begin when everything is known: a child that has not been seen yet must not look like one that is not there."""
         await self._sync.wait_for_sync()
         ports = Ports(world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults())
-        spine = Spine(ports, self.board, self.metrics, resync_seconds=self._settings.resync_seconds)
+        spine = MeteredReconcile(ports, self.board, self.metrics, resync_seconds=self._settings.resync_seconds)
         await Driver(self._queue, spine, workers=self._settings.workers).run()
 
     def _wake_soon(self, key: Key) -> None:
         self._queue.add_after(key, SETTLE_SECONDS)
 
     def _compared(self, kind: str, missed: int) -> None:
-        self._sight.compared(kind, missed, now=self._clock())
+        self._watches.compared(kind, missed, now=self._clock())
 
     def _unready(self) -> str:
         return "" if self._sync.has_synced() else f"not seen yet: {', '.join(self._sync.unsynced())}"
@@ -151,21 +147,21 @@ def _raise_first(*tasks: asyncio.Task[None]) -> None:
             task.result()
 
 
-class Spine:
+class MeteredReconcile:
     """`reconcile` with its metrics; every job is looked at again after `resync_seconds` at the latest."""
 
-    def __init__(self, ports: Ports, board: Board, metrics: Metrics, *, resync_seconds: float) -> None:
+    def __init__(self, ports: Ports, board: Board, metrics: OperatorMetrics, *, resync_seconds: float) -> None:
         self._ports = ports
         self._board = board
         self._metrics = metrics
         self._resync_seconds = resync_seconds
 
-    async def __call__(self, key: Key) -> Result:
+    async def __call__(self, key: Key) -> ReconcileResult:
         result = "ok"
         began = time.monotonic()
         try:
             done = await reconcile(key, self._ports)
-            return Result(min(done.requeue_after or self._resync_seconds, self._resync_seconds))
+            return ReconcileResult(min(done.requeue_after or self._resync_seconds, self._resync_seconds))
         except Gone:
             result = "gone"
             self._board.forget(key)
