@@ -2,6 +2,8 @@
 
 import ast
 import sys
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from tunewright_contract.stages import STAGES
@@ -10,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("operator/src", "trainer-image/src", "server-image/src")
 LONGEST = 400  # lines; a longer file holds more than one concept
 PURE_ROOMS = ("api", "plan", "render", "observe", "status")
+# Names that two programs still share. Remove a name when one of its classes is renamed; add none.
+SHARED_NAMES = frozenset({"Capacity", "Metrics", "Problem", "Progress", "Reason", "Row", "Settings", "Tuner"})
 IMPURE_CALLS = {"open", "print", "input", "now", "utcnow", "today", "uuid4", "uuid1"}  # import-linter sees imports, not calls
 # The words of the stage table (tunewright_contract/stages.py), less those that mean something else elsewhere: a part of the data, a field
 # of TrainerConfig, a row of a table for people, a package.
@@ -20,6 +24,7 @@ STAGE_WORDS -= {"train", "export", "server", "tunewright_server"}
 def broken_promises() -> list[str]:
     """Return one line for each broken promise."""
     found = []
+    trees: dict[str, ast.Module] = {}
     if (ROOT / "operator" / "__init__.py").exists():
         found.append("operator/__init__.py exists: it shadows the standard library's operator")
     for path in sorted(file for source in SOURCES for file in (ROOT / source).rglob("*.py")):
@@ -27,7 +32,7 @@ def broken_promises() -> list[str]:
         text = path.read_text()
         if len(text.splitlines()) > LONGEST:
             found.append(f"{name}: {len(text.splitlines())} lines, more than {LONGEST}")
-        tree = ast.parse(text)
+        tree = trees[str(name)] = ast.parse(text)
         if tree.body and ast.get_docstring(tree) is None:
             found.append(f"{name}: the module does not say what it is for")
         if "tunewright_runtime" in path.parts:
@@ -36,7 +41,22 @@ def broken_promises() -> list[str]:
             found += [f"{name}:{line}: {word!r} is in the stage table; read it from there" for word, line in stage_literals(tree)]
         if "tunewright" in path.parts and any(room in path.parts for room in PURE_ROOMS):
             found += [f"{name}:{line}: a pure room calls {call}()" for call, line in impure_calls(tree)]
-    return found
+    return [*found, *repeated_names(trees)]
+
+
+def repeated_names(trees: Mapping[str, ast.Module], *, shared: frozenset[str] = SHARED_NAMES) -> list[str]:
+    """Return one line for each class that another file has under the same name, and for each name that is `shared` for no reason.
+
+    Names that begin with an underscore are a file's own.
+    """
+    files: dict[str, list[str]] = defaultdict(list)
+    for file, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                files[node.name].append(f"{file}:{node.lineno}")
+    repeated = {name: places for name, places in files.items() if len(places) > 1}
+    found = [f"{places[-1]}: a second class {name}; the first is {places[0]}" for name, places in repeated.items() if name not in shared]
+    return found + [f"tools/house.py: no two classes are named {name} any more; remove it" for name in sorted(shared - repeated.keys())]
 
 
 def lines_that_name_a_job(text: str) -> list[int]:
