@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -78,14 +79,19 @@ def long_rope(*, switch: int, factors: int) -> dict[str, Any]:
 def build(wanted: TinyModel | None = None) -> BuiltModel:
     """Make the model, or find it in the cache. Safe when several test processes ask at once."""
     wanted = wanted or TinyModel()
-    home = CACHE / wanted.key
+    return cached(wanted.key, lambda into: _make(wanted, into))
+
+
+def cached(key: str, make: Callable[[BuiltModel], None]) -> BuiltModel:
+    """Find a model in the cache, or make it there."""
+    home = CACHE / key
     built = BuiltModel(torch_dir=home / "torch", served_dir=home / "served")
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f"{wanted.key}.lock").open("w") as lock:
+    with (CACHE / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not home.exists():
             with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-                _make(wanted, BuiltModel(Path(scratch) / "made" / "torch", Path(scratch) / "made" / "served"))
+                make(BuiltModel(Path(scratch) / "made" / "torch", Path(scratch) / "made" / "served"))
                 (Path(scratch) / "made").rename(home)
     return built
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from tunewright_contract.base import Message
 from tunewright_contract.bounds import Name
-from tunewright_contract.capabilities.tasks import SupportedTask
+from tunewright_contract.capabilities.tasks import TaskName
 from tunewright_contract.reports import EvaluationReport, ParityReport
 from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
@@ -111,7 +111,7 @@ class ModelManifest(Message):
     api_version: Literal["tunewright.io/model/v2"] = API_VERSION
     name: str
     revision: str
-    task: SupportedTask
+    task: TaskName
     architecture: str
     precision: Precision
     graph: Graph

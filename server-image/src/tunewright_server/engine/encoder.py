@@ -1,0 +1,97 @@
+"""A graph that reads whole texts: how wide a row is run, which rows may share a run, and the run itself.
+
+A row's numbers must not depend on the rows beside it. Two facts decide how that is kept; both are measured when the graph is loaded, since
+they depend on graph, quantization and processor:
+- whether rows of one length have the same numbers, to the last bit, together and alone. Dynamic quantization takes one scale for the whole
+  tensor of activations, so there they have not, and each row is run alone;
+- whether padding changes no bit either. If so, a row is padded to a width that depends on its own length only, and shares a run with other
+  rows of that width. If not, only rows of one length share a run.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.model_manifest import EncoderGraph
+from tunewright_server.refusal import RefusalError
+
+Logits = NDArray[np.float32]
+Tokens = Sequence[int]
+_TRIED_LENGTHS = (2, 5, 13, 40)
+_TRIED_ROWS = 5
+_STEPS = 8  # widths between one power of two and the next: at most an eighth of a run is padding, from 64 tokens on
+
+
+class Encoder:
+    """Runs rows of token ids. Not thread-safe."""
+
+    def __init__(self, session: ort.InferenceSession, graph: EncoderGraph, *, max_length: int, vocab_size: int, pad_token_id: int) -> None:
+        """`max_length` and `vocab_size` in tokens. Raises `RefusalError` (65) when the graph is not the manifest's."""
+        check_graph(session, graph)
+        self.max_length = max_length
+        self._session = session
+        self._takes_types = graph.takes_token_type_ids
+        self._pad = pad_token_id
+        tried = self._tried_rows(vocab_size)
+        alone = [[self.run([row], len(row))[0] for row in rows] for rows in tried]
+        self.shares_runs = all(
+            np.array_equal(self.run(rows[:count], len(rows[0])), single[:count])
+            for rows, single in zip(tried, alone, strict=True)
+            for count in (2, _TRIED_ROWS)
+        )
+        self.pads = self.shares_runs and all(
+            np.array_equal(self.run(rows, self._padded(len(rows[0]) + 1)), single) for rows, single in zip(tried, alone, strict=True)
+        )
+
+    def width(self, length: int) -> int:
+        """How wide a row of so many tokens is run."""
+        return self._padded(length) if self.pads else length
+
+    def run(self, rows: Sequence[Tokens], width: int) -> Logits:
+        """Return the logits [len(rows), labels] of rows that have at most `width` tokens."""
+        ids = np.full((len(rows), width), self._pad, np.int64)
+        mask = np.zeros_like(ids)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = row
+            mask[index, : len(row)] = 1
+        feeds = {"input_ids": ids, "attention_mask": mask}
+        if self._takes_types:
+            feeds["token_type_ids"] = np.zeros_like(ids)
+        return np.asarray(self._session.run(["logits"], feeds)[0], np.float32)
+
+    def _padded(self, length: int) -> int:
+        step = max(_STEPS, (1 << (length.bit_length() - 1)) // _STEPS)
+        return min(self.max_length, -(-length // step) * step)
+
+    def _tried_rows(self, vocab_size: int) -> list[list[Tokens]]:
+        """Rows of several lengths, without the padding token."""
+        random = np.random.default_rng(0)
+        usable = [token for token in range(min(vocab_size, 4096)) if token != self._pad] or [0]
+        return [
+            [random.choice(usable, length).tolist() for _ in range(_TRIED_ROWS)]
+            for length in sorted({min(each, self.max_length) for each in _TRIED_LENGTHS})
+        ]
+
+
+def check_graph(session: ort.InferenceSession, graph: EncoderGraph) -> None:
+    """Compare inputs and output with the manifest. Raises `RefusalError` (65) naming the first difference."""
+    found = {node.name: node.shape for node in session.get_inputs()}
+    expected = {"input_ids", "attention_mask", *(["token_type_ids"] if graph.takes_token_type_ids else [])}
+    if set(found) != expected:
+        missing, extra = sorted(expected - set(found)), sorted(set(found) - expected)
+        raise _mismatch(f"lacks the inputs {missing}" if missing else f"wants inputs the manifest does not know: {extra[:4]}")
+    for name, shape in found.items():
+        if len(shape) != 2 or any(isinstance(size, int) for size in shape):
+            raise _mismatch(f"has the shape {shape} in {name}; rows and tokens must both be dynamic")
+    logits = next((node.shape for node in session.get_outputs() if node.name == "logits"), None)
+    if logits is None:
+        raise _mismatch("lacks the output logits")
+    if len(logits) != 2 or (isinstance(logits[1], int) and logits[1] != len(graph.labels)):
+        raise _mismatch(f"has the shape {logits} in logits, the manifest has {len(graph.labels)} labels")
+
+
+def _mismatch(message: str) -> RefusalError:
+    return RefusalError("GraphMismatch", f"the graph {message}", suggestion="export the model again", exit_code=ExitCode.DATA)

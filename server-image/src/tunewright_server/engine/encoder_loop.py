@@ -1,0 +1,173 @@
+"""The loop of an encoder: one thread takes rows from the queue, runs them together and delivers each its logits."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from tunewright_server.engine.loop import DEFAULT_QUEUE_SECONDS, EngineStoppedError, QueueFullError
+from tunewright_server.engine.request import Failed, Group
+from tunewright_server.engine.row_queue import DeliverRow, Logits, RowAnswer, RowQueue, RowTicket
+
+log = logging.getLogger(__name__)
+RUN_ROWS = 32
+RUN_TOKENS = 2048  # with padding: on CPU a longer run gains no throughput, and lets the next request wait
+QUEUE_ROWS = 1024
+QUEUE_RUNS = 64  # how many full runs of tokens may wait
+
+
+class RowEncoder(Protocol):
+    """What the loop needs of a graph; see `Encoder`."""
+
+    max_length: int
+    shares_runs: bool
+
+    def width(self, length: int) -> int: ...
+
+    def run(self, rows: Sequence[Sequence[int]], width: int) -> Logits: ...
+
+
+@dataclass(frozen=True)
+class EncoderLoad:
+    """How busy the engine is."""
+
+    running: int = 0  # rows
+    runs: int = 0  # since the start
+    queue_timeouts: int = 0  # rows, since the start
+
+
+class EncoderEngine:
+    """`submit` may be called from any thread; everything else happens in the engine's own."""
+
+    def __init__(
+        self,
+        encoder: RowEncoder,
+        *,
+        run_rows: int = RUN_ROWS,
+        queue_limit: int = QUEUE_ROWS,
+        queue_tokens: int | None = None,
+        queue_seconds: float = DEFAULT_QUEUE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.load = EncoderLoad()
+        self.queue_limit = queue_limit  # rows
+        self.queue_tokens = queue_tokens or QUEUE_RUNS * max(RUN_TOKENS, encoder.max_length)
+        self._encoder = encoder
+        self._run_rows = run_rows
+        self._queue_seconds = queue_seconds  # until the first run of a request
+        self._clock = clock
+        self._queue = RowQueue()
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
+
+    @property
+    def max_length(self) -> int:
+        return self._encoder.max_length
+
+    @property
+    def waiting(self) -> int:
+        """Rows in the queue."""
+        return len(self._queue)
+
+    @property
+    def waiting_tokens(self) -> int:
+        with self._changed:
+            return self._queue.tokens
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop is turning. A busy loop is alive."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the loop after the current run; unfinished rows get `Failed(stopping=True)`."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def submit(self, rows: Sequence[tuple[int, ...]], deliver: DeliverRow) -> list[RowTicket]:
+        """Queue the rows of one request, all or none; they share the request's turns.
+
+        `deliver` is called once for each row, from the engine's thread, and must neither block nor raise.
+
+        Raises `QueueFullError`, `EngineStoppedError`, and `ValueError` for a row that does not fit.
+        """
+        if not all(0 < len(tokens) <= self.max_length for tokens in rows):
+            msg = f"a row must have 1 to {self.max_length} tokens"
+            raise ValueError(msg)
+        group, now = Group(), self._clock()
+        tickets = [RowTicket(index, tokens, deliver, now, group) for index, tokens in enumerate(rows)]
+        with self._changed:
+            if self._stopping or not self.alive:
+                raise EngineStoppedError
+            full = len(self._queue) + len(rows) > self.queue_limit
+            if full or self._queue.tokens + sum(map(len, rows)) > self.queue_tokens:
+                raise QueueFullError
+            for ticket in tickets:
+                self._queue.add(ticket)
+            self._changed.notify()
+        return tickets
+
+    def _run(self) -> None:
+        last_words = Failed("the server is stopping", stopping=True)
+        try:
+            while self._wait_for_work():
+                self._step()
+        except Exception:
+            log.exception("the engine loop ended by a defect")
+            last_words = Failed("the engine has a defect; the server's log says more")
+        with self._changed:
+            self._stopping = True
+            for ticket in self._queue:
+                ticket.deliver(last_words)
+            self._queue.clear()
+        self.load = EncoderLoad()
+
+    def _wait_for_work(self) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or self._queue)
+            return not self._stopping
+
+    def _step(self) -> None:
+        with self._changed:
+            self._queue.drop_cancelled()
+            width, rows = self._queue.take(self._encoder.width, self._room)
+            # After the run is chosen: even a bound of 0 s lets a request have a run that is free.
+            expired = self._queue.take_expired(self._clock() - self._queue_seconds)
+        for ticket in expired:
+            ticket.deliver(Failed(f"the request has waited {self._queue_seconds:.0f} s for its turn; try again later", timed_out=True))
+        self.load = EncoderLoad(len(rows), self.load.runs + bool(rows), self.load.queue_timeouts + len(expired))
+        if rows:
+            self._encode(rows, width)
+        self.load = EncoderLoad(0, self.load.runs, self.load.queue_timeouts)
+
+    def _room(self, width: int) -> int:
+        return max(1, min(self._run_rows, RUN_TOKENS // width)) if self._encoder.shares_runs else 1
+
+    def _encode(self, rows: list[RowTicket], width: int) -> None:
+        """Run the graph. When it fails, its rows fail with it, and the loop goes on for the others."""
+        begun = self._clock()
+        try:
+            found = self._encoder.run([ticket.tokens for ticket in rows], width)
+        except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
+            log.exception("a run of the graph failed")
+            for ticket in rows:
+                ticket.deliver(Failed(f"the model could not be run: {type(error).__name__}"))
+            return
+        finished = self._clock()
+        for ticket, logits in zip(rows, found, strict=True):
+            if np.isfinite(logits).all():
+                ticket.deliver(RowAnswer(logits=logits, submitted=ticket.submitted, begun=begun, finished=finished))
+            else:
+                log.error("the graph returned logits that are not finite")
+                ticket.deliver(Failed("the graph returned logits that are not finite"))
