@@ -66,7 +66,7 @@ def test_a_kind_of_graph_without_an_engine_is_refused(tiny: BuiltModel, tmp_path
     (folder / MANIFEST_NAME).write_text(json.dumps({**written(tiny), "graph": graph}))
     with start_server(folder, tmp_path) as server:
         assert (server.exit_code(), server.failure.reason) == (64, "GraphUnsupported")
-        assert "sequence_to_sequence, and this server runs decoder" in server.failure.message
+        assert "sequence_to_sequence, and this server runs decoder, encoder" in server.failure.message
 
 
 def test_an_encoder_names_its_labels_in_the_order_of_their_ids(tiny: BuiltModel) -> None:

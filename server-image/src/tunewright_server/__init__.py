@@ -10,6 +10,7 @@ Everything is configured by the environment variables of `tunewright_contract.en
 `graph_kinds` is the table: the kind of graph in a model's manifest selects how it is loaded and run, and which routes answer for it.
 
 What it promises:
+- A text is classified by itself: what else runs with it changes no bit of its answer.
 - Requests are decoded together (continuous batching); a greedy answer is token for token what torch's `generate` would give,
   and a seeded answer does not depend on other requests.
 - An unsupported OpenAI parameter that would change the answer is refused by name, not ignored.

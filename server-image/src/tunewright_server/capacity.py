@@ -42,12 +42,7 @@ def plan_capacity(
 
     Raises `RefusalError` when what was asked cannot work.
     """
-    if max_length is not None and max_length > context:
-        raise RefusalError(
-            "MaxLengthTooLong",
-            f"{environment.MAX_LENGTH}={max_length} exceeds the model's context of {context} tokens",
-            suggestion=f"use at most {context}",
-        )
+    check_length_fits(max_length, context=context)
     length = max_length or min(context, DEFAULT_LENGTH)
     row_bytes = length * bytes_per_token(graph)
     free = max(0, memory_bytes - weight_bytes)
@@ -60,6 +55,26 @@ def plan_capacity(
             suggestion=f"lower {environment.MAX_SLOTS} or {environment.MAX_LENGTH}, serve fewer models, or raise the memory limit",
         )
     return Capacity(slots, length, slots * row_bytes)
+
+
+def check_length_fits(max_length: int | None, *, context: int) -> None:
+    """Raises `RefusalError` when requests may be longer than the model's context, in tokens."""
+    if max_length is not None and max_length > context:
+        raise RefusalError(
+            "MaxLengthTooLong",
+            f"{environment.MAX_LENGTH}={max_length} exceeds the model's context of {context} tokens",
+            suggestion=f"use at most {context}",
+        )
+
+
+def check_weights_fit(weight_bytes: int, *, memory_bytes: int) -> None:
+    """Raises `RefusalError` when a model without a cache leaves no memory at all."""
+    if weight_bytes >= memory_bytes:
+        raise RefusalError(
+            "WeightsDoNotFit",
+            f"the weights need {_gib(weight_bytes)}, and this model may use {_gib(memory_bytes)}",
+            suggestion="serve fewer models, or raise the memory limit",
+        )
 
 
 def _gib(count: int) -> str:

@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tunewright_contract import environment
+from tunewright_contract.capabilities.tasks import CLASSIFY_ROUTES
 from tunewright_contract.model_manifest import MANIFEST_NAME
 from tunewright_server.decoders import load_decoder
-from tunewright_server.http import openai
+from tunewright_server.encoders import load_encoder
+from tunewright_server.http import classify, openai
 from tunewright_server.model_folder import ModelFolder
 from tunewright_server.refusal import RefusalError
 from tunewright_server.served import ServedModel
@@ -33,6 +35,7 @@ GRAPH_KINDS: dict[str, GraphKind] = {
         load=load_decoder,
         routes={"/v1/chat/completions": openai.chat_completions, "/v1/completions": openai.completions},
     ),
+    "encoder": GraphKind(load=load_encoder, routes=dict.fromkeys(CLASSIFY_ROUTES, classify.classify)),
 }
 
 

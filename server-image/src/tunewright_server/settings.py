@@ -21,7 +21,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080  # 0: any free one, named in the log
     model_name: str | None = None
-    max_slots: int | None = None  # requests decoded together
+    max_slots: int | None = None  # requests decoded together, or texts in one run of an encoder
     max_length: int | None = None  # tokens per request, prompt and answer together
     execution_providers: tuple[str, ...] = DEFAULT_EXECUTION_PROVIDERS
     smoke_test: SmokeTest | None = None

@@ -17,6 +17,7 @@ from typing import cast
 import uvicorn
 
 from tunewright_contract import environment
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_server import machine
 from tunewright_server.capacity import share_memory
@@ -133,7 +134,7 @@ async def _load(state: ServerState, settings: Settings, folders: Mapping[str, Mo
             if len(folders) == 1:
                 raise
             raise refusal.about(f"model {name!r}") from refusal
-        state.registry.add(model, paths=tuple(kind.routes))
+        state.registry.add(model, paths=TASKS[folder.manifest.task].routes)
         log.info("loaded" if len(folders) > 1 else "ready", extra={"fields": model.facts})
     if len(folders) > 1:
         log.info("ready", extra={"fields": {"models": list(folders)}})

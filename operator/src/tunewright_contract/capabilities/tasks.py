@@ -10,6 +10,7 @@ from tunewright_contract.capabilities.data_formats import MESSAGES, PROMPT_COMPL
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
+CLASSIFY_ROUTES = ("/classify", "/v1/classify")  # vLLM's, and that of SGLang and Dynamo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ TASKS = Table(
         metrics=("accuracy", "f1_macro", "mcc", "precision_macro", "recall_macro"),
         recipe="sequence_classification",
         graph="encoder",
+        routes=CLASSIFY_ROUTES,
         supported=False,
     ),
     Task(
@@ -67,6 +69,7 @@ TASKS = Table(
         metrics=("accuracy", "f1_macro", "f1_micro", "precision_macro", "recall_macro"),
         recipe="sequence_classification",
         graph="encoder",
+        routes=CLASSIFY_ROUTES,
         supported=False,
     ),
     Task(

@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from tunewright_contract.generation_config import GenerationDefaults
 from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
-from tunewright_server.engine.request import Deliver, Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket, sampling_of
+from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket, sampling_of
 from tunewright_server.http.errors import ApiError, engine_failed, invalid, too_many_requests, unavailable
 from tunewright_server.http.parameters import Generation
 from tunewright_server.http.state import ServerState
+from tunewright_server.served import ServedModel
 
 _SEED_BITS = 2**64
+AnyEvent = TypeVar("AnyEvent")
 
 
 def generation_request(
@@ -32,8 +36,8 @@ def generation_request(
     """
     if not prompt:
         raise invalid("the prompt has no tokens", param=param)
-    _check_vocabulary(prompt, model, param=param)
-    _check_vocabulary(asked.stop_token_ids or (), model, param="stop_token_ids")
+    check_vocabulary(prompt, model, param=param)
+    check_vocabulary(asked.stop_token_ids or (), model, param="stop_token_ids")
     room = model.engine.max_length - len(prompt)
     if room < (max_tokens or 1):
         answer = f" and {max_tokens} for the answer" if max_tokens else ", which leaves no room for an answer"
@@ -57,7 +61,8 @@ def generation_request(
     )
 
 
-def _check_vocabulary(tokens: Sequence[int], model: ServedDecoder, *, param: str) -> None:
+def check_vocabulary(tokens: Sequence[int], model: ServedModel, *, param: str) -> None:
+    """Raises `ApiError` 400 for a token id that the model does not have."""
     highest = max(tokens, default=0)
     if highest >= model.manifest.vocab_size:
         raise invalid(f"token id {highest} is not in the vocabulary of {model.manifest.vocab_size} tokens", param=param)
@@ -89,10 +94,10 @@ class Answers:
                 f"this request may come to {tokens} tokens, and the queue holds {model.engine.queue_tokens}; lower n or max_tokens",
                 param="n",
             )
-        loop, group = asyncio.get_running_loop(), Group()
+        deliver, group = bridge(asyncio.get_running_loop(), self._events), Group()
         try:
             for index, request in enumerate(requests):
-                self._tickets.append(model.engine.submit(request, _bridge(loop, self._events, index), group))
+                self._tickets.append(model.engine.submit(request, partial(deliver, index), group))
         except QueueFullError:
             self._cancel()
             raise too_many_requests() from None
@@ -111,7 +116,7 @@ class Answers:
         while unfinished:
             index, event = await self._events.get()
             if isinstance(event, Failed):
-                raise _ended(event)
+                raise ended(event)
             now = clock()
             self._metrics.observe_token(since_previous=now - previous[index] if index in previous else None)
             previous[index] = now
@@ -125,16 +130,17 @@ class Answers:
             ticket.cancel()
 
 
-def _ended(event: Failed) -> ApiError:
+def ended(event: Failed) -> ApiError:
+    """Why an answer cannot be given, as its HTTP error."""
     if event.timed_out:
         return unavailable(event.message, code="queue_timeout")
     return unavailable(event.message, code="shutting_down") if event.stopping else engine_failed(event.message)
 
 
-def _bridge(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[tuple[int, Event]], index: int) -> Deliver:
-    """Hand events from the engine's thread to the event loop's."""
+def bridge(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[tuple[int, AnyEvent]]) -> Callable[[int, AnyEvent], None]:
+    """Hand events, each with the index of its answer, from the engine's thread to the event loop's."""
 
-    def deliver(event: Event) -> None:
+    def deliver(index: int, event: AnyEvent) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             loop.call_soon_threadsafe(events.put_nowait, (index, event))
 

@@ -11,8 +11,10 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from tunewright_server.engine.encoder_loop import EncoderEngine
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Progress
+from tunewright_server.engine.row_queue import RowAnswer
 
 _FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560)
 _REQUEST = (0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680)
@@ -51,6 +53,7 @@ class Metrics:
         self.paused = self._gauge("tunewright:num_requests_paused", "Waiting requests that have begun and lost their row.")
         self.preemptions = _EngineCounter("vllm:num_preemptions", "Rows taken from requests that go on later.", self.registry)
         self.timeouts = _EngineCounter("tunewright:queue_timeouts", "Requests that waited too long for a row.", self.registry)
+        self.runs = _EngineCounter("tunewright:encoder_runs", "Runs of an encoder's graph, each with one row or several.", self.registry)
         self.cache_usage = self._gauge("vllm:kv_cache_usage_perc", "Share of the key-value cache in use, 0 to 1.")
         self.cache_config = self._gauge("vllm:cache_config_info", "One block is one slot.", "block_size", "num_gpu_blocks")
         self.prompt_tokens = self._counter("vllm:prompt_tokens", "Prompt tokens read.")
@@ -97,6 +100,22 @@ class ModelMetrics:
         self._prompt_sizes.observe(prompt_tokens)
         self._latency.observe(latency)
         self._queued.observe(queued)
+
+
+class EncoderMetrics(ModelMetrics):
+    """Gauges read the engine when they are scraped; a row is a request."""
+
+    def __init__(self, metrics: Metrics, engine: EncoderEngine, model_name: str) -> None:
+        super().__init__(metrics, model_name)
+        metrics.running.labels(model_name).set_function(lambda: engine.load.running)
+        metrics.waiting.labels(model_name).set_function(lambda: engine.waiting)
+        metrics.tokens_waiting.labels(model_name).set_function(lambda: engine.waiting_tokens)
+        metrics.timeouts.follow(model_name, lambda: engine.load.queue_timeouts)
+        metrics.runs.follow(model_name, lambda: engine.load.runs)
+
+    def observe_row(self, row: RowAnswer, *, tokens: int) -> None:
+        """Count a row that was answered."""
+        self._finished("stop", prompt_tokens=tokens, queued=row.begun - row.submitted, latency=row.finished - row.submitted)
 
 
 class DecoderMetrics(ModelMetrics):

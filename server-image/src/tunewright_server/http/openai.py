@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -12,18 +12,18 @@ from starlette.responses import JSONResponse, Response
 
 from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.request import GenerationRequest
+from tunewright_server.http.disconnect import unless_disconnected
 from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, invalid
 from tunewright_server.http.formats import ChatFormat, Collected, CompletionFormat, Format, usage
 from tunewright_server.http.generation import Answers, generation_request
 from tunewright_server.http.limits import check_answers, check_length
 from tunewright_server.http.parameters import ChatRequest, CompletionRequest, Generation, parse
-from tunewright_server.http.state import read_body, state_of
+from tunewright_server.http.state import BODY_LIMIT, read_body, state_of
 from tunewright_server.http.stream import EventStream, stream_chunks
 from tunewright_server.served import ServedModel
 from tunewright_server.text import conversation
 from tunewright_server.text.chat_template import TemplateRefusedError
 
-BODY_LIMIT = 16 * 2**20  # bytes
 _PUBLIC_LINEAGE = ("base", "method", "metrics", "versions")
 COMPLETION_MAX_TOKENS = 16  # OpenAI's default for this endpoint; a chat answer may use what fits
 
@@ -140,7 +140,7 @@ async def _answer(
         )
     collected = [Collected() for _ in requests]
     with contextlib.closing(answers):
-        if not await _unless_disconnected(request, lambda: _collect(answers, collected)):
+        if not await unless_disconnected(request, lambda: _collect(answers, collected)):
             return Response(status_code=CLIENT_CLOSED_REQUEST)
     return JSONResponse(
         {
@@ -154,18 +154,3 @@ async def _answer(
 async def _collect(answers: Answers, collected: Sequence[Collected]) -> None:
     async for index, progress in answers:
         collected[index].add(progress)
-
-
-async def _unless_disconnected(request: Request, work: Callable[[], Awaitable[None]]) -> bool:
-    """Do `work`, and stop it when the client goes away; say whether it was finished."""
-    working = asyncio.ensure_future(work())
-    listening = asyncio.ensure_future(request.receive())  # the body has been read: only a disconnect can come
-    try:
-        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            return True
-        return False
-    finally:
-        working.cancel()
-        listening.cancel()

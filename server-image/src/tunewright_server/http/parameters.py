@@ -4,7 +4,8 @@ Source: the OpenAI API reference for chat completions and completions. `top_k`, 
 `stop_token_ids` and `ignore_eos` are vLLM's.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -32,14 +33,59 @@ class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class Body(_Closed):
+    """A request's body. Parameters of `without_effect` ask for nothing that shows in an answer.
+
+    Those of `unsupported` are refused unless they hold a value that changes nothing.
+    """
+
+    without_effect: ClassVar[frozenset[str]] = frozenset()
+    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {}
+
+    def check_together(self) -> None:
+        """Raises `ApiError` 400 for parameters that do not go together."""
+
+
 class StreamOptions(_Closed):
     include_usage: bool | None = None
     continuous_usage_stats: bool | None = None  # vLLM's: every chunk has the usage so far
     include_obfuscation: bool | None = None  # padding against an observer of encrypted traffic; none is added here
 
 
-class Generation(_Closed):
+# Accepted, because they ask for nothing that shows in an answer.
+WITHOUT_EFFECT = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls"})
+
+# Refused unless they hold a value that changes nothing.
+UNSUPPORTED: dict[str, tuple[Any, ...]] = {
+    "audio": (),
+    "best_of": (1,),
+    "echo": (False,),
+    "frequency_penalty": (0,),
+    "function_call": ("none", "auto"),
+    "functions": ([],),
+    "logit_bias": ({},),
+    "modalities": (["text"],),
+    "moderation": (),
+    "prediction": (),
+    "presence_penalty": (0,),
+    "reasoning_effort": ("none",),
+    "response_format": ({"type": "text"},),
+    "service_tier": ("auto", "default"),
+    "store": (False,),
+    "suffix": ("",),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "use_beam_search": (False,),
+    "verbosity": ("medium",),
+    "web_search_options": (),
+}
+
+
+class Generation(Body):
     """What both endpoints understand. None means: not given."""
+
+    without_effect = WITHOUT_EFFECT
+    unsupported = UNSUPPORTED
 
     model: String
     max_tokens: Count | None = None
@@ -73,6 +119,10 @@ class Generation(_Closed):
     def alternatives(self) -> int | None:
         """How many alternatives are wanted beside each token's log-probability; None: no log-probabilities."""
         raise NotImplementedError
+
+    def check_together(self) -> None:
+        if self.stream_options is not None and not self.stream:
+            raise invalid("stream_options is only allowed together with stream", param="stream_options")
 
 
 class TextPart(_Closed):
@@ -110,6 +160,11 @@ class ChatRequest(Generation):
     def alternatives(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
 
+    def check_together(self) -> None:
+        super().check_together()
+        if self.top_logprobs and not self.logprobs:
+            raise invalid("top_logprobs needs logprobs to be true", param="top_logprobs")
+
 
 class CompletionRequest(Generation):
     prompt: (
@@ -127,63 +182,33 @@ class CompletionRequest(Generation):
     @property
     def prompts(self) -> list[str | list[int]]:
         """One prompt or several; a prompt is text or token ids."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        tokens = [item for item in self.prompt if isinstance(item, int)]
-        return [tokens] if tokens else [item for item in self.prompt if not isinstance(item, int)]
+        return prompts_of(self.prompt)
 
 
-# Accepted, because they ask for nothing that shows in an answer.
-WITHOUT_EFFECT = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls"})
+def prompts_of(found: str | Sequence[str | int | list[int]]) -> list[str | list[int]]:
+    """Tell one text, several texts, one list of token ids and several lists apart."""
+    if isinstance(found, str):
+        return [found]
+    tokens = [item for item in found if isinstance(item, int)]
+    return [tokens] if tokens else [item for item in found if not isinstance(item, int)]
 
-# Refused unless they hold a value that changes nothing.
-UNSUPPORTED: dict[str, tuple[Any, ...]] = {
-    "audio": (),
-    "best_of": (1,),
-    "echo": (False,),
-    "frequency_penalty": (0,),
-    "function_call": ("none", "auto"),
-    "functions": ([],),
-    "logit_bias": ({},),
-    "modalities": (["text"],),
-    "moderation": (),
-    "prediction": (),
-    "presence_penalty": (0,),
-    "reasoning_effort": ("none",),
-    "response_format": ({"type": "text"},),
-    "service_tier": ("auto", "default"),
-    "store": (False,),
-    "suffix": ("",),
-    "tool_choice": ("none", "auto"),
-    "tools": ([],),
-    "use_beam_search": (False,),
-    "verbosity": ("medium",),
-    "web_search_options": (),
-}
 
-Request = TypeVar("Request", bound=Generation)
+Request = TypeVar("Request", bound=Body)
 
 
 def parse(model: type[Request], body: bytes, *, longest_prompt: int) -> Request:
     """Read a request. `longest_prompt` is in tokens. Raises `ApiError` 400 naming the first parameter at fault."""
     fields = read_object(body, longest_prompt=longest_prompt)
-    for name, harmless in UNSUPPORTED.items():
+    for name, harmless in model.unsupported.items():
         value = fields.pop(name, None)
         if value is not None and value not in harmless:
             raise invalid(f"{name} is not supported by this server; leave it out", param=name, code="unsupported_parameter")
     try:
-        request = model.model_validate({name: value for name, value in fields.items() if name not in WITHOUT_EFFECT})
+        request = model.model_validate({name: value for name, value in fields.items() if name not in model.without_effect})
     except ValidationError as error:
         raise _refusal(error) from error
-    _check_together(request)
+    request.check_together()
     return request
-
-
-def _check_together(request: Generation) -> None:
-    if request.stream_options is not None and not request.stream:
-        raise invalid("stream_options is only allowed together with stream", param="stream_options")
-    if isinstance(request, ChatRequest) and request.top_logprobs and not request.logprobs:
-        raise invalid("top_logprobs needs logprobs to be true", param="top_logprobs")
 
 
 def _refusal(error: ValidationError) -> ApiError:

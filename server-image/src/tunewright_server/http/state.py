@@ -11,6 +11,7 @@ from tunewright_server.registry import Registry
 from tunewright_server.served import ServedModel
 
 Model = TypeVar("Model", bound=ServedModel)
+BODY_LIMIT = 16 * 2**20  # bytes of one body
 READING_LIMIT = 64 * 2**20  # bytes of all bodies that are being read
 
 
