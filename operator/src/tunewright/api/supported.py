@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from tunewright.api.problems import Problem
-from tunewright.api.rules.table import cel_one_of
+from tunewright.api.rules.predicates import variable
 from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.written import as_written
@@ -104,7 +104,8 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     _names(
         "spec.serving.executionProviders[*]", EXECUTION_PROVIDERS,
         not_added="!has(self.serving) || self.serving.executionProviders.all(name, "
-        f"{cel_one_of('name', EXECUTION_PROVIDERS.supported)} || (has(oldSelf.serving) && name in oldSelf.serving.executionProviders))",
+        f"{variable('name').among(EXECUTION_PROVIDERS.supported).cel()} || "
+        "(has(oldSelf.serving) && name in oldSelf.serving.executionProviders))",
     ),
     NotYet(
         "spec.ttlSecondsAfterFinished", "Delete the job by hand.",

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tunewright.api.rules.table import Rule, cel_none_of, cel_one_of, job_rule
+from tunewright.api.rules.predicates import Predicate, any_of, field, flag, has, size
+from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.written import as_written
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
@@ -19,70 +20,64 @@ def formats(spec: FineTuneJobSpec, unfit: tuple[str, ...]) -> list[str]:
     return sorted({entry.format for entry in (*data.train, *data.validation, *data.test) if entry.format in unfit})
 
 
-def _format_cel(flag: str, unfit: tuple[str, ...]) -> str:
-    fits = cel_none_of("d.format", unfit)
-    lists = " && ".join(f"self.data.{split}.all(d, !has(d.format) || {fits})" for split in ("train", "validation", "test"))
-    return f"!(has(self.data.{flag}) && self.data.{flag}) || ({lists})"
+def _any_format(unfit: tuple[str, ...]) -> Predicate:
+    """Return the condition that a data set is said to have one of these formats."""
+    named = has("format", of="d") & field("format", of="d").among(unfit)
+    return any_of(*(field(f"data.{split}").exists("d", named) for split in ("train", "validation", "test")))
 
 
 RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E301",
         path="data.packing",
-        broken=lambda spec: spec.data.packing and spec.method.type in UNPACKABLE,
+        broken=flag("data.packing") & field("method.type").among(UNPACKABLE),
         says=lambda spec: f"packing joins examples, but type {spec.method.type} compares them one by one",
         refuses=f"packing with {', '.join(UNPACKABLE[:-1])} or {UNPACKABLE[-1]}",
         way_out="Set data.packing to false.",
-        cel=f"!(self.data.packing && {cel_one_of('self.method.type', UNPACKABLE)})",
     ),
     job_rule(
         code="E302",
         path="data.paddingFree",
-        broken=lambda spec: spec.data.padding_free and not spec.data.packing,
+        broken=flag("data.paddingFree") & ~flag("data.packing"),
         says=lambda spec: f"paddingFree without packing does not enforce maxLength {spec.data.max_length}",
         refuses="paddingFree without packing",
         way_out="Set data.packing to true, or paddingFree to false.",
-        cel="!(self.data.paddingFree && !self.data.packing)",
     ),
     job_rule(
         code="E303",
         path="data.completionOnlyLoss",
-        broken=lambda spec: spec.data.completion_only_loss is True and bool(formats(spec, WITHOUT_COMPLETION)),
+        broken=has("data.completionOnlyLoss") & flag("data.completionOnlyLoss") & _any_format(WITHOUT_COMPLETION),
         says=lambda spec: (
             f"completionOnlyLoss: true needs prompt and completion apart, which format "
             f"{', '.join(formats(spec, WITHOUT_COMPLETION))} has not"
         ),
         refuses="completionOnlyLoss with data that has no completion",
         way_out="Leave completionOnlyLoss out, or bring the data as promptCompletion.",
-        cel=_format_cel("completionOnlyLoss", WITHOUT_COMPLETION),
     ),
     job_rule(
         code="E303",
         path="data.assistantOnlyLoss",
-        broken=lambda spec: spec.data.assistant_only_loss is True and bool(formats(spec, WITHOUT_TURNS)),
+        broken=has("data.assistantOnlyLoss") & flag("data.assistantOnlyLoss") & _any_format(WITHOUT_TURNS),
         says=lambda spec: (
             f"assistantOnlyLoss: true needs turns of a conversation, which format {', '.join(formats(spec, WITHOUT_TURNS))} has not"
         ),
         refuses="assistantOnlyLoss with data that is no conversation",
         way_out="Leave assistantOnlyLoss out, or bring the data as messages.",
-        cel=_format_cel("assistantOnlyLoss", WITHOUT_TURNS),
     ),
     job_rule(
         code="E304",
         path="data.streaming",
-        broken=lambda spec: spec.data.streaming and spec.training.max_steps < 1,
+        broken=flag("data.streaming") & field("training.maxSteps").below(1),
         says=lambda spec: f"a stream has no length, so epochs cannot be counted, and training.maxSteps is {spec.training.max_steps}",
         refuses="streaming without maxSteps",
         way_out="Set training.maxSteps.",
-        cel="!(self.data.streaming && self.training.maxSteps < 1)",
     ),
     job_rule(
         code="E304",
         path="data.valSetSize",
-        broken=lambda spec: spec.data.streaming and spec.data.validation_share() > 0,
+        broken=flag("data.streaming") & size("data.validation").equals(0) & (~has("data.valSetSize") | field("data.valSetSize").above(0.0)),
         says=lambda spec: f"a share of {as_written(spec.data.validation_share())} cannot be split off a stream",
         refuses="splitting validation data off a stream",
         way_out="Give data.validation, or valSetSize: 0.",
-        cel="!(self.data.streaming && size(self.data.validation) == 0 && (!has(self.data.valSetSize) || self.data.valSetSize > 0.0))",
     ),
 )

@@ -5,7 +5,8 @@ Sources: deepspeed 0.19.8 (runtime/config.py, runtime/zero/), transformers 5.23.
 
 from typing import Any
 
-from tunewright.api.rules.facts import STAGE_3, asked_stage, block, raw_deepspeed, raw_device
+from tunewright.api.rules.facts import HAS_DEEPSPEED, STAGE_3, block, raw_deepspeed, raw_device, raw_stage
+from tunewright.api.rules.predicates import Predicate, any_of, field, flag, has, text
 from tunewright.api.rules.table import Rule, fault_rule, job_rule
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
@@ -102,32 +103,39 @@ def masterless(spec: FineTuneJobSpec) -> list[str]:
     return [f"{path} true" for path in MASTERLESS if block(raw, path.partition(".")[0]).get(path.partition(".")[2]) is True]
 
 
+_STAGE = text("deepspeed.stage")
+_NOT_3 = _STAGE.among(["0", "1", "2"])  # Auto may still become 3
+_OPTIMIZER, _PARAM = field("deepspeed.offloadOptimizer.device"), field("deepspeed.offloadParam.device")
+_OPTIMIZER_PATH, _PARAM_PATH = has("deepspeed.offloadOptimizer.nvmePath"), has("deepspeed.offloadParam.nvmePath")
+# What can be wrong with the typed offload settings, and its text.
+OFFLOAD_FAULTS: tuple[tuple[Predicate, str], ...] = (
+    (_NOT_3 & _PARAM.among(["cpu", "nvme"]), "offloadParam.device {param.device} needs stage 3, but stage is {stage}"),
+    (
+        _NOT_3 & field("deepspeed.offloadOptimizer.ratio").below(1.0),
+        "offloadOptimizer.ratio {optimizer.ratio} needs stage 3, but stage is {stage}",
+    ),
+    (_NOT_3 & _OPTIMIZER.equals("nvme"), "offloadOptimizer.device nvme needs stage 3, but stage is {stage}"),
+    (_STAGE.equals("0") & _OPTIMIZER.equals("cpu"), "offloadOptimizer.device cpu needs stage 1 or above, but stage is 0"),
+    (_OPTIMIZER.equals("nvme") & ~_OPTIMIZER_PATH, "offloadOptimizer.device nvme needs nvmePath"),
+    (_PARAM.equals("nvme") & ~_PARAM_PATH, "offloadParam.device nvme needs nvmePath"),
+    (
+        _OPTIMIZER.differs("nvme") & _OPTIMIZER_PATH,
+        "offloadOptimizer.nvmePath {optimizer.nvme_path} would be ignored by device {optimizer.device}",
+    ),
+    (_PARAM.differs("nvme") & _PARAM_PATH, "offloadParam.nvmePath {param.nvme_path} would be ignored by device {param.device}"),
+)
+
+
 def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
-    """Return what is wrong with the typed offload settings, given the stage asked for (Auto may still become 3)."""
-    if spec.deepspeed is None:
+    """Return what is wrong with the typed offload settings."""
+    typed = spec.deepspeed
+    if typed is None:
         return []
-    optimizer, param = spec.deepspeed.offload_optimizer, spec.deepspeed.offload_param
-    stage = asked_stage(spec)
-    not_3 = stage is not None and stage != 3
-    checks = {
-        f"offloadParam.device {param.device} needs stage 3, but stage is {stage}": not_3 and param.device in {"cpu", "nvme"},
-        f"offloadOptimizer.ratio {as_written(optimizer.ratio)} needs stage 3, but stage is {stage}": not_3 and optimizer.ratio < 1,
-        f"offloadOptimizer.device nvme needs stage 3, but stage is {stage}": not_3 and optimizer.device == "nvme",
-        "offloadOptimizer.device cpu needs stage 1 or above, but stage is 0": stage == 0 and optimizer.device == "cpu",
-        "offloadOptimizer.device nvme needs nvmePath": optimizer.device == "nvme" and optimizer.nvme_path is None,
-        "offloadParam.device nvme needs nvmePath": param.device == "nvme" and param.nvme_path is None,
-        f"offloadOptimizer.nvmePath {optimizer.nvme_path} would be ignored by device {optimizer.device}": optimizer.nvme_path is not None
-        and optimizer.device != "nvme",
-        f"offloadParam.nvmePath {param.nvme_path} would be ignored by device {param.device}": param.nvme_path is not None
-        and param.device != "nvme",
-    }
-    return [text for text, present in checks.items() if present]
+    values = {"stage": typed.stage, "optimizer": typed.offload_optimizer, "param": typed.offload_param}
+    return [says.format(**values) for broken, says in OFFLOAD_FAULTS if broken(spec)]
 
 
-def gathers(spec: FineTuneJobSpec) -> bool:
-    """Say whether stage 3 gathers whole weights when it saves."""
-    if spec.deepspeed is not None and spec.deepspeed.config is None:
-        return spec.deepspeed.stage3_gather_16bit_weights_on_model_save
+def _raw_gathers(spec: FineTuneJobSpec) -> bool:
     return block(raw_deepspeed(spec), "zero_optimization").get("stage3_gather_16bit_weights_on_model_save") is True
 
 
@@ -187,48 +195,41 @@ RULES: tuple[Rule[Any], ...] = (
         says="{}",
         refuses="offloading that the ZeRO stage cannot do, or NVMe without a path",
         way_out="Set deepspeed.stage to 3 or Auto, or the device to none or cpu; with nvme give nvmePath.",
-        cel="!(has(self.deepspeed) && ("
-        "(string(self.deepspeed.stage) in ['0', '1', '2'] && (self.deepspeed.offloadParam.device in ['cpu', 'nvme'] || "
-        "self.deepspeed.offloadOptimizer.ratio < 1.0 || self.deepspeed.offloadOptimizer.device == 'nvme')) || "
-        "(string(self.deepspeed.stage) == '0' && self.deepspeed.offloadOptimizer.device == 'cpu') || "
-        "has(self.deepspeed.offloadOptimizer.nvmePath) != (self.deepspeed.offloadOptimizer.device == 'nvme') || "
-        "has(self.deepspeed.offloadParam.nvmePath) != (self.deepspeed.offloadParam.device == 'nvme')))",
+        broken=HAS_DEEPSPEED & any_of(*(broken for broken, _ in OFFLOAD_FAULTS)),
     ),
     job_rule(
         code="E204",
         path="deepspeed.stage3Gather16bitWeightsOnModelSave",
-        broken=lambda spec: asked_stage(spec) == 3 and not gathers(spec),
+        broken=STAGE_3 & ~flag("deepspeed.stage3Gather16bitWeightsOnModelSave"),
+        also=lambda spec: raw_stage(spec) == 3 and not _raw_gathers(spec),
         says=lambda _: "under stage 3 the saved model would be empty shards, and there would be nothing to export",
         refuses="stage 3 without gathering weights on save",
         way_out="Set it to true (in a raw configuration: zero_optimization.stage3_gather_16bit_weights_on_model_save).",
-        cel=f"!({STAGE_3} && !self.deepspeed.stage3Gather16bitWeightsOnModelSave)",
     ),
     job_rule(
         code="E205",
         path="training.predictWithGenerate",
-        broken=lambda spec: asked_stage(spec) == 3 and spec.training.predict_with_generate,
+        broken=STAGE_3 & flag("training.predictWithGenerate"),
+        also=lambda spec: raw_stage(spec) == 3 and spec.training.predict_with_generate,
         says=lambda _: "predictWithGenerate: true generates during training, which sharded parameters (stage 3) do not allow",
         refuses="generation during training under stage 3",
         way_out="Set predictWithGenerate to false; evaluation.generateSamples generates after training.",
-        cel=f"!({STAGE_3} && self.training.predictWithGenerate)",
     ),
     job_rule(
         code="E206",
         path="training.autoFindBatchSize",
-        broken=lambda spec: spec.deepspeed is not None and spec.training.auto_find_batch_size,
+        broken=HAS_DEEPSPEED & flag("training.autoFindBatchSize"),
         says=lambda _: "autoFindBatchSize: true and DeepSpeed exclude each other: the engine's batch size is fixed when it starts",
         refuses="autoFindBatchSize with DeepSpeed",
         way_out="Set perDeviceTrainBatchSize, or leave deepspeed out.",
-        cel="!(has(self.deepspeed) && self.training.autoFindBatchSize)",
     ),
     job_rule(
         code="E207",
         path="training.optim",
-        broken=lambda spec: spec.deepspeed is not None and not OPTIMIZERS[spec.training.optim].deepspeed,
+        broken=HAS_DEEPSPEED & field("training.optim").among(OPTIMIZERS.where(lambda row: not row.deepspeed)),
         says=lambda spec: f"{spec.training.optim} works on whole gradients of single layers, which DeepSpeed does not hand out",
         refuses="GaLore, APOLLO and layerwise optimizers with DeepSpeed",
         way_out="Choose adamw_torch, or leave deepspeed out.",
-        cel="!(has(self.deepspeed) && (self.training.optim.startsWith('galore_') || self.training.optim.startsWith('apollo_')))",
     ),
     job_rule(
         code="E207",

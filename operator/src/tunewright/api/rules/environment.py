@@ -7,6 +7,7 @@ tuning (OMP_*, NCCL_*, TORCH_*).
 import re
 from typing import Any
 
+from tunewright.api.rules.predicates import field
 from tunewright.api.rules.table import Rule, fault_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
@@ -53,6 +54,6 @@ RULES: tuple[Rule[Any], ...] = (
         says="{}",
         refuses="variables that decide which code runs, where files or tokens go, or that Tunewright sets",
         way_out="Remove them; what an image needs of its own is built into it (workers.image).",
-        cel=f"!self.workers.env.exists(variable, variable.name.matches('{PATTERN}'))",
+        broken=field("workers.env").exists("variable", field("name", of="variable").matches(PATTERN)),
     ),
 )

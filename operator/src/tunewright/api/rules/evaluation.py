@@ -5,6 +5,7 @@ Sources: transformers 5.23.0 (training_args.py, optimization.py), trl 1.16.0, Az
 
 from typing import Any
 
+from tunewright.api.rules.predicates import field, flag, has, size
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.written import as_written
@@ -13,6 +14,16 @@ from tunewright_contract.capabilities.tasks import TASKS
 METRIC_SCHEDULERS = ("reduce_lr_on_plateau", "greedy")
 # trl/trainer/dpo_trainer.py: f_divergence_loss_types
 F_DIVERGENCE_LOSSES = frozenset({"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft"})
+
+NO_EVALUATION = field("training.evalStrategy").equals("no")
+UNLIKE_STRATEGIES = (
+    flag("training.loadBestModelAtEnd")
+    & field("training.saveStrategy").differs("best")
+    & field("training.evalStrategy").differs(field("training.saveStrategy"))
+)
+UNEVEN_WEIGHTS = (
+    has("method.dpo") & size("method.dpo.lossWeights").above(0) & size("method.dpo.lossWeights").differs(size("method.dpo.lossType"))
+)
 
 
 def needs_evaluation(spec: FineTuneJobSpec) -> list[str]:
@@ -25,11 +36,6 @@ def needs_evaluation(spec: FineTuneJobSpec) -> list[str]:
     return [name for name, present in wants.items() if present]
 
 
-def evaluates(spec: FineTuneJobSpec) -> bool:
-    """Say whether eval_loss is measured during training."""
-    return spec.training.eval_strategy != "no"
-
-
 def best_model_conflict(spec: FineTuneJobSpec) -> str:
     """Say why the best model cannot be known at the end, or nothing."""
     training = spec.training
@@ -39,7 +45,7 @@ def best_model_conflict(spec: FineTuneJobSpec) -> str:
         return "" if measured else f"saveStrategy best saves when a metric improves, but {lack}"
     if not training.load_best_model_at_end:
         return ""
-    if training.eval_strategy != training.save_strategy:
+    if UNLIKE_STRATEGIES(spec):
         return (
             f"every saved step must have been evaluated, but evalStrategy is {training.eval_strategy} and "
             f"saveStrategy {training.save_strategy}"
@@ -77,7 +83,7 @@ def dpo_conflict(spec: FineTuneJobSpec) -> str:
     dpo = spec.method.dpo
     if dpo is None:
         return ""
-    if dpo.loss_weights and len(dpo.loss_weights) != len(dpo.loss_type):
+    if UNEVEN_WEIGHTS(spec):
         return f"{len(dpo.loss_weights)} lossWeights for {len(dpo.loss_type)} losses"
     unfit = sorted(set(dpo.loss_type) - F_DIVERGENCE_LOSSES)
     return (
@@ -105,17 +111,18 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E305",
         path="training.evalStrategy",
-        broken=lambda spec: bool(needs_evaluation(spec)) and not evaluates(spec),
+        broken=NO_EVALUATION & (has("training.earlyStopping") | field("training.lrSchedulerType").among(METRIC_SCHEDULERS)),
         says=lambda spec: f"{' and '.join(needs_evaluation(spec))} decides by eval_loss, but evalStrategy is {spec.training.eval_strategy}",
         refuses="a decision by eval_loss without evaluation",
         way_out="Set evalStrategy to steps or epoch.",
-        cel="!(self.training.evalStrategy == 'no' && "
-        "(has(self.training.earlyStopping) || self.training.lrSchedulerType in ['reduce_lr_on_plateau', 'greedy']))",
     ),
     job_rule(
         code="E305",
         path="training.evalStrategy",
-        broken=lambda spec: (evaluates(spec) or spec.training.eval_on_start) and not spec.data.has_validation(),
+        broken=(~NO_EVALUATION | flag("training.evalOnStart"))
+        & size("data.validation").equals(0)
+        & has("data.valSetSize")
+        & field("data.valSetSize").equals(0.0),
         says=lambda spec: (
             f"evalStrategy {spec.training.eval_strategy} (evalOnStart {as_written(spec.training.eval_on_start)}) has "
             f"nothing to evaluate on: "
@@ -123,18 +130,15 @@ RULES: tuple[Rule[Any], ...] = (
         ),
         refuses="evaluation without validation data",
         way_out="Give data.validation, or a valSetSize above 0, or set evalStrategy to no.",
-        cel="!((self.training.evalStrategy != 'no' || self.training.evalOnStart) && size(self.data.validation) == 0 && "
-        "has(self.data.valSetSize) && self.data.valSetSize == 0.0)",
     ),
     job_rule(
         code="E306",
         path="training.loadBestModelAtEnd",
-        broken=lambda spec: bool(best_model_conflict(spec)),
+        broken=UNLIKE_STRATEGIES,
+        also=lambda spec: bool(best_model_conflict(spec)),
         says=best_model_conflict,
         refuses="a best model where saved steps are not evaluated",
         way_out="Give evalStrategy and saveStrategy the same value, saveSteps a multiple of evalSteps, and metricForBestModel.",
-        cel="!(self.training.loadBestModelAtEnd && self.training.saveStrategy != 'best' && self.training.evalStrategy != "
-        "self.training.saveStrategy)",
     ),
     job_rule(
         code="E307",
@@ -148,24 +152,22 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E308",
         path="method.dpo",
-        broken=lambda spec: bool(dpo_conflict(spec)),
+        broken=UNEVEN_WEIGHTS,
+        also=lambda spec: bool(dpo_conflict(spec)),
         says=dpo_conflict,
         refuses="DPO losses without weights of their own, or with a divergence they cannot take",
         way_out="Give one lossWeight per lossType, and fDivergenceType: reverse_kl with these losses.",
-        cel="!has(self.method.dpo) || size(self.method.dpo.lossWeights) == 0 || size(self.method.dpo.lossWeights) == "
-        "size(self.method.dpo.lossType)",
     ),
     job_rule(
         code="E309",
         path="training.saveOnlyModel",
-        broken=lambda spec: spec.training.save_only_model and (spec.backoff_limit > 0 or spec.elasticity is not None),
+        broken=flag("training.saveOnlyModel") & (field("backoffLimit").above(0) | has("elasticity")),
         says=lambda spec: (
             f"saveOnlyModel: true leaves the optimizer out, so a gang that is started again (backoffLimit "
             f"{spec.backoff_limit}) could not go on"
         ),
         refuses="saveOnlyModel where training must be able to resume",
         way_out="Set saveOnlyModel to false, or backoffLimit to 0 without elasticity.",
-        cel="!(self.training.saveOnlyModel && (self.backoffLimit > 0 || has(self.elasticity)))",
     ),
     job_rule(
         code="E310",
@@ -186,12 +188,11 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E312",
         path="training.dataloaderPrefetchFactor",
-        broken=lambda spec: spec.training.dataloader_prefetch_factor is not None and spec.training.dataloader_num_workers == 0,
+        broken=has("training.dataloaderPrefetchFactor") & field("training.dataloaderNumWorkers").equals(0),
         says=lambda spec: (
             f"dataloaderPrefetchFactor {spec.training.dataloader_prefetch_factor} needs loader processes, but dataloaderNumWorkers is 0"
         ),
         refuses="prefetching without loader processes",
         way_out="Set dataloaderNumWorkers above 0, or leave dataloaderPrefetchFactor out.",
-        cel="!(has(self.training.dataloaderPrefetchFactor) && self.training.dataloaderNumWorkers == 0)",
     ),
 )

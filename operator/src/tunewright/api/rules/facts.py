@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from tunewright.api.rules.predicates import field, has, text
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
 
@@ -38,5 +39,12 @@ def is_quantized(spec: FineTuneJobSpec) -> bool:
     return QUANTIZATIONS[spec.method.quantization.type].quantized
 
 
-# CEL for `asked_stage(spec) == 3`, as far as typed fields go: CEL cannot look into a raw configuration. One beside a typed stage is E202.
-STAGE_3 = "(has(self.deepspeed) && string(self.deepspeed.stage) == '3')"
+def raw_stage(spec: FineTuneJobSpec) -> int | None:
+    """Return the ZeRO stage of a raw configuration; None when there is none."""
+    return None if spec.deepspeed is None or spec.deepspeed.config is None else asked_stage(spec)
+
+
+# What CEL and predicates see of a stage that is asked for: typed fields only, not a raw configuration. One beside a typed stage is E202.
+HAS_DEEPSPEED = has("deepspeed")
+STAGE_3 = HAS_DEEPSPEED & text("deepspeed.stage").equals("3")
+QUANTIZED = ~field("method.quantization.type").among(QUANTIZATIONS.where(lambda row: not row.quantized))

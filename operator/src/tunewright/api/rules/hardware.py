@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tunewright.api.rules.predicates import field
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
@@ -34,10 +35,9 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E401",
         path="model.attnImplementation",
-        broken=lambda spec: spec.model.attn_implementation.startswith("flash_attention") and spec.model.dtype == "float32",
+        broken=field("model.attnImplementation").starts_with("flash_attention") & field("model.dtype").equals("float32"),
         says=lambda spec: f"{spec.model.attn_implementation} computes in 16 bits only, but model.dtype is float32",
         refuses="flash attention with 32-bit weights",
         way_out="Set model.dtype to bfloat16, or attnImplementation to sdpa.",
-        cel="!(self.model.attnImplementation.startsWith('flash_attention') && self.model.dtype == 'float32')",
     ),
 )

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from tunewright.api.rules.facts import STAGE_3, asked_stage, is_quantized
-from tunewright.api.rules.table import Rule, cel_none_of, cel_one_of, job_rule
+from tunewright.api.rules.facts import HAS_DEEPSPEED, QUANTIZED, asked_stage, is_quantized, raw_stage
+from tunewright.api.rules.predicates import field, flag, has, size, text
+from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.lora import LoraSpec
 from tunewright.api.v1alpha1.method import QuantizationSpec
@@ -17,18 +18,13 @@ QUANTIZABLE = TUNERS.where(lambda row: row.quantizable)
 WITHOUT_CHECKPOINTING = TUNERS.where(lambda row: not row.gradient_checkpointing)
 FOUR_BIT = QUANTIZATIONS.where(lambda row: row.four_bit)
 QUANT_TYPE = QuantizationSpec().quant_type
-_LORA = "self.method.lora"
-_QUANTIZED = cel_none_of("self.method.quantization.type", QUANTIZATIONS.where(lambda row: not row.quantized))
+USES_DORA = has("method.lora") & flag("method.lora.useDora")
+WITHOUT_DORA = [str(stage) for stage in range(4) if not dora_works(quantized=True, stage=stage)]
 
 
 def lora_of(spec: FineTuneJobSpec) -> LoraSpec:
     """Return the lora settings in force, or defaults, which break no rule."""
     return spec.method.effective_lora() or LoraSpec()
-
-
-def lora_cel(condition: str) -> str:
-    """Return CEL that refuses a condition on the lora settings."""
-    return f"!(has({_LORA}) && {condition})"
 
 
 def dora_conflicts(lora: LoraSpec) -> list[str]:
@@ -75,37 +71,35 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E101",
         path="method.lora.useDora",
-        broken=lambda spec: dora_fails(spec, asked_stage(spec)),
+        broken=USES_DORA & QUANTIZED & HAS_DEEPSPEED & text("deepspeed.stage").among(WITHOUT_DORA),
+        also=lambda spec: dora_fails(spec, raw_stage(spec)),
         says=lambda spec: (
             f"useDora with quantization {spec.method.quantization.type} crashes under ZeRO-3: quantised weights cannot "
             f"be sharded there (peft#1731)"
         ),
         refuses="DoRA on a quantised base under ZeRO-3",
         way_out="Set deepspeed.stage to 2, or useDora to false, or quantization.type to none.",
-        cel=lora_cel(f"{_LORA}.useDora && {_QUANTIZED} && {STAGE_3}"),
     ),
     job_rule(
         code="E102",
         path="method.quantization.type",
-        broken=lambda spec: is_quantized(spec) and not TUNERS[spec.method.tuner].quantizable,
+        broken=QUANTIZED & ~field("method.tuner").among(QUANTIZABLE),
         says=lambda spec: (
             f"quantization {spec.method.quantization.type} stores weights that the tuner {spec.method.tuner} cannot train or adapt"
         ),
         refuses=f"quantization with another tuner than {' or '.join(QUANTIZABLE)}",
         way_out="Set method.tuner to lora, or quantization.type to none.",
-        cel=f"!({_QUANTIZED} && {cel_none_of('self.method.tuner', QUANTIZABLE)})",
     ),
     job_rule(
         code="E103",
         path="model.addTokens",
-        broken=lambda spec: is_quantized(spec) and bool(spec.model.add_tokens),
+        broken=QUANTIZED & size("model.addTokens").above(0),
         says=lambda spec: (
             f"addTokens {as_written(spec.model.add_tokens[:3])} would resize the embeddings of a base quantised as "
             f"{spec.method.quantization.type}"
         ),
         refuses="added tokens on a quantised base",
         way_out="Add the tokens to the base model first, or set quantization.type to none.",
-        cel=f"!({_QUANTIZED} && size(self.model.addTokens) > 0)",
     ),
     job_rule(
         code="E104",
@@ -120,11 +114,11 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E106",
         path="method.lora.useDora",
-        broken=lambda spec: bool(dora_conflicts(lora_of(spec))),
+        broken=USES_DORA & (flag("method.lora.loraBias") | size("method.lora.targetParameters").above(0)),
+        also=lambda spec: lora_of(spec).use_dora and bool(lora_of(spec).extra.get("megatron_config")),
         says=lambda spec: f"useDora excludes {', '.join(dora_conflicts(lora_of(spec)))}",
         refuses="DoRA with loraBias, targetParameters or megatron",
         way_out="Remove those settings, or set useDora to false.",
-        cel=lora_cel(f"{_LORA}.useDora && ({_LORA}.loraBias || size({_LORA}.targetParameters) > 0)"),
     ),
     job_rule(
         code="E108",
@@ -147,11 +141,10 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E110",
         path="training.gradientCheckpointing",
-        broken=lambda spec: not TUNERS[spec.method.tuner].gradient_checkpointing and spec.training.gradient_checkpointing,
+        broken=field("method.tuner").among(WITHOUT_CHECKPOINTING) & flag("training.gradientCheckpointing"),
         says=lambda _: "prefixTuning feeds its prefix through the key-value cache, which gradientCheckpointing: true turns off (peft#869)",
         refuses="prefix tuning with gradient checkpointing",
         way_out="Set training.gradientCheckpointing to false.",
-        cel=f"!({cel_one_of('self.method.tuner', WITHOUT_CHECKPOINTING)} && self.training.gradientCheckpointing)",
     ),
     job_rule(
         code="E111",
@@ -167,13 +160,12 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E112",
         path="method.quantization.quantType",
-        broken=lambda spec: not QUANTIZATIONS[spec.method.quantization.type].four_bit and spec.method.quantization.quant_type != QUANT_TYPE,
+        broken=~field("method.quantization.type").among(FOUR_BIT) & field("method.quantization.quantType").differs(QUANT_TYPE),
         says=lambda spec: (
             f"quantType {spec.method.quantization.quant_type} is a four-bit type, and quantization.type "
             f"{spec.method.quantization.type} would ignore it"
         ),
         refuses="a four-bit type without four-bit quantization",
         way_out="Set quantization.type to bnb4, or leave quantType out.",
-        cel=f"{cel_one_of('self.method.quantization.type', FOUR_BIT)} || self.method.quantization.quantType == '{QUANT_TYPE}'",
     ),
 )

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from tunewright.api.rules.table import DATASET, Rule, cel_none_of, job_rule
+from tunewright.api.rules.predicates import Predicate, Term, any_of, field, flag, has, number_given, size
+from tunewright.api.rules.table import DATASET, Rule, job_rule
 from tunewright.api.v1alpha1.data import DATA_SOURCES
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.model import MODEL_SOURCES
@@ -23,6 +24,8 @@ WITH_CHAT_TEMPLATE = TASKS.where(lambda task: task.needs_chat_template)
 CHAT_TEMPLATE = ("name", "jinja", "path")
 NEW_CLAIM = ("size", "storage_class_name", "access_modes")
 EMBEDDINGS = frozenset({"embed_tokens", "lm_head"})
+OFT_BOTH = field("method.oft.r").above(0) & field("method.oft.oftBlockSize").above(0)
+OFT_NEITHER = field("method.oft.r").at_most(0) & field("method.oft.oftBlockSize").at_most(0)
 
 
 def names(attributes: Sequence[str]) -> str:
@@ -42,14 +45,14 @@ def foreign_blocks(spec: FineTuneJobSpec) -> list[str]:
     return tuners + [block for block in given(method, TYPE_BLOCKS) if TYPE_BLOCKS[block] != method.type]
 
 
-def count(fields: Sequence[str], owner: str) -> str:
-    """Return CEL that counts how many of the fields are set."""
-    return "[" + ", ".join(f"has({owner}.{to_camel(field)})" for field in fields) + "].filter(x, x).size()"
+def number_of(fields: Sequence[str], owner: str) -> Term:
+    """Return how many of the fields are given."""
+    return number_given([f"{owner}.{to_camel(field)}" for field in fields])
 
 
-def _blocks_cel() -> str:
+def _foreign_block() -> Predicate:
     owners = [*(("tuner", *item) for item in TUNER_BLOCKS.items()), *(("type", *item) for item in TYPE_BLOCKS.items())]
-    return " && ".join(f"(!has(self.method.{to_camel(block)}) || self.method.{by} == '{owner}')" for by, block, owner in owners)
+    return any_of(*(has(f"method.{to_camel(block)}") & field(f"method.{by}").differs(owner) for by, block, owner in owners))
 
 
 def bad_probabilities(spec: FineTuneJobSpec) -> str:
@@ -78,42 +81,38 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E001",
         path="model.source",
-        broken=lambda spec: len(spec.model.source.chosen()) != 1,
+        broken=number_of(MODEL_SOURCES, "model.source").differs(1),
         says=lambda spec: f"exactly one source must be given, here: {names(spec.model.source.chosen()) or 'none'}",
         refuses="more or fewer than one model source",
         way_out=f"Give one of {names(MODEL_SOURCES)}.",
-        cel=f"{count(MODEL_SOURCES, 'self.model.source')} == 1",
     ),
     Rule(
         code="E002",
         subject=DATASET,
         path="source",
-        broken=lambda data: len(data.source.chosen()) != 1,
+        broken=number_of(DATA_SOURCES, "source").differs(1),
         says=lambda data: f"exactly one source must be given, here: {names(data.source.chosen()) or 'none'}",
         refuses="more or fewer than one data source",
         way_out=f"Give one of {names(DATA_SOURCES)}.",
-        cel=f"{count(DATA_SOURCES, 'self.source')} == 1",
     ),
     job_rule(
         code="E003",
         path="model.chatTemplate",
-        broken=lambda spec: spec.model.chat_template is not None and len(given(spec.model.chat_template, CHAT_TEMPLATE)) != 1,
+        broken=has("model.chatTemplate") & number_of(CHAT_TEMPLATE, "model.chatTemplate").differs(1),
         says=lambda spec: (
             f"exactly one of name, jinja, path must be given, here: {names(given(spec.model.chat_template, CHAT_TEMPLATE)) or 'none'}"
         ),
         refuses="a chat template from more or fewer than one place",
         way_out="Keep one, or leave chatTemplate out to use the tokenizer's own.",
-        cel=f"!has(self.model.chatTemplate) || {count(CHAT_TEMPLATE, 'self.model.chatTemplate')} == 1",
     ),
     Rule(
         code="E004",
         subject=DATASET,
         path="fraction",
-        broken=lambda data: data.fraction is not None and data.num_samples is not None,
+        broken=has("fraction") & has("numSamples"),
         says=lambda data: f"fraction {as_written(data.fraction)} and numSamples {data.num_samples} both say how much is used",
         refuses="fraction together with numSamples",
         way_out="Keep one of the two.",
-        cel="!(has(self.fraction) && has(self.numSamples))",
     ),
     job_rule(
         code="E005",
@@ -126,26 +125,24 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E006",
         path="method",
-        broken=lambda spec: bool(foreign_blocks(spec)),
+        broken=_foreign_block(),
         says=lambda spec: (
             f"tuner {spec.method.tuner} and type {spec.method.type} would ignore the settings in {names(foreign_blocks(spec))}"
         ),
         refuses="settings of another tuner or type than the chosen one",
         way_out="Remove those settings, or choose the tuner or type they belong to.",
-        cel=_blocks_cel(),
     ),
     job_rule(
         code="E007",
         path="output.storage",
-        broken=lambda spec: bool(spec.output.storage.claim_name and given(spec.output.storage, NEW_CLAIM)),
+        broken=has("output.storage.claimName")
+        & (has("output.storage.size") | has("output.storage.storageClassName") | size("output.storage.accessModes").above(0)),
         says=lambda spec: (
             f"claimName {spec.output.storage.claim_name} is an existing claim, so "
             f"{names(given(spec.output.storage, NEW_CLAIM))} would be ignored"
         ),
         refuses="an existing claim together with the settings of a new one",
         way_out="Keep claimName, or describe the claim to create.",
-        cel="!has(self.output.storage.claimName) || "
-        "!(has(self.output.storage.size) || has(self.output.storage.storageClassName) || size(self.output.storage.accessModes) > 0)",
     ),
     job_rule(
         code="E008",
@@ -172,11 +169,10 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E010",
         path="method.oft",
-        broken=lambda spec: spec.method.oft is not None and (spec.method.oft.r > 0) == (spec.method.oft.oft_block_size > 0),
+        broken=has("method.oft") & (OFT_BOTH | OFT_NEITHER),
         says=lambda spec: f"exactly one of r and oftBlockSize must be above 0, here: {as_written(spec.method.oft)}",
         refuses="OFT with r and oftBlockSize both set, or neither",
         way_out="Set the one you mean and the other to 0.",
-        cel="!has(self.method.oft) || (self.method.oft.r > 0) != (self.method.oft.oftBlockSize > 0)",
     ),
     job_rule(
         code="E011",
@@ -189,48 +185,42 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E012",
         path="model.specialTokens.pad",
-        broken=lambda spec: (
-            TASKS[spec.task].needs_chat_template
-            and spec.model.special_tokens is not None
-            and spec.model.special_tokens.pad is not None
-            and spec.model.special_tokens.pad == spec.model.special_tokens.eos
-        ),
+        broken=field("task").among(WITH_CHAT_TEMPLATE)
+        & has("model.specialTokens")
+        & has("model.specialTokens.pad")
+        & has("model.specialTokens.eos")
+        & field("model.specialTokens.pad").equals(field("model.specialTokens.eos")),
         says=lambda spec: (
             f"pad and eos are the same ({as_written(spec.model.special_tokens)}): the end of a turn would be masked, "
             f"and the model would never stop"
         ),
         refuses=f"the same token for pad and eos in {', '.join(WITH_CHAT_TEMPLATE)}",
         way_out="Choose another pad token of the vocabulary.",
-        cel=f"{cel_none_of('self.task', WITH_CHAT_TEMPLATE)} || !has(self.model.specialTokens) || !has(self.model.specialTokens.pad) || "
-        "!has(self.model.specialTokens.eos) || self.model.specialTokens.pad != self.model.specialTokens.eos",
     ),
     job_rule(
         code="E013",
         path="elasticity",
-        broken=lambda spec: spec.elasticity is not None and spec.elasticity.min_replicas > spec.elasticity.max_replicas,
+        broken=has("elasticity") & field("elasticity.minReplicas").above(field("elasticity.maxReplicas")),
         says=lambda spec: f"minReplicas is above maxReplicas: {as_written(spec.elasticity)}",
         refuses="minReplicas above maxReplicas",
         way_out="Swap them.",
-        cel="!has(self.elasticity) || self.elasticity.minReplicas <= self.elasticity.maxReplicas",
     ),
     job_rule(
         code="E014",
         path="evaluation.gates",
-        broken=lambda spec: any(
-            not (gate.must_not_regress or gate.minimum is not None or gate.maximum is not None) for gate in spec.evaluation.gates
+        broken=field("evaluation.gates").exists(
+            "gate", ~(flag("mustNotRegress", of="gate") | has("minimum", of="gate") | has("maximum", of="gate"))
         ),
         says=lambda spec: f"a gate demands nothing: {as_written([gate.metric for gate in spec.evaluation.gates])}",
         refuses="a gate without a demand",
         way_out="Give mustNotRegress: true, minimum or maximum.",
-        cel="self.evaluation.gates.all(gate, gate.mustNotRegress || has(gate.minimum) || has(gate.maximum))",
     ),
     job_rule(
         code="E015",
         path="model.trustRemoteCode",
-        broken=lambda spec: spec.model.trust_remote_code,
+        broken=flag("model.trustRemoteCode"),
         says=lambda _: "true would run code that lies beside the model, with the rights of this job",
         refuses="running code that lies beside a model",
         way_out="Set it to false, and use a model whose architecture transformers knows.",
-        cel="!self.model.trustRemoteCode",
     ),
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tunewright.api.problems import Problem
+from tunewright.api.rules.predicates import Predicate
 from tunewright.api.v1alpha1.data import Dataset
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
@@ -37,33 +38,23 @@ class Rule(Generic[S]):
     code: str
     subject: Subject[S]
     path: str
-    broken: Callable[[S], bool]
+    broken: Callable[[S], bool]  # a `Predicate` where CEL can express it
     says: Callable[[S], str]  # names the values and the reason
     refuses: str  # the same without values, for the API server and for documentation
     way_out: str
-    cel: str | None = None  # true where the rule holds; `self` is the subject with defaults filled in
+    also: Callable[[S], bool] | None = None  # what CEL cannot express of a rule whose `broken` is a Predicate: broken here, too
     at_start: bool = False  # it speaks of the number of ranks that a gang begins with; of another number the plan knows more
+
+    @property
+    def cel(self) -> str | None:
+        """Return CEL that is true where the rule holds; `self` is the subject with its defaults. None: CEL cannot express the rule."""
+        return (~self.broken).cel() if isinstance(self.broken, Predicate) else None
 
     def find(self, spec: FineTuneJobSpec) -> Iterator[Problem]:
         """Yield a violation for every place where the rule is broken."""
         for place, value in self.subject.places(spec):
-            if self.broken(value):
+            if self.broken(value) or (self.also is not None and self.also(value)):
                 yield Problem(code=self.code, path=f"{place}.{self.path}", message=self.says(value), way_out=self.way_out)
-
-
-def cel_one_of(field: str, names: Sequence[str]) -> str:
-    """Return CEL for: the field holds one of these names. A field that always holds a value of its type."""
-    return f"{field} == '{names[0]}'" if len(names) == 1 else f"{field} in {cel_list(names)}"
-
-
-def cel_none_of(field: str, names: Sequence[str]) -> str:
-    """Return CEL for: the field holds none of these names."""
-    return f"{field} != '{names[0]}'" if len(names) == 1 else f"!({field} in {cel_list(names)})"
-
-
-def cel_list(names: Sequence[str]) -> str:
-    """Write names as a CEL list of strings."""
-    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
 
 
 def job_rule(
@@ -74,11 +65,11 @@ def job_rule(
     says: Callable[[FineTuneJobSpec], str],
     refuses: str,
     way_out: str,
-    cel: str | None = None,
+    also: Callable[[FineTuneJobSpec], bool] | None = None,
     at_start: bool = False,
 ) -> Rule[FineTuneJobSpec]:
     """Return a rule on the whole specification."""
-    return Rule(code=code, subject=JOB, path=path, broken=broken, says=says, refuses=refuses, way_out=way_out, cel=cel, at_start=at_start)
+    return Rule(code=code, subject=JOB, path=path, broken=broken, says=says, refuses=refuses, way_out=way_out, also=also, at_start=at_start)
 
 
 def fault_rule(
@@ -89,17 +80,19 @@ def fault_rule(
     says: str,
     refuses: str,
     way_out: str,
-    cel: str | None = None,
+    broken: Predicate | None = None,
     at_start: bool = False,
 ) -> Rule[FineTuneJobSpec]:
-    """Return a rule on the whole specification that is broken where `faults` names any; they stand in `says` in place of `{}`."""
+    """Return a rule on the whole specification that is broken where `faults` names any; they stand in `says` in place of `{}`.
+
+    `broken` is the same condition as a predicate, where CEL can express it.
+    """
     return job_rule(
         code=code,
         path=path,
-        broken=lambda spec: bool(faults(spec)),
+        broken=broken or (lambda spec: bool(faults(spec))),
         says=lambda spec: says.format("; ".join(faults(spec))),
         refuses=refuses,
         way_out=way_out,
-        cel=cel,
         at_start=at_start,
     )
