@@ -19,13 +19,13 @@ def job(tmp_path: Path):
     (tmp_path / "model").mkdir()
     (tmp_path / "chat.jsonl").write_text('{"messages": []}\n' * 3)
 
-    def write(**told: str) -> str:
+    def write(workers: dict[str, Any] | None = None, **told: str) -> str:
         variables = told
         spec: dict[str, Any] = {
             "task": "ChatCompletion",
             "model": {"source": {"path": "model"}},
             "data": {"train": [{"source": {"path": "chat.jsonl"}}]},
-            "workers": {"replicas": 2, "env": [{"name": name, "value": value} for name, value in variables.items()]},
+            "workers": {"replicas": 2, "env": [{"name": name, "value": value} for name, value in variables.items()], **(workers or {})},
         }
         path = tmp_path / "job.yaml"
         raw = {"apiVersion": "tunewright.io/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "demo"}, "spec": spec}
@@ -46,6 +46,21 @@ def test_a_job_runs_to_its_end_and_shows_where_everything_is(call, home, job):
     assert [place for place in places if not Path(place).exists()] == []
     assert "chat" not in ended.output, "there is no server to talk to"
     assert call("run", job()).exit_code == 0, "what is done is done"
+
+
+def test_a_field_that_only_a_cluster_honours_is_named_and_the_job_runs(call, home, job):
+    ended = call("run", job({"nodeSelector": {"zone": "a"}}))
+    assert ended.exit_code == 0, ended.stderr
+    notes = [line for line in ended.stderr.splitlines() if line.startswith("note: ")]
+    assert notes == ["note: spec.workers.nodeSelector has no effect on this machine: there is one machine, and no scheduler"]
+
+
+def test_a_field_without_which_a_job_would_be_another_is_refused_before_anything_is_stored(call, home, job):
+    ended = call("run", job({"image": "registry.example/own-trainer:1", "nodeSelector": {"zone": "a"}}))
+    assert (ended.exit_code, ended.stdout) == (64, "")
+    assert "spec.workers.image cannot be honoured on this machine" in ended.stderr
+    assert "run the job in a cluster" in ended.stderr
+    assert call("get").stdout == ""
 
 
 def test_what_the_pods_print_is_shown_when_asked_for_and_kept_in_any_case(call, home, job):

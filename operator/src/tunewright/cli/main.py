@@ -102,6 +102,9 @@ def run(
     process is killed, the job's processes go on, and the same command adopts them.
 
     What a job's model is made from cannot change under its name; take another metadata.name, or `tunewright delete` the old job.
+
+    A field that only a cluster honours, such as a node selector, is named and has no effect. An image of your own is refused: the pods run
+    this installation's Python.
     """
     from tunewright.cli.run import run_job
 

@@ -7,14 +7,16 @@ from typing import Any
 
 import typer
 
+from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.cli import result
-from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, err, home_at, log_to_console, out, report_errors
+from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, err, home_at, log_to_console, out, report_errors, show_error
 from tunewright.cli.live import LiveView
 from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged, settled
 from tunewright.cli.manifests import load
 from tunewright.cli.same_inputs import adopt
 from tunewright.cli.terminal import Stop
 from tunewright.local.app import Home
+from tunewright.local.cluster_fields import cluster_fields_of
 from tunewright_runtime.objects import Key
 
 LOG_TAIL = 20  # lines of the failed pod's log
@@ -22,7 +24,8 @@ LOG_TAIL = 20  # lines of the failed pod's log
 
 def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], keep_serving: bool, verbose: bool) -> None:
     """Run a manifest's job until it is served (or, without `serving`, exported). Leaves with 0, 1 failed, 64 refused, 130 stopped."""
-    _, raw = load(path)
+    job, raw = load(path)
+    _report_cluster_fields(job)
     with report_errors():
         home = home_at(home_folder, prepared=True)
         adopted, found = adopt(home, raw, path.parent)
@@ -31,6 +34,19 @@ def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], k
         log_to_console()
         code = asyncio.run(_Run(home, key, path, questions, keep_serving=keep_serving, verbose=verbose).to_the_end())
     raise typer.Exit(code)
+
+
+def _report_cluster_fields(job: FineTuneJob) -> None:
+    """Name each field that has no effect here, and leave if one of them would change what the job makes."""
+    found = cluster_fields_of(job)
+    for field in found:
+        if not field.refused:
+            err.print(f"note: {field.path} has no effect on this machine: {field.why}", style="dim", markup=False)
+    for field in found:
+        if field.refused:
+            show_error(f"{field.path} cannot be honoured on this machine: {field.why}", field.way_out)
+    if any(field.refused for field in found):
+        raise typer.Exit(EXIT_REFUSED)
 
 
 class _Run:
