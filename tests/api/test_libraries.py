@@ -10,6 +10,7 @@ import pytest
 from tunewright.api.rules.deepspeed import REMOVED_KEYS, REMOVED_ZERO_KEYS
 from tunewright.api.rules.evaluation import F_DIVERGENCE_LOSSES
 from tunewright.api.v1alpha1.lora import LoraSpec
+from tunewright.api.v1alpha1.method import Ia3Spec
 from tunewright.api.v1alpha1.training import LrScheduler, TrainingSpec
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.tasks import TASKS
@@ -55,6 +56,12 @@ def test_training_fields_are_the_arguments_of_sft_config():
 def test_lora_fields_are_the_arguments_of_lora_config():
     theirs = annotated(source("peft", "tuners", "lora", "config.py"), "LoraConfig")
     assert set(LoraSpec.model_fields) - theirs == OURS_IN_LORA
+
+
+def test_ia3_fields_are_the_arguments_of_ia3_config():
+    theirs = annotated(source("peft", "tuners", "ia3", "config.py"), "IA3Config")
+    assert theirs - set(Ia3Spec.model_fields) == {"fan_in_fan_out"}  # PEFT sees from the layer how it stores weights
+    assert set(Ia3Spec.model_fields) <= theirs
 
 
 def test_optimizers_are_those_of_transformers():

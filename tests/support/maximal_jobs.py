@@ -24,7 +24,13 @@ DATASETS = [
 ]
 TUNERS = {
     "adalora": {"initR": 12, "targetR": 8, "tinit": 1, "tfinal": 2, "deltaT": 3, "totalStep": 100},
-    "ia3": {"targetModules": ["k_proj"], "feedforwardModules": ["down_proj"]},
+    "ia3": {
+        "targetModules": ["k_proj", "down_proj"],
+        "excludeModules": ".*0.*",
+        "feedforwardModules": ["down_proj"],
+        "modulesToSave": ["norm"],
+        "initIa3Weights": True,
+    },
     "prefixTuning": {"numVirtualTokens": 8, "prefixProjection": True},
     "promptTuning": {"numVirtualTokens": 8, "promptTuningInit": "TEXT", "promptTuningInitText": "Be kind."},
     "pTuning": {"numVirtualTokens": 8, "encoderReparameterizationType": "LSTM"},

@@ -61,10 +61,37 @@ def _start_fails_here(spec: FineTuneJobSpec) -> bool:
     return not on_base or start_fails(spec, asked_stage(spec))
 
 
-def heads(lora: LoraSpec) -> list[str]:
+def heads(targets: str | tuple[str, ...] | None) -> list[str]:
     """Return the target modules that are the output head."""
-    named = lora.target_modules if isinstance(lora.target_modules, tuple) else (lora.target_modules,)
+    named = targets if isinstance(targets, tuple) else (targets or "",)
     return [name for name in named if name.rsplit(".", 1)[-1] == "lm_head"]
+
+
+def heads_of(spec: FineTuneJobSpec, settings: str) -> list[str]:
+    """Return which of the tuner's target modules are the output head, if these are its settings and the loss bypasses the head."""
+    in_use = TUNERS[spec.method.tuner].settings == settings and METHODS[spec.method.type].bypasses_head
+    return heads(getattr(getattr(spec.method, settings), "target_modules", None)) if in_use else []
+
+
+def _head_rule(settings: str) -> Rule[Any]:
+    return job_rule(
+        code="E109",
+        path=f"method.{settings}.targetModules",
+        broken=lambda spec: bool(heads_of(spec, settings)),
+        says=lambda spec: (
+            f"an adapter on {', '.join(heads_of(spec, settings))} would stay untrained: the trainer computes the loss from its base weight"
+        ),
+        refuses="an adapter on the output head",
+        way_out="Take it out of targetModules; to train the head in full, name it in modulesToSave.",
+    )
+
+
+def feedforward_elsewhere(spec: FineTuneJobSpec) -> list[str]:
+    """Return the feed-forward modules of ia3 that are no target modules."""
+    ia3 = spec.method.ia3
+    if ia3 is None or not isinstance(ia3.feedforward_modules, tuple) or not isinstance(ia3.target_modules, tuple):
+        return []
+    return [name for name in ia3.feedforward_modules if name not in ia3.target_modules]
 
 
 RULES: tuple[Rule[Any], ...] = (
@@ -128,16 +155,7 @@ RULES: tuple[Rule[Any], ...] = (
         refuses="a choice of layers that contradicts the choice of modules",
         way_out="Give targetModules as a list and layersToTransform with it, or leave the layer settings out.",
     ),
-    job_rule(
-        code="E109",
-        path="method.lora.targetModules",
-        broken=lambda spec: METHODS[spec.method.type].bypasses_head and bool(heads(lora_of(spec))),
-        says=lambda spec: (
-            f"an adapter on {', '.join(heads(lora_of(spec)))} would stay untrained: the trainer computes the loss from its base weight"
-        ),
-        refuses="an adapter on the output head",
-        way_out="Take it out of targetModules; to train the head in full, name it in modulesToSave.",
-    ),
+    *(_head_rule(row.settings) for row in TUNERS.values() if row.supported and row.settings is not None),
     job_rule(
         code="E110",
         path="training.gradientCheckpointing",
@@ -167,5 +185,13 @@ RULES: tuple[Rule[Any], ...] = (
         ),
         refuses="a four-bit type without four-bit quantization",
         way_out="Set quantization.type to bnb4, or leave quantType out.",
+    ),
+    job_rule(
+        code="E113",
+        path="method.ia3.feedforwardModules",
+        broken=lambda spec: bool(feedforward_elsewhere(spec)),
+        says=lambda spec: f"{', '.join(feedforward_elsewhere(spec))} is listed here and not in method.ia3.targetModules",
+        refuses="feed-forward modules that are no target modules",
+        way_out="List them in method.ia3.targetModules too, or remove them from feedforwardModules.",
     ),
 )

@@ -1,11 +1,11 @@
 """`spec.method`: the training method (sft, dpo, …), the trained weights (the tuner), and quantization of the frozen ones."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, StringConstraints
 
 from tunewright.api.v1alpha1.common import DnsSubdomain, Items, Spec, Word
-from tunewright.api.v1alpha1.lora import LoraSpec, ModuleNames
+from tunewright.api.v1alpha1.lora import LoraSpec, ModuleName, ModuleNames, ModulePattern
 from tunewright_contract.capabilities.methods import DEFAULT_METHOD, MethodName
 from tunewright_contract.capabilities.quantizations import UNQUANTIZED, QuantizationName
 from tunewright_contract.capabilities.tuners import DEFAULT_TUNER, LORA, TUNERS, TunerName
@@ -29,10 +29,19 @@ class AdaLoraSpec(Spec):
 
 
 class Ia3Spec(Spec):
-    """peft.IA3Config."""
+    """peft.IA3Config: scale activations by learned vectors (Liu et al. 2022, arXiv:2205.05638)."""
 
-    target_modules: ModuleNames = ()
-    feedforward_modules: ModuleNames = ()
+    target_modules: ModulePattern | None = None
+    """Modules to scale: `all-linear`, a list of name endings, or a regular expression on full names. Absent: PEFT's choice for the
+    architecture."""
+    exclude_modules: ModulePattern | None = None
+    """Modules not to scale, as a list of name endings or a regular expression."""
+    feedforward_modules: ModuleName | ModuleNames | None = None
+    """Of the target modules, those whose input is scaled, not their output. Absent: PEFT's choice for the architecture."""
+    modules_to_save: ModuleNames = ()
+    """Modules to train and store in full, with the adapter."""
+    init_ia3_weights: bool = True
+    """Start with vectors of ones, so that training starts from the base model."""
 
 
 class PrefixTuningSpec(Spec):
@@ -134,6 +143,7 @@ class MethodSpec(Spec):
     """Settings of the lora tuner. Absent: its defaults."""
     adalora: AdaLoraSpec | None = None
     ia3: Ia3Spec | None = None
+    """Settings of the ia3 tuner. Absent: its defaults."""
     prefix_tuning: PrefixTuningSpec | None = None
     prompt_tuning: PromptTuningSpec | None = None
     p_tuning: PTuningSpec | None = None
@@ -145,6 +155,15 @@ class MethodSpec(Spec):
     kto: KtoSpec | None = None
     grpo: GrpoSpec | None = None
     distillation: DistillationSpec | None = None
+
+    def tuner_settings(self) -> Spec | None:
+        """Return the settings of the tuner, its defaults if the job gives none, or None for a tuner without settings."""
+        name = TUNERS[self.tuner].settings
+        if name is None:
+            return None
+        given: Spec | None = getattr(self, name)
+        default: type[Spec] = get_args(type(self).model_fields[name].annotation)[0]
+        return given if given is not None else default()
 
     def effective_lora(self) -> LoraSpec | None:
         """Return the lora settings in use, or None if the tuner has other settings."""
