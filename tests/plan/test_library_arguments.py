@@ -4,7 +4,7 @@ import dataclasses
 import inspect
 
 import pytest
-from peft import LoraConfig
+from peft import IA3Config, LoraConfig
 from plan_jobs import GPU, job
 from transformers import BitsAndBytesConfig
 from trl import SFTConfig
@@ -12,7 +12,7 @@ from trl import SFTConfig
 from tunewright.api.supported import NOT_SUPPORTED_YET
 from tunewright.api.v1alpha1.training import TrainingSpec
 from tunewright.plan import library_arguments
-from tunewright.plan.library_arguments import lora_arguments, quantization_arguments, sft_arguments
+from tunewright.plan.library_arguments import adapter_arguments, lora_arguments, quantization_arguments, sft_arguments
 
 VALIDATED = {"data": {"validation": [{"source": {"pvc": {"claimName": "corpora", "path": "valid.jsonl"}}}]}}
 
@@ -80,6 +80,37 @@ def test_steps_are_accumulated_to_the_global_batch():
 
 def test_a_full_fine_tune_learns_more_slowly_by_default():
     assert sft(method={"tuner": "full"})["learning_rate"] == 2e-5
+
+
+def test_each_tuner_learns_at_the_rate_of_its_row():
+    rates = {"full": 2e-5, "lora": 2e-4, "ia3": 3e-3}
+    assert {tuner: sft(method={"tuner": tuner})["learning_rate"] for tuner in rates} == rates
+
+
+@pytest.mark.parametrize(
+    ("expected", "settings"),
+    [
+        ({}, {}),
+        ({"target_modules": "all-linear", "feedforward_modules": []}, {"targetModules": "all-linear", "feedforwardModules": []}),
+        (
+            {"target_modules": ["k_proj", "down_proj"], "feedforward_modules": ["down_proj"], "modules_to_save": ["norm"]},
+            {
+                "targetModules": ["k_proj", "down_proj"],
+                "feedforwardModules": ["down_proj"],
+                "modulesToSave": ["norm"],
+                "initIa3Weights": True,
+            },
+        ),
+    ],
+)
+def test_ia3_is_configured_in_pefts_own_words(expected, settings):
+    arguments = adapter_arguments(job({"method": {"tuner": "ia3", "ia3": settings}}).spec)
+    assert arguments == {"ia3": {**expected, "task_type": "CAUSAL_LM"}}
+    assert IA3Config(**arguments["ia3"]).target_modules in (None, "all-linear", {"k_proj", "down_proj"})
+
+
+def test_a_tuner_without_settings_has_no_arguments():
+    assert adapter_arguments(job({"method": {"tuner": "full"}}).spec) == {}
 
 
 def test_with_accelerators_the_processor_is_not_asked_for():

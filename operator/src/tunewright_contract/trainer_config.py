@@ -61,12 +61,20 @@ class DataConfig(Message):
     dedup: Literal["none", "exact"] = "none"
 
 
+def _absent(value: Any) -> bool:
+    return value is None
+
+
 class MethodConfig(Message):
-    """Which weights are trained. `lora` is `peft.LoraConfig`'s arguments, `quantization` is `BitsAndBytesConfig`'s."""
+    """Which weights are trained. `quantization` is `BitsAndBytesConfig`'s arguments.
+
+    The tuner's own settings are the arguments of its PEFT configuration, under the name that its row in `TUNERS` gives.
+    """
 
     type: SupportedMethod = DEFAULT_METHOD
     tuner: SupportedTuner = DEFAULT_TUNER
     lora: dict[str, Any] | None = None
+    ia3: dict[str, Any] | None = Field(default=None, exclude_if=_absent)
     quantization: dict[str, Any] | None = None
 
 

@@ -20,6 +20,7 @@ from tunewright.plan.memory.counts import model_facts, shapes_of_header
 from tunewright.plan.plan import forecast
 from tunewright.render import render
 from tunewright_contract.bounds import LARGEST_CONFIG
+from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.reports import ModelFacts
 
 LARGEST_HEADER = 100_000_000  # bytes: what the safetensors library reads itself
@@ -46,7 +47,9 @@ def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, s
         headers = {name: entry for file in sorted(model.glob("*.safetensors")) for name, entry in _header(file).items()}
     except (OSError, ValueError, RecursionError, NotRegularError, struct.error) as error:
         return None, f"the base model in {folder} cannot be read ({error}): Check will say more"
-    lora = job.spec.method.effective_lora()
+    tuner, lora = TUNERS[job.spec.method.tuner], job.spec.method.effective_lora()
+    if tuner.adapts and lora is None:
+        return None, f"Check counts what the tuner {tuner.name} trains"
     arguments = lora_arguments(lora) if lora is not None else None
     try:
         return model_facts(config, shapes=shapes_of_header(headers) or None, lora=arguments), f"counted from the headers in {folder}"

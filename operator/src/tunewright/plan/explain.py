@@ -8,6 +8,7 @@ from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import FineTunePlan, FolderSource, MemoryOption, Source, StagePlan
 from tunewright.plan.quantities import people_bytes
 from tunewright_contract import stages
+from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.stages import Shape, Stage
 
 COLUMNS = ("option", "weights", "gradients", "optimizer", "model states", "buffers", "activations", "process", "needed", "verdict")
@@ -126,8 +127,11 @@ def _strategy(plan: FineTunePlan) -> str:
 
 def _method(plan: FineTunePlan) -> str:
     method = plan.config.method
-    if method.lora is None:
+    tuner = TUNERS[method.tuner]
+    if not tuner.adapts:
         return "full fine-tune"
+    if method.lora is None:
+        return tuner.title or tuner.name
     kind = "DoRA" if method.lora.get("use_dora") else "LoRA"
     return f"{'Q' if method.quantization else ''}{kind} r={method.lora['r']}"
 

@@ -6,6 +6,7 @@ its reason. The trainer sets output paths, progress and logging. The tests compa
 
 from typing import Any
 
+from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.lora import LoraSpec
 from tunewright_contract.capabilities.precisions import PRECISION_FLAGS, TRAINING_PRECISIONS
@@ -61,6 +62,24 @@ def lora_arguments(lora: LoraSpec) -> dict[str, Any]:
         arguments["loftq_config"] = lora.loftq_config.model_dump(by_alias=False)
     arguments = {"task_type": "CAUSAL_LM", **arguments, **lora.extra}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
+
+
+def adapter_arguments(spec: FineTuneJobSpec) -> dict[str, dict[str, Any]]:
+    """Return the name of the tuner's settings, with the keyword arguments of its PEFT configuration. Empty for a tuner without settings."""
+    name, settings = TUNERS[spec.method.tuner].settings, spec.method.tuner_settings()
+    if name is None or settings is None:
+        return {}
+    arguments = lora_arguments(settings) if isinstance(settings, LoraSpec) else _given(settings)
+    return {name: {**arguments, "task_type": TASKS[spec.task].peft_task_type}}
+
+
+def _given(settings: Spec) -> dict[str, Any]:
+    """Return settings in snake_case. Absent ones are left to PEFT, and so is an empty list where the default is empty."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in settings.model_dump(by_alias=False).items()
+        if value is not None and value != type(settings).model_fields[name].get_default(call_default_factory=True)
+    }
 
 
 def quantization_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from typing import Any
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.deepspeed_config import deepspeed_config
 from tunewright.plan.errors import PlanRejected
-from tunewright.plan.library_arguments import lora_arguments, quantization_arguments, sft_arguments
+from tunewright.plan.library_arguments import adapter_arguments, quantization_arguments, sft_arguments
 from tunewright.plan.memory.estimate import Strategy
 from tunewright.plan.resize import Shares
 from tunewright.plan.sources import DataFiles, ModelOrigin
@@ -90,12 +90,8 @@ def _method(job: FineTuneJob, strategy: Strategy) -> MethodConfig:
     method = job.spec.method
     _refuse_unsupported("spec.method.type", method.type, METHODS)
     _refuse_unsupported("spec.method.tuner", method.tuner, TUNERS)
-    lora = method.effective_lora()
-    return MethodConfig(
-        tuner=method.tuner,
-        lora=lora_arguments(lora) if lora is not None else None,
-        quantization=quantization_arguments(job.spec, stage=strategy.stage),
-    )
+    quantization = quantization_arguments(job.spec, stage=strategy.stage)
+    return MethodConfig(type=method.type, tuner=method.tuner, quantization=quantization, **adapter_arguments(job.spec))
 
 
 def _refuse_unsupported(field: str, name: str, table: Table[Any]) -> None:

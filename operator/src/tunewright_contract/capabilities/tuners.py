@@ -18,6 +18,7 @@ class Tuner(Row):
     """A tuner without `peft_type` trains weights of the base model itself."""
 
     peft_type: str | None  # of peft.PeftType
+    title: str = ""  # as its paper writes it; empty: as in a manifest
     settings: str | None = None  # the attribute of `method` with its settings
     mergeable: bool = True  # into the base model, so that the exported graph is the base model's
     virtual_tokens: bool = False  # it puts trained vectors before the prompt
@@ -33,13 +34,16 @@ class Tuner(Row):
 
 
 FULL = Tuner(name="full", peft_type=None, learning_rate=FULL_LEARNING_RATE)
-LORA = Tuner(name="lora", peft_type="LORA", settings="lora", quantizable=True)
+LORA = Tuner(name="lora", peft_type="LORA", title="LoRA", settings="lora", quantizable=True)
+IA3 = Tuner(
+    name="ia3", peft_type="IA3", title="IA3", settings="ia3", learning_rate=3e-3, supported=False
+)  # the rate of its paper, arXiv:2205.05638
 
 TUNERS = Table(
     FULL,
     Tuner(name="freeze", peft_type=None, learning_rate=FULL_LEARNING_RATE, supported=False),
     LORA,
-    Tuner(name="ia3", peft_type="IA3", settings="ia3", supported=False),
+    IA3,
     Tuner(name="adalora", peft_type="ADALORA", settings="adalora", supported=False),
     Tuner(
         name="prefixTuning",

@@ -69,8 +69,8 @@ def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
 
 def _fits_types_by_fp32(spec: FineTuneJobSpec) -> bool:
     """Say whether the frozen base is fp32 whatever its dtype: whole modules are trained in fp32, and no autocast fits 16 bits to them."""
-    lora = spec.method.effective_lora()
-    return TRAINING_PRECISIONS[spec.training.precision].flag is None and lora is not None and bool(lora.modules_to_save)
+    whole_modules = getattr(spec.method.tuner_settings(), "modules_to_save", ())
+    return TRAINING_PRECISIONS[spec.training.precision].flag is None and bool(whole_modules)
 
 
 def as_qlora(load: Workload) -> Workload:
