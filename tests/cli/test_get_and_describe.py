@@ -164,4 +164,4 @@ def test_describe_shows_why_a_job_failed_and_the_way_out(call, stored):
 
 def test_describe_of_an_interrupted_job_says_how_to_go_on(call, stored):
     stored(TRAINING)
-    assert "none; `tunewright run MANIFEST` goes on from the last good checkpoint" in call("describe", "support-bot").stdout
+    assert "none; `tunewright run MANIFEST` resumes from the last good checkpoint" in call("describe", "support-bot").stdout

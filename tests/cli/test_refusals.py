@@ -118,7 +118,7 @@ def test_a_stored_job_that_is_not_understood_any_more_can_be_deleted(call, home)
     raw = _quickstart()
     raw["spec"]["task"] = "Juggling"
     home.apply(raw, QUICKSTART.parent)
-    told(call("run", str(QUICKSTART)), 1, "not read any more", "tunewright delete support-bot")
+    told(call("run", str(QUICKSTART)), 1, "no longer supported", "tunewright delete support-bot")
     assert call("delete", "support-bot").exit_code == 0
 
 
@@ -128,8 +128,8 @@ def test_a_stored_job_that_is_not_understood_any_more_can_be_deleted(call, home)
         (None, {}, 1, ["phase Pending", "tunewright run MANIFEST"]),
         (TRAINING, {}, 1, ["phase Training", "tunewright run MANIFEST"]),
         (FAILED, {}, 1, ["has failed: chat.jsonl, line 3", "tunewright describe support-bot"]),
-        (SERVING, {"serving": None}, 64, ["asks for no server", "serving: {replicas: 1}"]),
-        (SERVING, {"serving": {"replicas": 0}}, 64, ["asks for no server"]),
+        (SERVING, {"serving": None}, 64, ["requests no server", "serving: {replicas: 1}"]),
+        (SERVING, {"serving": {"replicas": 0}}, 64, ["requests no server"]),
     ],
     ids=["new", "training", "failed", "no serving", "no replicas"],
 )
@@ -144,7 +144,7 @@ def test_chat_says_why_nobody_answers(call, stored, *, status, spec, code: int, 
 def test_chat_with_a_job_on_its_way_names_the_process_to_wait_for(call, home, stored):
     key = stored(TRAINING)
     with hold(home.layout, *key, now=utc_now()):
-        told(call("chat", "support-bot", "hello"), 1, f"Process {os.getpid()} is at it; wait for it.")
+        told(call("chat", "support-bot", "hello"), 1, f"Process {os.getpid()} runs it; wait for it.")
 
 
 def test_chat_with_a_server_that_does_not_answer_names_its_url(call, home, stored):

@@ -83,7 +83,7 @@ def test_after_the_cause_is_mended_the_same_command_tries_again(call, home, job,
     (tmp_path / "chat.jsonl").rename(tmp_path / "elsewhere")
     missing = call("run", job())
     assert (missing.exit_code, f"{tmp_path}/chat.jsonl does not exist" in missing.stderr) == (1, True)
-    assert "→ Mend that, then run the same command again" in missing.stderr
+    assert "→ Correct that, then run the same command again" in missing.stderr
     (tmp_path / "elsewhere").rename(tmp_path / "chat.jsonl")
     assert call("run", job()).exit_code == 0
 

@@ -127,7 +127,7 @@ def test_other_content_is_refused_with_the_file_and_the_way_out(call, clone: Pat
     file = change(folder)
     ended = call("run", str(folder / "job.yaml"))
     assert ended.exit_code == 64
-    assert f"{folder}/{file} differs from what the job was made from" in ended.stderr
+    assert f"{folder}/{file} differs from the job's input" in ended.stderr
     assert "tunewright delete demo" in ended.stderr
 
 

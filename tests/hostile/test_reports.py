@@ -157,7 +157,7 @@ FAILURES = [
     ("ReportInvalid", "it reports success", "exporter", dump(EXPORTED), 70),
     ("DataInvalid", "mmm", "checker", failed(message="m" * 3000), 65),
     ("DataInvalid", "red alert", "checker", failed(message=f"{ESC}[31mred{ESC}[0m{NUL} {OVERRIDE}alert\x9b2J"), 65),
-    ("ProcessFailed", "its last words: owned", "checker", f"{ESC}[2Jowned{OVERRIDE}", 1),
+    ("ProcessFailed", "its last output: owned", "checker", f"{ESC}[2Jowned{OVERRIDE}", 1),
 ]
 
 

@@ -210,7 +210,7 @@ async def test_a_stopped_job_whose_number_of_workers_is_changed_goes_on_with_the
     manifest = make_manifest(env={"FAKE_HOLD": hold.as_uri()}, backoffLimit=0)
     key = home.apply(manifest, folder)
     await run(home, key, until=is_training)
-    assert home.job(key)["status"]["message"].startswith("attempt 1 failed, another follows: ")
+    assert home.job(key)["status"]["message"].startswith("attempt 1 failed, the next one follows: ")
     manifest["spec"]["workers"]["replicas"] = 1
     home.apply(manifest, folder)
     hold.touch()

@@ -153,7 +153,7 @@ def test_a_gang_goes_on_after_an_eviction_a_suspension_and_with_fewer_workers(de
     evicted = desk.until("moved", lambda status: steps_since_resumed(status) > 0 and status, "a second attempt that has gone on")
     assert evicted["attempts"] == 2
     assert evicted["checkpoint"]["resumedFromStep"] >= 5
-    assert "the one before ended: Disrupted" in evicted["message"]
+    assert "the previous one ended: Disrupted" in evicted["message"]
 
     desk.patch("moved", suspend=True)
     suspended = desk.until_phase("moved", "Suspended")

@@ -117,13 +117,13 @@ class TestHowFarAStageIs:
     @pytest.mark.parametrize(
         ("reason", "part", "message"),
         [
-            ("ReportMissing", "left no report", ""),
-            ("ReportMissing", "left no report", "Done. Bye.\n"),
+            ("ReportMissing", "without a report", ""),
+            ("ReportMissing", "without a report", "Done. Bye.\n"),
             ("ReportInvalid", "kind: 'check': this stage reports 'export'", dump(CHECKED)),
             ("ReportInvalid", "it reports the failure DiskFull: DiskFull happened", failure("DiskFull")),
             ("ReportInvalid", "artifacts: list: ", '{"kind": "export", "artifacts": []}'),
             ("ReportInvalid", "it is not JSON", "{"),
-            ("ReportInvalid", "'Complete': this word stands for a job's own state", failure("Complete")),
+            ("ReportInvalid", "'Complete': this reason is reserved for the operator", failure("Complete")),
         ],
     )
     @pytest.mark.parametrize("conditions", [(), (("Complete", ""),)])
@@ -328,7 +328,7 @@ class TestAJobThatFailedWithoutWitnesses:
 
     def test_anything_else_is_worth_a_retry(self):
         assert self.failed("BackoffLimitExceeded").disposition is Disposition.RETRY
-        assert self.failed("").failure.message == "its pods are gone, and nothing says why"
+        assert self.failed("").failure.message == "its pods are gone, for an unknown reason"
 
 
 def test_a_pod_that_waits_for_its_image_says_so():

@@ -367,7 +367,7 @@ def test_a_plan_in_words_says_what_memory_each_pod_may_take(expected, stage, spe
 
 def test_explaining_a_plan_before_and_after_the_count():
     before, after = planned(deepspeed={}), planned(counted=facts(), deepspeed={}, workers=GPU)
-    assert "Auto: decided when Check has counted the parameters" in explain_text(before)
+    assert "Auto: decided after Check has counted the parameters" in explain_text(before)
     assert "Memory per rank" not in explain_text(before)
     text = explain_text(after)
     for column in COLUMNS:

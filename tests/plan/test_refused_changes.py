@@ -17,7 +17,11 @@ QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}
 PARTIAL = {"kueue.x-k8s.io/job-min-parallelism": "1"}
 STOPS = {
     "HeldByQueue": ({"suspend": True}, "spec.suspend", "set spec.active: false on their Workloads"),
-    "GangIsWhole": ({}, "metadata.annotations[kueue.x-k8s.io/job-min-parallelism]", "they would wait for the others in vain; take it off"),
+    "GangIsWhole": (
+        {},
+        "metadata.annotations[kueue.x-k8s.io/job-min-parallelism]",
+        "which would wait for the others until a timeout; remove the annotation",
+    ),
 }
 BEGUN = [
     pytest.param((None, None), past(check=PENDING), id="Check is made"),

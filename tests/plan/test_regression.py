@@ -140,7 +140,7 @@ def test_which_model_is_served(expected, *, tuned, allowed, serving, served, run
     ("told", "way_out", "serving", "live"),
     [
         ("kept, but not served", "evaluation.allowRegression: true", {}, None),
-        ("so is the server that runs", "remove spec.serving", {}, ServingRevision(name="live", template={})),
+        ("the running server continues", "remove spec.serving", {}, ServingRevision(name="live", template={})),
         ("kept, but not served", "evaluation.allowRegression: true", None, ServingRevision(name="live", template={})),
     ],
     ids=["no server yet", "a server runs", "a server that is not wanted any more"],

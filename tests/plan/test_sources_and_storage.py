@@ -142,7 +142,7 @@ def test_a_destination_without_a_path_is_the_claims_root():
 @pytest.mark.parametrize("path", ["runs", "runs/team", "cache/"])
 def test_models_do_not_go_where_checkpoints_or_downloads_are(path):
     both = {"storage": {"claimName": "shared"}, "destinations": [{"pvc": {"claimName": "shared", "path": path}}]}
-    with pytest.raises(PlanRejected, match="in claim shared is where checkpoints are kept; name another folder, such as models"):
+    with pytest.raises(PlanRejected, match="in claim shared holds checkpoints; name another folder, such as models"):
         storage(both)
 
 

@@ -123,14 +123,14 @@ def test_a_raw_configuration_is_read_as_far_as_memory_is_concerned(config, expec
 def test_before_check_the_decision_is_provisional():
     found = fit(gpu(80))
     assert (decided(found), found.estimated_bytes_per_rank, found.options, found.fits) == ((0, "none", "none"), None, (), None)
-    assert found.why == "Auto: decided when Check has counted the parameters; DDP until then"
+    assert found.why == "Auto: decided after Check has counted the parameters; DDP until then"
     assert found.available_bytes_per_rank == 80 * GIB
 
 
 def test_before_check_an_explicit_stage_is_known_but_not_whether_it_fits():
     found = fit(gpu(80, deepspeed={"stage": 3, "offloadOptimizer": {"device": "none"}}))
     assert decided(found) == (3, "none", "none")
-    assert found.why == "ZeRO-3 as asked; whether it fits is known when Check has counted the parameters"
+    assert found.why == "ZeRO-3 as set; Check counts the parameters, then the plan shows whether it fits"
 
 
 def test_an_accelerator_whose_size_the_job_does_not_say_has_the_operators_default():
@@ -183,7 +183,7 @@ def test_qdora_is_never_sharded_to_stage_3_by_auto():
     ("method", "strategy", "reason"),
     [
         ({"lora": {"initLoraWeights": "pissa_niter_4"}}, Strategy(stage=3), "E104"),
-        ({"quantization": {"type": "bnb8"}}, Strategy(stage=3), "8-bit weights under ZeRO-3 have not been seen to work"),
+        ({"quantization": {"type": "bnb8"}}, Strategy(stage=3), "8-bit weights under ZeRO-3 have passed no test"),
         ({"quantization": {"type": "bnb4"}}, Strategy(stage=3, offload_param="cpu"), "takes more accelerator memory"),
         ({"quantization": {"type": "bnb4"}}, Strategy(stage=3), ""),
         ({"lora": {"useDora": True}}, Strategy(stage=3), ""),

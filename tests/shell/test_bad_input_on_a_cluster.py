@@ -117,8 +117,8 @@ def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
     says(scene, "no-key", "ReferenceMissing", "keyless", "it has no key token")
     says(scene, "config-map", "InvalidSpec", "spec.data.train[0].source.configMap", "Copy the file into a claim and use pvc")
     says(scene, "no-image", "ImagePullBackOff", "no.example/such:image", "imagePullSecrets")
-    says(scene, "too-large", "Unschedulable", "Insufficient cpu", "ask for less")
-    says(scene, "no-quota", "QuotaExceeded", "exceeded quota: none", "Ask for less")
+    says(scene, "too-large", "Unschedulable", "Insufficient cpu", "request less")
+    says(scene, "no-quota", "QuotaExceeded", "exceeded quota: none", "Request less")
     says(scene, "no-class", "PodsRefused", "gold-that-is-not-there")
     says(scene, "one-pod", "VolumeNotShared", "ReadWriteOncePod", "ReadWriteMany")
     for job in (LONG, "large", "twin-a", "twin-b"):

@@ -134,5 +134,8 @@ def test_a_claim_that_is_deleted_is_said_to_go_and_then_to_be_another(served):
     assert served.status()["phase"] == "Serving"
     patch(served, CLAIM, {"metadata": {"finalizers": None}})  # as when the last of its pods has gone
     until(lambda: uid(served, CLAIM) not in ("", before), "a claim is made anew")
-    until(lambda: any("bot-output was made anew" in word for word in served.status().get("warnings") or ()), "the status says what is lost")
+    until(
+        lambda: any("bot-output was created again" in word for word in served.status().get("warnings") or ()),
+        "the status says what is lost",
+    )
     assert not any("being deleted" in word for word in served.status()["warnings"])

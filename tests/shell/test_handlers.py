@@ -119,7 +119,7 @@ async def test_a_queue_that_fails_ends_no_watch(caplog):
 
     handlers = {handler.id: handler.fn for handler in registry_of(EventHandler(new_cache()), full)._watching.get_all_handlers()}
     await handlers["on_finetunejob"](event={"type": "ADDED", "object": JOB})
-    assert "was not woken by FineTuneJob demo/bot" in caplog.text
+    assert "was not queued for FineTuneJob demo/bot" in caplog.text
 
 
 def test_backoffs_never_end_and_never_grow_beyond_their_ceiling():

@@ -92,7 +92,7 @@ async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
         assert (await client.get("/livez")).status == 200
         now[0] = 601.0
         answer = await client.get("/livez")
-        assert (answer.status, await answer.text()) == (503, "a FineTuneJob has been worked on for 601 s\n")
+        assert (answer.status, await answer.text()) == (503, "a FineTuneJob has been in work for 601 s\n")
         release.set()
         queue.close()
         await working

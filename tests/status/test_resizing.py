@@ -80,7 +80,7 @@ def test_a_gang_of_another_size_saves_stops_and_goes_on(cluster):
     cluster.ask(replicas=1)
 
     assert cluster.reconcile() == "Training: Resizing"
-    assert cluster.status["message"] == "train saves, stops, and goes on with 1 worker instead of 2"
+    assert cluster.status["message"] == "train saves, stops, and resumes with 1 worker instead of 2"
     assert cluster.gangs() == {"train-0": (2, True)}
     assert cluster.reconcile() == "Training: Resizing", "its pods are saving"
 
@@ -170,8 +170,8 @@ def test_what_a_queue_would_start_again_is_not_stopped_and_goes_on_to_its_end(cl
     assert cluster.gangs() == {"train-0": (2, False)}
     assert conditions(cluster)["ChangeRefused"] == ("True", "HeldByQueue")
     assert {"Stalled", "Suspended"}.isdisjoint(conditions(cluster))
-    assert cluster.status["message"].startswith("train is pending, unchanged: spec.workers.replicas: Kueue starts")
-    assert "; spec.suspend: true would stop Jobs that Kueue starts again; leave it false" in cluster.status["message"]
+    assert cluster.status["message"].startswith("train is pending, unchanged: spec.workers.replicas: Kueue would restart")
+    assert "; spec.suspend: true would stop Jobs that Kueue restarts; leave it false" in cluster.status["message"]
 
     cluster.ask(replicas=2)
     assert cluster.reconcile() == "Training: HeldByQueue"

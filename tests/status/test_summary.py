@@ -156,7 +156,7 @@ class TestConditions:
         assert found["Stalled"] == found["ModelRegressed"] == ("True", "ModelRegressed")
         assert summary.failure.reason == "ModelRegressed"
         assert "19820" in summary.message
-        assert ("the server that runs" in summary.message) is wanted
+        assert ("the running server" in summary.message) is wanted
 
     def test_a_loss_that_is_not_finite_is_told(self):
         worse = WORSE.model_copy(update={"loss": None})
@@ -194,7 +194,7 @@ class TestConditions:
         assert summary.phase == "Training"
         assert conditions(summary)["Trained"] == ("Unknown", "Retrying")
         assert "Stalled" not in conditions(summary)
-        assert "attempt 1 failed, another follows: no space left" in summary.message
+        assert "attempt 1 failed, the next one follows: no space left" in summary.message
 
     def test_a_failed_attempt_that_is_the_last_is(self):
         outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=2, counted_failures=2)
@@ -257,7 +257,7 @@ class TestFailures:
         second = status(seen("check", train=replace(RUNNING, attempts=2, before=LOST)), previous=first.wire())
         assert first.failure is not None
         assert (second.failure, second.attempts) == (None, 2)
-        assert second.message == f"train is running (attempt 2; the one before ended: {LOST.reason})"
+        assert second.message == f"train is running (attempt 2; the previous one ended: {LOST.reason})"
 
     def test_a_long_message_is_cut(self):
         summary = status(seen(check=failed(Failure(reason="Long", message="x" * 5000))))

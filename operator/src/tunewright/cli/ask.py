@@ -43,7 +43,7 @@ async def stream_answer(
                 if event and not ended:
                     yield _piece(json.loads(event))
             if not ended:
-                raise AskError(f"the answer from {url} broke off: the server has ended in the middle of it")
+                raise AskError(f"the answer from {url} broke off: the server ended before it was complete")
     except aiohttp.ClientError as error:
         raise AskError(f"no answer from {url}: {error}") from error
     except ValueError as error:

@@ -31,12 +31,12 @@ def chat_with(home: Home, key: Key, message: str | None, *, max_tokens: int | No
 def _refuse_unserved(home: Home, key: Key, job: Mapping[str, Any]) -> None:
     name, phase, holder = key[1], job.get("status", {}).get("phase", "Pending"), home.holder(key)
     if not (job["spec"].get("serving") or {}).get("replicas", "serving" in job["spec"]):
-        fail(f"{name} asks for no server", "Put `serving: {replicas: 1}` into its spec and run it again.", code=EXIT_REFUSED)
+        fail(f"{name} requests no server", "Put `serving: {replicas: 1}` into its spec and run it again.", code=EXIT_REFUSED)
     if phase == "Failed":
         fail(f"{name} has failed: {job['status'].get('message', '')}", f"See: tunewright describe {name}")
     if phase not in SERVED or (holder is not None and phase != "Serving"):
-        way_out = f"Process {holder.pid} is at it; wait for it." if holder else "Take it there first: tunewright run MANIFEST"
-        fail(f"{name} is not served yet, it is in phase {phase}", way_out)
+        way_out = f"Process {holder.pid} runs it; wait for it." if holder else "Run it first: tunewright run MANIFEST"
+        fail(f"{name} is not served yet (phase {phase})", way_out)
 
 
 class _Chat:

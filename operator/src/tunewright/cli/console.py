@@ -76,7 +76,7 @@ def report_errors() -> Iterator[None]:
         if error.errno == errno.EPIPE:  # `| head` has seen enough
             raise
         place = f"{error.filename}: " if error.filename else ""
-        fail(f"{place}{error.strerror or error}", "Look at the permissions and the free space there, or name another folder with --home.")
+        fail(f"{place}{error.strerror or error}", "Check the permissions and the free space there, or name another folder with --home.")
     except KeyboardInterrupt:
         raise typer.Exit(EXIT_INTERRUPTED) from None
 

@@ -32,7 +32,7 @@ def _nothing(home: Home, key: Key) -> NoReturn:
     elif here:
         hint = f"There are: {', '.join(here[:SHOWN_NAMES])}{' …' if len(here) > SHOWN_NAMES else ''}"
     else:
-        hint = "There are none yet: tunewright run MANIFEST makes one."
+        hint = "There are none yet. Create one: tunewright run MANIFEST"
     fail(f"there is no FineTuneJob {name} in namespace {namespace} of {home.layout.home}", hint)
 
 

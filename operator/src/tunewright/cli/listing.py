@@ -131,7 +131,7 @@ def _no_process(job: Job, phase: str) -> str:
     if phase != "Stopped":
         return "none"
     served = job.get("status", {}).get("phase") in SERVED
-    return f"none; `tunewright {f'chat {name}` starts its server' if served else 'run MANIFEST` goes on from the last good checkpoint'}"
+    return f"none; `tunewright {f'chat {name}` starts its server' if served else 'run MANIFEST` resumes from the last good checkpoint'}"
 
 
 def _conditions(status: Mapping[str, Any]) -> Iterator[str]:

@@ -29,7 +29,7 @@ HomeFolder = Annotated[
         "--home",
         envvar="TUNEWRIGHT_HOME",
         metavar="FOLDER",
-        help="Where jobs, volumes and logs are kept. Default: ~/.local/share/tunewright",
+        help="Folder of jobs, volumes and logs. Default: ~/.local/share/tunewright",
     ),
 ]
 
@@ -44,10 +44,10 @@ def _show_version(wanted: bool) -> None:
     epilog="""
 \b
 Start here:
-  tunewright validate examples/quickstart.yaml    every problem of a manifest at once, with line and column
-  tunewright plan examples/quickstart.yaml        what would happen, with the memory arithmetic; touches nothing
+  tunewright validate examples/quickstart.yaml    all problems of a manifest, with line and column
+  tunewright plan examples/quickstart.yaml        the plan, with the memory arithmetic; changes nothing
   tunewright run examples/quickstart.yaml         from the manifest to a served answer
-  tunewright chat support-bot                     talk to the result, any time later
+  tunewright chat support-bot                     chat with the tuned model
   tunewright delete support-bot                   remove what it made
 
 \b
@@ -56,7 +56,7 @@ Exit codes:
   1    failed; the error names the cause and the way out
   2    the command line itself is wrong
   64   the manifest is refused; nothing was started
-  130  stopped by Ctrl-C or SIGTERM; the same command goes on from there
+  130  stopped by Ctrl-C or SIGTERM; the same command resumes
 """
 )
 def main(
@@ -87,10 +87,10 @@ def run(
     manifest: ManifestFile,
     ask: Annotated[
         list[str] | None,
-        typer.Option("--ask", metavar="TEXT", help="Ask the served model this instead of held-out questions; repeatable."),
+        typer.Option("--ask", metavar="TEXT", help="A question for the served model, instead of held-out questions. Repeatable."),
     ] = None,
-    keep_serving: Annotated[bool, typer.Option("--keep-serving", help="Go on serving until Ctrl-C.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show what the pods print, too.")] = False,
+    keep_serving: Annotated[bool, typer.Option("--keep-serving", help="Continue to serve until Ctrl-C.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also show the output of the pods.")] = False,
     home: HomeFolder = None,
 ) -> None:
     """Take a FineTuneJob through all its stages on this machine.
@@ -112,7 +112,7 @@ def run(
 
 
 @app.command(
-    short_help="Name every problem of a manifest.",
+    short_help="Report every problem of a manifest.",
     epilog="""
 \b
 Examples:
@@ -120,7 +120,7 @@ Examples:
   tunewright validate examples/*.yaml
 
 \b
-Exit codes: 0 all good, 1 a file cannot be read, 64 a manifest has problems
+Exit codes: 0 valid, 1 a file cannot be read, 64 a manifest has problems
 """,
 )
 def validate(
@@ -133,7 +133,7 @@ def validate(
 
 
 @app.command(
-    short_help="Show what would happen, and why.",
+    short_help="Show the plan of a FineTuneJob, and why.",
     epilog="""
 \b
 Examples:
@@ -166,17 +166,15 @@ Examples:
   tunewright get support-bot -o yaml
 
 \b
-PROCESS is the process that looks after a job just now. A job that is on its way, or serving, without one is Stopped.
+PROCESS is the process that runs the job now. An unfinished or serving job without a process is Stopped.
 """
 )
 def get(
-    name: Annotated[
-        str | None, typer.Argument(help="One FineTuneJob; all of them when left out.", metavar="NAME", show_default=False)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of a FineTuneJob. Default: all.", metavar="NAME", show_default=False)] = None,
     namespace: Annotated[
         str | None, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Only this one. Default: all; with NAME, `default`.")
     ] = None,
-    output: Annotated[Literal["table", "wide", "yaml", "json"], typer.Option("--output", "-o", help="How to print them.")] = "table",
+    output: Annotated[Literal["table", "wide", "yaml", "json"], typer.Option("--output", "-o", help="Output format.")] = "table",
     home: HomeFolder = None,
 ) -> None:
     """List FineTuneJobs: phase, progress, loss, ETA, readiness."""
@@ -194,12 +192,12 @@ def describe(name: Name, namespace: Namespace = "default", home: HomeFolder = No
 
 
 @app.command(
-    short_help="Print what a job's pods have printed.",
+    short_help="Print the logs of a job's pods.",
     epilog="""
 \b
 Examples:
-  tunewright logs support-bot                         of the stage that printed last
-  tunewright logs support-bot -f                      and what comes, of this stage and the next ones
+  tunewright logs support-bot                         of the stage with the newest output
+  tunewright logs support-bot -f                      follow this stage and the next ones
   tunewright logs support-bot --stage train --rank 1 --tail 50
 """,
 )
@@ -207,12 +205,12 @@ def logs(
     name: Name,
     stage: Annotated[
         StageName | None,
-        typer.Option("--stage", help="Of this stage. Default: the one that printed last."),
+        typer.Option("--stage", help="Only this stage. Default: the one with the newest output."),
     ] = None,
     rank: Annotated[int | None, typer.Option("--rank", min=0, metavar="N", help="Only this pod of the gang.")] = None,
-    everything: Annotated[bool, typer.Option("--all", "-a", help="Of earlier attempts and replaced servers, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", "-a", help="Include earlier attempts and replaced servers.")] = False,
     tail: Annotated[int | None, typer.Option("--tail", min=0, metavar="N", help="Only the last lines of each pod.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is printed from now on, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow new output until Ctrl-C.")] = False,
     namespace: Namespace = "default",
     home: HomeFolder = None,
 ) -> None:
@@ -238,15 +236,15 @@ def chat(
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option("--max-tokens", min=1, metavar="N", help="Longest answer, in tokens. Default: what the context has room for."),
+        typer.Option("--max-tokens", min=1, metavar="N", help="Most tokens of an answer. Default: the rest of the context."),
     ] = None,
     temperature: Annotated[
-        float, typer.Option("--temperature", min=0.0, max=2.0, metavar="T", help="0 always takes the likeliest token.")
+        float, typer.Option("--temperature", min=0.0, max=2.0, metavar="T", help="0 always takes the most likely token.")
     ] = 0.0,
     namespace: Namespace = "default",
     home: HomeFolder = None,
 ) -> None:
-    """Talk to a job's model through the OpenAI API.
+    """Chat with a job's model through the OpenAI API.
 
     Starts the server when it is not running, and stops it again. For a TextGeneration job each line is a prompt to go on with.
     """
@@ -267,14 +265,14 @@ Examples:
 )
 def delete(
     name: Name,
-    keep_models: Annotated[bool, typer.Option("--keep-models", help="Leave the finished model folders.")] = False,
+    keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep the finished model folders.")] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask: remove what the job made in claims that it did not create, too.")
+        bool, typer.Option("--yes", "-y", help="Do not ask; also remove the job's files in claims that it did not create.")
     ] = False,
     namespace: Namespace = "default",
     home: HomeFolder = None,
 ) -> None:
-    """Remove what a job made, and nothing else.
+    """Remove the files of a job, and nothing else.
 
     Checkpoints, models and logs go. Only what a manifest with this job's uid lists is removed; what stays is printed. A job that is being
     run is not touched: stop that process first. A claim with `output.storage.retain: true` stays.

@@ -25,7 +25,7 @@ from tunewright_contract.reports import ModelFacts
 
 LARGEST_HEADER = 100_000_000  # bytes: what the safetensors library reads itself
 
-HEADING = "# What would be applied. The job's uid, and with it the revision, is given when the job is created."
+HEADING = "# The manifests to apply. The API server sets the job's uid, and therefore the revision, when the job is created."
 
 
 def references(job: FineTuneJob, directory: Path) -> References:
@@ -40,7 +40,7 @@ def references(job: FineTuneJob, directory: Path) -> References:
 def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, str]:
     """Count the base model from its config.json and safetensors headers, without loading it. Returns (facts or None, how they were got)."""
     if folder is None:
-        return None, "the base model is not a folder of this machine: Check counts it before anything trains"
+        return None, "the base model is not a folder on this machine: Check counts its parameters before training"
     model = Path(folder)
     try:
         config = _settings(model / "config.json")

@@ -75,8 +75,8 @@ class _Run:
             if job is not None and await self._stop.unless(self._show_success(job)):
                 await self._serve_on(job)
                 return EXIT_FAILED if "failure" in job["status"] else 0
-            err.print("stopping; what trains saves a checkpoint first. Ctrl-C once more kills it at once", markup=False)
-        err.print(f"stopped. To go on from the last good checkpoint: tunewright run {self._path}", markup=False)
+            err.print("stopping; training saves a checkpoint first. Press Ctrl-C again to kill it at once", markup=False)
+        err.print(f"stopped. To resume from the last good checkpoint: tunewright run {self._path}", markup=False)
         return EXIT_INTERRUPTED
 
     def _on_event(self, event: Event) -> None:
@@ -105,7 +105,7 @@ class _Run:
             err.print(f"\nserving {result.served_name(job)} at {job['status']['serving']['url']}/v1 until Ctrl-C", markup=False)
             with self._view:
                 await self._stop.wait()
-        err.print(f"\nThe server stops now. Talk to it any time: tunewright chat {self._key[1]}", markup=False)
+        err.print(f"\nThe server stops now. To chat with the model later: tunewright chat {self._key[1]}", markup=False)
 
     def _show_failure(self, job: Mapping[str, Any]) -> None:
         status = job["status"]
@@ -113,7 +113,7 @@ class _Run:
         where = f" in {failure['stage']}" if failure.get("stage") else ""
         err.print(f"{self._key[1]} failed{where}: {failure['reason']}", style="bold red", markup=False)
         err.print(f"    {failure.get('message') or 'no message'}", markup=False)
-        way_out = failure.get("suggestion") or "Mend that, then run the same command again: what is done already is kept."
+        way_out = failure.get("suggestion") or "Correct that, then run the same command again: completed stages are kept."
         err.print(f"    → {way_out}", style="green", markup=False)
         log = self._home.logs(self._key).get(failure.get("pod", ""))
         if log is not None and (lines := log.read_text(errors="replace").splitlines()[-LOG_TAIL:]):

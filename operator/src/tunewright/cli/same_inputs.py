@@ -33,7 +33,7 @@ def adopt(home: Home, raw: Mapping[str, Any], directory: Path) -> tuple[dict[str
     try:
         before = parse(stored)
     except ValidationError as error:
-        fail(f"FineTuneJob {name} exists already, and was stored in words that are not read any more: {error}", _way_out(name))
+        fail(f"FineTuneJob {name} exists already, and was stored in a format that is no longer supported: {error}", _way_out(name))
     adopted = _with_paths_of(stored, raw)
     changed = changed_inputs(before, parse(adopted))
     if changed:
@@ -54,12 +54,12 @@ def _difference(field: str, then: Content | None, now: Content | None, moved: st
             f"{field}: {moved} does not exist" if moved else ""
         )  # the same words, and gone: the job itself tells whether it needs it still
     if then is None:
-        return f"{field}: {now.place} cannot be compared, since what was used before is gone" if moved else ""
+        return f"{field}: {now.place} cannot be compared, because the earlier file is gone" if moved else ""
     names = then.differences(now)
     if not names:
         return ""
     files = ", ".join(f"{now.place}/{name}".rstrip("/") for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    return f"{field}: {files} differs from what the job was made from ({then.place})"
+    return f"{field}: {files} differs from the job's input ({then.place})"
 
 
 def _is_checked(stored: Object) -> bool:
@@ -111,11 +111,11 @@ def _with_paths_of(stored: Object, raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse(name: str, what: str) -> None:
     fail(
-        f"FineTuneJob {name} exists already, and what a model is made from cannot change under it: {what}",
+        f"FineTuneJob {name} exists already, and its inputs cannot change: {what}",
         _way_out(name),
         code=EXIT_REFUSED,
     )
 
 
 def _way_out(name: str) -> str:
-    return f"Restore it as it was, give the job another metadata.name, or remove the old one first: tunewright delete {name}"
+    return f"Restore the input, give the job another metadata.name, or remove the old job first: tunewright delete {name}"

@@ -30,7 +30,7 @@ def show_logs(
             _follow(home, key, stage, rank, wanted, tail)
         if not wanted:
             of = "".join([f" in {stage}" if stage else "", f" as rank {rank}" if rank is not None else ""])
-            fail(f"{key[1]} has printed nothing{of} yet", f"See where it stands: tunewright describe {key[1]}")
+            fail(f"{key[1]} has printed nothing{of} yet", f"To see its state: tunewright describe {key[1]}")
         for pod, path in wanted.items():
             _print(pod, _last(_lines(path.read_bytes()), tail), several=len(wanted) > 1)
 

@@ -52,6 +52,6 @@ async def warnings_about(client: Client, namespace: str, children: Sequence[Mani
         try:
             found += await client.select("Event", namespace, fields=f"involvedObject.uid={uid},type=Warning")
         except Forbidden as error:
-            log.warning("why children of a job in %s stand still cannot be told: %s", namespace, error)
+            log.warning("cannot list Events of blocked children in %s: %s", namespace, error)
             break
     return found

@@ -115,7 +115,7 @@ class KubeWorld:
         """
         job = self._cache.primary(key)
         if job is None or job["metadata"]["uid"] != uid or job["metadata"].get("deletionTimestamp"):
-            raise Gone(f"FineTuneJob {key.namespace}/{key.name} is gone, or another one by now")
+            raise Gone(f"FineTuneJob {key.namespace}/{key.name} is gone, or was replaced")
         live = {ref_of(item): item for item in self._cache.children(uid) if item["kind"] in RENDERED}
         wrote = False
         for manifest in manifests:
@@ -129,7 +129,7 @@ class KubeWorld:
         return wrote
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
-        """Replace the job's status, and post an Event about a new state. A job that is gone, or another one by now, is left alone."""
+        """Replace the job's status, and post an Event about a new state. A job that is gone, or was replaced, is left alone."""
         job = self._cache.primary(key)
         if job is None or job["metadata"]["uid"] != uid:
             return

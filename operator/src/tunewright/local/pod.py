@@ -120,7 +120,7 @@ class LocalPod:
         disrupted = next((item["message"] for item in conditions(pod) if item["type"] == DISRUPTED), "")
         if isinstance(state, Ended):
             if state.lost and not disrupted:
-                disrupted = "its processes ended together with their watcher: the machine was restarted, or they were killed"
+                disrupted = "its processes ended together with their supervisor: the machine was restarted, or they were killed"
             if self.restart_due(pod, state) is not None:
                 why = f"back-off restarting failed container: exit code {state.exit_code}"
                 waiting = Waiting(reason="CrashLoopBackOff", message=why)

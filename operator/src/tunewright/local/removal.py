@@ -115,7 +115,7 @@ class Removal:
                     parent.remove_if_empty(self._name)
             if place.claim == self._own:
                 claim.remove_if_empty(place.folder)
-        named = [Kept(path=self._path(place) / name, why="no manifest of this job lists it, or all of it") for name in left[:_NAMED]]
+        named = [Kept(path=self._path(place) / name, why="no manifest of this job lists all of it") for name in left[:_NAMED]]
         more = len(left) - _NAMED
         return named + ([Kept(path=self._path(place), why=f"{more} more that no manifest of this job lists")] if more > 0 else [])
 
@@ -161,13 +161,13 @@ class Removal:
             folder.remove_if_empty(CACHE_FOLDER)
             left = folder.names()
         if not left and claim.is_symlink():
-            return [Kept(path=claim, why="it is a link that this job did not make; what it leads to is empty")]
+            return [Kept(path=claim, why="it is a link that this job did not create, to an empty folder")]
         if not left:
             claim.rmdir()
             return []
         if any(claim in item.path.parents for item in kept):
             return []
-        return [Kept(path=claim, why=f"it holds files that this job did not make: {', '.join(left[:_NAMED])}")]
+        return [Kept(path=claim, why=f"it holds files that this job did not create: {', '.join(left[:_NAMED])}")]
 
 
 def _remove_entry(folder: OpenFolder, relative: str) -> None:

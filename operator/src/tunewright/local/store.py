@@ -174,7 +174,7 @@ class Store:
         try:
             found: Object | None = read_json(path)
         except ValueError as error:
-            raise TunewrightError(f"{path} is not JSON ({error}); it was changed by hand or by a failing disk. Remove the file") from error
+            raise TunewrightError(f"{path} is not JSON ({error}); it was edited, or the disk is failing. Remove the file") from error
         return found
 
     def _write(self, path: Path, value: Object) -> None:

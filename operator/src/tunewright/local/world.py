@@ -92,7 +92,7 @@ class LocalWorld:
         """
         job = self._store.get(KIND, *key)
         if job is None or job["metadata"]["uid"] != uid:
-            raise Gone(f"FineTuneJob {key[0]}/{key[1]} is gone, or another one by now")
+            raise Gone(f"FineTuneJob {key[0]}/{key[1]} is gone, or was replaced")
         for manifest in manifests:
             self._apply_one(dict(manifest), uid)
         wanted = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
@@ -139,7 +139,7 @@ class LocalWorld:
             self._store.create(manifest)
             return
         if owners(existing) and uid not in owners(existing):
-            raise Conflict(f"{kind} {meta['name']} belongs to another object, which is perhaps being deleted")
+            raise Conflict(f"{kind} {meta['name']} belongs to another object, which may be in deletion")
         self._store.change(kind, meta["namespace"], meta["name"], lambda stored: _adapt(stored, manifest))
 
     def _missing_in_claim(self, namespace: str, source: PvcSource, field: str) -> list[Missing]:

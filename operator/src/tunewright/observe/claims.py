@@ -17,11 +17,11 @@ def losses(children: Sequence[Raw]) -> tuple[str, ...]:
         name, made = text(claim, "metadata", "name"), moment(claim, "metadata", "creationTimestamp")
         if text(claim, "metadata", "deletionTimestamp"):
             found.append(
-                f"claim {name} is being deleted, and goes when no pod uses it any more; copy what you need of its checkpoints and models"
+                f"claim {name} is being deleted, and disappears when no pod uses it; copy the checkpoints and models that you need"
             )
         elif begun and made and made > begun:
             found.append(
-                f"claim {name} was made anew after training had begun: the checkpoints and models of before are gone; "
+                f"claim {name} was created again after training had begun: its earlier checkpoints and models are gone; "
                 "restore them, or apply the job under another name"
             )
     return tuple(found)

@@ -87,7 +87,7 @@ def problem_of_job(job: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProb
 def pods_refused(message: str) -> Failure:
     """Say why pods could not be made, in the words of the controller that tried."""
     reason = next(reason for words, reason in _MEANINGS["FailedCreate"] if words in message)
-    return Failure(reason=reason.value, message=f"its pods are refused: {message}")
+    return Failure(reason=reason.value, message=f"its pods are rejected: {message}")
 
 
 def _failure(event: Raw) -> Failure | None:

@@ -89,11 +89,11 @@ def _failed(job: Raw, failed: Raw, culprit: PodState | None) -> JobOutcome:
     if culprit is not None:
         return JobOutcome(state=StageState.FAILED, failure=culprit.failure, disposition=culprit.disposition, culprit=culprit)
     if condition(job, "Suspended") and reason != "PodFailurePolicy":  # the pods that were stopped count as failed, and are removed
-        failure = Failure(reason=Reason.STOPPED.value, message="it was asked to stop, and its pods are gone")
+        failure = Failure(reason=Reason.STOPPED.value, message="it was stopped, and its pods are gone")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
     return JobOutcome(
         state=StageState.FAILED,
-        failure=Failure(reason=Reason.JOB_FAILED.value, message=message or reason or "its pods are gone, and nothing says why"),
+        failure=Failure(reason=Reason.JOB_FAILED.value, message=message or reason or "its pods are gone, for an unknown reason"),
         disposition=Disposition.FAIL if reason == "PodFailurePolicy" else Disposition.RETRY,
     )
 
@@ -117,7 +117,7 @@ def _done(pods: Sequence[PodState], proof: Proof, *, gang: bool) -> JobOutcome:
         return JobOutcome(state=StageState.RUNNING)
     if proof.recorded:
         return JobOutcome(state=StageState.SUCCEEDED)
-    why = "its pod is gone, and its report was not read before: nothing shows what it has made"
+    why = "its pod is gone before the operator read its report, so its result is unknown"
     return replace(_unproven(Reason.REPORT_MISSING, why), disposition=proof.otherwise)
 
 
@@ -127,7 +127,7 @@ def _proven(teller: PodState, proof: Proof) -> JobOutcome:
         return JobOutcome(state=StageState.SUCCEEDED, report=report)
     if report is None and not refused:
         return _unproven(
-            Reason.REPORT_MISSING, f"pod {teller.name} ended with exit code 0 and left no report: nothing proves its work", teller
+            Reason.REPORT_MISSING, f"pod {teller.name} ended with exit code 0 and without a report, so its result is unknown", teller
         )
     if isinstance(report, Failure):
         refused = f"it reports the failure {report.reason}: {report.message}"

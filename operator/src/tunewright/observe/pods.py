@@ -74,7 +74,7 @@ def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
     asks = Disposition.RETRY if state.exit_code is None else disposition(state.exit_code)
     disrupted = condition(raw, "DisruptionTarget")
     if disrupted and asks is not Disposition.FAIL:
-        why = text(disrupted, "message") or text(disrupted, "reason") or "its node was needed otherwise"
+        why = text(disrupted, "message") or text(disrupted, "reason") or "its node was needed for other pods"
         return _because(state, Reason.DISRUPTED, f"pod {state.name} was disrupted: {why}", then=Disposition.RESUME)
     if isinstance(state.report, Failure):
         weight = ECHO if state.report.reason in _ECHOES else 0
@@ -84,7 +84,7 @@ def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
         return _because(state, Reason.OUT_OF_MEMORY, f"pod {state.name} used more memory than its limit and was killed", then=asks)
     if state.exit_code is None or text(raw, "status", "reason") == "Evicted":
         reason = Reason.EVICTED if text(raw, "status", "reason") == "Evicted" else Reason.PROCESS_FAILED
-        why = text(raw, "status", "message") or text(raw, "status", "reason") or "no container of it ever reported"
+        why = text(raw, "status", "message") or text(raw, "status", "reason") or "none of its containers reported a state"
         return _because(state, reason, f"pod {state.name} failed: {why}", then=Disposition.RETRY)
     return _wordless(state, terminated, asks)
 
@@ -95,10 +95,10 @@ def _wordless(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
         message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}, and its report is refused: {refused}"
         return _because(state, Reason.REPORT_INVALID, message, then=asks, weight=1)
     words = text(terminated, "message").strip()[-_LAST_WORDS:]
-    said = f"; its last words: {words}" if words else ""
+    said = f"; its last output: {words}" if words else ""
     message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}{said}"
     if state.exit_code == ExitCode.OUT_OF_MEMORY:  # for its own limit, kubelet would say OOMKilled
-        guess = "somebody killed it, it took longer to stop than its grace period, or the whole node ran out of memory"
+        guess = "a process killed it, it exceeded its grace period, or the whole node ran out of memory"
         return _because(state, Reason.PROCESS_FAILED, f"{message}: {guess}", then=asks, weight=1)
     if state.exit_code == ExitCode.STOPPED:
         return _because(state, Reason.STOPPED, message, then=asks, weight=ECHO)
@@ -119,7 +119,9 @@ def _under_way(raw: Raw, state: PodState, container: Raw) -> PodState:
         if found.get("type") == "PodScheduled" and found.get("reason") == "Unschedulable":
             why = text(found, "message")
             unbound = "persistentvolumeclaim" in why.lower()
-            return _because(state, Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE, f"pod {state.name} finds no node: {why}")
+            return _because(
+                state, Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE, f"pod {state.name} cannot be scheduled: {why}"
+            )
     return state
 
 

@@ -26,11 +26,11 @@ def read_published(name: str, raw: Raw | None, children: Sequence[Raw]) -> Publi
     revision = revision_of(job)
     past = observe(children, revision=revision, status=raw.get("status")).past
     if past.export.state is not StageState.SUCCEEDED:
-        return _missing(name, "it has not exported its model yet; what answers now goes on until it has")
+        return _missing(name, "it has not exported its model yet; the present server continues until then")
     found = regression_of(job, past)
     if found is not None and not found.allowed:
-        way_out = "set evaluation.allowRegression: true on that job to serve it all the same, or name another"
-        return _missing(name, f"{found.figures}; what answers now goes on; {way_out}")
+        way_out = "set evaluation.allowRegression: true on that job to serve it anyway, or name another"
+        return _missing(name, f"{found.figures}; the present server continues; {way_out}")
     claim, path = published_to(job, names_of(name).output)
     return PublishedModel(job=name, revision=revision, claim=claim, path=path)
 

@@ -32,5 +32,5 @@ def read_word(message: str) -> Word:
         # The kubelet puts the end of the log there when the container wrote nothing. That is no attempt at a report.
         return Word(refused=str(error) if message.lstrip().startswith("{") else "")
     if isinstance(report, Failure) and report.reason in RESERVED:
-        return Word(refused=f"reason: '{report.reason}': this word stands for a job's own state")
+        return Word(refused=f"reason: '{report.reason}': this reason is reserved for the operator")
     return Word(report)

@@ -61,7 +61,7 @@ def reject_gang_volume(job: FineTuneJob, refs: References, storage: Storage, mod
 def reject_server_volume(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Rejection | None:
     """Reject a server on a claim that one pod at a time mounts."""
     claims = _claims(job, refs, storage, model)
-    return _reject_single_pod(claims.servers, claims.modes, "a server and the one that replaces it")
+    return _reject_single_pod(claims.servers, claims.modes, "a server and its replacement")
 
 
 def _claims(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> _Claims:

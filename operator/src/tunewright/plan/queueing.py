@@ -17,8 +17,8 @@ def reject_resize_in_queue(job: FineTuneJob, past: Past) -> Rejection | None:
     return Rejection(
         reason="HeldByQueue",
         field="spec.workers.replicas",
-        message="Kueue starts a Job of its queue again that is stopped for another size, and two gangs would write one checkpoint; "
-        f"set it back to {past.train.replicas}, or begin a new job",
+        message="Kueue would restart the Job that is stopped for a resize, and two gangs would write to one checkpoint; "
+        f"set it back to {past.train.replicas}, or create a new job",
     )
 
 
@@ -29,7 +29,7 @@ def reject_partial_admission(job: FineTuneJob, past: Past) -> Rejection | None:
     return Rejection(
         reason="GangIsWhole",
         field=f"metadata.annotations[{PARTIAL_ADMISSION}]",
-        message="Kueue may start the gang with fewer workers than it has, and they would wait for the others in vain; take it off",
+        message="Kueue could start the gang with fewer workers, which would wait for the others until a timeout; remove the annotation",
     )
 
 
@@ -40,7 +40,7 @@ def reject_suspend_in_queue(job: FineTuneJob, past: Past) -> Rejection | None:
     return Rejection(
         reason="HeldByQueue",
         field="spec.suspend",
-        message="true would stop Jobs that Kueue starts again; leave it false, and set spec.active: false on their Workloads instead",
+        message="true would stop Jobs that Kueue restarts; leave it false, and set spec.active: false on their Workloads instead",
     )
 
 

@@ -24,9 +24,9 @@ REASON = Reason.MODEL_REGRESSED.value
 _FIELD = "spec.evaluation.allowRegression"
 _WAY_OUT = (
     "Train again under another name with a lower training.learningRate, fewer epochs or better data. "
-    "To serve this model all the same, set evaluation.allowRegression: true on this job."
+    "To serve this model anyway, set evaluation.allowRegression: true on this job."
 )
-_KEPT = "The model is kept, and so is the server that runs"
+_KEPT = "The model is kept, and the running server continues"
 _WAY_OUT_OF_KEPT = "To accept this model, set evaluation.allowRegression: true on this job. To stop the server, remove spec.serving."
 
 
@@ -87,7 +87,7 @@ def servable(job: FineTuneJob, past: Past, model: PublishedModel | Missing) -> P
         return None
     if live.model is None:
         return model
-    return Missing(field=_FIELD, kind="Model", name=job.metadata.name, message="it is worse than its base; what answers now goes on")
+    return Missing(field=_FIELD, kind="Model", name=job.metadata.name, message="it is worse than its base; the present server continues")
 
 
 def _figures(scores: EvaluationReport) -> str:

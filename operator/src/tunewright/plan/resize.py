@@ -74,8 +74,8 @@ def reject_stuck_shards(spec: FineTuneJobSpec, train: TrainOutcome, *, stage: in
     return Rejection(
         reason="CheckpointNotConvertible",
         field="spec.workers.replicas",
-        message=f"{spec.workers.replicas} cannot go on from a checkpoint of {train.replicas} workers: under ZeRO-{stage} only the "
-        f"state of {' and '.join(CONVERTIBLE_OPTIMIZERS)} can be cut anew, not that of {optimizer}; "
+        message=f"{spec.workers.replicas} cannot resume from a checkpoint of {train.replicas} workers: under ZeRO-{stage} only the "
+        f"state of {' and '.join(CONVERTIBLE_OPTIMIZERS)} can be partitioned again, not that of {optimizer}; "
         f"set it back to {train.replicas}",
     )
 
@@ -97,8 +97,8 @@ def _why_not_divisible(spec: FineTuneJobSpec, train: TrainOutcome, total: int) -
     shown = ", ".join(possible[:_SHOWN]) + (", …" if len(possible) > _SHOWN else "")
     ranks = f"{spec.workers.replicas} workers" if processes == 1 else f"{spec.workers.replicas} workers of {processes} ranks"
     return (
-        f"{ranks} cannot share the {total} examples per optimizer step with which this job began evenly; use one of {shown} "
-        f"(it was {train.replicas}, and what trains now goes on), or begin a new job for another batch"
+        f"{ranks} cannot share the {total} examples per optimizer step of this job evenly; use one of {shown} "
+        f"(it was {train.replicas}, and the running gang continues), or create a new job for another batch"
     )
 
 
@@ -117,6 +117,6 @@ def _reject_raw_numbers(spec: FineTuneJobSpec, train: TrainOutcome, shares: Shar
     return Rejection(
         reason="BatchFixed",
         field="spec.workers.replicas",
-        message=f"{spec.workers.replicas} would share out the batch otherwise than deepspeed.config says: {', '.join(fixed)}; "
-        f'set it back to {train.replicas}, or begin a new job with "auto" there',
+        message=f"{spec.workers.replicas} would divide the batch differently from deepspeed.config: {', '.join(fixed)}; "
+        f'set it back to {train.replicas}, or create a new job with "auto" there',
     )

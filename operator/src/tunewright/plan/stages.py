@@ -75,7 +75,7 @@ def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> Pub
     Where that job is gone, or is being made anew, what answers of it by now goes on.
     """
     if isinstance(refs.served, PublishedModel) and set(refs.served.access_modes) == {"ReadWriteOncePod"}:
-        message = "it is ReadWriteOncePod, and a server and the one that replaces it mount it; publish to a claim with ReadWriteMany"
+        message = "it is ReadWriteOncePod, and a server and its replacement mount it; publish to a claim with ReadWriteMany"
         return Missing(field=SERVED_MODEL, kind="PersistentVolumeClaim", name=refs.served.claim, message=message)
     answering = rollout.live.model if rollout.live else None
     if isinstance(refs.served, Missing) and answering is not None and answering.job == refs.served.name:

@@ -57,7 +57,7 @@ def _refuse_taken_folder(output_claim: str, models_claim: str, models_path: str)
         raise PlanRejected(
             reason="FolderTaken",
             field="spec.output.destinations[0].pvc.path",
-            message=f"{models_path} in claim {models_claim} is where checkpoints are kept; name another folder, such as {MODELS_FOLDER}",
+            message=f"{models_path} in claim {models_claim} holds checkpoints; name another folder, such as {MODELS_FOLDER}",
         )
 
 

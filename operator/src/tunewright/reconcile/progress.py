@@ -75,7 +75,7 @@ def application(
 
     async def receive(request: web.Request) -> web.Response:
         if not ready():
-            return refuse(503, "this operator does not work yet, or another one does")
+            return refuse(503, "this operator is not the leader")
         if limits and (seconds := limits.wait(request)):  # before anybody is asked whose token it is
             return refuse(429, f"too many reports; the next one in {seconds:.1f} s", {"Retry-After": str(math.ceil(seconds))})
         key = Key(namespace=request.match_info["namespace"], name=request.match_info["name"])
@@ -93,7 +93,7 @@ def application(
         except web.HTTPRequestEntityTooLarge:
             return refuse(413, f"a progress report has at most {LIMIT_BYTES} bytes")
         except ConnectionError:  # the client left, or its time was used up: no error of ours, and no traceback for each
-            return refuse(408, "the connection ended before the whole report came")
+            return refuse(408, "the connection ended before the report was complete")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             return refuse(422, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")

@@ -25,11 +25,11 @@ def main() -> int:
         asyncio.run(run(settings))
     except LeaseLostError:
         # Another may be working by now. Threads that still wait for an answer are not waited for: none of them shall write again.
-        logging.getLogger(__name__).exception("the operator ends at once; the kubelet starts it again")
+        logging.getLogger(__name__).exception("the operator exits at once; the kubelet restarts it")
         logging.shutdown()
         os._exit(1)
     except Exception:
-        logging.getLogger(__name__).exception("the operator ends; the kubelet starts it again")
+        logging.getLogger(__name__).exception("the operator exits; the kubelet restarts it")
         return 1
     return 0
 

@@ -87,7 +87,7 @@ def _total(kind: str, event: Mapping[str, Any], wake: Callable[[Key], None], fin
         if key is not None:
             wake(key)
     except Exception:
-        log.exception("%s was not woken by %s %s/%s", key, kind, *_place(item))
+        log.exception("%s was not queued for %s %s/%s", key, kind, *_place(item))
 
 
 def _place(item: Mapping[str, Any]) -> tuple[str, str]:

@@ -42,9 +42,9 @@ class OperatorMetrics:
         )
         for name, text, read in (
             ("tunewright_queue_depth", "FineTuneJobs waiting for a worker.", depth),
-            ("tunewright_queue_oldest_seconds", "For how long the first in line has waited.", oldest_seconds),
+            ("tunewright_queue_oldest_seconds", "Waiting time of the first job in the queue.", oldest_seconds),
             ("tunewright_jobs", "FineTuneJobs that the watch has shown.", jobs),
-            ("tunewright_cached_objects", "FineTuneJobs and children that are known.", objects),
+            ("tunewright_cached_objects", "FineTuneJobs and children in the cache.", objects),
         ):
             Gauge(name, text, registry=self.registry).set_function(read)
 
@@ -96,7 +96,7 @@ class Health:
         if (waited := self._stalled_seconds()) > QUEUE_SECONDS:
             found.append(f"a FineTuneJob has waited {waited:.0f} s for a worker")
         if (worked := self._busiest_seconds()) > WORK_SECONDS:
-            found.append(f"a FineTuneJob has been worked on for {worked:.0f} s")
+            found.append(f"a FineTuneJob has been in work for {worked:.0f} s")
         kind, seconds = self._watches.lagging(now=self._clock())
         if seconds > LAGGING_SECONDS:
             found.append(f"the watch of {kind} has not shown all there is for {seconds:.0f} s")

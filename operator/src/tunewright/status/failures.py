@@ -18,29 +18,29 @@ WAYS_OUT: dict[Reason, str] = {
     Reason.OUT_OF_MEMORY: (
         "Raise the memory limit, lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or add workers."
     ),
-    Reason.PROCESS_FAILED: "Read the pod's log; the next attempt goes on from the last whole checkpoint.",
-    Reason.STOPPED: "Nothing to do: it goes on from the last whole checkpoint.",
-    Reason.DISRUPTED: "Nothing to do: it goes on from the last whole checkpoint, and this does not count against backoffLimit.",
-    Reason.EVICTED: "Free the resource that the message names on the node, or raise the pod's requests to what it really uses.",
+    Reason.PROCESS_FAILED: "Read the pod's log; the next attempt resumes from the last complete checkpoint.",
+    Reason.STOPPED: "Nothing to do: it resumes from the last complete checkpoint.",
+    Reason.DISRUPTED: "Nothing to do: it resumes from the last complete checkpoint, and this does not count against backoffLimit.",
+    Reason.EVICTED: "Free the resource that the message names on the node, or raise the pod's requests to its real usage.",
     Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds, or train less: fewer epochs, fewer examples, more workers.",
-    Reason.JOB_FAILED: "Look at the events of the Job; apply the FineTuneJob under another name to try again.",
+    Reason.JOB_FAILED: "Check the Events of the Job; apply the FineTuneJob under another name to try again.",
     Reason.IMAGE_PULL: "Check that the image exists and that its registry can be reached; a private one needs workers.imagePullSecrets.",
     Reason.IMAGE_NAME: "Correct the image's name.",
-    Reason.CONTAINER_CONFIG: "Create the Secret, ConfigMap or key that the message names; the pod starts by itself then.",
+    Reason.CONTAINER_CONFIG: "Create the Secret, ConfigMap or key that the message names; the pod then starts automatically.",
     Reason.CONTAINER_CREATE: "Check the node's container runtime, and that the image has Python and this release of Tunewright.",
     Reason.CRASH_LOOP: "Read the log of the pod's previous run (`kubectl logs --previous`).",
     Reason.UNSCHEDULABLE: (
-        "Add nodes that fit, ask for less in workers.resources, or relax workers.nodeSelector, affinity and tolerations; "
-        "status.plan.why says when a volume keeps the pods on one node."
+        "Add nodes that fit, request less in workers.resources, or relax workers.nodeSelector, affinity and tolerations; "
+        "status.plan.why shows whether a volume keeps the pods on one node."
     ),
-    Reason.VOLUME_UNBOUND: "Look at the claim's events: its StorageClass must exist and have a volume of that size and access mode.",
-    Reason.VOLUME: "Create what the message names, or mend the volume; the pod starts by itself then.",
+    Reason.VOLUME_UNBOUND: "Check the claim's Events: its StorageClass must exist and have a volume of that size and access mode.",
+    Reason.VOLUME: "Create the object that the message names, or repair the volume; the pod then starts automatically.",
     Reason.VOLUME_BUSY: "Wait for the pod that has the volume, delete it, or use a claim with ReadWriteMany.",
-    Reason.SANDBOX: "Look at the node: its container runtime or its network plugin does not work.",
-    Reason.QUOTA: "Ask for less, free some of the namespace's quota, or have it raised; it goes on by itself then.",
-    Reason.POLICY: "Ask whoever looks after the cluster to admit these pods, or change what the message names.",
-    Reason.SERVICE_ACCOUNT: "Create the service account, or correct workers.serviceAccountName; the pods are made by themselves then.",
-    Reason.PODS_REFUSED: "Mend what the message names; the pods are made by themselves then.",
+    Reason.SANDBOX: "Check the node: its container runtime or its network plugin fails.",
+    Reason.QUOTA: "Request less, free some of the namespace's quota, or have it raised; the job then continues.",
+    Reason.POLICY: "Ask the cluster's administrator to admit these pods, or change the field that the message names.",
+    Reason.SERVICE_ACCOUNT: "Create the service account, or correct workers.serviceAccountName; the pods are then created automatically.",
+    Reason.PODS_REFUSED: "Correct the problem that the message names; the pods are then created automatically.",
     Reason.REPORT_INVALID: (
         "Use the trainer image of this release (workers.image), or correct the report that your image writes to its termination message."
     ),
@@ -49,10 +49,10 @@ WAYS_OUT: dict[Reason, str] = {
         "To run the stage again, delete its Job."
     ),
     Reason.NO_PROGRESS: (
-        "Read the logs of all ranks; delete the pods to start again from the last whole checkpoint, "
-        "or raise spec.progressDeadlineSeconds when steps take that long."
+        "Read the logs of all ranks; delete the pods to restart from the last complete checkpoint, "
+        "or raise spec.progressDeadlineSeconds if steps take that long."
     ),
-    Reason.ROLLOUT_STUCK: "Read the log of the newest server pod; mend spec.serving, or raise its progressDeadlineSeconds.",
+    Reason.ROLLOUT_STUCK: "Read the log of the newest server pod; correct spec.serving, or raise its progressDeadlineSeconds.",
 }
 PLANNING = "planner"  # where a job is that no pod can work on yet
 _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
@@ -77,7 +77,7 @@ def failure_of(missing: Sequence[Missing]) -> Failure:
     return Failure(
         reason=StatusReason.REFERENCE_MISSING.value,
         message="; ".join(map(str, missing)),
-        suggestion="It goes on by itself when that is there.",
+        suggestion="The job continues when the object exists.",
     )
 
 

@@ -44,7 +44,7 @@ def _stage_conditions(situation: Situation, standing: Standing) -> list[Conditio
     passed = True
     for stage in stages.STAGES:
         if stage not in situation.wanted:
-            conditions.append(make_condition(stage.condition, FALSE, Reason.NOT_WANTED.value, "the job asks for no server"))
+            conditions.append(make_condition(stage.condition, FALSE, Reason.NOT_WANTED.value, "the job requests no server"))
         elif stage is situation.at:
             passed = False
             stalled = standing.beside_ready is ConditionType.STALLED

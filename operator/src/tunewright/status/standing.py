@@ -67,11 +67,11 @@ def _is_written(_: Situation) -> str:
 
 def _rolled_back(situation: Situation) -> str:
     refused = situation.past.serve.rollout.refused
-    return f"revision {refused.revision if refused else ''} was rolled back, and the one before it answers: {explained(situation.outcome)}"
+    return f"revision {refused.revision if refused else ''} was rolled back, and the previous one serves: {explained(situation.outcome)}"
 
 
 def _suspended(situation: Situation) -> str:
-    return f"{_name(situation)} is suspended (spec.suspend); it goes on from the last whole checkpoint"
+    return f"{_name(situation)} is suspended (spec.suspend); it resumes from the last complete checkpoint"
 
 
 def _suspending(situation: Situation) -> str:
@@ -89,11 +89,11 @@ def _evicting(situation: Situation) -> str:
 def _resizing(situation: Situation) -> str:
     wanted = situation.plan.train.replicas if situation.plan.train else 0
     workers = f"{wanted} worker{'s' * (wanted != 1)} instead of {situation.past.train.replicas}"
-    return f"{_name(situation)} saves, stops, and goes on with {workers}"
+    return f"{_name(situation)} saves, stops, and resumes with {workers}"
 
 
 def _retrying(situation: Situation) -> str:
-    return f"attempt {situation.past.train.attempts} failed, another follows: {explained(situation.outcome)}"
+    return f"attempt {situation.past.train.attempts} failed, the next one follows: {explained(situation.outcome)}"
 
 
 def _by_state(situation: Situation) -> str:
@@ -101,7 +101,7 @@ def _by_state(situation: Situation) -> str:
     if why := explained(situation.outcome):
         return f"{stage} is {state}: {why}"
     before = train.before if situation.at is TRAIN else None
-    after = f" (attempt {train.attempts}; the one before ended: {before.reason})" if before else ""
+    after = f" (attempt {train.attempts}; the previous one ended: {before.reason})" if before else ""
     return f"{stage} is {'pending' if state == 'absent' else state}{after}"
 
 

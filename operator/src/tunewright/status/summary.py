@@ -91,7 +91,7 @@ def summarise_rejected(
 def summarise_missing(
     missing: Sequence[Missing], *, generation: int, now: datetime, previous: Mapping[str, Any] | None
 ) -> FineTuneJobStatus:
-    """Return the status of a job that waits for something it names. It goes on by itself when that is there."""
+    """Return the status of a job that waits for something it names. The job continues when the object exists."""
     failure = failure_of(missing)
     wanted = [
         make_condition(ConditionType.READY, FALSE, failure.reason, failure.message),

@@ -47,7 +47,7 @@ def require_convertible(checkpoint: Path, settings: Settings) -> None:
         ExitCode.CONFIGURATION,
         "CheckpointWorldSize",
         f"{checkpoint.name} was written by {before} processes, and there are {process_group.world_size()} now; under ZeRO only the state "
-        f"of {' and '.join(CONVERTIBLE)} can be cut anew, not that of training.optim {optimizer}",
+        f"of {' and '.join(CONVERTIBLE)} can be partitioned again, not that of training.optim {optimizer}",
         f"Set workers.replicas back, so that there are {before} processes.",
     )
 

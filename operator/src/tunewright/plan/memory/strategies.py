@@ -48,10 +48,10 @@ def objection(spec: FineTuneJobSpec, strategy: Strategy) -> str:
         return "E101: DoRA needs the norm of the base weights, which ZeRO-3 cannot gather in 4 or 8 bits (huggingface/peft#1731)"
     if start_fails(spec, strategy.stage):
         start = lora_of(spec).init_lora_weights
-        return f"E104: initLoraWeights {start} needs whole weights, which ZeRO-3 never has in one place"
+        return f"E104: initLoraWeights {start} needs whole weights, which ZeRO-3 never gathers"
     quantization = QUANTIZATIONS[spec.method.quantization.type]
     if strategy.stage not in quantization.zero_stages:
-        return f"{quantization.bits:g}-bit weights under ZeRO-{strategy.stage} have not been seen to work"
+        return f"{quantization.bits:g}-bit weights under ZeRO-{strategy.stage} have passed no test"
     if strategy.offload_param != "none" and quantization.quantized:
         return "offloading a quantised base takes more accelerator memory, not less (PEFT's DeepSpeed guide)"
     return ""

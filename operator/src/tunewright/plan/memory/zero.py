@@ -104,9 +104,9 @@ def _provisional(spec: FineTuneJobSpec, allowed: Sequence[Strategy], capacity: C
     first = allowed[0]
     open_choice = leaves_stage_open(spec) or len(allowed) > 1
     why = (
-        f"Auto: decided when Check has counted the parameters; {first.name} until then"
+        f"Auto: decided after Check has counted the parameters; {first.name} until then"
         if open_choice
-        else f"{first.name} as asked; whether it fits is known when Check has counted the parameters"
+        else f"{first.name} as set; Check counts the parameters, then the plan shows whether it fits"
     )
     return MemoryFit(
         zero_stage=first.stage,
