@@ -90,14 +90,15 @@ def _settings(folder: Path, steps: int) -> "Settings":
 
 def _run(settings: "Settings", *, ours: bool) -> float:
     """Tokens per second after the warm-up."""
-    from trl import SFTTrainer
+    import trl
 
     from tunewright_trainer.common.signals import StopRequest
     from tunewright_trainer.data.reading import read_splits
     from tunewright_trainer.data.tokenization import encode
-    from tunewright_trainer.distributed.agreed_stop import AgreedStop
-    from tunewright_trainer.distributed.trainer import Tuner
-    from tunewright_trainer.tuning.arguments import lora_config, sft_config
+    from tunewright_trainer.distributed.resume import StartingPoint
+    from tunewright_trainer.recipes.causal_lm import sft_config
+    from tunewright_trainer.recipes.trainers import SFTTrainer
+    from tunewright_trainer.tuning.adapters import adapter_config
     from tunewright_trainer.tuning.base_model import load_base
     from tunewright_trainer.tuning.inputs import describe
     from tunewright_trainer.tuning.progress import Metrics
@@ -106,13 +107,14 @@ def _run(settings: "Settings", *, ours: bool) -> float:
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(settings)
     watch = _stopwatch()
-    added = [AgreedStop(StopRequest()), Metrics(settings.metrics_file)] if ours else []
-    trainer = (partial(Tuner, inputs=describe(settings)) if ours else SFTTrainer)(
+    added = [Metrics(settings.metrics_file)] if ours else []
+    kind = partial(SFTTrainer, start=StartingPoint(describe(settings)), request=StopRequest()) if ours else trl.SFTTrainer
+    trainer = kind(
         model=load_base(settings),
         args=sft_config(settings, has_validation=False),
         train_dataset=encode(read_splits(settings).train, tokenizer, settings).dataset,
         processing_class=tokenizer,
-        peft_config=lora_config(settings),
+        peft_config=adapter_config(settings),
         callbacks=[*added, watch],
     )
     trainer.train()

@@ -19,7 +19,8 @@ from tunewright_contract.reports import ExportReport, load
 from tunewright_contract.trainer_config import EvaluationConfig, Precision
 from tunewright_trainer.common.exits import StageError, stage_error
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.export import assemble, convert, publish
+from tunewright_trainer.export import convert, lineage, publish
+from tunewright_trainer.recipes import causal_lm
 from tunewright_trainer.recipes.export import run
 
 Job = Callable[..., Settings]
@@ -103,7 +104,7 @@ def test_the_card_says_it_to_people(published: Settings) -> None:
 
 def test_a_second_run_returns_at_once(published: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (published.publish_dir / MANIFEST_NAME).stat().st_mtime_ns
-    monkeypatch.setattr(assemble, "assemble", lambda *_: pytest.fail("assembled again"))
+    monkeypatch.setattr(causal_lm, "export", lambda *_: pytest.fail("assembled again"))
     report = run(published)
     assert (published.publish_dir / MANIFEST_NAME).stat().st_mtime_ns == before
     assert report.artifacts[0].path == "nails/r1"
@@ -193,10 +194,10 @@ def test_a_full_disk_is_worth_a_retry_and_takes_nothing_with_it(
     settings = job(evaluation=QUICK)
     run(settings)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(assemble, "copy_tokenizer", full)
+    monkeypatch.setattr(lineage, "write_card", full)
     with pytest.raises(OSError) as raised:
         run(with_precision(settings, "int8"))
     assert (stage_error(raised.value).code, stage_error(raised.value).reason) == (ExitCode.RETRY, "DiskFull")

@@ -1,7 +1,7 @@
 """Which architectures Check takes: a row is a `model_type` with what it needs to be recognised."""
 
 import pytest
-from transformers import AutoConfig
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.export.exportable import require_attention, require_exportable
@@ -14,7 +14,7 @@ TAKEN = [
 
 @pytest.mark.parametrize("family", TAKEN)
 def test_dense_decoders_with_a_cache_are_taken(family: str) -> None:
-    require_exportable(AutoConfig.for_model(family))
+    require_exportable(AutoConfig.for_model(family), AutoModelForCausalLM)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_dense_decoders_with_a_cache_are_taken(family: str) -> None:
 )
 def test_what_no_exporter_takes_is_refused_with_the_cause(family: str, cause: str) -> None:
     with pytest.raises(StageError, match=f"architecture {family} cannot be exported to ONNX: .*{cause}") as refused:
-        require_exportable(AutoConfig.for_model(family))
+        require_exportable(AutoConfig.for_model(family), AutoModelForCausalLM)
     assert refused.value.reason == "ExportUnsupported"
 
 
@@ -46,13 +46,13 @@ def test_what_no_exporter_takes_is_refused_with_the_cause(family: str, cause: st
 def test_an_attention_that_the_architecture_lacks_is_refused(family: str, attention: str) -> None:
     """transformers raises when it loads such a model: in Train, after the accelerator was taken."""
     with pytest.raises(StageError, match=f"model.attnImplementation {attention}: .* {family}") as refused:
-        require_attention(AutoConfig.for_model(family), attention)
+        require_attention(AutoConfig.for_model(family), attention, AutoModelForCausalLM)
     assert refused.value.suggestion == "Set model.attnImplementation: eager."
-    require_attention(AutoConfig.for_model(family), "eager")
+    require_attention(AutoConfig.for_model(family), "eager", AutoModelForCausalLM)
 
 
 @pytest.mark.parametrize(
     ("family", "attention"), [("llama", "sdpa"), ("phi3", "flash_attention_2"), ("qwen3", "flex_attention"), ("gemma2", None)]
 )
 def test_an_attention_that_it_has_is_taken(family: str, attention: str | None) -> None:
-    require_attention(AutoConfig.for_model(family), attention)
+    require_attention(AutoConfig.for_model(family), attention, AutoModelForCausalLM)

@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.export.small_model import MOST_PARAMETERS, small_model
 
 
 def small(family: str, **changes: Any) -> PreTrainedModel:
-    return small_model(AutoConfig.for_model(family, **changes), trust_remote_code=False)
+    return small_model(AutoConfig.for_model(family, **changes), AutoModelForCausalLM, trust_remote_code=False)
 
 
 def rotary(factors: int) -> dict[str, Any]:

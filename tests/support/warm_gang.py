@@ -17,7 +17,7 @@ def main() -> None:
     import transformers  # noqa: F401
 
     import tunewright_trainer.distributed.final
-    import tunewright_trainer.distributed.trainer  # noqa: F401
+    import tunewright_trainer.recipes.trainers  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print must not pass for an answer
@@ -62,9 +62,9 @@ def _fork(order: dict, rank: int) -> int:
 
 def _record(file: str) -> None:
     """Write down which examples each step learns from: their token ids without the padding."""
-    from tunewright_trainer.distributed.trainer import Tuner
+    from tunewright_trainer.recipes.trainers import SFTTrainer
 
-    train = Tuner.training_step
+    train = SFTTrainer.training_step
 
     def training_step(self, model, inputs, *arguments, **named):
         pairs = zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
@@ -73,7 +73,7 @@ def _record(file: str) -> None:
             lines.write(json.dumps({"step": self.state.global_step + 1, "examples": examples}) + "\n")
         return train(self, model, inputs, *arguments, **named)
 
-    Tuner.training_step = training_step
+    SFTTrainer.training_step = training_step
 
 
 if __name__ == "__main__":

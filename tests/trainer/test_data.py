@@ -86,7 +86,10 @@ BAD_ROWS = {
         '{"messages": [{"role": "assistant", "content": "hi", "weight": 0}]}',
         "every assistant message has weight 0",
     ),
-    "text for a chat": ('{"text": "once upon a time"}', "a text row has no turns; use task TextGeneration"),
+    "text for a chat": (
+        '{"text": "once upon a time"}',
+        "a text row is for task TextGeneration; task ChatCompletion takes messages or promptCompletion",
+    ),
 }
 
 

@@ -33,9 +33,11 @@ class ExportPrecision(Row):
     wider: str | None = None
 
 
+WHOLE = ExportPrecision(name="fp32", bits=None)
+
 EXPORT_PRECISIONS = Table(
-    ExportPrecision(name="fp32", bits=None),
-    ExportPrecision(name="int8", bits=8, widths=(8,), wider="fp32"),
+    WHOLE,
+    ExportPrecision(name="int8", bits=8, widths=(8,), wider=WHOLE.name),
     ExportPrecision(name="int4", bits=4, widths=(4, 8), wider="int8"),  # the head and some layers are in 8 bits
 )
 DEFAULT_EXPORT_PRECISION = EXPORT_PRECISIONS["int8"].name

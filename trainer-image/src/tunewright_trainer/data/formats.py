@@ -1,23 +1,19 @@
 """Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `text`.
 
-Promises the task's own shape: `{"messages": [...]}` for ChatCompletion, `{"prompt": str, "completion": str}` for TextGeneration (the
-prompt of a `text` row is empty). Refuses unknown roles, tools and content that is not text, because it would have to drop or guess them.
+Promises the task's own shape: `{"messages": [...]}` for conversations, else `{"prompt": str, "completion": str}` (the prompt of
+a `text` row is empty). Refuses unknown roles, tools and content that is not text, because it would have to drop or guess them.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunewright_contract.trainer_config import DataFormat, Task
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS, MESSAGES, TEXT
+from tunewright_contract.capabilities.tasks import TASKS, tasks_of
 from tunewright_trainer.data.json_files import parse
 from tunewright_trainer.data.rows import Opaque, Row
 
 ROLES = ("system", "user", "assistant")
-_COLUMNS: dict[DataFormat, tuple[str, ...]] = {
-    "messages": ("messages",),
-    "promptCompletion": ("prompt", "completion"),
-    "text": ("text",),
-}
 _UNSUPPORTED = ("tools", "functions", "tool_calls", "function_call", "parallel_tool_calls")
 
 
@@ -25,36 +21,34 @@ class BadRow(ValueError):  # noqa: N818 - it reads as what it is
     """Why a row cannot be used."""
 
 
-def recognise(row: Row, columns: Mapping[str, str]) -> DataFormat:
+def recognise(row: Row, columns: Mapping[str, str]) -> str:
     """Name a row's format by its columns. Raises `BadRow` listing what it found."""
-    for name, needed in _COLUMNS.items():
-        if all(columns.get(column, column) in row for column in needed):
+    needed = {name: DATA_FORMATS[name].columns for name in DATA_FORMATS.supported}
+    for name, names in needed.items():
+        if all(columns.get(column, column) in row for column in names):
             return name
-    known = "; ".join(f"{name} ({', '.join(needed)})" for name, needed in _COLUMNS.items())
-    raise BadRow(
-        f"unknown format: the columns are {', '.join(map(str, row)) or '(none)'}; known formats are {known}; map yours with data.columns"
-    )
+    found = ", ".join(map(str, row)) or "(none)"
+    known = "; ".join(f"{name} ({', '.join(names)})" for name, names in needed.items())
+    raise BadRow(f"unknown format: the columns are {found}; known formats are {known}; map yours with `columns` beside the data's source")
 
 
-def normalise(row: Row, *, format_: DataFormat, columns: Mapping[str, str], task: Task) -> Row:
+def normalise(row: Row, *, format_: str, columns: Mapping[str, str], task: str) -> Row:
     """A row in the task's shape. Raises `BadRow`.
 
-    For ChatCompletion a `promptCompletion` row is one user turn and one assistant turn.
+    For a task of conversations, a `promptCompletion` row is one user turn and one assistant turn.
     """
-    values = {column: _take(row, columns.get(column, column)) for column in _COLUMNS[format_]}
+    values = {column: _take(row, columns.get(column, column)) for column in DATA_FORMATS[format_].columns}
     _refuse_tools(row)
-    if task == "ChatCompletion":
-        if format_ == "text":
-            raise BadRow("a text row has no turns; use task TextGeneration, or give messages")
-        if format_ == "messages":
-            return {"messages": _messages(values["messages"])}
-        prompt, completion = _text(values["prompt"], "prompt"), _text(values["completion"], "completion")
-        return {"messages": _messages([{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}])}
-    if format_ == "messages":
-        raise BadRow("messages are for task ChatCompletion; task TextGeneration takes text or prompt and completion")
-    if format_ == "text":
+    if format_ not in TASKS[task].formats:
+        raise BadRow(f"a {format_} row is for task {' or '.join(tasks_of(format_))}; task {task} takes {' or '.join(TASKS[task].formats)}")
+    if format_ == MESSAGES.name:
+        return {"messages": _messages(values["messages"])}
+    if format_ == TEXT.name:
         return {"prompt": "", "completion": _text(values["text"], "text")}
-    return {"prompt": _text(values["prompt"], "prompt"), "completion": _text(values["completion"], "completion")}
+    prompt, completion = _text(values["prompt"], "prompt"), _text(values["completion"], "completion")
+    if not TASKS[task].needs_chat_template:
+        return {"prompt": prompt, "completion": completion}
+    return {"messages": _messages([{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}])}
 
 
 def _take(row: Row, column: str) -> Any:

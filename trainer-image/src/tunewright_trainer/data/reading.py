@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.trainer_config import DataFile, DataFormat
+from tunewright_contract.trainer_config import DataFile
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.own_file import UnusableFileError, folder_of, sha256
 from tunewright_trainer.common.settings import Settings
@@ -31,6 +31,11 @@ class Splits:
     train: "Dataset"
     validation: "Dataset | None"
     test: "Dataset | None"
+
+    def named(self) -> "list[tuple[str, Dataset]]":
+        """The sets that there are, by the names of their fields."""
+        every = (("train", self.train), ("validation", self.validation), ("test", self.test))
+        return [(name, split) for name, split in every if split is not None]
 
 
 def read_splits(settings: Settings) -> Splits:
@@ -77,7 +82,7 @@ def read_split(files: Sequence[DataFile], settings: Settings) -> "Dataset":
     return Dataset.from_list(rows)
 
 
-def data_format(settings: Settings) -> DataFormat:
+def data_format(settings: Settings) -> str:
     """The format of the first training row, given or recognised."""
     file = settings.config.data.train[0]
     if file.format is not None:

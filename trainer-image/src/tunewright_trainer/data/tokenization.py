@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import LENGTH_BUCKETS, SplitFacts
 from tunewright_trainer.common.exits import StageError
@@ -39,7 +40,7 @@ def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: S
     from datasets import Dataset
 
     config = settings.config
-    conversations = Conversations(tokenizer, _training_template(tokenizer, settings)) if config.task == "ChatCompletion" else None
+    conversations = Conversations(tokenizer, _training_template(tokenizer, settings)) if TASKS[config.task].needs_chat_template else None
     limit, policy = config.data.max_length, config.data.overlong_policy
     stops = _stop_tokens(tokenizer)
     rows: list[dict[str, list[int]]] = []

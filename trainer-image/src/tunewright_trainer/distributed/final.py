@@ -16,6 +16,7 @@ from tunewright_trainer.common import verified_folder
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.distributed import process_group
+from tunewright_trainer.tuning.adapters import tuner_of
 from tunewright_trainer.tuning.base_model import base_folder
 from tunewright_trainer.tuning.inputs import Inputs
 from tunewright_trainer.tuning.tokenizer import TOKENIZER_FILES
@@ -23,8 +24,7 @@ from tunewright_trainer.tuning.tokenizer import TOKENIZER_FILES
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
-
-    from tunewright_trainer.distributed.trainer import Tuner
+    from transformers import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def finished_report(final: Path) -> TrainReport | None:
     return TrainReport.model_validate_json((final / REPORT_NAME).read_bytes())
 
 
-def save_final(trainer: "Tuner", settings: Settings, report: TrainReport, magnitudes_before: dict[str, Any], *, inputs: Inputs) -> None:
+def save_final(trainer: "Trainer", settings: Settings, report: TrainReport, magnitudes_before: dict[str, Any], *, inputs: Inputs) -> None:
     """Save, look inside, seal. Every rank takes part in the gathering; rank 0 writes. Raises `StageError` when nothing was learned."""
     staged = settings.output_dir / ".partial-final"
     if process_group.rank() == 0:
@@ -51,7 +51,7 @@ def save_final(trainer: "Tuner", settings: Settings, report: TrainReport, magnit
     process_group.barrier()
     trainer.save_model(str(staged))
     if process_group.rank() == 0:
-        if settings.config.method.tuner == "lora":
+        if tuner_of(settings.config).adapts:
             require_trained_adapter(staged, magnitudes_before)
         else:
             require_trained_weights(staged)

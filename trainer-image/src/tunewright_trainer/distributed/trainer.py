@@ -1,22 +1,24 @@
-"""TRL's `SFTTrainer` with complete or absent checkpoints, which stops and resumes at any step with any number of processes.
+"""What distributed training adds to every trainer class: agreed stop, verified checkpoints, resume, resize and an exact order of examples.
 
-Nothing else is changed.
+Works over `transformers.Trainer` and whatever is derived from it. Nothing else of theirs is changed.
 """
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import set_seed
-from trl import SFTConfig, SFTTrainer
+from transformers import TrainerCallback, TrainingArguments, set_seed
 
-from tunewright_trainer.common.signals import stopped
+from tunewright_contract.reports import TrainReport
+from tunewright_trainer.common.signals import StopRequest, stopped
 from tunewright_trainer.distributed import checkpoint, process_group, universal
-from tunewright_trainer.distributed.agreed_stop import EvaluationLeft
+from tunewright_trainer.distributed.agreed_stop import AgreedStop, EvaluationLeft
 from tunewright_trainer.distributed.order import GlobalOrder
-from tunewright_trainer.tuning.inputs import Inputs
+from tunewright_trainer.distributed.report import train_report
+from tunewright_trainer.distributed.resume import StartingPoint
 
 
 @contextlib.contextmanager
@@ -29,19 +31,43 @@ def keep_number_types(model: torch.nn.Module) -> Iterator[None]:
             parameter.data = parameter.data.to(types[name])
 
 
-class Tuner(SFTTrainer):
-    """Writes each checkpoint into a staging folder and commits it; see `checkpoint`. `inputs` are recorded in each."""
+class DistributedTrainerMixin:
+    """Stands before a trainer class of transformers or TRL: `class SFTTrainer(DistributedTrainerMixin, trl.SFTTrainer)`.
+
+    Writes each checkpoint into a staging folder and commits it (see `checkpoint`), with the inputs of `start`. Stops on `request`.
+    """
 
     _staged: Path | None = None
     _committed_step: int | None = None
     _order: GlobalOrder | None = None
     _groups: list[dict[str, Any]] | None = None
 
-    def __init__(self, *, inputs: Inputs, args: SFTConfig, **arguments: Any) -> None:
-        self._inputs = inputs
+    def __init__(
+        self,
+        *,
+        start: StartingPoint,
+        request: StopRequest,
+        args: TrainingArguments,
+        callbacks: Sequence[TrainerCallback] = (),
+        **arguments: Any,
+    ) -> None:
+        self._start = start
+        self._request = request
+        self._agreed_stop = AgreedStop(request)
         # Transformers' own pruning would take the last checkpoint away before `final/` is whole.
         self._keep, args.save_total_limit = args.save_total_limit, None
-        super().__init__(args=args, **arguments)
+        super().__init__(args=args, callbacks=[self._agreed_stop, *callbacks], **arguments)
+
+    def train_or_stop(self) -> TrainReport:
+        """Train from the starting point to the last step. Raises `StageError` (Stopped), with a checkpoint, when a signal arrives."""
+        if process_group.any_rank(self._request.asked):
+            raise stopped("asked to stop before the first step")
+        began = time.monotonic()
+        output = self.train(resume_from_checkpoint=str(self._start.checkpoint) if self._start.checkpoint else None)
+        seconds = time.monotonic() - began
+        if self._agreed_stop.stopped:
+            raise stopped(f"asked to stop; checkpoint-{self.state.global_step} is saved")
+        return train_report(self, training_loss=output.training_loss, seconds=seconds, resumed_from_step=self._start.step)
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self._staged) if self._staged is not None else super()._get_output_dir(trial)
@@ -56,7 +82,7 @@ class Tuner(SFTTrainer):
         finally:
             staged, self._staged = self._staged, None
         self._point_at_best(staged / f"checkpoint-{step}", checkpoints)
-        checkpoint.commit(staged / f"checkpoint-{step}", checkpoints, step=step, inputs=self._inputs)
+        checkpoint.commit(staged / f"checkpoint-{step}", checkpoints, step=step, inputs=self._start.inputs)
         self._committed_step = step
         if process_group.rank() == 0:
             best = self.state.best_model_checkpoint
@@ -136,7 +162,7 @@ class Tuner(SFTTrainer):
         super()._load_rng_state(folder)
 
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
-        """As TRL's, but a stop that was asked for meanwhile leaves a checkpoint of this step and ends with `Stopped`."""
+        """As before, but a stop during the evaluation leaves a checkpoint of this step and ends with `Stopped`."""
         try:
             return super().evaluate(*arguments, **named)
         except EvaluationLeft:

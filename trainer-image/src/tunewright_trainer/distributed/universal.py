@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from tunewright_contract.capabilities.optimizers import CONVERTIBLE_OPTIMIZERS, DEFAULT_OPTIMIZER
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common import verified_folder
 from tunewright_trainer.common.exits import StageError
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# DeepSpeed's converter knows the state of Adam, and of no other optimizer.
-CONVERTIBLE = ("adamw_torch", "adamw_torch_fused")
 _BESIDE_THE_SHARDS = ("scheduler.pt",)  # what transformers reads from the same folder
 
 
@@ -39,15 +38,15 @@ def require_convertible(checkpoint: Path, settings: Settings) -> None:
     """Refuse shards that cannot be cut anew for this gang. Raises `StageError`."""
     if not zero_stage(settings) or not of_other_world_size(checkpoint):
         return
-    optimizer = str(settings.config.training.get("optim", CONVERTIBLE[0]))
-    if optimizer in CONVERTIBLE and "optimizer" not in (settings.config.deepspeed or {}):
+    optimizer = str(settings.config.training.get("optim", DEFAULT_OPTIMIZER))
+    if optimizer in CONVERTIBLE_OPTIMIZERS and "optimizer" not in (settings.config.deepspeed or {}):
         return
     before = written_by(checkpoint)
     raise StageError(
         ExitCode.CONFIGURATION,
         "CheckpointWorldSize",
         f"{checkpoint.name} was written by {before} processes, and there are {process_group.world_size()} now; under ZeRO only the state "
-        f"of {' and '.join(CONVERTIBLE)} can be partitioned again, not that of training.optim {optimizer}",
+        f"of {' and '.join(CONVERTIBLE_OPTIMIZERS)} can be partitioned again, not that of training.optim {optimizer}",
         f"Set workers.replicas back, so that there are {before} processes.",
     )
 

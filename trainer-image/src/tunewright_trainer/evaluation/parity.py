@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ParityReport
 from tunewright_contract.trainer_config import ParityConfig, Precision
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 # What fp32 arithmetic in another order may do to a logit of ordinary size. Beyond it, two different greedy tokens are no near tie.
 _TIE = 1e-3
 GREEDY_PROMPTS, GREEDY_TOKENS = 4, 24
-_WAY_OUT = {
-    "fp32": "The graph itself is wrong: report it with the model's config.json. Nothing was published; what served before still serves.",
-    "int8": "Use output.onnx.precision: fp32, or loosen output.onnx.parity if these figures are good enough. Nothing was published.",
-    "int4": "Use output.onnx.precision: int8, or loosen output.onnx.parity if these figures are good enough. Nothing was published.",
-}
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,14 @@ def gate_greedy(pairs: Iterable[GreedyPair], *, precision: Precision) -> None:
 
 
 def _failed(message: str, precision: Precision) -> StageError:
-    return StageError(ExitCode.CONFIGURATION, "ParityFailed", message, _WAY_OUT[precision])
+    return StageError(ExitCode.CONFIGURATION, "ParityFailed", message, _way_out(precision))
+
+
+def _way_out(precision: Precision) -> str:
+    wider = EXPORT_PRECISIONS[precision].wider
+    if wider is None:
+        return "The graph itself is wrong: report it with the model's config.json. Nothing was published; what served before still serves."
+    return f"Use output.onnx.precision: {wider}, or loosen output.onnx.parity if these figures are good enough. Nothing was published."
 
 
 def _log_softmax(logits: FloatArray) -> np.ndarray:

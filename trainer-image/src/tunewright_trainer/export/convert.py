@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from tunewright_contract.capabilities.precisions import WHOLE
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_contract.reports import ParityReport
@@ -60,7 +61,7 @@ def require_parity(reference: Reference, exported: ExportedDecoder, settings: Se
         report.max_logit_difference,
     )
     parity.gate(report, settings.config.export.parity, precision=precision)
-    if precision == "fp32":
+    if precision == WHOLE.name:
         parity.gate_greedy(reference.greedy_against(exported), precision=precision)
     return report
 
@@ -70,7 +71,7 @@ def convert(settings: Settings, compared: list[Example], stop: list[int], draft:
     with tempfile.TemporaryDirectory(prefix=".parity-", dir=settings.output_dir) as scratch:
         with timed("trained model recorded and merged"):
             trained = merge.load_trained(settings)
-            greedy = GREEDY_PROMPTS if settings.config.export.precision == "fp32" else 0  # rounding may part two greedy answers
+            greedy = GREEDY_PROMPTS if settings.config.export.precision == WHOLE.name else 0  # rounding may part two greedy answers
             reference = Reference(compared, stop, Path(scratch), greedy_prompts=greedy)
             reference.record(trained)
             merged = merge.merge(trained)

@@ -12,14 +12,16 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tunewright_contract.capabilities.precisions import WHOLE
+from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ParityReport
 from tunewright_contract.text import head_and_tail
-from tunewright_contract.trainer_config import ExportConfig, Precision
+from tunewright_contract.trainer_config import ExportConfig, MethodConfig, Precision
 from tunewright_trainer.common.exits import StageError, stage_error
 from tunewright_trainer.common.logs import quiet
 from tunewright_trainer.common.settings import Settings
@@ -30,7 +32,8 @@ from tunewright_trainer.evaluation.parity import Reference
 from tunewright_trainer.export.convert import convert
 from tunewright_trainer.export.exportable import ANOTHER_BASE, export_unsupported
 from tunewright_trainer.export.small_model import small_model
-from tunewright_trainer.tuning.arguments import lora_config
+from tunewright_trainer.tuning.adapters import adapter_arguments, adapter_config, tuner_of
+from tunewright_trainer.tuning.base_model import auto_class
 from tunewright_trainer.tuning.tokenizer import copy_tokenizer
 
 if TYPE_CHECKING:
@@ -48,18 +51,20 @@ _ADAPTER_SPREAD = 0.05
 _STOP = 1  # a token id; which one does not matter
 _SEED = 0
 _CAUSE_CHARACTERS = 1500
-# Arguments of peft.LoraConfig for ways to start that look at the base's weights or data, and for its layers and tokens by number.
-_OF_THE_BASE = frozenset({"loftq_config", "eva_config", "corda_config", "layers_to_transform", "layers_pattern", "trainable_token_indices"})
+# Arguments of PEFT's configurations for starting values that depend on the base's weights or data, and for its layers and tokens by number.
+_OF_THE_BASE = frozenset(
+    {"init_lora_weights", "loftq_config", "eva_config", "corda_config", "layers_to_transform", "layers_pattern", "trainable_token_indices"}
+)
 
 
 def dry_run_export(settings: Settings, config: "PretrainedConfig") -> None:
     """Export a small model of the job's kind in fp32, for exactness, and as the job asks. Raises `StageError` (ExportUnsupported)."""
     log.info("trying the export on a small random model of the same shape")
-    small = small_model(config, trust_remote_code=settings.config.model.trust_remote_code)
+    small = small_model(config, auto_class(settings), trust_remote_code=settings.config.model.trust_remote_code)
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as scratch, quiet(), _one_thread():
-        with _refusing(config, "fp32"):
+        with _refusing(config, WHOLE.name):
             trained = _trained(settings, small, Path(scratch))
-        for precision in dict.fromkeys(("fp32", settings.config.export.precision)):
+        for precision in dict.fromkeys((WHOLE.name, settings.config.export.precision)):
             with _refusing(config, precision):
                 closeness = _export(trained, small, precision, Path(scratch))
             log.info("the %s export of the small model agrees, mean KL %.3g", precision, closeness.mean_kl)
@@ -90,25 +95,26 @@ def _trained(settings: Settings, small: "PreTrainedModel", folder: Path) -> Sett
     base, output = folder / "base", folder / "output"
     small.save_pretrained(base)
     copy_tokenizer(settings, base)
-    lora = settings.config.method.lora
     changes = {
         "model": settings.config.model.model_copy(update={"hub": None, "from_scratch": False}),
-        "method": settings.config.method.model_copy(update={"lora": None if lora is None else _plain_start(lora)}),
+        "method": _plain_start(settings.config.method),
     }
     config = settings.config.model_copy(update=changes)
     job = dataclasses.replace(settings, config=config, model_dir=base, output_dir=output, publish_dir=None)
     job.final_dir.mkdir(parents=True)
-    if config.method.tuner == "full":
+    if not tuner_of(config).adapts:
         small.save_pretrained(job.final_dir)
     else:
         _adapted(small, job).save_pretrained(job.final_dir)
     return job
 
 
-def _plain_start(lora: dict[str, Any]) -> dict[str, Any]:
-    """The job's adapter without what draws on the base's weights, or names layers and tokens that the small model lacks."""
-    kept = {name: value for name, value in lora.items() if name not in _OF_THE_BASE}
-    return {**kept, "init_lora_weights": True}
+def _plain_start(method: MethodConfig) -> MethodConfig:
+    """The job's tuner without what depends on the base's weights, or names layers and tokens that the small model lacks."""
+    section = TUNERS[method.tuner].settings
+    if section is None:
+        return method
+    return method.model_copy(update={section: {name: v for name, v in adapter_arguments(method).items() if name not in _OF_THE_BASE}})
 
 
 def _adapted(small: "PreTrainedModel", job: Settings) -> "PeftModel":
@@ -116,7 +122,7 @@ def _adapted(small: "PreTrainedModel", job: Settings) -> "PeftModel":
     import torch
     from peft import get_peft_model
 
-    arguments = lora_config(job)
+    arguments = adapter_config(job)
     try:
         model = get_peft_model(copy.deepcopy(small), arguments)
     except ValueError:  # a pattern that names layers of the base; Check has counted what it matches there
@@ -140,7 +146,7 @@ def _check(reference: Reference, exported: ExportedDecoder, settings: Settings) 
     tolerance = _TOLERANCE[precision]
     compared = list(reference.against(exported))
     _require_close("the logits", compared, tolerance)
-    if precision == "fp32":
+    if precision == WHOLE.name:
         parity.gate_greedy(reference.greedy_against(exported), precision=precision)
     sequences = [example.ids for example in reference.examples]
     alone = [exported.logits(ids) for ids in sequences]
@@ -174,5 +180,5 @@ def _refusing(config: "PretrainedConfig", precision: Precision) -> Iterator[None
         raise export_unsupported(
             f"the architecture {config.model_type} cannot be exported to ONNX in {precision} "
             f"(tried on a small model of the same shape): {head_and_tail(found.message, _CAUSE_CHARACTERS)}",
-            ANOTHER_BASE if precision == "fp32" else "Choose another output.onnx.precision (fp32 can be exported), or another base.",
+            ANOTHER_BASE if precision == WHOLE.name else f"Choose another output.onnx.precision ({WHOLE.name} works), or another base.",
         ) from error

@@ -4,7 +4,7 @@ It reads properties of the configuration, not names, so that variants of a famil
 `dry_run` tests all other architectures. Measured with onnxruntime-genai 0.18.0 and torch's exporter on tiny models.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common.exits import StageError
@@ -23,9 +23,15 @@ _ATTENTION = {
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
 
 
-def require_exportable(config: "PretrainedConfig") -> None:
-    """Raise `StageError` (CONFIGURATION, ExportUnsupported) with the property that no exporter takes."""
-    obstacle = _experts(config) or _recurrence(config) or _several_parts(config) or _no_positions(config) or _several_rotary_tables(config)
+def require_exportable(config: "PretrainedConfig", auto_class: Any) -> None:
+    """Raise `StageError` (CONFIGURATION, ExportUnsupported) with the property that no exporter takes. `auto_class` is the task's."""
+    obstacle = (
+        _experts(config)
+        or _recurrence(config, auto_class)
+        or _several_parts(config)
+        or _no_positions(config)
+        or _several_rotary_tables(config)
+    )
     if obstacle:
         raise export_unsupported(f"the architecture {config.model_type} cannot be exported to ONNX: {obstacle}")
 
@@ -35,9 +41,9 @@ def export_unsupported(message: str, suggestion: str = ANOTHER_BASE) -> StageErr
     return StageError(ExitCode.CONFIGURATION, "ExportUnsupported", message, suggestion)
 
 
-def require_attention(config: "PretrainedConfig", attention: str | None) -> None:
+def require_attention(config: "PretrainedConfig", attention: str | None, auto_class: Any) -> None:
     """Raise `StageError` (CONFIGURATION, AttentionUnsupported) when the architecture has no such attention: loading it would fail."""
-    model = _model_class(config)
+    model = _model_class(config, auto_class)
     if model is not None and attention in _ATTENTION and not getattr(model, _ATTENTION[attention], False):
         raise StageError(
             ExitCode.CONFIGURATION,
@@ -47,10 +53,8 @@ def require_attention(config: "PretrainedConfig", attention: str | None) -> None
         )
 
 
-def _model_class(config: "PretrainedConfig") -> "type[PreTrainedModel] | None":
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
-
-    return MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+def _model_class(config: "PretrainedConfig", auto_class: Any) -> "type[PreTrainedModel] | None":
+    return auto_class._model_mapping.get(type(config), None)  # noqa: SLF001 - transformers offers no other way to ask
 
 
 def _several_parts(config: "PretrainedConfig") -> str:
@@ -64,8 +68,8 @@ def _experts(config: "PretrainedConfig") -> str:
     return next((f"it is a mixture of experts ({name}: {value})" for name, value in found.items()), "")
 
 
-def _recurrence(config: "PretrainedConfig") -> str:
-    stateful = getattr(_model_class(config), "_is_stateful", False)
+def _recurrence(config: "PretrainedConfig", auto_class: Any) -> str:
+    stateful = getattr(_model_class(config, auto_class), "_is_stateful", False)
     return "its layers keep a recurrent state, for which the model server has no place" if stateful else ""
 
 

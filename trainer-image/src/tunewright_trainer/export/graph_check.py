@@ -11,6 +11,7 @@ from typing import Any
 
 import onnx
 
+from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_contract.trainer_config import Precision
@@ -19,8 +20,6 @@ from tunewright_trainer.export.onnx_genai import Exporter
 
 GRAPH_FILE, DATA_FILE = "model.onnx", "model.onnx.data"
 _CACHE = {"genai": "gqa", "dynamo": "dynamic_cache"}
-_WIDTHS: dict[Precision, frozenset[int]] = {"fp32": frozenset(), "int8": frozenset({8}), "int4": frozenset({4, 8})}
-_NARROWEST: dict[Precision, int | None] = {"fp32": None, "int8": 8, "int4": 4}
 
 
 def check(folder: Path, *, exporter: Exporter, precision: Precision, layers: int, vocab_size: int) -> DecoderGraph:
@@ -81,18 +80,18 @@ def _attention(graph: onnx.GraphProto, *, exporter: Exporter, layers: int) -> li
 
 def _weights(graph: onnx.GraphProto, *, precision: Precision) -> list[str]:
     """Every product with a constant matrix must be in the asked precision."""
+    asked = EXPORT_PRECISIONS[precision]
     constants = {tensor.name for tensor in graph.initializer}
     plain = [node.name for node in graph.node if node.op_type in {"MatMul", "Gemm"} and len(node.input) > 1 and node.input[1] in constants]
     widths = Counter(_bits(node) for node in graph.node if node.op_type == "MatMulNBits")
     findings = []
-    if precision != "fp32" and plain:
+    if asked.bits is not None and plain:
         findings.append(f"{len(plain)} weight matrices were left in fp32, the first is {plain[0]}")
-    findings += [f"{count} weight matrices of {bits} bits" for bits, count in sorted(widths.items()) if bits not in _WIDTHS[precision]]
-    narrowest = _NARROWEST[precision]
-    if narrowest is not None and not widths[narrowest]:
-        findings.append(f"no weight matrix of {narrowest} bits")
-    if precision == "fp32" and not plain:
-        findings.append("no weight matrix in fp32")
+    findings += [f"{count} weight matrices of {bits} bits" for bits, count in sorted(widths.items()) if bits not in asked.widths]
+    if asked.bits is not None and not widths[asked.bits]:
+        findings.append(f"no weight matrix of {asked.bits} bits")
+    if asked.bits is None and not plain:
+        findings.append(f"no weight matrix in {asked.name}")
     return findings
 
 

@@ -9,6 +9,7 @@ from tunewright_contract.reports import EvaluationReport, ParityReport, Score, T
 from tunewright_contract.trainer_config import TrainerConfig
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.reading import data_sha256
+from tunewright_trainer.tuning.adapters import adapter_arguments, tuner_of
 from tunewright_trainer.tuning.base_contents import open_model_file
 from tunewright_trainer.tuning.base_model import base_folder, random_base
 
@@ -90,8 +91,8 @@ def _version(package: str) -> str | None:
 def write_card(config: TrainerConfig, *, lineage: Lineage, parity: ParityReport, evaluation: EvaluationReport | None) -> str:
     """Markdown with the base, the method, the scores and how close the export is."""
     method = config.method
-    adapter = (method.lora or {}) if method.tuner == "lora" else {}
-    kind = "full fine-tuning" if method.tuner == "full" else "DoRA" if adapter.get("use_dora") else "LoRA"
+    adapter = "DoRA" if adapter_arguments(method).get("use_dora") else (tuner_of(config).title or method.tuner)
+    kind = adapter if tuner_of(config).adapts else "full fine-tuning"
     quantised = " on a quantised base, dequantised before merging" if method.quantization else ""
     rows = [
         ("job", f"{config.job.namespace}/{config.job.name}, revision {config.job.revision}"),

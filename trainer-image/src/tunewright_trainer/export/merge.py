@@ -17,7 +17,8 @@ from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.distributed.final import REPORT_NAME
 from tunewright_trainer.tuning import inputs
-from tunewright_trainer.tuning.base_model import load_base
+from tunewright_trainer.tuning.adapters import tuner_of
+from tunewright_trainer.tuning.base_model import auto_class, load_base
 from tunewright_trainer.tuning.tokenizer import copy_tokenizer
 
 if TYPE_CHECKING:
@@ -56,10 +57,9 @@ def load_trained(settings: Settings) -> "PreTrainedModel":
     """The trained model in fp32, with its adapter, if any, still beside the base. This is the reference that every export is held to."""
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    if settings.config.method.tuner == "full":
-        model = AutoModelForCausalLM.from_pretrained(
+    if not tuner_of(settings.config).adapts:
+        model = auto_class(settings).from_pretrained(
             settings.final_dir,
             dtype=torch.float32,
             trust_remote_code=settings.config.model.trust_remote_code,

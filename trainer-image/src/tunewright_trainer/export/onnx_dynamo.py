@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
+from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.logs import quiet
 
@@ -47,9 +48,10 @@ def build(model: PreTrainedModel, folder: Path, *, precision: Precision) -> None
     path = folder / "model.onnx"
     with quiet():
         _trace(model).save(path, external_data=True)
-    if precision != "fp32":
+    bits = EXPORT_PRECISIONS[precision].bits
+    if bits is not None:
         with quiet():
-            _quantise(path, bits=8 if precision == "int8" else 4)
+            _quantise(path, bits=bits)
 
 
 def takes_position_ids(model: PreTrainedModel) -> bool:

@@ -27,21 +27,20 @@ _SPREAD = 1.0  # of the weights, over the root of their inputs: wide enough that
 _NUDGE = 0.1  # of biases and norms, or a graph that leaves them out would pass
 
 
-def small_model(config: "PretrainedConfig", *, trust_remote_code: bool) -> "PreTrainedModel":
+def small_model(config: "PretrainedConfig", auto_class: Any, *, trust_remote_code: bool) -> "PreTrainedModel":
     """The small model, random weights in fp32, the same in each run. Raises `StageError` when this configuration cannot be made smaller."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     obstacles = []
     for candidate in _candidates(config):
         try:
             smaller = type(config).from_dict(candidate)
             with torch.device("meta"):
-                shapes = AutoModelForCausalLM.from_config(smaller, trust_remote_code=trust_remote_code)
+                shapes = auto_class.from_config(smaller, trust_remote_code=trust_remote_code)
             if sum(parameter.numel() for parameter in shapes.parameters()) > MOST_PARAMETERS:
                 obstacles.append(f"more than {MOST_PARAMETERS:,} parameters are left")
                 continue
-            model = AutoModelForCausalLM.from_config(smaller, dtype=torch.float32, trust_remote_code=trust_remote_code)
+            model = auto_class.from_config(smaller, dtype=torch.float32, trust_remote_code=trust_remote_code)
         except Exception as error:  # noqa: BLE001 - each family checks its configuration in its own way
             obstacles.append(f"{type(error).__name__}: {error}")
             continue

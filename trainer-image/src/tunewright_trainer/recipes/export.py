@@ -15,6 +15,7 @@ from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.ownership import mark
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.export import publish
+from tunewright_trainer.recipes import recipe_for
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,10 @@ def run(settings: Settings) -> ExportReport:
     if found is not None and _is_of(found, settings):
         log.info("already published and verified: %s", folder)
         return ExportReport(artifacts=[publish.artifact(found, folder)], evaluation=found.evaluation)
-    from tunewright_trainer.export.assemble import assemble  # torch and all: seconds that the lines above do without
-
     _refuse_foreign(folder, settings)
     with publish.draft(folder) as draft:
         mark(draft, settings.config.job, entries=["*"])
-        manifest = assemble(settings, draft)
+        manifest = recipe_for(settings).export(settings, draft)
         publish.seal(draft, folder, manifest)
     log.info("published %s", folder)
     return ExportReport(artifacts=[publish.artifact(manifest, folder)], evaluation=manifest.evaluation)

@@ -7,8 +7,9 @@ Refuses pickled weights.
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.generation_config import GenerationConfigError, GenerationDefaults, generation_defaults_in
 from tunewright_contract.text import one_line
@@ -60,8 +61,15 @@ def load_config(settings: Settings) -> "PretrainedConfig":
         raise _refuse(
             "ModelUnsupported",
             f"{folder / 'config.json'}: {type(error).__name__}: {one_line(str(error), _SHOWN_CAUSE)}",
-            "Use an architecture that transformers knows as a causal language model.",
+            f"Use an architecture of transformers' {TASKS[settings.config.task].auto_class}.",
         ) from error
+
+
+def auto_class(settings: Settings) -> Any:
+    """The class of transformers that builds the task's model, head and all."""
+    import transformers
+
+    return getattr(transformers, TASKS[settings.config.task].auto_class)
 
 
 def load_base(settings: Settings, *, dtype: "torch.dtype | str | None" = None, quantize: bool = True) -> "PreTrainedModel":
@@ -70,13 +78,11 @@ def load_base(settings: Settings, *, dtype: "torch.dtype | str | None" = None, q
     `dtype` is the job's by default, or fp32 where training needs that (see `master_weights`).
     Raises `StageError` for pickled or missing weights, and for whatever the hub has against it.
     """
-    from transformers import AutoModelForCausalLM
-
     model = settings.config.model
     folder = random_base(settings) if model.from_scratch else base_folder(settings)
     _require_safetensors(folder)
     quantization = quantization_config(settings) if quantize else None
-    return AutoModelForCausalLM.from_pretrained(
+    return auto_class(settings).from_pretrained(
         folder,
         dtype=dtype or ("float32" if needs_fp32_base(settings.config) else model.dtype),
         attn_implementation=model.attn_implementation,
@@ -103,14 +109,14 @@ def random_base(settings: Settings) -> Path:
     must be drawn before `TrainingArguments` exist, or the drawing itself would be partitioned.
     """
     import torch
-    from transformers import AutoModelForCausalLM, set_seed
+    from transformers import set_seed
 
     folder = settings.output_dir / _RANDOM_BASE
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     if not (together and torch.distributed.get_rank()) and not (folder / "config.json").is_file():
         set_seed(int(settings.config.training.get("seed", 42)))
         dtype = "float32" if settings.config.model.dtype == "auto" else settings.config.model.dtype
-        drawn = AutoModelForCausalLM.from_config(load_config(settings), dtype=getattr(torch, dtype))
+        drawn = auto_class(settings).from_config(load_config(settings), dtype=getattr(torch, dtype))
         partial = folder.with_name(f".{_RANDOM_BASE}-partial")
         drawn.save_pretrained(partial)
         partial.rename(folder)

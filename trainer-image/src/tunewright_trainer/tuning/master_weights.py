@@ -7,20 +7,21 @@ trained parameters are fp32, and autocast computes in 16 bits. Refuses every oth
 
 from typing import TYPE_CHECKING, Any
 
+from tunewright_contract.capabilities.precisions import PRECISION_FLAGS
+from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import TrainerConfig
 from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.tuning.adapters import adapter_arguments
 
 if TYPE_CHECKING:
     import torch
-
-_SIXTEEN_BIT = ("bf16", "fp16")
 
 
 def deepspeed_keeps_masters(config: TrainerConfig) -> bool:
     """Say whether DeepSpeed computes in 16 bits, and so updates an fp32 copy of each trained weight. `auto` is the training's own."""
     sections: dict[str, Any] = config.deepspeed or {}
-    enabled = {name: sections.get(name, {}).get("enabled", False) for name in _SIXTEEN_BIT}
+    enabled = {name: sections.get(name, {}).get("enabled", False) for name in PRECISION_FLAGS}
     return any(config.training.get(name, False) if value == "auto" else value for name, value in enabled.items())
 
 
@@ -32,10 +33,10 @@ def needs_fp32_base(config: TrainerConfig) -> bool:
     """
     if deepspeed_keeps_masters(config):
         return False
-    if config.method.tuner == "full" or (config.deepspeed is not None and config.method.quantization is None):
+    if not TUNERS[config.method.tuner].adapts or (config.deepspeed is not None and config.method.quantization is None):
         return True
-    autocast = any(config.training.get(name, False) for name in _SIXTEEN_BIT)
-    return bool((config.method.lora or {}).get("modules_to_save")) and not autocast
+    autocast = any(config.training.get(name, False) for name in PRECISION_FLAGS)
+    return bool(adapter_arguments(config.method).get("modules_to_save")) and not autocast
 
 
 def to_fp32(model: "torch.nn.Module", config: TrainerConfig) -> None:

@@ -7,15 +7,17 @@ another entry matches.
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ModelFacts
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.tuning.arguments import lora_config
+from tunewright_trainer.tuning.adapters import adapter_config, tuner_of
+from tunewright_trainer.tuning.base_model import auto_class
 
 if TYPE_CHECKING:
     import torch
-    from peft import LoraConfig
+    from peft import PeftConfig
     from transformers import PretrainedConfig, PreTrainedModel
 
 
@@ -35,39 +37,60 @@ def model_facts(config: "PretrainedConfig", settings: Settings) -> ModelFacts:
         "vocab_size": config.vocab_size,
         "context_length": config.max_position_embeddings,
     }
-    adapter = lora_config(settings)
+    adapter = adapter_config(settings)
     if adapter is None:
         return ModelFacts(**facts, trainable_parameters=parameters)
-    adapted, trainable = _adapt(model, adapter, linear)
+    adapted, trainable = _adapt(model, adapter, linear, f"method.{tuner_of(settings.config).settings}")
     return ModelFacts(**facts, trainable_parameters=trainable, target_modules=adapted)
 
 
 def _on_meta(config: "PretrainedConfig", settings: Settings) -> "PreTrainedModel":
     import torch
-    from transformers import AutoModelForCausalLM
 
     try:
         with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config, trust_remote_code=settings.config.model.trust_remote_code)
+            return auto_class(settings).from_config(config, trust_remote_code=settings.config.model.trust_remote_code)
     except ValueError as error:
-        raise _refuse("ModelUnsupported", str(error).splitlines()[0], "Use an architecture with a causal language model head.") from error
+        way_out = f"Use an architecture of transformers' {TASKS[settings.config.task].auto_class}."
+        raise _refuse("ModelUnsupported", str(error).splitlines()[0], way_out) from error
 
 
-def _adapt(model: "PreTrainedModel", adapter: "LoraConfig", linear: "dict[str, torch.nn.Linear]") -> tuple[dict[str, int], int]:
+def require_fit(tokens: int, model: ModelFacts, settings: Settings) -> None:
+    """Raise `StageError` when examples are longer than the context, or the tokenizer has more tokens than the model embeddings."""
+    limit = settings.config.data.max_length
+    if limit > model.context_length:
+        raise _refuse(
+            "MaxLengthTooLong",
+            f"data.maxLength={limit} is beyond the model's context of {model.context_length} tokens",
+            f"Set data.maxLength to at most {model.context_length}.",
+        )
+    if tokens > model.vocab_size:
+        raise _refuse(
+            "TokenizerTooLarge",
+            f"the tokenizer has {tokens} tokens and the model embeddings for {model.vocab_size}",
+            "Use the tokenizer that belongs to this model.",
+        )
+
+
+def _adapt(
+    model: "PreTrainedModel", adapter: "PeftConfig", linear: "dict[str, torch.nn.Linear]", section: str
+) -> tuple[dict[str, int], int]:
+    """Adapt the model as training would. `section` is the job's field with the tuner's settings."""
     from peft import get_peft_model
 
     names = [name for name, _ in model.named_modules()]
     known = ", ".join(f"{name} (x{count})" for name, count in sorted(Counter(name.rsplit(".", 1)[-1] for name in linear).items()))
-    if not isinstance(adapter.target_modules, str):
-        for entry in sorted(adapter.target_modules or ()):
+    targets = getattr(adapter, "target_modules", None)
+    if not isinstance(targets, str):
+        for entry in sorted(targets or ()):
             if not any(name == entry or name.endswith(f".{entry}") for name in names):
-                raise _no_match(entry, known)
+                raise _no_match(section, entry, known)
     try:
         adapted = get_peft_model(model, adapter, low_cpu_mem_usage=True)
     except ValueError as error:
         if "target modules" not in str(error).lower():
-            raise _refuse("ConfigurationImpossible", f"method.lora: {error}", "Correct the setting named above.") from error
-        raise _no_match(str(adapter.target_modules), known) from error
+            raise _refuse("ConfigurationImpossible", f"{section}: {error}", "Correct the setting named above.") from error
+        raise _no_match(section, str(targets), known) from error
     trainable, _ = adapted.get_nb_trainable_parameters()
     return dict(Counter(name.rsplit(".", 1)[-1] for name in adapted.base_model.targeted_module_names)), trainable
 
@@ -80,10 +103,10 @@ def _linear_layers(model: "PreTrainedModel") -> "dict[str, torch.nn.Linear]":
     return {name: module for name, module in model.named_modules() if isinstance(module, (torch.nn.Linear, Conv1D))}
 
 
-def _no_match(entry: str, known: str) -> StageError:
+def _no_match(section: str, entry: str, known: str) -> StageError:
     return _refuse(
         "TargetModulesUnmatched",
-        f"E107: method.lora.targetModules {entry!r} matches no module of this model; its linear modules are {known}",
+        f"E107: {section}.targetModules {entry!r} matches no module of this model; its linear modules are {known}",
         "Name modules from that list, or use all-linear.",
     )
 

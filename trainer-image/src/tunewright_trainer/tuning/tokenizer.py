@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.generation_config import GENERATION_CONFIG_NAME
 from tunewright_trainer.common.exits import StageError
@@ -37,7 +38,7 @@ CHAT_TEMPLATE = "chat_template.jinja"
 def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
     """The tokenizer, with the job's chat template in place of its own where one is given.
 
-    Raises `StageError` when there is none, when it cannot be read, and for `ChatCompletion` without a chat template.
+    Raises `StageError` when there is none, when it cannot be read, and for a task of conversations without a chat template.
     """
     from transformers import AutoTokenizer
 
@@ -57,11 +58,12 @@ def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
         ) from error
     if model.chat_template is not None:
         tokenizer.chat_template = model.chat_template
-    if settings.config.task == "ChatCompletion" and not tokenizer.chat_template:
+    without = TASKS.where(lambda task: task.supported and not task.needs_chat_template)
+    if TASKS[settings.config.task].needs_chat_template and not tokenizer.chat_template:
         raise _refuse(
             "ChatTemplateMissing",
-            f"task ChatCompletion needs a chat template, and the tokenizer in {folder} has none",
-            "Set model.chatTemplate.jinja to the template the model shall speak, or use task TextGeneration.",
+            f"task {settings.config.task} needs a chat template, and the tokenizer in {folder} has none",
+            f"Set model.chatTemplate.jinja to the template the model shall speak, or use task {' or '.join(without)}.",
         )
     if tokenizer.eos_token_id is None:
         raise _refuse("EosMissing", f"the tokenizer in {folder} has no eos_token, so the model could never stop", "Set eos_token in it.")

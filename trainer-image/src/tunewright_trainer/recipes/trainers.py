@@ -1,0 +1,9 @@
+"""The libraries' trainer classes with what distributed training adds to them (`distributed.trainer`)."""
+
+import trl
+
+from tunewright_trainer.distributed.trainer import DistributedTrainerMixin
+
+
+class SFTTrainer(DistributedTrainerMixin, trl.SFTTrainer):
+    """For causal language models."""

@@ -1,0 +1,43 @@
+"""The tuner, as PEFT builds it: one call from the row of `TUNERS`, the row of `TASKS` and the job's own arguments."""
+
+from typing import TYPE_CHECKING, Any
+
+from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.capabilities.tuners import TUNERS, Tuner
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.trainer_config import MethodConfig, TrainerConfig
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+
+def tuner_of(config: TrainerConfig) -> Tuner:
+    """The facts of the job's tuner."""
+    return TUNERS[config.method.tuner]
+
+
+def adapter_arguments(method: MethodConfig) -> dict[str, Any]:
+    """The keyword arguments of the tuner's PEFT configuration; empty for a tuner without settings."""
+    settings = TUNERS[method.tuner].settings
+    return (getattr(method, settings) or {}) if settings is not None else {}
+
+
+def adapter_config(settings: Settings) -> "PeftConfig | None":
+    """PEFT's configuration, or None for a tuner that trains the base itself. Raises `StageError` for what PEFT refuses."""
+    tuner = tuner_of(settings.config)
+    if not tuner.adapts:
+        return None
+    from peft import get_peft_config
+
+    arguments = {"task_type": TASKS[settings.config.task].peft_task_type, **adapter_arguments(settings.config.method)}
+    try:
+        return get_peft_config({"peft_type": tuner.peft_type, **arguments})
+    except (TypeError, ValueError) as error:
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "ConfigurationImpossible",
+            f"method.{tuner.settings}: {error}",
+            "Correct the setting named above.",
+        ) from error
