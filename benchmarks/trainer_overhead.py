@@ -101,13 +101,13 @@ def _run(settings: "Settings", *, ours: bool) -> float:
     from tunewright_trainer.tuning.adapters import adapter_config
     from tunewright_trainer.tuning.base_model import load_base
     from tunewright_trainer.tuning.inputs import describe
-    from tunewright_trainer.tuning.progress import Metrics
+    from tunewright_trainer.tuning.progress import MetricsCallback
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(settings)
     watch = _stopwatch()
-    added = [Metrics(settings.metrics_file)] if ours else []
+    added = [MetricsCallback(settings.metrics_file)] if ours else []
     kind = partial(SFTTrainer, start=StartingPoint(describe(settings)), request=StopRequest()) if ours else trl.SFTTrainer
     trainer = kind(
         model=load_base(settings),

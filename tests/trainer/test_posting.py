@@ -12,7 +12,7 @@ from waiting import until
 
 from tunewright_contract.progress import ProgressReport
 from tunewright_trainer.tuning.posting import TRIES, Poster
-from tunewright_trainer.tuning.progress import Progress
+from tunewright_trainer.tuning.progress import ProgressCallback
 
 
 class Operators(ThreadingHTTPServer):
@@ -74,12 +74,12 @@ def poster(operators: Operators, tmp_path: Path) -> Poster:
 
 
 @pytest.fixture
-def progress(poster: Poster, monkeypatch: pytest.MonkeyPatch) -> Progress:
+def progress(poster: Poster, monkeypatch: pytest.MonkeyPatch) -> ProgressCallback:
     monkeypatch.setenv("KUBEFLOW_TRAINER_SERVER_URL", "http://somewhere")
-    return Progress(poster)
+    return ProgressCallback(poster)
 
 
-def run(progress: Progress, steps: int, *, of: int = 10, during=lambda _: None) -> None:
+def run(progress: ProgressCallback, steps: int, *, of: int = 10, during=lambda _: None) -> None:
     """Train: what transformers calls, with a checkpoint after each step, which is reported whatever was said just before."""
     state = TrainerState(max_steps=of, is_world_process_zero=True)
     arguments, control = SimpleNamespace(spec=TrainingArguments), TrainerControl()

@@ -65,7 +65,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     from tunewright_trainer.tuning.adapters import adapter_config
     from tunewright_trainer.tuning.base_model import load_base, random_base
     from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
-    from tunewright_trainer.tuning.progress import Metrics, posters
+    from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(settings)
@@ -87,7 +87,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
         eval_dataset=validation_set,
         processing_class=tokenizer,
         peft_config=adapter,
-        callbacks=[Metrics(settings.metrics_file), *posters()],
+        callbacks=[MetricsCallback(settings.metrics_file), *posters()],
     )
     to_fp32(trainer.model, settings.config)
     require_masters(trainer.model, settings.config)

@@ -25,10 +25,10 @@ _WRITTEN = (progress.LOSS, progress.EVAL_LOSS, progress.LEARNING_RATE, progress.
 _NOT_YET = 99  # per cent at most, until training has ended
 
 
-class Metrics(TrainerCallback):
+class MetricsCallback(TrainerCallback):
     """Adds step and speed to what is logged, ends a run whose loss is no number, and keeps `metrics.jsonl`.
 
-    Must stand before `Progress`: it changes the logs that `Progress` posts.
+    Must stand before `ProgressCallback`: it changes the logs that `ProgressCallback` posts.
     """
 
     def __init__(self, file: Path) -> None:
@@ -71,7 +71,7 @@ class Metrics(TrainerCallback):
             file.write(json.dumps(line) + "\n")
 
 
-class Progress(KubeflowCallback):
+class ProgressCallback(KubeflowCallback):
     """Transformers' own reports, made honest about an interrupted run, which it would report as 100 %.
 
     They are sent by a `Poster`: transformers would make training wait for the answer.
@@ -129,11 +129,11 @@ class Progress(KubeflowCallback):
 
 
 def posters() -> list[TrainerCallback]:
-    """`Progress` where an endpoint is given and a token for it, nothing elsewhere."""
+    """`ProgressCallback` where an endpoint is given and a token for it, nothing elsewhere."""
     url, token, ca = (
         os.environ.get(name) for name in (environment.PROGRESS_URL, environment.PROGRESS_TOKEN_FILE, environment.PROGRESS_CA_FILE)
     )
-    return [Progress(Poster(url, Path(token), Path(ca) if ca else None))] if url and token else []
+    return [ProgressCallback(Poster(url, Path(token), Path(ca) if ca else None))] if url and token else []
 
 
 def _require_number(loss: float, step: int) -> None:
