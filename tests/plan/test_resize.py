@@ -131,6 +131,14 @@ def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_witho
     assert planned(a_job(replicas=1, training={"optim": "sgd"}), begun()).train.stopping
 
 
+def test_a_change_is_not_taken_back_where_that_would_not_help():
+    """Neither the number of workers that is wanted nor the one that trains fits: the job is rejected, not its change."""
+    small = a_job(replicas=1, workers=GPU | {"acceleratorMemory": "1Gi"}, deepspeed={"stage": "Auto"})
+    with pytest.raises(PlanRejected) as refused:
+        planned(small, begun())
+    assert refused.value.reason == "DoesNotFit"
+
+
 def test_raw_numbers_that_still_hold_are_no_matter():
     raw = {"config": {"zero_optimization": {"stage": 1}, "train_batch_size": 4, "gradient_accumulation_steps": "auto"}}
     assert planned(a_job(replicas=1, deepspeed=raw), begun(zero_stage=1)).train.stopping

@@ -395,3 +395,8 @@ class TestServing:
 
     def test_a_server_that_is_not_there_leaves_what_was_known(self):
         assert status(Observation(past=seen("check").past)).serving is None
+
+
+def test_a_phase_of_another_version_is_as_good_as_no_status():
+    stored = status(seen("check", train=RUNNING)).wire() | {"phase": "Baking", "revision": "f"}
+    assert status(seen(), quickstart_plan(train=None), previous=stored).phase == "Checking"

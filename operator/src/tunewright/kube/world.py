@@ -16,9 +16,9 @@ from tunewright.kube.events import event_for, is_news, warnings_about
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED, RESOURCES
 from tunewright.kube.ownership import is_retained, refuse_others
 from tunewright.kube.references import look_up
-from tunewright.observe.mounts import mounted_config_maps
 from tunewright.observe.published import read_published
 from tunewright.observe.queue import is_held, suspenders
+from tunewright.observe.volumes import mounted_config_maps
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.rollout import PublishedModel
 from tunewright_runtime.apply import ChildWriter

@@ -1,14 +1,14 @@
 """A Job with its pods becomes the outcome of a stage, or of one attempt of the gang.
 
 A stage has succeeded when its pods ended with exit code 0 and its own report was read. The report of a pod that is gone cannot be read
-again. Then the proof is a status that records the stage as done, or a Job of the next stage.
+again. Then the expected is a status that records the stage as done, or a Job of the next stage.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from tunewright.observe.pods import ECHO, PodState
+from tunewright.observe.pods import SECONDARY, PodState
 from tunewright.observe.raw import Raw, condition, number, part, text
 from tunewright.observe.reasons import Reason
 from tunewright.plan.inputs import StageState
@@ -19,7 +19,7 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proof:
+class ExpectedReport:
     """What a stage must have reported to have succeeded. `recorded`: its report was read, so that it is not missed when its pod is gone.
 
     `otherwise`: what is done about a report that went unread.
@@ -32,7 +32,7 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class JobOutcome:
-    """How far a Job is, and which pod tells."""
+    """How far a Job is, and the pod that its failure is read from."""
 
     state: StageState
     report: StageReport | None = None
@@ -43,19 +43,21 @@ class JobOutcome:
     leaving: bool = False  # the Job is suspended, and its pods have yet to save or end
 
 
-def read_job(job: Raw, pods: Sequence[PodState], proof: Proof, *, gang: bool = False, pods_refused: Failure | None = None) -> JobOutcome:
+def read_job(
+    job: Raw, pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool = False, pods_refused: Failure | None = None
+) -> JobOutcome:
     """Read a Job and its pods. In a gang the first to fail is the culprit; of one pod after another it is the last.
 
     `pods_refused`: why it lacks pods, if it does.
     """
     culprit = _first_cause(pods) if gang else _last_failure(pods)
     if condition(job, "Complete"):
-        return _done(pods, proof, gang=gang)
+        return _done(pods, expected, gang=gang)
     failed = condition(job, "Failed")
     if failed:
         return _failed(job, failed, culprit)
     if _all_succeeded(job, pods):
-        return _done(pods, proof, gang=gang)
+        return _done(pods, expected, gang=gang)
     suspended, busy = part(job, "spec").get("suspend") is True, _busy(job, pods)
     if suspended and condition(job, "Suspended") and not busy:
         return JobOutcome(state=StageState.SUSPENDED)
@@ -83,7 +85,7 @@ def _failed(job: Raw, failed: Raw, culprit: PodState | None) -> JobOutcome:
         failure = Failure(reason=Reason.DEADLINE_EXCEEDED.value, message="it took longer than spec.activeDeadlineSeconds")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL)
     # The Job names the rule of our podFailurePolicy that applied. An evicted pod is gone by then, and the others only tell of its loss.
-    if reason == "PodFailurePolicy" and "DisruptionTarget" in message and (culprit is None or culprit.weight == ECHO):
+    if reason == "PodFailurePolicy" and "DisruptionTarget" in message and (culprit is None or culprit.weight == SECONDARY):
         failure = Failure(reason=Reason.DISRUPTED.value, message=message)
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
     if culprit is not None:
@@ -107,48 +109,48 @@ def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
     return left or any(number(job, "status", field) for field in ("active", "terminating"))
 
 
-def _done(pods: Sequence[PodState], proof: Proof, *, gang: bool) -> JobOutcome:
+def _done(pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool) -> JobOutcome:
     """Judge a Job that has done what it can do: by the report of rank 0, or of the pod that succeeded."""
-    tellers = [pod for pod in pods if pod.succeeded and not (gang and pod.index)]
-    teller = next((pod for pod in tellers if isinstance(pod.report, proof.kind)), tellers[-1] if tellers else None)
-    if teller is not None:
-        return _proven(teller, proof)
+    reporters = [pod for pod in pods if pod.succeeded and not (gang and pod.index)]
+    reporter = next((pod for pod in reporters if isinstance(pod.report, expected.kind)), reporters[-1] if reporters else None)
+    if reporter is not None:
+        return _proven(reporter, expected)
     if any(not pod.succeeded and pod.disposition is None for pod in pods):  # the Job's end came before its pod's
         return JobOutcome(state=StageState.RUNNING)
-    if proof.recorded:
+    if expected.recorded:
         return JobOutcome(state=StageState.SUCCEEDED)
     why = "its pod is gone before the operator read its report, so its result is unknown"
-    return replace(_unproven(Reason.REPORT_MISSING, why), disposition=proof.otherwise)
+    return replace(_unproven(Reason.REPORT_MISSING, why), disposition=expected.otherwise)
 
 
-def _proven(teller: PodState, proof: Proof) -> JobOutcome:
-    report, refused = teller.word
-    if isinstance(report, proof.kind):
+def _proven(reporter: PodState, expected: ExpectedReport) -> JobOutcome:
+    report, refused = reporter.termination
+    if isinstance(report, expected.kind):
         return JobOutcome(state=StageState.SUCCEEDED, report=report)
     if report is None and not refused:
         return _unproven(
-            Reason.REPORT_MISSING, f"pod {teller.name} ended with exit code 0 and without a report, so its result is unknown", teller
+            Reason.REPORT_MISSING, f"pod {reporter.name} ended with exit code 0 and without a report, so its result is unknown", reporter
         )
     if isinstance(report, Failure):
         refused = f"it reports the failure {report.reason}: {report.message}"
     elif report is not None:
-        refused = f"kind: '{report.kind}': this stage reports '{proof.kind.model_fields['kind'].default}'"
-    return _unproven(Reason.REPORT_INVALID, f"pod {teller.name} ended with exit code 0, but its report is refused: {refused}", teller)
+        refused = f"kind: '{report.kind}': this stage reports '{expected.kind.model_fields['kind'].default}'"
+    return _unproven(Reason.REPORT_INVALID, f"pod {reporter.name} ended with exit code 0, but its report is refused: {refused}", reporter)
 
 
-def _unproven(reason: Reason, message: str, teller: PodState | None = None) -> JobOutcome:
-    failure = Failure(reason=reason.value, message=message, rank=teller.index if teller else None)
-    return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL, culprit=teller)
+def _unproven(reason: Reason, message: str, reporter: PodState | None = None) -> JobOutcome:
+    failure = Failure(reason=reason.value, message=message, rank=reporter.index if reporter else None)
+    return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL, culprit=reporter)
 
 
 def _first_cause(pods: Sequence[PodState]) -> PodState | None:
-    """Return the pod that fell first, passing over those that only tell of another's fall."""
-    return min(_fallen(pods), key=lambda pod: (pod.weight, pod.ended or _NEVER, pod.index or 0), default=None)
+    """Return the pod that failed first, except those whose failure another pod caused."""
+    return min(_failed_pods(pods), key=lambda pod: (pod.weight, pod.ended or _NEVER, pod.index or 0), default=None)
 
 
 def _last_failure(pods: Sequence[PodState]) -> PodState | None:
-    return max(_fallen(pods), key=lambda pod: (pod.ended is not None, pod.ended or _NEVER), default=None)
+    return max(_failed_pods(pods), key=lambda pod: (pod.ended is not None, pod.ended or _NEVER), default=None)
 
 
-def _fallen(pods: Sequence[PodState]) -> list[PodState]:
+def _failed_pods(pods: Sequence[PodState]) -> list[PodState]:
     return [pod for pod in pods if pod.failure and pod.disposition is not None]

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from tunewright.observe.claims import losses
 from tunewright.observe.events import PodProblem, problem_of_job, read_events, with_event
-from tunewright.observe.jobs import JobOutcome, Proof, read_job
+from tunewright.observe.jobs import ExpectedReport, JobOutcome, read_job
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.queue import is_held
 from tunewright.observe.raw import Raw, label, number, parts, text
 from tunewright.observe.scores import recorded_scores
 from tunewright.observe.servers import read_server
+from tunewright.observe.volumes import claim_warnings
 from tunewright.plan import label_names
 from tunewright.plan.inputs import Past, StageOutcome, TrainOutcome
 from tunewright_contract import stages
@@ -71,7 +71,7 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
         ),
         culprits={stage: reading.culprit for stage, reading in found.items() if reading.culprit is not None},
         leaving=frozenset(stage for stage, reading in found.items() if reading.leaving),
-        warnings=losses(children),
+        warnings=claim_warnings(children),
     )
 
 
@@ -84,8 +84,8 @@ def _read_pod_stage(stage: Stage, there: _Children) -> _StageReading:
     job = next(iter(_of(there.present, stage, "Job")), None)
     if job is None:
         return _StageReading(outcome=StageOutcome())
-    proof = Proof(kind=stage.report, recorded=_is_recorded(stage, there))
-    found = _read_job(job, _of(there.present, stage, "Pod"), there, proof)
+    expected = ExpectedReport(kind=stage.report, recorded=_is_recorded(stage, there))
+    found = _read_job(job, _of(there.present, stage, "Pod"), there, expected)
     return _StageReading(outcome=_outcome(found), culprit=found.culprit, leaving=found.leaving)
 
 
@@ -98,9 +98,9 @@ def _read_gang(stage: Stage, there: _Children) -> _StageReading:
     if not jobs:
         return _StageReading(outcome=TrainOutcome())
     pods = _of(there.present, stage, "Pod")
-    proof = Proof(kind=stage.report, recorded=_is_recorded(stage, there), otherwise=Disposition.RETRY)
+    expected = ExpectedReport(kind=stage.report, recorded=_is_recorded(stage, there), otherwise=Disposition.RETRY)
     attempts = {
-        number: _read_job(jobs[number], [pod for pod in pods if _attempt(pod) == number], there, proof, gang=True)
+        number: _read_job(jobs[number], [pod for pod in pods if _attempt(pod) == number], there, expected, gang=True)
         for number in sorted(jobs)
     }
     newest = attempts[max(attempts)]
@@ -121,9 +121,9 @@ def _is_recorded(stage: Stage, there: _Children) -> bool:
     return stage.condition in true or any(_of(there.present, follower, "Job") for follower in followers(stage))
 
 
-def _read_job(job: Raw, pods: Sequence[Raw], there: _Children, proof: Proof, *, gang: bool = False) -> JobOutcome:
+def _read_job(job: Raw, pods: Sequence[Raw], there: _Children, expected: ExpectedReport, *, gang: bool = False) -> JobOutcome:
     states = [with_event(read_pod(pod), pod, there.problems) for pod in pods]
-    return read_job(job, states, proof, gang=gang, pods_refused=problem_of_job(job, pods, there.problems))
+    return read_job(job, states, expected, gang=gang, pods_refused=problem_of_job(job, pods, there.problems))
 
 
 def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> TrainOutcome:

@@ -9,14 +9,14 @@ from signal import Signals
 
 from tunewright.observe.raw import Raw, condition, moment, number, part, parts, text
 from tunewright.observe.reasons import WAITING, Reason
-from tunewright.observe.reports import SILENCE, Word, read_word
+from tunewright.observe.reports import NO_MESSAGE, TerminationMessage, read_termination
 from tunewright.plan import label_names
 from tunewright_contract.exit_codes import Disposition, ExitCode, disposition
 from tunewright_contract.reports import Failure, Report
 
 _LAST_WORDS = 300  # characters of a log's end that are repeated in a failure
-ECHO = 2  # the weight of what ranks say when another one was the first to fall
-_ECHOES = {"PeerLost", "RendezvousFailed", Reason.STOPPED}
+SECONDARY = 2  # the weight of a failure that another rank caused
+_SECONDARY_REASONS = {"PeerLost", "RendezvousFailed", Reason.STOPPED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,15 @@ class PodState:
     started: datetime | None = None  # of the container that runs
     ended: datetime | None = None
     exit_code: int | None = None
-    word: Word = SILENCE  # its last
+    termination: TerminationMessage = NO_MESSAGE
     failure: Failure | None = None  # why it ended without success, or is not getting on
     disposition: Disposition | None = None  # None while it may still succeed
-    weight: int = 0  # of its failure among those of its gang: 0 names a cause, 1 only an end, ECHO is an echo
+    weight: int = 0  # of its failure among those of its gang: 0 names a cause, 1 only an end; or SECONDARY
 
     @property
     def report(self) -> Report | None:
-        """Return its last word when that is a report."""
-        return self.word.report
+        """Return the termination message if it is a report."""
+        return self.termination.report
 
 
 def read_pod(raw: Raw) -> PodState:
@@ -54,7 +54,7 @@ def read_pod(raw: Raw) -> PodState:
         started=moment(container, "state", "running", "startedAt"),
         ended=moment(terminated, "finishedAt"),
         exit_code=number(terminated, "exitCode"),
-        word=read_word(text(terminated, "message")),
+        termination=read_termination(text(terminated, "message")),
     )
     return _ended(raw, state, terminated) if failed else _under_way(raw, state, container)
 
@@ -66,7 +66,7 @@ def last_end(raw: Raw) -> PodState | None:
     code = number(terminated, "exitCode")
     if not code:
         return None
-    state = PodState(name=text(raw, "metadata", "name"), exit_code=code, word=read_word(text(terminated, "message")))
+    state = PodState(name=text(raw, "metadata", "name"), exit_code=code, termination=read_termination(text(terminated, "message")))
     return _ended(raw, state, terminated)
 
 
@@ -77,7 +77,7 @@ def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
         why = text(disrupted, "message") or text(disrupted, "reason") or "its node was needed for other pods"
         return _because(state, Reason.DISRUPTED, f"pod {state.name} was disrupted: {why}", then=Disposition.RESUME)
     if isinstance(state.report, Failure):
-        weight = ECHO if state.report.reason in _ECHOES else 0
+        weight = SECONDARY if state.report.reason in _SECONDARY_REASONS else 0
         rank = state.index if state.report.rank is None else state.report.rank
         return _with(state, state.report.model_copy(update={"rank": rank}), then=asks, weight=weight)
     if text(terminated, "reason") == "OOMKilled":
@@ -86,11 +86,11 @@ def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
         reason = Reason.EVICTED if text(raw, "status", "reason") == "Evicted" else Reason.PROCESS_FAILED
         why = text(raw, "status", "message") or text(raw, "status", "reason") or "none of its containers reported a state"
         return _because(state, reason, f"pod {state.name} failed: {why}", then=Disposition.RETRY)
-    return _wordless(state, terminated, asks)
+    return _without_report(state, terminated, asks)
 
 
-def _wordless(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
-    refused = state.word.refused or ("it reports success" if state.report is not None else "")
+def _without_report(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
+    refused = state.termination.refused or ("it reports success" if state.report is not None else "")
     if refused:
         message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}, and its report is refused: {refused}"
         return _because(state, Reason.REPORT_INVALID, message, then=asks, weight=1)
@@ -101,7 +101,7 @@ def _wordless(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
         guess = "a process killed it, it exceeded its grace period, or the whole node ran out of memory"
         return _because(state, Reason.PROCESS_FAILED, f"{message}: {guess}", then=asks, weight=1)
     if state.exit_code == ExitCode.STOPPED:
-        return _because(state, Reason.STOPPED, message, then=asks, weight=ECHO)
+        return _because(state, Reason.STOPPED, message, then=asks, weight=SECONDARY)
     return _because(state, Reason.PROCESS_FAILED, message, then=asks, weight=1)
 
 
@@ -110,7 +110,7 @@ def _under_way(raw: Raw, state: PodState, container: Raw) -> PodState:
     reason = WAITING.get(text(waiting, "reason"))
     if reason is not None:
         before = part(container, "lastState", "terminated")
-        said = read_word(text(before, "message")).report
+        said = read_termination(text(before, "message")).report
         if isinstance(said, Failure):
             return _with(state, said)
         why = text(waiting, "message") or text(before, "message").strip()[-_LAST_WORDS:] or "no reason was given"

@@ -8,29 +8,29 @@ from typing import NamedTuple
 from tunewright.api.v1alpha1.status import Reason as StatusReason
 from tunewright_contract.reports import Failure, InvalidReportError, Report, load
 
-# What status itself reports of a job. A failure under such a name would read as a standing: Ready=False, reason Complete.
+# What status itself reports of a job. A failure under such a name would read as a state of the job: Ready=False, reason Complete.
 RESERVED = frozenset(reason.value for reason in StatusReason)
 
 
-class Word(NamedTuple):
-    """A termination message."""
+class TerminationMessage(NamedTuple):
+    """What a container wrote to its termination message."""
 
     report: Report | None = None
     refused: str = ""  # why what looks like a report is none; empty for a report, for the end of a log, for silence
 
 
-SILENCE = Word()
+NO_MESSAGE = TerminationMessage()
 
 
-def read_word(message: str) -> Word:
+def read_termination(message: str) -> TerminationMessage:
     """Read a termination message."""
     if not message:
-        return SILENCE
+        return NO_MESSAGE
     try:
         report = load(message)
     except InvalidReportError as error:
         # The kubelet puts the end of the log there when the container wrote nothing. That is no attempt at a report.
-        return Word(refused=str(error) if message.lstrip().startswith("{") else "")
+        return TerminationMessage(refused=str(error) if message.lstrip().startswith("{") else "")
     if isinstance(report, Failure) and report.reason in RESERVED:
-        return Word(refused=f"reason: '{report.reason}': this reason is reserved for the operator")
-    return Word(report)
+        return TerminationMessage(refused=f"reason: '{report.reason}': this reason is reserved for the operator")
+    return TerminationMessage(report)

@@ -27,7 +27,7 @@ def wanted_stages(job: FineTuneJob, past: Past, shares: Shares, model: Published
                     plans[stage] = _pod(stage, job, past)
                 case Shape.GANG:
                     plans[stage] = _gang(job, past.train, shares)
-                case Shape.SERVER:
+                case _:  # a server
                     plans[stage] = _server(job, past, model)
     return {stage: plan for stage, plan in plans.items() if plan is not None}
 

@@ -127,10 +127,8 @@ OFFLOAD_FAULTS: tuple[tuple[Predicate, str], ...] = (
 
 
 def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
-    """Return what is wrong with the typed offload settings."""
-    typed = spec.deepspeed
-    if typed is None:
-        return []
+    """Return what is wrong with the typed offload settings of a job that has any."""
+    typed = spec.deepspeed or DeepSpeedSpec()
     values = {"stage": typed.stage, "optimizer": typed.offload_optimizer, "param": typed.offload_param}
     return [says.format(**values) for broken, says in OFFLOAD_FAULTS if broken(spec)]
 

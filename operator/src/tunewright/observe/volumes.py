@@ -1,14 +1,21 @@
-"""Warns when the created claim of a job is deleted, because its checkpoints and models cannot be restored."""
+"""Volumes of a job: which ConfigMaps must not be pruned, and what is lost with a claim that is deleted."""
 
 from collections.abc import Iterable, Sequence
 
-from tunewright.observe.raw import Raw, label, moment, text
+from tunewright.observe.raw import Raw, label, moment, part, parts, text
 from tunewright.plan import label_names
 from tunewright_contract.stages import Shape, of_shape
 
 
-def losses(children: Sequence[Raw]) -> tuple[str, ...]:
-    """Return a warning for each claim that is being deleted, or was made anew after training had begun to write to it."""
+def mounted_config_maps(children: Iterable[Raw]) -> frozenset[str]:
+    """Return the names of the ConfigMaps that Jobs mount, those that have ended too: they tell what an attempt was run with."""
+    jobs = (child for child in children if child.get("kind") == "Job")
+    volumes = (part(volume, "configMap") for job in jobs for volume in parts(job, "spec", "template", "spec", "volumes"))
+    return frozenset(name for volume in volumes if (name := text(volume, "name")))
+
+
+def claim_warnings(children: Sequence[Raw]) -> tuple[str, ...]:
+    """Return a warning for each claim that is being deleted, or was created after training had begun to write to it."""
     begun = min(filter(None, (moment(job, "metadata", "creationTimestamp") for job in _gangs(children))), default=None)
     found = []
     for claim in children:

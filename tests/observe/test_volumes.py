@@ -4,6 +4,7 @@ import pytest
 from child_builders import REVISION, a_job
 
 from tunewright.observe import observe
+from tunewright.observe.volumes import mounted_config_maps
 
 EARLY, NOON, LATE = (f"2026-01-01T{hour:02d}:00:00Z" for hour in (10, 12, 14))
 
@@ -49,3 +50,13 @@ def test_what_is_said_of_a_claim(expected, children):
     assert [word for word in expected if word in " ".join(said)] == expected
     assert len(said) == len(expected)
     assert all("claim bot-output" in word for word in said)
+
+
+def a_job_with(*volumes):
+    return {"kind": "Job", "spec": {"template": {"spec": {"volumes": list(volumes)}}}}
+
+
+def test_the_config_maps_of_jobs_are_in_use_and_no_others():
+    mounting = a_job_with({"configMap": {"name": "one"}}, {"emptyDir": {}}, {"configMap": {}}, {"configMap": {"name": "two"}})
+    deployment = a_job_with({"configMap": {"name": "three"}}) | {"kind": "Deployment"}
+    assert mounted_config_maps([mounting, deployment, {"kind": "Job"}, {"kind": "ConfigMap"}]) == {"one", "two"}
