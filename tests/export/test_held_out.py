@@ -93,9 +93,9 @@ def test_learned_positions_do_not_run_out(tmp_path: Path, prompt: int, answered:
 PASSED_OVER = {
     "none is long": ([SHORT] * 3, {"generate_samples": 2}, ""),
     "nothing is asked": ([LONG, SHORT], {"generate_samples": 0}, ""),
-    "one before those that are asked": ([LONG, SHORT, SHORT], {"generate_samples": 2, "max_new_tokens": 8}, "1 of the first 3 held-out .* have more than 248 tokens, .* and 2 are asked"),
+    "one before those that are asked": ([LONG, SHORT, SHORT], {"generate_samples": 2, "max_new_tokens": 8}, "1 of the first 3 held-out .* have more than 248 tokens, .* and 2 are used"),
     "what comes later is not looked at": ([SHORT, SHORT, LONG], {"generate_samples": 2}, ""),
-    "no room for the answer": (["x" * 150, SHORT], {"generate_samples": 2, "max_new_tokens": 128}, "1 of the first 2 .* more than 128 tokens, .* and 1 are asked"),
+    "no room for the answer": (["x" * 150, SHORT], {"generate_samples": 2, "max_new_tokens": 128}, "1 of the first 2 .* more than 128 tokens, .* and 1 are used"),
     "all": ([LONG] * 3, {"generate_samples": 2, "max_new_tokens": 8}, "3 of the first 3 .*, and no answer is compared with its reference"),
 }  # fmt: skip
 

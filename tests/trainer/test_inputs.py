@@ -84,7 +84,7 @@ def test_what_differs_is_named_with_the_way_out(
 
     error = caught.value
     assert (error.code, error.reason) == (ExitCode.CONFIGURATION, "CheckpointInputs")
-    assert error.message == f"checkpoint-4 was made from something else; what differs: {named}"
+    assert error.message == f"checkpoint-4 has other inputs than this job. Differences: {named}"
     assert error.suggestion.startswith(way_out)
     assert "another name" in error.suggestion
 
@@ -113,7 +113,7 @@ def test_what_does_not_shape_training_may_change(space: Workspace, changes: dict
 
 
 def test_a_checkpoint_that_says_nothing_of_its_inputs_is_not_trusted(space: Workspace) -> None:
-    with pytest.raises(StageError, match="checkpoint-4 does not say what it was made from"):
+    with pytest.raises(StageError, match="checkpoint-4 does not record its inputs"):
         require_same({}, inputs(space), checkpoint=CHECKPOINT)
 
 

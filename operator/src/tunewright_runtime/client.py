@@ -81,7 +81,7 @@ class Client:
     async def versions(self, kind: str, namespace: str = "", *, selector: str = "") -> tuple[Mapping[tuple[str, str], int], int]:
         """Return (namespace, name) -> resourceVersion of all objects with these labels, and as of which version that is so.
 
-        An empty namespace means all of them. Only metadata is asked for, page by page.
+        An empty namespace means all namespaces. It requests only metadata, page by page.
         """
         found: dict[tuple[str, str], int] = {}
         token = ""

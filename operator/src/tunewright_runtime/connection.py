@@ -11,7 +11,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """For whoever speaks to the API server in another way than `Client`. Files are absolute paths; the token is without its scheme."""
+    """For requests to the API server without `Client`. Files are absolute paths; the token has no scheme."""
 
     server: str
     ca_file: str | None
@@ -22,7 +22,7 @@ class Connection:
 
 
 def configuration() -> Configuration:
-    """Read the configuration anew: a service account's token changes every hour."""
+    """Read the configuration again, because a service account's token changes every hour."""
     settings = Configuration()
     if SERVICE_ACCOUNT.exists():
         config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]

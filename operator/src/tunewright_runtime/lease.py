@@ -52,30 +52,30 @@ class Lease:
         self._seen: Mapping[str, Any] = {}  # the Lease's spec as last read, in which version, and when that was first seen
         self._seen_version = ""
         self._seen_at = 0.0
-        self._held_since: float | None = None  # when the last renewal that went well was asked for
+        self._held_since: float | None = None  # time of the request of the last successful renewal
 
     @property
     def holder(self) -> str:
-        """Who held it when it was last looked at; empty: nobody."""
+        """The holder at the last read. Empty: none."""
         return str(self._seen.get("holderIdentity") or "")
 
     def held(self) -> bool:
-        """Say whether it was renewed lately enough to be nobody else's."""
+        """Return whether the last renewal is recent enough that no other process can hold the Lease."""
         return self._held_since is not None and self._clock() - self._held_since <= RENEW_SECONDS
 
     def require(self) -> None:
-        """Raise NotHeldError unless it is held now. Whoever is about to write asks this."""
+        """Raise NotHeldError unless it is held now. Call it before every write."""
         if not self.held():
             raise NotHeldError(f"the Lease {'/'.join(self._where)} was not renewed within {RENEW_SECONDS:.0f} s")
 
     async def acquire(self) -> None:
         """Wait until it is held."""
-        while not await self._attempt():  # noqa: ASYNC110 - nobody tells us; we have to ask
+        while not await self._attempt():  # noqa: ASYNC110 - there is no event; it must poll
             await asyncio.sleep(RETRY_SECONDS)
         log.info("%s holds the Lease %s/%s", self._identity, *self._where)
 
     async def keep(self) -> None:
-        """Renew it, for ever. Raises LeaseLostError when somebody else holds it, or may have held it since it was renewed last."""
+        """Renew it for ever. Raises LeaseLostError if another process holds it, or may have held it since the last renewal."""
         was_held = True
         while True:
             await asyncio.sleep(RETRY_SECONDS)
@@ -101,12 +101,12 @@ class Lease:
             log.warning("the Lease was not released, and runs out in %d s: %s", LEASE_SECONDS, error)
 
     async def _attempt(self, *, anew: bool = True) -> bool:
-        """Renew it once, or take it if it is nobody's; say whether it is held. Not `anew`: only what was held without a gap is taken."""
+        """Renew it once, or take it if it is free; return if it is held. Without `anew`, only a Lease held without a gap is renewed."""
         asked = self._clock()
         try:
             taken = await self._take(anew=anew)
         except Conflict:
-            return False  # somebody was faster; the next look shows who
+            return False  # another process was faster; the next read shows which
         except (TunewrightError, TimeoutError) as error:
             log.warning("the Lease %s/%s could not be read or renewed: %s", *self._where, error)
             return False
@@ -145,7 +145,7 @@ class Lease:
             self._seen_version, self._seen_at = version, self._clock()
 
     def _is_free(self) -> bool:
-        """Say whether nobody holds it, or nobody has renewed it for as long as it lasts."""
+        """Return whether it has no holder, or was not renewed within its duration."""
         lasts = float(self._seen.get("leaseDurationSeconds") or LEASE_SECONDS)
         return not self.holder or self._clock() - self._seen_at >= lasts
 

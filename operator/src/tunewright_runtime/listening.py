@@ -152,7 +152,7 @@ class RateLimit:
         self._per_second = per_second
         self._burst = burst
         self._clock = clock
-        self._empty_until: dict[Hashable, float] = {}  # when the bucket would be full, had nobody asked since; oldest first
+        self._empty_until: dict[Hashable, float] = {}  # when the bucket is full again without further requests; oldest first
 
     def wait(self, who: Hashable) -> float:
         """Count a request. Returns 0.0 when it may go on, else in how many seconds one may; a refused one is not counted."""

@@ -5,7 +5,7 @@ SINGLE_BYTES = 16 * 2**20  # of one object: etcd stores 1.5 MB by default, and w
 
 
 class PageSizes:
-    """Sizes of pages, by what is listed. One that is too long is asked for again with a quarter of it; they grow again by and by."""
+    """Sizes of pages, by what is listed. A page that is too long is requested again with a quarter of its size; sizes then grow again."""
 
     def __init__(self, most: int) -> None:
         self._most = most

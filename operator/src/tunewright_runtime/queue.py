@@ -105,7 +105,7 @@ class Queue(Generic[K]):
         self._failures.pop(key, None)
 
     def take(self) -> K | None:
-        """Hand out the next key if one is in line. Whoever takes a key owes a `done` for it."""
+        """Return the next waiting key, if any. The caller must call `done` for it."""
         now = self._clock()
         while (due := self.next_due()) is not None and due <= now:
             key = heapq.heappop(self._order)[2]

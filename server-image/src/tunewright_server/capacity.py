@@ -8,7 +8,7 @@ from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_server.refusal import RefusalError
 
 DEFAULT_SLOTS = 16  # where throughput levelled off on CPU
-DEFAULT_LENGTH = 4096  # tokens; a long context is asked for, not stumbled into: its cache is paid for every slot
+DEFAULT_LENGTH = 4096  # tokens; a longer context must be explicit, because every slot allocates its cache
 CACHE_SHARE = 0.5  # of the memory the weights leave, when the server decides; the rest is for activations, logits and the process
 
 
@@ -38,9 +38,9 @@ def share_memory(weights: Sequence[int], memory_bytes: int) -> list[int]:
 def plan_capacity(
     graph: DecoderGraph, *, context: int, weight_bytes: int, memory_bytes: int, max_slots: int | None, max_length: int | None
 ) -> Capacity:
-    """Obey what was asked, decide what was not; `context` is the model's, in tokens.
+    """Use the explicit settings and choose the others; `context` is the model's, in tokens.
 
-    Raises `RefusalError` when what was asked cannot work.
+    Raises `RefusalError` if the explicit settings cannot work.
     """
     check_length_fits(max_length, context=context)
     length = max_length or min(context, DEFAULT_LENGTH)

@@ -23,7 +23,7 @@ from tunewright_server.text.tokenizer import load_tokenizer
 from tunewright_server.trial import ask, self_test
 
 DECODERS: dict[str, type[GqaDecoder] | type[DynamicCacheDecoder]] = {"gqa": GqaDecoder, "dynamic_cache": DynamicCacheDecoder}
-QUEUED_PER_SLOT = 16  # answers that may wait; beyond that a client is better told to come back
+QUEUED_PER_SLOT = 16  # answers that may wait; further requests get an error, so that clients retry
 QUEUED_CACHES = 8  # how often the cache's tokens may be waited for: prompts and answers
 
 

@@ -40,7 +40,7 @@ _FLUSH_SECONDS = 5  # for the last bytes of the last answers to leave
 
 
 def run(settings: Settings) -> ExitCode:
-    """Serve until told to stop. Raises `RefusalError` when there is nothing to serve, before the port is taken where possible."""
+    """Serve until a stop signal. Raises `RefusalError` if there is nothing to serve, if possible before the port is open."""
     resolve_providers(settings.execution_providers)
     folders = by_name(map(open_folder, settings.model_dirs), only_name=settings.model_name)
     for folder in folders.values():
@@ -146,7 +146,7 @@ def _stop_engines(state: ServerState) -> None:
 
 
 async def _drain(state: ServerState, hurry: asyncio.Event, limit_seconds: float, *, connections: Callable[[], int]) -> None:
-    """Go on answering until nobody has asked for a while, and no longer than the limit. Clients are told to come back elsewhere.
+    """Drain: answer until no request has come for a while, but no longer than the limit. Answers have `Connection: close`.
 
     An open connection may bring another request: it is waited for until it would have been closed for idleness anyway.
     """

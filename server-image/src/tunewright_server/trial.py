@@ -37,9 +37,9 @@ def ask(
     *,
     defaults: GenerationDefaults = GREEDY,
 ) -> None:
-    """Ask the smoke question as a client does that sets nothing; a model that samples by default is asked with a fixed seed.
+    """Send the smoke test as a client with default parameters does. A model that samples by default gets a fixed seed.
 
-    Raises `RefusalError` (65) when it cannot be asked or the answer is not the wanted one.
+    Raises `RefusalError` (65) if it cannot be sent, or the answer is wrong.
     """
     prompt = _prompt(test.prompt, manifest, tokenizer, template)
     room = engine.max_length - len(prompt)

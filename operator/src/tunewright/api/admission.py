@@ -18,8 +18,8 @@ from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec, parse
 def admit(raw: Mapping[str, Any], *, begun: bool = False) -> FineTuneJob:
     """Read a job and hold it against every rule. Raises `InvalidJob` with all problems.
 
-    Rules between fields are asked only of a job whose fields are right by themselves. Those about the number of ranks that a gang begins
-    with are not asked again when it has `begun`: all else they speak of is immutable, and another number is the plan's to refuse.
+    Rules between fields apply only if each field is valid by itself. Rules about the number of ranks of a new gang do not apply after it
+    has `begun`: their other fields are immutable, and the plan decides about another number.
     """
     try:
         job = parse(raw)

@@ -82,7 +82,7 @@ def _value(raw: Any, steps: Sequence[Step]) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """Write a value shortly, and so that text and number can be told apart."""
+    """Write a value in short form, with quotes around text."""
     text = "a map" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else as_written(value)
     text = repr(value) if isinstance(value, str) else text
     return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

@@ -150,7 +150,7 @@ def _places(part: Spec | None, path: str, steps: list[str]) -> Iterator[tuple[st
 
 @cache
 def _field(model: type[Spec], alias: str) -> tuple[str, Any]:
-    """Return a field's name and its default. Looked up once: this is asked of every job at every look."""
+    """Return a field's name and its default. Cached, because each reconcile of each job needs it."""
     name, field = next((name, field) for name, field in model.model_fields.items() if field.alias == alias)
     return name, field.get_default(call_default_factory=True)
 

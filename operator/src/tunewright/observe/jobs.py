@@ -103,7 +103,7 @@ def _failed(job: Raw, failed: Raw, culprit: PodState | None) -> JobOutcome:
 def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
     """Say whether pods are still there: a suspended gang saves before it goes.
 
-    The condition is asked besides: without it the Job controller may just be making pods that it has not yet counted.
+    The condition is checked too: without it, the Job controller may be creating pods that it has not counted yet.
     """
     left = any(not pod.succeeded and pod.disposition is None for pod in pods)
     return left or any(number(job, "status", field) for field in ("active", "terminating"))

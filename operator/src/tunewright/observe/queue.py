@@ -7,7 +7,7 @@ MANAGER = "kueue"  # what its field managers' names begin with
 
 
 def is_held(job: Raw) -> bool:
-    """Say whether Kueue looks after a Job: by its label, which a namespace's own queue gives unasked, or because it has set `suspend`."""
+    """Return whether Kueue manages a Job: by its label, which a namespace's default queue adds, or because Kueue has set `suspend`."""
     return is_queued(part(job, "metadata", "labels")) or any(owner.startswith(MANAGER) for owner in suspenders(job))
 
 

@@ -46,7 +46,7 @@ def read_rollout(deployment: Raw, pods: Sequence[Raw]) -> tuple[Rollout, PodStat
 
 
 def of_revision(pods: Sequence[Raw], name: str) -> list[Raw]:
-    """Return the pods of a revision. One that is being replaced ends without success, and that is nobody's failure."""
+    """Return the pods of a revision. A pod that is being replaced ends without success, which is no failure."""
     return [
         pod
         for pod in pods
@@ -80,7 +80,7 @@ def _progressing(deployment: Raw) -> Raw:
 
 
 def _annotation(deployment: Raw, name: str, kind: type[M]) -> M | None:
-    """Read an annotation of ours. One that somebody has changed into something else is as good as none."""
+    """Read one of the operator's annotations. An invalid one, such as an edited one, counts as absent."""
     try:
         return kind.model_validate_json(text(deployment, "metadata", "annotations", name))
     except ValidationError:

@@ -15,7 +15,7 @@ def mounted_config_maps(children: Iterable[Raw]) -> frozenset[str]:
 
 
 def claim_warnings(children: Sequence[Raw]) -> tuple[str, ...]:
-    """Return a warning for each claim that is being deleted, or was created after training had begun to write to it."""
+    """Return a warning for each claim that is being deleted, or was created again after training had written to it."""
     begun = min(filter(None, (moment(job, "metadata", "creationTimestamp") for job in _gangs(children))), default=None)
     found = []
     for claim in children:

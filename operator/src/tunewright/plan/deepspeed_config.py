@@ -65,7 +65,7 @@ def _offload(device: str, asked: OffloadOptimizer | OffloadParam) -> dict[str, A
 
 
 def _zero_plus_plus(spec: DeepSpeedSpec) -> dict[str, Any]:
-    """Quantised communication (ZeRO++, arXiv:2306.10209), as far as it is asked for."""
+    """Settings of quantised communication (ZeRO++, arXiv:2306.10209) that the job sets."""
     asked: dict[str, Any] = {
         "zero_quantized_weights": spec.zero_quantized_weights,
         "zero_quantized_gradients": spec.zero_quantized_gradients,

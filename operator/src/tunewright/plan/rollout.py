@@ -30,7 +30,7 @@ class ServingRevision(Message):
 
 
 class Refusal(Message):
-    """A revision that was rolled back, and why. It is not tried again until something else is asked for."""
+    """A revision that was rolled back, and why. It is not tried again until the job requests another one."""
 
     revision: str
     failure: Failure
@@ -58,7 +58,7 @@ class Choice:
 
 
 def choose(wanted: ServingRevision | None, rollout: Rollout) -> Choice | None:
-    """Decide. The same answer however often it is asked, until the Deployment or what is wanted changes.
+    """Choose the revision. The result is the same until the Deployment or the wanted revision changes.
 
     Where what the job asks for cannot be made yet, nothing is wanted, and what runs goes on; None when nothing does.
     """
@@ -66,7 +66,7 @@ def choose(wanted: ServingRevision | None, rollout: Rollout) -> Choice | None:
     if live is None:
         return Choice(run=wanted) if wanted else None
     if wanted is None or (live.name != wanted.name and not rollout.current):
-        # Whether `live` is good is not known yet; in a moment it is, and forgetting a good one could not be mended.
+        # It is not known yet whether `live` is good. Wait, because a forgotten good revision could not be restored.
         return Choice(run=live, previous=rollout.previous, refused=rollout.refused)
     good = rollout.previous
     if good is not None and good.name != wanted.name and (refused := _refusal(wanted, live, rollout)) is not None:

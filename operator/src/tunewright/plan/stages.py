@@ -72,7 +72,7 @@ def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False
 def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> PublishedModel | Missing:
     """Return the model that is to answer: the job's own, or that of the job it names (`serving.modelRef`).
 
-    Where that job is gone, or is being made anew, what answers of it by now goes on.
+    If that job is gone, or was created again, its served model continues.
     """
     if isinstance(refs.served, PublishedModel) and set(refs.served.access_modes) == {"ReadWriteOncePod"}:
         message = "it is ReadWriteOncePod, and a server and its replacement mount it; publish to a claim with ReadWriteMany"

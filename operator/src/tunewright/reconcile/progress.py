@@ -76,7 +76,7 @@ def application(
     async def receive(request: web.Request) -> web.Response:
         if not ready():
             return refuse(503, "this operator is not the leader")
-        if limits and (seconds := limits.wait(request)):  # before anybody is asked whose token it is
+        if limits and (seconds := limits.wait(request)):  # before the token is reviewed
             return refuse(429, f"too many reports; the next one in {seconds:.1f} s", {"Retry-After": str(math.ceil(seconds))})
         key = Key(namespace=request.match_info["namespace"], name=request.match_info["name"])
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -84,7 +84,7 @@ def application(
             uid = await gatekeeper.authenticate(key, token.strip()) if scheme.lower() == "bearer" and token.strip() else None
         except Gone:
             return refuse(404, f"there is no FineTuneJob {key.namespace}/{key.name}")
-        except (Transient, Conflict) as error:  # whose token it is cannot be told now; the next report comes by itself
+        except (Transient, Conflict) as error:  # the token cannot be reviewed now; the next report follows
             return refuse(503, str(error))
         if uid is None:
             return refuse(403, "this token does not belong to a pod of that job")

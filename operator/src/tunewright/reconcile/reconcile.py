@@ -32,11 +32,11 @@ from tunewright_runtime.errors import Forbidden, Gone, Invalid, Rejected, Tunewr
 from tunewright_runtime.objects import Key, Manifest
 
 WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
-BEGUN_SECONDS = GRACE.total_seconds() + 5.0  # that a new stage's pods are refused is told by Events alone, which wake nobody
+BEGUN_SECONDS = GRACE.total_seconds() + 5.0  # only Events show that a new stage's pods are rejected, and Events trigger no reconcile
 RUNNING_SECONDS = 30.0  # a wake-up may be lost; this one never is
 REFUSED_SECONDS = 60.0  # a quota may be raised, a name become free
 RESTING_SECONDS = 600.0
-FOLLOWING_SECONDS = 30.0  # another job's model may be finished, or made anew: nothing tells us
+FOLLOWING_SECONDS = 30.0  # another job's model may be finished or replaced, which triggers no reconcile
 RESTING = frozenset({Phase.COMPLETE, Phase.FAILED, Phase.SERVING, Phase.SUSPENDED})
 
 log = logging.getLogger(__name__)

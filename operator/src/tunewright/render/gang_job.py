@@ -14,7 +14,7 @@ from tunewright.render.variables import RENDEZVOUS_PORT, gang_variables
 from tunewright.render.volumes import gang_mounts
 from tunewright_contract.stages import Stage
 
-# Means nothing to a Job that has ended. One that somebody deleted comes back asleep, and not as a second writer of the checkpoints.
+# No effect on a Job that has ended. A deleted Job is created again suspended, so it is no second writer of the checkpoints.
 # A gang that has another number of pods than is wanted saves and stops.
 _STOPPED: Manifest = {"suspend": True}
 

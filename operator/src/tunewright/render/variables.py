@@ -140,5 +140,5 @@ def _threads(resources: Resources, *, processes: int = 1) -> dict[str, Value]:
 
 
 def _has_devices(resources: Resources) -> bool:
-    """Say whether a device plugin's resource (`vendor.example/device`) is asked for."""
+    """Return whether the limits have a device plugin's resource (`vendor.example/device`)."""
     return any("/" in name for amounts in resources.values() for name in amounts)

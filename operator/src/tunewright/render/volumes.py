@@ -107,7 +107,7 @@ def _progress_token(plan: FineTunePlan) -> tuple[Mount, ...]:
 
 
 def progress_audience(plan: FineTunePlan) -> str:
-    """Name whom a progress token is for: this job's status and nothing else."""
+    """Return the audience of a progress token: this job's status and nothing else."""
     return f"{plan.owner.api_version}/namespaces/{plan.owner.namespace}/finetunejobs/{plan.owner.name}/status"
 
 

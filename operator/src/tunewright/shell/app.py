@@ -64,7 +64,7 @@ def _lease(settings: OperatorSettings, stack: AsyncExitStack) -> Lease | None:
         SCHEME, user_agent=USER_AGENT, threads=1, read_seconds=LEASE_READ_SECONDS
     )  # its own: renewing waits behind nothing else
     stack.callback(client.close)
-    identity = f"{settings.pod_name}_{secrets.token_hex(4)}"  # a pod's container may be started anew under the same name
+    identity = f"{settings.pod_name}_{secrets.token_hex(4)}"  # a pod's container can restart under the same name
     return Lease(client, namespace=settings.pod_namespace, name=LEASE, identity=identity, clock=time.monotonic)
 
 

@@ -31,7 +31,7 @@ PROGRESS_SECONDS = 5.0  # at most one status for each job and this long, however
 PROBE_SECONDS = 30.0  # between two questions whether a kind may be read
 JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of what the watches have shown with what is there
 RETRY_CEILING = 60.0  # how late work goes on after an outage, at most
-DRAIN_SECONDS = 15.0  # for reconciles in progress, when told to stop; the pod has 30
+DRAIN_SECONDS = 15.0  # for running reconciles after SIGTERM; the pod has 30
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Controller:
         )
 
     def ready(self) -> bool:
-        """Say whether what is asked of the world can be answered."""
+        """Return whether the world can be read."""
         return self._sync.has_synced()
 
     def wake_later(self, key: Key) -> None:
@@ -89,7 +89,7 @@ class Controller:
         looking.cancel()
         watching.cancel()
         if not self.ready():
-            working.cancel()  # it has not begun, and nobody looks any more
+            working.cancel()  # it has not begun, and no caller waits for it
         await asyncio.wait({working, looking, watching}, timeout=DRAIN_SECONDS)
         _raise_first(watching, looking, working)  # kopf cancels the others when one of its watches fails
         if not self._stop.is_set():

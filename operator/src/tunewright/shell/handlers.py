@@ -73,9 +73,9 @@ def _is_listed(event: Mapping[str, Any]) -> bool:
 
 
 def _total(kind: str, event: Mapping[str, Any], wake: Callable[[Key], None], find: Callable[[], Key | None]) -> None:
-    """Find whom an event concerns and wake them. Never raises, whatever goes wrong: that would end the watch of all the others (K22).
+    """Find the job that an event concerns and queue it. Never raises, because that would end the watch (K22).
 
-    Where the event cannot be read, whoever it names is to look all the same.
+    If the event cannot be read, the job that it names is queued anyway.
     """
     item = part(event, "object")
     try:

@@ -66,7 +66,7 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     settings.scanning.disabled = True
 
     # K1: a watch that a load balancer has forgotten stays silent for ever. The server ends each after 5 minutes, the client a little later,
-    # and one that shows not even a bookmark for a while is opened anew.
+    # and a watch without any event, not even a bookmark, is restarted.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10

@@ -23,7 +23,7 @@ class OperatorSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     namespaces: tuple[str, ...] = ()
-    """Comma-separated; those to look after. Empty: all of the cluster."""
+    """Namespaces to watch, comma-separated. Empty: all namespaces."""
     trainer_image: str = Defaults().trainer_image
     server_image: str = Defaults().server_image
     accelerator_memory: Quantity = "80Gi"
@@ -44,7 +44,7 @@ class OperatorSettings(BaseModel):
     resync_seconds: Annotated[float, Field(gt=0)] = 600.0
     """No job goes without a look for longer, no kind without a comparison of what lists and watches show. Both come sooner as a rule."""
     watch_silence_seconds: Annotated[float, Field(gt=0)] = SILENCE_SECONDS
-    """A watch that has shown nothing for so long, not even a bookmark, is opened anew."""
+    """Seconds until a watch without any event, not even a bookmark, is restarted."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "text"] = "json"
 

@@ -1,7 +1,7 @@
 """A gang that runs and makes no step: status reports it, and the gang is left alone.
 
-Whether it is stuck or slow cannot be told from outside. Collectives that wait in vain are ended by training.ddpTimeout, which counts as a
-failed attempt; here only the status speaks, and takes it back with the next step.
+From outside, a stuck gang and a slow one look the same. training.ddpTimeout ends collectives that wait too long, which counts as a failed
+attempt. Here only status reports it, and removes it with the next step.
 """
 
 from dataclasses import replace

@@ -52,7 +52,7 @@ def summarise_progress(
 def summarise_checkpoint(
     report: ProgressReport | None, train: TrainOutcome, plan: FineTunePlan, previous: CheckpointStatus | None
 ) -> CheckpointStatus | None:
-    """Return the newest checkpoint that anybody told of; of a finished training what came out of it."""
+    """Return the newest reported checkpoint, or the result of a finished training."""
     numbers = _numbers(report)
     step = numbers.get(words.CHECKPOINT_STEP)
     resumed = numbers.get(words.RESUMED_FROM_STEP)
@@ -102,7 +102,7 @@ def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_att
 
 
 def _posted_at(report: ProgressReport, now: datetime) -> datetime:
-    """Return when a report was made. A time in the future would hide a standstill."""
+    """Return the time of a report. A time in the future would hide missing progress."""
     posted = report.trainer_status.last_updated_time
     return posted if posted is not None and posted <= now + SKEW else now
 

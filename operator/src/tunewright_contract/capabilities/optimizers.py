@@ -16,7 +16,7 @@ class Optimizer(Row):
     state_bytes: float = 8.0
     needs_accelerator: bool = False
     deepspeed: bool = True  # false: it works on whole gradients of single layers, which DeepSpeed does not hand out
-    convertible: bool = False  # DeepSpeed can divide its state anew for another number of ranks
+    convertible: bool = False  # DeepSpeed can partition its state again for another number of ranks
 
 
 OPTIMIZERS = Table(

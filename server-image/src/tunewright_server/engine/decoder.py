@@ -56,7 +56,7 @@ def resolve_providers(names: Sequence[str]) -> list[str]:
 
 
 def open_session(graph: Path, *, providers: Sequence[str], threads: int) -> ort.InferenceSession:
-    """Load a graph. Idle threads do not spin: that costs nothing alone, and takes time from nobody beside other pods.
+    """Load a graph. Idle threads do not spin, so they take no time from other pods, at no cost.
 
     Raises `RefusalError` (65).
     """

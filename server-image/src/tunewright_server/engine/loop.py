@@ -121,7 +121,7 @@ class Engine:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the loop after the current step; whoever is unfinished gets `Failed(stopping=True)`."""
+        """End the loop after the current step. Unfinished requests get `Failed(stopping=True)`."""
         with self._changed:
             self._stopping = True
             self._changed.notify()

@@ -16,7 +16,7 @@ class Collected:
     text: str = ""
     tokens: int = 0
     finish_reason: str | None = None
-    pieces: list[tuple[str, TokenLogprob]] = field(default_factory=list)  # only when log-probabilities were asked for
+    pieces: list[tuple[str, TokenLogprob]] = field(default_factory=list)  # only if the request has log-probabilities
 
     def add(self, progress: Progress) -> None:
         if progress.logprob is not None:

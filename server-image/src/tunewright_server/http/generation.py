@@ -79,7 +79,7 @@ def _sampling(asked: Generation, defaults: GenerationDefaults, choice: int) -> S
 
 
 class Answers:
-    """The answers to some requests, as they come. Whoever opens them must `close` them: that frees the rows of the unfinished."""
+    """The answers to some requests, as they arrive. The caller must `close` them, which frees the rows of unfinished ones."""
 
     def __init__(self, state: ServerState, model: ServedDecoder, requests: Sequence[GenerationRequest]) -> None:
         """Submit all or none. Raises `ApiError` 429 or 503."""
@@ -141,7 +141,7 @@ def bridge(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[tuple[int, Any
     """Hand events, each with the index of its answer, from the engine's thread to the event loop's."""
 
     def deliver(index: int, event: AnyEvent) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no client reads the answer
             loop.call_soon_threadsafe(events.put_nowait, (index, event))
 
     return deliver

@@ -24,7 +24,7 @@ class TemplateRefusedError(Exception):
 
 @jinja2.pass_context
 def _as_it_is(_: jinja2.runtime.Context, value: Any) -> Any:
-    """Depends on the context, as jinja2 is told, so that no output is computed beforehand."""
+    """Marks the function as dependent on the context for jinja2, so that no output is computed in advance."""
     return value
 
 

@@ -19,7 +19,7 @@ _MEMORY = (
     "OutOfMemory",
     "Lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or give the workers more memory.",
 )
-NAMELESS = frozenset({"PeerLost", "InternalError"})  # what processes say to whom something happened that they do not know
+NAMELESS = frozenset({"PeerLost", "InternalError"})  # reasons of processes that do not have the cause
 _HUB_AWAY = (
     ExitCode.RETRY,
     "HubUnreachable",
@@ -102,7 +102,7 @@ class StageError(Exception):
         self.reason = reason
         self.message = message
         self.suggestion = suggestion
-        self.rank = rank  # where it is another one's failure that is told
+        self.rank = rank  # the rank of the failure, if it is another one's
 
 
 def killed_for_memory(rank: int) -> StageError:

@@ -109,7 +109,7 @@ def _weighted(mask: list[int], row: Row) -> list[int]:
     runs = [(value, sum(1 for _ in run)) for value, run in groupby(mask)]
     if sum(value for value, _ in runs) != len(weights):
         raise _refuse(
-            f"{row['source']}: the chat template joins assistant turns, so `weight` cannot be told apart",
+            f"{row['source']}: the chat template joins assistant turns, so `weight` cannot be assigned to each",
             "Leave `weight` out of the example.",
         )
     left = iter(weights)

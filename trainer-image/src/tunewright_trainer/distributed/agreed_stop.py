@@ -15,7 +15,7 @@ from tunewright_trainer.distributed import process_group
 log = logging.getLogger(__name__)
 
 
-class EvaluationLeft(Exception):  # noqa: N818 - not an error: a stop was asked for while evaluating
+class EvaluationLeft(Exception):  # noqa: N818 - not an error: a stop signal came during evaluation
     """Every rank leaves the evaluation here, together."""
 
 

@@ -81,7 +81,7 @@ def worker_failed(first: int, codes: Mapping[int, int], *, for_memory: bool | No
 
 
 def _after_signal(asked: signal.Signals) -> None:
-    """The agent was asked to stop, passed it on and waited. What the workers said decides; a finished run is a success."""
+    """The agent got a stop signal, passed it on and waited. The workers' results decide; a finished run is a success."""
     said = _last_word()
     if said is None:
         raise StageError(

@@ -35,7 +35,7 @@ _BESIDE_THE_SHARDS = ("scheduler.pt",)  # what transformers reads from the same 
 
 
 def require_convertible(checkpoint: Path, settings: Settings) -> None:
-    """Refuse shards that cannot be cut anew for this gang. Raises `StageError`."""
+    """Refuse shards that cannot be partitioned again for this gang. Raises `StageError`."""
     if not zero_stage(settings) or not of_other_world_size(checkpoint):
         return
     optimizer = str(settings.config.training.get("optim", DEFAULT_OPTIMIZER))
@@ -68,11 +68,11 @@ def converted(checkpoint: Path) -> Iterator[Path]:
 def load_universal(config: dict[str, Any], engine: "DeepSpeedEngine | None") -> Iterator[None]:
     """Let DeepSpeed load universal checkpoints, and nothing else: the engine that there is, or the one made from `config` meanwhile.
 
-    An engine goes on doing so until it is mended.
+    An engine does so until it is corrected.
     """
     config["checkpoint"] = {**config.get("checkpoint", {}), "load_universal": True}
     if engine is not None:
-        engine._config.load_universal_checkpoint = True  # noqa: SLF001 - read anew at each load, and there is no other way to say it
+        engine._config.load_universal_checkpoint = True  # noqa: SLF001 - read at each load, and there is no other way to set it
     yield
     config["checkpoint"]["load_universal"] = False
 

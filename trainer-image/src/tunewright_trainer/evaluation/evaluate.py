@@ -109,7 +109,7 @@ def token_scores(model: "PreTrainedModel", examples: list[Example], *, pad: int)
 def write_evaluation(path: Path, questions: list[Question], base: Result, tuned: Result) -> EvaluationReport:
     """Write both scores and, question by question, what was expected and what either model said. Returns the scores.
 
-    A question of a conversation carries its `messages`, so that whoever serves the model can be asked exactly the same.
+    A question of a conversation has its `messages`, so that the same request can be sent to a server.
     """
     report = EvaluationReport(base=base.score, tuned=tuned.score)
     answers = [

@@ -23,7 +23,7 @@ _READ_TOGETHER = 64  # rows
 
 @dataclass(frozen=True)
 class Example:
-    """Token ids of a templated example, and which of them the model is asked to say."""
+    """Token ids of a templated example, and the positions that the model must predict."""
 
     ids: list[int]
     supervised: list[bool]
@@ -92,7 +92,7 @@ def questions_too_long(splits: Splits, tokenizer: "PreTrainedTokenizerBase", set
             break
     if not long:
         return []
-    left = f"{fitting} are asked" if fitting else "no answer is compared with its reference"
+    left = f"{fitting} are used" if fitting else "no answer is compared with its reference"
     warning = (
         f"{long} of the first {long + fitting} held-out question(s) have more than {room} tokens, which data.maxLength or "
         f"evaluation.maxNewTokens within the model's context leaves to a question; they are passed over, and {left}"
@@ -162,6 +162,6 @@ def _question(row: Row, tokenizer: "PreTrainedTokenizerBase") -> Question | None
     messages = [{"role": message["role"], "content": message["content"]} for message in row["messages"]]
     last = max(index for index, message in enumerate(messages) if message["role"] == "assistant")
     if last == 0:
-        return None  # nothing was asked
+        return None  # there is no question
     ids, _ = Conversations(tokenizer).encode(messages[:last], ask=True)
     return Question(messages[last - 1]["content"], ids, messages[last]["content"], messages[:last])

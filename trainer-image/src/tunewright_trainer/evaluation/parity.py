@@ -116,7 +116,7 @@ class Reference:
         self._greedy: list[tuple[list[int], int, list[int], FloatArray]] = []
 
     def record(self, trained: "PreTrainedModel") -> None:
-        """Ask an fp32 model in evaluation mode everything that exports will be asked."""
+        """Run an fp32 model in evaluation mode on all inputs of the export's comparison."""
         import torch
 
         for number, example in enumerate(self.examples):

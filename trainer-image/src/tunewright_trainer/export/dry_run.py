@@ -170,7 +170,7 @@ def _require_close(what: str, pairs: Iterable[tuple[FloatArray, FloatArray]], to
 
 @contextmanager
 def _refusing(config: "PretrainedConfig", precision: Precision) -> Iterator[None]:
-    """What fails here would fail there, after training. A fault of this machine is told as it is."""
+    """A failure here would also occur in Export, after training. A fault of this machine is reported unchanged."""
     try:
         yield
     except Exception as error:

@@ -37,7 +37,7 @@ def check(folder: Path, *, exporter: Exporter, precision: Precision, layers: int
         raise StageError(
             ExitCode.BUG,
             "GraphUnexpected",
-            f"the {exporter} exporter produced a {precision} graph that is not what was asked for: {'; '.join(findings)}",
+            f"the {exporter} exporter produced a {precision} graph that differs from the requested one: {'; '.join(findings)}",
             "Report this with the model's config.json; output.onnx.precision fp32 is the plainest graph to try meanwhile.",
         )
     heads, _, size = list(inputs["past_key_values.0.key"].type.tensor_type.shape.dim)[1:]

@@ -52,7 +52,7 @@ def describe_base(settings: Settings) -> str:
         return weights_sha256(random_base(settings))
     folder = base_folder(settings)
     if hub is not None:
-        return f"{hub.repo}@{folder.name}"  # the hub's cache names a snapshot after its commit, also when a branch was asked for
+        return f"{hub.repo}@{folder.name}"  # the hub's cache names a snapshot after its commit, even if a branch was requested
     return weights_sha256(folder)
 
 

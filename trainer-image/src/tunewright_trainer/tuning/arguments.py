@@ -69,7 +69,7 @@ def deepspeed_config(settings: Settings) -> dict[str, Any] | None:
     config = copy.deepcopy(settings.config.deepspeed)
     zero = config.setdefault("zero_optimization", {})
     if zero.get("offload_optimizer", {}).get("device") == "cpu" and "optimizer" not in config:
-        # transformers makes the optimizer, and DeepSpeed accepts only its own beside an offload unless told so. Its own needs a
+        # transformers makes the optimizer, and DeepSpeed accepts only its own with offload, unless a flag allows others. Its own needs a
         # compiler in the image and computes the same.
         config.setdefault("zero_force_ds_cpu_optimizer", False)
     return config

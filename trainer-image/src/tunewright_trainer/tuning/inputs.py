@@ -44,16 +44,16 @@ def describe(settings: Settings) -> Inputs:
 
 
 def require_same(written: Mapping[str, Any], now: Inputs, *, checkpoint: Path) -> None:
-    """Refuse to go on from a checkpoint that was made from something else. Raises `StageError` naming what differs."""
-    anew = f"to train anew, give the job another name, or delete it with its {checkpoint.parent.name}/."
+    """Refuse to resume from a checkpoint with other inputs. Raises `StageError` with the differences."""
+    again = f"to train again, give the job another name, or delete it with its {checkpoint.parent.name}/."
     if not written:
-        raise _refuse(f"{checkpoint.name} does not say what it was made from: another release wrote it", f"Go on with that release; {anew}")
+        raise _refuse(f"{checkpoint.name} does not record its inputs: another release wrote it", f"Use that release; {again}")
     differing = {part: _differing(written.get(part, {}), found) for part, found in now.items()}
     named = [f"{part} ({_some(names)})" for part, names in differing.items() if names]
     if named:
         restore = "Restore them as they were" if differing[BASE_MODEL] or differing[DATA] else "Set them back"
-        message = f"{checkpoint.name} was made from something else; what differs: {'; '.join(named)}"
-        raise _refuse(message, f"{restore} to go on; {anew}")
+        message = f"{checkpoint.name} has other inputs than this job. Differences: {'; '.join(named)}"
+        raise _refuse(message, f"{restore} to resume; {again}")
 
 
 def global_batch_size(settings: Settings) -> int:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Poster:
-    """Posts to `url` with the token in a file, which is read anew each time: the kubelet renews it."""
+    """Posts to `url` with the token in a file. It reads the file each time, because the kubelet renews the token."""
 
     def __init__(self, url: str, token_file: Path, ca_file: Path | None = None) -> None:
         self._url = url

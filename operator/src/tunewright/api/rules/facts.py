@@ -26,7 +26,7 @@ def raw_device(zero: Mapping[str, Any], name: str) -> str:
 
 
 def asked_stage(spec: FineTuneJobSpec) -> int | None:
-    """Return the ZeRO stage that is asked for, typed or raw; None when it is left to the plan or there is no DeepSpeed."""
+    """Return the explicit ZeRO stage, typed or raw. None: the plan decides, or there is no DeepSpeed."""
     if spec.deepspeed is None:
         return None
     typed = spec.deepspeed.stage
@@ -44,7 +44,7 @@ def raw_stage(spec: FineTuneJobSpec) -> int | None:
     return None if spec.deepspeed is None or spec.deepspeed.config is None else asked_stage(spec)
 
 
-# What CEL and predicates see of a stage that is asked for: typed fields only, not a raw configuration. One beside a typed stage is E202.
+# CEL and predicates read an explicit stage from typed fields only, not from a raw configuration. Both together are E202.
 HAS_DEEPSPEED = has("deepspeed")
 STAGE_3 = HAS_DEEPSPEED & text("deepspeed.stage").equals("3")
 QUANTIZED = ~field("method.quantization.type").among(QUANTIZATIONS.where(lambda row: not row.quantized))

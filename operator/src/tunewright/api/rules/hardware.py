@@ -27,7 +27,7 @@ RULES: tuple[Rule[Any], ...] = (
         code="E401",
         path="workers.resources.limits",
         broken=lambda spec: spec.workers.accelerators == 0 and bool(needs_accelerator(spec)),
-        says=lambda spec: f"no accelerator is asked for, but {', '.join(needs_accelerator(spec))} needs one",
+        says=lambda spec: f"no accelerator is requested, but {', '.join(needs_accelerator(spec))} needs one",
         refuses="fp16, flash attention, Liger kernels, paged or 8-bit optimizers without an accelerator",
         way_out="Add nvidia.com/gpu to workers.resources.limits, or choose precision bf16 or fp32, attnImplementation "
         "sdpa, optim adamw_torch.",

@@ -47,7 +47,7 @@ def layer_conflict(lora: LoraSpec) -> str:
 
 
 def dora_fails(spec: FineTuneJobSpec, stage: int | None) -> bool:
-    """Say whether DoRA would not find the norms of the base weights. `stage` is asked for or chosen; None is neither yet."""
+    """Return whether DoRA cannot compute the norms of the base weights. `stage` is explicit or chosen; None: not decided yet."""
     return lora_of(spec).use_dora and not dora_works(quantized=is_quantized(spec), stage=stage)
 
 

@@ -33,7 +33,7 @@ DATASET = Subject[Dataset](
 
 @dataclass(frozen=True, kw_only=True)
 class Rule(Generic[S]):
-    """One thing that must not be. `path` is relative to the subject; `says` is asked only where the rule is broken."""
+    """A rule. `path` is relative to the subject; `says` is called only if the rule is broken."""
 
     code: str
     subject: Subject[S]

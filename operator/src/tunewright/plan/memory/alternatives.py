@@ -13,7 +13,7 @@ from tunewright_contract.capabilities.quantizations import BNB4
 from tunewright_contract.capabilities.tuners import LORA
 
 MOST_REPLICAS = 1024  # the API's bound
-SHORTEST_LENGTH = 128  # a suggestion of fewer tokens helps nobody
+SHORTEST_LENGTH = 128  # fewer tokens are no useful suggestion
 
 
 def alternatives(spec: FineTuneJobSpec, load: Workload, least: MemoryOption, capacity: Capacity) -> list[str]:

@@ -40,7 +40,7 @@ def leaves_stage_open(spec: FineTuneJobSpec) -> bool:
 
 
 def objection(spec: FineTuneJobSpec, strategy: Strategy) -> str:
-    """Say why `Auto` does not take a strategy whatever it costs; empty: it may. What is asked for by name is not questioned here."""
+    """Return why `Auto` never takes a strategy, or an empty text. Explicit settings are not checked here."""
     if strategy.stage == 0 and not TUNERS[spec.method.tuner].adapts and spec.model.dtype in {"bfloat16", "float16"}:
         # DeepSpeed keeps 16-bit weights and divides their fp32 copy; torch alone trains fp32 weights.
         return f"plain DDP trains {spec.model.dtype} weights in fp32 on every rank, and ZeRO-1 needs no more memory for the same result"
