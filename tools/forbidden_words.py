@@ -33,10 +33,10 @@ INSTEAD = {
     r"thrice|hitherto|henceforth|thereof|therein|wherein|whereof": "a common word",
 }
 AT_MOST = {  # findings in each tree; lower a number when its tree holds fewer
-    "operator": 220,
-    "trainer-image": 36,
-    "server-image": 24,
-    "tests": 125,
+    "operator": 50,
+    "trainer-image": 2,
+    "server-image": 0,
+    "tests": 0,
     "tools": 0,
     "benchmarks": 0,
     "examples": 0,

@@ -15,7 +15,7 @@ CRD, IN_CHART, INSTALL = "crds/finetunejobs.tunewright.io.yaml", GENERATED[0], G
 
 
 class Edit(NamedTuple):
-    """What somebody does to a file."""
+    """An edit of a file."""
 
     file: str
     before: str

@@ -1,6 +1,6 @@
 """Install, upgrade, roll back, uninstall: the real helm on a real API server, which is these tests' own, since they take FineTuneJobs away.
 
-There is no kubelet: what is asked of pods is whether the cluster takes them.
+There is no kubelet: the tests check that the cluster accepts the pods.
 """
 
 import json

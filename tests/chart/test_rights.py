@@ -42,7 +42,7 @@ def rights_of(helm, namespace, **values):
 
 @pytest.fixture(scope="module")
 def cluster_mode(api, helm, shared_namespace):
-    """The rights of an operator that looks after all namespaces, and of people."""
+    """The rights of an operator that watches all namespaces, and of people."""
     manifests = rights_of(helm, shared_namespace)
     install(api, manifests)
     yield shared_namespace
@@ -51,7 +51,7 @@ def cluster_mode(api, helm, shared_namespace):
 
 @pytest.fixture(scope="module")
 def namespaced_mode(api, helm, shared_namespace, other_namespace):
-    """The rights of an operator in one namespace that looks after another."""
+    """The rights of an operator in one namespace that watches another."""
     manifests = rights_of(helm, shared_namespace, watchNamespaces=[other_namespace], fullnameOverride="narrow", rbac={"aggregate": False})
     install(api, manifests)
     yield other_namespace
@@ -59,7 +59,7 @@ def namespaced_mode(api, helm, shared_namespace, other_namespace):
 
 
 def may(api, user, verb, resource, namespace, *, group="", name=""):
-    """Ask as an administrator whether somebody may."""
+    """Check as an administrator whether a subject may do something."""
     resource, _, subresource = resource.partition("/")
     groups = ["system:authenticated"]
     if user.startswith("system:serviceaccount:"):

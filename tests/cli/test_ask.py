@@ -23,7 +23,7 @@ def said(*pieces: str) -> list[bytes]:
 
 @pytest.fixture
 async def serve():
-    """Start a server that answers every request in the same way, and remembers what it was asked."""
+    """Start a server that answers every request in the same way, and records the requests."""
     servers = []
 
     async def start(chunks: list[bytes], *, status: int = 200):

@@ -25,7 +25,7 @@ def console() -> Console:
 
 @pytest.fixture
 async def echo():
-    """A server that repeats the last thing it was asked, in capitals, and refuses the word `forbidden`."""
+    """A server that repeats the last question in capitals, and refuses the word `forbidden`."""
     asked: list[dict] = []
 
     async def handle(request: web.Request) -> web.Response:
@@ -105,7 +105,7 @@ def test_a_job_without_export_or_evaluation_shows_neither(home, stored, console)
 
 @pytest.fixture
 def converse(home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Type lines to a job that somebody serves."""
+    """Type lines to a job that another process serves."""
 
     async def type_in(typed: str) -> int:
         key = ("default", "support-bot")

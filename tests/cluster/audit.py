@@ -1,4 +1,4 @@
-"""What was asked of an API server, read from its audit log: one event for each request, at level Metadata."""
+"""The requests to an API server, read from its audit log: one event for each request, at level Metadata."""
 
 import json
 from collections.abc import Iterator, Mapping

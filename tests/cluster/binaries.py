@@ -52,7 +52,7 @@ class NoProgramsError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Programs:
-    """Paths of the programs: a control plane's are always there, of the others those that were asked for."""
+    """Paths of the programs: always those of a control plane, and the others on request."""
 
     etcd: Path
     apiserver: Path

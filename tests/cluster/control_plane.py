@@ -149,7 +149,7 @@ def run_kubectl(
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 on which nobody listens now."""
+    """Return free ports of 127.0.0.1."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -251,7 +251,7 @@ def _controllers(program: Path) -> list[str]:
             "use-service-account-credentials": "true",
             "service-account-private-key-file": "sa.key",
             "root-ca-file": "ca.crt",
-            "secure-port": "0",  # it serves nobody
+            "secure-port": "0",  # it serves no client
             "profiling": "false",
         },
     )

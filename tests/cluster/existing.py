@@ -1,7 +1,7 @@
 """May the tests use the cluster that `KUBECONFIG` names? Only if the cluster says so itself: it has a namespace `tunewright-tests`.
 
-An exported KUBECONFIG is how people work with their production cluster, so it is no consent. Without the namespace the cluster is asked
-this one question and nothing else. `~/.kube/config` is not read: nobody named it.
+People also export KUBECONFIG for their production cluster, so the variable is no permission. Without the namespace, the tests send only
+this one request. `~/.kube/config` is not read, because the user did not name it.
 """
 
 import os
@@ -20,7 +20,7 @@ def consenting(kubectl: Path | str | None = None) -> tuple[Path | None, str]:
         return None, ""
     if os.pathsep in named:
         return None, f"KUBECONFIG={named} names several files: a cluster of our own is used"
-    if not Path(named).is_file():  # kubectl would ask whoever listens on localhost:8080 instead
+    if not Path(named).is_file():  # kubectl would use localhost:8080 instead
         return None, f"KUBECONFIG={named} is no file: a cluster of our own is used"
     kubectl = kubectl or shutil.which("kubectl")
     if kubectl is None:

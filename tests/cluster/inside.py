@@ -22,9 +22,11 @@ def main(folder: Path) -> None:
         mount(str(folder / own), default, "--bind")
     mount("--make-rshared", "/")  # among the node's own programs: containers see what kubelet mounts
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
-    Path("/proc/sys/net/ipv4/icmp_ratelimit").write_text("0", encoding="ascii")  # every pod that asks for the unreachable is told at once
+    Path("/proc/sys/net/ipv4/icmp_ratelimit").write_text(
+        "0", encoding="ascii"
+    )  # every pod gets an immediate error for an unreachable address
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans end here, and nobody asks for their exit codes
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans end here, and their exit codes are not needed
     telling = folder / "namespaces.pid.new"
     telling.write_text(pid, encoding="ascii")
     telling.rename(folder / "namespaces.pid")

@@ -45,7 +45,7 @@ class Node:
         sweep()
         self._claim = Claim.first_free()
         self.slot = self._claim.slot
-        _remove_what_is_left(self._claim)  # of a time before the machine was started anew, when locks were forgotten
+        _remove_what_is_left(self._claim)  # from before a restart of the machine, which removed the locks
         self.folder = self.slot.folder
         self.folder.mkdir(mode=0o700)
         self._outer = Processes(self.folder)  # the namespaces, whose end is the end of all that runs on the node

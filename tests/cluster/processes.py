@@ -72,7 +72,7 @@ class Processes:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End all at once, the last one first. There is nothing to save, so nobody is asked politely."""
+        """Kill all at once, the last one first. They have nothing to save, so no SIGTERM is needed."""
         for process in reversed(self._running.values()):
             if process.poll() is None:
                 with contextlib.suppress(ProcessLookupError):

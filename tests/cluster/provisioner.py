@@ -73,7 +73,7 @@ class Provisioner:
         self.plain = self.core.api_client.sanitize_for_serialization
 
     def run(self) -> None:
-        """Look after every change, for ever. An API server that does not answer is asked again."""
+        """Handle every change, for ever. If the API server does not answer, try again."""
         changed = threading.Event()
         for each in self.core.list_persistent_volume_claim_for_all_namespaces, self.core.list_persistent_volume:
             threading.Thread(target=tell_of_changes, args=(each, changed), daemon=True).start()

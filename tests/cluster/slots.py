@@ -1,9 +1,9 @@
 """What a node may call its own on this machine: a numbered slot with addresses and names that no other node uses at the same time.
 
 A slot is held by a lock on a file, which the kernel lets go of when its holder ends, however that ends. So a slot whose lock can be had
-belongs to nobody, and what lies there under its names is what a killed holder left.
+has no owner, and objects there under its names were left by a killed holder.
 
-Addresses are of 198.18.0.0/15, which RFC 2544 sets apart for tests: nobody on the internet has one.
+Addresses are of 198.18.0.0/15, which RFC 2544 reserves for tests: no host on the internet has one.
 """
 
 import fcntl
@@ -67,7 +67,7 @@ class Claim:
 
     @classmethod
     def of(cls, slot: Slot) -> Self | None:
-        """Return the claim to one slot; None where somebody holds it."""
+        """Return the claim to one slot, or None if another process holds it."""
         LOCKS.mkdir(mode=0o700, exist_ok=True)
         lock = (LOCKS / str(slot.number)).open("a+")
         try:
@@ -79,7 +79,7 @@ class Claim:
 
     @classmethod
     def first_free(cls) -> Self:
-        """Return the claim to the first slot that nobody holds. Raises `NoSlotError`."""
+        """Return the claim to the first free slot. Raises `NoSlotError`."""
         for number in range(COUNT):
             claim = cls.of(Slot(number))
             if claim is not None:
@@ -87,7 +87,7 @@ class Claim:
         raise NoSlotError(f"{COUNT} nodes run on this machine already: end some")
 
     def note(self, pid: int | None) -> None:
-        """Write down the process on which all others of this slot depend, for whoever finds the slot left behind."""
+        """Record the main process of this slot, for a later cleanup of an abandoned slot."""
         self._lock.seek(0)
         self._lock.truncate()
         self._lock.write(str(pid or ""))
@@ -104,7 +104,7 @@ class Claim:
 
 
 def abandoned() -> Iterator[Claim]:
-    """Yield a claim to every slot that was used and is held by nobody now. Who takes one releases it."""
+    """Yield a claim to every slot that was used and is free now. The caller releases each."""
     for number in sorted(int(file.name) for file in LOCKS.glob("[0-9]*")):
         claim = Claim.of(Slot(number))
         if claim is not None:

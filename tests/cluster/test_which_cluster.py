@@ -18,13 +18,13 @@ kind: Config
 clusters: [{name: gone, cluster: {server: "http://127.0.0.1:9"}}]
 contexts: [{name: gone, context: {cluster: gone, user: ""}}]
 current-context: gone
-"""  # port 9 is for a service that throws away what it is told, and nobody runs it
+"""  # port 9 is the discard service, which does not run here
 DECIDE = ("PYTEST_ADDOPTS", "KUBECONFIG", "KUBEBUILDER_ASSETS", "REQUIRE_CLUSTER")
 
 
 @pytest.fixture
 def installed(control_plane):
-    """A definition that somebody else installed."""
+    """A definition that another user installed."""
     there = control_plane.api.get(*DEFINITION) is not None
     if not there:
         done = control_plane.kubectl("create", "-f", str(ROOT / "crds"))

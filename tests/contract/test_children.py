@@ -90,7 +90,7 @@ def test_applying_the_same_again_changes_nothing(server, namespace, name):
     """What the server fills in must not look like a difference at the next reconcile."""
     plan = PLANS[name]
     owner = server.create({**raw_job(), "metadata": {"name": plan.owner.name}}, namespace, keep=True).object
-    manifests = placed(plan, namespace, uid=owner["metadata"]["uid"])  # children of nobody would be collected as garbage
+    manifests = placed(plan, namespace, uid=owner["metadata"]["uid"])  # children without an owner would be garbage-collected
     first, again = ([server.apply(item, keep=True).object for item in manifests] for _ in range(2))
 
     for before, after in zip(first, again, strict=True):

@@ -52,7 +52,7 @@ def test_a_status_that_a_user_writes_is_not_taken(kubectl, server, namespace):
     made = server.create({**raw_job(), "status": {"phase": "Succeeded"}}, namespace, keep=True)
 
     assert "phase" not in made.object["status"]
-    assert made.object["status"]["observedGeneration"] == UNSEEN  # by which kstatus knows that nobody has looked at it yet
+    assert made.object["status"]["observedGeneration"] == UNSEEN  # kstatus then reports that no operator has seen it yet
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_what_the_server_fills_in_is_what_the_operator_fills_in(server, shared_n
     assert parse({**raw_job(), "spec": stored.object["spec"]}).spec == parse(raw_job(MAXIMAL[name])).spec
 
 
-# --- fields that nobody knows ---------------------------------------------------------------------------------------------------------
+# --- unknown fields ---------------------------------------------------------------------------------------------------------
 
 # Maps which pass on what the libraries below understand; the rest of the language is closed.
 OPEN_MAPS = {

@@ -68,7 +68,7 @@ def test_dequantised_it_answers_as_the_quantised_base_that_was_trained_on(job: J
     trained = logits(quantised, gradients=True)  # without gradients bitsandbytes takes another, rougher kernel than in training
     right, wrong = (float((logits(model) - trained).abs().max()) for model in (dequantised, unquantised))
     assert right < 1e-3
-    assert wrong > 0.5  # merged into the unquantised base it would be a model that nobody trained
+    assert wrong > 0.5  # merged into the unquantised base, it would be a model that was never trained
 
 
 def test_a_full_fine_tuning_is_passed_on_as_it_is(job: Job) -> None:

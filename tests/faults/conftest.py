@@ -18,7 +18,7 @@ from waiting import until
 
 @dataclass(frozen=True, kw_only=True)
 class Mortal:
-    """A scene whose operator may die, and is started anew then; all it says goes through the proxy."""
+    """A scene whose operator can die and is then restarted. All of its requests go through the proxy."""
 
     scene: Scene
     operator: MortalOperator
@@ -45,7 +45,7 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture(scope="session")
 def open_mortal(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Mortal]]:
-    """Open a scene on a control plane, in a namespace of its own; its operator looks after others besides, if they are named."""
+    """Open a scene on a control plane, in a namespace of its own; its operator can watch further namespaces."""
 
     @contextmanager
     def open_one(plane: Any, *others: str, second: bool = False, kind: type[MortalOperator] = MortalOperator) -> Iterator[Mortal]:

@@ -12,12 +12,12 @@ BOUND = 30  # writes that an operator may try in a namespace that refuses them
 
 @pytest.fixture
 def doomed_namespace(our_plane):
-    """Nobody else deletes it."""
+    """No other program deletes it."""
     return next(new_namespace(our_plane.api))
 
 
 def test_a_namespace_that_is_deleted_in_the_middle_of_a_run(our_plane, open_mortal, doomed_namespace):
-    """Its job ends with it, nobody's else does, and nothing is tried there any more."""
+    """Only its job ends with it, and the operator sends no request there any more."""
     with open_mortal(our_plane, doomed_namespace) as life:
         there = Scene(
             api=our_plane.api,
@@ -43,7 +43,7 @@ def test_a_namespace_that_is_deleted_in_the_middle_of_a_run(our_plane, open_mort
 
 
 def test_a_definition_that_is_deleted_and_comes_again(our_plane, mortal):
-    """With it go all jobs and their children. Whether the operator waits or starts anew: it works when the definition is back."""
+    """With it go all jobs and their children. Whether the operator waits or restarts, it works when the definition is back."""
     with mortal() as life:
         life.scene.create_job()
         life.scene.reaches("Checking")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from life import ATTEMPTS, ATTEMPTS_OF_A_HARD_LIFE, ends_like, live, live_hard, made
 
-# Writes of a life, without Events, which are not told again by who comes after: fewer, and this proves less than it says.
+# Writes of one life, without Events, which a later operator does not repeat. With fewer writes this test proves too little.
 AT_LEAST, AT_LEAST_HARD = 15, 20
 
 

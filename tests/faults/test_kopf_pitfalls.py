@@ -1,6 +1,6 @@
-"""What docs/adr/0006 says of the pinned kopf is so, of that very version: its own code is asked, with time that costs nothing.
+"""Tests the statements of docs/adr/0006 on the code of the pinned kopf, with simulated time.
 
-Whoever raises the version reads that page again.
+Read that page again when you upgrade kopf.
 """
 
 import asyncio

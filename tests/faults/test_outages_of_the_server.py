@@ -44,7 +44,7 @@ def own_plane() -> Iterator[Any]:
 
 
 class Mistrustful(Elected):
-    """One that looks after its watches within seconds rather than minutes."""
+    """An operator that checks its watches within seconds rather than minutes."""
 
     def environment(self) -> dict[str, str]:
         return super().environment() | {"TUNEWRIGHT_RESYNC_SECONDS": "2", "TUNEWRIGHT_WATCH_SILENCE_SECONDS": "5"}
@@ -131,7 +131,7 @@ def test_watches_that_show_nothing_and_stay_open(life):
 
 
 def test_watches_that_show_nothing_for_good(life):
-    """Those that are opened anew, too: what they do not show, lists do."""
+    """Reopened watches, too: lists show what they miss."""
     held = life.proxy.held
     life.proxy.hold_watches()
     life.scene.create_job("listed")

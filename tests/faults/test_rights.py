@@ -1,4 +1,4 @@
-"""The rights in the chart are those that the operator uses: no more, no fewer. Told by the audit log of jobs' lives that touch everything."""
+"""The chart grants exactly the rights that the operator uses. The audit log of jobs that use every feature shows them."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -256,7 +256,7 @@ def tell_progress_unseen(scene: Scene, proxy: FaultProxy) -> None:
 
 
 def suspend_and_resume(scene: Scene) -> None:
-    """Twice: what is told again is the same Event."""
+    """Twice: a repeated report is the same Event."""
     for _ in range(2):
         patch(scene, {"spec": {"suspend": True}})
         scene.reaches("Suspended")

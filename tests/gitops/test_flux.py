@@ -48,7 +48,7 @@ def kstatus(job):
     return "Current" if all(ready) else "InProgress"  # who never speaks of Ready has arrived
 
 
-LIVING = [case for case in judged() if case.name != "going"]  # Flux asks nobody who is being deleted
+LIVING = [case for case in judged() if case.name != "going"]  # Flux does not check objects in deletion
 
 
 @pytest.mark.parametrize("case", LIVING, ids=lambda case: case.name)

@@ -122,7 +122,7 @@ def test_bytes_that_are_no_object_are_refused_and_never_end_anything(data):
 
 
 def test_the_operator_serves_all_others(scene):
-    """Stored before it starts, and while it watches; it ends with code 0 because it is asked to."""
+    """Stored before it starts, and while it watches; it ends with code 0 after SIGTERM."""
     for name, config in (CONFIGS | READABLE).items():
         store(scene, job_text(name, config))
     with scene.operator as operator:

@@ -45,7 +45,7 @@ async def large(_: Request) -> Response:
 
 
 class Hold:
-    """Answers nothing until it is told to."""
+    """Answers only when the test allows it."""
 
     def __init__(self) -> None:
         self.begun = 0

@@ -1,4 +1,4 @@
-"""What is promised of built images: nobody in particular runs them, nothing in them can be changed, nothing is built or installed in them."""
+"""Promises of built images: they run as any user, on a read-only file system, and build or install nothing."""
 
 import json
 import socket

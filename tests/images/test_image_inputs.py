@@ -1,4 +1,4 @@
-"""An image is built anew when something changes that goes into it, and only then."""
+"""An image is built again only when one of its inputs changes."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`tools/images.py` with an engine that only writes down what it is asked for: what is built, what is kept, what is removed."""
+"""`tools/images.py` with an engine that only records its calls: what is built, kept and removed."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Events are asked for only where something stands still, and their lack is not fatal."""
+"""The operator lists Events only for blocked children, and works without the right to list them."""
 
 from datetime import UTC, datetime, timedelta
 

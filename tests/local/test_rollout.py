@@ -76,7 +76,7 @@ async def test_updates_good_and_bad_lose_no_request(home: Home, key: tuple[str, 
             await clients.answered()
         assert clients.failures == []
 
-        change(smokeTest={"prompt": "Hello?"})  # what runs is asked for again: nothing is refused any more
+        change(smokeTest={"prompt": "Hello?"})  # the job requests the running revision again, so no revision is refused
         job = await operator.wait(lambda job: job["status"]["reason"] == "Serving")
         assert answers_with(job) == second
         assert "rolledBackRevision" not in job["status"]["serving"]

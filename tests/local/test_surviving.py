@@ -1,4 +1,4 @@
-"""Being killed loses nothing: what runs is adopted, what ended is read, what nobody owns is cleaned up."""
+"""A kill loses nothing: running processes are adopted, ended ones are read, orphans are removed."""
 
 import asyncio
 import os

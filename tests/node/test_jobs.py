@@ -51,7 +51,7 @@ def demo(desk: Desk) -> Demo:
 
 @pytest.fixture(scope="module")
 def served(desk: Desk, demo: Demo) -> dict:
-    """The quickstart, all the way; nobody disturbed it."""
+    """The quickstart from start to end, without faults."""
     assert demo.train() == JOB
     return desk.status(JOB)
 
@@ -135,7 +135,7 @@ def steps_since_resumed(status: dict) -> int:
 
 
 def test_a_gang_goes_on_after_an_eviction_a_suspension_and_with_fewer_workers(desk, demo, served):
-    """Each time from what it saved when it was asked to stop: it writes no other checkpoints. None of it is a failure. It is served under a name that is taken."""
+    """It resumes each time from the checkpoint that it saved on SIGTERM; it writes no other checkpoints. None of it is a failure. It is served under a name that is taken."""
     spec = short(quickstart())
     spec["training"] |= {"saveStrategy": "no", "maxSteps": STEPS_MOVED}
     del spec["training"]["saveSteps"]
@@ -171,7 +171,7 @@ def test_a_gang_goes_on_after_an_eviction_a_suspension_and_with_fewer_workers(de
 
 
 async def test_the_model_of_another_job_takes_the_place_of_the_one_served_and_makes_way_again_and_no_request_is_lost(desk, served):
-    """`moved`, of the test before, was trained anew: fewer steps, another claim, another revision."""
+    """`moved`, of the previous test, was retrained: fewer steps, another claim, another revision."""
     (service,) = desk.all("services", of(JOB, "server"))
     clients = Clients(f"http://{service['spec']['clusterIP']}", JOB, answer_tokens=48)
     own, anew = served["revision"], desk.status("moved")["revision"]
@@ -212,7 +212,7 @@ def hopeless(desk: Desk, served: dict) -> None:
 
 
 def when_told(desk: Desk, job: str, reason: str) -> str | None:
-    """Return when an Event with this reason was told first."""
+    """Return the time of the first Event with this reason."""
     return min((event["firstTimestamp"] for event in desk.events(job) if event["reason"] == reason), default=None)
 
 

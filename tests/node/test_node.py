@@ -12,7 +12,7 @@ from waiting import until
 pytestmark = pytest.mark.slow
 SECURITY = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 OUTSIDE = {
-    "the internet": "192.0.2.200:443",  # RFC 5737: nobody's address, which every machine would send to its gateway
+    "the internet": "192.0.2.200:443",  # RFC 5737: an unassigned address, which every machine would send to its gateway
     "a private network": "10.1.2.3:443",
     "a metadata service": "169.254.169.254:80",
     "a name": "example.com:443",

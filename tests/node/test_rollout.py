@@ -74,5 +74,5 @@ async def test_an_update_that_answers_wrongly_is_rolled_back_and_nobody_notices(
     assert NEVER_SAID in status["message"]
     assert status["serving"]["rolledBackRevision"] != good
 
-    change(desk, smokeTest=None)  # what runs is asked for again
+    change(desk, smokeTest=None)  # the job requests the running revision again
     desk.until(JOB, lambda status: status["reason"] == "Serving", "ready again")

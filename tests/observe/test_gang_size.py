@@ -1,4 +1,4 @@
-"""What the gangs' Jobs say of their size, and that a gang which was asked to stop has not failed."""
+"""The size of gangs, read from their Jobs. A stopped gang has not failed."""
 
 import pytest
 from child_builders import REVISION, a_job, a_pod, ended

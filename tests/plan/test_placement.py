@@ -1,4 +1,4 @@
-"""Which pods share a node, because a claim that they mount is one node's at a time, and what is refused because placing cannot mend it."""
+"""Which pods share a node because of a ReadWriteOnce claim, and what is refused because no placement helps."""
 
 import pytest
 from plan_jobs import CLUSTER, checked, job, past

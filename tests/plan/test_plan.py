@@ -500,7 +500,7 @@ def test_a_job_that_admission_lets_through_is_planned_or_refused_in_words(change
     try:
         made = plan(asked, refs, so_far, Defaults())
     except (PlanRejected, PlanWaiting) as refused:
-        assert len(refused.message) > 20  # noqa: PT017 - either outcome is right; what is asked is that it speaks
+        assert len(refused.message) > 20  # noqa: PT017 - either outcome is right, but it must have a message
         return
     assert plan(asked, refs, so_far, Defaults()) == made
     assert made.train is None or 0 <= made.train.attempt <= so_far.train.attempts

@@ -115,7 +115,7 @@ async def test_who_reports_too_often_is_told_when_to_come_back():
         assert [await post() for _ in range(20)] == [200] * 20
         refused = await client.post(URL, json=REPORT, headers={"Authorization": "Bearer right"})
         assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
-        assert len(asked) == 20  # nobody was asked whose token it is
+        assert len(asked) == 20  # no token was reviewed
         now[0] = 0.5
         assert [await post(), await post()] == [200, 429]
         now[0] = 1000.0

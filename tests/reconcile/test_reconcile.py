@@ -1,4 +1,4 @@
-"""The spine, with a world that is a dictionary: what is applied, what status says, and what comes next."""
+"""The reconciler with a dictionary as its world: applied objects, status, and the next run."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Golden manifests: `pytest tests/render --update-golden` writes them anew; read the difference before you commit it."""
+"""Golden manifests: `pytest tests/render --update-golden` rewrites them; read the difference before you commit it."""
 
 from collections.abc import Callable, Sequence
 

@@ -17,7 +17,7 @@ JOB = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bot-check"
 
 
 class Server:
-    """Answers what it is told to, and remembers what it was asked."""
+    """Returns the given answers, and records the requests."""
 
     def __init__(self):
         self.asked, self.answers, self.accepted = [], [], []

@@ -11,7 +11,7 @@ from tunewright_runtime.queue import Backoff, Queue
 
 
 class Bench:
-    """A driver whose reconcile does as it is told, and a clock that stands."""
+    """A driver with a scripted reconcile and a stopped clock."""
 
     def __init__(self, *outcomes: ReconcileResult | Exception) -> None:
         self.outcomes = list(outcomes)

@@ -14,7 +14,7 @@ DELAYS = st.sampled_from([0.0, 0.5, 1.0, 5.0])
 
 
 class QueueContract(RuleBasedStateMachine):
-    """Against a model that knows only what was asked for: which keys are wished for now, and which from when on."""
+    """Against a model of the queue: the keys that are due now, and those that are due later."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -45,7 +45,7 @@ def test_a_child_wakes_its_job_while_that_is_there():
     assert events.on_child("Job", None, child(1)) is None
     events.on_primary("ADDED", job(2))
     assert events.on_child("Job", "MODIFIED", child(3)) == BOT
-    assert events.on_child("Job", "MODIFIED", child(3)) is None  # told twice
+    assert events.on_child("Job", "MODIFIED", child(3)) is None  # a repeated event
     counted = child(4) | {"status": {"active": 3, "uncountedTerminatedPods": {"succeeded": ["p"]}}}
     assert events.on_child("Job", "MODIFIED", counted) is None  # nothing that anybody reads
     assert events.on_child("Job", "DELETED", child(5)) == BOT
@@ -59,7 +59,7 @@ def test_what_we_have_written_ourselves_asks_for_nothing():
     events.on_primary("ADDED", job(1))
     cache.put(child(2), "Job")
     assert events.on_child("Job", "ADDED", child(2)) is None
-    assert events.on_child("Job", "MODIFIED", child(3)) == BOT  # somebody else's doing
+    assert events.on_child("Job", "MODIFIED", child(3)) == BOT  # another client's change
 
 
 def test_what_only_tells_whose_a_pod_is_wakes_nobody():

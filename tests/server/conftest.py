@@ -24,7 +24,7 @@ def tiny_tokenizer(tiny: BuiltModel) -> Tokenizer:
 
 @pytest.fixture(scope="session")
 def server(tiny: BuiltModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that nobody stops; three slots, so that a dozen requests join and leave while others are decoded."""
+    """A server that stays up; three slots, so that a dozen requests join and leave while others are decoded."""
     with ready_server(tiny.served_dir, tmp_path_factory.mktemp("server"), MAX_SLOTS="3") as running:
         yield running
 

@@ -1,4 +1,4 @@
-"""The loop of an encoder over a graph that computes nothing: who is in which run, and who fails with whom."""
+"""The loop of an encoder over a graph that computes nothing: which requests share a run, and which fail together."""
 
 import queue
 import threading

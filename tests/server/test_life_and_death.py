@@ -107,7 +107,7 @@ def one_slot(tiny: BuiltModel, tmp_path: Path) -> Iterator[Server]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Give the server as long as it needs; a test that waits in vain is ended by its timeout."""
+    """Wait without a limit of its own; the test's timeout ends a test that waits too long."""
     pause = threading.Event()
     while not condition():
         pause.wait(0.02)

@@ -50,7 +50,7 @@ def test_a_server_that_answers_otherwise_never_is_and_says_what_it_said(answer: 
 
 @dataclass
 class Parrot:
-    """An engine that says what it is told to."""
+    """An engine with a given answer."""
 
     says: tuple[str, ...]
     max_length: int = 32

@@ -1,4 +1,4 @@
-"""Bad input of every kind at once, on a real API server: each job is told what is wrong with it, and a good one beside them is served."""
+"""Bad input of every kind at once, on a real API server: each job's status names its fault, and a good job beside them is served."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -65,7 +65,7 @@ def says(scene: Any, job: str, reason: str, *words: str) -> None:
 
 
 def seconds_until_told(scene: Any, job: str, reason: str) -> float:
-    """Return how long a job was there before the Event was that told of this reason, by the API server's clock."""
+    """Return the time from a job's creation to the Event with this reason, by the API server's clock."""
     events = scene.api.dynamic.resources.get(api_version="v1", kind="Event")
     uid = scene.get(*JOB, job)["metadata"]["uid"]
 

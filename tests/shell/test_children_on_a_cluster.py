@@ -1,4 +1,4 @@
-"""Children edited or deleted by hand, on a real API server: each is as rendered again, and its job goes on; what cannot be mended is said."""
+"""Children edited or deleted by hand, on a real API server: each is reverted, and its job continues; status names losses."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +20,7 @@ POLICY = ("networking.k8s.io/v1", "NetworkPolicy", "bot-serve")
 CLAIM = ("v1", "PersistentVolumeClaim", "bot-output")
 NOBODY = {"nobody": "here"}
 
-# What somebody does -> to what, and the merge patch.
+# An edit -> its object, and the merge patch.
 EDITS: Mapping[str, tuple[Sequence[str], Mapping[str, Any]]] = {
     "another image": (DEPLOYMENT, {"spec": {"template": {"spec": {"containers": [{"name": "server", "image": "another:1"}]}}}}),
     "another number of servers": (DEPLOYMENT, {"spec": {"replicas": 5}}),

@@ -78,7 +78,7 @@ def test_one_of_two_works_and_the_other_takes_over(contend, make_scene):
 
 
 def test_whoever_cannot_renew_writes_nothing_and_the_other_goes_on(contend, make_scene, control_plane):
-    """Until it learns that there is another: then it ends, and would begin anew behind it."""
+    """Until it learns of another holder: then it ends, and would restart as a standby."""
     if control_plane.plane is None:
         pytest.skip("the line to a cluster that is not ours cannot be cut")
     with CuttableLine(control_plane.plane.port) as line:

@@ -107,7 +107,7 @@ async def test_whatever_goes_wrong_with_an_event_is_logged_with_its_name_and_its
     labelled = {"metadata": CHILD["metadata"] | {"labels": {"tunewright.io/job-name": "bot"}}}
     await handlers["on_finetunejob"](event={"type": "ADDED", "object": JOB})
     await handlers["on_pod"](event={"type": "ADDED", "object": labelled})
-    await handlers["on_pod"](event={"type": "ADDED", "object": CHILD})  # names nobody
+    await handlers["on_pod"](event={"type": "ADDED", "object": CHILD})  # it has no owner
     assert woken == [Key("demo", "bot")] * 2
     assert "an event of FineTuneJob demo/bot could not be read" in caplog.text
     assert "an event of Pod demo/p could not be read" in caplog.text

@@ -73,7 +73,7 @@ def start(scene: Any, component: str, count: int = 1) -> None:
 
 
 def let_go(scene: Any, count: int) -> None:
-    """End workers that were told to go, as those do that have saved."""
+    """End workers in deletion, as after a save."""
     pods = scene.api.dynamic.resources.get(api_version="v1", kind="Pod")
 
     def going() -> Sequence[Mapping[str, Any]]:

@@ -117,7 +117,7 @@ def test_a_strangers_object_under_a_childs_name_is_left_alone_and_the_status_say
     there = scene.get(NET, "NetworkPolicy", "bot-check")
     assert (there["spec"]["podSelector"]["matchLabels"], there["metadata"]["labels"]) == ({"a": "b"}, {"mine": "yes"})
     scene.create_job("other")
-    scene.reaches("Checking", "other")  # nobody else suffers
+    scene.reaches("Checking", "other")  # other jobs are not affected
 
 
 def test_a_deleted_job_takes_its_children_along_and_nothing_else(scene):
@@ -158,7 +158,7 @@ def test_an_operator_that_is_killed_at_every_stage_goes_on_where_it_was(scene):
     for component, report, count in (("checker", CHECKED, 1), ("trainer", TRAINED, 2), ("exporter", EXPORTED, 1)):
         scene.kubelet.wait_for(component, count)
         scene.operator.kill()
-        scene.kubelet.end(component, report, count=count)  # while nobody looks
+        scene.kubelet.end(component, report, count=count)  # while no operator runs
         uids |= {name: scene.get(BATCH, "Job", name)["metadata"]["uid"] for name in scene.names(BATCH, "Job")}
         scene.operator.start()
     scene.kubelet.wait_for("server")

@@ -13,7 +13,7 @@ from cuttable_line import CuttableLine
 from operator_process import OperatorProcess
 from waiting import until
 
-# How often the watches, together, shall have tried in vain; TUNEWRIGHT_OUTAGE_TRIES=130 makes an outage of three minutes.
+# How many attempts of the watches shall fail in all; TUNEWRIGHT_OUTAGE_TRIES=130 makes an outage of three minutes.
 TRIES = int(os.environ.get("TUNEWRIGHT_OUTAGE_TRIES", "4"))
 RBAC = "rbac.authorization.k8s.io/v1"
 

@@ -71,7 +71,7 @@ def test_a_gang_that_shares_a_claim_of_one_node_is_placed_there_or_waits_and_say
         return until(all_of_them, f"{count} of {job}'s pods are bound to nodes")
 
     def finish(job: str) -> None:
-        """End a job's pods, so that they leave room: nobody else would."""
+        """End a job's pods to free the nodes: no kubelet does."""
         scene.kubelet.end("trainer", TRAINED, count=2, job=job)
         scene.kubelet.end("exporter", EXPORTED, job=job)
         scene.reaches("Complete", job)

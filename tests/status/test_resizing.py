@@ -58,7 +58,7 @@ class Cluster:
         self.jobs[name]["status"] = {"conditions": [{"type": "Failed" if code else "Complete", "status": "True"}]}
 
     def gangs(self) -> dict[str, tuple[int, bool]]:
-        """Attempt -> how many pods, and whether they are asked to stop."""
+        """Attempt -> number of pods, and whether they are being deleted."""
         gangs = {name: job["spec"] for name, job in self.jobs.items() if name.startswith("train")}
         return {name: (spec["completions"], spec["suspend"]) for name, spec in gangs.items()}
 

@@ -41,7 +41,7 @@ def failed(failure=None, **more):
 
 
 def evicted(*done, **outcomes):
-    """The same, with a gang that has been told to go by somebody else."""
+    """The same, with a gang that another program has suspended."""
     return replace(seen(*done, **outcomes), leaving=frozenset({TRAIN}))
 
 

@@ -184,7 +184,7 @@ WRONG = Failure(reason="SmokeTestFailed", message="the model answered nothing", 
 def test_an_update_is_rolled_out_and_the_one_before_is_kept(serving):
     first, image = serving.status["serving"]["revision"], serving.image()
     serving.ask(image="server:2")
-    assert serving.reconcile() == "Deploying: Pending"  # not yet what is asked for, although all servers are ready
+    assert serving.reconcile() == "Deploying: Pending"  # not the wanted revision yet, although all servers are ready
     assert serving.image() == "server:2"
     serving.children["Deployment", "support-bot-serve"]["status"] |= {"replicas": 2}
     assert serving.reconcile() == "Deploying: Pending"
@@ -211,7 +211,7 @@ def test_an_update_that_answers_wrongly_is_rolled_back_by_itself_and_stays_so_un
     assert serving.status["failure"]["reason"] == "SmokeTestFailed"
     del serving.children["Pod", "new"]
     serving.serve()
-    told = [serving.reconcile() for _ in range(3)]  # whoever asks, however often, and whether it was he who decided
+    told = [serving.reconcile() for _ in range(3)]  # the same for every caller, however often it reconciles
     assert told == ["Serving: RolledBack"] * 3
     assert serving.image() == image
     found = serving.status
@@ -267,7 +267,7 @@ def test_the_model_of_another_job_takes_the_place_of_this_ones_once_it_is_there(
     assert serving.status["serving"]["revision"].startswith("2-")
     assert serving.status["serving"]["previousRevision"] == first
 
-    serving.served = NOT_YET  # made anew, or gone: what was found goes on, and follows what else is asked for
+    serving.served = NOT_YET  # created again, or gone: the served model continues and follows other settings
     serving.ask(modelRef={"name": "next"}, image="server:2")
     serving.reconcile()
     serving.serve()

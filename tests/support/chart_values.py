@@ -6,7 +6,7 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 OTHER_DIGEST = "sha256:" + "fedcba9876543210" * 4
 
 NAMESPACED: dict[str, Any] = {"watchNamespaces": ["research", "support"]}
-# Somebody without any right on the cluster as a whole.
+# A user without cluster-wide rights.
 NOTHING_CLUSTER_WIDE: dict[str, Any] = {
     "watchNamespaces": ["research"],
     "crds": {"enabled": False},

@@ -1,4 +1,4 @@
-"""A TCP line to an API server that can be cut: what is open breaks, what is new is refused, until it is mended."""
+"""A TCP connection to an API server that a test can cut: open connections break and new ones are refused until it is restored."""
 
 import contextlib
 import json

@@ -1,7 +1,7 @@
 """A proxy between one operator and its API server that does harm on request: it ends the operator at a chosen write, refuses, cuts, delays.
 
 It ends the operator's TLS with a certificate of the control plane's own authority, knows the operator by a token of its own, and asks the
-API server as whoever the given kubeconfig names. Requests are passed on unchanged, watches as they stream. Whatever a test says here holds
+API server with the identity of the given kubeconfig. Requests are passed on unchanged, watches as they stream. Whatever a test says here holds
 from the next request on.
 """
 
@@ -23,7 +23,7 @@ from yarl import URL
 
 WRITING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _HOP_BY_HOP = frozenset({"host", "connection", "transfer-encoding", "content-length", "authorization", "keep-alive"})
-_NOT_OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # headers that the operator sends, or nobody
+_NOT_OURS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # headers that only the operator sends
 _CERTIFICATE = threading.Lock()
 
 
@@ -182,7 +182,7 @@ class FaultProxy:
             started.set()
             await self._stopping.wait()
             await runner.cleanup()
-            for transport in self._transports:  # nobody is waited for to say goodbye
+            for transport in self._transports:  # without waiting for a graceful close
                 transport.abort()
             rest = asyncio.all_tasks() - {asyncio.current_task()}
             for task in rest:

@@ -1,4 +1,4 @@
-"""A program that has imported the operator and forks one whenever it is asked to, so that starting one costs no imports.
+"""A program that has imported the operator and forks one on request, so that a start needs no imports.
 
 A line of JSON on standard input asks, a line on standard output answers: {"start": environment, "log": path} -> the process's number,
 {"poll": number} -> its exit code, or null while it runs. It ends with its standard input, and takes all operators along.
@@ -15,7 +15,7 @@ from kubernetes.config import kube_config
 
 
 def _nurse() -> None:
-    """Fork on request, for as long as somebody asks."""
+    """Fork on request, until the input ends."""
     from tunewright.shell import __main__ as operator
     from tunewright.shell import app  # noqa: F401 - imported here, so that no fork has to
 

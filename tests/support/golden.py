@@ -1,4 +1,4 @@
-"""Golden files: `pytest --update-golden …` writes them anew; read the difference before you commit it."""
+"""Golden files: `pytest --update-golden …` rewrites them; read the difference before you commit it."""
 
 from collections.abc import Mapping, Sequence
 from io import StringIO

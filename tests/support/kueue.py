@@ -79,7 +79,7 @@ class Kueue:
     def __exit__(self, *_: object) -> None:
         self._processes.stop()
         hooks = [item for item in self._manifests if item["kind"].endswith("WebhookConfiguration")]
-        self._kubectl("delete", *hooks)  # nobody answers any more
+        self._kubectl("delete", *hooks)  # no webhook answers any more
         for kind in ("workload", "localqueue", "clusterqueue", "resourceflavor"):  # nor takes his finalizers off
             for item in json.loads(self._cluster.kubectl("get", kind, "-A", "-o", "json").stdout)["items"]:
                 meta = item["metadata"]
@@ -121,7 +121,7 @@ class Kueue:
         assert patched.returncode == 0, patched.stderr
 
     def _at_home(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Say where on this machine the webhooks are. A Service that is a name is asked at the port of who asks."""
+        """Point the webhooks to this machine. An ExternalName Service is called at the caller's port."""
         told = copy.deepcopy(dict(item))
         if told["kind"] == "Service" and told["metadata"]["name"] == "kueue-webhook-service":
             told["spec"] = {"type": "ExternalName", "externalName": "localhost"}

@@ -35,7 +35,7 @@ def short(spec: Spec) -> Spec:
 
 
 class Desk:
-    """One namespace of a cluster, and somebody who works in it."""
+    """One namespace of a cluster, and a user's actions in it."""
 
     def __init__(self, cluster: Any, namespace: str) -> None:
         self.cluster = cluster
@@ -67,7 +67,7 @@ class Desk:
         self.kubectl("patch", "finetunejob", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
-        """Return what the operator has told of a FineTuneJob."""
+        """Return the operator's Events of a FineTuneJob."""
         about = f"involvedObject.kind=FineTuneJob,involvedObject.name={name}"
         found: list[Mapping[str, Any]] = json.loads(self.kubectl("get", "events", "-o", "json", f"--field-selector={about}"))["items"]
         return found

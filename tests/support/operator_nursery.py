@@ -69,12 +69,12 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
     def send_signal(self, number: int) -> None:
-        if self.poll() is None:  # not collected yet, so the number is nobody else's
+        if self.poll() is None:  # not collected yet, so no other process has this number
             os.kill(self.pid, number)
 
 
 class MortalOperator(OperatorProcess):
-    """An operator out of the nursery that is started anew whenever it ends, as a kubelet would."""
+    """An operator out of the nursery that restarts whenever it ends, as under a kubelet."""
 
     def __init__(self, nursery: Nursery, kubeconfig: Path, namespace: str, folder: Path) -> None:
         super().__init__(kubeconfig, namespace, folder)

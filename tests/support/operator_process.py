@@ -21,7 +21,7 @@ def kubeconfig_of_its_own(cluster: Any, namespace: str) -> Path:
 
 
 class OperatorProcess:
-    """One operator of one namespace. `kubeconfig` says as whom it works."""
+    """One operator of one namespace, with the identity of `kubeconfig`."""
 
     def __init__(self, kubeconfig: Path, namespace: str, folder: Path) -> None:
         self.kubeconfig, self.namespace = kubeconfig, namespace
@@ -31,7 +31,7 @@ class OperatorProcess:
 
     @property
     def user(self) -> str:
-        """As whom the API server knows it, if the kubeconfig is of our making."""
+        """Its user name at the API server, if the tests made the kubeconfig."""
         return str(json.loads(self.kubeconfig.read_text())["users"][0]["name"])
 
     def start(self, *, patience: float = PATIENCE_SECONDS) -> Self:
@@ -73,7 +73,7 @@ class OperatorProcess:
         self._process.wait()
 
     def get(self, path: str) -> int:
-        """Return the code with which a probe is answered; 0 when nobody answers."""
+        """Return the status of a probe's answer; 0 without an answer."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as answer:
                 return int(answer.status)

@@ -83,7 +83,7 @@ class Scene:
         until(lambda: self.operator.reconciles() > before, "the operator has looked again")
 
     def resyncs(self, times: int, *, jobs: int = 1) -> None:
-        """Wait until an operator with a short TUNEWRIGHT_RESYNC_SECONDS has listed each kind and looked at each job so often, unasked."""
+        """Wait until an operator with a short TUNEWRIGHT_RESYNC_SECONDS has listed each kind and reconciled each job so often without an event."""
         since, before = self.audit.end(), self.operator.reconciles()
 
         def has() -> bool:

@@ -1,4 +1,4 @@
-"""The process behind `gang.WarmGang`: imports once, then forks the ranks of each run it is told to do. One JSON line in; out come two:
+"""The process behind `gang.WarmGang`: imports once, then forks the ranks of each requested run. One JSON line in; out come two:
 the process ids at once, the exit codes at the end."""
 
 import faulthandler

@@ -1,4 +1,4 @@
-"""Progress reports on their way: a standby's 503 is asked again, everything else is not, and training waits for none of it."""
+"""Delivery of progress reports: after a standby's 503 the report is sent again, otherwise not, and training never waits."""
 
 import threading
 from collections.abc import Iterator

@@ -33,7 +33,7 @@ def failure(space: Workspace) -> Failure:
 
 @pytest.mark.parametrize("at", [2, 4], ids=["in the middle", "after the last step"])
 def test_a_stop_during_an_evaluation_saves_and_the_run_goes_on_from_there(gang: WarmGang, space: Workspace, at: int) -> None:
-    """Many examples, one by one: there is time to be asked in the middle of them."""
+    """Many examples, one by one, so that a stop can come in between."""
     write_chat(space.data / "corpus" / "validation.jsonl", 200)
     settings = merged(
         config(max_steps=4, eval_strategy="steps", eval_steps=at, per_device_eval_batch_size=1),
