@@ -3,19 +3,24 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from models import BuiltModel
 from pydantic import ValidationError
 from serving import start_server
 
-from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph, ModelManifest
+from tunewright_contract.capabilities.tasks import GraphKind
+from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, EncoderGraph, ModelManifest, SequenceToSequenceGraph
+from tunewright_server.graph_kinds import GRAPH_KINDS
 from tunewright_server.model_folder import open_folder
 from tunewright_server.refusal import RefusalError
 
 SINGLE = "single_label_classification"
 MULTI = "multi_label_classification"
+
+
+CLASSIFICATION = {"task": "SingleLabelClassification"}
 
 
 def written(tiny: BuiltModel) -> dict[str, Any]:
@@ -63,14 +68,26 @@ def test_a_kind_of_graph_without_an_engine_is_refused(tiny: BuiltModel, tmp_path
     folder = tmp_path / "model"
     shutil.copytree(tiny.served_dir, folder)
     graph = {"kind": "sequence_to_sequence", "layers": 1, "heads": 1, "headSize": 8, "decoderStartTokenId": 0}
-    (folder / MANIFEST_NAME).write_text(json.dumps({**written(tiny), "graph": graph}))
+    (folder / MANIFEST_NAME).write_text(json.dumps({**written(tiny), "task": "Translation", "graph": graph}))
     with start_server(folder, tmp_path) as server:
         assert (server.exit_code(), server.failure.reason) == (64, "GraphUnsupported")
         assert "sequence_to_sequence, and this server runs decoder, encoder" in server.failure.message
 
 
+def test_a_graph_that_does_not_fit_the_task_is_refused(tiny: BuiltModel) -> None:
+    with pytest.raises(
+        ValidationError, match=r"graph.kind: decoder does not fit task SingleLabelClassification, whose models are of kind enc"
+    ):
+        ModelManifest.model_validate({**written(tiny), **CLASSIFICATION})
+
+
+def test_the_tables_and_the_manifest_know_the_same_kinds_of_graphs() -> None:
+    kinds = {graph.model_fields["kind"].default for graph in (DecoderGraph, EncoderGraph, SequenceToSequenceGraph)}
+    assert kinds == set(get_args(GraphKind)) >= set(GRAPH_KINDS)
+
+
 def test_an_encoder_names_its_labels_in_the_order_of_their_ids(tiny: BuiltModel) -> None:
     graph = {"kind": "encoder", "labels": ["no", "yes"], "problemType": SINGLE, "takesTokenTypeIds": True}
-    assert ModelManifest.model_validate({**written(tiny), "graph": graph}).graph == EncoderGraph(
+    assert ModelManifest.model_validate({**written(tiny), **CLASSIFICATION, "graph": graph}).graph == EncoderGraph(
         labels=["no", "yes"], problem_type=SINGLE, takes_token_type_ids=True
     )

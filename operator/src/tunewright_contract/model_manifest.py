@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from tunewright_contract.base import Message
 from tunewright_contract.bounds import Name
-from tunewright_contract.capabilities.tasks import TaskName
+from tunewright_contract.capabilities.tasks import TASKS, TaskName
 from tunewright_contract.reports import EvaluationReport, ParityReport
 from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
@@ -140,6 +140,13 @@ class ModelManifest(Message):
                 {"found": one_line(repr(version), 60), "known": f"{_VERSION_1} and {API_VERSION}"},
             )
         return found
+
+    @model_validator(mode="after")
+    def _graph_is_that_of_the_task(self) -> Self:
+        wanted = TASKS[self.task].graph
+        if self.graph.kind != wanted:
+            raise ValueError(f"graph.kind: {self.graph.kind} does not fit task {self.task}, whose models are of kind {wanted}")
+        return self
 
 
 def _decoder_of_version_1(graph: Any) -> Any:
