@@ -1,7 +1,7 @@
 """Checks the objects that a job names: claims, ConfigMaps, Secrets, a service account. Missing ones are returned, not raised.
 
 Of a Secret, only the presence of the key is checked. If the operator may not read Secrets or service accounts, the kubelet and the Job's
-controller report missing ones in pods and Events (see hindrances.py).
+controller report missing ones in pods and Events (see events.py).
 """
 
 from collections.abc import Iterator, Mapping
