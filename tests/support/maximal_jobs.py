@@ -14,7 +14,6 @@ DATASETS = [
         "split": "a",
         "fraction": 0.5,
         "weight": 2.0,
-        "chatTemplate": "x",
     },
     {"source": {"huggingFace": {"repo": "a/b", "revision": "c", "config": "d", **TOKEN}}, "numSamples": 5},
     {"source": {"path": "/data"}},
@@ -26,7 +25,7 @@ TUNERS = {
     "adalora": {"initR": 12, "targetR": 8, "tinit": 1, "tfinal": 2, "deltaT": 3, "totalStep": 100},
     "ia3": {
         "targetModules": ["k_proj", "down_proj"],
-        "excludeModules": ".*0.*",
+        "excludeModules": ["0.k_proj"],
         "feedforwardModules": ["down_proj"],
         "modulesToSave": ["norm"],
         "initIa3Weights": True,
@@ -80,7 +79,7 @@ MAXIMAL = {
         "model": {
             "source": {"huggingFace": {"repo": "a/b", "revision": "c", **TOKEN}}, "chatTemplate": {"name": "chatml"},
             "specialTokens": {"pad": "<pad>", "eos": "</s>", "bos": "<s>", "additional": ["<x>"]},
-            "ropeScaling": {"rope_type": "linear", "factor": 2.0}, "maxPositionEmbeddings": 4096,
+
         },
     },
     "every field of the training": {

@@ -9,7 +9,6 @@ LEAVES = {
     "deepspeed.config": ["zero_optimization"],
     "training.lrSchedulerKwargs": ["x"],
     "training.extraArgs": ["x"],
-    "model.ropeScaling": ["x"],
     "method.lora.extra": ["x"],
 }
 # Values of several types.

@@ -29,8 +29,6 @@ LORA_STARTS = Table(
     LoraStart(name="olora"),
     LOFTQ,
     LoraStart(name="eva", supported=False),
-    LoraStart(name="corda", supported=False),
-    LoraStart(name="mica", supported=False),
     instead="Use true, gaussian, pissa or olora.",
 )
 LORA_START_PATTERN = f"^({'|'.join(spelling for row in LORA_STARTS.values() for spelling in (row.name, *row.variants))})$"

@@ -14,7 +14,6 @@ from tunewright.api.v1alpha1.common import (
     SecretKeyRef,
     Share,
     Spec,
-    Text,
     UrlSource,
     Word,
 )
@@ -77,8 +76,6 @@ class Dataset(Spec):
     """Use this many examples."""
     weight: Annotated[float, Field(gt=0, le=1000)] | None = None
     """How often these examples are used, relative to other sources."""
-    chat_template: Text | None = None
-    """Chat template of this source, as Jinja text."""
 
 
 Datasets = Annotated[Items[Dataset], Field(max_length=64)]
@@ -109,7 +106,6 @@ class DataSpec(Spec):
     """Compute the loss on the completion only. Absent: true for promptCompletion."""
     assistant_only_loss: bool | None = None
     """Compute the loss on the assistant's turns only. Absent: true for messages."""
-    mask_history: bool = False
     shuffle_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
     dedup: Literal["none", "exact"] = "none"
     """`exact` drops repeated examples."""

@@ -58,7 +58,5 @@ class DeepSpeedSpec(Spec):
     zero_hpz_partition_size: Annotated[int, Field(ge=1, le=65536)] = 1
     zero_quantized_gradients: bool = False
     zero_quantized_nontrainable_weights: bool = False
-    universal_checkpoint: bool = True
-    """Resume with another number of ranks through a universal checkpoint."""
     config: NestedMap | None = None
     """A raw DeepSpeed configuration, instead of all other fields here. `auto` takes the value from `training`."""

@@ -58,7 +58,7 @@ class LoraSpec(Spec):
     lora_bias: bool = False
     """Add a bias to the adapter's second matrix."""
     init_lora_weights: bool | InitMethod = True
-    """Initialisation of the adapter: true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, loftq, eva, corda, mica."""
+    """Initialisation of the adapter: true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, loftq, eva."""
     loftq_config: LoftqConfig | None = None
     loraplus_lr_ratio: Annotated[float, Field(ge=1, le=1024)] | None = None
     """LoRA+: learning rate of the second matrix, relative to the first."""

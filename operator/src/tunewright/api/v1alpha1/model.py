@@ -17,7 +17,6 @@ from tunewright.api.v1alpha1.common import (
     VolumePath,
     Word,
 )
-from tunewright.api.v1alpha1.open_map import FlatMap
 
 RepoName = Annotated[
     str, StringConstraints(max_length=193, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$")
@@ -107,8 +106,5 @@ class ModelSpec(Spec):
     special_tokens: SpecialTokens | None = None
     add_tokens: Annotated[Items[Word], Field(max_length=1024)] = ()
     """Tokens to add to the vocabulary."""
-    rope_scaling: FlatMap | None = None
-    max_position_embeddings: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
-    ignore_mismatched_sizes: bool = False
     from_scratch: bool = False
     """Use only the configuration and the tokenizer, and start from random weights."""

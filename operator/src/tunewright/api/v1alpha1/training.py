@@ -98,8 +98,6 @@ class TrainingSpec(Spec):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
     data_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     full_determinism: bool = False
-    enable_jit_checkpoint: bool = True
-    """Save on SIGTERM. All ranks agree on the step first."""
     auto_find_batch_size: bool = False
     predict_with_generate: bool = False
     dataloader_num_workers: Annotated[int, Field(ge=0, le=256)] = 0
