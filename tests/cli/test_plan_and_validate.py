@@ -85,6 +85,14 @@ def test_settings_that_are_left_out_are_planned_with_their_defaults(call, manife
     assert "counted from the headers" in ended.stdout
 
 
+def test_what_another_adapter_trains_is_left_to_check(call, manifest, tmp_path: Path):
+    (tmp_path / "base-model").symlink_to(QUICKSTART.parent / "base-model")
+    lora = "tuner: lora\n    lora: {r: 16, loraAlpha: 32, targetModules: all-linear}"
+    ended = call("plan", str(manifest(change(lora, "tuner: ia3"))), "-o", "explain")
+    assert ended.exit_code == 0, ended.output
+    assert "Check counts what the tuner ia3 trains" in ended.stdout
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_every_example_is_valid_and_has_a_plan(call, path: Path):
     assert "is valid" in call("validate", str(path)).stdout

@@ -231,7 +231,7 @@ def test_validation_data_is_taken_from_train_unless_there_is_some():
     [
         ({"task": "Translation"}, "spec.task"),
         ({"method": {"type": "dpo"}}, "spec.method.type"),
-        ({"method": {"tuner": "ia3"}}, "spec.method.tuner"),
+        ({"method": {"tuner": "adalora"}}, "spec.method.tuner"),
     ],
 )
 def test_what_no_trainer_can_do_is_refused(spec, field):
@@ -419,6 +419,7 @@ def test_an_explanation_says_what_does_not_fit_and_what_may_not_be_used():
         ({"model": {"source": {"pvc": {"claimName": "models", "path": None}}}}, ["claim models, its root"]),
         ({"model": {"source": {"pvc": None, "huggingFace": {"repo": "a/b"}}}}, ["a/b@main from the hub"]),
         ({"method": {"tuner": "full"}, "workers": {"replicas": 2}}, ["full fine-tune", "2 ranks"]),
+        ({"method": {"tuner": "ia3"}, "workers": {"replicas": 2}}, ["IA3", "2 ranks"]),
         ({"method": {"lora": {"useDora": True}, "quantization": {"type": "bnb4"}}}, ["QDoRA r=8"]),
         ({"output": {"storage": {"claimName": "out"}, "destinations": [{"pvc": {"claimName": "done", "path": "team"}}]}}, ["claim out\n", "claim done, folder team"]),
         ({"output": {"storage": {"retain": False}}}, ["deleted with the job"]),

@@ -95,6 +95,12 @@ CASES = [
     ("E109", "spec.method.lora.targetModules", {"method.lora": {"targetModules": ["o_proj", "lm_head"]}}, {"method.lora": {"targetModules": ["o_proj"]}}),
     ("E109", "spec.method.lora.targetModules", {"method.lora": {"targetModules": "lm_head"}}, {"method.lora": {"modulesToSave": ["lm_head"]}}),
     (
+        "E109",
+        "spec.method.ia3.targetModules",
+        {"method": {"tuner": "ia3", "ia3": {"targetModules": ["lm_head"]}}},
+        {"method": {"tuner": "ia3", "ia3": {"targetModules": ["k_proj"]}}},
+    ),
+    (
         "E110",
         "spec.training.gradientCheckpointing",
         {"method": {"tuner": "prefixTuning", "prefixTuning": {"numVirtualTokens": 8}}},
@@ -102,6 +108,12 @@ CASES = [
     ),
     ("E111", "spec.method.lora.loftqConfig", {"method.lora": {"initLoraWeights": "loftq"}}, {"method.lora": {"initLoraWeights": "loftq", "loftqConfig": {}}}),
     ("E111", "spec.method.lora.loftqConfig", {"method.lora": {"loftqConfig": {}}}, {}),
+    (
+        "E113",
+        "spec.method.ia3.feedforwardModules",
+        {"method": {"tuner": "ia3", "ia3": {"targetModules": ["k_proj"], "feedforwardModules": ["k_proj", "down_proj"]}}},
+        {"method": {"tuner": "ia3", "ia3": {"targetModules": ["k_proj"], "feedforwardModules": ".*down_proj"}}},
+    ),
     ("E112", "spec.method.quantization.quantType", {"method.quantization": {"quantType": "fp4"}}, {"method.quantization": {"type": "bnb4", "quantType": "fp4"}}),
     ("E201", "spec.deepspeed.config", raw(nebula={"enabled": False}), raw(zero_optimization={"stage": 2})),
     ("E201", "spec.deepspeed.config", raw(zero_optimization={"mics_shard_size": 8}), raw(zero_optimization="unusual")),

@@ -35,9 +35,7 @@ class Tuner(Row):
 
 FULL = Tuner(name="full", peft_type=None, learning_rate=FULL_LEARNING_RATE)
 LORA = Tuner(name="lora", peft_type="LORA", title="LoRA", settings="lora", quantizable=True)
-IA3 = Tuner(
-    name="ia3", peft_type="IA3", title="IA3", settings="ia3", learning_rate=3e-3, supported=False
-)  # the rate of its paper, arXiv:2205.05638
+IA3 = Tuner(name="ia3", peft_type="IA3", title="IA3", settings="ia3", learning_rate=3e-3)  # the rate of its paper, arXiv:2205.05638
 
 TUNERS = Table(
     FULL,
@@ -70,7 +68,7 @@ TUNERS = Table(
     Tuner(name="lokr", peft_type="LOKR", supported=False),
     Tuner(name="lnTuning", peft_type="LN_TUNING", supported=False),
     Tuner(name="trainableTokens", peft_type="TRAINABLE_TOKENS", supported=False),
-    instead="Use lora or full.",
+    instead="Use lora, ia3 or full.",
 )
 DEFAULT_TUNER = LORA.name
 
