@@ -10,11 +10,13 @@ from tunewright_contract.reports import Failure, TrainReport
 pytestmark = pytest.mark.slow
 
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
+IA3 = {"tuner": "ia3", "lora": None, "ia3": {"target_modules": ["qkv_proj", "down_proj"], "feedforward_modules": ["down_proj"]}}
 TUNERS = {
     "full": {"method": {"tuner": "full", "lora": None}, "training": {"learning_rate": 1e-3}},
     "lora": {},
     "dora": {"method": {"lora": {"use_dora": True}}},
     "qlora": {"method": {"quantization": NF4}},
+    "ia3": {"method": IA3, "training": {"learning_rate": 5e-2}},
     "qdora": {"method": {"quantization": NF4, "lora": {"use_dora": True}}},
 }
 STRATEGIES = {"ddp": None, "zero1": 1, "zero2": 2, "zero3": 3}
@@ -27,6 +29,8 @@ ALWAYS = {
     ("qlora", "zero3"),
     ("lora", "zero1"),
     ("dora", "ddp"),
+    ("ia3", "ddp"),
+    ("ia3", "zero3"),
 }
 CELLS = [
     pytest.param(tuner, strategy, id=f"{tuner} under {strategy}", marks=[] if (tuner, strategy) in ALWAYS else [pytest.mark.matrix])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REPORT_NAME = "train.json"
-_MAGNITUDE = "lora_magnitude_vector"
+_LORA_MATRICES = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B")
 
 
 def finished_report(final: Path) -> TrainReport | None:
@@ -43,7 +43,7 @@ def finished_report(final: Path) -> TrainReport | None:
     return TrainReport.model_validate_json((final / REPORT_NAME).read_bytes())
 
 
-def save_final(trainer: "Trainer", settings: Settings, report: TrainReport, magnitudes_before: dict[str, Any], *, inputs: Inputs) -> None:
+def save_final(trainer: "Trainer", settings: Settings, report: TrainReport, started_as: dict[str, Any], *, inputs: Inputs) -> None:
     """Save, look inside, seal. Every rank takes part in the gathering; rank 0 writes. Raises `StageError` when nothing was learned."""
     staged = settings.output_dir / ".partial-final"
     if process_group.rank() == 0:
@@ -52,7 +52,7 @@ def save_final(trainer: "Trainer", settings: Settings, report: TrainReport, magn
     trainer.save_model(str(staged))
     if process_group.rank() == 0:
         if tuner_of(settings.config).adapts:
-            require_trained_adapter(staged, magnitudes_before)
+            require_trained_adapter(staged, started_as)
         else:
             require_trained_weights(staged)
         _put_tokenizer(staged, settings)
@@ -76,9 +76,17 @@ def _put_tokenizer(staged: Path, settings: Settings) -> None:
         (staged / "chat_template.jinja").write_text(settings.config.model.chat_template, encoding="utf-8")
 
 
-def magnitudes(model: "PeftModel") -> "dict[str, torch.Tensor]":
-    """DoRA's magnitude vectors as they are now, by the names they are saved under; whole also under ZeRO-3. Empty for LoRA."""
-    found = {name: parameter for name, parameter in model.named_parameters() if _MAGNITUDE in name}
+def starts(model: "PeftModel") -> "dict[str, torch.Tensor]":
+    """The adapter's parameters that do not start at zero, as they are now, by the names they are saved under; whole also under ZeRO-3.
+
+    DoRA's magnitudes and IA3's vectors, for example. LoRA's own matrices are left out: one of each pair starts at zero.
+    """
+    prefix = model.base_model.prefix
+    found = {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and prefix in name and not any(matrix in name for matrix in _LORA_MATRICES)
+    }
     partitioned = [parameter for parameter in found.values() if hasattr(parameter, "ds_id")]
     if not partitioned:
         return {_saved_name(name): parameter.detach().float().cpu().clone() for name, parameter in found.items()}
@@ -88,8 +96,8 @@ def magnitudes(model: "PeftModel") -> "dict[str, torch.Tensor]":
         return {_saved_name(name): parameter.detach().float().cpu().clone() for name, parameter in found.items()}
 
 
-def require_trained_adapter(folder: Path, magnitudes_before: "dict[str, torch.Tensor]") -> None:
-    """Open the saved adapter. Raises `StageError` when it is empty, when every `lora_B` is zero, or when no magnitude moved."""
+def require_trained_adapter(folder: Path, started_as: "dict[str, torch.Tensor]") -> None:
+    """Open the saved adapter. Raises `StageError` when it is empty, when every `lora_B` is zero, or when no other parameter moved."""
     from safetensors.torch import load_file
 
     tensors = load_file(folder / "adapter_model.safetensors")
@@ -102,12 +110,12 @@ def require_trained_adapter(folder: Path, magnitudes_before: "dict[str, torch.Te
     ups = [tensor for name, tensor in tensors.items() if "lora_B" in name]
     if ups and not any(tensor.any() for tensor in ups):
         raise _untrained("every lora_B is zero: training moved nothing")
-    if magnitudes_before:
-        missing = magnitudes_before.keys() - tensors.keys()
+    if started_as:
+        missing = started_as.keys() - tensors.keys()
         if missing:
-            raise _broken(f"the adapter lacks DoRA's {min(missing)}")
-        if all(tensors[name].float().equal(before) for name, before in magnitudes_before.items()):
-            raise _untrained("no DoRA magnitude moved")
+            raise _broken(f"the adapter lacks {min(missing)}")
+        if all(tensors[name].float().equal(before) for name, before in started_as.items()):
+            raise _untrained(f"no {min(started_as).rpartition('.')[2]} moved")
 
 
 def require_trained_weights(folder: Path) -> None:
@@ -128,8 +136,8 @@ def require_trained_weights(folder: Path) -> None:
 
 
 def _saved_name(parameter: str) -> str:
-    """`….lora_magnitude_vector.default.weight` is saved as `….lora_magnitude_vector`."""
-    return parameter[: parameter.index(_MAGNITUDE) + len(_MAGNITUDE)]
+    """`….ia3_l.default` is saved as `….ia3_l`, `….lora_magnitude_vector.default.weight` as `….lora_magnitude_vector`."""
+    return parameter.rpartition(".default")[0]
 
 
 def _broken(message: str) -> StageError:

@@ -59,7 +59,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     """Train on every rank of the group, and leave `final/`. Raises `StageError`; after `Stopped` there is a checkpoint to resume from."""
     from tunewright_trainer.data.reading import read_splits
     from tunewright_trainer.data.tokenization import encode
-    from tunewright_trainer.distributed.final import magnitudes, save_final
+    from tunewright_trainer.distributed.final import save_final, starts
     from tunewright_trainer.distributed.resume import starting_point
     from tunewright_trainer.recipes.trainers import SFTTrainer
     from tunewright_trainer.tuning.adapters import adapter_config
@@ -91,10 +91,10 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     )
     to_fp32(trainer.model, settings.config)
     require_masters(trainer.model, settings.config)
-    magnitudes_before = magnitudes(trainer.model) if adapter is not None else {}
+    started_as = starts(trainer.model) if adapter is not None else {}
 
     report = trainer.train_or_stop()
-    save_final(trainer, settings, report, magnitudes_before, inputs=start.inputs)
+    save_final(trainer, settings, report, started_as, inputs=start.inputs)
     return report
 
 
