@@ -22,7 +22,7 @@ from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCES = ("operator/src", "server-image/src")
+SOURCES = ("operator/src", "trainer-image/src", "server-image/src")
 TABLES = "operator/src/tunewright_contract/capabilities"
 
 # Field -> the names it can hold.

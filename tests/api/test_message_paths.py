@@ -10,7 +10,7 @@ from tunewright.api.fields import model_at, names_in
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("operator/src", "server-image/src")
+SOURCES = ("operator/src", "trainer-image/src", "server-image/src")
 PARTS = "|".join(name for name in names_in(FineTuneJobSpec) if model_at(["spec", name]) is not None)
 PATH = re.compile(rf"(?<![\w./}}`-])(?:spec\.)?(?P<path>(?:{PARTS})(?:\.[A-Za-z][A-Za-z0-9_]*)+)(?![\w/(])")
 # Names of files, weights and Python modules that begin like a path. Each is a whole match.

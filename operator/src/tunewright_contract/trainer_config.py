@@ -16,8 +16,6 @@ from tunewright_contract.capabilities.precisions import DEFAULT_EXPORT_PRECISION
 from tunewright_contract.capabilities.tasks import SupportedTask
 from tunewright_contract.capabilities.tuners import DEFAULT_TUNER, SupportedTuner
 
-DataFormat = SupportedDataFormat
-Task = SupportedTask
 Precision = ExportPrecisionName
 
 

@@ -34,7 +34,7 @@ class Settings:
         config = _read_config(_required_path(env, environment.CONFIG))
         model_dir = _optional_path(env, environment.MODEL_DIR)
         if config.model.hub is None and model_dir is None:
-            raise _missing(environment.MODEL_DIR, "model.hub is absent, so the base model must be a folder")
+            raise _missing(environment.MODEL_DIR, "the base model is no repository of the hub, so it must be a folder")
         return cls(
             config=config,
             model_dir=model_dir if config.model.hub is None else None,

@@ -128,8 +128,8 @@ def _training_template(tokenizer: "PreTrainedTokenizerBase", settings: Settings)
         raise StageError(
             ExitCode.CONFIGURATION,
             "ChatTemplateUnmarked",
-            "training.assistantOnlyLoss needs a chat template that marks the assistant's words with {% generation %}; this has none",
-            "Put {% generation %}…{% endgeneration %} around them in model.chatTemplate, or set training.assistantOnlyLoss: false.",
+            "data.assistantOnlyLoss needs a chat template that marks the assistant's words with {% generation %}; this has none",
+            "Put {% generation %}…{% endgeneration %} around them in model.chatTemplate.jinja, or set data.assistantOnlyLoss: false.",
         ) from error
     return marked
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tunewright_contract.capabilities.precisions import WHOLE
+from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, WHOLE
 from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ParityReport
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 # Root mean square of what the export gets wrong, as a share of the logits' own spread. A graph that says something else has 1 and more.
 # What rounding does to random weights is bounded roughly only: that the graph itself is right is proven in fp32.
-_TOLERANCE: dict[Precision, float] = {"fp32": 0.01, "int8": 0.7, "int4": 0.9}
+_TOLERANCE: dict[int | None, float] = {None: 0.01, 8: 0.7, 4: 0.9}  # by bits of a weight; None: not quantised
 _SAMPLES, _TOKENS, _PROMPT = 2, 24, 8
 _PIECES = (7, 1, 9, 1, 6)  # tokens; they add up to _TOKENS
 _ADAPTER_SPREAD = 0.05
@@ -143,7 +143,7 @@ def _examples(vocabulary: int) -> list[Example]:
 def _check(reference: Reference, exported: ExportedDecoder, settings: Settings) -> ParityReport:
     """As `convert.require_parity`, with a measure that fits random weights; and the graph read in pieces, and two sequences at once."""
     precision = settings.config.export.precision
-    tolerance = _TOLERANCE[precision]
+    tolerance = _TOLERANCE[EXPORT_PRECISIONS[precision].bits]
     compared = list(reference.against(exported))
     _require_close("the logits", compared, tolerance)
     if precision == WHOLE.name:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from transformers import PretrainedConfig
 
+from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.logs import quiet
 
@@ -41,10 +42,10 @@ _WINDOWED = frozenset({"MistralForCausalLM", "Phi3ForCausalLM"})
 
 # int4: k-quant, with the head and the layers that suffer most in 8 bits; its KL against fp32 is a third of plain rounding's.
 # int8: an embedding tied to the head stays in fp32, because the builder's 8-bit quantiser has no Gather.
-_QUANTISATION = {
-    "fp32": [],
-    "int8": ["shared_embeddings=false"],
-    "int4": ["algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8"],
+_QUANTISATION: dict[int | None, list[str]] = {  # by bits of a weight; None: not quantised
+    None: [],
+    8: ["shared_embeddings=false"],
+    4: ["algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8"],
 }
 _ALWAYS = ["hf_token=false", "windowed_kv_cache=false"]  # our server keeps whole caches: a ring buffer would be read as one
 
@@ -85,7 +86,7 @@ def build(model_dir: Path, folder: Path, *, precision: Precision, window: int | 
     with quiet():
         from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
-        options = parse_extra_options(*where, [*_ALWAYS, *_QUANTISATION[precision]])
+        options = parse_extra_options(*where, [*_ALWAYS, *_QUANTISATION[EXPORT_PRECISIONS[precision].bits]])
         create_model(*where, **options)
     if window is not None:
         _set_window(folder / "model.onnx", window)

@@ -110,8 +110,8 @@ def _refuse_on_cpu(settings: Settings) -> None:
             raise _refuse(f"E401: training.precision {precision.name} needs an accelerator", f"Use {others} on a CPU.")
     if asked.get("packing"):
         raise _refuse(
-            "training.packing lets samples see each other unless FlashAttention separates them, and that needs an accelerator",
-            "Set packing: false on a CPU.",
+            "data.packing lets samples see each other unless FlashAttention separates them, and that needs an accelerator",
+            "Set data.packing: false on a CPU.",
         )
 
 
