@@ -180,5 +180,7 @@ def _refusing(config: "PretrainedConfig", precision: Precision) -> Iterator[None
         raise export_unsupported(
             f"the architecture {config.model_type} cannot be exported to ONNX in {precision} "
             f"(tried on a small model of the same shape): {head_and_tail(found.message, _CAUSE_CHARACTERS)}",
-            ANOTHER_BASE if precision == WHOLE.name else f"Choose another output.onnx.precision ({WHOLE.name} works), or another base.",
+            ANOTHER_BASE
+            if precision == WHOLE.name
+            else f"Choose another output.onnx.precision ({WHOLE.name} can be exported), or another base.",
         ) from error
