@@ -20,7 +20,7 @@ STALLS = stalls(HEAD, "POST /apis")
 QUICK = PortBounds(connections=8, from_one_address=6, seconds=0.5, bytes_in=96 * 1024)
 
 
-class Gatekeeper:
+class Authenticator:
     async def authenticate(self, key, token):
         return "uid"
 
@@ -29,7 +29,7 @@ class Gatekeeper:
 async def listening(bounds):
     (port,) = free_ports(1)
     async with AsyncExitStack() as stack:
-        app = application(Board(), Gatekeeper(), wake=lambda _: None)
+        app = application(Board(), Authenticator(), wake=lambda _: None)
         app.router.add_get("/large", large)
         app.router.add_get("/small", small)
         app.router.add_get("/broken", broken)

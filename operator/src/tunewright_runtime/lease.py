@@ -79,9 +79,9 @@ class Lease:
         was_held = True
         while True:
             await asyncio.sleep(RETRY_SECONDS)
-            if not await self._attempt(anew=False) and self.holder != self._identity:
+            if not await self._attempt(free_too=False) and self.holder != self._identity:
                 self._held_since = None
-                raise LeaseLostError(f"the Lease {'/'.join(self._where)} is held by {self.holder or 'nobody'}")
+                raise LeaseLostError(f"the Lease {'/'.join(self._where)} is held by {self.holder or 'no operator'}")
             if self.held() != was_held:
                 was_held = not was_held
                 log.warning(
@@ -100,11 +100,11 @@ class Lease:
         except TunewrightError as error:
             log.warning("the Lease was not released, and runs out in %d s: %s", LEASE_SECONDS, error)
 
-    async def _attempt(self, *, anew: bool = True) -> bool:
-        """Renew it once, or take it if it is free; return if it is held. Without `anew`, only a Lease held without a gap is renewed."""
+    async def _attempt(self, *, free_too: bool = True) -> bool:
+        """Renew it once, or take it if it is free; return if it is held. Without `free_too`, only a Lease held without a gap is renewed."""
         asked = self._clock()
         try:
-            taken = await self._take(anew=anew)
+            taken = await self._take(free_too=free_too)
         except Conflict:
             return False  # another process was faster; the next read shows which
         except (TunewrightError, TimeoutError) as error:
@@ -114,11 +114,11 @@ class Lease:
             self._held_since = asked
         return taken
 
-    async def _take(self, *, anew: bool) -> bool:
+    async def _take(self, *, free_too: bool) -> bool:
         found = await self._client.get(KIND, *self._where)
         self._see(found)
         ours = self.holder == self._identity
-        if not ours and not (self._is_free() and (anew or self.held())):
+        if not ours and not (self._is_free() and (free_too or self.held())):
             return False
         spec = self._seen
         if found is None:

@@ -50,7 +50,7 @@ class _Chat:
 
     async def to_the_end(self, message: str | None) -> int:
         """Return the exit code."""
-        if self._home.holder(self._key) is not None:  # somebody runs it: its server is up
+        if self._home.holder(self._key) is not None:  # another process runs it: its server is up
             stop = Stop(again=lambda: None)
             stop.listen()
             return await self._converse(self._home.job(self._key), message, stop)

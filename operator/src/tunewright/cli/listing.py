@@ -28,13 +28,13 @@ LABEL_WIDTH = 24
 
 
 def phase_now(job: Mapping[str, Any], holder: Holder | None) -> str:
-    """Return the phase; `Stopped` for a job that is on its way, or serving, while no process looks after it."""
+    """Return the phase; `Stopped` for a job that is on its way, or serving, while no process runs it."""
     phase = str(job.get("status", {}).get("phase") or "Pending")
     return phase if holder is not None or phase in RESTING else "Stopped"
 
 
 def ready_now(job: Mapping[str, Any], holder: Holder | None) -> str:
-    """Return the Ready condition's status; a server that nobody runs is not ready, whatever was true when it stopped."""
+    """Return the Ready condition's status; a server without a process is not ready, whatever was true when it stopped."""
     if phase_now(job, holder) == "Stopped":
         return "False"
     return next((item["status"] for item in job.get("status", {}).get("conditions", ()) if item["type"] == ConditionType.READY), "Unknown")

@@ -103,7 +103,7 @@ class LiveView:
             self._stay(self._line)
 
     def show(self, status: Mapping[str, Any]) -> None:
-        """Draw one status; nothing outside the block, when nobody waits for the job any more."""
+        """Draw one status. Outside the block, draw nothing."""
         if not self._open:
             return
         phase, line, landmark = str(status.get("phase") or "Pending"), plain(headline(status)), _landmark(status)

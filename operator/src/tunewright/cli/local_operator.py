@@ -137,7 +137,7 @@ class LocalOperator:
         return f"http://{LOOPBACK}:{port}{PATH.format(namespace=self._key.namespace, name=self._key.name)}"
 
     async def _stop(self, tasks: list[asyncio.Task[None]], driver: Driver[Key], world: "_StoppableWorld") -> None:
-        """End the spine first, so that nothing is started any more; then the pods; then say in the status how things are left."""
+        """End the reconciler first, so that nothing is started any more; then the pods; then write the final status."""
         self._queue.close()
         for task in tasks:
             task.cancel()
@@ -165,7 +165,7 @@ class LocalOperator:
         self._queue.add(key)
 
     def _note(self, item: Object) -> None:
-        """Hear of every write of this process: children wake the spine, the job itself only when its spec has changed."""
+        """Handle every write of this process: a child causes a reconcile, the job itself only when its spec has changed."""
         meta = item["metadata"]
         if meta["namespace"] != self._key.namespace:
             return

@@ -13,7 +13,7 @@ CHUNK_BYTES = 65536
 
 
 class Stop:
-    """Somebody wants us to stop. The second time, `again` is called: they are in a hurry."""
+    """The user pressed Ctrl-C, or SIGTERM came. The second time, `again` is called, to stop at once."""
 
     def __init__(self, *, again: Callable[[], None]) -> None:
         self._asked = asyncio.Event()
@@ -25,11 +25,11 @@ class Stop:
             asyncio.get_running_loop().add_signal_handler(number, self._ask)
 
     async def wait(self) -> None:
-        """Wait until somebody asks."""
+        """Wait for the signal."""
         await self._asked.wait()
 
     async def unless(self, work: Awaitable[T]) -> T | None:
-        """Return what some work gives, or None, its work cancelled, when somebody asks us to stop first."""
+        """Return what some work gives. If the signal comes first, cancel the work and return None."""
         working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._asked.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

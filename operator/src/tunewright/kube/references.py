@@ -98,7 +98,7 @@ def _objection(use: Use, claim: Manifest | None, namespace: str) -> Missing | No
 
 
 def _access_modes(claim: Manifest) -> tuple[str, ...]:
-    """Return what the volume can do, where there is one already; else what is asked of it."""
+    """Return the access modes of the bound volume; before there is one, those that the claim requests."""
     modes = claim.get("status", {}).get("accessModes") or claim.get("spec", {}).get("accessModes") or ()
     return tuple(str(mode) for mode in modes)
 

@@ -85,7 +85,7 @@ class Home:
     def retry(self, key: Key) -> None:
         """Forget what a FineTuneJob has given up, failed Jobs and a refused server: asked for again, it tries again.
 
-        Somebody may have mended the data or freed the disk meanwhile; nothing in the manifest says so. Raises Gone.
+        The user may have corrected the data or freed the disk meanwhile, without a change of the manifest. Raises Gone.
         """
         if not _is_stalled(self.job(key)) or self.holder(key) is not None:
             return
@@ -125,7 +125,7 @@ class Home:
         return holder_of(self.layout, *key)
 
     def machine(self, key: Key) -> Machine:
-        """Return what looks after the job's children."""
+        """Return what runs the job's children."""
         return Machine(self.store, self.layout, self.secrets, namespace=key[0], job=key[1], clock=utc_now)
 
     def removal(self, key: Key) -> Removal:

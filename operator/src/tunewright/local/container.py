@@ -31,7 +31,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Ended:
-    """It ended. `lost`: nobody saw how, because its shim died too (kill -9, a reboot)."""
+    """It ended. `lost`: the exit code is unknown, because its shim died too (kill -9, a reboot)."""
 
     exit_code: int
     reason: str
@@ -49,7 +49,7 @@ class Container:
 
     @property
     def wanted(self) -> dict[str, Any] | None:
-        """What was asked for, if it was started at all."""
+        """The container as it was requested, if it was started at all."""
         found: dict[str, Any] | None = read_json(self.folder / "container.json")
         return found
 
@@ -80,7 +80,7 @@ class Container:
         return self._ended() or self._lost(shim_facts["startedAt"])  # it may have ended while we looked
 
     def signal(self, number: signal.Signals) -> bool:
-        """Signal the shim: SIGTERM asks the container to stop, SIGINT kills it. False while there is nobody to signal yet."""
+        """Signal the shim: SIGTERM asks the container to stop, SIGINT kills it. False while the shim has not started yet."""
         facts = read_json(self.folder / "shim.json")
         if facts is None:
             return False
@@ -135,7 +135,7 @@ def is_alive(pid: int, identity: str) -> bool:
 
 
 def kill_and_wait(pid: int, identity: str) -> None:
-    """Kill this very process and return when it has ended. A zombie that nobody collects has ended too."""
+    """Kill this very process and return when it has ended. A zombie has ended too."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -151,7 +151,7 @@ def kill_and_wait(pid: int, identity: str) -> None:
 
 
 def processes_of(uid: str) -> list[psutil.Process]:
-    """Return every process of this machine that belongs to a pod, whoever its parent is by now."""
+    """Return every process of this machine that belongs to a pod, whatever its parent is by now."""
     found = []
     for process in psutil.process_iter():
         try:

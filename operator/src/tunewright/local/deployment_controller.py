@@ -71,9 +71,9 @@ def _count(value: int | str, wanted: int, rounding: Callable[[float], int]) -> i
 
 
 def _old_to_remove(old: Sequence[Object], available: Sequence[Object], spare: int) -> list[Object]:
-    """Return old pods to end: those that serve nobody at once, the others as far as they can be spared.
+    """Return old pods to end: those that are not ready at once, the others as far as they can be spared.
 
-    Kubernetes ends old pods at once that are not yet *available*; one that is ready, however newly, is answering somebody.
+    Kubernetes ends old pods at once that are not yet *available*; one that is ready may be answering a request.
     """
     idle = [pod for pod in old if not is_ready(pod)]
     serving = sorted((pod for pod in old if is_ready(pod)), key=lambda pod: pod in available)

@@ -15,7 +15,7 @@ from tunewright.local.store import Object, moment, timestamp
 from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright_runtime.errors import Invalid
 
-RETRY_SECONDS = 1.0  # doubled with each counted failure; Kubernetes begins with 10, but here somebody is watching
+RETRY_SECONDS = 1.0  # doubled with each counted failure; Kubernetes begins with 10, but here a user is watching
 LONGEST_RETRY_SECONDS = 360.0
 EPOCH = moment("1970-01-01T00:00:00Z")
 
@@ -99,7 +99,7 @@ def _fail(
     terminating: Sequence[Object],
     now: datetime,
 ) -> Decision:
-    """End the other pods first, then say Failed: nobody may take a Job for over while one of its pods still writes."""
+    """End the other pods first, then report Failed: a Job must not count as over while one of its pods still writes."""
     why = {"status": "True", "reason": ending["reason"], "message": ending["message"]}
     conditions = with_condition(conditions, {"type": "FailureTarget", **why}, now)
     if not active and not terminating:

@@ -22,7 +22,7 @@ from tunewright.local.store import Object, Store, timestamp
 from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright_runtime.errors import Invalid
 
-MOST_MOVES = 5  # after that many lost ports somebody does it on purpose
+MOST_MOVES = 5  # after that many lost ports another program takes them on purpose
 
 SecretLookup = Callable[[str, str, str, str], str | None]  # (namespace, secret, key, variable) -> value
 
@@ -174,7 +174,7 @@ class Kubelet:
         return chosen
 
     def _mark_disrupted(self, pod: Object) -> None:
-        """Say before it ends why it ends: whoever reads its exit later, even another supervisor, knows that it was no failure."""
+        """Record the reason before the pod ends, so that another supervisor, too, does not take its exit for a failure."""
         condition = {
             "type": DISRUPTED,
             "status": "True",

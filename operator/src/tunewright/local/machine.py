@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Machine:
-    """The children of one FineTuneJob, by its name: also what is left of an earlier job of that name is looked after."""
+    """The children of one FineTuneJob, by its name. What is left of an earlier job of that name is included."""
 
     def __init__(self, store: Store, layout: Layout, secrets: Secrets, *, namespace: str, job: str, clock: Callable[[], datetime]) -> None:
         self._store = store
@@ -42,12 +42,12 @@ class Machine:
         store.watch(self._note)
 
     async def run(self) -> None:
-        """Look after the children until cancelled. The processes go on then; see `stop`."""
+        """Run the children until cancelled. The processes go on then; see `stop`."""
         while True:
             await self.step()
 
     async def step(self) -> None:
-        """Look after the children once."""
+        """Update the children once."""
         await self._look(stopping=False, at_once=False)
 
     async def stop(self, *, at_once: Callable[[], bool]) -> None:
@@ -55,7 +55,7 @@ class Machine:
         while True:
             await self._look(stopping=True, at_once=at_once())
             if all(is_over(pod) for pod in self.children("Pod")):
-                self._sync_controllers(create=False)  # what the objects say must be true when nobody looks after them any more
+                self._sync_controllers(create=False)  # the objects must be true when no process updates them any more
                 return
 
     async def close(self) -> None:
@@ -120,7 +120,7 @@ class Machine:
             await self._open(services[uid])
 
     async def _open(self, service: Object) -> None:
-        """Give a Service its port: the one it had before, if nobody has taken it meanwhile."""
+        """Give a Service its port: the one it had before, if it is still free."""
         name = service["metadata"]["name"]
         before = service["metadata"].get("annotations", {}).get(URL, "").rpartition(":")[2]
         forwarder = Forwarder(lambda: self._endpoints(name))

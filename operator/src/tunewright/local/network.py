@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 import psutil
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which Linux picks ports for outgoing connections (32768 on): nobody is given one of these by chance.
+# Below the range from which Linux picks ports for outgoing connections (32768 on), so that no connection gets one of these by chance.
 LOWEST, HIGHEST = 20000, 32000
 TRIES = 200
 
@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.1
 def is_free(port: int) -> bool:
     """Return whether a server could listen on this port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what lingers from closed connections is in nobody's way
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what lingers from closed connections blocks no server
         try:
             probe.bind((LOOPBACK, port))
             probe.listen()
@@ -37,7 +37,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(taken: Collection[int] = ()) -> int:
-    """Choose a port on which nobody listens. Another process may still take it before it is used; see `is_stolen`."""
+    """Choose a port on which no process listens. Another process may still take it before it is used; see `is_stolen`."""
     for _ in range(TRIES):
         port = random.randrange(LOWEST, HIGHEST)  # noqa: S311 - not a secret
         if port not in taken and is_free(port):
@@ -46,7 +46,7 @@ def free_port(taken: Collection[int] = ()) -> int:
 
 
 def is_stolen(port: int, ours: Collection[int]) -> bool:
-    """Return whether somebody other than the processes `ours` listens on this port."""
+    """Return whether a process other than `ours` listens on this port."""
     if is_free(port):
         return False
     listeners = [found for found in psutil.net_connections("tcp") if found.status == psutil.CONN_LISTEN and found.laddr.port == port]

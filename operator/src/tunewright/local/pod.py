@@ -25,7 +25,7 @@ from tunewright_runtime.errors import Invalid
 
 MESSAGE_BYTES = 4096  # Kubernetes' limits
 FALLBACK_BYTES = 2048
-RESTART_SECONDS = 1.0  # doubled with every restart; Kubernetes begins with 10, but here somebody is watching
+RESTART_SECONDS = 1.0  # doubled with every restart; Kubernetes begins with 10, but here a user is watching
 LONGEST_RESTART_SECONDS = 300.0
 CONFIG_RETRY_SECONDS = 5.0
 
@@ -78,7 +78,7 @@ class LocalPod:
         if now.timestamp() < self._retry_at:
             return
         before = self.container.wanted
-        if before is not None and self.container.state() is None:  # whoever began this run was killed before its shim was up, perhaps
+        if before is not None and self.container.state() is None:  # its supervisor was perhaps killed before the shim was up
             self.container.start(before)
             self._watch(self.ports)
             return
@@ -226,12 +226,12 @@ def is_disrupted(pod: Mapping[str, Any]) -> bool:
 
 
 def is_deleted(pod: Mapping[str, Any]) -> bool:
-    """Return whether the pod's deletion was asked for."""
+    """Return whether the pod is being deleted."""
     return "deletionTimestamp" in pod["metadata"]
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all in it, whoever else may be removing it too."""
+    """Remove a folder with all in it, even if another process is removing it too."""
 
     def gone_already(_function: Any, _path: str, error: Any) -> None:
         if not isinstance(error[1], FileNotFoundError):

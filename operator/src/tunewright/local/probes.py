@@ -32,7 +32,7 @@ class Prober:
                 group.create_task(self._liveness(session))
 
     async def _start(self, session: aiohttp.ClientSession) -> bool:
-        """Wait for the startup probe. Until then nobody asks for more."""
+        """Wait for the startup probe. The other probes start after it."""
         probe = self._container["startupProbe"]
         await asyncio.sleep(probe.get("initialDelaySeconds", 0))
         for _ in range(probe.get("failureThreshold", 3)):
@@ -106,7 +106,7 @@ class Prober:
 
 
 def check_supported(container: Mapping[str, Any]) -> None:
-    """Refuse probes that would not be asked, or asked at a port that nobody declared. Raises Invalid."""
+    """Refuse probes of a kind that is not sent here, and of a port that the container does not declare. Raises Invalid."""
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container.get(kind)
         if probe is None:

@@ -43,7 +43,7 @@ def main(folder: str) -> int:
     while True:
         try:
             write(folder, "exit.json", ended)
-        except FileNotFoundError:  # the pod was removed: nobody wants to know any more
+        except FileNotFoundError:  # the pod was removed
             return 0
         except OSError as error:  # a full disk: how the container ended is worth waiting for
             print(f"cannot write exit.json: {error}", file=sys.stderr, flush=True)  # noqa: T201 - its own log
@@ -172,7 +172,7 @@ def memory(pids: list[int], limit: int) -> int:
     """Return the bytes that cannot be reclaimed: anonymous and shared memory, shared pages counted in parts (PSS).
 
     File pages are left out, as the kernel leaves them out of an out-of-memory decision: mapped weights can always be read again.
-    The exact count makes the kernel walk all pages, so it is asked for only when the cheap upper bound (RSS) is beyond `limit`.
+    The exact count makes the kernel walk all pages, so it is read only when the cheap upper bound (RSS) is beyond `limit`.
     """
     bound = sum(resident(pid) for pid in pids)
     if bound <= limit:

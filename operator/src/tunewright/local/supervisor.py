@@ -16,7 +16,7 @@ from tunewright_runtime.errors import Rejected
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who looks after a job."""
+    """The process that runs a job."""
 
     pid: int
     command: str
@@ -46,7 +46,7 @@ def hold(layout: Layout, namespace: str, job: str, *, now: datetime) -> Iterator
 
 
 def holder_of(layout: Layout, namespace: str, job: str) -> Holder | None:
-    """Return who looks after a job just now, or None."""
+    """Return the process that runs a job just now, or None."""
     try:
         handle = os.open(layout.supervisor(namespace, job), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def holder_of(layout: Layout, namespace: str, job: str) -> Holder | None:
 
 
 class JobLock:
-    """The right to look after a job."""
+    """The exclusive right to run a job."""
 
     def __init__(self, handle: int, holder: Holder) -> None:
         self._handle = handle

@@ -22,8 +22,8 @@ PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/
 LIMIT_BYTES = 64 * 1024
 
 
-class Gatekeeper(Protocol):
-    """Knows whose token it is."""
+class Authenticator(Protocol):
+    """Decides which job a token speaks for."""
 
     async def authenticate(self, key: Key, token: str) -> str | None:
         """Return the uid of the job if `token` belongs to one of its pods, else None. Raises Gone when there is no such job."""
@@ -65,7 +65,7 @@ class Limits:
 
 def application(
     board: Board,
-    gatekeeper: Gatekeeper,
+    authenticator: Authenticator,
     *,
     wake: Callable[[Key], None],
     ready: Callable[[], bool] = lambda: True,
@@ -81,7 +81,7 @@ def application(
         key = Key(namespace=request.match_info["namespace"], name=request.match_info["name"])
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         try:
-            uid = await gatekeeper.authenticate(key, token.strip()) if scheme.lower() == "bearer" and token.strip() else None
+            uid = await authenticator.authenticate(key, token.strip()) if scheme.lower() == "bearer" and token.strip() else None
         except Gone:
             return refuse(404, f"there is no FineTuneJob {key.namespace}/{key.name}")
         except (Transient, Conflict) as error:  # the token cannot be reviewed now; the next report follows
