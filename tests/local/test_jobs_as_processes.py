@@ -180,10 +180,10 @@ async def test_one_failing_rank_fails_the_gang_and_ends_the_others(cluster: Clus
     )
     end = await cluster.finished("demo-train-0")
     assert end["reason"] == "PodFailurePolicy"
-    (culprit,) = cluster.pods()
-    assert culprit["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == "1"
+    (failed_pod,) = cluster.pods()
+    assert failed_pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] == "1"
     assert end["message"] == (
-        f"Container trainer for pod default/{culprit['metadata']['name']} failed with exit code 70 matching FailJob rule at index 0"
+        f"Container trainer for pod default/{failed_pod['metadata']['name']} failed with exit code 70 matching FailJob rule at index 0"
     )
 
 

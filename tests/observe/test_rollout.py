@@ -98,7 +98,7 @@ def test_why_a_revision_will_never_be_ready(expected, status, pod):
 
 def test_the_pod_that_answered_wrongly_is_named():
     found = see(a_deployment(), a_pod("server", **again(65, dump(WRONG))))
-    assert (found.culprits[SERVE].name, found.culprits[SERVE].exit_code) == ("server-0", 65)
+    assert (found.failed_pods[SERVE].name, found.failed_pods[SERVE].exit_code) == ("server-0", 65)
     assert found.past.serve.failure.suggestion == "train it"
 
 

@@ -53,7 +53,7 @@ def test_a_server_that_crashes_says_why():
     seen = observe([a_deployment(), crash], revision=REVISION)
     assert seen.past.serve.failure.reason == "CrashLoopBackOff"
     assert "no such file" in seen.past.serve.failure.message
-    assert seen.culprits[SERVE].name == "server-0"
+    assert seen.failed_pods[SERVE].name == "server-0"
 
 
 def test_a_failure_of_the_revision_before_is_not_this_ones():
@@ -145,4 +145,4 @@ def test_a_server_that_hangs_says_what_events_say_of_it():
     seen = observe([a_deployment(), pod, event], revision=REVISION)
     assert (seen.past.serve.state, seen.past.serve.failure.reason) == (StageState.PENDING, "VolumeNotMounted")
     assert 'secret "models" not found' in seen.past.serve.failure.message
-    assert seen.culprits[SERVE].name == "server-0"
+    assert seen.failed_pods[SERVE].name == "server-0"

@@ -132,7 +132,7 @@ class TestHowFarAStageIs:
         found = seen.past.export
         assert (found.state, found.failure.reason, found.disposition) == (StageState.FAILED, reason, Disposition.FAIL)
         assert part in found.failure.message
-        assert seen.culprits[EXPORT].name == "exporter-0"
+        assert seen.failed_pods[EXPORT].name == "exporter-0"
 
     def test_a_job_that_is_complete_before_its_pod_is_seen_to_end_still_runs(self):
         found = past(a_job("exporter", ("Complete", "")), a_pod("exporter", **running("exporter"))).export
@@ -204,9 +204,9 @@ class TestTheGang:
         pods = [a_pod("trainer", attempt=attempt, index=index, **status) for index, status in enumerate(statuses)]
         return [a_job("trainer", condition, attempt=attempt), *pods]
 
-    def culprit(self, *statuses):
+    def failed_pod(self, *statuses):
         seen = observe(self.gang(*statuses), revision=REVISION)
-        return seen.past.train.failure.reason, seen.culprits[TRAIN].index, seen.past.train.disposition
+        return seen.past.train.failure.reason, seen.failed_pods[TRAIN].index, seen.past.train.disposition
 
     def test_it_is_done_when_every_rank_is(self):
         def state_of(*indices):
@@ -231,16 +231,16 @@ class TestTheGang:
     def test_a_typed_failure_beats_a_lost_peer_that_was_noticed_first(self):
         lost = ended(75, failure("PeerLost"), at="2026-01-01T10:00:01Z")
         cause = ended(65, failure("DataInvalid"), at="2026-01-01T10:00:09Z")
-        assert self.culprit(lost, cause) == ("DataInvalid", 1, Disposition.FAIL)
+        assert self.failed_pod(lost, cause) == ("DataInvalid", 1, Disposition.FAIL)
 
-    def test_the_first_to_fall_is_the_culprit(self):
+    def test_the_first_to_fall_is_the_failed_pod(self):
         late = ended(75, failure("DiskFull"), at="2026-01-01T10:00:09Z")
         early = ended(75, failure("HubUnreachable"), at="2026-01-01T10:00:01Z")
-        assert self.culprit(late, early) == ("HubUnreachable", 1, Disposition.RETRY)
+        assert self.failed_pod(late, early) == ("HubUnreachable", 1, Disposition.RETRY)
 
-    def test_a_pod_that_was_killed_for_its_memory_is_the_culprit(self):
+    def test_a_pod_that_was_killed_for_its_memory_is_the_failed_pod(self):
         lost = ended(75, failure("PeerLost"))
-        assert self.culprit(lost, ended(137, reason="OOMKilled")) == ("OutOfMemory", 1, Disposition.RETRY)
+        assert self.failed_pod(lost, ended(137, reason="OOMKilled")) == ("OutOfMemory", 1, Disposition.RETRY)
 
     def test_a_drained_node_costs_no_attempt(self):
         disrupted = ended(143, failure("Stopped")) | {
@@ -249,7 +249,7 @@ class TestTheGang:
             ]
         }
         children = self.gang(ended(75, failure("PeerLost")), disrupted)
-        assert self.culprit(ended(75, failure("PeerLost")), disrupted) == ("Disrupted", 1, Disposition.RESUME)
+        assert self.failed_pod(ended(75, failure("PeerLost")), disrupted) == ("Disrupted", 1, Disposition.RESUME)
         assert past(*children).train.counted_failures == 0
 
     @pytest.mark.parametrize("echo", [ended(75, failure("PeerLost")), ended(143, failure("Stopped"))])
@@ -267,7 +267,7 @@ class TestTheGang:
 
     def test_a_hopeless_failure_of_a_disrupted_pod_stays_hopeless(self):
         disrupted = ended(65, failure("DataInvalid")) | {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
-        assert self.culprit(disrupted) == ("DataInvalid", 0, Disposition.FAIL)
+        assert self.failed_pod(disrupted) == ("DataInvalid", 0, Disposition.FAIL)
 
     def test_attempts_are_counted_from_their_jobs(self):
         failed = [self.gang(ended(75, failure("DiskFull")), attempt=attempt) for attempt in (0, 1)]

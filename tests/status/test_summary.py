@@ -227,8 +227,10 @@ class TestConditions:
 
 class TestFailures:
     def test_a_failure_is_named_with_its_pod_and_its_way_out(self):
-        culprit = PodState(name="support-bot-train-0-1-abcde", index=1, exit_code=65)
-        observation = seen("check", train=TrainOutcome(state=StageState.FAILED, failure=BROKEN, attempts=1), culprits={TRAIN: culprit})
+        failed_pod = PodState(name="support-bot-train-0-1-abcde", index=1, exit_code=65)
+        observation = seen(
+            "check", train=TrainOutcome(state=StageState.FAILED, failure=BROKEN, attempts=1), failed_pods={TRAIN: failed_pod}
+        )
         found = status(observation).wire()["failure"]
         assert found == {
             "stage": "trainer",

@@ -83,8 +83,8 @@ def seen(*done: str, **outcomes: Any) -> Observation:
         "export": StageOutcome(state=StageState.SUCCEEDED, report=EXPORTED),
         "serve": ServeOutcome(state=StageState.SUCCEEDED, ready_replicas=1, url=URL),
     }
-    culprits = outcomes.pop("culprits", {})
-    return Observation(past=past_of(**{name: succeeded[name] for name in done} | outcomes), culprits=culprits)
+    failed_pods = outcomes.pop("failed_pods", {})
+    return Observation(past=past_of(**{name: succeeded[name] for name in done} | outcomes), failed_pods=failed_pods)
 
 
 def posted(*, at: float = 0, percentage: int | None = None, **metrics: Any) -> ProgressReport:

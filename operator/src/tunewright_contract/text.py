@@ -6,6 +6,8 @@ lone surrogate cannot be encoded. All of them are removed. Line breaks, tabs and
 
 import re
 
+STATUS_MESSAGE = 1024  # characters; what the schema of status allows
+
 # Escape sequences whole (ECMA-48), so that no "[31m" is left of them: OSC and the other strings up to their end, CSI, two characters.
 # What a sequence may hold is bounded: one that never ends takes no more text with it.
 _SEQUENCES = re.compile(
@@ -28,6 +30,12 @@ def plain(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _CONTROLS.sub("", _BREAKS.sub("\n", _SEQUENCES.sub("", text)))
+
+
+def clip(text: str, limit: int = STATUS_MESSAGE) -> str:
+    """Return the same, cut to `limit` characters: a message as status stores it."""
+    text = plain(text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def one_line(text: str, limit: int) -> str:

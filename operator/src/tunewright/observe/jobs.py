@@ -38,7 +38,7 @@ class JobOutcome:
     report: StageReport | None = None
     failure: Failure | None = None
     disposition: Disposition | None = None
-    culprit: PodState | None = None  # the pod whose failure it is
+    failed_pod: PodState | None = None  # the pod whose failure it is
     running_since: datetime | None = None  # all pods that run have run since then
     leaving: bool = False  # the Job is suspended, and its pods have yet to save or end
 
@@ -46,16 +46,16 @@ class JobOutcome:
 def read_job(
     job: Raw, pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool = False, pods_refused: Failure | None = None
 ) -> JobOutcome:
-    """Read a Job and its pods. In a gang the first to fail is the culprit; of one pod after another it is the last.
+    """Read a Job and its pods. `failed_pod` is the first to fail of a gang, and the last of pods that replace each other.
 
     `pods_refused`: why it lacks pods, if it does.
     """
-    culprit = _first_cause(pods) if gang else _last_failure(pods)
+    failed_pod = _first_cause(pods) if gang else _last_failure(pods)
     if condition(job, "Complete"):
         return _done(pods, expected, gang=gang)
     failed = condition(job, "Failed")
     if failed:
-        return _failed(job, failed, culprit)
+        return _failed(job, failed, failed_pod)
     if _all_succeeded(job, pods):
         return _done(pods, expected, gang=gang)
     suspended, busy = part(job, "spec").get("suspend") is True, _busy(job, pods)
@@ -63,11 +63,11 @@ def read_job(
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
     ending = not running or bool(condition(job, "FailureTarget"))  # the others of the gang are still being stopped
-    blocked = next((pod for pod in pods if pod.failure and pod.disposition is None), culprit if ending else None)
+    blocked = next((pod for pod in pods if pod.failure and pod.disposition is None), failed_pod if ending else None)
     return JobOutcome(
         state=StageState.RUNNING if running else StageState.PENDING,
         failure=blocked.failure if blocked else pods_refused,
-        culprit=blocked,
+        failed_pod=blocked,
         running_since=max((pod.started for pod in pods if pod.running and pod.started), default=None),
         leaving=suspended and busy,
     )
@@ -79,17 +79,17 @@ def _all_succeeded(job: Raw, pods: Sequence[PodState]) -> bool:
     return bool(indices) and len(indices) >= (number(job, "spec", "completions") or 1) and not condition(job, "FailureTarget")
 
 
-def _failed(job: Raw, failed: Raw, culprit: PodState | None) -> JobOutcome:
+def _failed(job: Raw, failed: Raw, failed_pod: PodState | None) -> JobOutcome:
     reason, message = text(failed, "reason"), text(failed, "message")
     if reason == "DeadlineExceeded":  # the pods only say that they were stopped
         failure = Failure(reason=Reason.DEADLINE_EXCEEDED.value, message="it took longer than spec.activeDeadlineSeconds")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL)
     # The Job names the rule of our podFailurePolicy that applied. An evicted pod is gone by then, and the others only tell of its loss.
-    if reason == "PodFailurePolicy" and "DisruptionTarget" in message and (culprit is None or culprit.weight == SECONDARY):
+    if reason == "PodFailurePolicy" and "DisruptionTarget" in message and (failed_pod is None or failed_pod.weight == SECONDARY):
         failure = Failure(reason=Reason.DISRUPTED.value, message=message)
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
-    if culprit is not None:
-        return JobOutcome(state=StageState.FAILED, failure=culprit.failure, disposition=culprit.disposition, culprit=culprit)
+    if failed_pod is not None:
+        return JobOutcome(state=StageState.FAILED, failure=failed_pod.failure, disposition=failed_pod.disposition, failed_pod=failed_pod)
     if condition(job, "Suspended") and reason != "PodFailurePolicy":  # the pods that were stopped count as failed, and are removed
         failure = Failure(reason=Reason.STOPPED.value, message="it was stopped, and its pods are gone")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
@@ -140,7 +140,7 @@ def _proven(reporter: PodState, expected: ExpectedReport) -> JobOutcome:
 
 def _unproven(reason: Reason, message: str, reporter: PodState | None = None) -> JobOutcome:
     failure = Failure(reason=reason.value, message=message, rank=reporter.index if reporter else None)
-    return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL, culprit=reporter)
+    return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL, failed_pod=reporter)
 
 
 def _first_cause(pods: Sequence[PodState]) -> PodState | None:

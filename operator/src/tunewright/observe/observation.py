@@ -25,7 +25,7 @@ class Observation:
     """What happened to a job's present revision, and which pods tell of it."""
 
     past: Past
-    culprits: Mapping[Stage, PodState] = field(default_factory=dict)  # the pod that a stage's failure is read from
+    failed_pods: Mapping[Stage, PodState] = field(default_factory=dict)  # the pod that a stage's failure is read from
     leaving: frozenset[Stage] = frozenset()  # stages whose Job is suspended, and whose pods have yet to save or end
     warnings: tuple[str, ...] = ()
 
@@ -45,7 +45,7 @@ class _StageReading:
     """What the children of one stage show."""
 
     outcome: StageOutcome[Any]
-    culprit: PodState | None = None
+    failed_pod: PodState | None = None
     leaving: bool = False
 
 
@@ -69,7 +69,7 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
             recorded_scores=recorded_scores(there.recorded) if parts(there.recorded, "artifacts") else None,
             queued=any(is_held(child) for child in there.present if child.get("kind") == "Job"),
         ),
-        culprits={stage: reading.culprit for stage, reading in found.items() if reading.culprit is not None},
+        failed_pods={stage: reading.failed_pod for stage, reading in found.items() if reading.failed_pod is not None},
         leaving=frozenset(stage for stage, reading in found.items() if reading.leaving),
         warnings=claim_warnings(children),
     )
@@ -86,7 +86,7 @@ def _read_pod_stage(stage: Stage, there: _Children) -> _StageReading:
         return _StageReading(outcome=StageOutcome())
     expected = ExpectedReport(kind=stage.report, recorded=_is_recorded(stage, there))
     found = _read_job(job, _of(there.present, stage, "Pod"), there, expected)
-    return _StageReading(outcome=_outcome(found), culprit=found.culprit, leaving=found.leaving)
+    return _StageReading(outcome=_outcome(found), failed_pod=found.failed_pod, leaving=found.leaving)
 
 
 def _read_gang(stage: Stage, there: _Children) -> _StageReading:
@@ -104,13 +104,13 @@ def _read_gang(stage: Stage, there: _Children) -> _StageReading:
         for number in sorted(jobs)
     }
     newest = attempts[max(attempts)]
-    return _StageReading(outcome=_train(attempts, jobs), culprit=newest.culprit, leaving=newest.leaving)
+    return _StageReading(outcome=_train(attempts, jobs), failed_pod=newest.failed_pod, leaving=newest.leaving)
 
 
 def _read_servers(stage: Stage, there: _Children) -> _StageReading:
     deployment, service = (next(iter(_of(there.everything, stage, kind)), {}) for kind in ("Deployment", "Service"))
-    outcome, culprit = read_server(deployment, service, _of(there.everything, stage, "Pod"), there.problems)
-    return _StageReading(outcome=outcome, culprit=culprit)
+    outcome, failed_pod = read_server(deployment, service, _of(there.everything, stage, "Pod"), there.problems)
+    return _StageReading(outcome=outcome, failed_pod=failed_pod)
 
 
 def _is_recorded(stage: Stage, there: _Children) -> bool:

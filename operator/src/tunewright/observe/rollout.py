@@ -40,9 +40,9 @@ def read_rollout(deployment: Raw, pods: Sequence[Raw]) -> tuple[Rollout, PodStat
     )
     if not current or rollout.completed:
         return rollout, None
-    culprit = next((end for end in map(last_end, of_revision(pods, live.name)) if end and end.disposition is Disposition.FAIL), None)
-    failure = (culprit.failure if culprit else None) or _stuck(deployment)
-    return replace(rollout, failure=failure), culprit
+    failed_pod = next((end for end in map(last_end, of_revision(pods, live.name)) if end and end.disposition is Disposition.FAIL), None)
+    failure = (failed_pod.failure if failed_pod else None) or _stuck(deployment)
+    return replace(rollout, failure=failure), failed_pod
 
 
 def of_revision(pods: Sequence[Raw], name: str) -> list[Raw]:

@@ -23,22 +23,22 @@ def read_server(
     """
     if not deployment:
         return ServeOutcome(url=_url(service)), None
-    rollout, culprit = read_rollout(deployment, pods)
+    rollout, failed_pod = read_rollout(deployment, pods)
     states = [with_event(read_pod(pod), pod, problems) for pod in of_revision(pods, rollout.live.name if rollout.live else "")]
-    culprit = culprit or next((pod for pod in states if pod.failure), None)
-    if rollout.failure is not None and culprit is not None and culprit.failure is not None:
-        rollout = replace(rollout, failure=culprit.failure)  # a pod knows more of it than the Deployment
-    failure = culprit.failure if culprit else rollout.failure or refused_pods(deployment)
+    failed_pod = failed_pod or next((pod for pod in states if pod.failure), None)
+    if rollout.failure is not None and failed_pod is not None and failed_pod.failure is not None:
+        rollout = replace(rollout, failure=failed_pod.failure)  # a pod knows more of it than the Deployment
+    failure = failed_pod.failure if failed_pod else rollout.failure or refused_pods(deployment)
     if rollout.refused is not None:
-        state, failure, culprit = StageState.FAILED, rollout.refused.failure, None
+        state, failure, failed_pod = StageState.FAILED, rollout.refused.failure, None
     elif _is_ready(deployment):
-        state, failure, culprit = StageState.SUCCEEDED, None, None
+        state, failure, failed_pod = StageState.SUCCEEDED, None, None
     elif rollout.failure is not None:
         state = StageState.FAILED
     else:
         state = StageState.RUNNING if any(pod.running for pod in states) else StageState.PENDING
     ready = number(deployment, "status", "readyReplicas") or 0
-    return ServeOutcome(state=state, failure=failure, ready_replicas=ready, url=_url(service), rollout=rollout), culprit
+    return ServeOutcome(state=state, failure=failure, ready_replicas=ready, url=_url(service), rollout=rollout), failed_pod
 
 
 def _is_ready(deployment: Raw) -> bool:

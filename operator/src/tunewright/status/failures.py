@@ -11,8 +11,8 @@ from tunewright.api.v1alpha1.status import Reason as StatusReason
 from tunewright.observe.pods import PodState
 from tunewright.observe.reasons import Reason
 from tunewright.plan.inputs import Missing, StageOutcome
-from tunewright.status.conditions import clip
 from tunewright_contract.reports import Failure
+from tunewright_contract.text import clip
 
 WAYS_OUT: dict[Reason, str] = {
     Reason.OUT_OF_MEMORY: (
@@ -81,7 +81,7 @@ def failure_of(missing: Sequence[Missing]) -> Failure:
     )
 
 
-def failure_status(stage: str, failure: Failure, culprit: PodState | None) -> FailureStatus:
+def failure_status(stage: str, failure: Failure, failed_pod: PodState | None) -> FailureStatus:
     """Return what status says of a failure. `stage` is a component, or `PLANNING`."""
     return FailureStatus(
         stage=stage,
@@ -89,6 +89,6 @@ def failure_status(stage: str, failure: Failure, culprit: PodState | None) -> Fa
         message=clip(failure.message),
         rank=failure.rank,
         suggestion=clip(suggestion(failure)),
-        pod=culprit.name if culprit else None,
-        exit_code=culprit.exit_code if culprit else None,
+        pod=failed_pod.name if failed_pod else None,
+        exit_code=failed_pod.exit_code if failed_pod else None,
     )

@@ -9,9 +9,9 @@ from tunewright.api.v1alpha1.status import (
     ScoreStatus,
 )
 from tunewright.plan.plan_types import FineTunePlan, MemoryFit, Placement
-from tunewright.status.conditions import clip
 from tunewright.status.progress import as_text
 from tunewright_contract.reports import Artifact, CheckReport, EvaluationReport, ParityReport, Score
+from tunewright_contract.text import clip
 
 LARGEST_INTEGER = 2**63 - 1
 

@@ -6,9 +6,9 @@ from tunewright.api.v1alpha1.status import ServingStatus
 from tunewright.plan.inputs import Missing, Past, ServeOutcome, StageState
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.rollout import Choice
-from tunewright.status.conditions import clip
 from tunewright.status.failures import failure_of
 from tunewright_contract.stages import SERVE
+from tunewright_contract.text import clip
 
 
 def as_planned(past: Past, plan: FineTunePlan, choice: Choice | None) -> Past:

@@ -38,6 +38,8 @@ _REASONS: Mapping[StageState, Reason] = {
     StageState.FAILED: Reason.FAILED,
 }
 
+_NO_TROUBLE = frozenset({Reason.PENDING.value, Reason.RUNNING.value, Reason.QUEUED.value})
+
 
 def standing_of(situation: Situation) -> Standing:
     """Return the phase, reason and message of the first row that applies."""
@@ -45,6 +47,15 @@ def standing_of(situation: Situation) -> Standing:
     reason = row.reason.value if row.reason else _reason_of_stage(situation)
     phase = row.phase or (situation.at.phase if situation.at else Phase.PENDING)
     return Standing(phase=phase, reason=reason, message=row.message(situation), beside_ready=row.beside_ready)
+
+
+def standing_with_objection(situation: Situation) -> Standing:
+    """Return where a job stands, and that a change was refused. The refusal's reason counts where there is no other trouble."""
+    standing, plan = standing_of(situation), situation.plan
+    if plan.objection is None:
+        return standing
+    reason = plan.objection.reason if standing.reason in _NO_TROUBLE else standing.reason
+    return standing._replace(reason=reason, message=f"{standing.message}, unchanged: {plan.objection.message}")
 
 
 def _reason_of_stage(situation: Situation) -> str:

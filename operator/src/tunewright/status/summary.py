@@ -17,9 +17,8 @@ from tunewright.plan.inputs import Missing
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.regression import judged, regression_of
 from tunewright.plan.rollout import Choice
-from tunewright.status.conditions import FALSE, TRUE, clip, make_condition, set_conditions
+from tunewright.status.conditions import FALSE, TRUE, conditions_of, make_condition, set_conditions
 from tunewright.status.failures import PLANNING, failure_of, failure_status
-from tunewright.status.job_conditions import conditions_of
 from tunewright.status.no_progress import with_no_progress
 from tunewright.status.progress import summarise_checkpoint, summarise_progress
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
@@ -28,7 +27,7 @@ from tunewright.status.situation import situation_of
 from tunewright.status.standing import standing_of
 from tunewright_contract.progress import ProgressReport
 from tunewright_contract.reports import Failure
-from tunewright_contract.text import one_line
+from tunewright_contract.text import clip, one_line
 
 
 def summarise(
@@ -64,7 +63,7 @@ def summarise(
         reason=conditions[0].reason,
         message=conditions[0].message,
         attempts=attempts or None,
-        failure=failure_status(at.component, failure, seen.culprits.get(at)) if failure and at else None,
+        failure=failure_status(at.component, failure, seen.failed_pods.get(at)) if failure and at else None,
         plan=plan_status(plan.fit, plan.placement),
         progress=posted,
         checkpoint=summarise_checkpoint(progress, seen.past.train, plan, before.checkpoint),
