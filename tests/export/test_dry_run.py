@@ -123,7 +123,7 @@ def test_a_family_that_does_not_is_refused_with_the_exporters_cause(rehearse, fa
         rehearse(base(family))
     assert (refused.value.code, refused.value.reason) == (ExitCode.CONFIGURATION, "ExportUnsupported")
     assert "Choose another base" in refused.value.suggestion
-    assert "trained weights are whole" not in f"{refused.value.message} {refused.value.suggestion}"  # nothing is trained yet
+    assert "trained weights are complete" not in f"{refused.value.message} {refused.value.suggestion}"  # nothing is trained yet
 
 
 def of_other_weights(real: Callable[..., None]) -> Callable[..., None]:

@@ -83,7 +83,7 @@ def test_greedy_answers_may_part_at_a_near_tie_only(gap: float, passes: bool) ->
     if passes:
         parity.gate_greedy([pair], precision="fp32")
     else:
-        with pytest.raises(StageError, match="prompt 0 parts at token 1: trained 2, exported 0"):
+        with pytest.raises(StageError, match="prompt 0 differs from token 1: trained 2, exported 0"):
             parity.gate_greedy([pair], precision="fp32")
 
 

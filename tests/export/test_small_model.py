@@ -71,6 +71,6 @@ def test_it_is_the_same_in_each_run() -> None:
 
 
 def test_what_cannot_be_made_small_is_refused_with_the_cause() -> None:
-    with pytest.raises(StageError, match=r"llama cannot be made small to try out its export: more than .* parameters are left") as refused:
+    with pytest.raises(StageError, match=r"llama cannot be reduced to test its export: more than .* parameters are left") as refused:
         small("llama", num_attention_heads=1, hidden_size=16384, num_key_value_heads=1)
     assert refused.value.reason == "ExportUnsupported"

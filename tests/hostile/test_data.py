@@ -72,7 +72,7 @@ SEPARATED = {
     "a quote that another one closes": ('text,n\na,1\n"b,1\nc,1\nd,"1\n', "rows.csv:3: not valid CSV: ',' expected after '\"'"),
     "a quote that swallows lines": (
         'text,n\na,1\n"b,1\nc,1"\n',
-        "rows.csv:4: the row has not as many fields as the header (2); it begins in line 3",
+        "rows.csv:4: the row has more or fewer fields than the header (2); it begins in line 3",
     ),
     "an endless field": ('text\n"' + "a\n" * 100_000, "rows.csv:2: not valid CSV: field larger than field limit"),
     "a zero byte": ("text\na\nb\0\n", "rows.csv:3: holds a zero byte at character 2"),
@@ -220,13 +220,13 @@ def _through_a_folder(path: Path) -> None:
 NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pipe": (os.mkfifo, "not a regular file"),
     "a socket": (_socket, "not a regular file"),
-    "a link to a device": (lambda path: path.symlink_to("/dev/zero"), "leads out of its folder"),
-    "a link to itself": (lambda path: path.symlink_to(path.name), "leads back to itself"),
-    "links in a circle": (_loop, "leads back to itself"),
+    "a link to a device": (lambda path: path.symlink_to("/dev/zero"), "is a link out of its folder"),
+    "a link to itself": (lambda path: path.symlink_to(path.name), "is a link to itself"),
+    "links in a circle": (_loop, "is a link to itself"),
     "a link that dangles": (lambda path: path.symlink_to("nothing"), "a link to a file that does not exist"),
-    "a link out of the folder": (_outside, "leads out of its folder"),
-    "a link over a folder that leads out": (_through_a_folder, "leads out of its folder"),
-    "a link to a process's memory": (lambda path: path.symlink_to("/proc/self/mem"), "leads out of its folder"),
+    "a link out of the folder": (_outside, "is a link out of its folder"),
+    "a link over a folder that leads out": (_through_a_folder, "is a link out of its folder"),
+    "a link to a process's memory": (lambda path: path.symlink_to("/proc/self/mem"), "is a link out of its folder"),
     "a folder": (Path.mkdir, "is a folder"),
     "nothing": (lambda path: path, "does not exist"),
 }
@@ -272,7 +272,7 @@ def test_what_is_no_file_of_the_folder_is_refused_at_every_door(settings: Settin
 @pytest.mark.parametrize("path", ["../secret.jsonl", "corpus/../../secret.jsonl"])
 def test_a_path_out_of_the_data_folder_is_refused(settings: Settings, path: str) -> None:
     (settings.data_dir.parent / "secret.jsonl").write_text('{"text": "a"}', encoding="utf-8")
-    with pytest.raises(StageError, match="leads out of its folder"):
+    with pytest.raises(StageError, match="is a link out of its folder"):
         reading.read_split([DataFile(path=path)], settings)
 
 

@@ -107,7 +107,7 @@ def test_a_process_that_dies_is_a_refusal(tmp_path: Path, monkeypatch: pytest.Mo
     _write(tmp_path / "rows.parquet", {"text": pa.array(["a"])})
     monkeypatch.setattr(sys, "executable", "/bin/false")
     (found,) = read_rows(tmp_path / "rows.parquet", "rows.parquet")
-    assert "the library that reads it was stopped" in str(found)
+    assert "its library failed at this row" in str(found)
 
 
 def test_a_reader_that_stops_early_leaves_no_process(tmp_path: Path) -> None:

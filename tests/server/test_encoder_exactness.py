@@ -104,7 +104,7 @@ def test_a_width_depends_on_the_length_alone_and_never_passes_the_longest(width:
 @pytest.mark.parametrize(
     ("named", "changes"),
     [
-        ("wants inputs the manifest does not know: ['token_type_ids']", {"takes_token_type_ids": False}),
+        ("needs inputs that the manifest does not list: ['token_type_ids']", {"takes_token_type_ids": False}),
         ("in logits, the manifest has 2 labels", {"labels": ["no", "yes"]}),
     ],
 )

@@ -141,7 +141,7 @@ def test_a_defect_ends_the_loop_and_everybody_is_told() -> None:
     with running(decoder) as engine:
         short, long = ask(engine, [GenerationRequest(prompt=(each,), max_tokens=2 + 38 * each) for each in (0, 1)], then=gate.set)
         assert short[-1].finish
-        assert long[-1] == Failed("the engine has a defect; the server's log says more")
+        assert long[-1] == Failed("the engine has a defect; the server's log has the details")
         with pytest.raises(EngineStoppedError):
             engine.submit(GenerationRequest(prompt=(1,), max_tokens=1), lambda _: None)
 

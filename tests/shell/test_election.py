@@ -90,7 +90,7 @@ def test_whoever_cannot_renew_writes_nothing_and_the_other_goes_on(contend, make
         line.cut()
         scene.kubelet.end("checker", CHECKED)
         scene.kubelet.wait_for("trainer", 2)
-        until(lambda: "out of reach: nothing is written" in cut_off.log.read_text(), "it has stopped writing")
+        until(lambda: "cannot be renewed: writes stop" in cut_off.log.read_text(), "it has stopped writing")
         assert not cut_off.ended()
         line.mend()
         until(cut_off.ended, "it stops by itself")

@@ -123,4 +123,4 @@ class Elected(MortalOperator):
 
     def pauses(self) -> int:
         """Return how often it could not renew its Lease, and stopped writing."""
-        return self.log.read_text().count("is out of reach: nothing is written")
+        return self.log.read_text().count("cannot be renewed: writes stop")

@@ -73,7 +73,7 @@ def test_it_counts_the_data(space: Workspace) -> None:
     assert train.supervised_tokens == 48 * 8 + two_digits
     assert train.token_histogram[0] == 48
     assert (report.data.format, report.exporter) == ("messages", "genai")
-    assert report.warnings == ["6 of 6 validation example(s) are also in train, so their score flatters"]
+    assert report.warnings == ["6 of 6 validation example(s) are also in train, so their score is too good"]
 
 
 def test_long_samples_are_cut_or_dropped_as_asked(space: Workspace) -> None:
@@ -96,7 +96,7 @@ OBJECTIONS = {
     "a sample too long, when that is an error": ({"data": {"maxLength": 16, "overlongPolicy": "raise"}}, "DataInvalid", "corpus/train.jsonl:11: 18 tokens"),
     "nothing supervised within the length": ({"data": {"maxLength": 2}}, "DataInvalid", "none of 48 sample(s) has a supervised token"),
     "a template that marks no assistant": ({"model": {"chatTemplate": PLAIN}}, "ChatTemplateUnmarked", "{% generation %}"),
-    "a template that refuses": ({"model": {"chatTemplate": "{{ raise_exception('no!') }}{% generation %}{% endgeneration %}"}}, "DataInvalid", "corpus/train.jsonl:1: the chat template refuses it: no!"),
+    "a template that refuses": ({"model": {"chatTemplate": "{{ raise_exception('no!') }}{% generation %}{% endgeneration %}"}}, "DataInvalid", "corpus/train.jsonl:1: the chat template raises: no!"),
 }  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def test_special_tokens_in_messages_are_counted(space: Workspace) -> None:
     (warning,) = [text for text in check(space).warnings if "special tokens" in text]
     assert warning.startswith(f"1 of {len(rows)} train example(s) hold the text of special tokens, first ")
     assert "train.jsonl:2" in warning
-    assert warning.endswith("they are learned as text")
+    assert warning.endswith("it is trained as text")
 
 
 def test_a_template_that_leaves_out_the_end_of_turn_is_a_warning(space: Workspace) -> None:

@@ -50,7 +50,11 @@ BAD_FILES = {
         b'[\n{"text": "a"},\n{,}]',
         "rows.json:3: not JSON: Expecting property name enclosed in double quotes at column 2",
     ),
-    "a CSV row too short": ("rows.csv", b"prompt,completion\na,b\nc\n", "rows.csv:3: the row has not as many fields as the header (2)"),
+    "a CSV row too short": (
+        "rows.csv",
+        b"prompt,completion\na,b\nc\n",
+        "rows.csv:3: the row has more or fewer fields than the header (2)",
+    ),
     "no Parquet": ("rows.parquet", b"PAR1 not", "rows.parquet: not a readable Parquet file"),
 }
 

@@ -142,7 +142,7 @@ def test_sigterm_to_one_pod_stops_all_pods_after_the_same_step(
     assert [pod.wait() for pod in pods] == [ExitCode.STOPPED, ExitCode.STOPPED]
     newest = space.checkpoints[-1]
     assert [(failure(space, pod).reason, failure(space, pod).message) for pod in ("pod-0", "pod-1")] == [
-        ("Stopped", f"asked to stop; {newest} is saved")
+        ("Stopped", f"stopped; {newest} is saved")
     ] * 2
     assert max(status.get("progressPercentage", 0) for status in posted) < 100
     said = {metric["name"]: metric["value"] for metric in posted[-1]["metrics"]}
@@ -169,7 +169,7 @@ def test_whoever_waits_for_the_others_goes_when_told_to(space: Workspace, stage:
     os.kill(pod.process.pid, signal.SIGTERM)
 
     assert pod.wait() == ExitCode.STOPPED
-    assert failure(space).message == "asked to stop before all ranks had joined"
+    assert failure(space).message == "stopped before all ranks had joined"
 
 
 def is_listening(port: int) -> bool:

@@ -44,7 +44,7 @@ def test_a_stop_during_an_evaluation_saves_and_the_run_goes_on_from_there(gang: 
     os.kill(ranks.pids[1], signal.SIGTERM)
 
     assert ranks.wait() == STOPPED
-    assert failure(space).message == f"asked to stop during an evaluation; checkpoint-{at} is saved"
+    assert failure(space).message == f"stopped during an evaluation; checkpoint-{at} is saved"
     assert space.checkpoints == [f"checkpoint-{at}"]
     assert verified_folder.verify(space.output / "checkpoints" / f"checkpoint-{at}") is None
 
@@ -62,7 +62,7 @@ def test_a_stop_saves_also_where_the_job_saves_nothing(gang: WarmGang, space: Wo
 
     assert ranks.wait() == STOPPED
     (saved,) = space.checkpoints
-    assert failure(space).message == f"asked to stop; {saved} is saved"
+    assert failure(space).message == f"stopped; {saved} is saved"
     assert verified_folder.verify(space.output / "checkpoints" / saved) is None
 
     ranks = gang.start(space, settings)

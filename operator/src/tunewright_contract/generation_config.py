@@ -108,7 +108,7 @@ def read_generation_config(content: bytes) -> GenerationDefaults:
     if not found.get("do_sample", False):
         return GenerationDefaults(**common)
     if found.get("temperature", 1.0) == 0:
-        raise _refuse("temperature", 0, "nothing can be drawn at this temperature", "Set do_sample to false for greedy answers")
+        raise _refuse("temperature", 0, "this temperature is not valid for sampling", "Set do_sample to false for greedy answers")
     return GenerationDefaults(
         temperature=float(found.get("temperature", 1.0)),
         top_k=found.get("top_k", _TOP_K),
@@ -150,7 +150,7 @@ def _check(name: str, value: Any) -> None:
     elif name in _REFUSED:
         if not any(value == harmless and isinstance(value, bool) == isinstance(harmless, bool) for harmless in _REFUSED[name]):
             neutral = f"Set it to {json.dumps(_REFUSED[name][0])}" if _REFUSED[name] else "Remove it"
-            raise _refuse(name, value, "the server does not generate that way, so it would answer otherwise than the file says", neutral)
+            raise _refuse(name, value, "the server does not support it, so its answers would differ from the file", neutral)
     elif name not in _WITHOUT_EFFECT:
         raise _refuse(name, value, "it is no field of transformers' GenerationConfig", "Remove it")
 

@@ -98,7 +98,7 @@ class JsonDecoder:
                 if all(isinstance(item.get("metadata", {}).get(field), str) for field in _IDENTITY):
                     found["items"].append(item)
                 else:
-                    log.error("an object in a list cannot be read, nor named: %.200r", element.data)
+                    log.error("an object in a list has no readable name: %.200r", element.data)
         return found
 
 

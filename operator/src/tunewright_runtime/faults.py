@@ -53,9 +53,9 @@ def _of_refusal(message: str, details: Mapping[str, Any], primary: str) -> Tunew
     if "NamespaceTerminating" in causes or "because it is being terminated" in message:
         return Gone(message)
     if "exceeded quota" in message or "must specify limits" in message or "must specify requests" in message:
-        return Rejected(f"{message}; ask for less, or have the namespace's ResourceQuota raised", reason="QuotaExceeded")
+        return Rejected(f"{message}; request less, or have the namespace's ResourceQuota raised", reason="QuotaExceeded")
     if "cannot find RESTMapping" in message:  # admission that asks about owners looks for new kinds every ten seconds
-        return Transient(f"{message}; the API server has not heard of this kind everywhere yet")
+        return Transient(f"{message}; this kind is not registered on all API servers yet")
     if "you can't set finalizers on" in message:  # the same admission; it does not say what it lacks as RBAC does
         resource = f"{primary}/finalizers"
         return Forbidden(

@@ -85,7 +85,7 @@ class Lease:
             if self.held() != was_held:
                 was_held = not was_held
                 log.warning(
-                    "the Lease %s/%s %s", *self._where, "is renewed: work goes on" if was_held else "is out of reach: nothing is written"
+                    "the Lease %s/%s %s", *self._where, "is renewed: work continues" if was_held else "cannot be renewed: writes stop"
                 )
 
     async def release(self) -> None:
@@ -98,7 +98,7 @@ class Lease:
             if found is not None and found["spec"].get("holderIdentity") == self._identity:
                 await self._write(found, {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": self._time()})
         except TunewrightError as error:
-            log.warning("the Lease was not released, and runs out in %d s: %s", LEASE_SECONDS, error)
+            log.warning("the Lease was not released, and expires in %d s: %s", LEASE_SECONDS, error)
 
     async def _attempt(self, *, free_too: bool = True) -> bool:
         """Renew it once, or take it if it is free; return if it is held. Without `free_too`, only a Lease held without a gap is renewed."""

@@ -125,7 +125,7 @@ def _logits(model: ServedEncoder, tokens: tuple[int, ...]) -> Logits:
         raise RefusalError(
             "SelfTestFailed",
             f"the model cannot be run: {event.message}",
-            suggestion="export the model again; the parity check of that stage shows where it goes wrong",
+            suggestion="export the model again; the parity check of that stage shows the fault",
             exit_code=ExitCode.DATA,
         )
     return event.logits

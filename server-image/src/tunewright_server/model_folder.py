@@ -99,7 +99,7 @@ def _compare_size(folder: Path, file: ModelFile) -> None:
         raise _damaged("ModelFileMissing", f"{file.path} is listed in {MANIFEST_NAME} and is not in {folder}")
     found = path.stat().st_size
     if found != file.bytes:
-        word = "truncated" if found < file.bytes else "longer than it should be"
+        word = "truncated" if found < file.bytes else "longer than its manifest lists"
         raise _damaged("ModelFileTruncated", f"{file.path} is {word}: {found} bytes, {MANIFEST_NAME} says {file.bytes}")
 
 

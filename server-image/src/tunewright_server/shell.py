@@ -68,7 +68,7 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
             raise RefusalError(
                 "PortInUse" if error.errno == errno.EADDRINUSE else "AddressUnusable",
                 f"cannot listen on {host}:{port}: {error.strerror}",
-                suggestion=f"stop what listens there (`ss -ltnp 'sport = :{port}'` names it), or set {environment.PORT} to another port",
+                suggestion=f"stop its program (`ss -ltnp 'sport = :{port}'` names it), or set {environment.PORT} to another port",
             ) from error
         yield sock
 

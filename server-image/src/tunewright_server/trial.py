@@ -81,7 +81,7 @@ def _generate(engine: Engine, request: GenerationRequest) -> Iterator[Progress]:
             raise RefusalError(
                 "SelfTestFailed",
                 f"the model cannot generate: {event.message}",
-                suggestion="export the model again; the parity check of that stage shows where it goes wrong",
+                suggestion="export the model again; the parity check of that stage shows the fault",
                 exit_code=ExitCode.DATA,
             )
         yield event

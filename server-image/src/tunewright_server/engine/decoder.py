@@ -84,7 +84,7 @@ def check_graph(session: ort.InferenceSession, graph: DecoderGraph) -> None:
         expected.add("position_ids")
     if set(found) != expected:
         missing, extra = sorted(expected - set(found)), sorted(set(found) - expected)
-        raise _mismatch(f"lacks the inputs {missing[:4]}" if missing else f"wants inputs the manifest does not know: {extra[:4]}")
+        raise _mismatch(f"lacks the inputs {missing[:4]}" if missing else f"needs inputs that the manifest does not list: {extra[:4]}")
     for name in cache_names(graph):
         for axis, wanted in ((1, graph.kv_heads), (3, graph.head_size)):
             size = found[name][axis]

@@ -82,7 +82,7 @@ def check_graph(session: ort.InferenceSession, graph: EncoderGraph) -> None:
     expected = {"input_ids", "attention_mask", *(["token_type_ids"] if graph.takes_token_type_ids else [])}
     if set(found) != expected:
         missing, extra = sorted(expected - set(found)), sorted(set(found) - expected)
-        raise _mismatch(f"lacks the inputs {missing}" if missing else f"wants inputs the manifest does not know: {extra[:4]}")
+        raise _mismatch(f"lacks the inputs {missing}" if missing else f"needs inputs that the manifest does not list: {extra[:4]}")
     for name, shape in found.items():
         if len(shape) != 2 or any(isinstance(size, int) for size in shape):
             raise _mismatch(f"has the shape {shape} in {name}; rows and tokens must both be dynamic")

@@ -125,7 +125,7 @@ class EncoderEngine:
                 self._step()
         except Exception:
             log.exception("the engine loop ended by a defect")
-            last_words = Failed("the engine has a defect; the server's log says more")
+            last_words = Failed("the engine has a defect; the server's log has the details")
         with self._changed:
             self._stopping = True
             for ticket in self._queue:

@@ -157,7 +157,7 @@ class Engine:
                 self._step()
         except Exception:
             log.exception("the engine loop ended by a defect")
-            last_words = Failed("the engine has a defect; the server's log says more")
+            last_words = Failed("the engine has a defect; the server's log has the details")
         with self._changed:
             self._stopping = True
         self._give_up(last_words)

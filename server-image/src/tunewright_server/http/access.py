@@ -39,7 +39,7 @@ class Access:
         if self._local and _host_name(headers.get("host", "")) not in _LOCAL_HOSTS:
             return ApiError(
                 403,
-                f"this server serves its own machine only, and Host is {headers.get('host', '')!r}; use http://127.0.0.1 or http://localhost",
+                f"this server accepts only local requests, and Host is {headers.get('host', '')!r}; use http://127.0.0.1 or http://localhost",
                 code="host_not_allowed",
             )
         if self._api_key is None or path.startswith(QUIET) or _has_key(headers, self._api_key):

@@ -62,4 +62,4 @@ async def _gone(_: Request, __: Exception) -> Response:
 
 async def _defect(request: Request, error: Exception) -> Response:
     log.error("a defect in %s", request.url.path, exc_info=error)
-    return ApiError(500, "the server has a defect; its log says more", code="internal_error").response
+    return ApiError(500, "the server has a defect; its log has the details", code="internal_error").response

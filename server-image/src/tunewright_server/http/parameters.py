@@ -17,7 +17,7 @@ def _encodable(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        msg = f"the character at {error.start} is half of a surrogate pair, which no text can hold alone"
+        msg = f"the character at {error.start} is an unpaired surrogate, which is no valid text"
         raise ValueError(msg) from error
     return text
 

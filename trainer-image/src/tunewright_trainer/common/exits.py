@@ -13,7 +13,7 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, InvalidReportError, Report, dump, load
 
 _DISK = (ExitCode.RETRY, "DiskFull", "Free space on the output volume or enlarge it; the checkpoints written before are intact.")
-_PEER = (ExitCode.RETRY, "PeerLost", "Another rank went away; its own termination message says why. The gang resumes from its checkpoint.")
+_PEER = (ExitCode.RETRY, "PeerLost", "Another rank ended; its own termination message has the cause. The gang resumes from its checkpoint.")
 _MEMORY = (
     ExitCode.OUT_OF_MEMORY,
     "OutOfMemory",
@@ -23,17 +23,17 @@ NAMELESS = frozenset({"PeerLost", "InternalError"})  # reasons of processes that
 _HUB_AWAY = (
     ExitCode.RETRY,
     "HubUnreachable",
-    "Give the pods a way to the hub, fill the cache volume beforehand, or use a pvc model source.",
+    "Give the pods network access to the hub, fill the cache volume beforehand, or use a pvc model source.",
 )
 _HUB_TOKEN = (
     ExitCode.CONFIGURATION,
     "HubForbidden",
-    "Give a token that may read the repository (HF_TOKEN from a Secret); the one given is missing, expired or of another account.",
+    "Provide a token that can read the repository (HF_TOKEN from a Secret). The present one is missing, expired or of another account.",
 )
 _HUB_MISSING = (
     ExitCode.CONFIGURATION,
     "ModelNotFound",
-    "Check model.source.huggingFace.repo; a private repository also looks missing until a token with access is given.",
+    "Check model.source.huggingFace.repo; without a token that has access, a private repository also appears to be missing.",
 )
 
 # Exceptions by qualified name, so that knowing them does not mean importing their libraries. Base classes count; the most derived wins.
@@ -46,7 +46,7 @@ _BY_TYPE: dict[str, tuple[ExitCode, str, str]] = {
     "huggingface_hub.errors.GatedRepoError": (
         ExitCode.CONFIGURATION,
         "ModelGated",
-        "Accept the model's licence on the hub and give a token of that account (HF_TOKEN from a Secret).",
+        "Accept the model's licence on the hub and provide a token of that account (HF_TOKEN from a Secret).",
     ),
     "huggingface_hub.errors.RepositoryNotFoundError": _HUB_MISSING,
     "huggingface_hub.errors.RevisionNotFoundError": (
@@ -65,7 +65,7 @@ _BY_TYPE: dict[str, tuple[ExitCode, str, str]] = {
     "httpx2.TransportError": _HUB_AWAY,
 }
 
-_STORAGE = (ExitCode.RETRY, "StorageFailed", "Look at the volume: it went away, went read-only or answered with an error.")
+_STORAGE = (ExitCode.RETRY, "StorageFailed", "Check the volume: it disappeared, became read-only or returned an error.")
 _BY_ERRNO = {
     errno.ENOSPC: _DISK,
     errno.EDQUOT: _DISK,

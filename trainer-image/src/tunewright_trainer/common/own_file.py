@@ -19,9 +19,9 @@ _SEARCHED = 1000  # entries of its folder that are looked through for them
 # What a path can be that is the user's to correct. Other errors (EIO, ESTALE) are the storage's.
 _BY_ERRNO = {
     errno.ENOTDIR: "a part of its path is a file, not a folder",
-    errno.EACCES: "may not be read by this process",
-    errno.EPERM: "may not be read by this process",
-    errno.ELOOP: "is a link that leads back to itself; copy the file itself there",
+    errno.EACCES: "cannot be read by this process",
+    errno.EPERM: "cannot be read by this process",
+    errno.ELOOP: "is a link to itself; copy the file there instead",
     errno.ENAMETOOLONG: "has a name that is too long",
     errno.ENXIO: "is not a regular file (a pipe, a socket or a device)",
 }
@@ -94,7 +94,7 @@ def _require_inside(target: str, folder: Path) -> None:
     own = Path(os.path.realpath(folder, strict=True))
     blobs = [above.parent.parent / "blobs" for above in (own / "file").parents if above.parent.name == "snapshots"]
     if not any(Path(target).is_relative_to(root) for root in (own, *blobs)):
-        raise OutsideFolderError("is a link that leads out of its folder; copy the file itself there, or name the file that it leads to")
+        raise OutsideFolderError("is a link out of its folder; copy the file there, or name the file that it links to")
 
 
 def _require_regular(mode: int) -> None:
@@ -112,4 +112,4 @@ def _missing(path: Path) -> str:
             beside = sorted(entry.name for entry, _ in zip(entries, range(_SEARCHED), strict=False))[:_SHOWN]
     except OSError:
         beside = []
-    return "the file does not exist" + (f"; beside it are {', '.join(beside)}" if beside else "")
+    return "the file does not exist" + (f"; the folder has {', '.join(beside)}" if beside else "")

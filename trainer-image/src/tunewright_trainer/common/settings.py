@@ -14,7 +14,7 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import TrainerConfig
 from tunewright_trainer.common.exits import StageError
 
-_RENDERED = "The operator sets it in every pod; when running by hand, export it."
+_RENDERED = "The operator sets it in every pod. If you run the stage by hand, export it."
 
 
 @dataclass(frozen=True)
@@ -90,5 +90,5 @@ def _read_config(path: Path) -> TrainerConfig:
             ExitCode.CONFIGURATION,
             "ConfigInvalid",
             f"{path.name}: {field}: {first['msg']} ({error.error_count()} problem(s) in all)",
-            "The operator and the trainer image are of different versions: use images of one release.",
+            "The operator and the trainer image have different versions: use images of one release.",
         ) from error

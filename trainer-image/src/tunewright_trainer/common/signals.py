@@ -48,7 +48,7 @@ def exit_on_signal() -> None:
 
 def stopped(message: str) -> StageError:
     """The error with which a stage ends after SIGTERM or SIGINT."""
-    return StageError(ExitCode.STOPPED, "Stopped", message, "Nothing to do: the next start goes on from what is saved.")
+    return StageError(ExitCode.STOPPED, "Stopped", message, "Nothing to do: the next start resumes from the checkpoint.")
 
 
 def _raise_stopped(number: int, _: FrameType | None) -> NoReturn:
@@ -76,7 +76,7 @@ def exit_on_signal_during_rendezvous() -> None:
 
 
 def _end() -> None:
-    error = stopped("asked to stop before all ranks had joined")
+    error = stopped("stopped before all ranks had joined")
     path = os.environ.get(environment.TERMINATION_LOG)
     if path:
         write_termination(failure(error), Path(path))

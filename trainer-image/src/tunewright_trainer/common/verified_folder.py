@@ -56,7 +56,7 @@ def verify(folder: Path) -> str | None:
     for entry in read(folder)["files"]:
         with (folder / entry["path"]).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != entry["sha256"]:
-                return f"{entry['path']} has another sha256 than when it was written"
+                return f"{entry['path']} has another sha256 than its manifest"
     return None
 
 

@@ -75,13 +75,13 @@ def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | P
             for row in reader:
                 if None in row or None in row.values():
                     swallowed = f"; it begins in line {begin}: is a quote not closed there?" if begin < reader.line_num else ""
-                    yield Problem(name, reader.line_num, f"the row has not as many fields as the header ({len(columns)}){swallowed}")
+                    yield Problem(name, reader.line_num, f"the row has more or fewer fields than the header ({len(columns)}){swallowed}")
                 else:
                     yield Located(name, reader.line_num, dict(row))
                 begin = reader.line_num + 1
                 source.begin_record()
         except csv.Error as error:
-            way_out = 'close its quotes, double a quote that belongs to a text (""), or use .jsonl'
+            way_out = 'close its quotes, write a quote within a text twice (""), or use .jsonl'
             yield Problem(name, begin, f"not valid CSV: {error}; the row begins here and was read up to line {reader.line_num}: {way_out}")
         except UnicodeDecodeError:
             yield first_problem(text.buffer, name)  # type: ignore[arg-type] - the file itself, or its buffer

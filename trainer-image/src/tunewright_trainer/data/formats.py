@@ -29,7 +29,7 @@ def recognise(row: Row, columns: Mapping[str, str]) -> str:
             return name
     found = ", ".join(map(str, row)) or "(none)"
     known = "; ".join(f"{name} ({', '.join(names)})" for name, names in needed.items())
-    raise BadRow(f"unknown format: the columns are {found}; known formats are {known}; map yours with `columns` beside the data's source")
+    raise BadRow(f"unknown format: the columns are {found}; known formats are {known}; map your columns with `columns` beside the source")
 
 
 def normalise(row: Row, *, format_: str, columns: Mapping[str, str], task: str) -> Row:
@@ -87,9 +87,9 @@ def _messages(value: Any) -> list[Row]:
     messages = [_message(message, index) for index, message in enumerate(value)]
     trained = [message for message in messages if message["role"] == "assistant" and message["weight"] == 1]
     if not any(message["role"] == "assistant" for message in messages):
-        raise BadRow("no message with role 'assistant', so there is nothing to learn")
+        raise BadRow("no message with role 'assistant', so there is nothing to train on")
     if not trained:
-        raise BadRow("every assistant message has weight 0, so there is nothing to learn")
+        raise BadRow("every assistant message has weight 0, so there is nothing to train on")
     return messages
 
 
@@ -109,7 +109,7 @@ def _message(message: Any, index: int) -> Row:
     weight = message.get("weight")
     weight = 1 if weight is None else weight
     if weight not in (0, 1) or (role != "assistant" and "weight" in message and message["weight"] is not None):
-        raise BadRow(f"{where}.weight is {weight!r}; it must be 0 or 1 and stands on assistant messages only")
+        raise BadRow(f"{where}.weight is {weight!r}; it must be 0 or 1, and only assistant messages can have it")
     return {"role": role, "content": content, "weight": int(weight)}
 
 

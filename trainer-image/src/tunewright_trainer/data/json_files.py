@@ -63,7 +63,7 @@ def require_shallow(document: Any) -> None:
         raise ValueError(_TOO_DEEP)
 
 
-_TOO_DEEP = f"nested too deeply (more than {DEEPEST} lists and objects within each other)"
+_TOO_DEEP = f"nested too deeply (more than {DEEPEST} levels of lists and objects)"
 
 
 def _children(value: Any) -> Any:
@@ -74,7 +74,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
+            raise ValueError(f"the key {key[:80]!r} occurs twice in one object")
         found[key] = value
     return found
 

@@ -47,7 +47,7 @@ def parquet_rows(file: BinaryIO, name: str) -> Iterator[Located | Problem]:
                 return
             number += 1
             if taken > most:
-                yield Problem(name, number, f"the rows up to here come to more than {most} bytes, far more than the file has; {_WAY_OUT}")
+                yield Problem(name, number, f"the rows up to here take more than {most} bytes, far more than the file has; {_WAY_OUT}")
                 return
             yield Located(name, number, answer["row"])
     finally:
@@ -61,7 +61,7 @@ def _answer(raw: bytes, name: str, line: int) -> dict[str, Any] | Problem:
     if len(raw) == _LONGEST_ANSWER:
         return Problem(name, line, f"the row is longer than {LONGEST_ROW} bytes; shorten it")
     if not raw.endswith(b"\n"):
-        return Problem(name, line, "not a readable Parquet file: the library that reads it was stopped by this row or the next ones")
+        return Problem(name, line, "not a readable Parquet file: its library failed at this row or one of the next")
     answer: dict[str, Any] = json.loads(raw, object_hook=_opaque)
     if answer.get("problem") == "memory":
         greatest = f"more than {parquet_process.MEMORY_BYTES} bytes of memory"

@@ -45,7 +45,7 @@ def read_splits(settings: Settings) -> Splits:
     validation = read_split(data.validation, settings) if data.validation else None
     if validation is None and data.val_set_size > 0:
         if len(train) < 2:
-            raise _refuse("data.valSetSize takes a share of train, which has only one example", "Add examples or give a validation file.")
+            raise _refuse("data.valSetSize takes a share of train, which has only one example", "Add examples, or add a validation file.")
         parts = train.train_test_split(test_size=data.val_set_size, seed=data.shuffle_seed)
         train, validation = parts["train"], parts["test"]
     if len(train) < data.min_samples:
@@ -76,7 +76,7 @@ def read_split(files: Sequence[DataFile], settings: Settings) -> "Dataset":
     if problems:
         raise _refuse(_summary(shown, problems), "Correct the lines named above; nothing was trained and nothing was changed.")
     if not rows:
-        raise _refuse(f"no examples in {', '.join(file.path for file in files)}", "Give files with at least one example.")
+        raise _refuse(f"no examples in {', '.join(file.path for file in files)}", "Name files with at least one example.")
     if settings.config.data.dedup == "exact":
         rows = _without_duplicates(rows)
     return Dataset.from_list(rows)
@@ -151,9 +151,9 @@ def _summary(shown: list[Problem], count: int) -> str:
 
 def _too_many(row: Row, before: int, budget: Budget) -> StageError:
     return _refuse(
-        f"{row['source']}: with the {before} example(s) before it, it needs more than {budget.bytes} bytes of memory, which is one part in "
+        f"{row['source']}: with the {before} example(s) before it, it needs more than {budget.bytes} bytes of memory, which is 1/"
         f"{SHARE} of what this process may use",
-        "Give fewer or shorter examples, or more memory: workers.resources.limits.memory.",
+        "Use fewer or shorter examples, or raise workers.resources.limits.memory.",
     )
 
 

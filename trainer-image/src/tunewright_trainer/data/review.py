@@ -26,7 +26,7 @@ def lengths(train: "Encoded", settings: Settings) -> list[str]:
         )
     if train.ending_share < 1:
         warnings.append(
-            f"{1 - train.ending_share:.0%} of the training samples do not teach the model to stop: their last learned token ends nothing"
+            f"{1 - train.ending_share:.0%} of the training samples do not teach the model to stop: their last trained token is no end token"
         )
     return warnings
 
@@ -37,7 +37,7 @@ def special_tokens(splits: Splits, fence: Fence) -> list[str]:
     for name, split in splits.named():
         held = [row for row in split if fence.needed(row["messages"] if "messages" in row else _as_messages(row))]
         if held:
-            fate = "they are learned as text" if "messages" in held[0] else "in this format they are read as these tokens"
+            fate = "it is trained as text" if "messages" in held[0] else "this format reads it as these tokens"
             warnings.append(
                 f"{len(held)} of {len(split)} {name} example(s) hold the text of special tokens, first {held[0]['source']}: {fate}"
             )
@@ -57,9 +57,9 @@ def overlaps(splits: Splits, settings: Settings) -> list[str]:
             continue
         shared = sum(fingerprint(row) in trained for row in split)
         if shared:
-            warnings.append(f"{shared} of {len(split)} {name} example(s) are also in train, so their score flatters")
+            warnings.append(f"{shared} of {len(split)} {name} example(s) are also in train, so their score is too good")
     if splits.validation is None and settings.config.training.get("eval_strategy", "no") != "no":
-        warnings.append("there is no validation data, so training.evalStrategy has nothing to evaluate")
+        warnings.append("there is no validation data, so training.evalStrategy has no effect")
     return warnings
 
 
@@ -67,4 +67,4 @@ def padding(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
     """A tokenizer that pads with its eos token."""
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         return []
-    return ["the tokenizer pads with its eos token; padding is left out by position here, but other tools may mask the real eos"]
+    return ["the tokenizer pads with its eos token; Tunewright masks padding by position, but other tools may mask the real eos"]

@@ -65,7 +65,7 @@ def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: S
     if not rows and not part:
         raise _refuse(
             f"none of {len(dataset)} sample(s) has a supervised token within data.maxLength={limit}",
-            "Raise data.maxLength, or check that the chat template marks what the assistant says.",
+            "Raise data.maxLength, or check that the chat template marks the assistant's turns.",
         )
     facts = SplitFacts(
         samples=len(dataset), tokens=tokens, supervised_tokens=supervised, truncated=truncated, dropped=dropped, token_histogram=histogram
@@ -94,7 +94,7 @@ def _encode_chat(row: Row, settings: Settings, conversations: Conversations) -> 
     try:
         ids, said = conversations.encode(messages, mask=only_assistant)
     except Exception as error:  # a template raises what its author chose: jinja2's errors, and raise_exception for roles it refuses
-        raise _refuse(f"{row['source']}: the chat template refuses it: {error}", "Change the example, or model.chatTemplate.") from error
+        raise _refuse(f"{row['source']}: the chat template raises: {error}", "Change the example, or model.chatTemplate.") from error
     if not only_assistant:
         return ids, ids
     mask = _weighted(said, row)
@@ -128,7 +128,7 @@ def _training_template(tokenizer: "PreTrainedTokenizerBase", settings: Settings)
         raise StageError(
             ExitCode.CONFIGURATION,
             "ChatTemplateUnmarked",
-            "data.assistantOnlyLoss needs a chat template that marks the assistant's words with {% generation %}; this has none",
+            "data.assistantOnlyLoss needs a chat template that marks the assistant's turns with {% generation %}; this one does not",
             "Put {% generation %}…{% endgeneration %} around them in model.chatTemplate.jinja, or set data.assistantOnlyLoss: false.",
         ) from error
     return marked

@@ -58,5 +58,5 @@ def _decode(raw: bytes, name: str, line: int, start: bytes) -> str | Problem:
         return Problem(name, line, f"not UTF-8 (byte 0x{error.object[error.start]:02x}); {convert}")
     if "\0" not in text:
         return text
-    way_out = convert if encoding else "the file is damaged or not text: copy it again, or take the byte out"
+    way_out = convert if encoding else "the file is damaged or not text: copy it again, or remove the byte"
     return Problem(name, line, f"holds a zero byte at character {text.index(chr(0)) + 1}; {way_out}")

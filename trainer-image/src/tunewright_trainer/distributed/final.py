@@ -109,7 +109,7 @@ def require_trained_adapter(folder: Path, started_as: "dict[str, torch.Tensor]")
         raise _diverged(f"adapter_model.safetensors holds values that are not finite, such as in {broken[0]}")
     ups = [tensor for name, tensor in tensors.items() if "lora_B" in name]
     if ups and not any(tensor.any() for tensor in ups):
-        raise _untrained("every lora_B is zero: training moved nothing")
+        raise _untrained("every lora_B is zero: training changed nothing")
     if started_as:
         missing = started_as.keys() - tensors.keys()
         if missing:

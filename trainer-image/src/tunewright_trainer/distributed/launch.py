@@ -45,8 +45,8 @@ def launch() -> None:
         raise StageError(
             ExitCode.RETRY,
             "RendezvousFailed",
-            f"the workers did not find each other: {type(error).__name__}: {error}",
-            "See whether every pod of the gang is scheduled, and whether PET_MASTER_PORT on the first is free.",
+            f"the rendezvous of the workers failed: {type(error).__name__}: {error}",
+            "Check that every pod of the gang is scheduled, and that PET_MASTER_PORT is free on the first.",
         ) from error
 
 
@@ -66,15 +66,15 @@ def worker_failed(first: int, codes: Mapping[int, int], *, for_memory: bool | No
             ExitCode.RETRY,
             "Killed",
             f"rank {first} was killed (SIGKILL)"
-            + (", and whether for want of memory, this system does not tell" if for_memory is None else ", and not for want of memory"),
-            "See who or what ended it; the gang resumes from its checkpoint.",
+            + ("; this system does not report whether memory ran out" if for_memory is None else ", and not because memory ran out"),
+            "Find out what killed it; the gang resumes from its checkpoint.",
             rank=first,
         )
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return StageError(
         ExitCode.RETRY,
         "WorkerDied",
-        f"rank {first} ended with {how} and said nothing",
+        f"rank {first} ended with {how} without a report",
         "Read its log; the gang resumes from its checkpoint.",
         rank=first,
     )
@@ -88,7 +88,7 @@ def _after_signal(asked: signal.Signals) -> None:
             ExitCode.RETRY,
             "StoppedWithoutSaving",
             f"{asked.name} arrived and the workers ended before a checkpoint was complete",
-            "The gang resumes from the checkpoint before; raise terminationGracePeriodSeconds if this happens again.",
+            "The gang resumes from the previous checkpoint; raise terminationGracePeriodSeconds if this happens again.",
         )
     if isinstance(said, Failure):
         if said.reason == "Stopped":

@@ -45,7 +45,7 @@ def prebuild() -> None:
                 ExitCode.CONFIGURATION,
                 "OpNotBuilt",
                 f"{_OP} does not compile: {error}",
-                "See the compiler's words above; a C++17 compiler and the headers of this Python are needed.",
+                "See the compiler's output above; a C++17 compiler and the headers of this Python are needed.",
             ) from error
         (built,) = Path(folder).rglob(f"{_OP}.so")
         library.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +65,7 @@ def use_prebuilt() -> None:
         OpBuilder._loaded_ops[_OP] = _load(library)  # noqa: SLF001 - where its own loader looks first
         return
     deepspeed.ops.__compatible_ops__[_OP] = False
-    log.warning(
-        "%s is missing, so ranks of one node talk over gloo; `python -m tunewright_trainer prebuild` makes them faster", library.name
-    )
+    log.warning("%s is missing, so ranks of one node use gloo; `python -m tunewright_trainer prebuild` makes them faster", library.name)
 
 
 def library_path() -> Path:

@@ -61,12 +61,12 @@ class DistributedTrainerMixin:
     def train_or_stop(self) -> TrainReport:
         """Train from the starting point to the last step. Raises `StageError` (Stopped), with a checkpoint, when a signal arrives."""
         if process_group.any_rank(self._request.asked):
-            raise stopped("asked to stop before the first step")
+            raise stopped("stopped before the first step")
         began = time.monotonic()
         output = self.train(resume_from_checkpoint=str(self._start.checkpoint) if self._start.checkpoint else None)
         seconds = time.monotonic() - began
         if self._agreed_stop.stopped:
-            raise stopped(f"asked to stop; checkpoint-{self.state.global_step} is saved")
+            raise stopped(f"stopped; checkpoint-{self.state.global_step} is saved")
         return train_report(self, training_loss=output.training_loss, seconds=seconds, resumed_from_step=self._start.step)
 
     def _get_output_dir(self, trial: Any) -> str:
@@ -169,7 +169,7 @@ class DistributedTrainerMixin:
             if self._committed_step != self.state.global_step:
                 self._save_checkpoint(self.model, trial=None)
                 self.callback_handler.on_save(self.args, self.state, self.control)
-            raise stopped(f"asked to stop during an evaluation; checkpoint-{self.state.global_step} is saved") from None
+            raise stopped(f"stopped during an evaluation; checkpoint-{self.state.global_step} is saved") from None
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """The exporter writes the card, with figures that exist only then."""

@@ -95,7 +95,7 @@ def questions_too_long(splits: Splits, tokenizer: "PreTrainedTokenizerBase", set
     left = f"{fitting} are used" if fitting else "no answer is compared with its reference"
     warning = (
         f"{long} of the first {long + fitting} held-out question(s) have more than {room} tokens, which data.maxLength or "
-        f"evaluation.maxNewTokens within the model's context leaves to a question; they are passed over, and {left}"
+        f"evaluation.maxNewTokens within the model's context leaves for a question; they are skipped, and {left}"
     )
     return [warning]
 

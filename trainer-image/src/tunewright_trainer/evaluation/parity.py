@@ -70,7 +70,7 @@ def gate(report: ParityReport, config: ParityConfig, *, precision: Precision) ->
         misses.append(f"top-1 agreement {report.top1_agreement:.4f}, required minTop1Agreement {config.min_top1_agreement:g}")
     if misses:
         figures = f"{report.positions} positions, mean KL {report.mean_kl:.3g}, largest logit difference {report.max_logit_difference:.3g}"
-        raise _failed(f"the {precision} export does not say what the trained model says: {'; '.join(misses)} ({figures})", precision)
+        raise _failed(f"the {precision} export does not match the trained model: {'; '.join(misses)} ({figures})", precision)
 
 
 def gate_greedy(pairs: Iterable[GreedyPair], *, precision: Precision) -> None:
@@ -82,7 +82,7 @@ def gate_greedy(pairs: Iterable[GreedyPair], *, precision: Precision) -> None:
         ours, theirs = pair.logits[split][pair.trained[split]], pair.logits[split][pair.exported[split]]
         if float(ours - theirs) > _TIE:
             message = (
-                f"greedy decoding of prompt {number} parts at token {split}: trained {pair.trained[split]}, "
+                f"greedy decoding of prompt {number} differs from token {split}: trained {pair.trained[split]}, "
                 f"exported {pair.exported[split]}, {float(ours - theirs):.3g} apart in the trained model's logits"
             )
             raise _failed(message, precision)
@@ -95,7 +95,7 @@ def _failed(message: str, precision: Precision) -> StageError:
 def _way_out(precision: Precision) -> str:
     wider = EXPORT_PRECISIONS[precision].wider
     if wider is None:
-        return "The graph itself is wrong: report it with the model's config.json. Nothing was published; what served before still serves."
+        return "The graph itself is wrong: report it with the model's config.json. Nothing was published; the present server continues."
     return f"Use output.onnx.precision: {wider}, or loosen output.onnx.parity if these figures are good enough. Nothing was published."
 
 

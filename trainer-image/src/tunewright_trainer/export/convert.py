@@ -122,8 +122,8 @@ def _explained(error: Exception, exporter: onnx_genai.Exporter, model: "PreTrain
         ExitCode.CONFIGURATION,
         "ExportUnsupported",
         f"the {exporter} exporter cannot take architecture {model.config.model_type}: {cause}",
-        "The trained weights are whole and usable: final/ of the output volume holds what was trained, merged/ the merged model. "
-        "To serve with Tunewright, choose a base of an architecture that exports.",
+        "The trained weights are complete: the output volume has them in final/, and the merged model in merged/. "
+        "To serve with Tunewright, choose a base with an architecture that can be exported.",
     )
 
 

@@ -70,7 +70,7 @@ def _experts(config: "PretrainedConfig") -> str:
 
 def _recurrence(config: "PretrainedConfig", auto_class: Any) -> str:
     stateful = getattr(_model_class(config, auto_class), "_is_stateful", False)
-    return "its layers keep a recurrent state, for which the model server has no place" if stateful else ""
+    return "its layers keep a recurrent state, which the model server does not support" if stateful else ""
 
 
 def _no_positions(config: "PretrainedConfig") -> str:
@@ -81,4 +81,4 @@ def _no_positions(config: "PretrainedConfig") -> str:
 def _several_rotary_tables(config: "PretrainedConfig") -> str:
     tables = getattr(config, "rope_parameters", None)
     kinds = [name for name, value in tables.items() if isinstance(value, dict)] if isinstance(tables, dict) else []
-    return f"its layers have rotary tables of their own kinds (rope_parameters: {', '.join(sorted(kinds))})" if kinds else ""
+    return f"its layer types have different rotary tables (rope_parameters: {', '.join(sorted(kinds))})" if kinds else ""

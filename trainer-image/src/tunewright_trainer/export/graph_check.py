@@ -38,7 +38,7 @@ def check(folder: Path, *, exporter: Exporter, precision: Precision, layers: int
             ExitCode.BUG,
             "GraphUnexpected",
             f"the {exporter} exporter produced a {precision} graph that differs from the requested one: {'; '.join(findings)}",
-            "Report this with the model's config.json; output.onnx.precision fp32 is the plainest graph to try meanwhile.",
+            "Report this with the model's config.json; meanwhile try output.onnx.precision fp32, the simplest graph.",
         )
     heads, _, size = list(inputs["past_key_values.0.key"].type.tensor_type.shape.dim)[1:]
     return DecoderGraph(

@@ -40,7 +40,7 @@ def read_train_report(settings: Settings) -> TrainReport:
             ExitCode.CONFIGURATION,
             "TrainingIncomplete",
             f"{final}: {fault}",
-            "Run the train stage to its end first; it goes on from its last checkpoint.",
+            "Complete the train stage first; it resumes from its last checkpoint.",
         )
     now = inputs.describe(settings)
     written = verified_folder.read(final).get("inputs", {})

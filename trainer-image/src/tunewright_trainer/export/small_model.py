@@ -45,7 +45,7 @@ def small_model(config: "PretrainedConfig", auto_class: Any, *, trust_remote_cod
             obstacles.append(f"{type(error).__name__}: {error}")
             continue
         return _drawn(model.eval())
-    raise export_unsupported(f"the architecture {config.model_type} cannot be made small to try out its export: {'; '.join(obstacles)}")
+    raise export_unsupported(f"the architecture {config.model_type} cannot be reduced to test its export: {'; '.join(obstacles)}")
 
 
 def _drawn(model: "PreTrainedModel") -> "PreTrainedModel":

@@ -59,7 +59,7 @@ def _publish_dir(settings: Settings) -> Path:
         raise StageError(
             ExitCode.CONFIGURATION,
             "EnvironmentIncomplete",
-            f"environment variable {environment.PUBLISH_DIR}: it is not set, so there is no place for the model folder",
-            "The operator sets it in every export pod; when running by hand, export it.",
+            f"environment variable {environment.PUBLISH_DIR}: it is not set, so the model folder has no path",
+            "The operator sets it in every export pod. If you run the stage by hand, export it.",
         )
     return settings.publish_dir

@@ -94,7 +94,7 @@ def refuse_impossible(settings: Settings) -> None:
     if quantized and not TUNERS[method.tuner].quantizable:
         able = " or ".join(TUNERS.where(lambda tuner: tuner.supported and tuner.quantizable))
         raise _refuse(
-            f"E102: method.quantization does not go with method.tuner {method.tuner}, which cannot train or adapt quantised weights",
+            f"E102: method.quantization does not work with method.tuner {method.tuner}, which cannot train or adapt quantised weights",
             f"Set method.tuner to {able}, or remove method.quantization.",
         )
     zero = (settings.config.deepspeed or {}).get("zero_optimization", {})
@@ -110,7 +110,7 @@ def _refuse_on_cpu(settings: Settings) -> None:
             raise _refuse(f"E401: training.precision {precision.name} needs an accelerator", f"Use {others} on a CPU.")
     if asked.get("packing"):
         raise _refuse(
-            "data.packing lets samples see each other unless FlashAttention separates them, and that needs an accelerator",
+            "data.packing lets samples attend to each other without FlashAttention, which needs an accelerator",
             "Set data.packing: false on a CPU.",
         )
 

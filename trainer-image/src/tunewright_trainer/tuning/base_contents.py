@@ -107,7 +107,7 @@ def _require_own_shards(index: Path, *, there: bool) -> None:
         shown = repr(shard)[:120]
         if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(".safetensors"):
             raise _refuse(
-                "ModelOutsideFolder", f"{index} names {shown}, which is no *.safetensors of its own folder", "Copy the index again."
+                "ModelOutsideFolder", f"{index} names {shown}, which is no *.safetensors file of its folder", "Copy the index again."
             )
         if "\0" in shard or (there and not (index.parent / shard).is_file()):
             raise _refuse("WeightsMissing", f"{index} names {shown}, which is not in the folder", "Copy the missing weights there.")

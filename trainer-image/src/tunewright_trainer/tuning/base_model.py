@@ -183,15 +183,15 @@ def _require_safetensors(folder: Path) -> None:
             with safe_open(path, framework="pt"):
                 pass  # the header is compared with the file's length
         except SafetensorError as error:
-            raise _refuse("WeightsUnreadable", f"{path}: {error}", "Copy the file again: it is cut short or not safetensors.") from error
+            raise _refuse("WeightsUnreadable", f"{path}: {error}", "Copy the file again: it is truncated, or not safetensors.") from error
 
 
 def _no_safetensors(where: str, pickles: list[str]) -> StageError:
     if pickles:
         return _refuse(
             "PickledWeights",
-            f"{where} holds its weights as pickles only ({', '.join(pickles[:3])}), which run code when they are loaded",
-            "Convert them once, where you trust them: model.save_pretrained(folder) of transformers writes safetensors.",
+            f"{where} has its weights only as pickles ({', '.join(pickles[:3])}), which run code when they are loaded",
+            "If you trust them, convert them once: model.save_pretrained(folder) of transformers writes safetensors.",
         )
     return _refuse("WeightsMissing", f"{where} holds no *.safetensors", "Copy the weights there, or set model.fromScratch: true.")
 

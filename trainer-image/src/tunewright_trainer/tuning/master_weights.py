@@ -59,7 +59,7 @@ def require_masters(model: "torch.nn.Module", config: TrainerConfig) -> None:
             ExitCode.CONFIGURATION,
             "NoMasterWeights",
             f"{len(masterless)} trained parameter(s) are 16-bit and have no fp32 master copy, the first is {name} ({parameter.dtype}): "
-            "small updates would round to nothing",
+            "small updates would round to zero",
             "Set deepspeed.stage to 1, 2 or 3, or model.dtype to float32.",
         )
 

@@ -142,7 +142,7 @@ def _require_number(loss: float, step: int) -> None:
             ExitCode.CONFIGURATION,
             "NaNLoss",
             f"the loss is {loss} at step {step}",
-            "Lower training.learningRate, add warmupSteps, or train in bf16 instead of fp16; the checkpoints before are intact.",
+            "Lower training.learningRate, add warmupSteps, or train in bf16 instead of fp16; the earlier checkpoints are intact.",
         )
 
 

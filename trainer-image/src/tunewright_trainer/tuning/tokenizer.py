@@ -63,7 +63,7 @@ def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
         raise _refuse(
             "ChatTemplateMissing",
             f"task {settings.config.task} needs a chat template, and the tokenizer in {folder} has none",
-            f"Set model.chatTemplate.jinja to the template the model shall speak, or use task {' or '.join(without)}.",
+            f"Set model.chatTemplate.jinja to the chat template of the model, or use task {' or '.join(without)}.",
         )
     if tokenizer.eos_token_id is None:
         raise _refuse("EosMissing", f"the tokenizer in {folder} has no eos_token, so the model could never stop", "Set eos_token in it.")
