@@ -15,13 +15,13 @@ from tunewright_server.engine.decoder import resolve_providers
 from tunewright_server.machine import cpu_limit, memory_limit
 from tunewright_server.model_folder import open_folder, verify_contents
 from tunewright_server.refusal import RefusalError
-from tunewright_server.settings import Settings, read_settings
+from tunewright_server.settings import ServerSettings, read_settings
 
 GIB = 2**30
 
 
 def test_a_folder_is_all_that_must_be_said() -> None:
-    assert read_settings({environment.MODEL_DIR: "/models/a"}) == Settings(
+    assert read_settings({environment.MODEL_DIR: "/models/a"}) == ServerSettings(
         model_dirs=(Path("/models/a"),),
         host="127.0.0.1",
         port=8080,

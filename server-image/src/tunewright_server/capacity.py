@@ -13,7 +13,7 @@ CACHE_SHARE = 0.5  # of the memory the weights leave, when the server decides; t
 
 
 @dataclass(frozen=True)
-class Capacity:
+class DecoderCapacity:
     """`slots` requests of at most `max_length` tokens each."""
 
     slots: int
@@ -37,7 +37,7 @@ def share_memory(weights: Sequence[int], memory_bytes: int) -> list[int]:
 
 def plan_capacity(
     graph: DecoderGraph, *, context: int, weight_bytes: int, memory_bytes: int, max_slots: int | None, max_length: int | None
-) -> Capacity:
+) -> DecoderCapacity:
     """Use the explicit settings and choose the others; `context` is the model's, in tokens.
 
     Raises `RefusalError` if the explicit settings cannot work.
@@ -54,7 +54,7 @@ def plan_capacity(
             f"{bytes_per_token(graph)} bytes, and the weights leave {_gib(free)} of {_gib(memory_bytes)}",
             suggestion=f"lower {environment.MAX_SLOTS} or {environment.MAX_LENGTH}, serve fewer models, or raise the memory limit",
         )
-    return Capacity(slots, length, slots * row_bytes)
+    return DecoderCapacity(slots, length, slots * row_bytes)
 
 
 def check_length_fits(max_length: int | None, *, context: int) -> None:

@@ -7,7 +7,7 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.generation_config import GenerationConfigError, GenerationDefaults, generation_defaults_in
 from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_server import machine
-from tunewright_server.capacity import Capacity, plan_capacity
+from tunewright_server.capacity import DecoderCapacity, plan_capacity
 from tunewright_server.engine.decoder import Decoder, check_graph, open_session, resolve_providers
 from tunewright_server.engine.dynamic_cache import DynamicCacheDecoder
 from tunewright_server.engine.gqa import GqaDecoder
@@ -16,7 +16,7 @@ from tunewright_server.http.metrics import DecoderMetrics, Metrics
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.refusal import RefusalError
 from tunewright_server.served import ServedModel
-from tunewright_server.settings import Settings
+from tunewright_server.settings import ServerSettings
 from tunewright_server.text.chat_template import load_chat_template
 from tunewright_server.text.template_process import Template, TemplateProcess
 from tunewright_server.text.tokenizer import load_tokenizer
@@ -34,7 +34,7 @@ class ServedDecoder(ServedModel):
     engine: Engine
     template: Template | None
     defaults: GenerationDefaults  # for requests that do not say
-    capacity: Capacity
+    capacity: DecoderCapacity
     metrics: DecoderMetrics
 
     @property
@@ -46,7 +46,7 @@ class ServedDecoder(ServedModel):
         return {"default_sampling_params": self.defaults.model_dump(exclude={"eos_token_ids"}, by_alias=False, exclude_none=True)}
 
 
-def load_decoder(folder: ModelFolder, settings: Settings, metrics: Metrics, *, name: str, memory_bytes: int) -> ServedDecoder:
+def load_decoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics, *, name: str, memory_bytes: int) -> ServedDecoder:
     """Verify, load and try the model. `memory_bytes` are for its weights and its cache.
 
     Blocks for seconds to minutes. Raises `RefusalError`; leaves no thread behind then.

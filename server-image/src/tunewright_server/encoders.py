@@ -19,7 +19,7 @@ from tunewright_server.http.metrics import EncoderMetrics, Metrics
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.refusal import RefusalError
 from tunewright_server.served import ServedModel
-from tunewright_server.settings import Settings
+from tunewright_server.settings import ServerSettings
 from tunewright_server.text.tokenizer import load_tokenizer
 
 _RUN_SECONDS = 300.0  # for one row
@@ -55,7 +55,7 @@ class ServedEncoder(ServedModel):
         return self.graph.labels[int(logits.argmax())]
 
 
-def load_encoder(folder: ModelFolder, settings: Settings, metrics: Metrics, *, name: str, memory_bytes: int) -> ServedEncoder:
+def load_encoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics, *, name: str, memory_bytes: int) -> ServedEncoder:
     """Verify, load and try the model. `memory_bytes` are for its weights and what a run needs beside them.
 
     Blocks for seconds. Raises `RefusalError`; leaves no thread behind then.

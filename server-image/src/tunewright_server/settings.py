@@ -14,7 +14,7 @@ from tunewright_server.refusal import RefusalError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ServerSettings:
     """The server's configuration. None means: decide from the model and the machine."""
 
     model_dirs: tuple[Path, ...]  # one or more model folders
@@ -31,21 +31,21 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
 
 
-def read_settings(env: Mapping[str, str]) -> Settings:
+def read_settings(env: Mapping[str, str]) -> ServerSettings:
     """Read the variables of `tunewright_contract.environment`. Raises `RefusalError` naming variable, value and way out."""
     model_dirs = _model_dirs(env)
     port = _whole_number(env, environment.PORT, at_least=0, at_most=65535)
-    return Settings(
+    return ServerSettings(
         model_dirs=model_dirs,
-        host=env.get(environment.HOST) or Settings.host,
-        port=Settings.port if port is None else port,
+        host=env.get(environment.HOST) or ServerSettings.host,
+        port=ServerSettings.port if port is None else port,
         model_name=env.get(environment.MODEL_NAME) or None,
         max_slots=_whole_number(env, environment.MAX_SLOTS, at_least=1, at_most=1024),
         max_length=_whole_number(env, environment.MAX_LENGTH, at_least=2, at_most=10_000_000),
         execution_providers=_providers(env.get(environment.EXECUTION_PROVIDERS) or ",".join(DEFAULT_EXECUTION_PROVIDERS)),
         smoke_test=_smoke_test(env),
-        drain_seconds=_seconds(env, environment.DRAIN_SECONDS, default=Settings.drain_seconds),
-        queue_seconds=_seconds(env, environment.QUEUE_SECONDS, default=Settings.queue_seconds),
+        drain_seconds=_seconds(env, environment.DRAIN_SECONDS, default=ServerSettings.drain_seconds),
+        queue_seconds=_seconds(env, environment.QUEUE_SECONDS, default=ServerSettings.queue_seconds),
         termination_log=termination_log(env),
         api_key=_api_key(env),
     )

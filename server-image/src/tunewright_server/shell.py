@@ -30,7 +30,7 @@ from tunewright_server.http.state import ServerState
 from tunewright_server.model_folder import ModelFolder, open_folder
 from tunewright_server.refusal import RefusalError
 from tunewright_server.registry import Registry
-from tunewright_server.settings import Settings
+from tunewright_server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 _KEEP_ALIVE_SECONDS = 5  # an idle connection is closed then, as clients expect of any server
@@ -39,7 +39,7 @@ _LOOK_SECONDS = 0.05
 _FLUSH_SECONDS = 5  # for the last bytes of the last answers to leave
 
 
-def run(settings: Settings) -> ExitCode:
+def run(settings: ServerSettings) -> ExitCode:
     """Serve until a stop signal. Raises `RefusalError` if there is nothing to serve, if possible before the port is open."""
     resolve_providers(settings.execution_providers)
     folders = by_name(map(open_folder, settings.model_dirs), only_name=settings.model_name)
@@ -73,7 +73,7 @@ def listening_socket(host: str, port: int) -> Iterator[socket.socket]:
         yield sock
 
 
-async def _serve(settings: Settings, folders: Mapping[str, ModelFolder], sock: socket.socket) -> ExitCode:
+async def _serve(settings: ServerSettings, folders: Mapping[str, ModelFolder], sock: socket.socket) -> ExitCode:
     host, port = sock.getsockname()[:2]
     log.info("listening", extra={"fields": {"host": host, "port": port}})
     state = ServerState(Registry(tuple(folders)))
@@ -118,7 +118,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _load(state: ServerState, settings: Settings, folders: Mapping[str, ModelFolder], stopping: asyncio.Task[bool]) -> None:
+async def _load(state: ServerState, settings: ServerSettings, folders: Mapping[str, ModelFolder], stopping: asyncio.Task[bool]) -> None:
     """Load one model after the other; they answer when all are loaded. Raises `RefusalError` for the first that cannot be served."""
     shares = share_memory([folder.weight_bytes for folder in folders.values()], machine.memory_limit())
     for (name, folder), memory_bytes in zip(folders.items(), shares, strict=True):
