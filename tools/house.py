@@ -14,6 +14,8 @@ LONGEST = 400  # lines; a longer file holds more than one concept
 PURE_ROOMS = ("api", "plan", "render", "observe", "status")
 # Names that two programs still share. Remove a name when one of its classes is renamed; add none.
 SHARED_NAMES = frozenset({"Problem", "Reason", "Row"})
+# Types that rooms once defined for themselves, and where each is defined now.
+HOMES = dict.fromkeys(("Key", "Manifest", "ObjectRef"), "operator/src/tunewright_runtime/objects.py")
 IMPURE_CALLS = {"open", "print", "input", "now", "utcnow", "today", "uuid4", "uuid1"}  # import-linter sees imports, not calls
 # The words of the stage table (tunewright_contract/stages.py), less those that mean something else elsewhere: a part of the data, a field
 # of TrainerConfig, a row of a table for people, a package.
@@ -33,6 +35,7 @@ def broken_promises() -> list[str]:
         if len(text.splitlines()) > LONGEST:
             found.append(f"{name}: {len(text.splitlines())} lines, more than {LONGEST}")
         tree = trees[str(name)] = ast.parse(text)
+        found += [f"{name}:{line}: {kind} is defined in {HOMES[kind]}; import it" for kind, line in second_homes(str(name), tree)]
         if tree.body and ast.get_docstring(tree) is None:
             found.append(f"{name}: the module does not say what it is for")
         if "tunewright_runtime" in path.parts:
@@ -57,6 +60,14 @@ def repeated_names(trees: Mapping[str, ast.Module], *, shared: frozenset[str] = 
     repeated = {name: places for name, places in files.items() if len(places) > 1}
     found = [f"{places[-1]}: a second class {name}; the first is {places[0]}" for name, places in repeated.items() if name not in shared]
     return found + [f"tools/house.py: no two classes are named {name} any more; remove it" for name in sorted(shared - repeated.keys())]
+
+
+def second_homes(file: str, tree: ast.Module) -> list[tuple[str, int]]:
+    """Return (name, line) of the types in `HOMES` that a file defines as its own, as a class or as an alias."""
+    defined = [(node.name, node.lineno) for node in tree.body if isinstance(node, ast.ClassDef)]
+    assigned = [(target, node.lineno) for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    defined += [(target.id, line) for target, line in assigned if isinstance(target, ast.Name)]
+    return [(name, line) for name, line in defined if HOMES.get(name, file) != file]
 
 
 def lines_that_name_a_job(text: str) -> list[int]:

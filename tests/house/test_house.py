@@ -3,7 +3,7 @@
 import ast
 
 import pytest
-from house import lines_that_name_a_job, repeated_names
+from house import lines_that_name_a_job, repeated_names, second_homes
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,16 @@ def test_a_class_has_its_name_to_itself(expected, files, shared):
 )
 def test_the_runtime_names_no_job(expected, text):
     assert lines_that_name_a_job(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "file", "text"),
+    [
+        ([("Key", 1)], "operator/src/tunewright/local/world.py", "Key = tuple[str, str]"),
+        ([("Manifest", 2)], "operator/src/tunewright/cli/main.py", "\nclass Manifest: ..."),
+        ([], "operator/src/tunewright_runtime/objects.py", "class Key: ..."),
+        ([], "operator/src/tunewright/kube/world.py", "from tunewright_runtime.objects import Key"),
+    ],
+)
+def test_a_type_of_the_runtime_has_one_definition(expected, file, text):
+    assert second_homes(file, ast.parse(text)) == expected

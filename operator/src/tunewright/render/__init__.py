@@ -5,7 +5,7 @@ Cannot fail, because api/ and plan/ have refused everything that cannot be rende
 Kubernetes comes from the plan.
 """
 
-from tunewright.render.labels import Manifest
+from tunewright.render.labels import JsonObject
 from tunewright.render.manifests import Rendering, render
 
-__all__ = ["Manifest", "Rendering", "render"]
+__all__ = ["JsonObject", "Rendering", "render"]

@@ -8,12 +8,12 @@ from hashlib import sha256
 
 from tunewright.plan.label_names import SHARED
 from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.labels import Manifest, metadata
+from tunewright.render.labels import JsonObject, metadata
 
 _DIGITS = 8  # hexadecimal, of the content's sha256
 
 
-def render_config_map(plan: FineTunePlan) -> tuple[Manifest, ...]:
+def render_config_map(plan: FineTunePlan) -> tuple[JsonObject, ...]:
     """Return the ConfigMap, the same text for the same configuration."""
     return (
         {

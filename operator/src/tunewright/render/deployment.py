@@ -6,7 +6,7 @@ from hashlib import sha256
 from tunewright.plan import label_names
 from tunewright.plan.plan_types import FineTunePlan, ServePlan
 from tunewright.plan.rollout import Choice, PublishedModel, ServingRevision, choose
-from tunewright.render.labels import Manifest, metadata, selector
+from tunewright.render.labels import JsonObject, metadata, selector
 from tunewright.render.pod import container, pod_template
 from tunewright.render.variables import SERVER_PORT, serve_variables
 from tunewright.render.volumes import serve_mounts
@@ -28,7 +28,7 @@ def choose_revision(plan: FineTunePlan, stage: Stage, wanted: ServePlan) -> Choi
     return choose(revision, wanted.rollout)
 
 
-def render_deployment(plan: FineTunePlan, stage: Stage, wanted: ServePlan, choice: Choice) -> Manifest:
+def render_deployment(plan: FineTunePlan, stage: Stage, wanted: ServePlan, choice: Choice) -> JsonObject:
     """Return the Deployment that runs the chosen revision."""
     kept = {label_names.MODEL: choice.run.model, label_names.PREVIOUS: choice.previous, label_names.REFUSED: choice.refused}
     annotations = {name: value.model_dump_json(exclude_none=True) for name, value in kept.items() if value is not None}
@@ -57,7 +57,7 @@ def _revision(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: Publish
     return ServingRevision(name=name, template=template, model=model if model.job != plan.owner.name else None)
 
 
-def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: PublishedModel) -> Manifest:
+def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: PublishedModel) -> JsonObject:
     mounts = serve_mounts(model)
     return pod_template(
         plan,
@@ -90,5 +90,5 @@ def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: Publish
     )
 
 
-def _probe(question: str, **timing: int) -> Manifest:
+def _probe(question: str, **timing: int) -> JsonObject:
     return {"httpGet": {"path": f"/v2/health/{question}", "port": "http"}, "timeoutSeconds": 5, **timing}

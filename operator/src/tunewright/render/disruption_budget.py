@@ -1,19 +1,19 @@
 """PodDisruptionBudgets, which delay voluntary disruptions such as a node drain."""
 
 from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.labels import Manifest, metadata, selector
+from tunewright.render.labels import JsonObject, metadata, selector
 from tunewright_contract import stages
 from tunewright_contract.stages import Shape, Stage
 
 
-def render_disruption_budgets(plan: FineTunePlan) -> list[Manifest]:
+def render_disruption_budgets(plan: FineTunePlan) -> list[JsonObject]:
     """Return the budgets of the gang and of the servers."""
     limits = {Shape.GANG: _gang, Shape.SERVER: _server}
     found = [(stage, limits[stage.shape](plan)) for stage in stages.STAGES if stage in plan.stages and stage.shape in limits]
     return [_budget(plan, stage, limit) for stage, limit in found if limit]
 
 
-def _gang(plan: FineTunePlan) -> Manifest:
+def _gang(plan: FineTunePlan) -> JsonObject:
     """Losing one member loses the attempt, so none may be evicted while the gang trains.
 
     It is a `minAvailable`: `maxUnavailable` needs a controller with a scale, which a Job is not. When there is no gang to protect
@@ -24,12 +24,12 @@ def _gang(plan: FineTunePlan) -> Manifest:
     return {"minAvailable": plan.train.replicas}
 
 
-def _server(plan: FineTunePlan) -> Manifest:
+def _server(plan: FineTunePlan) -> JsonObject:
     """A single server gets no budget: it would make its node impossible to drain."""
     return {"maxUnavailable": 1} if plan.serve is not None and plan.serve.replicas > 1 else {}
 
 
-def _budget(plan: FineTunePlan, stage: Stage, limit: Manifest) -> Manifest:
+def _budget(plan: FineTunePlan, stage: Stage, limit: JsonObject) -> JsonObject:
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",

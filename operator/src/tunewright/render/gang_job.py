@@ -7,7 +7,7 @@ the operator counts them.
 from tunewright.plan import label_names
 from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import FineTunePlan, TrainPlan
-from tunewright.render.labels import Manifest, metadata, pod_pass_labels
+from tunewright.render.labels import JsonObject, metadata, pod_pass_labels
 from tunewright.render.pod import container, pod_template
 from tunewright.render.pod_job import GANG_POLICY, deadline, suspension
 from tunewright.render.variables import RENDEZVOUS_PORT, gang_variables
@@ -16,10 +16,10 @@ from tunewright_contract.stages import Stage
 
 # No effect on a Job that has ended. A deleted Job is created again suspended, so it is no second writer of the checkpoints.
 # A gang that has another number of pods than is wanted saves and stops.
-_STOPPED: Manifest = {"suspend": True}
+_STOPPED: JsonObject = {"suspend": True}
 
 
-def render_gang_jobs(plan: FineTunePlan, stage: Stage, wanted: TrainPlan) -> list[Manifest]:
+def render_gang_jobs(plan: FineTunePlan, stage: Stage, wanted: TrainPlan) -> list[JsonObject]:
     """Return the Jobs of all attempts, the newest last."""
     return [_gang_job(plan, stage, wanted, attempt) for attempt in range(wanted.attempt + 1)]
 
@@ -29,7 +29,7 @@ def _begun_with(plan: FineTunePlan, train: TrainPlan) -> dict[str, str]:
     return {label_names.GLOBAL_BATCH_SIZE: str(train.global_batch_size), label_names.ZERO_STAGE: str(plan.fit.zero_stage)}
 
 
-def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) -> Manifest:
+def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) -> JsonObject:
     mounts = gang_mounts(plan, train.shared_memory)
     labels = {label_names.ATTEMPT: str(attempt)}
     newest = attempt == train.attempt

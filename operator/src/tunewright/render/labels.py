@@ -7,7 +7,7 @@ from tunewright.plan import label_names
 from tunewright.plan.names import label_value
 from tunewright.plan.plan_types import FineTunePlan, Owner
 
-Manifest = dict[str, Any]  # a Kubernetes object as JSON
+JsonObject = dict[str, Any]  # a manifest under construction, or a part of one
 
 
 def metadata(
@@ -18,9 +18,9 @@ def metadata(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
     owned: bool = True,
-) -> Manifest:
+) -> JsonObject:
     """Return the `metadata` of a child. Without an owner the child stays when the job is deleted."""
-    result: Manifest = {
+    result: JsonObject = {
         "name": name,
         "namespace": plan.owner.namespace,
         "labels": child_labels(plan, component) | dict(labels or {}),
@@ -64,7 +64,7 @@ def is_queued(plan: FineTunePlan) -> bool:
     return label_names.is_queued(plan.pass_labels)
 
 
-def owner_reference(owner: Owner) -> Manifest:
+def owner_reference(owner: Owner) -> JsonObject:
     """Name the FineTuneJob as the one controller of a child."""
     return {
         "apiVersion": owner.api_version,

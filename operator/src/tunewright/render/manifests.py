@@ -8,7 +8,7 @@ from tunewright.render.config_map import render_config_map
 from tunewright.render.deployment import choose_revision, render_deployment
 from tunewright.render.disruption_budget import render_disruption_budgets
 from tunewright.render.gang_job import render_gang_jobs
-from tunewright.render.labels import Manifest
+from tunewright.render.labels import JsonObject
 from tunewright.render.network_policy import render_network_policies
 from tunewright.render.pod_job import render_pod_job
 from tunewright.render.service import render_services
@@ -19,7 +19,7 @@ from tunewright_contract import stages
 class Rendering(NamedTuple):
     """What a plan becomes."""
 
-    children: tuple[Manifest, ...]  # in the order in which they are to be applied
+    children: tuple[JsonObject, ...]  # in the order in which they are to be applied
     serving: Choice | None = None  # the server revision that the Deployment runs; None: there is no Deployment
 
 
@@ -37,9 +37,9 @@ def render(plan: FineTunePlan) -> Rendering:
     return Rendering(children=children, serving=serving)
 
 
-def _workloads(plan: FineTunePlan) -> tuple[list[Manifest], Choice | None]:
+def _workloads(plan: FineTunePlan) -> tuple[list[JsonObject], Choice | None]:
     """Return the Jobs and the Deployment, stage by stage."""
-    workloads: list[Manifest] = []
+    workloads: list[JsonObject] = []
     serving = None
     for stage in stages.STAGES:
         match plan.stages.get(stage):

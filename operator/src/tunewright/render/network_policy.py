@@ -6,40 +6,40 @@ Storage needs no rule: volumes are mounted by the node.
 from urllib.parse import urlsplit
 
 from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.labels import Manifest, metadata, selector
+from tunewright.render.labels import JsonObject, metadata, selector
 from tunewright_contract import stages
 from tunewright_contract.stages import Shape, Stage
 
-_TCP_443: Manifest = {"port": 443, "protocol": "TCP"}
+_TCP_443: JsonObject = {"port": 443, "protocol": "TCP"}
 # By port alone: node-local caches answer on link-local addresses that no pod selector matches.
-_DNS: Manifest = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
+_DNS: JsonObject = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
 # The whole world less the link-local range, where clouds hand out their nodes' credentials.
-_HUB: Manifest = {
+_HUB: JsonObject = {
     "ports": [_TCP_443],
     "to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}, {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}}],
 }
 
 
-def render_network_policies(plan: FineTunePlan) -> list[Manifest]:
+def render_network_policies(plan: FineTunePlan) -> list[JsonObject]:
     """Return one policy per stage that is wanted."""
     rules = {Shape.POD: _pod, Shape.GANG: _gang, Shape.SERVER: _server}
     return [_policy(plan, stage, *rules[stage.shape](plan, stage)) for stage in stages.STAGES if stage in plan.stages]
 
 
-def _pod(plan: FineTunePlan, _: Stage) -> tuple[list[Manifest], list[Manifest]]:
+def _pod(plan: FineTunePlan, _: Stage) -> tuple[list[JsonObject], list[JsonObject]]:
     return [], _outside(plan)
 
 
-def _gang(plan: FineTunePlan, stage: Stage) -> tuple[list[Manifest], list[Manifest]]:
+def _gang(plan: FineTunePlan, stage: Stage) -> tuple[list[JsonObject], list[JsonObject]]:
     members = [{"podSelector": {"matchLabels": selector(plan, stage.component)}}]
     return [{"from": members}], [{"to": members}, *_outside(plan), *_progress(plan)]
 
 
-def _server(_: FineTunePlan, __: Stage) -> tuple[list[Manifest], list[Manifest]]:
+def _server(_: FineTunePlan, __: Stage) -> tuple[list[JsonObject], list[JsonObject]]:
     return [{"ports": [{"port": "http", "protocol": "TCP"}]}], []
 
 
-def _policy(plan: FineTunePlan, stage: Stage, ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
+def _policy(plan: FineTunePlan, stage: Stage, ingress: list[JsonObject], egress: list[JsonObject]) -> JsonObject:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -54,16 +54,16 @@ def _policy(plan: FineTunePlan, stage: Stage, ingress: list[Manifest], egress: l
     }
 
 
-def _outside(plan: FineTunePlan) -> list[Manifest]:
+def _outside(plan: FineTunePlan) -> list[JsonObject]:
     return [_DNS, _HUB] if plan.hub_access else [_DNS]
 
 
-def _progress(plan: FineTunePlan) -> list[Manifest]:
+def _progress(plan: FineTunePlan) -> list[JsonObject]:
     """Open the way to the progress endpoint: its port, in its namespace when its address tells (`<service>.<namespace>.svc…`)."""
     if not plan.progress_url:
         return []
     url = urlsplit(plan.progress_url)
-    rule: Manifest = {"ports": [{"port": url.port or (443 if url.scheme == "https" else 80), "protocol": "TCP"}]}
+    rule: JsonObject = {"ports": [{"port": url.port or (443 if url.scheme == "https" else 80), "protocol": "TCP"}]}
     host = (url.hostname or "").split(".")
     if host[2:3] == ["svc"]:
         rule["to"] = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": host[1]}}}]

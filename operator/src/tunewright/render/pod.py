@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunewright.plan.plan_types import FineTunePlan, Scheduling
-from tunewright.render.labels import Manifest, child_labels, selector
+from tunewright.render.labels import JsonObject, child_labels, selector
 from tunewright.render.variables import TERMINATION_LOG, Value, env_list
 from tunewright.render.volumes import Mount, volume_mounts, volumes
 
@@ -15,7 +15,7 @@ def pod_template(
     plan: FineTunePlan,
     component: str,
     *,
-    container: Manifest,
+    container: JsonObject,
     mounts: Sequence[Mount],
     scheduling: Scheduling,
     grace_seconds: int,
@@ -23,12 +23,12 @@ def pod_template(
     annotations: Mapping[str, str] | None = None,
     together: bool = False,
     **spec: Any,
-) -> Manifest:
+) -> JsonObject:
     """Return a pod template.
 
     `together`: all pods of this stage run on one node. `spec` holds what only they have (restartPolicy, subdomain, …).
     """
-    metadata: Manifest = {"labels": child_labels(plan, component) | dict(labels or {})}
+    metadata: JsonObject = {"labels": child_labels(plan, component) | dict(labels or {})}
     if annotations:
         metadata["annotations"] = dict(annotations)
     return {
@@ -62,7 +62,7 @@ def container(
     mounts: Sequence[Mount],
     resources: Mapping[str, Mapping[str, str]],
     **more: Any,
-) -> Manifest:
+) -> JsonObject:
     """Return the one container of a pod. `more` holds what only this stage's container has (ports, probes, …)."""
     return {
         "name": name,
@@ -82,8 +82,8 @@ def container(
     }
 
 
-def _scheduling(scheduling: Scheduling, *, beside: Mapping[str, str] | None) -> Manifest:
-    wanted: Manifest = {
+def _scheduling(scheduling: Scheduling, *, beside: Mapping[str, str] | None) -> JsonObject:
+    wanted: JsonObject = {
         "nodeSelector": dict(scheduling.node_selector),
         "tolerations": [dict(toleration) for toleration in scheduling.tolerations],
         "affinity": scheduling.affinity if beside is None else _beside(beside, scheduling.affinity or {}),
@@ -96,7 +96,7 @@ def _scheduling(scheduling: Scheduling, *, beside: Mapping[str, str] | None) -> 
     return {field: value for field, value in wanted.items() if value}
 
 
-def _beside(labels: Mapping[str, str], affinity: Mapping[str, Any]) -> Manifest:
+def _beside(labels: Mapping[str, str], affinity: Mapping[str, Any]) -> JsonObject:
     """Add to an affinity that the pod runs where others with these labels do. The scheduler lets the first of them choose."""
     beside = {"labelSelector": {"matchLabels": dict(labels)}, "topologyKey": "kubernetes.io/hostname"}
     pods = dict(affinity.get("podAffinity") or {})

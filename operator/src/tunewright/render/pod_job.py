@@ -4,7 +4,7 @@
 """
 
 from tunewright.plan.plan_types import FineTunePlan, PodPlan
-from tunewright.render.labels import Manifest, is_queued, metadata, pod_pass_labels
+from tunewright.render.labels import JsonObject, is_queued, metadata, pod_pass_labels
 from tunewright.render.pod import container, pod_template
 from tunewright.render.variables import pod_variables
 from tunewright.render.volumes import pod_mounts
@@ -14,22 +14,22 @@ from tunewright_contract.stages import Stage
 _DISRUPTED = [{"type": "DisruptionTarget", "status": "True"}]
 
 # Exit codes after which another try cannot help.
-_HOPELESS: Manifest = {
+_HOPELESS: JsonObject = {
     "action": "FailJob",
     "onExitCodes": {"operator": "In", "values": sorted(code.value for code, then in DISPOSITIONS.items() if then is Disposition.FAIL)},
 }
 # One pod alone: its loss to a drained node costs no try, and a new pod takes its place.
-SINGLE_POD_POLICY: Manifest = {"rules": [_HOPELESS, {"action": "Ignore", "onPodConditions": _DISRUPTED}]}
+SINGLE_POD_POLICY: JsonObject = {"rules": [_HOPELESS, {"action": "Ignore", "onPodConditions": _DISRUPTED}]}
 # A gang cannot go on with a replaced member: the whole attempt ends, and the next one resumes from the checkpoint.
-GANG_POLICY: Manifest = {"rules": [_HOPELESS, {"action": "FailJob", "onPodConditions": _DISRUPTED}]}
+GANG_POLICY: JsonObject = {"rules": [_HOPELESS, {"action": "FailJob", "onPodConditions": _DISRUPTED}]}
 
 
-def deadline(plan: FineTunePlan) -> Manifest:
+def deadline(plan: FineTunePlan) -> JsonObject:
     """Return the Job's `activeDeadlineSeconds`, if the job has one. It is each stage's, and each attempt's, own."""
     return {} if plan.active_deadline_seconds is None else {"activeDeadlineSeconds": plan.active_deadline_seconds}
 
 
-def suspension(plan: FineTunePlan, stage: Stage) -> Manifest:
+def suspension(plan: FineTunePlan, stage: Stage) -> JsonObject:
     """Return the Job's `suspend`, if it is ours to say.
 
     A Job in a queue is released by Kueue; asserting `false` would take it out of the queue's hands.
@@ -41,7 +41,7 @@ def suspension(plan: FineTunePlan, stage: Stage) -> Manifest:
     return {} if is_queued(plan) else {"suspend": False}
 
 
-def render_pod_job(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> Manifest:
+def render_pod_job(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> JsonObject:
     """Return the Job of a stage of one pod."""
     mounts = pod_mounts(plan, stage)
     return {

@@ -1,19 +1,19 @@
 """Services: one for a gang to find its members, one for clients to find the servers."""
 
 from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.labels import Manifest, metadata, selector
+from tunewright.render.labels import JsonObject, metadata, selector
 from tunewright.render.variables import RENDEZVOUS_PORT
 from tunewright_contract import stages
 from tunewright_contract.stages import Shape, Stage
 
 
-def render_services(plan: FineTunePlan) -> list[Manifest]:
+def render_services(plan: FineTunePlan) -> list[JsonObject]:
     """Return the Services of the stages that are wanted."""
     writers = {Shape.GANG: _gang, Shape.SERVER: _server}
     return [_service(plan, stage, writers[stage.shape]()) for stage in stages.STAGES if stage in plan.stages and stage.shape in writers]
 
 
-def _gang() -> Manifest:
+def _gang() -> JsonObject:
     """Return a headless Service: it gives every rank a DNS name, before it is ready, since rendezvous comes first."""
     return {
         "clusterIP": "None",
@@ -22,11 +22,11 @@ def _gang() -> Manifest:
     }
 
 
-def _server() -> Manifest:
+def _server() -> JsonObject:
     return {"ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http", "appProtocol": "http"}]}
 
 
-def _service(plan: FineTunePlan, stage: Stage, spec: Manifest) -> Manifest:
+def _service(plan: FineTunePlan, stage: Stage, spec: JsonObject) -> JsonObject:
     return {
         "apiVersion": "v1",
         "kind": "Service",

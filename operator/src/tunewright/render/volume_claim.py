@@ -3,12 +3,12 @@
 from tunewright.plan import label_names
 from tunewright.plan.label_names import SHARED
 from tunewright.plan.plan_types import FineTunePlan
-from tunewright.render.labels import Manifest, metadata
+from tunewright.render.labels import JsonObject, metadata
 
 _WHY_RETAINED = "holds checkpoints and models; deleting the FineTuneJob leaves it, deleting this claim deletes them"
 
 
-def render_volume_claim(plan: FineTunePlan) -> tuple[Manifest, ...]:
+def render_volume_claim(plan: FineTunePlan) -> tuple[JsonObject, ...]:
     """Return the claim to create. A retained one has no owner, so that garbage collection passes it by, and says so."""
     new = plan.storage.create
     if new is None:
