@@ -1,7 +1,6 @@
 """Words that plain English does not need, each with what to write instead, and where they stand.
 
-Markdown may hold none of them. In each tree of sources their number may only shrink (`AT_MOST`).
-Text in backticks and in code blocks is exempt: it quotes names.
+Checked are Markdown, comments, docstrings and messages. Text in backticks and in code blocks is exempt: it quotes names.
 Of tests and examples, only comments and docstrings count, because their strings are data.
 """
 
@@ -32,17 +31,7 @@ INSTEAD = {
     r"spine": "reconciler",
     r"thrice|hitherto|henceforth|thereof|therein|wherein|whereof": "a common word",
 }
-AT_MOST = {  # findings in each tree; lower a number when its tree holds fewer
-    "operator": 10,
-    "trainer-image": 2,
-    "server-image": 0,
-    "tests": 0,
-    "tools": 0,
-    "benchmarks": 0,
-    "examples": 0,
-    "charts": 0,
-    "Makefile": 0,
-}
+TREES = ("operator", "trainer-image", "server-image", "tests", "tools", "benchmarks", "examples", "charts", "Makefile")
 _PATTERNS = [(re.compile(rf"\b(?:{word})\b", re.IGNORECASE), instead) for word, instead in INSTEAD.items()]
 _QUOTED = re.compile(r"`[^`\n]*`")
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
@@ -65,15 +54,10 @@ class Finding(NamedTuple):
 
 
 def findings(root: Path) -> list[str]:
-    """Return one line for each word in Markdown, and the words of each tree that holds more than it may."""
-    found = [
-        str(finding) for path in markdown(root) for finding in in_text(path.relative_to(root), prose_of_markdown(path.read_text("utf-8")))
-    ]
-    for tree, allowed in AT_MOST.items():
-        there = list(in_tree(root, tree))
-        if len(there) > allowed:
-            found += [*map(str, there), f"{tree}: {len(there)} such words, at most {allowed} are allowed. Way out: reword what is new"]
-    return found
+    """Return one line for each word in Markdown and in the sources."""
+    pages = {path.relative_to(root): prose_of_markdown(path.read_text("utf-8")) for path in markdown(root)}
+    in_pages = [finding for name, text in pages.items() for finding in in_text(name, text)]
+    return [str(finding) for finding in (*in_pages, *(finding for tree in TREES for finding in in_tree(root, tree)))]
 
 
 def markdown(root: Path) -> list[Path]:

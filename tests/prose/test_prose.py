@@ -46,12 +46,20 @@ def test_a_word_is_found_in_comments_docstrings_and_messages(found: list[str], s
     assert [finding.word for finding in forbidden_words.in_python(Path("a.py"), source, strings=True)] == found
 
 
-@pytest.mark.parametrize(("lines", "allowed"), [(2, 0), (0, 1), (0, 2)])
-def test_a_tree_fails_only_when_it_holds_more_than_before(monkeypatch, tmp_path: Path, lines: int, allowed: int):
-    (tmp_path / "tools").mkdir()
-    (tmp_path / "tools/a.py").write_text("# anew\n")
-    monkeypatch.setattr(forbidden_words, "AT_MOST", {"tools": allowed})
-    assert len(forbidden_words.findings(tmp_path)) == lines
+@pytest.mark.parametrize(
+    ("found", "name", "text"),
+    [
+        (["anew"], "tools/a.py", "# anew\n"),
+        (["anew"], "charts/values.yaml", "key: 1  # anew\n"),
+        (["anew"], "Makefile", "all:  ## anew\n"),
+        ([], "charts/values.yaml", "key: anew\n"),
+        ([], "tests/a.py", 'x = "made anew"\n'),
+    ],
+)
+def test_a_word_is_found_in_the_sources(tmp_path: Path, found: list[str], name: str, text: str):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert words(forbidden_words.findings(tmp_path)) == found
 
 
 @pytest.mark.parametrize(

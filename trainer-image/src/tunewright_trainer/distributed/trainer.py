@@ -155,7 +155,7 @@ class DistributedTrainerMixin:
         return optimizer
 
     def _load_rng_state(self, folder: str | None) -> None:
-        """As transformers'. Another number of processes has no streams of random numbers to go on with: each begins anew."""
+        """As transformers'. With another number of processes there is no saved random state, so each starts with a new one."""
         if folder is not None and checkpoint.of_other_world_size(Path(folder)):
             set_seed(self.args.seed + self.state.global_step)
             return
