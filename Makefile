@@ -6,16 +6,16 @@ ROOMS := api plan render observe status
 TYPED := $(addprefix tunewright.,$(ROOMS)) tunewright_contract tunewright_runtime
 
 .PHONY: help demo test coverage check setup doctor test-cluster cluster cluster-demo format crds chart readme lock images test-images clean
-help:  ## this list
+help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
-demo: setup  ## a FineTuneJob from its manifest to a served answer, on this machine
+demo: setup  ## run a FineTuneJob from its manifest to a served answer, on this machine
 	$(BIN)/tunewright run examples/quickstart.yaml
 
-test: setup test-cluster test-images  ## all tests
+test: setup test-cluster test-images  ## run all tests
 	$(BIN)/pytest
 
-coverage: setup  ## the pure rooms' own tests reach every line and branch of them
+coverage: setup  ## check that the pure rooms' own tests reach every line and branch
 	$(BIN)/pytest -q $(foreach r,$(ROOMS),tests/$(r)) $(foreach r,$(ROOMS),--cov=tunewright.$(r)) --cov-branch --cov-fail-under=100
 
 check: setup  ## lint, types, import direction, generated files; under a minute
@@ -32,7 +32,7 @@ check: setup  ## lint, types, import direction, generated files; under a minute
 
 setup: doctor .venv/.installed .venv/.ops  ## install everything into .venv
 
-doctor:  ## say what this machine lacks, and the command that brings it
+doctor:  ## list what this machine lacks, with the command that installs it
 	@test -n "$(PYTHON)" || { echo "missing: Python 3.11 or newer. Bring it, or name it: make PYTHON=/path/to/python3.11 demo" >&2; exit 1; }
 	@$(PYTHON) tools/doctor.py
 
@@ -47,20 +47,20 @@ doctor:  ## say what this machine lacks, and the command that brings it
 	$(BIN)/python -m tunewright_trainer prebuild
 	touch $@
 
-test-cluster: .venv/.installed  ## Kubernetes, etcd, helm and CoreDNS for the tests, built from Go modules once (minutes)
+test-cluster: .venv/.installed  ## build Kubernetes, etcd, helm and CoreDNS for the tests from Go modules, once (minutes)
 	$(BIN)/python tests/cluster build
 
-cluster: .venv/.installed  ## a shell with kubectl and helm on a cluster of its own: a whole node as root, else a control plane
+cluster: .venv/.installed  ## open a shell with kubectl and helm on a test cluster: a whole node as root, otherwise a control plane
 	$(BIN)/python tests/cluster shell
 
-cluster-demo: .venv/.installed  ## the quickstart in pods: helm install, kubectl apply, an answer; needs root
+cluster-demo: .venv/.installed  ## run the quickstart in pods: helm install, kubectl apply, an answer; needs root
 	$(BIN)/python tests/cluster demo
 
-format:  ## format and fix what can be fixed
+format:  ## format the code and apply automatic fixes
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-crds: .venv/.installed  ## generate crds/ from the API room
+crds: .venv/.installed  ## generate crds/ from operator/src/tunewright/api
 	$(BIN)/python tools/crds.py
 	$(BIN)/python tools/chart.py
 
@@ -73,11 +73,11 @@ readme: .venv/.installed  ## generate the README's list of unsupported fields an
 lock:  ## resolve the dependencies again, for development and for each image
 	$(BIN)/python tools/lock.py
 
-images: .venv/.installed  ## the images as archives, built once for each state of what goes in (docs/images.md)
+images: .venv/.installed  ## build the images as archives if their inputs changed (docs/images.md)
 	$(BIN)/python tools/images.py build
 
 test-images: .venv/.installed
 	TUNEWRIGHT_BASE_IMAGE=$${TUNEWRIGHT_BASE_IMAGE:-debian} $(BIN)/python tools/images.py build --optional
 
-clean:  ## remove what was installed and built
+clean:  ## remove everything that was installed and built
 	rm -rf .venv .cache
