@@ -145,7 +145,7 @@ def _on_path(program: str) -> Path | None:
 
 
 def _missing_go() -> str:
-    """Say what is wrong with Go here; nothing if it will do."""
+    """Return what is wrong with Go here; nothing if it will do."""
     wanted = "Go {}.{} or newer builds the test cluster".format(*OLDEST_GO)
     if shutil.which("go") is None:
         return f"no test cluster: {wanted} and there is none on PATH; or name a folder with {{}} in KUBEBUILDER_ASSETS"

@@ -42,7 +42,7 @@ def missing_packages(*, with_builders: bool = False) -> list[str]:
 
 
 def what_is_missing() -> str:
-    """Say why no node can run here, and what would change that; nothing if one can."""
+    """Return why no node can run here, and what would change that; nothing if one can."""
     if platform.system() != "Linux":
         return "a node needs Linux"
     if os.geteuid() != 0:

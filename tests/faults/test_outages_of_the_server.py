@@ -1,4 +1,4 @@
-"""The API server refuses, dies and comes back, its etcd stands still, watches break: one operator, the same process, waits and goes on by itself.
+"""The API server refuses, dies and comes back, its etcd stands still, watches break: one operator, the same process, waits and continues by itself.
 It is the one that the chart runs: it holds a Lease, cannot renew it in an outage, and writes nothing until it can.
 
 On a control plane of its own, since its programs are stopped. How patient the watches are is in test_kopf_pitfalls.py, which needs no minutes

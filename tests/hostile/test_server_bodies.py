@@ -56,7 +56,7 @@ def read(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("addresses", [pytest.param(addresses, id=name) for name, addresses in ADDRESSES.items()])
 def test_the_body_beyond_the_limit_of_all_is_refused(server: Server, addresses: list[str]) -> None:
-    """Which one it is depends on which is read last. The others go on, and so do small requests."""
+    """Which one it is depends on which is read last. The others continue, and so do small requests."""
     with contextlib.ExitStack() as opened:
         sockets = [opened.enter_context(connect(server, address)) for _, address in zip(range(TOO_MANY), itertools.cycle(addresses))]
         for each in sockets:

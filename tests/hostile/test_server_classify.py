@@ -1,4 +1,4 @@
-"""Bodies of `/classify` that must be refused, by the field and with the way out, while the server goes on.
+"""Bodies of `/classify` that must be refused, by the field and with the way out, while the server continues.
 
 To add a case, add a row: what is sent, the HTTP status, the code, and words of the message.
 """

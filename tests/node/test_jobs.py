@@ -22,7 +22,7 @@ A_MINUTE = 60.0  # seconds
 KILLS = 10
 WRONG_LINE = 17
 RANK_PROCESSES = "import os, re; print(*(p for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()))"
-# A gang that went on from a checkpoint sees the same samples in the same order with the same random numbers;
+# A gang that continued from a checkpoint sees the same samples in the same order with the same random numbers;
 # sums over two ranks are added in the same order too. What is left is the order of threads within a matrix product.
 SAME_LOSS = 5e-3
 
@@ -123,7 +123,7 @@ def test_kill_9_of_a_rank_resumes_from_the_last_checkpoint_and_ends_with_the_sam
 
 
 def evict_without_budget(desk: Desk, job: str, pod: str) -> bool:
-    """Say whether a pod was evicted before the operator put back the budget that forbids it."""
+    """Return whether a pod was evicted before the operator put back the budget that forbids it."""
     desk.kubectl("delete", "poddisruptionbudget", f"{job}-train", "--ignore-not-found")
     return desk.evict(pod) == ""
 

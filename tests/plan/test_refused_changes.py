@@ -1,4 +1,4 @@
-"""Changes that are refused: before anything has begun the whole job is; afterwards the change alone, while what runs goes on."""
+"""Changes that are refused: before anything has begun the whole job is; afterwards the change alone, while what runs continues."""
 
 from dataclasses import replace
 

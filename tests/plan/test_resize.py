@@ -101,7 +101,7 @@ def test_the_global_batch_is_kept_or_the_change_refused(each, passes, before, af
     ids=["batch", "batch of several ranks", "many ways out", "optimizer", "raw optimizer", "raw numbers"],
 )  # fmt: skip
 def test_what_is_refused(reason, says, wanted, train):
-    """Without a gang that could go on, the job; with one, the change alone."""
+    """Without a gang that could continue, the job; with one, the change alone."""
     with pytest.raises(PlanRejected) as refused:
         planned(wanted, replace(train, state=StageState.FAILED))
     assert (refused.value.reason, refused.value.field) == (reason, "spec.workers.replicas")

@@ -1,4 +1,4 @@
-"""A request that waits longer than it may is refused over HTTP and has left the queue; those that have begun go on."""
+"""A request that waits longer than it may is refused over HTTP and has left the queue; those that have begun continue."""
 
 import threading
 from pathlib import Path

@@ -127,7 +127,7 @@ def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
     for manifest in LATE.values():
         assert scene.api.apply(manifest, scene.namespace, keep=True).accepted
     for job in LATE:
-        assert scene.reaches("Checking", job).get("failure") is None, job  # what was late is there: it goes on by itself
+        assert scene.reaches("Checking", job).get("failure") is None, job  # what was late is there: it continues by itself
     assert scene.operator.reconciles("bug") == 0
 
 

@@ -1,4 +1,4 @@
-"""The operator and an API server that is away, or that refuses it: it waits, and goes on by itself.
+"""The operator and an API server that is away, or that refuses it: it waits, and continues by itself.
 
 Needs a control plane of our own: the operator's rights are taken away.
 """
@@ -83,7 +83,7 @@ def test_an_api_server_that_is_not_there(outage):
 def test_rights_that_are_taken_away_while_it_runs(outage):
     user = f"operator-of-{outage.scene.namespace}"
     forbid(outage.scene.api, user)
-    outage.line.break_open_connections()  # a watch that is open goes on without rights; a new one does not
+    outage.line.break_open_connections()  # a watch that is open continues without rights; a new one does not
     outage.scene.create_job("meanwhile")
     outage.lasts()
     assert "403" in outage.scene.operator.log.read_text() or "forbidden" in outage.scene.operator.log.read_text()

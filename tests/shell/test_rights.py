@@ -1,4 +1,4 @@
-"""A right that the operator lacks: the job says which, others go on, and it goes on by itself when the right is there."""
+"""A right that the operator lacks: the job says which, others continue, and it continues by itself when the right is there."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -28,7 +28,7 @@ _KERNEL = (
 
 
 def what_is_missing(name: str) -> str:
-    """Say what keeps an image from being run here; nothing if it can be."""
+    """Return what keeps an image from being run here; nothing if it can be."""
     if os.geteuid() != 0:
         return "running an image needs root"
     programs = [program for program in ("buildah", "runc") if shutil.which(program) is None]

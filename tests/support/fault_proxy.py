@@ -169,7 +169,7 @@ class FaultProxy:
         self._server = str(config["clusters"][0]["cluster"]["server"]).rstrip("/")
         app = web.Application(client_max_size=16 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._pass_on)
-        # An operator that is gone takes its watches with it; what it has written is passed on all the same (see `_ask`).
+        # An operator that is gone takes its watches with it; what it has written is passed on anyway (see `_ask`).
         runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server)
@@ -223,7 +223,7 @@ class FaultProxy:
         return answer
 
     def _is_struck(self, asked: Asked) -> _Strike | None:
-        """Say whether this is the request that a blow falls at."""
+        """Return whether this is the request that a blow falls at."""
         strike = self._strike
         if strike is None or not strike.counts(asked):
             return None

@@ -51,5 +51,5 @@ class Installation:
 
 
 def is_running(pod: Mapping[str, Any]) -> bool:
-    """Say whether a pod's container has started, ready or not."""
+    """Return whether a pod's container has started, ready or not."""
     return any("running" in status.get("state", {}) for status in pod.get("status", {}).get("containerStatuses", ()))

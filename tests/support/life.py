@@ -55,7 +55,7 @@ def live_hard(scene: Scene) -> None:
 
 
 def have_ended(scene: Scene) -> bool:
-    """Say whether the Jobs' controller has written down that all of them have ended; the operator, which looks at pods, is faster."""
+    """Return whether the Jobs' controller has written down that all of them have ended; the operator, which looks at pods, is faster."""
     return all(has_condition(job, "Complete", "Failed") for job in scene.api.list("batch/v1", "Job", scene.namespace))
 
 

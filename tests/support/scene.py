@@ -111,7 +111,7 @@ SPEC = {
 
 
 def is_survey(uri: str) -> bool:
-    """Say whether a request is the first page of one."""
+    """Return whether a request is the first page of one."""
     return f"limit={PAGE}" in uri and "continue=" not in uri
 
 

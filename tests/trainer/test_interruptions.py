@@ -27,7 +27,7 @@ def config(**changes):
         "save_total_limit": 3,
         "gradient_accumulation_steps": 2,
     }
-    dropout = {"lora": {"lora_dropout": 0.1}}  # random numbers must go on where they stopped, too
+    dropout = {"lora": {"lora_dropout": 0.1}}  # random numbers must continue where they stopped, too
     return job(**merged({"worldSize": 2, "deepspeed": deepspeed(2), "training": training, "method": dropout}, changes))
 
 

@@ -1,6 +1,6 @@
-"""A gang that goes on with another number of processes: the same examples in the same global batches, and the same loss.
+"""A gang that continues with another number of processes: the same examples in the same global batches, and the same loss.
 
-One chain per combination: a run on two ranks that nothing happens to; from its checkpoint of step 4 one rank goes on; from that one's
+One chain per combination: a run on two ranks that nothing happens to; from its checkpoint of step 4 one rank continues; from that one's
 checkpoint of step 8 two ranks do. The dataset's 22 examples do not fill the last batch of an epoch, and step 8 lies in the second epoch.
 """
 

@@ -20,7 +20,7 @@ EXECUTION_PROVIDERS = "TUNEWRIGHT_EXECUTION_PROVIDERS"  # comma-separated, e.g. 
 API_KEY = "TUNEWRIGHT_API_KEY"  # what clients send as `Authorization: Bearer …`; absent: no key is needed
 SMOKE_TEST = "TUNEWRIGHT_SMOKE_TEST"  # the SmokeTest as JSON; absent: none
 QUEUE_SECONDS = "TUNEWRIGHT_QUEUE_SECONDS"  # how long a request may wait for its first row of the cache
-DRAIN_SECONDS = "TUNEWRIGHT_DRAIN_SECONDS"  # how long requests in flight may go on after SIGTERM
+DRAIN_SECONDS = "TUNEWRIGHT_DRAIN_SECONDS"  # how long requests in flight may continue after SIGTERM
 
 # Kubeflow Trainer's progress protocol (its proposal 2779), which transformers >= 5.4 speaks by itself.
 PROGRESS_URL = "KUBEFLOW_TRAINER_SERVER_URL"

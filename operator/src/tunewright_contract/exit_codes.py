@@ -24,7 +24,7 @@ class Disposition(StrEnum):
     SUCCEED = "Succeed"
     FAIL = "Fail"  # repeating it cannot help
     RETRY = "Retry"  # repeat, and count it against the backoff limit
-    RESUME = "Resume"  # go on from the last checkpoint, and count nothing
+    RESUME = "Resume"  # continue from the last checkpoint, and count nothing
 
 
 DISPOSITIONS: dict[ExitCode, Disposition] = {
@@ -39,7 +39,7 @@ DISPOSITIONS: dict[ExitCode, Disposition] = {
 
 
 def disposition(code: int) -> Disposition:
-    """Say what an exit code asks for. A code outside the table (a segfault, a lost peer) is worth a retry."""
+    """Return what an exit code asks for. A code outside the table (a segfault, a lost peer) is worth a retry."""
     try:
         return DISPOSITIONS[ExitCode(code)]
     except ValueError:

@@ -35,11 +35,11 @@ class Fence:
         self._pattern = re.compile("|".join(map(re.escape, texts))) if texts else None
 
     def holds(self, text: str) -> bool:
-        """Say whether a text holds one."""
+        """Return whether a text holds one."""
         return self._pattern is not None and self._pattern.search(text) is not None
 
     def needed(self, messages: Iterable[Mapping[str, Any]]) -> bool:
-        """Say whether a message's content or name holds one."""
+        """Return whether a message's content or name holds one."""
         return any(self.holds(value) for message in messages for value in _texts(message))
 
     def signed(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:

@@ -6,6 +6,6 @@ from tunewright_contract.base import Message
 class SmokeTest(Message):
     """Answered greedily. Fails when the answer is empty or, ignoring case, does not hold `contains`."""
 
-    prompt: str  # the user's words for a chat model, else the text to go on from
+    prompt: str  # the user's words for a chat model, else the text to continue from
     contains: str | None = None
     max_tokens: int = 64

@@ -17,7 +17,7 @@ class Shape(StrEnum):
 
     POD = "pod"  # a Job of one pod; a failed pod is replaced
     GANG = "gang"  # an Indexed Job per attempt; a failed pod ends the attempt
-    SERVER = "server"  # a Deployment and its Service; it goes on until it is removed
+    SERVER = "server"  # a Deployment and its Service; it continues until it is removed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,7 @@ def _same_item(live: Any, wanted: Any) -> bool:
 
 
 def _same_amount(live: Any, wanted: Any) -> bool:
-    """Say whether two texts are one quantity: the API server writes 1000m as 1."""
+    """Return whether two texts are one quantity: the API server writes 1000m as 1."""
     if not (isinstance(live, str) and isinstance(wanted, str) and live and wanted):
         return False
     try:
@@ -100,7 +100,7 @@ def _left_over(live: Manifest, rendered: Manifest, manager: str) -> bool:
 
 
 def _names_more(fields: Mapping[str, Any], rendered: Any) -> bool:
-    """Say whether a set of fields (fieldsV1 of managedFields: `f:` a field, `k:` an item by keys, `v:` by value) exceeds a manifest."""
+    """Return whether a set of fields (fieldsV1 of managedFields: `f:` a field, `k:` an item by keys, `v:` by value) exceeds a manifest."""
     for step, below in fields.items():
         kind, _, text = step.partition(":")
         if kind == ".":

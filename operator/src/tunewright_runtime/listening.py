@@ -155,7 +155,7 @@ class RateLimit:
         self._empty_until: dict[Hashable, float] = {}  # when the bucket is full again without further requests; oldest first
 
     def wait(self, who: Hashable) -> float:
-        """Count a request. Returns 0.0 when it may go on, else in how many seconds one may; a refused one is not counted."""
+        """Count a request. Returns 0.0 when it may continue, else in how many seconds one may; a refused one is not counted."""
         now = self._clock()
         full = max(self._empty_until.pop(who, now), now) + 1 / self._per_second
         over = full - now - self._burst / self._per_second

@@ -122,7 +122,7 @@ class Queue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """Say that the work on a taken key has ended, well or not."""
+        """Return that the work on a taken key has ended, well or not."""
         self._working.pop(key, None)
         if key in self._again:
             self.add(key, routine=self._again.pop(key))
@@ -172,6 +172,6 @@ class Queue(Generic[K]):
                 continue
 
     def close(self) -> None:
-        """Hand out nothing more. Work in progress goes on to its end."""
+        """Hand out nothing more. Work in progress continues to its end."""
         self._closed = True
         self._changed.set()

@@ -37,7 +37,7 @@ def explain(errors: Iterable[ErrorDetails], raw: Mapping[str, Any]) -> tuple[Pro
 
 
 def _has_wrong_entries(steps: tuple[Step, ...], places: Iterable[tuple[Step, ...]]) -> bool:
-    """Say whether entries of this list are wrong: then it is too short only because of them."""
+    """Return whether entries of this list are wrong: then it is too short only because of them."""
     return any(place != steps and place[: len(steps)] == steps for place in places)
 
 

@@ -76,7 +76,7 @@ class _Chat:
         return 0
 
     async def _many(self, job: Mapping[str, Any]) -> int:
-        """Converse until the end of input. A refused message is taken back and the conversation goes on; piped input then ends with 1."""
+        """Converse until the end of input. A refused message is taken back and the conversation continues; piped input then ends with 1."""
         history: list[ChatTurn] = []
         refused = False
         self._prompt()

@@ -28,7 +28,7 @@ STAGES = {  # phase -> what people read
 
 
 def headline(status: Mapping[str, Any]) -> str:
-    """Say where a job stands in one line: stage, percent, loss, tokens/s, ETA."""
+    """Return where a job stands in one line: stage, percent, loss, tokens/s, ETA."""
     phase = str(status.get("phase") or "Pending")
     parts = [STAGES.get(phase, phase.lower())]
     if phase == TRAIN.phase:

@@ -98,8 +98,8 @@ def run(
     Shows live progress, and at the end the loss curve, how close the export is to the trained model, the scores and answers of the base
     and of the tuned model, and where everything was written.
 
-    Ctrl-C stops after saving a checkpoint; the same command goes on from the last good one. A second Ctrl-C kills at once. If this
-    process is killed, the job's processes go on, and the same command adopts them.
+    Ctrl-C stops after saving a checkpoint; the same command continues from the last good one. A second Ctrl-C kills at once. If this
+    process is killed, the job's processes continue, and the same command adopts them.
 
     What a job's model is made from cannot change under its name; take another metadata.name, or `tunewright delete` the old job.
 
@@ -246,7 +246,7 @@ def chat(
 ) -> None:
     """Chat with a job's model through the OpenAI API.
 
-    Starts the server when it is not running, and stops it again. For a TextGeneration job each line is a prompt to go on with.
+    Starts the server when it is not running, and stops it again. For a TextGeneration job each line is a prompt to continue with.
     """
     from tunewright.cli.chat import chat_with
     from tunewright.cli.console import home_at

@@ -87,7 +87,7 @@ async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own
 
 
 def as_asked(job: Mapping[str, Any], text: str) -> Asked:
-    """Return what a person says to a job's model: a message for one that chats, a prompt for one that goes on with a text."""
+    """Return what a person says to a job's model: a message for one that chats, a prompt for one that continues with a text."""
     return [{"role": "user", "content": text}] if TASKS[job["spec"]["task"]].needs_chat_template else text
 
 

@@ -48,7 +48,7 @@ def adopt(home: Home, raw: Mapping[str, Any], directory: Path) -> tuple[dict[str
 
 
 def _difference(field: str, then: Content | None, now: Content | None, moved: str | None) -> str:
-    """Say how a source differs from what the job was made from, or nothing."""
+    """Return how a source differs from what the job was made from, or nothing."""
     if now is None:
         return (
             f"{field}: {moved} does not exist" if moved else ""
@@ -63,7 +63,7 @@ def _difference(field: str, then: Content | None, now: Content | None, moved: st
 
 
 def _is_checked(stored: Object) -> bool:
-    """Say whether Check has passed: until then nothing is made of the data, and a fault in it may be corrected."""
+    """Return whether Check has passed: until then nothing is made of the data, and a fault in it may be corrected."""
     return bool(stored.get("status", {}).get("data"))
 
 

@@ -157,7 +157,7 @@ class Home:
 
 
 def _has_another_size(child: Object, job: Object) -> bool:
-    """Say whether a gang has another number of workers than is wanted: another follows anyhow, and it remembers the batch."""
+    """Return whether a gang has another number of workers than is wanted: another follows anyhow, and it remembers the batch."""
     wanted = (job["spec"].get("workers") or {}).get("replicas", 1)
     return bool(child["spec"].get("completionMode") == "Indexed" and child["spec"]["completions"] != wanted)
 

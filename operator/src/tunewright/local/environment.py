@@ -151,5 +151,5 @@ class Secrets:
             return self.environ.get(variable)
 
     def way_out(self, namespace: str, name: str, key: str, variable: str) -> str:
-        """Say how to provide it."""
+        """Return how to provide it."""
         return f"set the environment variable {variable}, or write the value into {self.layout.secret(namespace, name, key)}"

@@ -65,7 +65,7 @@ class Kubelet:
         return None if local is None else local.ports.get(declared)
 
     def forget(self) -> None:
-        """End all probes; the processes go on."""
+        """End all probes; the processes continue."""
         for local in self._pods.values():
             local.quiet()
         self._pods.clear()
@@ -202,7 +202,7 @@ def gang_of(pod: Mapping[str, Any]) -> str:
 
 
 def is_over(pod: Mapping[str, Any]) -> bool:
-    """Return whether the pod has ended for good."""
+    """Return whether the pod has ended finally."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 

@@ -42,7 +42,7 @@ class Machine:
         store.watch(self._note)
 
     async def run(self) -> None:
-        """Run the children until cancelled. The processes go on then; see `stop`."""
+        """Run the children until cancelled. The processes continue then; see `stop`."""
         while True:
             await self.step()
 
@@ -81,7 +81,7 @@ class Machine:
                 if self._written == before:
                     break
             self._problem = ""
-        except TunewrightError as error:  # the disk is full, say: what runs goes on, and so do we, once there is room
+        except TunewrightError as error:  # the disk is full, say: what runs continues, and so do we, once there is room
             if str(error) != self._problem:
                 log.warning("%s", error)
             self._problem = str(error)

@@ -63,7 +63,7 @@ class OpenFolder:
         return sorted(os.listdir(self._descriptor))  # noqa: PTH208 - pathlib has no descriptors
 
     def is_folder(self, name: str) -> bool:
-        """Say whether an entry is a folder, and no link to one."""
+        """Return whether an entry is a folder, and no link to one."""
         return self._has_type(name, stat.S_ISDIR)
 
     def read(self, name: str) -> bytes | None:

@@ -213,7 +213,7 @@ def owners(item: Object) -> set[str]:
 
 
 def explain(error: OSError, home: Path) -> str:
-    """Say what a failed write means to the person at this machine."""
+    """Return what a failed write means to the person at this machine."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for {home}. What was stored before is intact; free some space, or set TUNEWRIGHT_HOME to another disk"
     return f"{error.strerror or error} ({error.filename or home})"

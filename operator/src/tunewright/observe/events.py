@@ -85,7 +85,7 @@ def problem_of_job(job: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProb
 
 
 def pods_refused(message: str) -> Failure:
-    """Say why pods could not be made, in the words of the controller that tried."""
+    """Return why pods could not be made, in the words of the controller that tried."""
     reason = next(reason for words, reason in _MEANINGS["FailedCreate"] if words in message)
     return Failure(reason=reason.value, message=f"its pods are rejected: {message}")
 
@@ -111,7 +111,7 @@ def _makes_no_progress(child: Raw, pods: Mapping[str, int]) -> bool:
 
 
 def _lacks_pods(job: Raw, there: int) -> bool:
-    """Say whether a Job that goes on has fewer pods than it wants at a time."""
+    """Return whether a Job that continues has fewer pods than it wants at a time."""
     if any(condition(job, kind) for kind in _ENDING):
         return False
     parallel, completions = (1 if (wanted := number(job, "spec", field)) is None else wanted for field in ("parallelism", "completions"))

@@ -74,7 +74,7 @@ def read_job(
 
 
 def _all_succeeded(job: Raw, pods: Sequence[PodState]) -> bool:
-    """Say whether a Job has nothing left to do, which its controller writes down a second or more later (its syncJobBatchPeriod)."""
+    """Return whether a Job has nothing left to do, which its controller writes down a second or more later (its syncJobBatchPeriod)."""
     indices = {pod.index for pod in pods if pod.succeeded}
     return bool(indices) and len(indices) >= (number(job, "spec", "completions") or 1) and not condition(job, "FailureTarget")
 
@@ -101,7 +101,7 @@ def _failed(job: Raw, failed: Raw, failed_pod: PodState | None) -> JobOutcome:
 
 
 def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
-    """Say whether pods are still there: a suspended gang saves before it goes.
+    """Return whether pods are still there: a suspended gang saves before it goes.
 
     The condition is checked too: without it, the Job controller may be creating pods that it has not counted yet.
     """

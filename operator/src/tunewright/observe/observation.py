@@ -76,7 +76,7 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
 
 
 def has_begun(children: Sequence[Raw]) -> bool:
-    """Say whether there is a gang, or has been one."""
+    """Return whether there is a gang, or has been one."""
     return any(_of(children, stage, "Job") for stage in of_shape(Shape.GANG))
 
 
@@ -114,7 +114,7 @@ def _read_servers(stage: Stage, there: _Children) -> _StageReading:
 
 
 def _is_recorded(stage: Stage, there: _Children) -> bool:
-    """Say whether a stage's report was acted on: by the Job of a stage that follows, or in the stored status."""
+    """Return whether a stage's report was acted on: by the Job of a stage that follows, or in the stored status."""
     if stage.publishes:  # a model that is worse than its base is listed, and its stage has failed
         return bool(parts(there.recorded, "artifacts"))
     true = {text(found, "type") for found in parts(there.recorded, "conditions") if found.get("status") == "True"}

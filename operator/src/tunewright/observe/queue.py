@@ -17,5 +17,5 @@ def suspenders(job: Raw) -> list[str]:
 
 
 def sets_suspend(entry: Raw) -> bool:
-    """Say whether an entry of `metadata.managedFields` is about `spec.suspend`."""
+    """Return whether an entry of `metadata.managedFields` is about `spec.suspend`."""
     return "f:suspend" in part(entry, "fieldsV1", "f:spec")

@@ -32,7 +32,7 @@ class Known:
 
 
 class Policy(NamedTuple):
-    """One rule. `without` returns None where what runs cannot go on without what is rejected."""
+    """One rule. `without` returns None where what runs cannot continue without what is rejected."""
 
     reject: Callable[[FineTuneJob, Past, Known], Rejection | None]
     without: Callable[[FineTuneJob, Past], FineTuneJob | None]
@@ -46,7 +46,7 @@ class Accepted(NamedTuple):
 
 
 def accept(job: FineTuneJob, past: Past, known: Known) -> Accepted | Rejection:
-    """Return the job without the changes that are rejected; a rejection where nothing that runs can go on, or nothing has begun."""
+    """Return the job without the changes that are rejected; a rejection where nothing that runs can continue, or nothing has begun."""
     job = as_trained(job, past)
     objections: list[Rejection] = []
     for policy in POLICIES:
@@ -70,7 +70,7 @@ def reject_at_start(job: FineTuneJob) -> Rejection | None:
 
 
 def _is_under_way(past: Past) -> bool:
-    """Say whether there is a gang, or Check is on its way: after it, the next thing would be to begin one."""
+    """Return whether there is a gang, or Check is on its way: after it, the next thing would be to begin one."""
     return past.train.attempts > 0 or past.check.state not in {StageState.ABSENT, StageState.SUCCEEDED}
 
 

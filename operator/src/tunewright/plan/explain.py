@@ -75,7 +75,7 @@ def _server(plan: FineTunePlan, stage: Stage) -> str:
 
 
 def _limit(stage: StagePlan | None, field: str = "") -> str:
-    """Say what memory a stage's pod may take; nothing of a stage that is not planned. `field`: where a user sets a limit."""
+    """Return what memory a stage's pod may take; nothing of a stage that is not planned. `field`: where a user sets a limit."""
     if stage is None:
         return ""
     memory = stage.resources.get("limits", {}).get("memory")

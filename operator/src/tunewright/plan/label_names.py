@@ -31,5 +31,5 @@ PARTIAL_ADMISSION = f"{KUEUE}job-min-parallelism"
 
 
 def is_queued(labels: Iterable[str]) -> bool:
-    """Say whether Kueue decides when what bears these labels starts."""
+    """Return whether Kueue decides when what bears these labels starts."""
     return any(name.startswith(KUEUE) for name in labels)

@@ -97,7 +97,7 @@ def _objection(rejections: Sequence[Rejection]) -> Objection | None:
 def _lacking(refs: References, past: Past) -> tuple[Missing, ...]:
     """Return what is not there and does not hinder what runs. Raises `PlanRejected` and `PlanWaiting` when nothing does.
 
-    A finished model needs its sources no more: a server goes on when the data it was made from is deleted.
+    A finished model needs its sources no more: a server continues when the data it was made from is deleted.
     """
     if not refs.missing or past.export.state is StageState.SUCCEEDED:
         return ()

@@ -191,7 +191,7 @@ class ServePlan:
     """The server Deployment and its Service."""
 
     replicas: int
-    model: PublishedModel | Missing  # missing: another job's, not there yet; what runs goes on
+    model: PublishedModel | Missing  # missing: another job's, not there yet; what runs continues
     model_name: str
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     execution_providers: tuple[str, ...] = DEFAULT_EXECUTION_PROVIDERS
@@ -210,7 +210,7 @@ StagePlan = PodPlan | TrainPlan | ServePlan
 
 @dataclass(frozen=True, kw_only=True)
 class Objection:
-    """Why a change was not made, while what there was before goes on."""
+    """Why a change was not made, while what there was before continues."""
 
     reason: str
     message: str
@@ -243,7 +243,7 @@ class FineTunePlan:
     progress_deadline_seconds: int = 1800
     stages: Mapping[Stage, StagePlan] = field(default_factory=dict)
     objection: Objection | None = None  # to a change; what runs is planned as it is
-    lacking: tuple[Missing, ...] = ()  # of what the job names: what runs goes on without it, what comes next would wait for it
+    lacking: tuple[Missing, ...] = ()  # of what the job names: what runs continues without it, what comes next would wait for it
 
     @cached_property
     def config_text(self) -> str:

@@ -41,12 +41,12 @@ def as_begun(job: FineTuneJob, past: Past) -> FineTuneJob:
 
 
 def can_stay(job: FineTuneJob, past: Past) -> bool:
-    """Say whether there is a gang of another size than is wanted, and it has not ended: it goes on when its change is refused."""
+    """Return whether there is a gang of another size than is wanted, and it has not ended: it continues when its change is refused."""
     return is_resized(job.spec, past.train) and past.train.state in {StageState.PENDING, StageState.RUNNING, StageState.SUSPENDED}
 
 
 def is_resized(spec: FineTuneJobSpec, train: TrainOutcome) -> bool:
-    """Say whether the newest gang has another number of pods than is wanted."""
+    """Return whether the newest gang has another number of pods than is wanted."""
     return train.replicas not in {None, spec.workers.replicas}
 
 

@@ -60,7 +60,7 @@ class Choice:
 def choose(wanted: ServingRevision | None, rollout: Rollout) -> Choice | None:
     """Choose the revision. The result is the same until the Deployment or the wanted revision changes.
 
-    Where what the job asks for cannot be made yet, nothing is wanted, and what runs goes on; None when nothing does.
+    Where what the job asks for cannot be made yet, nothing is wanted, and what runs continues; None when nothing does.
     """
     live = rollout.live
     if live is None:

@@ -55,8 +55,8 @@ def _gang(job: FineTuneJob, begun: TrainOutcome, shares: Shares) -> TrainPlan:
 def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False) -> int:
     """Return the number of the last attempt that shall exist, counted from 0.
 
-    A gang that stopped after saving goes on as a new attempt and counts nothing; one that failed for the world's reasons does so until
-    `backoff_limit` such failures have been repeated; one that failed for good, or has not failed, stays the last. A gang of another size
+    A gang that stopped after saving continues as a new attempt and counts nothing; one that failed for the world's reasons does so until
+    `backoff_limit` such failures have been repeated; one that failed permanently, or has not failed, stays the last. A gang of another size
     than is wanted now is followed by one of that size as soon as it is over, however it ended.
     """
     if train.attempts == 0:

@@ -38,7 +38,7 @@ def render_deployment(plan: FineTunePlan, stage: Stage, wanted: ServePlan, choic
         "metadata": metadata(plan, plan.names[stage], stage.component, annotations=annotations),
         "spec": {
             "minReadySeconds": MIN_READY_SECONDS,
-            "paused": False,  # written, so that a rollout that was paused by hand goes on
+            "paused": False,  # written, so that a rollout that was paused by hand continues
             "progressDeadlineSeconds": wanted.progress_deadline_seconds,
             "replicas": wanted.replicas,
             "revisionHistoryLimit": 3,

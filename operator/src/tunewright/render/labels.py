@@ -60,7 +60,7 @@ def pod_pass_labels(plan: FineTunePlan) -> dict[str, str]:
 
 
 def is_queued(plan: FineTunePlan) -> bool:
-    """Say whether Kueue decides when the job's Jobs start."""
+    """Return whether Kueue decides when the job's Jobs start."""
     return label_names.is_queued(plan.pass_labels)
 
 

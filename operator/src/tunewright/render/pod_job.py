@@ -20,7 +20,7 @@ _HOPELESS: JsonObject = {
 }
 # One pod alone: its loss to a drained node costs no try, and a new pod takes its place.
 SINGLE_POD_POLICY: JsonObject = {"rules": [_HOPELESS, {"action": "Ignore", "onPodConditions": _DISRUPTED}]}
-# A gang cannot go on with a replaced member: the whole attempt ends, and the next one resumes from the checkpoint.
+# A gang cannot continue with a replaced member: the whole attempt ends, and the next one resumes from the checkpoint.
 GANG_POLICY: JsonObject = {"rules": [_HOPELESS, {"action": "FailJob", "onPodConditions": _DISRUPTED}]}
 
 

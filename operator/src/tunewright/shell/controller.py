@@ -30,7 +30,7 @@ SETTLE_SECONDS = 0.05  # children change in flurries: a Job, its pods and their 
 PROGRESS_SECONDS = 5.0  # at most one status for each job and this long, however often its pods report
 PROBE_SECONDS = 30.0  # between two questions whether a kind may be read
 JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of what the watches have shown with what is there
-RETRY_CEILING = 60.0  # how late work goes on after an outage, at most
+RETRY_CEILING = 60.0  # how late work continues after an outage, at most
 DRAIN_SECONDS = 15.0  # for running reconciles after SIGTERM; the pod has 30
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ def registry_of(
 ) -> kopf.OperatorRegistry:
     """Return the handlers. `wake` is called with the key of each job that has changed itself, `wake_soon` when a child has.
 
-    `wake_routinely` is called for what is only listed, when watching begins: children, and jobs at rest. Both default to `wake`.
+    `wake_routinely` is called for what is only listed, when watching begins: children, and idle jobs. Both default to `wake`.
     """
     registry = kopf.OperatorRegistry()
 
@@ -68,7 +68,7 @@ def registry_of(
 
 
 def _is_listed(event: Mapping[str, Any]) -> bool:
-    """Say whether an event is none: kopf tells likewise of what a list shows before its watch begins."""
+    """Return whether an event is none: kopf tells likewise of what a list shows before its watch begins."""
     return event.get("type") is None
 
 

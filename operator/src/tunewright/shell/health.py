@@ -108,7 +108,7 @@ class Health:
 
 
 def application(health: Health, metrics: OperatorMetrics, *, standby: Callable[[], Sequence[str]] = list) -> web.Application:
-    """Build the endpoints. `standby` says why this operator does not work yet: it is ready all the same, to take over."""
+    """Build the endpoints. `standby` says why this operator does not work yet: it is ready anyway, to take over."""
 
     def verdict(problems: Sequence[str]) -> web.Response:
         return web.Response(status=503 if problems else 200, text="\n".join(problems or standby() or ["ok"]) + "\n")

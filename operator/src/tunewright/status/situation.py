@@ -28,7 +28,7 @@ class Situation:
 
     @property
     def serves(self) -> bool:
-        """Say whether the job asks for a server."""
+        """Return whether the job asks for a server."""
         return any(stage.shape is Shape.SERVER for stage in self.wanted)
 
     @property
@@ -39,7 +39,7 @@ class Situation:
 
     @property
     def keeps_server(self) -> bool:
-        """The job's model is worse than its base, and a server that ran before goes on."""
+        """The job's model is worse than its base, and a server that ran before continues."""
         return stopped_by_regression(self.past) and self.serves and self.past.serve.ready_replicas > 0
 
     @property
@@ -77,7 +77,7 @@ class Situation:
 
     @property
     def failed(self) -> bool:
-        """The present stage failed for good."""
+        """The present stage failed permanently."""
         return self.outcome.state is StageState.FAILED and not self.retrying
 
     @property

@@ -100,12 +100,12 @@ def summarise_missing(
 
 
 def summarise_forbidden(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
-    """Return the status of a job for which the operator lacks a right. What runs goes on; the rest follows when it is there."""
+    """Return the status of a job for which the operator lacks a right. What runs continues; the rest follows when it is there."""
     return _interrupted_for(Reason.OPERATOR_FORBIDDEN, message, generation=generation, now=now, previous=previous)
 
 
 def summarise_defect(error: Exception, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
-    """Return the status of a job on which the operator failed unexpectedly. What runs goes on; the rest is tried again."""
+    """Return the status of a job on which the operator failed unexpectedly. What runs continues; the rest is tried again."""
     message = (
         f"the operator failed on this job: {type(error).__name__}: {one_line(str(error), 300)}. It tries again after a growing pause. "
         "Please report this defect with the operator's log, which holds the traceback."

@@ -41,5 +41,5 @@ def lora_start(value: object) -> LoraStart:
 
 
 def dora_works(*, quantized: bool, stage: int | None) -> bool:
-    """Say whether DoRA, which needs the norms of the base weights, finds them. `stage` None: not decided, or no DeepSpeed."""
+    """Return whether DoRA, which needs the norms of the base weights, finds them. `stage` None: not decided, or no DeepSpeed."""
     return not quantized or stage is None or stage in STAGES_WITH_WHOLE_WEIGHTS

@@ -79,7 +79,7 @@ class Answer:
         return self.tokens[self.cached : self.cached + (left if left <= size + 1 else size)]
 
     def accept(self, logits: Logits, *, now: float) -> bool:
-        """Draw the next token from `logits` [vocab], deliver it, and say whether the answer goes on."""
+        """Draw the next token from `logits` [vocab], deliver it, and say whether the answer continues."""
         request = self.ticket.request
         token = self._sampler.choose(self._allowed(logits), self.tokens)
         self.tokens.append(token)

@@ -34,7 +34,7 @@ class Decoder(Protocol):
         """Let row `target` continue what row `source` holds."""
 
     def share(self, source: int, target: int, length: int) -> None:
-        """Let row `target` hold the first `length` tokens of row `source`, which goes on as it is."""
+        """Let row `target` hold the first `length` tokens of row `source`, which continues as it is."""
 
 
 def resolve_providers(names: Sequence[str]) -> list[str]:

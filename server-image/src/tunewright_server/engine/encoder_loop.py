@@ -155,7 +155,7 @@ class EncoderEngine:
         return max(1, min(self._run_rows, RUN_TOKENS // width)) if self._encoder.shares_runs else 1
 
     def _encode(self, rows: list[RowTicket], width: int) -> None:
-        """Run the graph. When it fails, its rows fail with it, and the loop goes on for the others."""
+        """Run the graph. When it fails, its rows fail with it, and the loop continues for the others."""
         begun = self._clock()
         try:
             found = self._encoder.run([ticket.tokens for ticket in rows], width)

@@ -37,15 +37,15 @@ class FairQueue:
         self._groups.setdefault(ticket.group, deque()).append(ticket)
 
     def put_back(self, answer: Answer) -> None:
-        """Let an answer that gave its row away go on before its group's others."""
+        """Let an answer that gave its row away continue before its group's others."""
         self._groups.setdefault(answer.ticket.group, deque()).appendleft(answer)
 
     def starving(self, rows: Mapping[Group, int]) -> bool:
-        """Say whether a group waits that has no row at all."""
+        """Return whether a group waits that has no row at all."""
         return any(rows.get(group, 0) == 0 for group in self._groups)
 
     def has_newcomer(self) -> bool:
-        """Say whether a group waits that has never had a row."""
+        """Return whether a group waits that has never had a row."""
         return any(not group.begun for group in self._groups)
 
     @property

@@ -45,7 +45,7 @@ class Load:
 
     running: int = 0
     cached_tokens: int = 0
-    rows_taken: int = 0  # since the start: from answers that went on later
+    rows_taken: int = 0  # since the start: from answers that continued later
     queue_timeouts: int = 0  # since the start: answers that waited too long for a first row
 
 
@@ -326,7 +326,7 @@ class Engine:
             lane.remove(answer, self._decoder.move)
 
     def _guarded(self, answers: list[Answer], lane: Lane, run: Callable[[], Logits]) -> Logits | None:
-        """Run the graph. When it fails, the answers in that run fail with it, and the loop goes on for the others."""
+        """Run the graph. When it fails, the answers in that run fail with it, and the loop continues for the others."""
         try:
             return run()
         except Exception as error:  # ONNX Runtime raises a dozen unrelated classes

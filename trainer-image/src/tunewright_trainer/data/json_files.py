@@ -110,7 +110,7 @@ class _Text:
         self._file = file
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
-        self._at = 0  # of _text: where reading goes on
+        self._at = 0  # of _text: where reading continues
         self._ended = False
         self._lines, self._columns = 0, 0  # lines before _text; characters of its first line before it
 

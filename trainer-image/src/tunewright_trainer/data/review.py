@@ -1,4 +1,4 @@
-"""What is odd about examples that can be used all the same: one warning each, for Check's report."""
+"""What is odd about examples that can be used anyway: one warning each, for Check's report."""
 
 from typing import TYPE_CHECKING
 

@@ -44,7 +44,7 @@ def commit(staged: Path, checkpoints: Path, *, step: int, inputs: Inputs) -> Pat
         listed = [entry for part in parts for entry in part]
         verified_folder.seal(staged, final, listed, step=step, worldSize=process_group.world_size(), inputs=inputs)
         log.info("checkpoint-%d is complete (%d files)", step, len(files))
-    process_group.barrier()  # no rank goes on before it has its name
+    process_group.barrier()  # no rank continues before it has its name
     return final
 
 
@@ -87,7 +87,7 @@ def choose(checkpoints: Path, inputs: Inputs) -> tuple[Path, int] | None:
 
 
 def of_other_world_size(folder: Path) -> bool:
-    """Say whether a checkpoint was written by another number of processes than there are now."""
+    """Return whether a checkpoint was written by another number of processes than there are now."""
     return written_by(folder) != process_group.world_size()
 
 

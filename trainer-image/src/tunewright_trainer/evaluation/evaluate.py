@@ -138,7 +138,7 @@ def _by_length(examples: list[Example]) -> Iterator[list[Example]]:
 
 
 def _pad_left(prompts: list[list[int]], pad: int) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Ids and mask [prompts, longest]; a decoder goes on from the right end, so the padding is on the left."""
+    """Ids and mask [prompts, longest]; a decoder continues from the right end, so the padding is on the left."""
     import torch
 
     width = max(len(prompt) for prompt in prompts)

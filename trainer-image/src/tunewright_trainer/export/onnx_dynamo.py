@@ -55,7 +55,7 @@ def build(model: PreTrainedModel, folder: Path, *, precision: Precision) -> None
 
 
 def takes_position_ids(model: PreTrainedModel) -> bool:
-    """Say whether the model's forward has the argument: ALiBi models such as BLOOM count positions from the mask."""
+    """Return whether the model's forward has the argument: ALiBi models such as BLOOM count positions from the mask."""
     return "position_ids" in inspect.signature(type(model).forward).parameters
 
 

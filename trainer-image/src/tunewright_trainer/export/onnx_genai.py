@@ -51,7 +51,7 @@ _ALWAYS = ["hf_token=false", "windowed_kv_cache=false"]  # our server keeps whol
 
 
 def exporter_for(config: PretrainedConfig) -> Exporter:
-    """Say which exporter takes a model of this configuration.
+    """Return which exporter takes a model of this configuration.
 
     A Phi-3 whose two lengths differ is a LongRoPE model to the builder; without LongRoPE factors only torch's exporter can take it.
     """
@@ -65,7 +65,7 @@ def exporter_for(config: PretrainedConfig) -> Exporter:
 
 
 def is_long_rope(config: PretrainedConfig) -> bool:
-    """Say whether the model has one rotary table for short sequences and another for long ones."""
+    """Return whether the model has one rotary table for short sequences and another for long ones."""
     parameters = getattr(config, "rope_parameters", None) or {}
     return parameters.get("rope_type") == "longrope"
 

@@ -25,7 +25,7 @@ BASE_MODEL, DATA, SETTINGS = "base model", "data", "settings"
 _SAMPLE = 2**20  # bytes read at each end of a weights file
 _SHOWN = 5  # names per part; a termination message has 4 KiB
 
-# Settings that say what is watched and kept, not what is learned: a run may go on with others.
+# Settings that say what is watched and kept, not what is learned: a run may continue with others.
 _BOOKKEEPING = {
     *("save_strategy", "save_steps", "save_total_limit", "save_on_each_node"),
     *("logging_strategy", "logging_steps", "logging_first_step", "report_to", "disable_tqdm"),

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def deepspeed_keeps_masters(config: TrainerConfig) -> bool:
-    """Say whether DeepSpeed computes in 16 bits, and so updates an fp32 copy of each trained weight. `auto` is the training's own."""
+    """Return whether DeepSpeed computes in 16 bits, and so updates an fp32 copy of each trained weight. `auto` is the training's own."""
     sections: dict[str, Any] = config.deepspeed or {}
     enabled = {name: sections.get(name, {}).get("enabled", False) for name in PRECISION_FLAGS}
     return any(config.training.get(name, False) if value == "auto" else value for name, value in enabled.items())
 
 
 def needs_fp32_base(config: TrainerConfig) -> bool:
-    """Say whether the base is loaded in fp32 whatever `model.dtype` is.
+    """Return whether the base is loaded in fp32 whatever `model.dtype` is.
 
     That holds for a full fine-tune without master copies; for DeepSpeed in fp32, which refuses 16-bit parameters; and for modules that are
     trained whole (`modules_to_save`) in fp32 between layers of 16 bits, where only autocast fits the types together.

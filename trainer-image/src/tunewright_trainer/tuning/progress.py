@@ -147,7 +147,7 @@ def _require_number(loss: float, step: int) -> None:
 
 
 def _forget_after(file: Path, step: int) -> None:
-    """Drop what a lost attempt wrote beyond the step the run goes on from, and a last line cut short by a kill."""
+    """Drop what a lost attempt wrote beyond the step the run continues from, and a last line cut short by a kill."""
     if not file.exists():
         return
     kept = []

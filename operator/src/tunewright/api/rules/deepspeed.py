@@ -138,7 +138,7 @@ def _raw_gathers(spec: FineTuneJobSpec) -> bool:
 
 
 def batch_conflict(spec: FineTuneJobSpec) -> str:
-    """Say why globalBatchSize cannot be reached, or nothing. It is micro batch x accumulation x ranks."""
+    """Return why globalBatchSize cannot be reached, or nothing. It is micro batch x accumulation x ranks."""
     training = spec.training
     if training.global_batch_size is None:
         return ""

@@ -37,7 +37,7 @@ def needs_evaluation(spec: FineTuneJobSpec) -> list[str]:
 
 
 def best_model_conflict(spec: FineTuneJobSpec) -> str:
-    """Say why the best model cannot be known at the end, or nothing."""
+    """Return why the best model cannot be known at the end, or nothing."""
     training = spec.training
     if training.save_strategy == "best":
         measured = training.eval_strategy != "no" and (training.metric_for_best_model is not None or training.load_best_model_at_end)
@@ -64,7 +64,7 @@ def _multiple(value: float, of: float) -> bool:
 
 
 def generation_conflict(spec: FineTuneJobSpec) -> str:
-    """Say why GRPO's groups cannot be made, or nothing."""
+    """Return why GRPO's groups cannot be made, or nothing."""
     grpo, training = spec.method.grpo, spec.training
     if grpo is None:
         return ""
@@ -79,7 +79,7 @@ def generation_conflict(spec: FineTuneJobSpec) -> str:
 
 
 def dpo_conflict(spec: FineTuneJobSpec) -> str:
-    """Say what is wrong with DPO's losses, or nothing."""
+    """Return what is wrong with DPO's losses, or nothing."""
     dpo = spec.method.dpo
     if dpo is None:
         return ""
@@ -94,7 +94,7 @@ def dpo_conflict(spec: FineTuneJobSpec) -> str:
 
 
 def scheduler_conflict(spec: FineTuneJobSpec) -> str:
-    """Say which argument the schedule lacks, or nothing."""
+    """Return which argument the schedule lacks, or nothing."""
     given = spec.training.lr_scheduler_kwargs
     name = spec.training.lr_scheduler_type
     if name in {"cosine_with_min_lr", "cosine_warmup_with_min_lr"} and ("min_lr" in given) == ("min_lr_rate" in given):

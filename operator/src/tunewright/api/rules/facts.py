@@ -35,7 +35,7 @@ def asked_stage(spec: FineTuneJobSpec) -> int | None:
 
 
 def is_quantized(spec: FineTuneJobSpec) -> bool:
-    """Say whether the frozen base is stored by bitsandbytes."""
+    """Return whether the frozen base is stored by bitsandbytes."""
     return QUANTIZATIONS[spec.method.quantization.type].quantized
 
 

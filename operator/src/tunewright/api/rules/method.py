@@ -38,7 +38,7 @@ def dora_conflicts(lora: LoraSpec) -> list[str]:
 
 
 def layer_conflict(lora: LoraSpec) -> str:
-    """Say why the choice of layers contradicts the choice of modules, or nothing."""
+    """Return why the choice of layers contradicts the choice of modules, or nothing."""
     if isinstance(lora.target_modules, str) and (lora.layers_to_transform or lora.layers_pattern):
         return f"layersToTransform and layersPattern need a list of modules, but targetModules is the text {lora.target_modules}"
     if lora.layers_pattern and not lora.layers_to_transform:
@@ -52,7 +52,7 @@ def dora_fails(spec: FineTuneJobSpec, stage: int | None) -> bool:
 
 
 def start_fails(spec: FineTuneJobSpec, stage: int | None) -> bool:
-    """Say whether the adapter would start from base weights that this ZeRO stage does not have whole. None: no stage is decided."""
+    """Return whether the adapter would start from base weights that this ZeRO stage does not have whole. None: no stage is decided."""
     return stage is not None and stage not in lora_start(lora_of(spec).init_lora_weights).zero_stages
 
 

@@ -56,7 +56,7 @@ def _foreign_block() -> Predicate:
 
 
 def bad_probabilities(spec: FineTuneJobSpec) -> str:
-    """Say why interleaveProbs do not fit, or nothing."""
+    """Return why interleaveProbs do not fit, or nothing."""
     data = spec.data
     if not data.interleave_probs:
         return ""

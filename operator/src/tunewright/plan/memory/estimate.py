@@ -126,7 +126,7 @@ def estimate(load: Workload, strategy: Strategy, world_size: int, *, on_accelera
 
 
 def overlaps_by_default(stage: int, *, on_accelerator: bool) -> bool:
-    """Say whether gradients are reduced during the backward pass: DeepSpeed's default (stage 3), but never on processors.
+    """Return whether gradients are reduced during the backward pass: DeepSpeed's default (stage 3), but never on processors.
 
     It costs a second bucket, and gloo has no other stream to gain from.
     """

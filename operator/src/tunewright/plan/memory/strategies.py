@@ -35,7 +35,7 @@ def asked_strategies(spec: FineTuneJobSpec, *, on_accelerator: bool) -> tuple[St
 
 
 def leaves_stage_open(spec: FineTuneJobSpec) -> bool:
-    """Say whether the stage is the planner's to choose."""
+    """Return whether the stage is the planner's to choose."""
     return spec.deepspeed is not None and spec.deepspeed.config is None and spec.deepspeed.stage == "Auto"
 
 

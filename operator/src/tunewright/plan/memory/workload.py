@@ -41,7 +41,7 @@ def capacity_of(spec: FineTuneJobSpec, defaults: Defaults) -> Capacity:
 
 
 def fits(option: MemoryOption, capacity: Capacity) -> bool:
-    """Say whether an option stays within what a rank has, on the accelerator and beside it. An unknown limit is not in the way."""
+    """Return whether an option stays within what a rank has, on the accelerator and beside it. An unknown limit is not in the way."""
     within = capacity.available is None or option.needed <= capacity.available
     return within and (capacity.host is None or option.host == 0 or option.host + CPU_PROCESS_BYTES <= capacity.host)
 
