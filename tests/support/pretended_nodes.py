@@ -45,7 +45,7 @@ class PretendedNodes:
             self._nodes.delete(name=name, body={})
 
     def beat(self) -> None:
-        """Return that they are well, as a kubelet does: who is silent for long gets no pods."""
+        """Report that the nodes are healthy, as a kubelet does. A node without reports gets no pods."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ready = {"type": "Ready", "status": "True", "reason": "Pretended", "lastHeartbeatTime": now, "lastTransitionTime": now}
         for name in self.names:

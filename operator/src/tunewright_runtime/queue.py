@@ -122,7 +122,7 @@ class Queue(Generic[K]):
         return key
 
     def done(self, key: K) -> None:
-        """Return that the work on a taken key has ended, well or not."""
+        """Record that the work on a taken key has ended, with or without success."""
         self._working.pop(key, None)
         if key in self._again:
             self.add(key, routine=self._again.pop(key))

@@ -202,7 +202,7 @@ def gang_of(pod: Mapping[str, Any]) -> str:
 
 
 def is_over(pod: Mapping[str, Any]) -> bool:
-    """Return whether the pod has ended finally."""
+    """Return whether the pod has ended permanently."""
     return pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
 
 
