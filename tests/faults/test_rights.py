@@ -115,7 +115,7 @@ def test_the_right_that_admission_asks_about_is_needed_to_own_children(our_plane
     (role,) = [manifest for manifest in rights if manifest["kind"] == "Role" and FINALIZERS in granted([manifest])]
     rules = [rule for rule in role["rules"] if FINALIZERS[2] not in rule["resources"]]
     api.apply(role | {"rules": rules}, namespace, keep=True)
-    until(lambda: "you can't set finalizers on" in verdict(), "without it the API server refuses, as kube/faults.py knows")
+    until(lambda: "you can't set finalizers on" in verdict(), "without it the API server refuses, as tunewright_runtime/faults.py expects")
 
 
 def test_lists_come_in_pages_and_of_children_only_ours(stage):
