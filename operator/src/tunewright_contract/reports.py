@@ -112,11 +112,15 @@ class ParityReport(Message):
 
 
 class Score(Message):
-    """One model on the held-out set. `exact_match` is the share of greedy answers equal to the reference."""
+    """One model on the held-out set. `exact_match` is the share of greedy answers equal to the reference.
+
+    Of a classifier: `token_accuracy` is the share of texts with the right label, `f1_macro` the mean over labels of their F1.
+    """
 
     loss: Loss = None
     token_accuracy: Share
     exact_match: Share | None = None
+    f1_macro: Share | None = None
     samples: Count = 0
 
 

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tunewright_contract.base import Message
-from tunewright_contract.capabilities.data_formats import SupportedDataFormat
+from tunewright_contract.capabilities.data_formats import DataFormatName
 from tunewright_contract.capabilities.methods import DEFAULT_METHOD, SupportedMethod
 from tunewright_contract.capabilities.precisions import DEFAULT_EXPORT_PRECISION, ExportPrecisionName
-from tunewright_contract.capabilities.tasks import SupportedTask
+from tunewright_contract.capabilities.tasks import TaskName
 from tunewright_contract.capabilities.tuners import DEFAULT_TUNER, SupportedTuner
 
 Precision = ExportPrecisionName
@@ -41,7 +41,7 @@ class DataFile(Message):
     """One file of examples. `path` is relative to `TUNEWRIGHT_DATA_DIR`; `format` None means: recognise it."""
 
     path: str
-    format: SupportedDataFormat | None = None
+    format: DataFormatName | None = None
     columns: dict[str, str] = Field(default_factory=dict)  # our name -> the file's name
 
 
@@ -112,7 +112,7 @@ class TrainerConfig(Message):
     """The whole instruction for check, train and export."""
 
     job: JobIdentity
-    task: SupportedTask
+    task: TaskName  # the operator writes supported ones only; the trainer may know more
     model: ModelConfig
     data: DataConfig
     method: MethodConfig

@@ -20,6 +20,7 @@ class DataFormat(Row):
 
 MESSAGES = DataFormat(name="messages", columns=("messages",), completion=False, turns=True)
 PROMPT_COMPLETION = DataFormat(name="promptCompletion", columns=("prompt", "completion"), completion=True, turns=False)
+LABELED_TEXT = DataFormat(name="labeledText", columns=("text", "label"), turns=False, supported=False)
 TEXT = DataFormat(name="text", columns=("text",), completion=False, turns=False)
 
 DATA_FORMATS = Table(
@@ -27,6 +28,7 @@ DATA_FORMATS = Table(
     DataFormat(name="sharegpt", columns=("conversations",), supported=False),
     DataFormat(name="alpaca", columns=("instruction", "input", "output"), turns=False, supported=False),
     PROMPT_COMPLETION,
+    LABELED_TEXT,
     TEXT,
     DataFormat(name="preference", columns=("prompt", "chosen", "rejected"), supported=False),
     DataFormat(name="unpairedPreference", columns=("prompt", "completion", "label"), supported=False),

@@ -6,10 +6,11 @@ Sources: transformers' auto classes, peft.TaskType, Azure ML's metrics per task.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from tunewright_contract.capabilities.data_formats import MESSAGES, PROMPT_COMPLETION, TEXT
+from tunewright_contract.capabilities.data_formats import LABELED_TEXT, MESSAGES, PROMPT_COMPLETION, TEXT
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
+ENCODER: GraphKind = "encoder"  # reads a whole text in one run, and generates nothing
 CLASSIFY_ROUTES = ("/classify", "/v1/classify")  # vLLM's, and that of SGLang and Dynamo
 
 
@@ -56,6 +57,7 @@ TASKS = Table(
         name="SingleLabelClassification",
         auto_class="AutoModelForSequenceClassification",
         peft_task_type="SEQ_CLS",
+        formats=(LABELED_TEXT.name,),
         metrics=("accuracy", "f1_macro", "mcc", "precision_macro", "recall_macro"),
         recipe="sequence_classification",
         graph="encoder",
