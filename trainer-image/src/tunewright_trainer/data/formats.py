@@ -1,19 +1,21 @@
-"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `text`.
+"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `labeledText`, `text`.
 
-Promises the task's own shape: `{"messages": [...]}` for conversations, else `{"prompt": str, "completion": str}` (the prompt of
-a `text` row is empty). Refuses unknown roles, tools and content that is not text, because it would have to drop or guess them.
+Promises the task's own shape: `{"messages": [...]}` for conversations, `{"text": str, "label": str}` for classification, else
+`{"prompt": str, "completion": str}` (the prompt of a `text` row is empty). Refuses unknown roles, tools and content that is not text,
+because it would have to drop or guess them.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunewright_contract.capabilities.data_formats import DATA_FORMATS, MESSAGES, TEXT
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS, LABELED_TEXT, MESSAGES, TEXT
 from tunewright_contract.capabilities.tasks import TASKS, tasks_of
 from tunewright_trainer.data.json_files import parse
 from tunewright_trainer.data.rows import Opaque, Row
 
 ROLES = ("system", "user", "assistant")
+_LONGEST_LABEL = 128  # characters
 _UNSUPPORTED = ("tools", "functions", "tool_calls", "function_call", "parallel_tool_calls")
 
 
@@ -21,14 +23,15 @@ class BadRow(ValueError):  # noqa: N818 - it reads as what it is
     """Why a row cannot be used."""
 
 
-def recognise(row: Row, columns: Mapping[str, str]) -> str:
-    """Name a row's format by its columns. Raises `BadRow` listing what it found."""
-    needed = {name: DATA_FORMATS[name].columns for name in DATA_FORMATS.supported}
-    for name, names in needed.items():
-        if all(columns.get(column, column) in row for column in names):
+def recognise(row: Row, columns: Mapping[str, str], task: str) -> str:
+    """Name a row's format by its columns, those of the task first. Raises `BadRow` listing what it found."""
+    names = dict.fromkeys((*(name for name in DATA_FORMATS if name in TASKS[task].formats), *DATA_FORMATS.supported))
+    needed = {name: DATA_FORMATS[name].columns for name in names}
+    for name, wanted in needed.items():
+        if all(columns.get(column, column) in row for column in wanted):
             return name
     found = ", ".join(map(str, row)) or "(none)"
-    known = "; ".join(f"{name} ({', '.join(names)})" for name, names in needed.items())
+    known = "; ".join(f"{name} ({', '.join(wanted)})" for name, wanted in needed.items())
     raise BadRow(f"unknown format: the columns are {found}; known formats are {known}; map your columns with `columns` beside the source")
 
 
@@ -43,6 +46,8 @@ def normalise(row: Row, *, format_: str, columns: Mapping[str, str], task: str) 
         raise BadRow(f"a {format_} row is for task {' or '.join(tasks_of(format_))}; task {task} takes {' or '.join(TASKS[task].formats)}")
     if format_ == MESSAGES.name:
         return {"messages": _messages(values["messages"])}
+    if format_ == LABELED_TEXT.name:
+        return {"text": _text(values["text"], "text"), "label": _label(values["label"])}
     if format_ == TEXT.name:
         return {"prompt": "", "completion": _text(values["text"], "text")}
     prompt, completion = _text(values["prompt"], "prompt"), _text(values["completion"], "completion")
@@ -70,6 +75,16 @@ def _text(value: Any, column: str) -> str:
     if not value.strip():
         raise BadRow(f"{column!r} is empty")
     return value
+
+
+def _label(value: Any) -> str:
+    """A label as text: class numbers are as common as names."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise BadRow(f"'label' must be text or a whole number, not {_kind(value)}")
+    label = str(value).strip()
+    if not 0 < len(label) <= _LONGEST_LABEL:
+        raise BadRow(f"'label' has {len(label)} characters; it must have 1 to {_LONGEST_LABEL}")
+    return label
 
 
 def _messages(value: Any) -> list[Row]:

@@ -90,7 +90,7 @@ def data_format(settings: Settings) -> str:
     first = next(read_rows(settings.data_dir / file.path, file.path, folder_of(settings.data_dir, file.path)))
     if isinstance(first, Problem):
         raise _refuse(str(first), "Correct the line.")
-    return recognise(first.row, file.columns)
+    return recognise(first.row, file.columns, settings.config.task)
 
 
 def data_sha256(settings: Settings) -> str:
@@ -123,7 +123,7 @@ def _examples(file: DataFile, settings: Settings) -> Iterable[Row | Problem]:
             yield found
             continue
         try:
-            format_ = format_ or recognise(found.row, file.columns)
+            format_ = format_ or recognise(found.row, file.columns, settings.config.task)
             row = normalise(found.row, format_=format_, columns=file.columns, task=settings.config.task)
         except BadRow as error:
             yield Problem(found.file, found.line, str(error))

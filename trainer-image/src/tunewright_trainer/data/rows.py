@@ -75,7 +75,7 @@ def cost(row: Row) -> int:
     """An estimate of the memory that a normalised example takes, in bytes."""
     messages = row.get("messages")
     if messages is None:
-        return _ROW_BYTES + sum(_text(row[column]) for column in ("prompt", "completion"))
+        return _ROW_BYTES + sum(_text(text) for column, text in row.items() if column != "source")
     return _ROW_BYTES + sum(_MESSAGE_BYTES + _text(message["content"]) for message in messages)
 
 

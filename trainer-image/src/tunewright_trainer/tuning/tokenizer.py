@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.capabilities.tasks import ENCODER, TASKS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.generation_config import GENERATION_CONFIG_NAME
 from tunewright_trainer.common.exits import StageError
@@ -65,7 +65,7 @@ def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
             f"task {settings.config.task} needs a chat template, and the tokenizer in {folder} has none",
             f"Set model.chatTemplate.jinja to the chat template of the model, or use task {' or '.join(without)}.",
         )
-    if tokenizer.eos_token_id is None:
+    if tokenizer.eos_token_id is None and TASKS[settings.config.task].graph != ENCODER:
         raise _refuse("EosMissing", f"the tokenizer in {folder} has no eos_token, so the model could never stop", "Set eos_token in it.")
     return tokenizer
 
