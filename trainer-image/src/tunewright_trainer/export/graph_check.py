@@ -13,7 +13,7 @@ import onnx
 
 from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.model_manifest import DecoderGraph, EncoderGraph
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.export.onnx_genai import Exporter
@@ -34,12 +34,7 @@ def check(folder: Path, *, exporter: Exporter, precision: Precision, layers: int
         *_files(model.graph, folder),
     ]
     if findings:
-        raise StageError(
-            ExitCode.BUG,
-            "GraphUnexpected",
-            f"the {exporter} exporter produced a {precision} graph that differs from the requested one: {'; '.join(findings)}",
-            "Report this with the model's config.json; meanwhile try output.onnx.precision fp32, the simplest graph.",
-        )
+        raise _unexpected(exporter, precision, findings)
     heads, _, size = list(inputs["past_key_values.0.key"].type.tensor_type.shape.dim)[1:]
     return DecoderGraph(
         cache=_CACHE[exporter],
@@ -47,6 +42,29 @@ def check(folder: Path, *, exporter: Exporter, precision: Precision, layers: int
         kv_heads=heads.dim_value,
         head_size=size.dim_value or _decoder_settings(folder)["head_size"],
         takes_position_ids="position_ids" in inputs,
+    )
+
+
+def check_encoder(folder: Path, graph: EncoderGraph, *, precision: Precision) -> None:
+    """Compare the graph in `folder` with its description. Raises `StageError` (BUG, GraphUnexpected) naming every deviation."""
+    model = onnx.load(folder / GRAPH_FILE, load_external_data=False)
+    wanted = {"input_ids", "attention_mask", *(["token_type_ids"] if graph.takes_token_type_ids else [])}
+    inputs = {node.name: [size.dim_value for size in node.type.tensor_type.shape.dim] for node in model.graph.input}
+    findings = [f"input {name} is missing or unknown to the server" for name in sorted(wanted ^ inputs.keys())]
+    findings += [f"input {name} has the fixed shape {shape}" for name, shape in inputs.items() if any(shape)]
+    if [node.name for node in model.graph.output] != ["logits"]:
+        findings.append("its output is not logits alone")
+    findings += [*_weights(model.graph, precision=precision), *_files(model.graph, folder)]
+    if findings:
+        raise _unexpected("dynamo", precision, findings)
+
+
+def _unexpected(exporter: Exporter, precision: Precision, findings: list[str]) -> StageError:
+    return StageError(
+        ExitCode.BUG,
+        "GraphUnexpected",
+        f"the {exporter} exporter produced a {precision} graph that differs from the requested one: {'; '.join(findings)}",
+        "Report this with the model's config.json; meanwhile try output.onnx.precision fp32, the simplest graph.",
     )
 
 

@@ -73,6 +73,7 @@ def _metrics(train: TrainReport, evaluation: EvaluationReport | None) -> dict[st
                 f"{whose}_loss": score.loss,
                 f"{whose}_token_accuracy": score.token_accuracy,
                 f"{whose}_exact_match": score.exact_match,
+                f"{whose}_f1_macro": score.f1_macro,
             }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -118,7 +119,7 @@ def _evaluation(evaluation: EvaluationReport | None) -> str:
     return (
         f"## On {evaluation.tuned.samples} held-out examples\n\n| | base | tuned |\n|---|---|---|\n"
         f"{_row('loss', evaluation, 'loss')}{_row('token accuracy', evaluation, 'token_accuracy')}"
-        f"{_row('exact match', evaluation, 'exact_match')}\n"
+        f"{_row('exact match', evaluation, 'exact_match')}{_row('macro F1', evaluation, 'f1_macro')}\n"
     )
 
 

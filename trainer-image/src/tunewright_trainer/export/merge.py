@@ -22,7 +22,7 @@ from tunewright_trainer.tuning.base_model import auto_class, load_base
 from tunewright_trainer.tuning.tokenizer import copy_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 _ADAPTER = "adapter_model.safetensors"
 
@@ -48,12 +48,12 @@ def read_train_report(settings: Settings) -> TrainReport:
     return TrainReport.model_validate_json((final / REPORT_NAME).read_bytes())
 
 
-def load_original(settings: Settings) -> "PreTrainedModel":
+def load_original(settings: Settings, config: "PretrainedConfig | None" = None) -> "PreTrainedModel":
     """The base model in fp32 as it was before training and without quantisation: what tuning is compared with."""
-    return _in_fp32(load_base(_exportable(settings), quantize=False))
+    return _in_fp32(load_base(_exportable(settings), config=config, quantize=False))
 
 
-def load_trained(settings: Settings) -> "PreTrainedModel":
+def load_trained(settings: Settings, config: "PretrainedConfig | None" = None) -> "PreTrainedModel":
     """The trained model in fp32, with its adapter, if any, still beside the base. This is the reference that every export is held to."""
     import torch
     from peft import PeftModel
@@ -67,7 +67,7 @@ def load_trained(settings: Settings) -> "PreTrainedModel":
             local_files_only=True,
         )
         return _in_fp32(model)
-    base = _in_fp32(load_base(_exportable(settings)))
+    base = _in_fp32(load_base(_exportable(settings), config=config))
     _untie_if_adapted(base, settings.final_dir)
     return PeftModel.from_pretrained(base, settings.final_dir, torch_device="cpu").eval()
 

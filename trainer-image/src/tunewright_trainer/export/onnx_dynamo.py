@@ -51,7 +51,7 @@ def build(model: PreTrainedModel, folder: Path, *, precision: Precision) -> None
     bits = EXPORT_PRECISIONS[precision].bits
     if bits is not None:
         with quiet():
-            _quantise(path, bits=bits)
+            quantise(path, bits=bits)
 
 
 def takes_position_ids(model: PreTrainedModel) -> bool:
@@ -86,7 +86,7 @@ def _trace(model: PreTrainedModel) -> torch.onnx.ONNXProgram:
     return program
 
 
-def _quantise(path: Path, *, bits: int) -> None:
+def quantise(path: Path, *, bits: int) -> None:
     """Put every weight matrix into a MatMulNBits node by k-quant; the head, which is the last, always in 8 bits."""
     from onnxruntime.quantization.matmul_nbits_quantizer import (
         KQuantWeightOnlyQuantConfig,

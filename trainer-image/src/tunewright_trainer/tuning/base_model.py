@@ -72,18 +72,26 @@ def auto_class(settings: Settings) -> Any:
     return getattr(transformers, TASKS[settings.config.task].auto_class)
 
 
-def load_base(settings: Settings, *, dtype: "torch.dtype | str | None" = None, quantize: bool = True) -> "PreTrainedModel":
+def load_base(
+    settings: Settings,
+    *,
+    config: "PretrainedConfig | None" = None,
+    dtype: "torch.dtype | str | None" = None,
+    quantize: bool = True,
+) -> "PreTrainedModel":
     """The base model in `dtype`, quantised as the job says unless `quantize` is False.
 
-    `dtype` is the job's by default, or fp32 where training needs that (see `master_weights`).
+    `config` describes a head that the base may lack, such as a classifier's. `dtype` is the job's by default, or fp32 where training
+    needs that (see `master_weights`).
     Raises `StageError` for pickled or missing weights, and for whatever the hub has against it.
     """
     model = settings.config.model
-    folder = random_base(settings) if model.from_scratch else base_folder(settings)
+    folder = random_base(settings, config) if model.from_scratch else base_folder(settings)
     _require_safetensors(folder)
     quantization = quantization_config(settings) if quantize else None
     return auto_class(settings).from_pretrained(
         folder,
+        **({} if config is None else {"config": config}),
         dtype=dtype or ("float32" if needs_fp32_base(settings.config) else model.dtype),
         attn_implementation=model.attn_implementation,
         trust_remote_code=model.trust_remote_code,
@@ -102,7 +110,7 @@ def quantization_config(settings: Settings) -> "BitsAndBytesConfig | None":
     return None if arguments is None else BitsAndBytesConfig(**arguments)
 
 
-def random_base(settings: Settings) -> Path:
+def random_base(settings: Settings, config: "PretrainedConfig | None" = None) -> Path:
     """`model.fromScratch`: random weights, drawn once from `training.seed` and kept beside the checkpoints.
 
     Kept as a folder, so that every rank, every resume, a ZeRO-3 load and the export all see the very same base. Under DeepSpeed it
@@ -116,7 +124,7 @@ def random_base(settings: Settings) -> Path:
     if not (together and torch.distributed.get_rank()) and not (folder / "config.json").is_file():
         set_seed(int(settings.config.training.get("seed", 42)))
         dtype = "float32" if settings.config.model.dtype == "auto" else settings.config.model.dtype
-        drawn = auto_class(settings).from_config(load_config(settings), dtype=getattr(torch, dtype))
+        drawn = auto_class(settings).from_config(config or load_config(settings), dtype=getattr(torch, dtype))
         partial = folder.with_name(f".{_RANDOM_BASE}-partial")
         drawn.save_pretrained(partial)
         partial.rename(folder)

@@ -1,0 +1,60 @@
+"""Scores of a classifier on held-out texts: cross entropy, accuracy and macro F1.
+
+Macro F1 is the mean of F1 = 2 TP / (2 TP + FP + FN) over the labels that occur in the references or in the predictions, as scikit-learn
+computes it.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tunewright_contract.reports import Score
+from tunewright_trainer.evaluation.onnx_decoder import FloatArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+_ROWS = 32  # run together
+
+
+def classify(model: "PreTrainedModel", rows: list[list[int]], *, pad: int) -> FloatArray:
+    """Logits [rows, labels] of an fp32 model in evaluation mode. Rows are padded on the right."""
+    import torch
+
+    found: list[FloatArray] = []
+    for start in range(0, len(rows), _ROWS):
+        batch = rows[start : start + _ROWS]
+        width = max(len(row) for row in batch)
+        ids = torch.tensor([row + [pad] * (width - len(row)) for row in batch])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in batch])
+        with torch.no_grad():
+            found.append(model(input_ids=ids, attention_mask=mask).logits.float().numpy())
+    return np.concatenate(found)
+
+
+def score(logits: FloatArray, labels: list[int]) -> Score:
+    """Compare logits [texts, labels] with the class number of each text."""
+    wanted = np.array(labels)
+    exact = logits.astype(np.float64)
+    log_sum = np.log(np.exp(exact - exact.max(-1, keepdims=True)).sum(-1)) + exact.max(-1)
+    chosen = exact.argmax(-1)
+    loss = float((log_sum - exact[np.arange(len(wanted)), wanted]).mean())
+    accuracy = float((chosen == wanted).mean())
+    return Score(loss=loss, token_accuracy=accuracy, f1_macro=macro_f1(chosen, wanted), samples=len(wanted))
+
+
+def macro_f1(chosen: "NDArray[np.int64]", wanted: "NDArray[np.int64]") -> float:
+    """From 0 to 1. Both are class numbers [texts]."""
+    each = []
+    for label in np.union1d(chosen, wanted):
+        right = int(((chosen == label) & (wanted == label)).sum())
+        each.append(2 * right / (int((chosen == label).sum()) + int((wanted == label).sum())))
+    return float(np.mean(each))
+
+
+def training_metrics(prediction: tuple[FloatArray, "NDArray[np.int64]"]) -> dict[str, float]:
+    """For `compute_metrics` of transformers: accuracy and macro F1, which can choose the best checkpoint."""
+    logits, wanted = prediction
+    chosen = np.asarray(logits).argmax(-1)
+    return {"accuracy": float((chosen == wanted).mean()), "f1_macro": macro_f1(chosen, np.asarray(wanted))}

@@ -1,0 +1,55 @@
+"""A base model with a classification head: its configuration, its loading, and the tuner on it."""
+
+from typing import TYPE_CHECKING
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.tuning.adapters import adapter_config
+from tunewright_trainer.tuning.arguments import zero_stage
+from tunewright_trainer.tuning.base_model import load_base, load_config
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+SINGLE_LABEL = "single_label_classification"  # transformers' problem_type: one cross entropy over all labels
+
+
+def classifier_config(settings: Settings, tokenizer: "PreTrainedTokenizerBase", labels: list[str]) -> "PretrainedConfig":
+    """The base's configuration with the job's labels, and a padding token: decoders read their label at the last token before it.
+
+    Raises `StageError` for a tokenizer that has nothing to pad with.
+    """
+    pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    if pad is None:
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "PadMissing",
+            "the tokenizer has neither pad_token nor eos_token, so texts cannot be padded to one length",
+            "Set pad_token in the base model's tokenizer_config.json.",
+        )
+    config = load_config(settings)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: number for number, label in enumerate(labels)}
+    config.problem_type = SINGLE_LABEL
+    config.pad_token_id = pad
+    config.use_cache = False
+    return config
+
+
+def load_classifier(settings: Settings, config: "PretrainedConfig") -> "PreTrainedModel":
+    """The base with its head and the job's tuner, ready to train. A head that the base lacks is drawn from `training.seed`."""
+    from transformers import set_seed
+
+    set_seed(int(settings.config.training.get("seed", 42)))
+    model = load_base(settings, config=config)
+    adapter = adapter_config(settings)
+    if adapter is None:
+        return model
+    from peft import get_peft_model
+
+    # As TRL: under ZeRO-3 the adapter of a base that is not quantised keeps the base's type.
+    keeps_type = zero_stage(settings) == 3 and settings.config.method.quantization is None
+    if settings.config.training.get("gradient_checkpointing"):
+        model.enable_input_require_grads()
+    return get_peft_model(model, adapter, autocast_adapter_dtype=not keeps_type)
