@@ -1,5 +1,6 @@
 """The libraries' trainer classes with what distributed training adds to them (`distributed.trainer`)."""
 
+import transformers
 import trl
 
 from tunewright_trainer.distributed.trainer import DistributedTrainerMixin
@@ -7,3 +8,7 @@ from tunewright_trainer.distributed.trainer import DistributedTrainerMixin
 
 class SFTTrainer(DistributedTrainerMixin, trl.SFTTrainer):
     """For causal language models."""
+
+
+class Trainer(DistributedTrainerMixin, transformers.Trainer):
+    """For models whose own forward computes the loss, such as classifiers."""

@@ -1,0 +1,134 @@
+"""A classifier from its configuration to a graph that gives labels: checked, trained with ZeRO and any tuner, exported, scored."""
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+from gang import WarmGang, Workspace, deepspeed, job
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
+
+from tunewright_contract import environment
+from tunewright_contract.model_manifest import ModelManifest
+from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.data.formats import BadRow, normalise, recognise
+from tunewright_trainer.evaluation.classification import macro_f1, score
+from tunewright_trainer.recipes.check import run as check
+from tunewright_trainer.recipes.export import run as export
+
+TASK = "SingleLabelClassification"
+TOPICS = {"nails": "The box holds nails and screws", "paint": "A bucket of red paint", "timber": "Planks of oak and pine"}
+
+
+def bert() -> PreTrainedModel:
+    shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": tiny.VOCAB_SIZE}
+    return BertForSequenceClassification(BertConfig(**shape, max_position_embeddings=128, pad_token_id=tiny.PAD_ID))
+
+
+def classification(**changes: object) -> dict:
+    config = job(
+        task=TASK,
+        data={"train": [{"path": "corpus/labeled.jsonl"}], "test": [{"path": "corpus/labeled-test.jsonl"}], "maxLength": 64},
+        training={"max_steps": 30, "per_device_train_batch_size": 4, "learning_rate": 3e-3, "save_steps": 10},
+        export={"precision": "fp32", "parity": {"minTop1Agreement": 0.9}},
+    )
+    return {**config, **changes}
+
+
+def write_labeled(space: Workspace) -> None:
+    for name, start, count in (("labeled", 0, 24), ("labeled-test", 50, 4)):
+        rows = [{"text": f"{text}, lot {n}", "label": label} for n in range(start, start + count) for label, text in TOPICS.items()]
+        (space.data / "corpus" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture(params=["phi3", "bert"])
+def classifier(request: pytest.FixtureRequest, space: Workspace, tmp_path: Path) -> Workspace:
+    """A decoder and an encoder, of each of which there is a configuration and a tokenizer only."""
+    space.model = Path(shutil.copytree(space.model, tmp_path / "model"))
+    (space.model / "model.safetensors").unlink()
+    if request.param == "bert":
+        bert().config.save_pretrained(space.model)
+    write_labeled(space)
+    return space
+
+
+METHODS = {
+    "full": {"tuner": "full"},
+    "ia3": {"tuner": "ia3", "ia3": {"target_modules": "all-linear", "feedforward_modules": []}},
+    "lora": {"tuner": "lora", "lora": {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [("full", 2, "fp32"), ("lora", 3, "int8")], ids=lambda how: "-".join(map(str, how)))
+def test_a_classifier_is_checked_trained_and_exported(
+    gang: WarmGang, classifier: Workspace, tmp_path: Path, how: tuple[str, int, str]
+) -> None:
+    space, (tuner, stage, precision) = classifier, how
+    config = classification(
+        model={"fromScratch": True, "dtype": "float32"},
+        method=METHODS[tuner],
+        deepspeed=deepspeed(stage),
+        worldSize=2,
+        export={"precision": precision, "parity": {"minTop1Agreement": 0.8}},
+    )
+    folder = tmp_path / "models" / "topics" / "r1"
+    settings = Settings.from_environment({**os.environ, **space.environment(config), environment.PUBLISH_DIR: str(folder)})
+
+    facts = check(settings)
+    assert (facts.data.format, facts.data.train.samples, facts.exporter) == ("labeledText", 72, "dynamo")
+
+    assert gang.run(space, config) == [0, 0], (space.root / "pod" / "log").read_text()[-4000:]
+    export(settings)
+
+    manifest = ModelManifest.model_validate_json((folder / "tunewright.json").read_bytes())
+    assert (manifest.graph.kind, manifest.graph.labels) == ("encoder", ["nails", "paint", "timber"])
+    assert manifest.evaluation.tuned.f1_macro > 0.9 > manifest.evaluation.base.f1_macro
+    assert manifest.evaluation.tuned.token_accuracy > 0.9
+    answers = json.loads((folder / "evaluation.json").read_text())["answers"]
+    assert {"question": "The box holds nails and screws, lot 50", "reference": "nails", "tuned": "nails"}.items() <= answers[0].items()
+
+
+@pytest.mark.parametrize(
+    ("row", "result"),
+    [
+        ({"text": "oak", "label": "timber"}, {"text": "oak", "label": "timber"}),
+        ({"text": "oak", "label": 3}, {"text": "oak", "label": "3"}),
+    ],
+)
+def test_a_labeled_text_is_taken(row: dict, result: dict) -> None:
+    format_ = recognise(row, {}, TASK)
+    assert (format_, normalise(row, format_=format_, columns={}, task=TASK)) == ("labeledText", result)
+
+
+@pytest.mark.parametrize(
+    ("label", "words"), [(None, "not nothing"), (True, "not bool"), (1.5, "not float"), ("  ", "has 0 characters"), ("x" * 200, "has 200")]
+)
+def test_a_label_that_is_none_is_refused(label: object, words: str) -> None:
+    with pytest.raises(BadRow, match=words):
+        normalise({"text": "oak", "label": label}, format_="labeledText", columns={}, task=TASK)
+
+
+def test_with_a_label_beside_it_a_text_is_still_a_text_where_texts_are_learned() -> None:
+    assert recognise({"text": "oak", "label": "timber"}, {}, "TextGeneration") == "text"
+
+
+def test_a_held_out_label_that_training_never_sees_is_named_with_its_line(space: Workspace, tmp_path: Path) -> None:
+    write_labeled(space)
+    (space.data / "corpus" / "labeled-test.jsonl").write_text(json.dumps({"text": "cement", "label": "mortar"}) + "\n")
+    settings = Settings.from_environment({**os.environ, **space.environment(classification())})
+    with pytest.raises(StageError, match=r"labeled-test.jsonl:1: no training example has the label 'mortar'"):
+        check(dataclasses.replace(settings))
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    """`f1_score([0, 0, 1, 1, 2], [0, 1, 1, 1, 0], average="macro")` is 0.4333…: (0.5 + 0.8 + 0) / 3."""
+    chosen = np.array([0, 1, 1, 1, 0])
+    assert macro_f1(chosen, np.array([0, 0, 1, 1, 2])) == pytest.approx((0.5 + 0.8 + 0.0) / 3)
+    found = score(np.eye(3, dtype=np.float32)[chosen] * 100, [0, 0, 1, 1, 2])
+    assert (found.token_accuracy, found.samples) == (0.6, 5)
