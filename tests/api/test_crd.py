@@ -1,4 +1,4 @@
-"""The generated CRD: structural, the committed one, and of one mind with pydantic and with the rules."""
+"""The generated CRD: it is structural, equals the committed one, and agrees with pydantic and the rules."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Which changes to a job's specification are refused where no API server does it."""
+"""Changes to a job's specification that are refused without an API server."""
 
 import pytest
 from api_jobs import raw_job

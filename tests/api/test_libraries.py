@@ -1,4 +1,4 @@
-"""What this room says about libraries it does not import, held against their installed sources."""
+"""Names and defaults of libraries that the API does not import, compared with their installed sources."""
 
 import ast
 import importlib.util

@@ -1,4 +1,4 @@
-"""Manifests: what is wrong is said at once, in the order of lines, with column, field, value, reason and way out."""
+"""Manifests: all faults are reported together, in the order of lines, with column, field, value, reason and way out."""
 
 import pytest
 from manifest_text import HEAD

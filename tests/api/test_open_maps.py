@@ -1,4 +1,4 @@
-"""Raw maps: what they may hold, and that a map without bounds does not get into the definition."""
+"""Raw maps: their bounds, and that the CRD has no map without bounds."""
 
 from typing import Any
 

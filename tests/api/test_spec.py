@@ -1,4 +1,4 @@
-"""Values that are derived, quantities, and what the specification refuses by itself."""
+"""Derived values, quantities, and values that the specification refuses."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What the language can say and nothing honours yet is refused by name."""
+"""Fields that no stage implements yet are refused by name."""
 
 import pytest
 from api_jobs import raw_job

@@ -1,4 +1,4 @@
-"""`python tools/chart.py --check`: what is generated is noticed when it is not, with helm and, as far as possible, without."""
+"""`python tools/chart.py --check` finds generated files that are stale, with helm and, as far as possible, without."""
 
 import os
 import shutil

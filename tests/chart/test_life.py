@@ -1,4 +1,4 @@
-"""Install, upgrade, roll back, uninstall: the real helm on a real API server, which is these tests' own, since they take FineTuneJobs away.
+"""Install, upgrade, roll back, uninstall: the real helm on a real API server of these tests' own, because they delete the CRD.
 
 There is no kubelet: the tests check that the cluster accepts the pods.
 """

@@ -1,4 +1,4 @@
-"""Alerts and dashboard ask for metrics that exist, under the labels that they have."""
+"""Alerts and dashboard use existing metrics and labels."""
 
 import inspect
 import json

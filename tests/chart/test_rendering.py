@@ -1,4 +1,4 @@
-"""What the chart makes of values. The golden files are read by people: they are what a cluster gets, less the CRD."""
+"""The chart rendered with several values. The golden files show what a cluster gets, without the CRD."""
 
 import pytest
 from chart_values import AIR_GAPPED, DIGEST, DIGESTS, EVERYTHING, NAMESPACED, NOTHING_CLUSTER_WIDE, OTHER_DIGEST, VALUE_SETS

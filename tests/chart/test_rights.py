@@ -1,4 +1,4 @@
-"""Who may do what, asked of a real API server: the operator in both modes, and people by the cluster's own roles."""
+"""Rights on a real API server: those of the operator in both modes, and those of people with the cluster's own roles."""
 
 import pytest
 from chart_values import EVERYTHING, VALUE_SETS

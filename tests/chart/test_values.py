@@ -1,4 +1,4 @@
-"""Values: what is refused, by name, before anything reaches a cluster; and that values.yaml, its schema and its page tell the same."""
+"""Values: refusals by name before an installation, and agreement of values.yaml, its schema and its page."""
 
 import json
 import sys

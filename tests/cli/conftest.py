@@ -1,4 +1,4 @@
-"""A home of its own for each test, jobs stored in it as the operator leaves them, and the command line called in this process."""
+"""A home folder for each test, with jobs as the operator stores them, and the command line in this process."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The client of a served model, against a real HTTP server that speaks OpenAI's API, well and badly."""
+"""The client of a served model, against an HTTP server with valid and invalid answers of OpenAI's API."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The help is the manual: every command explains itself, and what documents promise exists."""
+"""The help: every command has a description and examples, and every command line of a document exists."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Which pods' lines are shown, and which of their lines."""
+"""`tunewright logs`: the selected pods and lines."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`plan` and `validate`: what would happen, and what is wrong, before anything does."""
+"""`plan` and `validate`: the plan and the faults of a job before a run."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What a person sees while a job runs: the line that moves, and the curve at the end."""
+"""Output while a job runs: the progress line, and the loss curve at the end."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Every error that a person can cause: one line that names the cause, a way out, an exit code, and never a traceback."""
+"""User errors: one line with the cause, a way out, an exit code, and no traceback."""
 
 import os
 from pathlib import Path

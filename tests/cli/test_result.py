@@ -1,4 +1,4 @@
-"""What a finished job shows, and the conversation with its model."""
+"""The summary of a finished job, and the chat with its model."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""`run`, `logs` and `delete` with a trainer that only pretends: what a person sees of a whole job, in seconds."""
+"""`run`, `logs` and `delete` with a fake trainer: the output of a whole job, in seconds."""
 
 import json
 import re

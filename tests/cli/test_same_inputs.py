@@ -1,4 +1,4 @@
-"""A job that is run again: its inputs are compared by content, wherever they lie now."""
+"""A repeated run: inputs are compared by content, wherever they are now."""
 
 import json
 import os

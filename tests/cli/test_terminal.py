@@ -1,4 +1,4 @@
-"""What people type, and their Ctrl-C."""
+"""Typed lines, and Ctrl-C."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Claims with something on them, filled through a pod: not every cluster's disks are on this machine."""
+"""Claims with content, filled through a pod, because a cluster's disks may not be on this machine."""
 
 import base64
 import io

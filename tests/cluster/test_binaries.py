@@ -1,4 +1,4 @@
-"""Which programs are taken, and what is said where there are none."""
+"""Selection of the programs, and the messages if they are missing."""
 
 import subprocess
 

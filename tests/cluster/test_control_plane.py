@@ -1,4 +1,4 @@
-"""The control plane that other tests stand on: who may do what, what is recorded, and that nothing of it outlives its owner."""
+"""The control plane of other tests: its rights, its audit log, and that it ends with its owner."""
 
 import os
 import signal

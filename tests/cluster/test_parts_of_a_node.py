@@ -1,4 +1,4 @@
-"""The parts of a node that need no node: addresses, claims to slots, volumes, archives, what is said when something is missing."""
+"""Parts of a node that need no node: addresses, slots, volumes, archives, messages about missing parts."""
 
 import hashlib
 import ipaddress

@@ -1,4 +1,4 @@
-"""Which cluster tests run on, and above all on which not: asked of pytest itself, in a process of its own."""
+"""Selection of the tests' cluster, and above all the clusters that are never used, with pytest in a separate process."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is rendered is what a real API server takes, in a namespace that holds pods to the restricted standard."""
+"""A real API server accepts all rendered objects, in a namespace that enforces the restricted standard."""
 
 import copy
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The committed CRD is what a real API server takes: structural, within the cost of CEL, established."""
+"""A real API server accepts the committed CRD: it is structural, within CEL's cost limit, and established."""
 
 import pytest
 

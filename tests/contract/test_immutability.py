@@ -1,4 +1,4 @@
-"""What a model is made from does not change under it, and the API server holds to that; everything else stays open to change."""
+"""The API server enforces that a model's inputs are immutable; all other fields are mutable."""
 
 import pytest
 from api_jobs import ABSENT, put, raw_job

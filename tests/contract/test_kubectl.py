@@ -1,4 +1,4 @@
-"""What a person sees: the examples applied, the columns of `kubectl get ftj`, refusals that name the field."""
+"""kubectl: applied examples, the columns of `kubectl get ftj`, refusals that name the field."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Open places at the API server's door: nothing deep, long or large is stored."""
+"""Raw maps at the API server: nothing too deep, long or large is stored."""
 
 from pathlib import Path
 

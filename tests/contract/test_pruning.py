@@ -1,4 +1,4 @@
-"""The API server drops what its schema does not know. Nothing that a job may say is dropped, and what would be is refused by others first."""
+"""The API server prunes unknown fields. No valid field is pruned, and kubectl and tunewright refuse unknown ones first."""
 
 import pytest
 from api_jobs import put, raw_job

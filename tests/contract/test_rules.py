@@ -1,4 +1,4 @@
-"""The rules between fields at the API server's door: what it refuses, where it points, and that it never refuses what the operator takes."""
+"""The rules between fields at the API server: its refusals, their field, and that it accepts every job that the operator accepts."""
 
 import re
 from collections import Counter

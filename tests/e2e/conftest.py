@@ -1,4 +1,4 @@
-"""Workplaces; whatever a test leaves running is killed."""
+"""Work folders; processes that a test leaves running are killed."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One FineTuneJob from its manifest to a served answer, and everything that may happen to it on the way. Real processes, the real command line."""
+"""One FineTuneJob from its manifest to a served answer, with faults on the way. Real processes, the real command line."""
 
 import json
 import re

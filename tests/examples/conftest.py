@@ -1,4 +1,4 @@
-"""What the tests of `examples/` share: where things lie, and the data read once."""
+"""Shared by the tests of `examples/`: paths, and the data, read once."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The script that makes the base model: in miniature, from a clean folder, and with text that is not what it should be."""
+"""The script that trains the base model: in miniature, from a clean folder, and with invalid text."""
 
 import json
 import subprocess

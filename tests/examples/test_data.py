@@ -1,4 +1,4 @@
-"""The examples' data: made again byte for byte, and a test file that asks for what training never saw."""
+"""The examples' data: it is reproducible byte for byte, and the test file has combinations that are not in the training data."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""Every manifest in `examples/` is accepted as it stands, and what it points at in this repository exists."""
+"""Every manifest in `examples/` is valid, and the files that it names exist."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Jobs as the export stage finds them: a base on disk, data beside it, and what training would have left in `final/`."""
+"""Inputs of the export stage: a base on disk, data beside it, and a result of training in `final/`."""
 
 import dataclasses
 import json

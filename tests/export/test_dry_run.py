@@ -1,4 +1,4 @@
-"""What Check tries out before training is paid for: a row is a family, an adapter or a fault that Export would meet."""
+"""Check's test export before training: a row is a family, an adapter or a fault that Export would meet."""
 
 import dataclasses
 import errno

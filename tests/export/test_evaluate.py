@@ -1,4 +1,4 @@
-"""Scores and answers: what is counted, on what, and that padding and batches change nothing."""
+"""Scores and answers: what is counted, and that padding and batches have no effect."""
 
 import dataclasses
 import json

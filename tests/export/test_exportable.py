@@ -1,4 +1,4 @@
-"""Which architectures Check takes: a row is a `model_type` with what it needs to be recognised."""
+"""Architectures that Check accepts: a row is a `model_type` with the fields that identify it."""
 
 import pytest
 from transformers import AutoConfig, AutoModelForCausalLM

@@ -1,4 +1,4 @@
-"""The produced graph is judged, not the exporter's exit code."""
+"""The exported graph is checked, not the exporter's exit code."""
 
 import json
 import shutil

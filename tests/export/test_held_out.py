@@ -1,4 +1,4 @@
-"""Which examples an export is compared and scored on, and that learned positions never run out on them."""
+"""The examples of an export's comparison and scores, which never exceed learned positions."""
 
 import dataclasses
 import json

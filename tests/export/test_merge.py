@@ -1,4 +1,4 @@
-"""What is merged is what was trained."""
+"""The merged model equals the trained one."""
 
 import dataclasses
 import shutil

@@ -1,4 +1,4 @@
-"""The gate: figures on known logits, and exports that were broken on purpose."""
+"""The parity check: figures for known logits, and exports that are broken on purpose."""
 
 from collections.abc import Callable
 from pathlib import Path

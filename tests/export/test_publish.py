@@ -1,4 +1,4 @@
-"""A model folder appears whole or not at all, and what was there before outlives every failure."""
+"""A model folder is published atomically, and the earlier one survives every failure."""
 
 import errno
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The small model of a base's shape: what it keeps, and that it is small whatever the base."""
+"""The small model of a base's shape: what it keeps, and that it is small for every base."""
 
 from typing import Any
 

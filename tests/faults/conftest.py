@@ -1,4 +1,4 @@
-"""Lives of jobs under operators that are killed, on control planes of our own. What these tests do would harm anybody else's."""
+"""Jobs under operators that are killed, on the tests' own control planes, because these tests would harm other clusters."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""The ground goes: a namespace in the middle of a run, the definition of FineTuneJobs; and there are two operators where one should be."""
+"""A namespace or the CRD is deleted during a run; two operators work at once."""
 
 import pytest
 from fake_kubelet import FakeKubelet

@@ -1,4 +1,4 @@
-"""The operator is killed (SIGKILL) right before and right after each of its writes, and at random: the end is that of a life without faults.
+"""The operator is killed (SIGKILL) right before and right after each of its writes, and at random. The result is the same as without faults.
 
 What a write is, and how many there are, is not written here: a life is struck at its first, second, third write … until it has no more.
 A hard life (a break, a lost rank, an update that is rolled back) has the writes of a plain one, and those that only such things cause.

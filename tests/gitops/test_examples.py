@@ -1,4 +1,4 @@
-"""The GitOps examples: whole, and true of this repository. Their own definitions are Argo CD's and Flux's."""
+"""The GitOps examples are valid by the CRDs of Argo CD and Flux, and name existing paths of this repository."""
 
 from pathlib import Path
 

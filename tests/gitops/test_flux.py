@@ -1,4 +1,4 @@
-"""Flux's view of a FineTuneJob: the committed CEL expressions, and kstatus, by which Flux judges without them."""
+"""Flux's view of a FineTuneJob: the committed CEL expressions, and kstatus, which Flux uses without them."""
 
 from pathlib import Path
 

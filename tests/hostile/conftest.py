@@ -1,4 +1,4 @@
-"""An operator on a real API server whose definition has lost its bounds: what an older definition has let in is stored there."""
+"""An operator on a real API server whose CRD has no bounds, so that it stores objects of an older CRD."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Base folders that others wrote. Add a row for a new kind."""
+"""Folders of untrusted base models. Add a row for a new kind."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Base models that others wrote, from a folder or the hub, at the doors that libraries load them through. Add a row for a new kind."""
+"""Untrusted base models, from a folder or the hub, at each place where a library loads them. Add a row for a new kind."""
 
 import json
 import shutil

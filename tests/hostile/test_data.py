@@ -1,4 +1,4 @@
-"""Data files that others wrote. Add a row for a new kind."""
+"""Untrusted data files. Add a row for a new kind."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Parquet files that others wrote: what they stand for, not what they weigh. Add a row for a new kind."""
+"""Untrusted Parquet files: their expanded size counts, not the file's. Add a row for a new kind."""
 
 import json
 import resource

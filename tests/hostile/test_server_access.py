@@ -1,4 +1,4 @@
-"""Who may ask a model server: with a key set only those who have it, and on a loopback address no foreign `Host`.
+"""Access to a model server: with a key only clients that have it, and on a loopback address no foreign `Host`.
 
 To add a case, add a row: the header that a client sends.
 """

@@ -1,4 +1,4 @@
-"""Which promises of the house are found broken."""
+"""Faults that tools/house.py finds."""
 
 import ast
 

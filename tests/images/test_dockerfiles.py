@@ -1,4 +1,4 @@
-"""What holds for every Dockerfile, read from its text: who runs it, what may be fetched, what comes before what."""
+"""Rules for every Dockerfile, read from its text: the user, the downloads, the order of steps."""
 
 import re
 from pathlib import Path

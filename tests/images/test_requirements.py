@@ -1,4 +1,4 @@
-"""What each image installs: what it imports, in the versions of the development lock, with hashes, from no index in particular."""
+"""The requirements of each image: only what it imports, in the versions of the development lock, with hashes and without an index."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Events: one for each change of state, one object for each piece of news."""
+"""Events: one for each change of state, and one object for repeated news."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Whose objects are whose: what is adopted, and what is refused."""
+"""Ownership of objects: those that are adopted, and those that are refused."""
 
 import pytest
 

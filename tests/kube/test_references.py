@@ -1,4 +1,4 @@
-"""What a job names, looked up in a cluster that is a dictionary: what is missing, and what claims can do."""
+"""References of a job, looked up in a dictionary as the cluster: missing objects, and the access modes of claims."""
 
 from typing import Any
 

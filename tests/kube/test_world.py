@@ -1,4 +1,4 @@
-"""The World on a cluster, over a dictionary of objects: what is written, in which order, and what is left alone."""
+"""The World on a cluster, over a dictionary of objects: its writes, their order, and objects that stay unchanged."""
 
 import copy
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""A home of its own for each test; whatever a test leaves running is killed."""
+"""A home folder for each test; processes that a test leaves running are killed."""
 
 import os
 from datetime import UTC, datetime

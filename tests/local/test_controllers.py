@@ -1,4 +1,4 @@
-"""The controllers' decisions, without a single process: what is created, what is deleted, what status says."""
+"""The controllers' decisions without processes: created pods, deleted pods, and status."""
 
 import itertools
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a container's process is started with: paths, ports and names made this machine's own, and nothing else touched."""
+"""Environment of a container's process: paths, ports and names are translated to this machine; all else stays unchanged."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Jobs run as processes: how they end is how their Job ends, in Kubernetes' own words."""
+"""Jobs run as processes: the Job's status follows from their exit, with Kubernetes' own texts."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A whole FineTuneJob on this machine, with a trainer that only pretends: every stage, stopping, resuming, deleting."""
+"""A whole FineTuneJob on this machine, with a fake trainer: every stage, stopping, resuming, deleting."""
 
 import asyncio
 from pathlib import Path

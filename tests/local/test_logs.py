@@ -1,4 +1,4 @@
-"""Following logs: every finished line once, whatever is written between two looks."""
+"""Following logs: every complete line once, whatever is written between two reads."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Updates of a served model on this machine, with real servers, while clients ask without pause: surged, rolled back, no request lost."""
+"""Updates of a served model on this machine, with real servers under constant load: rollout, rollback, and no lost request."""
 
 import asyncio
 from pathlib import Path

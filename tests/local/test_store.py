@@ -1,4 +1,4 @@
-"""Objects are kept as an API server keeps them: identity, generations, owners, and nothing half-written."""
+"""The store has the semantics of an API server: identity, generations, owners, atomic writes."""
 
 import errno
 import json

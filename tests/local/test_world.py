@@ -1,4 +1,4 @@
-"""The World port on this machine: what a job names is looked up, what is applied is held, what is applied no more is pruned."""
+"""The World port on this machine: lookups, applied objects, and pruned ones."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Nothing of a node outlives its owner: not its pods, their mounts, its network, nor its folders."""
+"""A node ends with its owner: its pods, their mounts, its network and its folders."""
 
 import subprocess
 import sys
