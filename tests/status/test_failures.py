@@ -2,12 +2,12 @@
 
 import pytest
 
-from tunewright.observe.reasons import WAITING, Reason
+from tunewright.observe.reasons import WAITING, FailureReason
 from tunewright.status.failures import WAYS_OUT, suggestion
 from tunewright_contract.reports import Failure
 
 
-@pytest.mark.parametrize("reason", list(Reason))
+@pytest.mark.parametrize("reason", list(FailureReason))
 def test_a_reason_has_a_way_out_in_one_sentence(reason):
     assert suggestion(Failure(reason=reason.value, message="x")) == WAYS_OUT[reason]
     assert WAYS_OUT[reason].endswith(".")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tunewright.observe.pods import PodState
 from tunewright.observe.raw import Raw, condition, moment, number, part, parts, text
-from tunewright.observe.reasons import Reason
+from tunewright.observe.reasons import FailureReason
 from tunewright_contract.reports import Failure
 
 GRACE = timedelta(seconds=10)  # pods of a healthy cluster are made, and their volumes mounted, within it
@@ -22,22 +22,22 @@ _ENDING = ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget")
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 # An Event's reason -> words in its message -> ours. The first that fits counts; the empty text fits everything.
-_MEANINGS: Mapping[str, tuple[tuple[str, Reason], ...]] = {
+_MEANINGS: Mapping[str, tuple[tuple[str, FailureReason], ...]] = {
     "FailedCreate": (
-        ("exceeded quota", Reason.QUOTA),
-        ("failed quota", Reason.QUOTA),  # the quota wants limits or requests that the pod does not say
-        ("per Container is", Reason.QUOTA),  # a LimitRange
-        ("per Pod is", Reason.QUOTA),
-        ("error looking up service account", Reason.SERVICE_ACCOUNT),
-        ("violates PodSecurity", Reason.POLICY),
-        ("admission webhook", Reason.POLICY),
-        ("ValidatingAdmissionPolicy", Reason.POLICY),
-        ("", Reason.PODS_REFUSED),
+        ("exceeded quota", FailureReason.QUOTA),
+        ("failed quota", FailureReason.QUOTA),  # the quota wants limits or requests that the pod does not say
+        ("per Container is", FailureReason.QUOTA),  # a LimitRange
+        ("per Pod is", FailureReason.QUOTA),
+        ("error looking up service account", FailureReason.SERVICE_ACCOUNT),
+        ("violates PodSecurity", FailureReason.POLICY),
+        ("admission webhook", FailureReason.POLICY),
+        ("ValidatingAdmissionPolicy", FailureReason.POLICY),
+        ("", FailureReason.PODS_REFUSED),
     ),
-    "FailedMount": (("", Reason.VOLUME),),
-    "FailedAttachVolume": (("Multi-Attach error", Reason.VOLUME_BUSY), ("", Reason.VOLUME)),
-    "FailedMapVolume": (("", Reason.VOLUME),),
-    "FailedCreatePodSandBox": (("", Reason.SANDBOX),),
+    "FailedMount": (("", FailureReason.VOLUME),),
+    "FailedAttachVolume": (("Multi-Attach error", FailureReason.VOLUME_BUSY), ("", FailureReason.VOLUME)),
+    "FailedMapVolume": (("", FailureReason.VOLUME),),
+    "FailedCreatePodSandBox": (("", FailureReason.SANDBOX),),
 }
 
 

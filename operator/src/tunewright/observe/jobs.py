@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from tunewright.observe.pods import SECONDARY, PodState
 from tunewright.observe.raw import Raw, condition, number, part, text
-from tunewright.observe.reasons import Reason
+from tunewright.observe.reasons import FailureReason
 from tunewright.plan.inputs import StageState
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import Failure, StageReport
@@ -82,20 +82,20 @@ def _all_succeeded(job: Raw, pods: Sequence[PodState]) -> bool:
 def _failed(job: Raw, failed: Raw, failed_pod: PodState | None) -> JobOutcome:
     reason, message = text(failed, "reason"), text(failed, "message")
     if reason == "DeadlineExceeded":  # the pods only say that they were stopped
-        failure = Failure(reason=Reason.DEADLINE_EXCEEDED.value, message="it took longer than spec.activeDeadlineSeconds")
+        failure = Failure(reason=FailureReason.DEADLINE_EXCEEDED.value, message="it took longer than spec.activeDeadlineSeconds")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL)
     # The Job names the rule of our podFailurePolicy that applied. An evicted pod is gone by then, and the others only tell of its loss.
     if reason == "PodFailurePolicy" and "DisruptionTarget" in message and (failed_pod is None or failed_pod.weight == SECONDARY):
-        failure = Failure(reason=Reason.DISRUPTED.value, message=message)
+        failure = Failure(reason=FailureReason.DISRUPTED.value, message=message)
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
     if failed_pod is not None:
         return JobOutcome(state=StageState.FAILED, failure=failed_pod.failure, disposition=failed_pod.disposition, failed_pod=failed_pod)
     if condition(job, "Suspended") and reason != "PodFailurePolicy":  # the pods that were stopped count as failed, and are removed
-        failure = Failure(reason=Reason.STOPPED.value, message="it was stopped, and its pods are gone")
+        failure = Failure(reason=FailureReason.STOPPED.value, message="it was stopped, and its pods are gone")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
     return JobOutcome(
         state=StageState.FAILED,
-        failure=Failure(reason=Reason.JOB_FAILED.value, message=message or reason or "its pods are gone, for an unknown reason"),
+        failure=Failure(reason=FailureReason.JOB_FAILED.value, message=message or reason or "its pods are gone, for an unknown reason"),
         disposition=Disposition.FAIL if reason == "PodFailurePolicy" else Disposition.RETRY,
     )
 
@@ -120,7 +120,7 @@ def _done(pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool) -> 
     if expected.recorded:
         return JobOutcome(state=StageState.SUCCEEDED)
     why = "its pod is gone before the operator read its report, so its result is unknown"
-    return replace(_unproven(Reason.REPORT_MISSING, why), disposition=expected.otherwise)
+    return replace(_unproven(FailureReason.REPORT_MISSING, why), disposition=expected.otherwise)
 
 
 def _proven(reporter: PodState, expected: ExpectedReport) -> JobOutcome:
@@ -129,16 +129,20 @@ def _proven(reporter: PodState, expected: ExpectedReport) -> JobOutcome:
         return JobOutcome(state=StageState.SUCCEEDED, report=report)
     if report is None and not refused:
         return _unproven(
-            Reason.REPORT_MISSING, f"pod {reporter.name} ended with exit code 0 and without a report, so its result is unknown", reporter
+            FailureReason.REPORT_MISSING,
+            f"pod {reporter.name} ended with exit code 0 and without a report, so its result is unknown",
+            reporter,
         )
     if isinstance(report, Failure):
         refused = f"it reports the failure {report.reason}: {report.message}"
     elif report is not None:
         refused = f"kind: '{report.kind}': this stage reports '{expected.kind.model_fields['kind'].default}'"
-    return _unproven(Reason.REPORT_INVALID, f"pod {reporter.name} ended with exit code 0, but its report is refused: {refused}", reporter)
+    return _unproven(
+        FailureReason.REPORT_INVALID, f"pod {reporter.name} ended with exit code 0, but its report is refused: {refused}", reporter
+    )
 
 
-def _unproven(reason: Reason, message: str, reporter: PodState | None = None) -> JobOutcome:
+def _unproven(reason: FailureReason, message: str, reporter: PodState | None = None) -> JobOutcome:
     failure = Failure(reason=reason.value, message=message, rank=reporter.index if reporter else None)
     return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL, failed_pod=reporter)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from signal import Signals
 
 from tunewright.observe.raw import Raw, condition, moment, number, part, parts, text
-from tunewright.observe.reasons import WAITING, Reason
+from tunewright.observe.reasons import WAITING, FailureReason
 from tunewright.observe.reports import NO_MESSAGE, TerminationMessage, read_termination
 from tunewright.plan import label_names
 from tunewright_contract.exit_codes import Disposition, ExitCode, disposition
@@ -16,7 +16,7 @@ from tunewright_contract.reports import Failure, Report
 
 _LAST_WORDS = 300  # characters of a log's end that are repeated in a failure
 SECONDARY = 2  # the weight of a failure that another rank caused
-_SECONDARY_REASONS = {"PeerLost", "RendezvousFailed", Reason.STOPPED}
+_SECONDARY_REASONS = {"PeerLost", "RendezvousFailed", FailureReason.STOPPED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +75,15 @@ def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
     disrupted = condition(raw, "DisruptionTarget")
     if disrupted and asks is not Disposition.FAIL:
         why = text(disrupted, "message") or text(disrupted, "reason") or "its node was needed for other pods"
-        return _because(state, Reason.DISRUPTED, f"pod {state.name} was disrupted: {why}", then=Disposition.RESUME)
+        return _because(state, FailureReason.DISRUPTED, f"pod {state.name} was disrupted: {why}", then=Disposition.RESUME)
     if isinstance(state.report, Failure):
         weight = SECONDARY if state.report.reason in _SECONDARY_REASONS else 0
         rank = state.index if state.report.rank is None else state.report.rank
         return _with(state, state.report.model_copy(update={"rank": rank}), then=asks, weight=weight)
     if text(terminated, "reason") == "OOMKilled":
-        return _because(state, Reason.OUT_OF_MEMORY, f"pod {state.name} used more memory than its limit and was killed", then=asks)
+        return _because(state, FailureReason.OUT_OF_MEMORY, f"pod {state.name} used more memory than its limit and was killed", then=asks)
     if state.exit_code is None or text(raw, "status", "reason") == "Evicted":
-        reason = Reason.EVICTED if text(raw, "status", "reason") == "Evicted" else Reason.PROCESS_FAILED
+        reason = FailureReason.EVICTED if text(raw, "status", "reason") == "Evicted" else FailureReason.PROCESS_FAILED
         why = text(raw, "status", "message") or text(raw, "status", "reason") or "none of its containers reported a state"
         return _because(state, reason, f"pod {state.name} failed: {why}", then=Disposition.RETRY)
     return _without_report(state, terminated, asks)
@@ -93,16 +93,16 @@ def _without_report(state: PodState, terminated: Raw, asks: Disposition) -> PodS
     refused = state.termination.refused or ("it reports success" if state.report is not None else "")
     if refused:
         message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}, and its report is refused: {refused}"
-        return _because(state, Reason.REPORT_INVALID, message, then=asks, weight=1)
+        return _because(state, FailureReason.REPORT_INVALID, message, then=asks, weight=1)
     words = text(terminated, "message").strip()[-_LAST_WORDS:]
     said = f"; its last output: {words}" if words else ""
     message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}{said}"
     if state.exit_code == ExitCode.OUT_OF_MEMORY:  # for its own limit, kubelet would say OOMKilled
         guess = "a process killed it, it exceeded its grace period, or the whole node ran out of memory"
-        return _because(state, Reason.PROCESS_FAILED, f"{message}: {guess}", then=asks, weight=1)
+        return _because(state, FailureReason.PROCESS_FAILED, f"{message}: {guess}", then=asks, weight=1)
     if state.exit_code == ExitCode.STOPPED:
-        return _because(state, Reason.STOPPED, message, then=asks, weight=SECONDARY)
-    return _because(state, Reason.PROCESS_FAILED, message, then=asks, weight=1)
+        return _because(state, FailureReason.STOPPED, message, then=asks, weight=SECONDARY)
+    return _because(state, FailureReason.PROCESS_FAILED, message, then=asks, weight=1)
 
 
 def _under_way(raw: Raw, state: PodState, container: Raw) -> PodState:
@@ -120,12 +120,14 @@ def _under_way(raw: Raw, state: PodState, container: Raw) -> PodState:
             why = text(found, "message")
             unbound = "persistentvolumeclaim" in why.lower()
             return _because(
-                state, Reason.VOLUME_UNBOUND if unbound else Reason.UNSCHEDULABLE, f"pod {state.name} cannot be scheduled: {why}"
+                state,
+                FailureReason.VOLUME_UNBOUND if unbound else FailureReason.UNSCHEDULABLE,
+                f"pod {state.name} cannot be scheduled: {why}",
             )
     return state
 
 
-def _because(state: PodState, reason: Reason, message: str, *, then: Disposition | None = None, weight: int = 0) -> PodState:
+def _because(state: PodState, reason: FailureReason, message: str, *, then: Disposition | None = None, weight: int = 0) -> PodState:
     return _with(state, Failure(reason=reason.value, message=message, rank=state.index), then=then, weight=weight)
 
 

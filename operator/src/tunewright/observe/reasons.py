@@ -6,7 +6,7 @@ Reasons from reports stay unchanged. status/failures.py has a way out for each r
 from enum import StrEnum
 
 
-class Reason(StrEnum):
+class FailureReason(StrEnum):
     """Why a pod ended, or is not getting on."""
 
     OUT_OF_MEMORY = "OutOfMemory"
@@ -37,13 +37,13 @@ class Reason(StrEnum):
 
 
 # What a container is waiting for -> our reason. Kubernetes alternates between some of these while it retries; a condition must not.
-WAITING: dict[str, Reason] = {
-    "ErrImagePull": Reason.IMAGE_PULL,
-    "ImagePullBackOff": Reason.IMAGE_PULL,
-    "ErrImageNeverPull": Reason.IMAGE_PULL,
-    "InvalidImageName": Reason.IMAGE_NAME,
-    "CreateContainerConfigError": Reason.CONTAINER_CONFIG,
-    "CreateContainerError": Reason.CONTAINER_CREATE,
-    "RunContainerError": Reason.CONTAINER_CREATE,
-    "CrashLoopBackOff": Reason.CRASH_LOOP,
+WAITING: dict[str, FailureReason] = {
+    "ErrImagePull": FailureReason.IMAGE_PULL,
+    "ImagePullBackOff": FailureReason.IMAGE_PULL,
+    "ErrImageNeverPull": FailureReason.IMAGE_PULL,
+    "InvalidImageName": FailureReason.IMAGE_NAME,
+    "CreateContainerConfigError": FailureReason.CONTAINER_CONFIG,
+    "CreateContainerError": FailureReason.CONTAINER_CREATE,
+    "RunContainerError": FailureReason.CONTAINER_CREATE,
+    "CrashLoopBackOff": FailureReason.CRASH_LOOP,
 }

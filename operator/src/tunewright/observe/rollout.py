@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tunewright.observe.events import pods_refused
 from tunewright.observe.pods import PodState, last_end
 from tunewright.observe.raw import Raw, condition, number, part, parts, text
-from tunewright.observe.reasons import Reason
+from tunewright.observe.reasons import FailureReason
 from tunewright.plan import label_names
 from tunewright.plan.rollout import PublishedModel, Refusal, Rollout, ServingRevision
 from tunewright_contract.base import Message
@@ -68,11 +68,11 @@ def refused_pods(deployment: Raw) -> Failure | None:
 
 def _stuck(deployment: Raw) -> Failure | None:
     found = _progressing(deployment)
-    if found.get("reason") != Reason.ROLLOUT_STUCK:
+    if found.get("reason") != FailureReason.ROLLOUT_STUCK:
         return None
     if refused := refused_pods(deployment):
         return refused
-    return Failure(reason=Reason.ROLLOUT_STUCK.value, message=text(found, "message") or "the servers did not become ready in time")
+    return Failure(reason=FailureReason.ROLLOUT_STUCK.value, message=text(found, "message") or "the servers did not become ready in time")
 
 
 def _progressing(deployment: Raw) -> Raw:

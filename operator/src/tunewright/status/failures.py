@@ -9,50 +9,54 @@ from typing import Any
 from tunewright.api.v1alpha1.status import FailureStatus
 from tunewright.api.v1alpha1.status import Reason as StatusReason
 from tunewright.observe.pods import PodState
-from tunewright.observe.reasons import Reason
+from tunewright.observe.reasons import FailureReason
 from tunewright.plan.inputs import Missing, StageOutcome
 from tunewright_contract.reports import Failure
 from tunewright_contract.text import clip
 
-WAYS_OUT: dict[Reason, str] = {
-    Reason.OUT_OF_MEMORY: (
+WAYS_OUT: dict[FailureReason, str] = {
+    FailureReason.OUT_OF_MEMORY: (
         "Raise the memory limit, lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or add workers."
     ),
-    Reason.PROCESS_FAILED: "Read the pod's log; the next attempt resumes from the last complete checkpoint.",
-    Reason.STOPPED: "Nothing to do: it resumes from the last complete checkpoint.",
-    Reason.DISRUPTED: "Nothing to do: it resumes from the last complete checkpoint, and this does not count against backoffLimit.",
-    Reason.EVICTED: "Free the resource that the message names on the node, or raise the pod's requests to its real usage.",
-    Reason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds, or train less: fewer epochs, fewer examples, more workers.",
-    Reason.JOB_FAILED: "Check the Events of the Job; apply the FineTuneJob under another name to try again.",
-    Reason.IMAGE_PULL: "Check that the image exists and that its registry can be reached; a private one needs workers.imagePullSecrets.",
-    Reason.IMAGE_NAME: "Correct the image's name.",
-    Reason.CONTAINER_CONFIG: "Create the Secret, ConfigMap or key that the message names; the pod then starts automatically.",
-    Reason.CONTAINER_CREATE: "Check the node's container runtime, and that the image has Python and this release of Tunewright.",
-    Reason.CRASH_LOOP: "Read the log of the pod's previous run (`kubectl logs --previous`).",
-    Reason.UNSCHEDULABLE: (
+    FailureReason.PROCESS_FAILED: "Read the pod's log; the next attempt resumes from the last complete checkpoint.",
+    FailureReason.STOPPED: "Nothing to do: it resumes from the last complete checkpoint.",
+    FailureReason.DISRUPTED: "Nothing to do: it resumes from the last complete checkpoint, and this does not count against backoffLimit.",
+    FailureReason.EVICTED: "Free the resource that the message names on the node, or raise the pod's requests to its real usage.",
+    FailureReason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds, or train less: fewer epochs, fewer examples, more workers.",
+    FailureReason.JOB_FAILED: "Check the Events of the Job; apply the FineTuneJob under another name to try again.",
+    FailureReason.IMAGE_PULL: (
+        "Check that the image exists and that its registry can be reached; a private one needs workers.imagePullSecrets."
+    ),
+    FailureReason.IMAGE_NAME: "Correct the image's name.",
+    FailureReason.CONTAINER_CONFIG: "Create the Secret, ConfigMap or key that the message names; the pod then starts automatically.",
+    FailureReason.CONTAINER_CREATE: "Check the node's container runtime, and that the image has Python and this release of Tunewright.",
+    FailureReason.CRASH_LOOP: "Read the log of the pod's previous run (`kubectl logs --previous`).",
+    FailureReason.UNSCHEDULABLE: (
         "Add nodes that fit, request less in workers.resources, or relax workers.nodeSelector, affinity and tolerations; "
         "status.plan.why shows whether a volume keeps the pods on one node."
     ),
-    Reason.VOLUME_UNBOUND: "Check the claim's Events: its StorageClass must exist and have a volume of that size and access mode.",
-    Reason.VOLUME: "Create the object that the message names, or repair the volume; the pod then starts automatically.",
-    Reason.VOLUME_BUSY: "Wait for the pod that has the volume, delete it, or use a claim with ReadWriteMany.",
-    Reason.SANDBOX: "Check the node: its container runtime or its network plugin fails.",
-    Reason.QUOTA: "Request less, free some of the namespace's quota, or have it raised; the job then continues.",
-    Reason.POLICY: "Ask the cluster's administrator to admit these pods, or change the field that the message names.",
-    Reason.SERVICE_ACCOUNT: "Create the service account, or correct workers.serviceAccountName; the pods are then created automatically.",
-    Reason.PODS_REFUSED: "Correct the problem that the message names; the pods are then created automatically.",
-    Reason.REPORT_INVALID: (
+    FailureReason.VOLUME_UNBOUND: "Check the claim's Events: its StorageClass must exist and have a volume of that size and access mode.",
+    FailureReason.VOLUME: "Create the object that the message names, or repair the volume; the pod then starts automatically.",
+    FailureReason.VOLUME_BUSY: "Wait for the pod that has the volume, delete it, or use a claim with ReadWriteMany.",
+    FailureReason.SANDBOX: "Check the node: its container runtime or its network plugin fails.",
+    FailureReason.QUOTA: "Request less, free some of the namespace's quota, or have it raised; the job then continues.",
+    FailureReason.POLICY: "Ask the cluster's administrator to admit these pods, or change the field that the message names.",
+    FailureReason.SERVICE_ACCOUNT: (
+        "Create the service account, or correct workers.serviceAccountName; the pods are then created automatically."
+    ),
+    FailureReason.PODS_REFUSED: "Correct the problem that the message names; the pods are then created automatically.",
+    FailureReason.REPORT_INVALID: (
         "Use the trainer image of this release (workers.image), or correct the report that your image writes to its termination message."
     ),
-    Reason.REPORT_MISSING: (
+    FailureReason.REPORT_MISSING: (
         "Use the trainer image of this release (workers.image), or have your image write its report to its termination message. "
         "To run the stage again, delete its Job."
     ),
-    Reason.NO_PROGRESS: (
+    FailureReason.NO_PROGRESS: (
         "Read the logs of all ranks; delete the pods to restart from the last complete checkpoint, "
         "or raise spec.progressDeadlineSeconds if steps take that long."
     ),
-    Reason.ROLLOUT_STUCK: "Read the log of the newest server pod; correct spec.serving, or raise its progressDeadlineSeconds.",
+    FailureReason.ROLLOUT_STUCK: "Read the log of the newest server pod; correct spec.serving, or raise its progressDeadlineSeconds.",
 }
 PLANNING = "planner"  # where a job is that no pod can work on yet
 _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}

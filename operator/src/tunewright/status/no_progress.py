@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from tunewright.api.v1alpha1.status import ProgressStatus
-from tunewright.observe.reasons import Reason
+from tunewright.observe.reasons import FailureReason
 from tunewright.plan.inputs import Past, StageState
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright_contract.reports import Failure
@@ -28,4 +28,4 @@ def with_no_progress(past: Past, plan: FineTunePlan, progress: ProgressStatus | 
     message = (
         f"no step since {last} at {since:%Y-%m-%dT%H:%M:%SZ}, longer than spec.progressDeadlineSeconds ({plan.progress_deadline_seconds})."
     )
-    return past.with_outcome(TRAIN, replace(train, failure=Failure(reason=Reason.NO_PROGRESS.value, message=message)))
+    return past.with_outcome(TRAIN, replace(train, failure=Failure(reason=FailureReason.NO_PROGRESS.value, message=message)))

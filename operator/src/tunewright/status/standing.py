@@ -19,7 +19,7 @@ class Standing(NamedTuple):
     beside_ready: ConditionType | None  # the condition of kstatus that is true beside Ready=False
 
 
-class Row(NamedTuple):
+class Case(NamedTuple):
     """One row of the table."""
 
     when: Callable[[Situation], bool]
@@ -120,19 +120,19 @@ _GOES_ON, _STALLED = ConditionType.RECONCILING, ConditionType.STALLED
 
 # fmt: off
 TABLE = (
-    Row(lambda now: now.at is None and now.serves,                    None,     Phase.SERVING,   Reason.SERVING,     _answers),
-    Row(lambda now: now.at is None,                                   None,     Phase.COMPLETE,  Reason.COMPLETE,    _is_written),
-    Row(lambda now: now.rolled_back,                                  _STALLED, Phase.SERVING,   Reason.ROLLED_BACK, _rolled_back),
-    Row(lambda now: now.keeps_server,                                 _STALLED, Phase.SERVING,   None,               _by_state),
-    Row(lambda now: now.suspended,                                    None,     Phase.SUSPENDED, Reason.SUSPENDED,   _suspended),
-    Row(lambda now: now.suspending,                                   _GOES_ON, None,            Reason.SUSPENDING,  _suspending),
-    Row(lambda now: now.queued,                                       _GOES_ON, Phase.QUEUED,    Reason.QUEUED,      _queued),
-    Row(lambda now: now.evicting,                                     _GOES_ON, None,            Reason.EVICTING,    _evicting),
-    Row(lambda now: now.resizing and now.outcome.failure is not None and not now.retrying,
+    Case(lambda now: now.at is None and now.serves,                    None,     Phase.SERVING,   Reason.SERVING,     _answers),
+    Case(lambda now: now.at is None,                                   None,     Phase.COMPLETE,  Reason.COMPLETE,    _is_written),
+    Case(lambda now: now.rolled_back,                                  _STALLED, Phase.SERVING,   Reason.ROLLED_BACK, _rolled_back),
+    Case(lambda now: now.keeps_server,                                 _STALLED, Phase.SERVING,   None,               _by_state),
+    Case(lambda now: now.suspended,                                    None,     Phase.SUSPENDED, Reason.SUSPENDED,   _suspended),
+    Case(lambda now: now.suspending,                                   _GOES_ON, None,            Reason.SUSPENDING,  _suspending),
+    Case(lambda now: now.queued,                                       _GOES_ON, Phase.QUEUED,    Reason.QUEUED,      _queued),
+    Case(lambda now: now.evicting,                                     _GOES_ON, None,            Reason.EVICTING,    _evicting),
+    Case(lambda now: now.resizing and now.outcome.failure is not None and not now.retrying,
                                                                       _GOES_ON, None,            None,               _resizing),
-    Row(lambda now: now.resizing,                                     _GOES_ON, None,            Reason.RESIZING,    _resizing),
-    Row(lambda now: now.retrying,                                     _GOES_ON, None,            Reason.RETRYING,    _retrying),
-    Row(lambda now: now.failed,                                       _STALLED, Phase.FAILED,    None,               _by_state),
-    Row(lambda _: True,                                               _GOES_ON, None,            None,               _by_state),
+    Case(lambda now: now.resizing,                                     _GOES_ON, None,            Reason.RESIZING,    _resizing),
+    Case(lambda now: now.retrying,                                     _GOES_ON, None,            Reason.RETRYING,    _retrying),
+    Case(lambda now: now.failed,                                       _STALLED, Phase.FAILED,    None,               _by_state),
+    Case(lambda _: True,                                               _GOES_ON, None,            None,               _by_state),
 )
 # fmt: on
