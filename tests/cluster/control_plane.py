@@ -12,6 +12,7 @@ import http.client
 import ipaddress
 import json
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -149,12 +150,20 @@ def run_kubectl(
 
 
 def free_ports(count: int) -> list[int]:
-    """Return free ports of 127.0.0.1."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return ports of 127.0.0.1 on which nothing listens now.
+
+    Where there is room, they lie below the range from which the kernel takes ports for outgoing connections: no connection can then take one
+    before its program binds it.
+    """
+    ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    choice = range(10_000, ephemeral) if ephemeral > 20_000 else range(10_000, 65_536)
+    found: list[int] = []
+    for port in random.sample(choice, len(choice)):
+        if len(found) == count:
+            return found
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    raise StartError(f"fewer than {count} ports of {choice} are free on 127.0.0.1")
 
 
 def sweep_control_planes() -> None:

@@ -1,12 +1,12 @@
 """Promises of built images: they run as any user, on a read-only file system, and build or install nothing."""
 
 import json
-import socket
 import urllib.request
 from pathlib import Path
 
 import pytest
 from container import USER, BuiltImage
+from control_plane import free_ports
 from models import TinyModel, build
 from waiting import until
 
@@ -125,7 +125,7 @@ def test_the_server_refuses_to_start_without_a_model(server_image: BuiltImage) -
 
 @pytest.mark.slow
 def test_the_server_answers(server_image: BuiltImage) -> None:
-    port = _free_port()
+    (port,) = free_ports(1)
     folders = {"/tmp/model": build(TinyModel()).served_dir}
     settings = {"TUNEWRIGHT_MODEL_DIR": "/tmp/model", "TUNEWRIGHT_HOST": "127.0.0.1", "TUNEWRIGHT_PORT": str(port)}
     address = f"http://127.0.0.1:{port}"
@@ -202,9 +202,3 @@ def _answers(address: str) -> bool:
 
 def _model(address: str) -> str:
     return json.load(urllib.request.urlopen(f"{address}/v1/models", timeout=60))["data"][0]["id"]
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
