@@ -4,19 +4,30 @@ BIN := .venv/bin
 UV_VERSION := 0.13.8
 ROOMS := api plan render observe status
 TYPED := $(addprefix tunewright.,$(ROOMS)) tunewright_contract tunewright_runtime
+# One more worker than two cores: tests of controllers wait more than they compute. tests/support/sharing.py decides which worker runs what.
+WORKERS ?= 3
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+PURE_TESTS := $(addprefix tests/,$(ROOMS))
+QUICK_TESTS := $(addprefix tests/,cli house kube prose reconcile runtime)
 
-.PHONY: help demo test coverage check setup doctor test-cluster cluster cluster-demo format crds chart readme lock images test-images clean
+.PHONY: help demo test coverage quick thorough check setup doctor test-cluster cluster cluster-demo format crds chart readme lock images test-images clean
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 demo: setup  ## run a FineTuneJob from its manifest to a served answer, on this machine
 	$(BIN)/tunewright run examples/quickstart.yaml
 
-test: setup test-cluster test-images  ## run all tests
-	$(BIN)/pytest
+test: coverage test-cluster test-images  ## run all tests but the thorough ones
+	$(PYTEST) $(addprefix --ignore=,$(PURE_TESTS))
 
 coverage: setup  ## check that the pure rooms' own tests reach every line and branch
-	$(BIN)/pytest -q $(foreach r,$(ROOMS),tests/$(r)) $(foreach r,$(ROOMS),--cov=tunewright.$(r)) --cov-branch --cov-fail-under=100
+	$(PYTEST) -q $(PURE_TESTS) $(foreach r,$(ROOMS),--cov=tunewright.$(r)) --cov-branch --cov-fail-under=100
+
+quick: coverage  ## run the tests that need no cluster and train no model
+	$(PYTEST) -q $(QUICK_TESTS)
+
+thorough: test  ## run all tests, and the matrices of tuners, ZeRO stages and model families; hours
+	$(PYTEST) -m matrix
 
 check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from api_server import ApiServer
@@ -24,6 +25,7 @@ from existing import consenting
 from hypothesis import HealthCheck, settings
 from levels import lacking
 from namespaces import new_namespace
+from sharing import Sharing, place_of
 
 # A shared machine says nothing about speed. In continuous integration the examples are the same at every run; elsewhere they are new ones.
 settings.register_profile(
@@ -41,13 +43,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The whole matrix runs when asked for (`-m matrix`); every day a representative handful does."""
-    if "matrix" in config.getoption("markexpr"):
-        return
-    left_out = [item for item in items if item.get_closest_marker("matrix")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    """Leave out what the level leaves out; what takes longest comes first where workers share the tests."""
+    unwanted = [] if "matrix" in config.getoption("markexpr") else [item for item in items if item.get_closest_marker("matrix")]
+    config.hook.pytest_deselected(items=unwanted)
+    items[:] = [item for item in items if item not in unwanted]
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    config.option.loadscopereorder = False
+    scheduler = Sharing(config, log)
+    scheduler.one_cluster = consenting()[0] is not None
+    return scheduler
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """A worker has ended: the summary shows which cluster it used."""
+    if reason := getattr(node, "workeroutput", {}).get("which_cluster"):
+        node.config.stash[WHICH_CLUSTER] = reason
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["which_cluster"] = session.config.stash.get(WHICH_CLUSTER, "")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,29 @@
+"""Which tests one worker runs together (tests/support/sharing.py)."""
+
+import pytest
+from sharing import group_of, place_of
+
+
+@pytest.mark.parametrize(
+    ("group", "nodeid", "one_cluster"),
+    [
+        ("tests/plan/test_zero.py", "tests/plan/test_zero.py::test_a[1]", False),  # a file stays whole
+        ("node", "tests/node/test_jobs.py::test_a", False),  # there is one node on a machine
+        ("cluster", "tests/node/test_jobs.py::test_a", True),  # on an existing cluster they run one after another
+        ("cluster", "tests/shell/test_election.py::test_a", True),
+        ("tests/plan/test_zero.py", "tests/plan/test_zero.py::test_a", True),
+    ],
+)
+def test_the_group_of_a_test(group: str, nodeid: str, one_cluster: bool) -> None:
+    assert group_of(nodeid, one_cluster=one_cluster) == group
+
+
+def test_what_takes_longest_starts_first() -> None:
+    assert place_of("tests/node/test_jobs.py::test_a") < place_of("tests/plan/test_zero.py::test_a")
+
+
+def test_workers_run_whole_files(pytestconfig: pytest.Config) -> None:
+    """The scheduler is in use: pytest-xdist hands it every test."""
+    hook = pytestconfig.hook.pytest_xdist_make_scheduler
+
+    assert any(implementation.plugin_name.endswith("tests/conftest.py") for implementation in hook.get_hookimpls())

@@ -1,0 +1,44 @@
+"""Which tests one worker of pytest-xdist runs together, and which of them start first (`pytest -n 3`).
+
+A file is run by one worker, so its fixtures are made once. Some folders share what is expensive (a trained model, a node): one worker runs
+the whole folder. What takes longest starts first, so that no worker is left alone with it at the end.
+
+`--dist loadgroup` cannot do this: pytest-xdist 3.8.0 names groups in `Item._nodeid`, which pytest 9.2 no longer reads.
+"""
+
+from pathlib import PurePath
+
+from xdist.scheduler import LoadScopeScheduling
+
+FOLDERS_RUN_WHOLE = ("node", "export")  # one node on a machine; one trained and exported model
+FOLDERS_ON_A_CLUSTER = ("chart", "contract", "faults", "gitops", "hostile", "kube", "node", "runtime", "shell")
+LONGEST_FIRST = ("node", "export")
+
+
+def group_of(nodeid: str, *, one_cluster: bool) -> str:
+    """Return the group of a test, by its id (`tests/plan/test_zero.py::…`). `one_cluster`: all workers use the cluster of `KUBECONFIG`."""
+    path = PurePath(nodeid.split("::", maxsplit=1)[0])
+    folder = _folder(path)
+    if one_cluster and folder in FOLDERS_ON_A_CLUSTER:
+        return "cluster"  # these tests replace FineTuneJobs' definition
+    return folder if folder in FOLDERS_RUN_WHOLE else str(path)
+
+
+def place_of(nodeid: str) -> int:
+    """Return where a test stands in the order; equal numbers keep the order of collection."""
+    path = PurePath(nodeid.split("::", maxsplit=1)[0])
+    names = (_folder(path), path.relative_to("tests").as_posix())
+    return next((place for place, name in enumerate(LONGEST_FIRST) if name in names), len(LONGEST_FIRST))
+
+
+class Sharing(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands whole groups to workers, in the order of collection."""
+
+    one_cluster = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid, one_cluster=self.one_cluster)
+
+
+def _folder(path: PurePath) -> str:
+    return path.relative_to("tests").parts[0]
