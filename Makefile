@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 PURE_TESTS := $(addprefix tests/,$(ROOMS))
 QUICK_TESTS := $(addprefix tests/,cli house kube prose reconcile runtime)
 
-.PHONY: help demo test coverage quick thorough check setup doctor test-cluster cluster cluster-demo format crds chart readme lock images test-images clean
+.PHONY: help demo test coverage quick thorough check workflows setup doctor test-cluster cluster cluster-demo format crds chart readme lock images test-images clean
 help:  ## print this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
@@ -40,6 +40,10 @@ check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/python tools/house.py
 	$(BIN)/python tools/names.py
 	$(BIN)/python tools/prose.py
+	@if command -v go >/dev/null; then $(MAKE) --no-print-directory workflows; else echo "workflows are not linted: that needs Go"; fi
+
+workflows:  ## lint .github/workflows
+	cd tools/actionlint && go tool actionlint ../../.github/workflows/*.yml
 
 setup: doctor .venv/.installed .venv/.ops  ## install everything into .venv
 
