@@ -7,13 +7,16 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import tiny
 from gang import WarmGang, Workspace, deepspeed, job
+from tokenizers import Tokenizer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from tunewright_contract import environment
 from tunewright_contract.model_manifest import ModelManifest
+from tunewright_server.engine.encoder import Encoder
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.formats import BadRow, normalise, recognise
@@ -57,6 +60,7 @@ def classifier(request: pytest.FixtureRequest, space: Workspace, tmp_path: Path)
     return space
 
 
+RATES = {"ia3": 3e-2}  # it has few parameters, and learns slowly at the rate of the others
 METHODS = {
     "full": {"tuner": "full"},
     "ia3": {"tuner": "ia3", "ia3": {"target_modules": "all-linear", "feedforward_modules": []}},
@@ -65,7 +69,7 @@ METHODS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [("full", 2, "fp32"), ("lora", 3, "int8")], ids=lambda how: "-".join(map(str, how)))
+@pytest.mark.parametrize("how", [("full", 2, "fp32"), ("lora", 3, "int8"), ("ia3", 2, "fp32")], ids=lambda how: "-".join(map(str, how)))
 def test_a_classifier_is_checked_trained_and_exported(
     gang: WarmGang, classifier: Workspace, tmp_path: Path, how: tuple[str, int, str]
 ) -> None:
@@ -77,6 +81,7 @@ def test_a_classifier_is_checked_trained_and_exported(
         worldSize=2,
         export={"precision": precision, "parity": {"minTop1Agreement": 0.8}},
     )
+    config["training"]["learning_rate"] = RATES.get(tuner, config["training"]["learning_rate"])
     folder = tmp_path / "models" / "topics" / "r1"
     settings = Settings.from_environment({**os.environ, **space.environment(config), environment.PUBLISH_DIR: str(folder)})
 
@@ -92,6 +97,16 @@ def test_a_classifier_is_checked_trained_and_exported(
     assert manifest.evaluation.tuned.token_accuracy > 0.9
     answers = json.loads((folder / "evaluation.json").read_text())["answers"]
     assert {"question": "The box holds nails and screws, lot 50", "reference": "nails", "tuned": "nails"}.items() <= answers[0].items()
+    assert served_label(folder, manifest, "A bucket of red paint, lot 7") == "paint"
+
+
+def served_label(folder: Path, manifest: ModelManifest, text: str) -> str:
+    """Label a text as the model server does."""
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    sizes = {"max_length": manifest.context_length, "vocab_size": manifest.vocab_size}
+    encoder = Encoder(session, manifest.graph, pad_token_id=manifest.pad_token_id, **sizes)
+    ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids
+    return manifest.graph.labels[int(encoder.run([ids], len(ids)).argmax())]
 
 
 @pytest.mark.parametrize(
