@@ -68,14 +68,22 @@ class SplitFacts(Message):
 LENGTH_BUCKETS = (32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)  # upper bounds in tokens; one more bucket for the rest
 
 
+MOST_LABELS_SHOWN = 16
+
+
 class DataFacts(Message):
-    """What Check found in the data. `sha256` covers every file, in the order of the job."""
+    """What Check found in the data. `sha256` covers every file, in the order of the job.
+
+    `labels` are the most frequent ones of train, with their numbers of examples.
+    """
 
     format: Name
     sha256: Sha256
     train: SplitFacts
     validation: SplitFacts | None = None
     test: SplitFacts | None = None
+    label_count: Count = 0  # 0: the task has no labels
+    labels: dict[Name, Count] = Field(default_factory=dict, max_length=MOST_LABELS_SHOWN)
 
 
 class CheckReport(StageReport):
@@ -153,11 +161,14 @@ Report = Failure | StageReport
 
 
 def dump(report: Report) -> str:
-    """Write a report within `LIMIT_BYTES`, shortening `message`, then `suggestion`, then `warnings`."""
+    """Write a report within `LIMIT_BYTES`, shortening `message`, then `suggestion`; of Check's, `warnings`, then `labels`."""
     text = report.model_dump_json(exclude_none=True)
     if isinstance(report, CheckReport):
         while len(text.encode()) > LIMIT_BYTES and report.warnings:
             report = report.model_copy(update={"warnings": report.warnings[:-1]})
+            text = report.model_dump_json(exclude_none=True)
+        if len(text.encode()) > LIMIT_BYTES and report.data.labels:
+            report = report.model_copy(update={"data": report.data.model_copy(update={"labels": {}})})
             text = report.model_dump_json(exclude_none=True)
     for field in ("message", "suggestion"):
         while isinstance(report, Failure) and len(text.encode()) > LIMIT_BYTES and len(getattr(report, field)) > 1:

@@ -1,9 +1,11 @@
 """Labeled texts as token ids and class numbers, for check, training and evaluation alike."""
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, TypedDict
 
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.reports import LENGTH_BUCKETS, SplitFacts
+from tunewright_contract.reports import LENGTH_BUCKETS, MOST_LABELS_SHOWN, SplitFacts
+from tunewright_contract.text import one_line
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.reading import Splits
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _MOST_LABELS = 1000
+_LABEL_CHARACTERS = 40  # that a report has of a label
+
+
+class LabelFacts(TypedDict):
+    """Fields of `DataFacts`."""
+
+    label_count: int
+    labels: dict[str, int]
 
 
 def label_names(splits: Splits) -> list[str]:
@@ -32,6 +42,15 @@ def label_names(splits: Splits) -> list[str]:
                 "Add training examples with that label, or correct it.",
             )
     return sorted(found, key=int) if all(label.isdecimal() for label in found) else sorted(found)
+
+
+def label_facts(dataset: "Dataset") -> LabelFacts:
+    """How many labels there are, and the number of examples of the most frequent ones."""
+    counts = Counter(dataset["label"])
+    shown: Counter[str] = Counter()
+    for label, count in counts.most_common(MOST_LABELS_SHOWN):
+        shown[one_line(label, _LABEL_CHARACTERS) or "(not printable)"] += count
+    return {"label_count": len(counts), "labels": dict(shown)}
 
 
 def encode_labeled(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: Settings, labels: list[str]) -> Encoded:
