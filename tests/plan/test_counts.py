@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from plan_jobs import PHI3_MEDIUM, PHI3_MINI
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tunewright.plan.memory.architectures import UnknownArchitecture, shapes_of
 from tunewright.plan.memory.counts import linear_modules, lora_parameters, model_facts, parameters, shapes_of_header, targeted_modules
@@ -34,6 +34,18 @@ def test_phi3_mini_and_medium():
 def test_the_table_of_trainable_parameters(config, target, counts):
     lora_8, dora_8 = trained(config, target), trained(config, target, use_dora=True)
     assert counts == [lora_8, dora_8, trained(config, target, r=16), trained(config, target, r=64)]
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 8, "target_modules": "all-linear", "modules_to_save": ["embed_tokens"]}])
+def test_a_classifiers_head_takes_the_place_of_the_language_models(lora):
+    labels = {str(number): str(number) for number in range(5)}
+    with torch.device("meta"):
+        config = AutoConfig.for_model(**{**PHI3_MINI, "num_hidden_layers": 2, "id2label": labels, "pad_token_id": 0})
+        model = AutoModelForSequenceClassification.from_config(config)
+    whole = sum(parameter.numel() for parameter in model.parameters())
+    trained = whole if lora is None else get_peft_model(model, LoraConfig(task_type="SEQ_CLS", **lora)).get_nb_trainable_parameters()[0]
+    found = model_facts({**PHI3_MINI, "num_hidden_layers": 2}, lora=lora, labels=5)
+    assert (found.parameters, found.trainable_parameters) == (whole, trained)
 
 
 def test_kaitos_llama_names_adapt_only_o_proj_of_a_phi3():

@@ -6,19 +6,19 @@ import inspect
 import pytest
 from peft import IA3Config, LoraConfig
 from plan_jobs import GPU, job
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, TrainingArguments
 from trl import SFTConfig
 
 from tunewright.api.supported import NOT_SUPPORTED_YET
 from tunewright.api.v1alpha1.training import TrainingSpec
 from tunewright.plan import library_arguments
-from tunewright.plan.library_arguments import adapter_arguments, lora_arguments, quantization_arguments, sft_arguments
+from tunewright.plan.library_arguments import adapter_arguments, lora_arguments, quantization_arguments, training_arguments
 
 VALIDATED = {"data": {"validation": [{"source": {"pvc": {"claimName": "corpora", "path": "valid.jsonl"}}}]}}
 
 
 def sft(stage=0, **spec):
-    return sft_arguments(job(spec).spec, stage=stage)
+    return training_arguments(job(spec).spec, stage=stage)
 
 
 def lora(**settings):
@@ -43,6 +43,19 @@ def test_sft_config_takes_every_argument_and_keeps_its_value(training, tmp_path)
     config = SFTConfig(output_dir=str(tmp_path), **arguments)
     kept = {name: getattr(config, name) for name in arguments}
     assert {name: getattr(value, "value", value) for name, value in kept.items()} == arguments
+
+
+@pytest.mark.parametrize("training", [{}, {**EVERYTHING, "metricForBestModel": "f1_macro", "greaterIsBetter": True}])
+def test_a_classifier_is_trained_with_the_arguments_of_transformers(training, tmp_path):
+    arguments = sft(task="SingleLabelClassification", training=training, **VALIDATED)
+    config = TrainingArguments(output_dir=str(tmp_path), **arguments)
+    kept = {name: getattr(config, name) for name in arguments}
+    assert {name: getattr(value, "value", value) for name, value in kept.items()} == arguments
+
+
+@pytest.mark.parametrize(("task", "type_"), [("ChatCompletion", "CAUSAL_LM"), ("SingleLabelClassification", "SEQ_CLS")])
+def test_an_adapter_is_made_for_the_tasks_head(task, type_):
+    assert adapter_arguments(job({"task": task}).spec)["lora"]["task_type"] == type_
 
 
 def test_every_training_field_is_used_or_refused_at_admission():

@@ -175,6 +175,7 @@ def test_activations_of_one_pass():
     layer, logits = 34 * tokens * hidden, 2 * 4096 * 32064 * 4
     assert activation_bytes(lora(batch=4, gradient_checkpointing=False)) == layers * layer + logits
     assert activation_bytes(lora(batch=4)) == layers * tokens * hidden * 2 + layer + logits
+    assert activation_bytes(lora(batch=4, projects_to_vocabulary=False)) == layers * tokens * hidden * 2 + layer
     assert activation_bytes(lora(batch=4, compute_bytes=4)) == layers * tokens * hidden * 4 + 2 * layer + logits
     assert activation_bytes(lora(batch=4, eager_attention=True)) == activation_bytes(lora(batch=4)) + 5 * 48 * 1024**2 * 4
 

@@ -51,6 +51,12 @@ def test_a_model_regresses_beyond_the_tolerance_and_when_its_loss_is_not_finite(
     assert has_regressed(scores(base, tuned)) is expected
 
 
+@pytest.mark.parametrize(("expected", "loss"), [(False, 0.1), (False, 1.38), (True, 1.6), (True, None)])
+def test_a_classifier_is_judged_by_its_cross_entropy(expected, loss):
+    base = Score(loss=1.386, token_accuracy=0.25, f1_macro=0.1, samples=30)  # four labels and a random head: ln 4
+    assert has_regressed(EvaluationReport(base=base, tuned=Score(loss=loss, token_accuracy=0.5, f1_macro=0.4))) is expected
+
+
 def test_a_regressed_model_fails_the_job_with_both_figures_and_a_way_out():
     outcome = judged(job(), exported(2.99, 19_820.0)).export
     assert outcome.state is StageState.FAILED

@@ -116,7 +116,7 @@ class TrainerConfig(Message):
     model: ModelConfig
     data: DataConfig
     method: MethodConfig
-    training: dict[str, Any]  # trl.SFTConfig's arguments, snake_case
+    training: dict[str, Any]  # arguments of trl.SFTConfig or transformers.TrainingArguments, snake_case
     deepspeed: dict[str, Any] | None = None  # a complete DeepSpeed configuration; None: plain DDP
     world_size: int = 1
     export: ExportConfig = ExportConfig()

@@ -20,10 +20,12 @@ from tunewright.plan.memory.counts import model_facts, shapes_of_header
 from tunewright.plan.plan import forecast
 from tunewright.render import render
 from tunewright_contract.bounds import LARGEST_CONFIG
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.reports import ModelFacts
 
 LARGEST_HEADER = 100_000_000  # bytes: what the safetensors library reads itself
+FEWEST_LABELS = 2  # of a classifier: Check counts them; each costs one row of the head
 
 HEADING = "# The manifests to apply. The API server sets the job's uid, and therefore the revision, when the job is created."
 
@@ -52,7 +54,9 @@ def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, s
         return None, f"Check counts what the tuner {tuner.name} trains"
     arguments = lora_arguments(lora) if lora is not None else None
     try:
-        return model_facts(config, shapes=shapes_of_header(headers) or None, lora=arguments), f"counted from the headers in {folder}"
+        shapes = shapes_of_header(headers) or None
+        labels = FEWEST_LABELS if TASKS[job.spec.task].new_head else None
+        return model_facts(config, shapes=shapes, lora=arguments, labels=labels), f"counted from the headers in {folder}"
     except (UnknownArchitecture, KeyError, TypeError, ValueError) as error:
         return None, f"the base model in {folder} cannot be counted from its configuration ({error}): Check counts it"
 

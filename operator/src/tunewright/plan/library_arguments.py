@@ -1,4 +1,6 @@
-"""The job's settings as the keyword arguments of trl.SFTConfig, peft.LoraConfig and transformers.BitsAndBytesConfig.
+"""The job's settings as the keyword arguments of the libraries.
+
+These are trl.SFTConfig or transformers.TrainingArguments, peft.LoraConfig and transformers.BitsAndBytesConfig.
 
 Names are the libraries' own in snake_case, so this is mostly a change of case. Every addition to the job's settings is in this file, with
 its reason. The trainer sets output paths, progress and logging. The tests compare every name with the installed libraries.
@@ -14,22 +16,25 @@ from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
 
-# Fields of spec.training whose name and meaning are SFTConfig's.
+# Fields of spec.training whose name and meaning are those of TrainingArguments, from which SFTConfig inherits.
 _SAME = (
     "num_train_epochs", "max_steps", "per_device_train_batch_size", "per_device_eval_batch_size", "lr_scheduler_type", "warmup_steps",
     "optim", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "gradient_checkpointing", "use_liger_kernel",
     "train_sampling_strategy", "label_smoothing_factor", "logging_steps", "logging_first_step", "save_strategy", "save_steps",
     "save_total_limit", "save_only_model", "seed", "full_determinism", "auto_find_batch_size", "dataloader_num_workers", "ddp_timeout",
 )  # fmt: skip
-# The same, but left to SFTConfig's own default when the job does not say.
+# The same, but left to the library's own default when the job does not say.
 _SAME_IF_SET = ("lr_scheduler_kwargs", "neftune_noise_alpha", "data_seed", "dataloader_prefetch_factor", "report_to")
 _BEST_MODEL = ("load_best_model_at_end", "metric_for_best_model", "greater_is_better")
 _STEP_COUNTS = ("warmup_steps", "logging_steps", "save_steps", "eval_steps")  # a share below 1, a whole number of steps from 1 on
 
 
-def sft_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
-    """Return the keyword arguments of `trl.SFTConfig`. `stage` is the ZeRO stage decided, 0 without DeepSpeed."""
-    training, data = spec.training, spec.data
+def training_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
+    """Return the keyword arguments of `trl.SFTConfig`, or of `transformers.TrainingArguments` for a task that TRL does not train.
+
+    `stage` is the ZeRO stage decided, 0 without DeepSpeed.
+    """
+    training = spec.training
     arguments: dict[str, Any] = {name: getattr(training, name) for name in _SAME}
     arguments |= {name: value for name in _SAME_IF_SET if (value := getattr(training, name)) not in (None, (), {})}
     arguments |= {
@@ -37,19 +42,16 @@ def sft_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
         "gradient_accumulation_steps": spec.gradient_accumulation_steps(),
         **{flag: flag == TRAINING_PRECISIONS[training.precision].flag for flag in PRECISION_FLAGS},
         "logging_strategy": "steps",
-        "max_length": data.max_length,
-        "packing": data.packing,
-        "padding_free": data.padding_free,
         # SIGTERM is the trainer's own duty, agreed between ranks: transformers' timer per process leaves the others in a collective.
         "enable_jit_checkpoint": False,
         "use_cpu": spec.workers.accelerators == 0,
     }
-    if data.packing:
-        arguments["packing_strategy"] = data.packing_strategy
     if training.gradient_checkpointing:
         # Reentrant checkpointing marks adapters ready twice under DDP; under ZeRO-3 with PEFT it is the only one TRL accepts.
         arguments["gradient_checkpointing_kwargs"] = {"use_reentrant": stage == 3 and TUNERS[spec.method.tuner].adapts}
-    arguments |= _loss_arguments(spec) | _evaluation_arguments(spec)
+    arguments |= _evaluation_arguments(spec)
+    if TASKS[spec.task].trl:
+        arguments |= _example_arguments(spec) | _loss_arguments(spec)
     arguments |= training.extra_args
     return {name: _plain(name, value) for name, value in arguments.items()}
 
@@ -99,6 +101,13 @@ def quantization_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, An
         "bnb_4bit_compute_dtype": quantization.compute_dtype,
         "bnb_4bit_quant_storage": storage,
     }
+
+
+def _example_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
+    """How examples become rows of a batch. TRL does it; any other task's recipe does it itself."""
+    data = spec.data
+    arguments: dict[str, Any] = {"max_length": data.max_length, "packing": data.packing, "padding_free": data.padding_free}
+    return {**arguments, "packing_strategy": data.packing_strategy} if data.packing else arguments
 
 
 def _loss_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tunewright_contract.reports import EvaluationReport, Failure
 from tunewright_contract.stages import EXPORT
 
 RELATIVE_TOLERANCE = 0.05  # of the base model's loss; an evaluation of 200 examples differs by less from another draw of as many
-ABSOLUTE_TOLERANCE = 0.01  # nats per token: a base that is already near zero may double its loss without any harm
+ABSOLUTE_TOLERANCE = 0.01  # nats per token (a classifier: per text): a base that is already near zero may double its loss without any harm
 REASON = Reason.MODEL_REGRESSED.value
 _FIELD = "spec.evaluation.allowRegression"
 _WAY_OUT = (

@@ -5,7 +5,7 @@ from typing import Any
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.deepspeed_config import deepspeed_config
 from tunewright.plan.errors import PlanRejected
-from tunewright.plan.library_arguments import adapter_arguments, quantization_arguments, sft_arguments
+from tunewright.plan.library_arguments import adapter_arguments, quantization_arguments, training_arguments
 from tunewright.plan.memory.estimate import Strategy
 from tunewright.plan.resize import Shares
 from tunewright.plan.sources import DataFiles, ModelOrigin
@@ -39,7 +39,7 @@ def trainer_config(
         data=_data(job, files),
         method=_method(job, strategy),
         training={
-            **sft_arguments(spec, stage=strategy.stage),
+            **training_arguments(spec, stage=strategy.stage),
             "per_device_train_batch_size": shares.per_device,
             "gradient_accumulation_steps": shares.passes,
         },

@@ -26,6 +26,13 @@ class Task(Row):
     graph: GraphKind
     routes: tuple[str, ...] = ()  # of the server
     needs_chat_template: bool = False  # its examples and requests are conversations
+    trl: bool = False  # trained by TRL, whose arguments are more than transformers.TrainingArguments
+    new_head: bool = False  # that the base lacks, so it is trained whole beside an adapter, and replaces a language model's
+
+    @property
+    def generates(self) -> bool:
+        """Whether its models answer with text of their own, token by token."""
+        return self.graph != ENCODER
 
 
 CHAT_COMPLETION = Task(
@@ -35,6 +42,7 @@ CHAT_COMPLETION = Task(
     formats=(MESSAGES.name, PROMPT_COMPLETION.name),
     metrics=("mean_token_accuracy",),
     recipe="causal_lm",
+    trl=True,
     graph="decoder",
     routes=("/v1/chat/completions", "/v1/completions"),
     needs_chat_template=True,
@@ -46,6 +54,7 @@ TEXT_GENERATION = Task(
     formats=(PROMPT_COMPLETION.name, TEXT.name),
     metrics=("mean_token_accuracy", "perplexity"),
     recipe="causal_lm",
+    trl=True,
     graph="decoder",
     routes=("/v1/completions",),
 )
@@ -60,6 +69,7 @@ TASKS = Table(
         formats=(LABELED_TEXT.name,),
         metrics=("accuracy", "f1_macro", "mcc", "precision_macro", "recall_macro"),
         recipe="sequence_classification",
+        new_head=True,
         graph="encoder",
         routes=CLASSIFY_ROUTES,
         supported=False,
@@ -70,6 +80,7 @@ TASKS = Table(
         peft_task_type="SEQ_CLS",
         metrics=("accuracy", "f1_macro", "f1_micro", "precision_macro", "recall_macro"),
         recipe="sequence_classification",
+        new_head=True,
         graph="encoder",
         routes=CLASSIFY_ROUTES,
         supported=False,
@@ -80,6 +91,7 @@ TASKS = Table(
         peft_task_type="TOKEN_CLS",
         metrics=("f1", "accuracy", "precision", "recall"),
         recipe="token_classification",
+        new_head=True,
         graph="encoder",
         supported=False,
     ),
@@ -89,6 +101,7 @@ TASKS = Table(
         peft_task_type="QUESTION_ANS",
         metrics=("f1", "exact"),
         recipe="question_answering",
+        new_head=True,
         graph="encoder",
         supported=False,
     ),

@@ -8,6 +8,7 @@ trained parameters are fp32, and autocast computes in 16 bits. Refuses every oth
 from typing import TYPE_CHECKING, Any
 
 from tunewright_contract.capabilities.precisions import PRECISION_FLAGS
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import TrainerConfig
@@ -29,14 +30,15 @@ def needs_fp32_base(config: TrainerConfig) -> bool:
     """Return whether the base is loaded in fp32 whatever `model.dtype` is.
 
     That holds for a full fine-tune without master copies; for DeepSpeed in fp32, which refuses 16-bit parameters; and for modules that are
-    trained whole (`modules_to_save`) in fp32 between layers of 16 bits, where only autocast fits the types together.
+    trained whole (`modules_to_save`, a new head) in fp32 between layers of 16 bits, where only autocast fits the types together.
     """
     if deepspeed_keeps_masters(config):
         return False
     if not TUNERS[config.method.tuner].adapts or (config.deepspeed is not None and config.method.quantization is None):
         return True
     autocast = any(config.training.get(name, False) for name in PRECISION_FLAGS)
-    return bool(adapter_arguments(config.method).get("modules_to_save")) and not autocast
+    whole = TASKS[config.task].new_head or bool(adapter_arguments(config.method).get("modules_to_save"))
+    return whole and not autocast
 
 
 def to_fp32(model: "torch.nn.Module", config: TrainerConfig) -> None:

@@ -17,6 +17,7 @@ from tunewright_contract.reports import ModelFacts
 ALL_LINEAR = "all-linear"
 _EMBEDDINGS = ("embed_tokens", "wte", "wpe", "embed_in", "word_embeddings", "embed_positions")
 _HEADS = ("lm_head", "embed_out")
+_CLASSIFIER = "score"  # the linear layer that transformers puts on a decoder for sequence classification
 _TRANSPOSED = ("c_attn", "c_proj", "c_fc")  # GPT-2's Conv1D: (in, out)
 _Matcher = Callable[[str], bool]
 
@@ -31,14 +32,20 @@ def shapes_of_header(header: Mapping[str, Any]) -> Shapes:
     }
 
 
-def model_facts(config: Mapping[str, Any], *, shapes: Shapes | None = None, lora: Mapping[str, Any] | None = None) -> ModelFacts:
+def model_facts(
+    config: Mapping[str, Any], *, shapes: Shapes | None = None, lora: Mapping[str, Any] | None = None, labels: int | None = None
+) -> ModelFacts:
     """Count a model from its configuration, and from its real shapes when they are known.
 
-    `lora` is `peft.LoraConfig`'s arguments; None: every parameter is trained. Raises `UnknownArchitecture` without shapes for a family
+    `lora` is `peft.LoraConfig`'s arguments; None: every parameter is trained. With `labels`, a head for so many labels replaces the
+    language model's, and PEFT trains it whole. Raises `UnknownArchitecture` without shapes for a family
     that is not in the table, and `KeyError` for a configuration that lacks a needed key.
     """
     text = config.get("text_config", config)  # multimodal configurations keep the decoder's below
     table = _untied(shapes, text) if shapes is not None else shapes_of(text)
+    if labels is not None:
+        table = _with_classifier(table, labels, _first(text, "hidden_size", "n_embd"))
+        lora = None if lora is None else {**lora, "modules_to_save": [*(lora.get("modules_to_save") or ()), _CLASSIFIER]}
     linear = linear_modules(table)
     total = parameters(table)
     return ModelFacts(
@@ -70,7 +77,7 @@ def linear_modules(shapes: Shapes) -> dict[str, tuple[int, int]]:
     for name, shape in shapes.items():
         module, _, kind = name.rpartition(".")
         last = module.rsplit(".", 1)[-1]
-        if kind == "weight" and len(shape) == 2 and last not in (*_EMBEDDINGS, *_HEADS) and ".experts." not in name:
+        if kind == "weight" and len(shape) == 2 and last not in (*_EMBEDDINGS, *_HEADS, _CLASSIFIER) and ".experts." not in name:
             found[module] = (shape[1], shape[0]) if last in _TRANSPOSED else (shape[0], shape[1])
     return found
 
@@ -125,6 +132,11 @@ def _by_module(shapes: Shapes) -> Counter[str]:
     for name, shape in shapes.items():
         sizes[name.rpartition(".")[0]] += prod(shape)
     return sizes
+
+
+def _with_classifier(shapes: Shapes, labels: int, hidden: int) -> Shapes:
+    body = {name: shape for name, shape in shapes.items() if name.rpartition(".")[0].rsplit(".", 1)[-1] not in _HEADS}
+    return {**body, f"{_CLASSIFIER}.weight": (labels, hidden)}
 
 
 def _untied(shapes: Shapes, config: Mapping[str, Any]) -> Shapes:

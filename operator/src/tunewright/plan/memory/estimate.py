@@ -58,6 +58,7 @@ class Workload:
     length: int = 1024  # tokens per example
     gradient_checkpointing: bool = True
     eager_attention: bool = False
+    projects_to_vocabulary: bool = True  # a head of a few labels keeps no logits worth counting
     overlap_comm: bool | None = None
     reduce_bucket: int | None = None  # elements; None: hidden_size**2
 
@@ -136,7 +137,8 @@ def overlaps_by_default(stage: int, *, on_accelerator: bool) -> bool:
 def activation_bytes(load: Workload) -> int:
     """Estimate the activations of one forward and backward pass over `batch` examples of `length` tokens.
 
-    With checkpointing: each layer's input, and one layer at a time in full. Without: every layer in full. Plus one tile of logits.
+    With checkpointing: each layer's input, and one layer at a time in full. Without: every layer in full. Plus one tile of logits,
+    where the head is a language model's.
     An estimate: it knows neither the width of the MLP nor fused kernels; expect it within a factor of two, mostly from above.
     """
     facts, tokens = load.facts, load.batch * load.length
@@ -146,7 +148,7 @@ def activation_bytes(load: Workload) -> int:
         in_16_bit += EAGER_ATTENTION_BYTES * heads * load.length**2 * load.batch
     layer = in_16_bit * load.compute_bytes // 2
     kept = facts.layers * tokens * facts.hidden_size * load.compute_bytes + layer if load.gradient_checkpointing else facts.layers * layer
-    return kept + LOGIT_COPIES * min(tokens, LOGIT_TILE_TOKENS) * facts.vocab_size * 4
+    return kept + (LOGIT_COPIES * min(tokens, LOGIT_TILE_TOKENS) * facts.vocab_size * 4 if load.projects_to_vocabulary else 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from tunewright.plan.quantities import whole
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.precisions import TRAINING_PRECISIONS
 from tunewright_contract.capabilities.quantizations import BNB4, QUANTIZATIONS
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.reports import ModelFacts
 
@@ -61,6 +62,7 @@ def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
         batch=training.per_device_train_batch_size,
         length=spec.data.max_length,
         gradient_checkpointing=training.gradient_checkpointing,
+        projects_to_vocabulary=not TASKS[spec.task].new_head,
         eager_attention=spec.model.attn_implementation == "eager",
         overlap_comm=spec.deepspeed.overlap_comm if spec.deepspeed else None,
         reduce_bucket=spec.deepspeed.reduce_bucket_size if spec.deepspeed else None,
@@ -70,7 +72,8 @@ def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
 def _fits_types_by_fp32(spec: FineTuneJobSpec) -> bool:
     """Say whether the frozen base is fp32 whatever its dtype: whole modules are trained in fp32, and no autocast fits 16 bits to them."""
     whole_modules = getattr(spec.method.tuner_settings(), "modules_to_save", ())
-    return TRAINING_PRECISIONS[spec.training.precision].flag is None and bool(whole_modules)
+    trains_whole = TASKS[spec.task].new_head or bool(whole_modules)
+    return TRAINING_PRECISIONS[spec.training.precision].flag is None and trains_whole
 
 
 def as_qlora(load: Workload) -> Workload:
