@@ -15,14 +15,17 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from tunewright_contract import environment
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.trainer_config import TrainerConfig
 from tunewright_server.engine.encoder import Encoder
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.formats import BadRow, normalise, recognise
-from tunewright_trainer.evaluation.classification import macro_f1, score
+from tunewright_trainer.evaluation.classification import macro_f1, score, training_metrics
 from tunewright_trainer.recipes.check import run as check
 from tunewright_trainer.recipes.export import run as export
+from tunewright_trainer.tuning.master_weights import needs_fp32_base
 
 TASK = "SingleLabelClassification"
 TOPICS = {"nails": "The box holds nails and screws", "paint": "A bucket of red paint", "timber": "Planks of oak and pine"}
@@ -87,6 +90,7 @@ def test_a_classifier_is_checked_trained_and_exported(
 
     facts = check(settings)
     assert (facts.data.format, facts.data.train.samples, facts.exporter) == ("labeledText", 72, "dynamo")
+    assert (facts.data.label_count, facts.data.labels) == (3, {"nails": 24, "paint": 24, "timber": 24})
 
     assert gang.run(space, config) == [0, 0], (space.root / "pod" / "log").read_text()[-4000:]
     export(settings)
@@ -147,3 +151,22 @@ def test_scores_are_those_of_scikit_learn() -> None:
     assert macro_f1(chosen, np.array([0, 0, 1, 1, 2])) == pytest.approx((0.5 + 0.8 + 0.0) / 3)
     found = score(np.eye(3, dtype=np.float32)[chosen] * 100, [0, 0, 1, 1, 2])
     assert (found.token_accuracy, found.samples) == (0.6, 5)
+
+
+def test_each_metric_of_the_task_can_choose_the_best_checkpoint() -> None:
+    """scikit-learn gives the same: precision (1/2 + 2/3 + 0) / 3, recall (1/2 + 1 + 0) / 3, MCC (3 * 5 - 10) / sqrt((25 - 13) (25 - 9))."""
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 1, 1, 0]]
+    found = training_metrics((logits, np.array([0, 0, 1, 1, 2])))
+    assert tuple(sorted(found)) == tuple(sorted(TASKS[TASK].metrics))
+    assert found == pytest.approx(
+        {"accuracy": 0.6, "f1_macro": 1.3 / 3, "mcc": 5 / 192**0.5, "precision_macro": 3.5 / 9, "recall_macro": 0.5}
+    )
+    one = np.zeros(4, dtype=np.int64)
+    assert training_metrics((np.eye(3, dtype=np.float32)[one], one))["mcc"] == 0.0
+
+
+def test_modules_of_another_type_than_the_new_head_do_not_meet_it() -> None:
+    """In fp32 training nothing fits 16-bit layers to the head, which PEFT trains whole."""
+    lora = {"method": METHODS["lora"], "deepspeed": None}
+    assert needs_fp32_base(TrainerConfig.model_validate(classification(**lora)))
+    assert not needs_fp32_base(TrainerConfig.model_validate(job(**lora)))

@@ -54,7 +54,24 @@ def macro_f1(chosen: "NDArray[np.int64]", wanted: "NDArray[np.int64]") -> float:
 
 
 def training_metrics(prediction: tuple[FloatArray, "NDArray[np.int64]"]) -> dict[str, float]:
-    """For `compute_metrics` of transformers: accuracy and macro F1, which can choose the best checkpoint."""
-    logits, wanted = prediction
-    chosen = np.asarray(logits).argmax(-1)
-    return {"accuracy": float((chosen == wanted).mean()), "f1_macro": macro_f1(chosen, np.asarray(wanted))}
+    """For `compute_metrics` of transformers: every metric of the task's row, each of which can choose the best checkpoint."""
+    chosen, wanted = np.asarray(prediction[0]).argmax(-1), np.asarray(prediction[1])
+    labels = np.union1d(chosen, wanted)
+    right, given, held = (
+        np.array([np.count_nonzero(where(label)) for label in labels])
+        for where in (lambda x: (chosen == x) & (wanted == x), lambda x: chosen == x, lambda x: wanted == x)
+    )
+    return {
+        "accuracy": float((chosen == wanted).mean()),
+        "f1_macro": macro_f1(chosen, wanted),
+        "mcc": _correlation(right, given, held),
+        "precision_macro": float((right / np.maximum(given, 1)).mean()),  # 0 for a label that is never given, as in scikit-learn
+        "recall_macro": float((right / np.maximum(held, 1)).mean()),
+    }
+
+
+def _correlation(right: "NDArray[np.int64]", given: "NDArray[np.int64]", held: "NDArray[np.int64]") -> float:
+    """Matthews' correlation for several labels (Gorodkin 2004): from -1 to 1, and 0 where one of the two sides has one label only."""
+    texts = int(held.sum())
+    spread = (texts**2 - int((given**2).sum())) * (texts**2 - int((held**2).sum()))
+    return (int(right.sum()) * texts - int((given * held).sum())) / spread**0.5 if spread else 0.0

@@ -118,7 +118,8 @@ def _evaluation(evaluation: EvaluationReport | None) -> str:
         return ""
     return (
         f"## On {evaluation.tuned.samples} held-out examples\n\n| | base | tuned |\n|---|---|---|\n"
-        f"{_row('loss', evaluation, 'loss')}{_row('token accuracy', evaluation, 'token_accuracy')}"
+        f"{_row('loss', evaluation, 'loss')}"
+        f"{_row('token accuracy' if evaluation.tuned.f1_macro is None else 'accuracy', evaluation, 'token_accuracy')}"
         f"{_row('exact match', evaluation, 'exact_match')}{_row('macro F1', evaluation, 'f1_macro')}\n"
     )
 

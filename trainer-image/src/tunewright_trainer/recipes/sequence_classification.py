@@ -15,7 +15,7 @@ from tunewright_trainer.data.reading import Splits, data_format, data_sha256
 def check(settings: Settings, splits: Splits) -> CheckReport:
     """Count, encode and dry-run the export; cheap and likely faults first. Raises `StageError` for the first one."""
     from tunewright_trainer.data import review
-    from tunewright_trainer.data.labels import encode_labeled, label_names
+    from tunewright_trainer.data.labels import encode_labeled, label_facts, label_names
     from tunewright_trainer.export.onnx_encoder import dry_run_encoder
     from tunewright_trainer.tuning.base_model import require_weights
     from tunewright_trainer.tuning.classifier import classifier_config
@@ -30,7 +30,12 @@ def check(settings: Settings, splits: Splits) -> CheckReport:
     require_fit(len(tokenizer), model, settings)
 
     encoded = {name: encode_labeled(split, tokenizer, settings, labels) for name, split in splits.named()}
-    data = DataFacts(format=data_format(settings), sha256=data_sha256(settings), **{name: found.facts for name, found in encoded.items()})
+    data = DataFacts(
+        format=data_format(settings),
+        sha256=data_sha256(settings),
+        **{name: found.facts for name, found in encoded.items()},
+        **label_facts(splits.train),
+    )
 
     dry_run_encoder(settings, config)
 
@@ -116,7 +121,8 @@ def export(settings: Settings, draft: Path) -> ModelManifest:
     held_out = splits.test if splits.test is not None else splits.validation
     compared = held_out if held_out is not None else splits.train
     rows = encode_labeled(compared, tokenizer, settings, labels).dataset
-    ids, wanted = rows["input_ids"][: job.evaluation.max_samples], rows["labels"][: job.evaluation.max_samples]
+    most = job.evaluation.max_samples if held_out is not None else job.export.parity.prompts
+    ids, wanted = rows["input_ids"][:most], rows["labels"][:most]
 
     before = classify(merge.load_original(settings, config), ids, pad=config.pad_token_id)
     trained = merge.load_trained(settings, config)
@@ -126,7 +132,8 @@ def export(settings: Settings, draft: Path) -> ModelManifest:
 
     graph = export_encoder(merged, draft, precision=job.export.precision)
     exported = ExportedEncoder(draft / GRAPH_FILE, graph, threads=torch.get_num_threads())
-    closeness = parity.compare([(after, exported.classify(ids))])
+    prompts = job.export.parity.prompts
+    closeness = parity.compare([(after[:prompts], exported.classify(ids[:prompts]))])
     parity.gate(closeness, job.export.parity, precision=job.export.precision)
 
     evaluation = None

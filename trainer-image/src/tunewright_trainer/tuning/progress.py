@@ -20,7 +20,10 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.tuning.posting import Poster
 
-_WRITTEN = (progress.LOSS, progress.EVAL_LOSS, progress.LEARNING_RATE, progress.TOKENS_PER_SECOND, "grad_norm", "mean_token_accuracy")
+_WRITTEN = (
+    *(progress.LOSS, progress.EVAL_LOSS, progress.LEARNING_RATE, progress.TOKENS_PER_SECOND),
+    *("grad_norm", "mean_token_accuracy", "eval_accuracy", "eval_f1_macro"),
+)
 
 _NOT_YET = 99  # per cent at most, until training has ended
 
