@@ -16,6 +16,12 @@ def test_losses_are_read_as_numbers():
     assert (found.base.loss, found.tuned.loss, found.tuned.samples) == (2.99, 19820.0, 30)
 
 
+def test_a_classifiers_scores_are_read_back():
+    labeled = {"loss": "0.1", "accuracy": "0.9", "f1Macro": "0.85", "samples": 30}
+    found = recorded_scores({"evaluation": {"base": labeled, "tuned": labeled}}).tuned
+    assert (found.loss, found.token_accuracy, found.f1_macro) == (0.1, 0.9, 0.85)
+
+
 @pytest.mark.parametrize("loss", ["NaN", "inf", "a lot", ""])
 def test_a_loss_that_is_no_number_is_not_finite(loss):
     assert recorded_scores(status(loss=loss)).tuned.loss is None

@@ -19,8 +19,13 @@ def recorded_scores(status: Raw | None) -> EvaluationReport | None:
 
 
 def _score(stored: ScoreStatus) -> Score:
-    accuracy = min(1.0, max(0.0, _number(stored.token_accuracy) or 0.0))
-    return Score(loss=_number(stored.loss), token_accuracy=accuracy, samples=max(0, stored.samples))
+    accuracy = _share(stored.token_accuracy or stored.accuracy)
+    f1_macro = None if stored.f1_macro is None else _share(stored.f1_macro)
+    return Score(loss=_number(stored.loss), token_accuracy=accuracy, f1_macro=f1_macro, samples=max(0, stored.samples))
+
+
+def _share(text: str | None) -> float:
+    return min(1.0, max(0.0, _number(text or "") or 0.0))
 
 
 def _number(text: str) -> float | None:

@@ -10,7 +10,7 @@ from tunewright.api.v1alpha1.status import (
 )
 from tunewright.plan.plan_types import FineTunePlan, MemoryFit, Placement
 from tunewright.status.progress import as_text
-from tunewright_contract.reports import Artifact, CheckReport, EvaluationReport, ParityReport, Score
+from tunewright_contract.reports import Artifact, CheckReport, DataFacts, EvaluationReport, ParityReport, Score
 from tunewright_contract.text import clip
 
 LARGEST_INTEGER = 2**63 - 1
@@ -52,7 +52,17 @@ def data_status(report: CheckReport, plan: FineTunePlan) -> DataStatus:
         test_samples=data.test.samples if data.test else None,
         truncated=data.train.truncated,
         split=f"{share:.0%} of train is held out for validation (data.valSetSize)" if held_out else "as given",
+        labels=_labels(data),
     )
+
+
+def _labels(data: DataFacts) -> str | None:
+    """Return the number of labels, and the most frequent ones."""
+    if not data.label_count:
+        return None
+    shown = ", ".join(f"{label} {count}" for label, count in data.labels.items())
+    rest = data.label_count - len(data.labels)
+    return clip(f"{data.label_count} labels: {shown}{f' and {rest} more' if rest > 0 else ''}")
 
 
 def evaluation_status(report: EvaluationReport) -> EvaluationStatus:
@@ -73,9 +83,13 @@ def artifact_status(artifact: Artifact, plan: FineTunePlan) -> ArtifactStatus:
 
 
 def _score(score: Score) -> ScoreStatus:
+    accuracy = as_text(score.token_accuracy)
+    labels = score.f1_macro is not None
     return ScoreStatus(
         loss="NaN" if score.loss is None else as_text(score.loss),
-        token_accuracy=as_text(score.token_accuracy),
+        token_accuracy=None if labels else accuracy,
+        accuracy=accuracy if labels else None,
+        f1_macro=None if score.f1_macro is None else as_text(score.f1_macro),
         exact_match=None if score.exact_match is None else as_text(score.exact_match),
         samples=score.samples,
     )

@@ -159,14 +159,20 @@ class DataStatus(StatusPart):
     test_samples: int | None = None
     truncated: int = 0
     split: Message = ""
+    labels: Message | None = None
+    """Labels of train, with the number of examples of the most frequent ones."""
 
 
 class ScoreStatus(StatusPart):
     """Scores of one model on the held-out examples. Numbers are text."""
 
     loss: Name
-    token_accuracy: Name
+    token_accuracy: Name | None = None
     exact_match: Name | None = None
+    accuracy: Name | None = None
+    """Share of texts that get the right label."""
+    f1_macro: Name | None = None
+    """Mean over the labels of their F1."""
     samples: int = 0
 
 

@@ -1,0 +1,27 @@
+"""A stage's report as status stores it, where numbers with a fraction are text."""
+
+import pytest
+from plan_builders import quickstart_plan
+from status_builders import CHECKED
+
+from tunewright.status.results import data_status, evaluation_status
+from tunewright_contract.reports import EvaluationReport, Score
+
+
+def test_a_classifier_has_an_accuracy_of_its_own_and_no_tokens():
+    score = Score(loss=0.25, token_accuracy=0.9, f1_macro=0.85, samples=40)
+    found = evaluation_status(EvaluationReport(base=score, tuned=score)).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert found["tuned"] == {"loss": "0.25", "accuracy": "0.9", "f1Macro": "0.85", "samples": 40}
+
+
+@pytest.mark.parametrize(
+    ("expected", "count", "labels"),
+    [
+        (None, 0, {}),
+        ("2 labels: order 30, table 10", 2, {"order": 30, "table": 10}),
+        ("40 labels: order 30 and 39 more", 40, {"order": 30}),
+    ],
+)
+def test_labels_are_counted(expected, count, labels):
+    data = CHECKED.data.model_copy(update={"label_count": count, "labels": labels})
+    assert data_status(CHECKED.model_copy(update={"data": data}), quickstart_plan()).labels == expected
