@@ -12,6 +12,9 @@ RAW3 = {"zero_optimization": {"stage": 3, "stage3_gather_16bit_weights_on_model_
 NO_VALIDATION = {"data.valSetSize": 0, "training.evalStrategy": "no"}
 
 
+TOPICS = {"task": "SingleLabelClassification"}
+
+
 def raw(**config):
     return {"deepspeed": {"config": config}}
 
@@ -65,6 +68,17 @@ CASES = [
         "spec.serving.executionProviders",
         {"serving": {"executionProviders": ["CUDA", "CPU"]}},
         {"serving": {"executionProviders": ["CUDA", "CPU"], "image": "registry/server:cuda"}},
+    ),
+    ("E019", "spec.model.chatTemplate", TOPICS | {"model.chatTemplate": {"jinja": "x"}}, {"model.chatTemplate": {"jinja": "x"}}),
+    ("E019", "spec.data.completionOnlyLoss", TOPICS | {"data.completionOnlyLoss": False}, {"data.completionOnlyLoss": False}),
+    ("E019", "spec.data.assistantOnlyLoss", TOPICS | {"data.assistantOnlyLoss": True}, {"data.assistantOnlyLoss": True}),
+    ("E019", "spec.evaluation.generateSamples", TOPICS | {"evaluation.generateSamples": 1}, TOPICS | {"evaluation.generateSamples": 0}),
+    ("E019", "spec.evaluation.maxNewTokens", TOPICS | {"evaluation.maxNewTokens": 65}, TOPICS | {"evaluation.maxNewTokens": 64}),
+    (
+        "E019",
+        "spec.serving.smokeTest.maxTokens",
+        TOPICS | {"serving": {"smokeTest": {"prompt": "An oat latte, please", "contains": "order", "maxTokens": 8}}},
+        TOPICS | {"serving": {"smokeTest": {"prompt": "An oat latte, please", "contains": "order"}}},
     ),
     ("E013", "spec.elasticity", {"elasticity": {"minReplicas": 3, "maxReplicas": 2}}, {"elasticity": {"minReplicas": 2, "maxReplicas": 2}}),
     ("E014", "spec.evaluation.gates", {"evaluation.gates": [{"metric": "loss"}]}, {"evaluation.gates": [{"metric": "loss", "maximum": 2}]}),

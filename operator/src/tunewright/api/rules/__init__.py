@@ -20,11 +20,23 @@ E101 and E104 apply to an explicit stage; `stage: Auto` never chooses stage 3 wh
 from typing import Any
 
 from tunewright.api.problems import Problem
-from tunewright.api.rules import data, deepspeed, deepspeed_allowed, environment, evaluation, hardware, method, resources, serving, shape
+from tunewright.api.rules import (
+    data,
+    deepspeed,
+    deepspeed_allowed,
+    environment,
+    evaluation,
+    hardware,
+    method,
+    resources,
+    serving,
+    shape,
+    task,
+)
 from tunewright.api.rules.table import Rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
-_ROOMS = (shape, environment, method, deepspeed, deepspeed_allowed, data, evaluation, hardware, resources, serving)
+_ROOMS = (shape, environment, method, deepspeed, deepspeed_allowed, data, evaluation, hardware, resources, serving, task)
 RULES: tuple[Rule[Any], ...] = tuple(rule for room in _ROOMS for rule in room.RULES)
 
 

@@ -15,9 +15,9 @@ class SmokeTestSpec(Spec):
     """A question that a new server must answer before it gets requests. Decoding is greedy, so the same model gives the same answer."""
 
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=8192)]
-    """The question. For TextGeneration: the text to continue."""
+    """The question. For TextGeneration: the text to continue. For SingleLabelClassification: the text to label."""
     contains: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
-    """Text that the answer must contain, ignoring case. Absent: any answer that is not empty passes."""
+    """Text that the answer or the label must contain, ignoring case. Absent: any answer that is not empty passes."""
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
     """Most tokens of the answer."""
 
@@ -36,7 +36,7 @@ class ServingSpec(Spec):
     execution_providers: Annotated[Items[ExecutionProviderName], Field(min_length=1, max_length=5)] = DEFAULT_EXECUTION_PROVIDERS
     """ONNX Runtime execution providers, in order of preference."""
     max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Number of answers decoded together. Further ones wait."""
+    """Number of answers decoded together, or of texts that a classifier labels together. Further ones wait."""
     max_model_len: Annotated[int, Field(ge=1, le=2**20)] | None = None
     """Most tokens of a request, prompt and answer together. Absent: the model's context length."""
     resources: ResourceRequirements = ResourceRequirements()

@@ -1,0 +1,56 @@
+"""E019: fields that the task would ignore. A classifier gives a label: it has no conversation and generates no text."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tunewright.api.rules.predicates import Predicate, field, has
+from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.v1alpha1.evaluation import EvaluationSpec
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.serving import SmokeTestSpec
+from tunewright.api.written import as_written
+from tunewright_contract.capabilities.tasks import TASKS
+
+GIVES_LABELS = field("task").among(TASKS.where(lambda task: not task.generates))
+_DEFAULTS = EvaluationSpec()
+_ANSWER_TOKENS = int(SmokeTestSpec.model_fields["max_tokens"].default)
+
+
+def _unused(path: str, given: Predicate, value: Callable[[FineTuneJobSpec], Any], way_out: str) -> Rule[FineTuneJobSpec]:
+    return job_rule(
+        code="E019",
+        path=path,
+        broken=GIVES_LABELS & given,
+        says=lambda spec: f"task {spec.task} generates no text, so {as_written(value(spec))} would be ignored",
+        refuses=f"{path} with a task that generates no text",
+        way_out=way_out,
+    )
+
+
+def _smoke_test_tokens(spec: FineTuneJobSpec) -> Any:
+    return spec.serving.smoke_test.max_tokens if spec.serving and spec.serving.smoke_test else None
+
+
+RULES: tuple[Rule[Any], ...] = (
+    _unused("model.chatTemplate", has("model.chatTemplate"), lambda spec: spec.model.chat_template, "Leave it out."),
+    _unused("data.completionOnlyLoss", has("data.completionOnlyLoss"), lambda spec: spec.data.completion_only_loss, "Leave it out."),
+    _unused("data.assistantOnlyLoss", has("data.assistantOnlyLoss"), lambda spec: spec.data.assistant_only_loss, "Leave it out."),
+    _unused(
+        "evaluation.generateSamples",
+        field("evaluation.generateSamples").above(_DEFAULTS.generate_samples),
+        lambda spec: spec.evaluation.generate_samples,
+        "Leave it out: evaluation.maxSamples is the number of texts that both models label.",
+    ),
+    _unused(
+        "evaluation.maxNewTokens",
+        field("evaluation.maxNewTokens").differs(_DEFAULTS.max_new_tokens),
+        lambda spec: spec.evaluation.max_new_tokens,
+        "Leave it out.",
+    ),
+    _unused(
+        "serving.smokeTest.maxTokens",
+        has("serving") & has("serving.smokeTest") & field("serving.smokeTest.maxTokens").differs(_ANSWER_TOKENS),
+        _smoke_test_tokens,
+        "Leave it out: contains is compared with the label.",
+    ),
+)
