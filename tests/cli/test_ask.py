@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tunewright.cli.ask import AskError, answer, stream_answer
+from tunewright.cli.ask import AskError, ToClassify, answer, stream_answer
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -120,3 +120,32 @@ async def test_the_key_of_the_environment_is_sent(key: str | None, sent: str | N
     async with TestServer(app) as server:
         assert await answer(str(server.make_url("")).rstrip("/"), model="m", asked=HELLO) == "Hi"
     assert received == [sent]
+
+
+def labeled(value: object) -> list[bytes]:
+    return [json.dumps(value).encode()]
+
+
+async def test_a_text_that_is_to_be_classified_is_answered_with_its_label(serve):
+    url, asked = await serve(labeled({"data": [{"index": 0, "label": "order", "probs": [0.9, 0.1], "num_classes": 2}]}))
+    assert await answer(url, model="bot", asked=ToClassify("An oat latte, please")) == "order"
+    assert asked == [("/v1/classify", {"model": "bot", "input": "An oat latte, please"})]
+
+
+@pytest.mark.parametrize(
+    ("chunks", "status", "words"),
+    [
+        (labeled({"error": {"message": "input: too long"}}), 400, "the server answered 400: input: too long"),
+        (labeled({"data": []}), 200, "does not answer /v1/classify as vLLM does"),
+        ([b"<html>"], 200, "does not answer /v1/classify as vLLM does"),
+    ],
+)
+async def test_a_label_that_does_not_come_has_its_reason(serve, chunks, status, words):
+    url, _ = await serve(chunks, status=status)
+    with pytest.raises(AskError, match=words):
+        await answer(url, model="bot", asked=ToClassify("x"))
+
+
+async def test_a_server_that_is_gone_gives_no_label():
+    with pytest.raises(AskError, match="no answer from"):
+        await answer("http://127.0.0.1:9", model="bot", asked=ToClassify("x"))

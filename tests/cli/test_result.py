@@ -31,6 +31,8 @@ async def echo():
     async def handle(request: web.Request) -> web.Response:
         body = await request.json()
         asked.append(body)
+        if "input" in body:
+            return web.json_response({"data": [{"label": body["input"].upper()}]})
         last = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
         if last == "forbidden":
             return web.json_response({"error": {"message": "not that word"}}, status=400)
@@ -95,6 +97,15 @@ def test_parity_scores_and_places_are_shown_without_wrapping(home, stored, conso
     assert ["answers", "of", "both", "models", str(folder / "evaluation.json")] in shown
 
 
+def test_a_classifiers_scores_are_accuracy_and_macro_f1(home, stored, console):
+    score = {"loss": "0.25", "accuracy": "0.9", "f1Macro": "0.85", "samples": 40}
+    key = stored({**SERVING, "evaluation": {"base": score, "tuned": score}}, make_raw(task="SingleLabelClassification"))
+    result.show_evaluation(console, home.job(key))
+    shown = [line.split() for line in console.export_text().splitlines()]
+    assert ["model", "loss", "accuracy", "macro", "F1", "examples"] in shown
+    assert ["tuned", "0.250", "90.0%", "85.0%", "40"] in shown
+
+
 def test_a_job_without_export_or_evaluation_shows_neither(home, stored, console):
     key = stored({"phase": "Complete", "artifacts": []})
     for show in (result.show_parity, result.show_evaluation):
@@ -139,3 +150,18 @@ async def test_with_a_model_that_goes_on_with_texts_each_line_stands_alone(home,
     served_job(home, stored, url, [], task="TextGeneration")
     assert await converse("one\ntwo\n") == 0
     assert [body["prompt"] for body in asked] == ["one", "two"]
+
+
+async def test_with_a_classifier_each_line_gets_its_label(home, stored, echo, converse, capsys):
+    url, asked = echo
+    served_job(home, stored, url, [], task="SingleLabelClassification")
+    assert await converse("one\ntwo\n") == 0
+    assert (capsys.readouterr().out, [body["input"] for body in asked]) == ("ONE\nTWO\n", ["one", "two"])
+
+
+@pytest.mark.parametrize("option", [("--max-tokens", "3"), ("--temperature", "0.5")])
+def test_an_option_that_a_classifier_would_ignore_is_refused(stored, call, option):
+    stored(SERVING, make_raw(task="SingleLabelClassification"))
+    refused = call("chat", "support-bot", "hello", *option)
+    assert (refused.exit_code, refused.stdout) == (64, "")
+    assert f"{option[0]}: the model of support-bot labels a text" in refused.stderr

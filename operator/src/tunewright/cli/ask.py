@@ -1,4 +1,4 @@
-"""A small client for a served model: OpenAI's chat completions and completions over HTTP, streamed."""
+"""A small client for a served model: OpenAI's chat completions and completions over HTTP, streamed, and vLLM's /classify."""
 
 import json
 import os
@@ -14,6 +14,12 @@ Asked = str | Sequence[ChatTurn]
 """A prompt that is to be completed, or a conversation that is to be answered."""
 
 
+class ToClassify(str):
+    """A text that is to get a label."""
+
+    __slots__ = ()
+
+
 class AskError(Exception):
     """The server could not be reached, or refused; the text says which."""
 
@@ -23,8 +29,12 @@ async def stream_answer(
 ) -> AsyncIterator[str]:
     """Yield the answer's pieces as they arrive. `url` is the server's root, e.g. `http://127.0.0.1:8080`.
 
-    Without `max_tokens` the server decides. The API key is read from the environment (`TUNEWRIGHT_API_KEY`). Raises AskError.
+    The answer to `ToClassify` is its label, in one piece. Without `max_tokens` the server decides.
+    The API key is read from the environment (`TUNEWRIGHT_API_KEY`). Raises AskError.
     """
+    if isinstance(asked, ToClassify):
+        yield await _label(url, model=model, text=asked)
+        return
     path = "completions" if isinstance(asked, str) else "chat/completions"
     body: dict[str, Any] = {"model": model, "temperature": temperature, "stream": True}
     body |= {"prompt": asked} if isinstance(asked, str) else {"messages": list(asked)}
@@ -48,6 +58,22 @@ async def stream_answer(
         raise AskError(f"no answer from {url}: {error}") from error
     except ValueError as error:
         raise AskError(f"{url} does not speak the OpenAI API: {error}") from error
+
+
+async def _label(url: str, *, model: str, text: str) -> str:
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session,
+            session.post(f"{url}/v1/classify", json={"model": model, "input": text}, headers=_headers()) as response,
+        ):
+            body = await response.text()
+            if response.status != 200:
+                raise AskError(_reason(response.status, body))
+            return str(json.loads(body)["data"][0]["label"])
+    except aiohttp.ClientError as error:
+        raise AskError(f"no answer from {url}: {error}") from error
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise AskError(f"{url} does not answer /v1/classify as vLLM does: {error}") from error
 
 
 def _headers() -> dict[str, str]:

@@ -15,6 +15,7 @@ from tunewright.cli.local_operator import LocalOperator, settled
 from tunewright.cli.result import as_asked, served_name
 from tunewright.cli.terminal import Stop, typed_lines
 from tunewright.local.app import Home
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_runtime.objects import Key
 
 
@@ -23,6 +24,7 @@ def chat_with(home: Home, key: Key, message: str | None, *, max_tokens: int | No
     with report_errors():
         job = stored_job(home, key)
         _refuse_unserved(home, key, job)
+        _refuse_unused(job, max_tokens=max_tokens, temperature=temperature)
         log_to_console()
         code = asyncio.run(_Chat(home, key, max_tokens=max_tokens, temperature=temperature).to_the_end(message))
     raise typer.Exit(code)
@@ -37,6 +39,14 @@ def _refuse_unserved(home: Home, key: Key, job: Mapping[str, Any]) -> None:
     if phase not in SERVED or (holder is not None and phase != "Serving"):
         way_out = f"Process {holder.pid} runs it; wait for it." if holder else "Run it first: tunewright run MANIFEST"
         fail(f"{name} is not served yet (phase {phase})", way_out)
+
+
+def _refuse_unused(job: Mapping[str, Any], *, max_tokens: int | None, temperature: float) -> None:
+    """Leave with 64 where an option would be ignored: a classifier gives a label, and generates nothing."""
+    given = [option for option, value in (("--max-tokens", max_tokens), ("--temperature", temperature)) if value]
+    if given and not TASKS[job["spec"]["task"]].generates:
+        task, name = job["spec"]["task"], job["metadata"]["name"]
+        fail(f"{given[0]}: the model of {name} labels a text (task {task}) and generates nothing", "Leave it out.", code=EXIT_REFUSED)
 
 
 class _Chat:

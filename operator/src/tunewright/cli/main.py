@@ -247,6 +247,7 @@ def chat(
     """Chat with a job's model through the OpenAI API.
 
     Starts the server when it is not running, and stops it again. For a TextGeneration job each line is a prompt to continue with.
+    For a SingleLabelClassification job each line is a text, and the answer is its label.
     """
     from tunewright.cli.chat import chat_with
     from tunewright.cli.console import home_at

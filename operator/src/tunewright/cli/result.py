@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tunewright.cli.ask import Asked, answer
+from tunewright.cli.ask import Asked, ToClassify, answer
 from tunewright.cli.console import columns
 from tunewright.cli.live import draw_loss, read_metrics
 from tunewright.local.app import Home
@@ -54,7 +54,15 @@ def show_parity(console: Console, job: Mapping[str, Any]) -> None:
 def show_evaluation(console: Console, job: Mapping[str, Any]) -> None:
     """Print the score of the base model and of the tuned one on the same held-out examples."""
     evaluation = job["status"].get("evaluation") or {}
-    rows = []
+    rows = [
+        (which, f"{float(score['loss']):.3f}", f"{float(score['accuracy']):.1%}", f"{float(score['f1Macro']):.1%}", str(score["samples"]))
+        for which, score in evaluation.items()
+        if "f1Macro" in score
+    ]
+    if rows:
+        head = ("model", "loss", "accuracy", "macro F1", "examples")
+        console.print(f"\nOn held-out examples\n{columns([head, *rows], indent='  ')}", markup=False)
+        return
     for which, score in evaluation.items():
         exact = f"{float(score['exactMatch']):.1%}" if "exactMatch" in score else "not asked"
         rows.append((which, f"{float(score['loss']):.3f}", f"{float(score['tokenAccuracy']):.1%}", exact, str(score["samples"])))
@@ -87,8 +95,11 @@ async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own
 
 
 def as_asked(job: Mapping[str, Any], text: str) -> Asked:
-    """Return what a person says to a job's model: a message for one that chats, a prompt for one that continues with a text."""
-    return [{"role": "user", "content": text}] if TASKS[job["spec"]["task"]].needs_chat_template else text
+    """Return what a person says to a job's model: a message for a chat, a prompt to continue, or a text to label."""
+    task = TASKS[job["spec"]["task"]]
+    if not task.generates:
+        return ToClassify(text)
+    return [{"role": "user", "content": text}] if task.needs_chat_template else text
 
 
 def show_places(console: Console, home: Home, job: Mapping[str, Any]) -> None:
