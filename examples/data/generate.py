@@ -24,6 +24,7 @@ from pathlib import Path
 SEED = 7
 COUNTS = {"train": 1200, "validation": 100, "test": 100}
 MENU_COUNTS = {"train": 400, "validation": 40}
+INTENT_COUNTS = {"train": 400, "validation": 40, "test": 60}
 
 NAMES = [
     "Ada",
@@ -224,6 +225,19 @@ def examples(count: int, split: Split, *, seed: str, taken: set[str]) -> list[st
     return lines
 
 
+def intents(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str]:
+    """`count` JSON lines with what a guest writes and what it is about, none of which is in `taken`; they are added to it."""
+    rng = random.Random(seed)
+    lines: list[str] = []
+    while len(lines) < count:
+        kind = rng.choices([kind for kind, _ in KINDS], weights=[weight for _, weight in KINDS])[0]
+        line = json.dumps({"text": kind(rng, split)[0][0], "label": kind.__name__.rstrip("_")})
+        if line not in taken:
+            taken.add(line)
+            lines.append(line)
+    return lines
+
+
 def files() -> dict[str, str]:
     """The name and the text of every file."""
     taken: set[str] = set()
@@ -233,6 +247,9 @@ def files() -> dict[str, str]:
         lines[f"support-{part}.jsonl"] = examples(count, split, seed=f"{SEED}/{part}", taken=taken)
     for part, count in MENU_COUNTS.items():
         lines[f"menu-{part}.jsonl"] = menus(count, seed=f"{SEED}/menu/{part}", taken=taken)
+    for part, count in INTENT_COUNTS.items():
+        split = Split(part == "test", TEST_NAMES if part == "test" else NAMES)
+        lines[f"intent-{part}.jsonl"] = intents(count, split, seed=f"{SEED}/intent/{part}", taken=taken)
     return {name: "".join(f"{line}\n" for line in some) for name, some in lines.items()}
 
 

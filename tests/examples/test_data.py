@@ -1,6 +1,7 @@
 """The examples' data: it is reproducible byte for byte, and the test file has combinations that are not in the training data."""
 
 import importlib.util
+import json
 import re
 
 import pytest
@@ -56,6 +57,17 @@ def test_every_answer_is_a_welcome_or_a_ticket_a_program_can_read(support, part)
         first, *rest = answer.split("\n")
         assert first.startswith(("Thank you, ", "Welcome to the Copper Kettle, "))
         assert [bool(TICKET.fullmatch(line)) for line in rest] == [True] * first.startswith("Thank you")
+
+
+def test_every_message_has_one_of_four_labels_and_stands_in_one_part(examples):
+    parts = {
+        part: [json.loads(line) for line in (examples / "data" / f"intent-{part}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for part in ("train", "validation", "test")
+    }
+    assert {part: len(rows) for part, rows in parts.items()} == {"train": 400, "validation": 40, "test": 60}
+    assert {row["label"] for row in parts["train"]} == {"order", "table", "return", "greeting"}
+    texts = [row["text"] for rows in parts.values() for row in rows]
+    assert len(set(texts)) == len(texts)
 
 
 def test_the_test_file_asks_for_nothing_that_the_others_ask_for(support):

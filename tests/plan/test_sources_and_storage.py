@@ -111,7 +111,9 @@ def test_a_folder_is_not_a_file_of_examples(path):
 
 
 def test_a_format_that_no_stage_reads_is_refused():
-    with pytest.raises(PlanRejected, match="alpaca is not supported yet; convert the data to one of messages, promptCompletion, text"):
+    with pytest.raises(
+        PlanRejected, match="alpaca is not supported yet; convert the data to one of messages, promptCompletion, labeledText, text"
+    ):
         data([claim_file("a.jsonl")], test=[claim_file("b.jsonl", format="alpaca")])
 
 

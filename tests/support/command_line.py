@@ -30,13 +30,13 @@ class Workplace:
         self.data = folder / "data"
         shutil.copytree(ROOT / "examples" / "base-model" / "model", self.base)
         self.data.mkdir()
-        for split in ("train", "validation", "test"):
-            shutil.copy(ROOT / "examples" / "data" / f"support-{split}.jsonl", self.data)
+        for path in (ROOT / "examples" / "data").glob("*.jsonl"):
+            shutil.copy(path, self.data)
         self.manifest = folder / "job.yaml"
 
-    def write(self, change: Callable[[dict[str, Any]], None]) -> None:
-        """Write the quickstart's manifest with some of its spec changed."""
-        job = YAML(typ="safe", pure=True).load((ROOT / "examples" / "quickstart.yaml").read_text())
+    def write(self, change: Callable[[dict[str, Any]], None], example: str = "quickstart") -> None:
+        """Write an example's manifest with some of its spec changed."""
+        job = YAML(typ="safe", pure=True).load((ROOT / "examples" / f"{example}.yaml").read_text())
         change(job["spec"])
         self.manifest.write_text(json.dumps(job, indent=2))  # JSON is YAML
 

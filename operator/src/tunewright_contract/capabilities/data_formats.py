@@ -20,7 +20,7 @@ class DataFormat(Row):
 
 MESSAGES = DataFormat(name="messages", columns=("messages",), completion=False, turns=True)
 PROMPT_COMPLETION = DataFormat(name="promptCompletion", columns=("prompt", "completion"), completion=True, turns=False)
-LABELED_TEXT = DataFormat(name="labeledText", columns=("text", "label"), turns=False, supported=False)
+LABELED_TEXT = DataFormat(name="labeledText", columns=("text", "label"), completion=False, turns=False)
 TEXT = DataFormat(name="text", columns=("text",), completion=False, turns=False)
 
 DATA_FORMATS = Table(
@@ -34,7 +34,7 @@ DATA_FORMATS = Table(
     DataFormat(name="unpairedPreference", columns=("prompt", "completion", "label"), supported=False),
     DataFormat(name="promptOnly", columns=("prompt",), supported=False),
     DataFormat(name="tokenized", columns=("input_ids",), supported=False),
-    instead="Bring the data as messages, promptCompletion or text.",
+    instead="Bring the data as messages, promptCompletion, labeledText or text.",
 )
 
 DataFormatName = Annotated[str, OneOf(DATA_FORMATS.names)]

@@ -72,7 +72,6 @@ TASKS = Table(
         new_head=True,
         graph="encoder",
         routes=CLASSIFY_ROUTES,
-        supported=False,
     ),
     Task(
         name="MultiLabelClassification",
@@ -123,7 +122,7 @@ TASKS = Table(
         graph="sequence_to_sequence",
         supported=False,
     ),
-    instead="Use ChatCompletion or TextGeneration.",
+    instead="Use ChatCompletion, TextGeneration or SingleLabelClassification.",
 )
 
 TaskName = Annotated[str, OneOf(TASKS.names)]
