@@ -18,7 +18,7 @@ from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data import files, json_files, reading, rows, utf8
 from tunewright_trainer.data.files import read_rows
 from tunewright_trainer.data.formats import BadRow, normalise
-from tunewright_trainer.data.rows import Located, Problem
+from tunewright_trainer.data.rows import Located, RowProblem
 from tunewright_trainer.export.lineage import weights_sha256
 from tunewright_trainer.tuning.inputs import describe
 
@@ -48,7 +48,7 @@ def test_a_bad_line_is_named(tmp_path: Path, case: str, suffix: str) -> None:
     path = tmp_path / f"rows{suffix}"
     path.write_bytes(raw)
     found = next(read_rows(path, path.name))
-    assert isinstance(found, Problem)
+    assert isinstance(found, RowProblem)
     assert f"{path.name}:1: " in str(found)
     assert words in str(found)
 
@@ -87,7 +87,7 @@ def test_a_bad_record_is_named_where_it_begins(tmp_path: Path, case: str) -> Non
     text, words = SEPARATED[case]
     (tmp_path / "rows.csv").write_bytes(text.encode("latin-1"))
     *_, found = read_rows(tmp_path / "rows.csv", "rows.csv")
-    assert isinstance(found, Problem)
+    assert isinstance(found, RowProblem)
     assert words in str(found)
 
 
@@ -147,7 +147,7 @@ def test_an_emoji_in_two_escapes_is_fine(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"text": "\\ud83d\\ude00"}\n')
     (found,) = read_rows(path, path.name)
-    assert not isinstance(found, Problem)
+    assert not isinstance(found, RowProblem)
     assert found.row == {"text": "\U0001f600"}
 
 
@@ -331,6 +331,6 @@ def test_the_smallest_memory_limit_counts(tmp_path: Path) -> None:
 
 
 def test_a_problem_is_one_printable_line() -> None:
-    shown = str(Problem("a\x1b[2J\n.jsonl", 1, "x\r\u202e" + "y" * 10_000))
+    shown = str(RowProblem("a\x1b[2J\n.jsonl", 1, "x\r\u202e" + "y" * 10_000))
     assert shown.isprintable()
     assert len(shown) < 700

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from tunewright_trainer.data.files import read_rows
-from tunewright_trainer.data.rows import Located, Opaque, Problem
+from tunewright_trainer.data.rows import Located, Opaque, RowProblem
 
 MEBI = 2**20
 
@@ -148,7 +148,7 @@ def test_hostile_names_are_refused(tmp_path: Path, case: str) -> None:
     names, words = NAMES[case]
     parquet.write_table(pa.table([pa.array(["x"]), pa.array(["y"])], names=names), tmp_path / "rows.parquet")
     (found,) = read_rows(tmp_path / "rows.parquet", "rows.parquet")
-    assert isinstance(found, Problem)
+    assert isinstance(found, RowProblem)
     assert words in str(found).replace(":1:", ":")
 
 

@@ -1,7 +1,7 @@
 """Reads rows of JSON Lines, JSON, CSV, TSV and Parquet files, each with its line.
 
-Promises that every fault of a file (missing, empty, not UTF-8, broken syntax) is a `Problem` with file and line, and that a bad line does
-not hide later ones. A broken CSV record is reported at its first line, because an open quote continues over later lines.
+Promises that every fault of a file (missing, empty, not UTF-8, broken syntax) is a `RowProblem` with file and line, and that a bad line
+does not hide later ones. A broken CSV record is reported at its first line, because an open quote continues over later lines.
 Memory is bounded: at most one row, and 1 MiB, of a file at a time.
 """
 
@@ -16,49 +16,49 @@ from typing import BinaryIO, TextIO
 from tunewright_trainer.common.own_file import UnusableFileError, open_own
 from tunewright_trainer.data.json_files import json_list, parse
 from tunewright_trainer.data.parquet_files import parquet_rows
-from tunewright_trainer.data.rows import LONGEST_ROW, Located, Problem
+from tunewright_trainer.data.rows import LONGEST_ROW, Located, RowProblem
 from tunewright_trainer.data.utf8 import first_problem, lines
 
 _MOST_COLUMNS = 4096
 
 
-def read_rows(path: Path, name: str, folder: Path | None = None) -> Iterator[Located | Problem]:
+def read_rows(path: Path, name: str, folder: Path | None = None) -> Iterator[Located | RowProblem]:
     """The rows of one file, in order; `name` is what messages call it. `folder`: what no link may lead out of; else the file's own."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        yield Problem(name, None, f"unknown file type {path.suffix or '(no suffix)'}; known are {', '.join(sorted(_READERS))}")
+        yield RowProblem(name, None, f"unknown file type {path.suffix or '(no suffix)'}; known are {', '.join(sorted(_READERS))}")
         return
     try:
         file = open_own(path, folder or path.parent)
     except UnusableFileError as error:
-        yield Problem(name, None, str(error))
+        yield RowProblem(name, None, str(error))
         return
     with file:
         if os.fstat(file.fileno()).st_size == 0:
-            yield Problem(name, None, "the file is empty")
+            yield RowProblem(name, None, "the file is empty")
             return
         yield from reader(file, name)
 
 
-def _json_lines(file: BinaryIO, name: str) -> Iterator[Located | Problem]:
+def _json_lines(file: BinaryIO, name: str) -> Iterator[Located | RowProblem]:
     for item in lines(file, name):
-        if isinstance(item, Problem):
+        if isinstance(item, RowProblem):
             yield item
         elif item[1].strip():
             yield _parse_object(item[1], name, item[0])
 
 
-def _parse_object(text: str, name: str, line: int) -> Located | Problem:
+def _parse_object(text: str, name: str, line: int) -> Located | RowProblem:
     try:
         row = parse(text)
     except json.JSONDecodeError as error:
-        return Problem(name, line, f"not JSON: {error.msg} at column {error.colno}")
+        return RowProblem(name, line, f"not JSON: {error.msg} at column {error.colno}")
     except ValueError as error:
-        return Problem(name, line, f"not usable JSON: {error}")
-    return Located(name, line, row) if isinstance(row, dict) else Problem(name, line, "the line is not a JSON object")
+        return RowProblem(name, line, f"not usable JSON: {error}")
+    return Located(name, line, row) if isinstance(row, dict) else RowProblem(name, line, "the line is not a JSON object")
 
 
-def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | Problem]:
+def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | RowProblem]:
     """The rows of CSV or TSV. `line` is where a row ends."""
     with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         source = _Lines(text)
@@ -69,20 +69,22 @@ def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | P
             twice = sorted({column for column in columns if columns.count(column) > 1}) if len(columns) <= _MOST_COLUMNS else []
             if len(columns) > _MOST_COLUMNS or twice:
                 what = f"the column {twice[0][:80]!r} twice" if twice else f"more than {_MOST_COLUMNS} columns"
-                yield Problem(name, 1, f"the header has {what}; name each column once")
+                yield RowProblem(name, 1, f"the header has {what}; name each column once")
                 return
             begin = reader.line_num + 1
             for row in reader:
                 if None in row or None in row.values():
                     swallowed = f"; it begins in line {begin}: is a quote not closed there?" if begin < reader.line_num else ""
-                    yield Problem(name, reader.line_num, f"the row has more or fewer fields than the header ({len(columns)}){swallowed}")
+                    yield RowProblem(name, reader.line_num, f"the row has more or fewer fields than the header ({len(columns)}){swallowed}")
                 else:
                     yield Located(name, reader.line_num, dict(row))
                 begin = reader.line_num + 1
                 source.begin_record()
         except csv.Error as error:
             way_out = 'close its quotes, write a quote within a text twice (""), or use .jsonl'
-            yield Problem(name, begin, f"not valid CSV: {error}; the row begins here and was read up to line {reader.line_num}: {way_out}")
+            yield RowProblem(
+                name, begin, f"not valid CSV: {error}; the row begins here and was read up to line {reader.line_num}: {way_out}"
+            )
         except UnicodeDecodeError:
             yield first_problem(text.buffer, name)  # type: ignore[arg-type] - the file itself, or its buffer
 
@@ -112,7 +114,7 @@ class _Lines:
         return line
 
 
-_READERS: dict[str, Callable[[BinaryIO, str], Iterator[Located | Problem]]] = {
+_READERS: dict[str, Callable[[BinaryIO, str], Iterator[Located | RowProblem]]] = {
     ".jsonl": _json_lines,
     ".json": json_list,
     ".csv": lambda file, name: separated(file, name, ","),

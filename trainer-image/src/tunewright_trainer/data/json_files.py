@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from tunewright_trainer.data.rows import LONGEST_ROW, Located, Problem
+from tunewright_trainer.data.rows import LONGEST_ROW, Located, RowProblem
 from tunewright_trainer.data.utf8 import first_problem
 
 DEEPEST = 100  # lists and objects within each other; a conversation has 3
@@ -86,13 +86,13 @@ def _refuse_constant(name: str) -> None:
 _DECODER = json.JSONDecoder(object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
 
 
-def json_list(file: BinaryIO, name: str) -> Iterator[Located | Problem]:
+def json_list(file: BinaryIO, name: str) -> Iterator[Located | RowProblem]:
     """The rows, counted from 1."""
     try:
         for number, row in enumerate(_Text(file).elements(), start=1):
-            yield Located(name, number, row) if isinstance(row, dict) else Problem(name, number, "this element is not a JSON object")
+            yield Located(name, number, row) if isinstance(row, dict) else RowProblem(name, number, "this element is not a JSON object")
     except _SyntaxError as error:
-        yield Problem(name, error.line, str(error))
+        yield RowProblem(name, error.line, str(error))
     except UnicodeDecodeError:
         yield first_problem(file, name)
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from tunewright_trainer.data import parquet_process
 from tunewright_trainer.data.json_files import require_shallow
-from tunewright_trainer.data.rows import LONGEST_ROW, Located, Opaque, Problem
+from tunewright_trainer.data.rows import LONGEST_ROW, Located, Opaque, RowProblem
 
 MOST_EXPANSION = 200  # times the file; text compresses tenfold, and a repeated system prompt a hundredfold
 ALWAYS_ALLOWED = 64 * 2**20  # bytes of rows, however small the file
@@ -22,7 +22,7 @@ _LONGEST_ANSWER = LONGEST_ROW + 100  # bytes
 _WAY_OUT = "write the rows to a .jsonl file"
 
 
-def parquet_rows(file: BinaryIO, name: str) -> Iterator[Located | Problem]:
+def parquet_rows(file: BinaryIO, name: str) -> Iterator[Located | RowProblem]:
     """The rows, counted from 1."""
     most = max(ALWAYS_ALLOWED, MOST_EXPANSION * os.fstat(file.fileno()).st_size)
     environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
@@ -40,14 +40,14 @@ def parquet_rows(file: BinaryIO, name: str) -> Iterator[Located | Problem]:
             raw = process.stdout.readline(_LONGEST_ANSWER)
             taken += len(raw)
             answer = _answer(raw, name, number + 1)
-            if isinstance(answer, Problem):
+            if isinstance(answer, RowProblem):
                 yield answer
                 return
             if "row" not in answer:
                 return
             number += 1
             if taken > most:
-                yield Problem(name, number, f"the rows up to here take more than {most} bytes, far more than the file has; {_WAY_OUT}")
+                yield RowProblem(name, number, f"the rows up to here take more than {most} bytes, far more than the file has; {_WAY_OUT}")
                 return
             yield Located(name, number, answer["row"])
     finally:
@@ -56,24 +56,24 @@ def parquet_rows(file: BinaryIO, name: str) -> Iterator[Located | Problem]:
         process.stdout.close()
 
 
-def _answer(raw: bytes, name: str, line: int) -> dict[str, Any] | Problem:
+def _answer(raw: bytes, name: str, line: int) -> dict[str, Any] | RowProblem:
     """What the process says of the row at `line`."""
     if len(raw) == _LONGEST_ANSWER:
-        return Problem(name, line, f"the row is longer than {LONGEST_ROW} bytes; shorten it")
+        return RowProblem(name, line, f"the row is longer than {LONGEST_ROW} bytes; shorten it")
     if not raw.endswith(b"\n"):
-        return Problem(name, line, "not a readable Parquet file: its library failed at this row or one of the next")
+        return RowProblem(name, line, "not a readable Parquet file: its library failed at this row or one of the next")
     answer: dict[str, Any] = json.loads(raw, object_hook=_opaque)
     if answer.get("problem") == "memory":
         greatest = f"more than {parquet_process.MEMORY_BYTES} bytes of memory"
-        return Problem(name, line, f"the next {parquet_process.ROWS_TOGETHER} rows need {greatest}; {_WAY_OUT}")
+        return RowProblem(name, line, f"the next {parquet_process.ROWS_TOGETHER} rows need {greatest}; {_WAY_OUT}")
     if "problem" in answer:
-        return Problem(name, line if line > 1 else None, answer["problem"])
+        return RowProblem(name, line if line > 1 else None, answer["problem"])
     if not isinstance(answer.get("row", {}), dict):
-        return Problem(name, line, "the row is not an object")
+        return RowProblem(name, line, "the row is not an object")
     try:
         require_shallow(answer)
     except ValueError as error:
-        return Problem(name, line, str(error))
+        return RowProblem(name, line, str(error))
     return answer
 
 

@@ -16,7 +16,7 @@ from tunewright_trainer.common.own_file import UnusableFileError, folder_of, sha
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.files import read_rows
 from tunewright_trainer.data.formats import BadRow, normalise, recognise
-from tunewright_trainer.data.rows import SHARE, Budget, Located, Problem, Row
+from tunewright_trainer.data.rows import SHARE, Budget, Located, Row, RowProblem
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -60,12 +60,12 @@ def read_split(files: Sequence[DataFile], settings: Settings) -> "Dataset":
     from datasets import Dataset
 
     rows: list[Row] = []
-    shown: list[Problem] = []
+    shown: list[RowProblem] = []
     problems = 0
     budget = Budget()
     for file in files:
         for found in _examples(file, settings):
-            if isinstance(found, Problem):
+            if isinstance(found, RowProblem):
                 problems += 1
                 shown += [found] if len(shown) < _SHOWN else []
                 rows.clear()  # no longer needed: nothing is trained
@@ -88,7 +88,7 @@ def data_format(settings: Settings) -> str:
     if file.format is not None:
         return file.format
     first = next(read_rows(settings.data_dir / file.path, file.path, folder_of(settings.data_dir, file.path)))
-    if isinstance(first, Problem):
+    if isinstance(first, RowProblem):
         raise _refuse(str(first), "Correct the line.")
     return recognise(first.row, file.columns, settings.config.task)
 
@@ -107,7 +107,7 @@ def file_sha256(file: DataFile, settings: Settings) -> bytes:
     try:
         return sha256(settings.data_dir / file.path, folder_of(settings.data_dir, file.path))
     except UnusableFileError as error:
-        raise _refuse(str(Problem(file.path, None, str(error))), "Restore the file; nothing was changed.") from error
+        raise _refuse(str(RowProblem(file.path, None, str(error))), "Restore the file; nothing was changed.") from error
 
 
 def fingerprint(row: Row) -> str:
@@ -116,17 +116,17 @@ def fingerprint(row: Row) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _examples(file: DataFile, settings: Settings) -> Iterable[Row | Problem]:
+def _examples(file: DataFile, settings: Settings) -> Iterable[Row | RowProblem]:
     format_ = file.format
     for found in read_rows(settings.data_dir / file.path, file.path, folder_of(settings.data_dir, file.path)):
-        if isinstance(found, Problem):
+        if isinstance(found, RowProblem):
             yield found
             continue
         try:
             format_ = format_ or recognise(found.row, file.columns, settings.config.task)
             row = normalise(found.row, format_=format_, columns=file.columns, task=settings.config.task)
         except BadRow as error:
-            yield Problem(found.file, found.line, str(error))
+            yield RowProblem(found.file, found.line, str(error))
             if format_ is None:
                 return  # every row would say the same
         else:
@@ -144,7 +144,7 @@ def _without_duplicates(rows: list[Row]) -> list[Row]:
     return list(first.values())
 
 
-def _summary(shown: list[Problem], count: int) -> str:
+def _summary(shown: list[RowProblem], count: int) -> str:
     rest = count - len(shown)
     return f"{count} problem(s): {'; '.join(map(str, shown))}" + (f"; and {rest} more" if rest > 0 else "")
 

@@ -23,7 +23,7 @@ _EMPTY = getsizeof("")
 
 
 @dataclass(frozen=True)
-class Problem:
+class RowProblem:
     """What is wrong, and where. `line` counts from 1; for Parquet and JSON lists it is the row; None: the whole file."""
 
     file: str

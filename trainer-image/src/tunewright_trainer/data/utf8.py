@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from tunewright_trainer.data.rows import LONGEST_ROW, Problem
+from tunewright_trainer.data.rows import LONGEST_ROW, RowProblem
 
 _MARKS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),  # before UTF-16, whose mark it begins with
@@ -28,35 +28,35 @@ def likely_encoding(start: bytes) -> str | None:
     return marked or _ZEROS.get((first, second, third, fourth))
 
 
-def lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str] | Problem]:
+def lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str] | RowProblem]:
     """The lines of a file, counted from 1. After a line that is too long, or in a file of another encoding, there are no more."""
     start = b""
     for line, raw in enumerate(iter(lambda: file.readline(LONGEST_ROW + 1), b""), start=1):
         start = start or raw[:4]
         if len(raw) > LONGEST_ROW:
-            yield Problem(name, line, f"the line is longer than {LONGEST_ROW} bytes; put one example on each line, or shorten it")
+            yield RowProblem(name, line, f"the line is longer than {LONGEST_ROW} bytes; put one example on each line, or shorten it")
             return
         text = _decode(raw, name, line, start)
-        yield text if isinstance(text, Problem) else (line, text)
-        if isinstance(text, Problem) and likely_encoding(start):
+        yield text if isinstance(text, RowProblem) else (line, text)
+        if isinstance(text, RowProblem) and likely_encoding(start):
             return  # every line would say the same
 
 
-def first_problem(file: BinaryIO, name: str) -> Problem:
+def first_problem(file: BinaryIO, name: str) -> RowProblem:
     """Where a file that could not be read as text goes wrong first."""
     file.seek(0)
-    found = next((item for item in lines(file, name) if isinstance(item, Problem)), None)
-    return found or Problem(name, None, "not UTF-8 text")
+    found = next((item for item in lines(file, name) if isinstance(item, RowProblem)), None)
+    return found or RowProblem(name, None, "not UTF-8 text")
 
 
-def _decode(raw: bytes, name: str, line: int, start: bytes) -> str | Problem:
+def _decode(raw: bytes, name: str, line: int, start: bytes) -> str | RowProblem:
     encoding = likely_encoding(start)
     convert = f"convert the file, for example with `iconv -f {encoding or 'LATIN1'} -t UTF-8`"
     try:
         text = raw.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        return Problem(name, line, f"not UTF-8 (byte 0x{error.object[error.start]:02x}); {convert}")
+        return RowProblem(name, line, f"not UTF-8 (byte 0x{error.object[error.start]:02x}); {convert}")
     if "\0" not in text:
         return text
     way_out = convert if encoding else "the file is damaged or not text: copy it again, or remove the byte"
-    return Problem(name, line, f"holds a zero byte at character {text.index(chr(0)) + 1}; {way_out}")
+    return RowProblem(name, line, f"holds a zero byte at character {text.index(chr(0)) + 1}; {way_out}")
