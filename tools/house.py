@@ -12,8 +12,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("operator/src", "trainer-image/src", "server-image/src")
 LONGEST = 400  # lines; a longer file holds more than one concept
 PURE_ROOMS = ("api", "plan", "render", "observe", "status")
-# Names that two programs still share. Remove a name when one of its classes is renamed; add none.
-SHARED_NAMES: frozenset[str] = frozenset()
 # Types that rooms once defined for themselves, and where each is defined now.
 HOMES = dict.fromkeys(("Key", "Manifest", "ObjectRef"), "operator/src/tunewright_runtime/objects.py")
 IMPURE_CALLS = {"open", "print", "input", "now", "utcnow", "today", "uuid4", "uuid1"}  # import-linter sees imports, not calls
@@ -47,8 +45,8 @@ def broken_promises() -> list[str]:
     return [*found, *repeated_names(trees)]
 
 
-def repeated_names(trees: Mapping[str, ast.Module], *, shared: frozenset[str] = SHARED_NAMES) -> list[str]:
-    """Return one line for each class that another file has under the same name, and for each name that is `shared` for no reason.
+def repeated_names(trees: Mapping[str, ast.Module]) -> list[str]:
+    """Return one line for each class that another file has under the same name.
 
     Names that begin with an underscore are a file's own.
     """
@@ -58,8 +56,7 @@ def repeated_names(trees: Mapping[str, ast.Module], *, shared: frozenset[str] = 
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 files[node.name].append(f"{file}:{node.lineno}")
     repeated = {name: places for name, places in files.items() if len(places) > 1}
-    found = [f"{places[-1]}: a second class {name}; the first is {places[0]}" for name, places in repeated.items() if name not in shared]
-    return found + [f"tools/house.py: no two classes are named {name} any more; remove it" for name in sorted(shared - repeated.keys())]
+    return [f"{places[-1]}: a second class {name}; the first is {places[0]}" for name, places in repeated.items()]
 
 
 def second_homes(file: str, tree: ast.Module) -> list[tuple[str, int]]:

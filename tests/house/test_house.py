@@ -7,24 +7,18 @@ from house import lines_that_name_a_job, repeated_names, second_homes
 
 
 @pytest.mark.parametrize(
-    ("expected", "files", "shared"),
+    ("expected", "files"),
     [
-        pytest.param([], {"a.py": "class Key: ...", "b.py": "class Other: ..."}, (), id="two names"),
+        pytest.param([], {"a.py": "class Key: ...", "b.py": "class Other: ..."}, id="two names"),
+        pytest.param(["b.py:2: a second class Key; the first is a.py:1"], {"a.py": "class Key: ...", "b.py": "\nclass Key: ..."}, id="one"),
         pytest.param(
-            ["b.py:2: a second class Key; the first is a.py:1"], {"a.py": "class Key: ...", "b.py": "\nclass Key: ..."}, (), id="one"
+            ["a.py:3: a second class Key; the first is a.py:1"], {"a.py": "class Key: ...\nclass Outer:\n  class Key: ..."}, id="nested"
         ),
-        pytest.param(
-            ["a.py:3: a second class Key; the first is a.py:1"], {"a.py": "class Key: ...\nclass Outer:\n  class Key: ..."}, (), id="nested"
-        ),
-        pytest.param([], {"a.py": "class _Key: ...", "b.py": "class _Key: ..."}, (), id="a file's own"),
-        pytest.param([], {"a.py": "class Key: ...", "b.py": "class Key: ..."}, ("Key",), id="shared for now"),
-        pytest.param(
-            ["tools/house.py: no two classes are named Key any more; remove it"], {"a.py": "class Key: ..."}, ("Key",), id="shared no more"
-        ),
+        pytest.param([], {"a.py": "class _Key: ...", "b.py": "class _Key: ..."}, id="a file's own"),
     ],
 )
-def test_a_class_has_its_name_to_itself(expected, files, shared):
-    assert repeated_names({name: ast.parse(text) for name, text in files.items()}, shared=frozenset(shared)) == expected
+def test_a_class_has_its_name_to_itself(expected, files):
+    assert repeated_names({name: ast.parse(text) for name, text in files.items()}) == expected
 
 
 @pytest.mark.parametrize(
