@@ -75,5 +75,5 @@ def test_refusals_name_the_field(kubectl, says, changed):
 
 
 def test_explain_has_a_word_for_every_top_field(kubectl):
-    assert "From a base model" in kubectl("explain", "ftj").stdout
+    assert "Fine-tunes a base model" in kubectl("explain", "ftj").stdout
     assert "learningRate" in kubectl("explain", "ftj.spec.training").stdout

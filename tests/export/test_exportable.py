@@ -30,7 +30,7 @@ def test_dense_decoders_with_a_cache_are_taken(family: str) -> None:
         ("qwen2_vl", "no hidden_size of its own"),
         ("bloom", "max_position_embeddings"),
         ("mpt", "max_position_embeddings"),
-        ("gemma3_text", r"rotary tables of their own kinds \(rope_parameters: full_attention, sliding_attention\)"),
+        ("gemma3_text", r"different rotary tables \(rope_parameters: full_attention, sliding_attention\)"),
     ],
 )
 def test_what_no_exporter_takes_is_refused_with_the_cause(family: str, cause: str) -> None:

@@ -23,6 +23,7 @@ QUANTITIES = st.sampled_from([1, 4, "1", "500m", "0.5", "1.5Gi", "16Gi", "2e3", 
 # What the schema leaves open, because the dialect has no word for "a text or a list", or because another system reads it.
 OPEN: Mapping[str, st.SearchStrategy[Any]] = {
     "targetModules": st.sampled_from(["all-linear", "q_proj", ["q_proj", "v_proj"]]),
+    "feedforwardModules": st.sampled_from([".*down_proj", ["down_proj"]]),
     "excludeModules": st.sampled_from(["lm_head", ["lm_head"]]),
     "labelSmoothing": st.sampled_from([0, 0.1, 0.49]),  # a bound with a fraction is CEL's
     "initLoraWeights": st.sampled_from([True, False, "gaussian", "olora", "pissa_niter_4"]),
