@@ -82,7 +82,7 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     NotYet("spec.method.lora.extra", "Use the typed fields of method.lora."),
     NotYet("spec.training.useLigerKernel", "Leave it false."),
     _names("spec.training.optim", OPTIMIZERS),
-    NotYet("spec.training.metricForBestModel", "Use loss or mean_token_accuracy.", ("perplexity", "eval_perplexity")),
+    NotYet("spec.training.metricForBestModel", "Use another metric of the task (docs/capabilities.md).", ("perplexity", "eval_perplexity")),
     NotYet("spec.training.earlyStopping", "Use loadBestModelAtEnd."),
     NotYet("spec.training.autoFindBatchSize", "Set perDeviceTrainBatchSize; `tunewright plan` shows what fits."),
     NotYet("spec.training.predictWithGenerate", "Use evaluation.generateSamples."),

@@ -183,7 +183,7 @@ RULES: tuple[Rule[Any], ...] = (
         broken=lambda spec: (spec.training.metric_for_best_model or "loss").removeprefix("eval_") not in metrics_of(spec),
         says=lambda spec: f"{spec.training.metric_for_best_model} is not measured for task {spec.task}",
         refuses="a metric that the task does not have",
-        way_out="Choose loss, or see the task's metrics in the documentation.",
+        way_out="Choose loss or a metric of the task (docs/capabilities.md).",
     ),
     job_rule(
         code="E312",
