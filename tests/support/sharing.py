@@ -12,7 +12,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 FOLDERS_RUN_WHOLE = ("node", "export")  # one node on a machine; one trained and exported model
 FOLDERS_ON_A_CLUSTER = ("chart", "contract", "faults", "gitops", "hostile", "kube", "node", "runtime", "shell")
-LONGEST_FIRST = ("node", "export")
+LONGEST_FIRST = ("node", "e2e", "export", "trainer", "faults", "shell", "local", "server")
 
 
 def group_of(nodeid: str, *, one_cluster: bool) -> str:
