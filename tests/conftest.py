@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from existing import consenting
 from hypothesis import HealthCheck, settings
 from levels import lacking
 from namespaces import new_namespace
-from sharing import Sharing, place_of
+from sharing import Sharing, encodable, place_of
 
 # A shared machine says nothing about speed. In continuous integration the examples are the same at every run; elsewhere they are new ones.
 settings.register_profile(
@@ -57,6 +57,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     scheduler = Sharing(config, log)
     scheduler.one_cluster = consenting()[0] is not None
     return scheduler
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    return encodable((yield))
 
 
 @pytest.hookimpl(optionalhook=True)

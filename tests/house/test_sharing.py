@@ -1,7 +1,7 @@
 """Which tests one worker runs together (tests/support/sharing.py)."""
 
 import pytest
-from sharing import group_of, place_of
+from sharing import encodable, group_of, place_of
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,7 @@ def test_workers_run_whole_files(pytestconfig: pytest.Config) -> None:
     hook = pytestconfig.hook.pytest_xdist_make_scheduler
 
     assert any(implementation.plugin_name.endswith("tests/conftest.py") for implementation in hook.get_hookimpls())
+
+
+def test_a_report_can_be_sent_whatever_a_test_has_printed() -> None:
+    assert encodable({"sections": [("log", "a\ud800b")], "when": 1}) == {"sections": [("log", "a\\ud800b")], "when": 1}

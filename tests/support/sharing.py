@@ -7,6 +7,7 @@ the whole folder. What takes longest starts first, so that no worker is left alo
 """
 
 from pathlib import PurePath
+from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
@@ -38,6 +39,15 @@ class Sharing(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid, one_cluster=self.one_cluster)
+
+
+def encodable(data: Any) -> Any:
+    """Return a report as a worker sends it, with each lone surrogate written out: execnet sends UTF-8, and ends the run where it cannot."""
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(data, dict):
+        return {encodable(key): encodable(value) for key, value in data.items()}
+    return type(data)(encodable(item) for item in data) if isinstance(data, list | tuple) else data
 
 
 def _folder(path: PurePath) -> str:
