@@ -1,7 +1,8 @@
 """Which tests one worker of pytest-xdist runs together, and which of them start first (`pytest -n 3`).
 
 A file is run by one worker, so its fixtures are made once. Some folders share what is expensive (a trained model, a node): one worker runs
-the whole folder. What takes longest starts first, so that no worker is left alone with it at the end.
+the whole folder. What takes longest starts first, so that no worker is left alone with it at the end. cluster/test_which_cluster.py needs an
+API server on which no other test has installed the definition, so it comes before them.
 
 `--dist loadgroup` cannot do this: pytest-xdist 3.8.0 names groups in `Item._nodeid`, which pytest 9.2 no longer reads.
 """
@@ -13,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 FOLDERS_RUN_WHOLE = ("node", "export")  # one node on a machine; one trained and exported model
 FOLDERS_ON_A_CLUSTER = ("chart", "contract", "faults", "gitops", "hostile", "kube", "node", "runtime", "shell")
-LONGEST_FIRST = ("node", "e2e", "export", "trainer", "faults", "shell", "local", "server")
+FIRST = ("node", "cluster/test_which_cluster.py", "e2e", "export", "trainer", "faults", "shell", "local", "server")
 
 
 def group_of(nodeid: str, *, one_cluster: bool) -> str:
@@ -29,7 +30,7 @@ def place_of(nodeid: str) -> int:
     """Return where a test stands in the order; equal numbers keep the order of collection."""
     path = PurePath(nodeid.split("::", maxsplit=1)[0])
     names = (_folder(path), path.relative_to("tests").as_posix())
-    return next((place for place, name in enumerate(LONGEST_FIRST) if name in names), len(LONGEST_FIRST))
+    return next((place for place, name in enumerate(FIRST) if name in names), len(FIRST))
 
 
 class Sharing(LoadScopeScheduling):  # type: ignore[misc]
