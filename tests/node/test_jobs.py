@@ -4,13 +4,15 @@ Everything here runs under the restricted pod security standard, and two operato
 """
 
 import asyncio
+import json
 import random
 import time
 from datetime import datetime
+from urllib.request import Request, urlopen
 
 import pytest
 from demo import Demo
-from on_pods import EXAMPLES, Desk, quickstart, short
+from on_pods import EXAMPLES, Desk, classifier, quickstart, short
 from steady_clients import Clients
 from waiting import until
 
@@ -90,6 +92,22 @@ def test_columns_show_it(desk, served):
     assert dict(zip(header.split(), row.split(), strict=False)) | {"NAME": JOB, "PHASE": "Serving", "PROGRESS": "100"} == dict(
         zip(header.split(), row.split(), strict=False)
     )
+
+
+def test_a_classifier_trains_in_two_pods_and_answers_with_the_evaluated_labels(desk):
+    desk.apply("guest-intent", classifier())
+
+    status = desk.until_phase("guest-intent", "Serving")
+
+    assert float(status["evaluation"]["tuned"]["accuracy"]) > float(status["evaluation"]["base"]["accuracy"])
+    service = desk.get("service", "guest-intent-serve")
+    rows = [json.loads(line) for line in (EXAMPLES / "data" / "intent-test.jsonl").read_text(encoding="utf-8").splitlines()]
+    body = json.dumps({"model": "guest-intent", "input": [row["text"] for row in rows]}).encode()
+    request = Request(f"http://{service['spec']['clusterIP']}/classify", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=60) as answer:
+        labels = [datum["label"] for datum in json.load(answer)["data"]]
+    right = sum(label == row["label"] for label, row in zip(labels, rows, strict=True))
+    assert right / len(rows) == pytest.approx(float(status["evaluation"]["tuned"]["accuracy"]), abs=1 / len(rows))  # int8 is near torch
 
 
 def test_wrong_data_ends_in_check_with_the_line_and_takes_no_training_pod(desk):

@@ -25,6 +25,20 @@ def quickstart() -> Spec:
     return spec
 
 
+def classifier() -> Spec:
+    """Return the spec of the classification example with its files on the claim `corpora`, and two workers with 24 steps."""
+    spec: Spec = YAML(typ="safe").load(EXAMPLES / "classification.yaml")["spec"]
+    spec["model"]["source"] = {"pvc": {"claimName": "corpora", "path": "base-model"}}
+    for files in (spec["data"][split] for split in ("train", "validation", "test")):
+        for file in files:
+            file["source"] = {"pvc": {"claimName": "corpora", "path": file["source"]["path"]}}
+    spec["training"] |= {"maxSteps": 24, "evalStrategy": "steps", "evalSteps": 12, "saveStrategy": "steps", "saveSteps": 12}
+    spec["deepspeed"] = {"stage": 2}
+    spec["workers"] = quickstart()["workers"]
+    spec["serving"]["resources"] = quickstart()["serving"]["resources"]
+    return spec
+
+
 def short(spec: Spec) -> Spec:
     """Return it with a third of the steps and neither evaluation nor server."""
     wanted = copy.deepcopy(spec)
