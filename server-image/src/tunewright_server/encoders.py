@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import EncoderGraph
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server import machine
@@ -17,7 +16,7 @@ from tunewright_server.engine.request import Failed
 from tunewright_server.engine.row_queue import EncoderEvent
 from tunewright_server.http.metrics import EncoderMetrics, Metrics
 from tunewright_server.model_folder import ModelFolder, verify_contents
-from tunewright_server.refusal import RefusalError
+from tunewright_server.refusal import RefusalError, self_test_failed, smoke_test_failed
 from tunewright_server.served import ServedModel
 from tunewright_server.settings import ServerSettings
 from tunewright_server.text.tokenizer import load_tokenizer
@@ -108,10 +107,10 @@ def try_out(model: ServedEncoder, test: SmokeTest | None) -> None:
         return
     tokens = model.tokenizer.encode(test.prompt, add_special_tokens=True)
     if not 0 < len(tokens) <= model.engine.max_length:
-        raise _failed(f"the text has {len(tokens)} tokens, and the server takes 1 to {model.engine.max_length}")
+        raise smoke_test_failed(f"the text has {len(tokens)} tokens, and the server takes 1 to {model.engine.max_length}")
     label = model.label(_logits(model, tokens))
     if test.contains is not None and test.contains.casefold() not in label.casefold():
-        raise _failed(f"the model gives {test.prompt[:200]!r} the label {label!r}, which does not contain {test.contains!r}")
+        raise smoke_test_failed(f"the model gives {test.prompt[:200]!r} the label {label!r}, which does not contain {test.contains!r}")
 
 
 def _logits(model: ServedEncoder, tokens: tuple[int, ...]) -> Logits:
@@ -122,16 +121,5 @@ def _logits(model: ServedEncoder, tokens: tuple[int, ...]) -> Logits:
     except queue.Empty:
         event = Failed(f"no answer within {_RUN_SECONDS:.0f} seconds")
     if isinstance(event, Failed):
-        raise RefusalError(
-            "SelfTestFailed",
-            f"the model cannot be run: {event.message}",
-            suggestion="export the model again; the parity check of that stage shows the fault",
-            exit_code=ExitCode.DATA,
-        )
+        raise self_test_failed(f"the model cannot be run: {event.message}")
     return event.logits
-
-
-def _failed(message: str) -> RefusalError:
-    return RefusalError(
-        "SmokeTestFailed", message, suggestion="correct serving.smokeTest, or train a model that answers it", exit_code=ExitCode.DATA
-    )

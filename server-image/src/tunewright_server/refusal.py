@@ -20,3 +20,15 @@ class RefusalError(Exception):
     @property
     def failure(self) -> Failure:
         return Failure(reason=self.reason, message=str(self), suggestion=self.suggestion)
+
+
+def self_test_failed(message: str) -> RefusalError:
+    """Return the refusal of a model that does not run."""
+    suggestion = "export the model again; the parity check of that stage shows the fault"
+    return RefusalError("SelfTestFailed", message, suggestion=suggestion, exit_code=ExitCode.DATA)
+
+
+def smoke_test_failed(message: str) -> RefusalError:
+    """Return the refusal of a model whose answer to `serving.smokeTest` is not the wanted one."""
+    suggestion = "correct serving.smokeTest, or train a model that answers it"
+    return RefusalError("SmokeTestFailed", message, suggestion=suggestion, exit_code=ExitCode.DATA)

@@ -4,13 +4,12 @@ import queue
 from collections.abc import Iterator
 
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.generation_config import GREEDY, GenerationDefaults
 from tunewright_contract.model_manifest import ModelManifest
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Progress, sampling_of
-from tunewright_server.refusal import RefusalError
+from tunewright_server.refusal import self_test_failed, smoke_test_failed
 from tunewright_server.text import conversation
 from tunewright_server.text.chat_template import TemplateRefusedError
 from tunewright_server.text.template_process import Template
@@ -44,7 +43,9 @@ def ask(
     prompt = _prompt(test.prompt, manifest, tokenizer, template)
     room = engine.max_length - len(prompt)
     if room < 1:
-        raise _failed(f"the question has {len(prompt)} tokens, and the server takes {engine.max_length} for question and answer together")
+        raise smoke_test_failed(
+            f"the question has {len(prompt)} tokens, and the server takes {engine.max_length} for question and answer together"
+        )
     request = GenerationRequest(
         prompt=prompt,
         max_tokens=min(test.max_tokens, room),
@@ -54,9 +55,9 @@ def ask(
     answer = "".join(progress.text for progress in _generate(engine, request)).strip()
     asked = f"asked {_clip(test.prompt)!r}, the model answered {_clip(answer)!r}"
     if not answer:
-        raise _failed(f"asked {_clip(test.prompt)!r}, the model answered nothing")
+        raise smoke_test_failed(f"asked {_clip(test.prompt)!r}, the model answered nothing")
     if test.contains is not None and test.contains.casefold() not in answer.casefold():
-        raise _failed(f"{asked}, which does not hold {_clip(test.contains)!r}")
+        raise smoke_test_failed(f"{asked}, which does not hold {_clip(test.contains)!r}")
 
 
 def _prompt(text: str, manifest: ModelManifest, tokenizer: TextTokenizer, template: Template | None) -> tuple[int, ...]:
@@ -65,7 +66,7 @@ def _prompt(text: str, manifest: ModelManifest, tokenizer: TextTokenizer, templa
     try:
         rendered = conversation.render([{"role": "user", "content": text}], template, tokenizer)
     except TemplateRefusedError as error:
-        raise _failed(f"the model's chat template refuses the question: {error}") from error
+        raise smoke_test_failed(f"the model's chat template refuses the question: {error}") from error
     return conversation.encode(rendered, tokenizer)
 
 
@@ -78,21 +79,10 @@ def _generate(engine: Engine, request: GenerationRequest) -> Iterator[Progress]:
         except queue.Empty:
             event = Failed(f"no token within {_TOKEN_SECONDS:.0f} seconds")
         if isinstance(event, Failed):
-            raise RefusalError(
-                "SelfTestFailed",
-                f"the model cannot generate: {event.message}",
-                suggestion="export the model again; the parity check of that stage shows the fault",
-                exit_code=ExitCode.DATA,
-            )
+            raise self_test_failed(f"the model cannot generate: {event.message}")
         yield event
         if event.finish:
             return
-
-
-def _failed(message: str) -> RefusalError:
-    return RefusalError(
-        "SmokeTestFailed", message, suggestion="correct serving.smokeTest, or train a model that answers it", exit_code=ExitCode.DATA
-    )
 
 
 def _clip(text: str) -> str:

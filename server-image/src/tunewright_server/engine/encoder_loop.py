@@ -1,7 +1,6 @@
 """The loop of an encoder: one thread takes rows from the queue, runs them together and delivers each its logits."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from tunewright_server.engine.loop import DEFAULT_QUEUE_SECONDS, EngineStoppedError, QueueFullError
+from tunewright_server.engine.loop_thread import LoopThread
 from tunewright_server.engine.request import Failed, Group
 from tunewright_server.engine.row_queue import DeliverRow, Logits, RowAnswer, RowQueue, RowTicket
 
@@ -40,7 +40,7 @@ class EncoderLoad:
     queue_timeouts: int = 0  # rows, since the start
 
 
-class EncoderEngine:
+class EncoderEngine(LoopThread):
     """`submit` may be called from any thread; everything else happens in the engine's own."""
 
     def __init__(
@@ -53,6 +53,7 @@ class EncoderEngine:
         queue_seconds: float = DEFAULT_QUEUE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__("encoder")
         self.load = EncoderLoad()
         self.queue_limit = queue_limit  # rows
         self.queue_tokens = queue_tokens or QUEUE_RUNS * max(RUN_TOKENS, encoder.max_length)
@@ -61,9 +62,6 @@ class EncoderEngine:
         self._queue_seconds = queue_seconds  # until the first run of a request
         self._clock = clock
         self._queue = RowQueue()
-        self._changed = threading.Condition()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="encoder", daemon=True)
 
     @property
     def max_length(self) -> int:
@@ -78,22 +76,6 @@ class EncoderEngine:
     def waiting_tokens(self) -> int:
         with self._changed:
             return self._queue.tokens
-
-    @property
-    def alive(self) -> bool:
-        """Whether the loop is turning. A busy loop is alive."""
-        return self._thread.is_alive()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the loop after the current run; unfinished rows get `Failed(stopping=True)`."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def submit(self, rows: Sequence[tuple[int, ...]], deliver: DeliverRow) -> list[RowTicket]:
         """Queue the rows of one request, all or none; they share the request's turns.

@@ -11,7 +11,6 @@ answers of one request share is read once.
 
 import logging
 import secrets
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from tunewright_server.engine.answer import Answer
 from tunewright_server.engine.decoder import Decoder, Logits
 from tunewright_server.engine.fair_queue import FairQueue
 from tunewright_server.engine.lane import Lane
+from tunewright_server.engine.loop_thread import LoopThread
 from tunewright_server.engine.request import Deliver, Failed, GenerationRequest, Group, Ticket
 from tunewright_server.engine.sampling import LogitsError
 from tunewright_server.engine.turns import Turns
@@ -49,7 +49,7 @@ class Load:
     queue_timeouts: int = 0  # since the start: answers that waited too long for a first row
 
 
-class Engine:
+class Engine(LoopThread):
     """Serves `GenerationRequest`s over a `Decoder`. `submit` may be called from any thread; everything else happens in its own."""
 
     def __init__(
@@ -65,6 +65,7 @@ class Engine:
         turns: Turns = Turns(),  # noqa: B008 - it is frozen
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__("engine")
         self.load = Load()
         self.queue_limit = queue_limit
         self.queue_tokens = queue_tokens  # prompts and answers of all that waits
@@ -84,9 +85,6 @@ class Engine:
             self._lanes.append(Lane(slots=decoder.slots, downwards=True))
         self._queue = FairQueue()
         self._crossing: deque[Answer] = deque()  # must be read again with the other rotary table
-        self._changed = threading.Condition()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     @property
     def slots(self) -> int:
@@ -111,22 +109,6 @@ class Engine:
         """Answers that have begun and wait for a row."""
         with self._changed:
             return self._queue.paused
-
-    @property
-    def alive(self) -> bool:
-        """Whether the loop is turning. A busy loop is alive."""
-        return self._thread.is_alive()
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the loop after the current step. Unfinished requests get `Failed(stopping=True)`."""
-        with self._changed:
-            self._stopping = True
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join()
 
     def submit(self, request: GenerationRequest, deliver: Deliver, group: Group | None = None) -> Ticket:
         """Queue a request; those of one `group` share its turns.
