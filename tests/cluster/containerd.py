@@ -17,7 +17,7 @@ def configuration(folder: Path, *, plugins: Path, pause_image: str) -> str:
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = {json.dumps(pause_image)}
-  # Whoever lacks CAP_SYS_RESOURCE may not give a process a lower score than their own; without this, runc fails there.
+  # A process without CAP_SYS_RESOURCE cannot give another a lower score than its own; without this, runc fails there.
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
 [plugins."io.containerd.grpc.v1.cri".cni]

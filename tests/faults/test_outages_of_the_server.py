@@ -126,7 +126,7 @@ def test_watches_that_show_nothing_and_stay_open(life):
     until(lambda: life.proxy.held > held, "a watch would show it")
     opened = life.proxy.opened
     life.proxy.let_watches_go_on(only_new=True)
-    until(lambda: life.proxy.opened - opened >= WATCHES, "all are opened anew")
+    until(lambda: life.proxy.opened - opened >= WATCHES, "all are opened again")
     life.scene.reaches("Checking", "unseen")
 
 

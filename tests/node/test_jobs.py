@@ -192,7 +192,7 @@ async def test_the_model_of_another_job_takes_the_place_of_the_one_served_and_ma
     """`moved`, of the previous test, was retrained: fewer steps, another claim, another revision."""
     (service,) = desk.all("services", of(JOB, "server"))
     clients = Clients(f"http://{service['spec']['clusterIP']}", JOB, answer_tokens=48)
-    own, anew = served["revision"], desk.status("moved")["revision"]
+    own, new = served["revision"], desk.status("moved")["revision"]
 
     async def serve(model: str, revision: str) -> None:
         await asyncio.to_thread(desk.patch, JOB, serving={"modelRef": {"name": model}})
@@ -201,7 +201,7 @@ async def test_the_model_of_another_job_takes_the_place_of_the_one_served_and_ma
 
     async with clients.asking():
         await clients.answered()
-        await serve("moved", anew)
+        await serve("moved", new)
         assert desk.status(JOB)["serving"]["previousRevision"].partition("-")[0] == own
         await serve(JOB, own)
     assert clients.failures == []

@@ -22,7 +22,7 @@ def marked(*managers, labels=None, fields=SUSPENDS):
         pytest.param(
             True, marked("tunewright", labels={"kueue.x-k8s.io/queue-name": "default"}), id="the namespace's queue has labelled it"
         ),
-        pytest.param(True, marked("kueue"), id="Kueue has stopped it unasked"),
+        pytest.param(True, marked("kueue"), id="Kueue has stopped it without a request"),
         pytest.param(False, marked("kueue", fields={"f:spec": {"f:template": {}}}), id="Kueue has written something else"),
         pytest.param(False, marked("tunewright"), id="we have stopped it"),
         pytest.param(False, marked("kubectl-edit"), id="a person has"),

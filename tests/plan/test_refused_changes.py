@@ -134,7 +134,7 @@ def test_a_change_is_not_blamed_for_what_is_wrong_besides():
 @pytest.mark.parametrize(
     ("field", "change"), [("spec.suspend", {"suspend": True}), ("spec.workers.replicas", {"workers": {"replicas": 1}})]
 )
-@pytest.mark.parametrize(("labels", "queued"), [(QUEUE, False), ({}, True)], ids=["its own queue", "the namespace's, unasked"])
+@pytest.mark.parametrize(("labels", "queued"), [(QUEUE, False), ({}, True)], ids=["its own queue", "the namespace's, without a request"])
 def test_a_queue_would_start_the_gang_again_that_was_stopped(field, change, labels, queued):
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     wanted = job({"workers": {"replicas": 2}} | change, labels=labels)

@@ -33,7 +33,7 @@ def test_a_job_serves_its_own_model():
     [
         pytest.param(NEXT, NEXT, None, id="instead of its own"),
         pytest.param(NEXT, NEXT, THIRD, id="instead of a third one's"),
-        pytest.param(AGAIN, AGAIN, NEXT, id="made anew under the same name"),
+        pytest.param(AGAIN, AGAIN, NEXT, id="made again under the same name"),
         pytest.param(GONE, GONE, None, id="not there: its own is not what is asked for"),
         pytest.param(GONE, GONE, THIRD, id="not there, while a third one's answers"),
         pytest.param(NEXT, GONE, NEXT, id="gone, and its model answers: that was found, and stays"),

@@ -244,7 +244,7 @@ async def test_what_a_job_began_with_is_not_held_against_another_number_of_worke
         (FOLLOWING_SECONDS, {"modelRef": {"name": "next"}}),
         (RESTING_SECONDS, {"modelRef": {"name": "demo"}}),
     ],
-    ids=["its own model", "another job's, which may be made anew", "its own by name"],
+    ids=["its own model", "another job's, which may be made again", "its own by name"],
 )
 async def test_a_job_at_rest_is_looked_at_as_often_as_what_it_follows_may_change(expected, serving):
     world = Training(make_raw(suspend=True, serving=serving))

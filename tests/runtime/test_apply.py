@@ -55,7 +55,9 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
         pytest.param(Action.KEEP, job(suspend=False), job(suspend=True), id="a Job that a webhook has stopped when it was made"),
         pytest.param(Action.KEEP, job(), job(suspend=True), id="a queued Job is Kueue's to release"),
         pytest.param(Action.KEEP, job(suspend=False), job(suspend=True, labels=QUEUED), id="a Job that got a queue by somebody's hand"),
-        pytest.param(Action.KEEP, job(suspend=False), job(suspend=True, managers=["kueue-admission"]), id="a Job that Kueue took unasked"),
+        pytest.param(
+            Action.KEEP, job(suspend=False), job(suspend=True, managers=["kueue-admission"]), id="a Job that Kueue took without a request"
+        ),
         pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, labels=QUEUED), id="a queued Job that Kueue would start again"),
         pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, condition="Failed"), id="an attempt that failed is history"),
         pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, condition="Complete"), id="a Job that is done"),

@@ -171,7 +171,7 @@ def test_a_namespace_that_goes_takes_its_jobs_and_nobody_else(make_scene, contro
         next(doomed, None)  # deletes it
         scene.create_job("good")
         scene.reaches("Checking", "good")
-        until(lambda: control_plane.api.get("v1", "Namespace", going) is None, "the namespace is gone: nobody makes anew what was in it")
+        until(lambda: control_plane.api.get("v1", "Namespace", going) is None, "the namespace is gone: nobody makes again what was in it")
         scene.look_again("after")
         assert operator.reconciles("bug") == 0
         assert not operator.ended()

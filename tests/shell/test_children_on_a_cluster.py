@@ -104,7 +104,7 @@ def test_a_gang_that_is_stopped_by_hand_goes_on(served):
         there = {pod["metadata"]["uid"] for pod in served.kubelet.pods("trainer", job="training")}
         return len(there) == 2 and not there & first
 
-    until(all_new, "its pods are made anew")
+    until(all_new, "its pods are made again")
     assert served.get(*gang)["spec"]["suspend"] is False
     served.reaches("Training", "training")
     assert "training-train-1" not in served.names("batch/v1", "Job")  # it cost no attempt
@@ -113,14 +113,14 @@ def test_a_gang_that_is_stopped_by_hand_goes_on(served):
 def test_a_service_that_is_deleted_comes_back(served):
     before = uid(served, SERVICE)
     served.api.delete(*SERVICE, served.namespace)
-    until(lambda: uid(served, SERVICE) not in ("", before), "it is made anew")
+    until(lambda: uid(served, SERVICE) not in ("", before), "it is made again")
     assert served.reaches("Serving")["serving"]["url"] == f"http://bot-serve.{served.namespace}.svc"
 
 
 def test_servers_that_are_deleted_come_back(served):
     before = uid(served, DEPLOYMENT)
     served.api.delete(*DEPLOYMENT, served.namespace)
-    until(lambda: uid(served, DEPLOYMENT) not in ("", before), "the Deployment is made anew")
+    until(lambda: uid(served, DEPLOYMENT) not in ("", before), "the Deployment is made again")
     served.reaches("Deploying")
     serves_again(served)
 
@@ -133,7 +133,7 @@ def test_a_claim_that_is_deleted_is_said_to_go_and_then_to_be_another(served):
     assert uid(served, CLAIM) == before
     assert served.status()["phase"] == "Serving"
     patch(served, CLAIM, {"metadata": {"finalizers": None}})  # as when the last of its pods has gone
-    until(lambda: uid(served, CLAIM) not in ("", before), "a claim is made anew")
+    until(lambda: uid(served, CLAIM) not in ("", before), "a claim is made again")
     until(
         lambda: any("bot-output was created again" in word for word in served.status().get("warnings") or ()),
         "the status says what is lost",
