@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import commit_subjects
+import docs_index
 import forbidden_words
 import markdown_links
 import pytest
@@ -79,6 +80,22 @@ def test_a_link_leads_to_a_file_and_its_heading(tmp_path: Path, broken: str, lin
     (tmp_path / "page.md").write_text(f"# Here\nSee [that]({link}).\n")
     found = markdown_links.findings(tmp_path)
     assert (len(found), broken in "".join(found)) == (bool(broken), True)
+
+
+@pytest.mark.parametrize(
+    ("missing", "index"),
+    [
+        ([], "[Limits](limits.md) and [ADR 1](adr/0001-one.md#context)"),
+        (["docs/adr/0001-one.md"], "[Limits](limits.md)"),
+        (["docs/adr/0001-one.md", "docs/limits.md"], "limits.md, adr/0001-one.md"),
+    ],
+)
+def test_the_index_of_docs_links_to_every_page(tmp_path: Path, missing: list[str], index: str):
+    (tmp_path / "docs/adr").mkdir(parents=True)
+    for name in ("limits.md", "adr/0001-one.md"):
+        (tmp_path / "docs" / name).write_text("# A page\n")
+    (tmp_path / "docs/README.md").write_text(index)
+    assert [line.split(" links to ")[1].split(". Way")[0] for line in docs_index.findings(tmp_path)] == missing
 
 
 @pytest.mark.parametrize(
