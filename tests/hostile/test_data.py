@@ -194,6 +194,24 @@ def test_a_cell_of_json_is_read_as_strictly_as_a_line(case: str) -> None:
         normalise({"messages": cell}, format_="messages", columns={}, task="ChatCompletion")
 
 
+ANSWERS = {
+    "a long answer beside its place": ("a" * 400_000 + "b" + "a" * 400_000, "a" * 400_000, 1, "but at character 0"),
+    "a long answer that is nowhere": ("a" * 800_000, "a" * 400_000 + "b", 1, "the context does not hold it"),
+    "a start beyond all numbers": ("oak", "oak", 10**400, "but at character 0"),
+    "an answer of control characters": ("oak", "\x1b[2J", 0, r"'\\x1b\[2J' does not stand"),
+    "an answer as deep as a cell may be": ("oak", [[]], 0, "must be text, not list"),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_an_answer_at_a_wrong_place_is_refused(case: str) -> None:
+    context, answer, start, words = ANSWERS[case]
+    row = {"question": "What?", "context": context, "answers": {"text": [answer], "answer_start": [start]}}
+    with pytest.raises(BadRow, match=words) as refused:
+        normalise(row, format_="squad", columns={}, task="QuestionAnswering")
+    assert len(str(refused.value)) < 1000
+
+
 def _socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(os.path.relpath(path))  # a socket's whole path may have 107 bytes

@@ -21,6 +21,7 @@ class DataFormat(Row):
 MESSAGES = DataFormat(name="messages", columns=("messages",), completion=False, turns=True)
 PROMPT_COMPLETION = DataFormat(name="promptCompletion", columns=("prompt", "completion"), completion=True, turns=False)
 LABELED_TEXT = DataFormat(name="labeledText", columns=("text", "label"), completion=False, turns=False)
+SQUAD = DataFormat(name="squad", columns=("question", "context", "answers"), completion=False, turns=False, supported=False)
 TEXT = DataFormat(name="text", columns=("text",), completion=False, turns=False)
 
 DATA_FORMATS = Table(
@@ -29,6 +30,7 @@ DATA_FORMATS = Table(
     DataFormat(name="alpaca", columns=("instruction", "input", "output"), turns=False, supported=False),
     PROMPT_COMPLETION,
     LABELED_TEXT,
+    SQUAD,
     TEXT,
     DataFormat(name="preference", columns=("prompt", "chosen", "rejected"), supported=False),
     DataFormat(name="unpairedPreference", columns=("prompt", "completion", "label"), supported=False),

@@ -6,7 +6,7 @@ Sources: transformers' auto classes, peft.TaskType, Azure ML's metrics per task.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from tunewright_contract.capabilities.data_formats import LABELED_TEXT, MESSAGES, PROMPT_COMPLETION, TEXT
+from tunewright_contract.capabilities.data_formats import LABELED_TEXT, MESSAGES, PROMPT_COMPLETION, SQUAD, TEXT
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
@@ -98,6 +98,7 @@ TASKS = Table(
         name="QuestionAnswering",
         auto_class="AutoModelForQuestionAnswering",
         peft_task_type="QUESTION_ANS",
+        formats=(SQUAD.name,),
         metrics=("f1", "exact"),
         recipe="question_answering",
         new_head=True,

@@ -1,26 +1,22 @@
-"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `labeledText`, `text`.
+"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `labeledText`, `squad`, `text`.
 
-Promises the task's own shape: `{"messages": [...]}` for conversations, `{"text": str, "label": str}` for classification, else
-`{"prompt": str, "completion": str}` (the prompt of a `text` row is empty). Refuses unknown roles, tools and content that is not text,
-because it would have to drop or guess them.
+Promises the task's own shape: `{"messages": [...]}` for conversations, `{"text": str, "label": str}` for classification, that of
+`squad_row` for question answering, else `{"prompt": str, "completion": str}` (the prompt of a `text` row is empty). Refuses unknown roles,
+tools and content that is not text, because it would have to drop or guess them.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from tunewright_contract.capabilities.data_formats import DATA_FORMATS, LABELED_TEXT, MESSAGES, TEXT
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS, LABELED_TEXT, MESSAGES, SQUAD, TEXT
 from tunewright_contract.capabilities.tasks import TASKS, tasks_of
-from tunewright_trainer.data.json_files import parse
-from tunewright_trainer.data.rows import Opaque, Row
+from tunewright_trainer.data.rows import Row
+from tunewright_trainer.data.squad import squad_row
+from tunewright_trainer.data.values import BadRow, kind, structure, text
 
 ROLES = ("system", "user", "assistant")
 _LONGEST_LABEL = 128  # characters
 _UNSUPPORTED = ("tools", "functions", "tool_calls", "function_call", "parallel_tool_calls")
-
-
-class BadRow(ValueError):  # noqa: N818 - it reads as what it is
-    """Why a row cannot be used."""
 
 
 def recognise(row: Row, columns: Mapping[str, str], task: str) -> str:
@@ -47,10 +43,12 @@ def normalise(row: Row, *, format_: str, columns: Mapping[str, str], task: str) 
     if format_ == MESSAGES.name:
         return {"messages": _messages(values["messages"])}
     if format_ == LABELED_TEXT.name:
-        return {"text": _text(values["text"], "text"), "label": _label(values["label"])}
+        return {"text": text(values["text"], "text"), "label": _label(values["label"])}
+    if format_ == SQUAD.name:
+        return squad_row(values, row=row)
     if format_ == TEXT.name:
-        return {"prompt": "", "completion": _text(values["text"], "text")}
-    prompt, completion = _text(values["prompt"], "prompt"), _text(values["completion"], "completion")
+        return {"prompt": "", "completion": text(values["text"], "text")}
+    prompt, completion = text(values["prompt"], "prompt"), text(values["completion"], "completion")
     if not TASKS[task].needs_chat_template:
         return {"prompt": prompt, "completion": completion}
     return {"messages": _messages([{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}])}
@@ -69,18 +67,10 @@ def _refuse_tools(row: Row) -> None:
         raise BadRow(f"{found[0]!r} is not supported yet; leave tool calls out of the training data")
 
 
-def _text(value: Any, column: str) -> str:
-    if not isinstance(value, str):
-        raise BadRow(f"{column!r} must be text, not {_kind(value)}")
-    if not value.strip():
-        raise BadRow(f"{column!r} is empty")
-    return value
-
-
 def _label(value: Any) -> str:
     """A label as text: class numbers are as common as names."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise BadRow(f"'label' must be text or a whole number, not {_kind(value)}")
+        raise BadRow(f"'label' must be text or a whole number, not {kind(value)}")
     label = str(value).strip()
     if not 0 < len(label) <= _LONGEST_LABEL:
         raise BadRow(f"'label' has {len(label)} characters; it must have 1 to {_LONGEST_LABEL}")
@@ -88,15 +78,9 @@ def _label(value: Any) -> str:
 
 
 def _messages(value: Any) -> list[Row]:
-    if isinstance(value, str):  # a CSV cell
-        try:
-            value = parse(value)
-        except json.JSONDecodeError as error:
-            raise BadRow(f"'messages' is not JSON: {error.msg} at column {error.colno}") from error
-        except ValueError as error:
-            raise BadRow(f"'messages' is not usable JSON: {error}") from error
+    value = structure(value, "messages")
     if not isinstance(value, list):
-        raise BadRow(f"'messages' must be a list, not {_kind(value)}")
+        raise BadRow(f"'messages' must be a list, not {kind(value)}")
     if not value:
         raise BadRow("'messages' is empty")
     messages = [_message(message, index) for index, message in enumerate(value)]
@@ -111,14 +95,14 @@ def _messages(value: Any) -> list[Row]:
 def _message(message: Any, index: int) -> Row:
     where = f"messages[{index}]"
     if not isinstance(message, dict):
-        raise BadRow(f"{where} must be an object with role and content, not {_kind(message)}")
+        raise BadRow(f"{where} must be an object with role and content, not {kind(message)}")
     role = message.get("role")
     if role not in ROLES:
         raise BadRow(f"{where}.role is {role!r}; known roles are {', '.join(ROLES)}")
     _refuse_tools(message)
     content = message.get("content")
     if not isinstance(content, str):
-        raise BadRow(f"{where}.content must be text, not {_kind(content)}")
+        raise BadRow(f"{where}.content must be text, not {kind(content)}")
     if not content.strip():
         raise BadRow(f"{where}.content is empty")
     weight = message.get("weight")
@@ -126,9 +110,3 @@ def _message(message: Any, index: int) -> Row:
     if weight not in (0, 1) or (role != "assistant" and "weight" in message and message["weight"] is not None):
         raise BadRow(f"{where}.weight is {weight!r}; it must be 0 or 1, and only assistant messages can have it")
     return {"role": role, "content": content, "weight": int(weight)}
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, Opaque):
-        return value.kind
-    return "nothing" if value is None else type(value).__name__

@@ -19,6 +19,7 @@ SHARE = 2  # the examples of one set may take one part in this many of the proce
 _COPIES = 6  # of a text
 _ROW_BYTES = 800  # of an example's own objects, and of its place
 _MESSAGE_BYTES = 300
+_LISTED_BYTES = 80  # of each element of a list, beside its text
 _EMPTY = getsizeof("")
 
 
@@ -75,9 +76,12 @@ def cost(row: Row) -> int:
     """An estimate of the memory that a normalised example takes, in bytes."""
     messages = row.get("messages")
     if messages is None:
-        return _ROW_BYTES + sum(_text(text) for column, text in row.items() if column != "source")
-    return _ROW_BYTES + sum(_MESSAGE_BYTES + _text(message["content"]) for message in messages)
+        return _ROW_BYTES + sum(_value(value) for column, value in row.items() if column != "source")
+    return _ROW_BYTES + sum(_MESSAGE_BYTES + _value(message["content"]) for message in messages)
 
 
-def _text(text: str) -> int:
-    return _COPIES * (getsizeof(text) - _EMPTY)
+def _value(value: Any) -> int:
+    """A text, a number, or a list of them."""
+    if isinstance(value, list):
+        return sum(_LISTED_BYTES + _value(each) for each in value)
+    return _COPIES * (getsizeof(value) - _EMPTY) if isinstance(value, str) else 0
