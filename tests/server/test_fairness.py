@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from list_decoder import REQUESTS, SWITCH, ListDecoder, collect, expected_answer, running
+from list_decoder import KINDS, REQUESTS, ListDecoder, collect, expected_answer, running
 
 from tunewright_server.engine.answer import Answer
 from tunewright_server.engine.loop import Engine, QueueFullError
@@ -59,21 +59,22 @@ def test_a_short_question_does_not_wait_for_a_large_request(slots: int, held: in
     repeat=st.integers(1, 3),
     slots=st.integers(1, 4),
     chunk=st.integers(1, 20),
-    two_tables=st.booleans(),
+    kind=st.sampled_from([*KINDS]),
     turns=st.builds(Turns, st.integers(1, 12), st.integers(0, 4)),
 )
 def test_every_answer_is_its_own_while_rows_are_shared_and_taken_away(  # noqa: PLR0917 - what hypothesis varies
-    groups, repeat: int, slots: int, chunk: int, two_tables: bool, turns: Turns
+    groups, repeat: int, slots: int, chunk: int, kind: str, turns: Turns
 ) -> None:
     groups = [[request for request in requests for _ in range(repeat)] for requests in groups]
-    switch = SWITCH if two_tables else None
-    with running(ListDecoder(slots=slots, switch=switch), chunk=chunk, long_rope_switch=switch, turns=turns) as engine:
+    decoder, options = KINDS[kind]
+    with running(ListDecoder(slots=slots, **decoder), chunk=chunk, turns=turns, **options) as engine:
         found = [[[event.token for event in collect(events)] for events in queues] for queues in submit(engine, groups)]
     assert found == [[expected_answer(request) for request in requests] for requests in groups]
 
 
-def test_a_prompt_that_the_answers_of_a_request_share_is_read_once() -> None:
-    decoder, gate = ListDecoder(slots=4), threading.Event()
+@pytest.mark.parametrize("source", [None, 30], ids=["a prompt", "a source"])
+def test_a_prompt_that_the_answers_of_a_request_share_is_read_once(source: int | None) -> None:
+    decoder, gate = ListDecoder(slots=4, source=source), threading.Event()
     decoder.before_run = lambda _: gate.wait(60)  # until all of them wait
     requests = [GenerationRequest(prompt=tuple(range(30)), max_tokens=9) for _ in range(4)]
     with running(decoder, chunk=8) as engine:

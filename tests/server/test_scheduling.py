@@ -7,25 +7,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from list_decoder import REQUESTS, SWITCH, ListDecoder, ask, collect, expected_answer, running
+from list_decoder import KINDS, REQUESTS, START, ListDecoder, ask, collect, expected_answer, running
 
 from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Event, Failed, FinishReason, GenerationRequest, Progress
+from tunewright_server.engine.sampling import Sampler
+
+SOURCES = pytest.mark.parametrize("source", [None, 40], ids=["a prompt", "a source"])
 
 
 @settings(max_examples=60)
-@given(requests=st.lists(REQUESTS, min_size=1, max_size=10), slots=st.integers(1, 4), chunk=st.integers(1, 20), two_tables=st.booleans())
-def test_every_answer_is_its_own_whoever_else_is_served(
-    requests: list[GenerationRequest], slots: int, chunk: int, two_tables: bool
-) -> None:
-    switch = SWITCH if two_tables else None
-    with running(ListDecoder(slots=slots, switch=switch), chunk=chunk, long_rope_switch=switch) as engine:
+@given(
+    requests=st.lists(REQUESTS, min_size=1, max_size=10), slots=st.integers(1, 4), chunk=st.integers(1, 20), kind=st.sampled_from([*KINDS])
+)
+def test_every_answer_is_its_own_whoever_else_is_served(requests: list[GenerationRequest], slots: int, chunk: int, kind: str) -> None:
+    decoder, options = KINDS[kind]
+    with running(ListDecoder(slots=slots, **decoder), chunk=chunk, **options) as engine:
         found = [[event.token for event in events] for events in ask(engine, requests)]
     assert found == [expected_answer(request) for request in requests]
 
 
-def test_live_answers_share_a_run() -> None:
-    decoder, gate = ListDecoder(slots=4), threading.Event()
+@SOURCES
+def test_live_answers_share_a_run(source: int | None) -> None:
+    decoder, gate = ListDecoder(slots=4, source=source), threading.Event()
     decoder.before_run = lambda _: gate.wait(60)
     with running(decoder) as engine:
         ask(engine, [GenerationRequest(prompt=(each,), max_tokens=20) for each in range(4)], then=gate.set)
@@ -52,8 +56,42 @@ def test_a_long_prompt_lets_the_others_go_on() -> None:
     assert reading == ["long", "short"] * 9 + ["long"]
 
 
-def test_a_cancelled_answer_makes_room() -> None:
-    decoder, started = ListDecoder(slots=1, max_length=100_000), threading.Event()
+def test_a_long_source_is_read_whole_between_two_tokens_of_the_others() -> None:
+    decoder, gate, begun = ListDecoder(slots=2, source=40), threading.Event(), threading.Event()
+    decoder.before_run = lambda _: gate.wait(60) if begun.is_set() else None
+    beside: queue.Queue[Event] = queue.Queue()
+    with running(decoder, chunk=4) as engine:
+        engine.submit(GenerationRequest(prompt=(1,), max_tokens=60), lambda event: (begun.set(), beside.put(event)))
+        begun.wait(60)
+        ask(engine, [GenerationRequest(prompt=(7,) * 40, max_tokens=1)], then=gate.set)
+        collect(beside)
+    assert decoder.reads == [1, 40]
+
+
+def test_a_source_does_not_shorten_its_answer() -> None:
+    with running(ListDecoder(slots=1, source=40, max_length=50)) as engine:
+        request = GenerationRequest(prompt=(7,) * 40, max_tokens=50)
+        assert [[event.token for event in events] for events in ask(engine, [request])] == [expected_answer(request)]
+        for prompt, tokens in ((41, 1), (1, 51)):
+            with pytest.raises(ValueError, match=f"a prompt of {prompt} tokens and {tokens} more do not fit 40 and 50"):
+                engine.submit(GenerationRequest(prompt=(7,) * prompt, max_tokens=tokens), lambda _: None)
+
+
+@SOURCES
+def test_a_penalty_counts_the_sequence_that_the_answer_continues(source: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompt and the answer; of a model with an encoder only the target, as transformers does."""
+    seen: list[list[int]] = []
+    monkeypatch.setattr(Sampler, "choose", lambda _, logits, before: (seen.append(list(before)), int(logits.argmax()))[1])
+    request = GenerationRequest(prompt=(7, 8), max_tokens=2)
+    with running(ListDecoder(slots=1, source=source)) as engine:
+        ask(engine, [request])
+    first = list(request.prompt if source is None else START)
+    assert seen == [first, [*first, expected_answer(request)[0]]]
+
+
+@SOURCES
+def test_a_cancelled_answer_makes_room(source: int | None) -> None:
+    decoder, started = ListDecoder(slots=1, max_length=100_000, source=source), threading.Event()
     with running(decoder) as engine:
         ticket = engine.submit(GenerationRequest(prompt=(1,), max_tokens=99_000), lambda _: started.set())
         started.wait(60)
@@ -99,9 +137,10 @@ def test_a_full_queue_refuses() -> None:
     assert submitted in {2, 3}  # two that wait, and one if it was admitted meanwhile
 
 
+@SOURCES
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-def test_a_failing_run_fails_those_in_it_and_nobody_else(phase: str) -> None:
-    decoder = ListDecoder(slots=1)
+def test_a_failing_run_fails_those_in_it_and_nobody_else(phase: str, source: int | None) -> None:
+    decoder = ListDecoder(slots=1, source=source)
 
     def fail_for_seven(rows: list[list[int]]) -> None:
         if rows[0][0] == 7 and (phase == "prefill" or len(rows[0]) == 3):
@@ -146,8 +185,9 @@ def test_a_defect_ends_the_loop_and_everybody_is_told() -> None:
             engine.submit(GenerationRequest(prompt=(1,), max_tokens=1), lambda _: None)
 
 
-def test_stopping_tells_everybody_and_takes_nothing_more() -> None:
-    decoder, started = ListDecoder(slots=1, max_length=100_000), threading.Event()
+@SOURCES
+def test_stopping_tells_everybody_and_takes_nothing_more(source: int | None) -> None:
+    decoder, started = ListDecoder(slots=1, max_length=100_000, source=source), threading.Event()
     events: list[queue.Queue[Event]] = [queue.Queue(), queue.Queue()]
     with running(decoder) as engine:
         engine.submit(GenerationRequest(prompt=(1,), max_tokens=99_000), lambda event: (started.set(), events[0].put(event)))

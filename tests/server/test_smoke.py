@@ -11,6 +11,7 @@ from serving import Server, ready_server, start_server
 
 from tunewright_contract.fenced import Fence
 from tunewright_contract.smoke_test import SmokeTest
+from tunewright_server.engine.lengths import Lengths
 from tunewright_server.engine.request import Failed, FinishReason, GenerationRequest, Progress
 from tunewright_server.refusal import RefusalError
 from tunewright_server.text.chat_template import ChatTemplate
@@ -53,7 +54,7 @@ class Parrot:
     """An engine with a given answer."""
 
     says: tuple[str, ...]
-    max_length: int = 32
+    lengths: Lengths = Lengths.shared(32)  # noqa: RUF009 - it is frozen
     asked: list[GenerationRequest] = field(default_factory=list)
 
     def submit(self, request: GenerationRequest, deliver: Any) -> None:

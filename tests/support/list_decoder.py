@@ -8,19 +8,26 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from tunewright_server.engine.lengths import Lengths
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, Failed, GenerationRequest
 
 VOCABULARY = 50
 SWITCH = 12
+START = (3,)  # of each target
 
 
 class ListDecoder:
-    """Remembers each row's tokens; the next token is a function of all of them, so a wrong row gives a wrong answer."""
+    """Remembers each row's tokens; the next token is a function of all of them, so a wrong row gives a wrong answer.
 
-    def __init__(self, *, slots: int, max_length: int = 64, switch: int | None = None) -> None:
+    With `source`, a prompt is a source of `source` tokens at most: it is read whole, and does not shorten the answer.
+    """
+
+    def __init__(self, *, slots: int, max_length: int = 64, switch: int | None = None, source: int | None = None) -> None:
         self.slots = slots
-        self.max_length = max_length
+        self.lengths = Lengths.shared(max_length) if source is None else Lengths.separate(prompt=source, answer=max_length)
+        self.reads_in_pieces = source is None
+        self.start = None if source is None else START
         self.rows: list[list[int]] = [[] for _ in range(slots)]
         self.runs: list[int] = []  # tokens per run, for those who ask how work was shared
         self.shared = 0  # rows that were copied instead of read
@@ -29,6 +36,7 @@ class ListDecoder:
         self._switch = switch
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> np.ndarray:
+        assert self.reads_in_pieces or start == 0, "a source was read in pieces"
         self.rows[row] = self.rows[row][:start] + list(tokens)
         self.reads.append(len(tokens))
         return self._run(row, 1, fresh=start == 0)[0]
@@ -57,6 +65,14 @@ class ListDecoder:
         for index, row in enumerate(rows):
             logits[index, next_token(row)] = 1
         return logits
+
+
+# What the loop must serve alike -> arguments of `ListDecoder`, and of the loop.
+KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "a prompt": ({}, {}),
+    "a prompt, two rotary tables": ({"switch": SWITCH}, {"long_rope_switch": SWITCH}),
+    "a source": ({"source": 40}, {}),
+}
 
 
 def next_token(row: Sequence[int]) -> int:

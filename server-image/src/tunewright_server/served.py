@@ -16,7 +16,7 @@ class RunningEngine(Protocol):
 
     @property
     def max_length(self) -> int:
-        """Tokens that one request may have: prompt and answer together."""
+        """Tokens of the longest text that a request can have."""
 
     def stop(self) -> None:
         """End the loop after the current run; unfinished requests fail."""

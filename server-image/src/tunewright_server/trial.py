@@ -23,7 +23,7 @@ _SHOWN = 200  # characters of a text that are repeated in a message
 def self_test(engine: Engine, manifest: ModelManifest) -> None:
     """Generate a few tokens, so that the first client is not the one to find out. Raises `RefusalError` (65)."""
     start = manifest.bos_token_id if manifest.bos_token_id is not None else 0
-    for _ in _generate(engine, GenerationRequest(prompt=(start,), max_tokens=min(4, engine.max_length - 1))):
+    for _ in _generate(engine, GenerationRequest(prompt=(start,), max_tokens=min(4, engine.lengths.room(1)))):
         pass
 
 
@@ -41,11 +41,10 @@ def ask(
     Raises `RefusalError` (65) if it cannot be sent, or the answer is wrong.
     """
     prompt = _prompt(test.prompt, manifest, tokenizer, template)
-    room = engine.max_length - len(prompt)
+    room = engine.lengths.room(len(prompt))
     if room < 1:
-        raise smoke_test_failed(
-            f"the question has {len(prompt)} tokens, and the server takes {engine.max_length} for question and answer together"
-        )
+        together = "" if engine.lengths.are_separate else " for question and answer together"
+        raise smoke_test_failed(f"the question has {len(prompt)} tokens, and the server takes {engine.lengths.prompt}{together}")
     request = GenerationRequest(
         prompt=prompt,
         max_tokens=min(test.max_tokens, room),

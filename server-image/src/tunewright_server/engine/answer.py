@@ -1,5 +1,7 @@
 """The state of one answer: its tokens, its text, and whether it has ended."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tunewright_server.engine.decoder import Logits
@@ -17,12 +19,14 @@ class Answer:
     same two ways, so that its numbers are the same to the last bit.
     """
 
-    def __init__(self, ticket: Ticket, decode: Decode, *, admitted: float) -> None:
+    def __init__(self, ticket: Ticket, decode: Decode, *, admitted: float, continued: Sequence[int] | None = None) -> None:
+        """`continued`: the tokens that the answer continues, if these are not the prompt."""
         request = ticket.request
         self.ticket = ticket
         self.tokens = list(request.prompt)
         self.cached = 0
         self.read_length = len(self.tokens)
+        self._sequence = list(request.prompt if continued is None else continued)  # which the answer continues, for penalties
         self._turn = Turn()
         self._admitted = admitted
         self._first_token: float | None = None
@@ -81,8 +85,9 @@ class Answer:
     def accept(self, logits: Logits, *, now: float) -> bool:
         """Draw the next token from `logits` [vocab], deliver it, and say whether the answer continues."""
         request = self.ticket.request
-        token = self._sampler.choose(self._allowed(logits), self.tokens)
+        token = self._sampler.choose(self._allowed(logits), self._sequence)
         self.tokens.append(token)
+        self._sequence.append(token)
         self._first_token = self._first_token or now
         finish, text = self._read(token)
         timing = Timing(submitted=self.ticket.submitted, admitted=self._admitted, first_token=self._first_token, finished=now)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_server.engine.lengths import Lengths
 from tunewright_server.refusal import RefusalError
 
 Logits = NDArray[np.float32]
@@ -19,13 +20,20 @@ _TRIED_TOKENS = 8
 
 
 class Decoder(Protocol):
-    """`slots` rows, each holding the keys and values of at most `max_length` tokens. Not thread-safe."""
+    """`slots` rows, each holding the keys and values of a prompt and its answer. Not thread-safe.
+
+    A row's first tokens are the prompt, and those after it are the answer, also where a model has a cache for each of them.
+    """
 
     slots: int
-    max_length: int
+    lengths: Lengths
+    reads_in_pieces: bool  # whether several calls of `prefill` may read one prompt
+    start: tuple[int, ...] | None  # tokens that every answer continues; None: it continues its prompt
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> Logits:
-        """Append `tokens` to the first `start` tokens of `row`, forgetting what came after those; return the last logits [vocab]."""
+        """Append `tokens` of a prompt to the first `start` tokens of `row`, forgetting what came after those; return the logits [vocab]
+        behind the last one.
+        """
 
     def decode(self, first_row: int, tokens: Sequence[int]) -> Logits:
         """Append one token to each of the rows `first_row`, `first_row + 1`, …; return the logits [len(tokens), vocab]."""

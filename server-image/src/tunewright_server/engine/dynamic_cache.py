@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 
 from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_server.engine.decoder import Logits, cache_names, differs_alone, present_name
+from tunewright_server.engine.lengths import Lengths
 
 
 class DynamicCacheDecoder:
     """Implements `Decoder`. A row is a list of arrays [kv_heads, length, head_size], two per layer."""
 
+    reads_in_pieces: bool = True
+    start: tuple[int, ...] | None = None
+
     def __init__(self, session: ort.InferenceSession, graph: DecoderGraph, *, slots: int, max_length: int) -> None:
         self.slots = slots
-        self.max_length = max_length
+        self.lengths = Lengths.shared(max_length)
         self._session = session
         self._takes_position_ids = graph.takes_position_ids
         self._names = cache_names(graph)

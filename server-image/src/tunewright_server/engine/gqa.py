@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_server.engine.decoder import Logits, cache_names, differs_alone, graph_vocabulary, present_name
+from tunewright_server.engine.lengths import Lengths
 
 Ids = NDArray[np.int64]
 
@@ -22,9 +23,12 @@ Ids = NDArray[np.int64]
 class GqaDecoder:
     """Implements `Decoder`."""
 
+    reads_in_pieces: bool = True
+    start: tuple[int, ...] | None = None
+
     def __init__(self, session: ort.InferenceSession, graph: DecoderGraph, *, slots: int, max_length: int) -> None:
         self.slots = slots
-        self.max_length = max_length
+        self.lengths = Lengths.shared(max_length)
         self._session = session
         self._takes_position_ids = graph.takes_position_ids
         self._dtype = np.dtype(graph.kv_dtype)

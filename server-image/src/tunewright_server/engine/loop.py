@@ -20,6 +20,7 @@ from tunewright_server.engine.answer import Answer
 from tunewright_server.engine.decoder import Decoder, Logits
 from tunewright_server.engine.fair_queue import FairQueue
 from tunewright_server.engine.lane import Lane
+from tunewright_server.engine.lengths import Lengths
 from tunewright_server.engine.loop_thread import LoopThread
 from tunewright_server.engine.request import Deliver, Failed, GenerationRequest, Group, Ticket
 from tunewright_server.engine.sampling import LogitsError
@@ -91,8 +92,12 @@ class Engine(LoopThread):
         return self._decoder.slots
 
     @property
+    def lengths(self) -> Lengths:
+        return self._decoder.lengths
+
+    @property
     def max_length(self) -> int:
-        return self._decoder.max_length
+        return self.lengths.prompt
 
     @property
     def waiting(self) -> int:
@@ -117,8 +122,8 @@ class Engine(LoopThread):
 
         Raises `QueueFullError`, `EngineStoppedError`, and `ValueError` for a request that does not fit a row.
         """
-        if not 0 < len(request.prompt) <= len(request.prompt) + request.max_tokens - 1 < self.max_length:
-            msg = f"a prompt of {len(request.prompt)} tokens and {request.max_tokens} more do not fit {self.max_length}"
+        if not request.prompt or not 1 <= request.max_tokens <= self.lengths.room(len(request.prompt)):
+            msg = f"a prompt of {len(request.prompt)} tokens and {request.max_tokens} more do not fit {self.lengths}"
             raise ValueError(msg)
         if request.sampling.seed is None:
             request = replace(request, sampling=replace(request.sampling, seed=secrets.randbits(63)))
@@ -205,7 +210,7 @@ class Engine(LoopThread):
         if isinstance(item, Answer):
             return item
         item.group.begun = True
-        return Answer(item, self._decode_text, admitted=self._clock())
+        return Answer(item, self._decode_text, admitted=self._clock(), continued=self._decoder.start)
 
     def _free_a_row(self) -> bool:
         """Take a row for a request that has none, from an answer that may lose it: from that which is the least work to bring back."""
@@ -255,7 +260,7 @@ class Engine(LoopThread):
             return 1
         # A shorter run would choose the other rotary table.
         first = self._switch + 1 if self._switch is not None and self._is_long(answer) else 0
-        chunk = answer.next_chunk(self._chunk, first=first)
+        chunk = answer.next_chunk(self._chunk if self._decoder.reads_in_pieces else answer.read_length, first=first)
         logits = self._guarded([answer], lane, lambda: self._decoder.prefill(lane.filling_row, chunk, answer.cached))
         if logits is None:
             return len(chunk)

@@ -42,7 +42,7 @@ class GenerationRequest:
     """One prompt to be continued."""
 
     prompt: tuple[int, ...]  # token ids, at least one
-    max_tokens: int  # at least 1; prompt and answer together fit the engine's max_length
+    max_tokens: int  # at least 1; prompt and answer fit the engine's lengths
     min_tokens: int = 0  # until so many are generated, no token of `stop_token_ids` is drawn
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()  # the answer ends before the first of these

@@ -12,6 +12,7 @@ from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket, sampling_of
 from tunewright_server.http.errors import ApiError, engine_failed, invalid, too_many_requests, unavailable
+from tunewright_server.http.limits import check_room
 from tunewright_server.http.parameters import Generation
 from tunewright_server.http.state import ServerState
 from tunewright_server.served import ServedModel
@@ -38,14 +39,7 @@ def generation_request(
         raise invalid("the prompt has no tokens", param=param)
     check_vocabulary(prompt, model, param=param)
     check_vocabulary(asked.stop_token_ids or (), model, param="stop_token_ids")
-    room = model.engine.max_length - len(prompt)
-    if room < (max_tokens or 1):
-        answer = f" and {max_tokens} for the answer" if max_tokens else ", which leaves no room for an answer"
-        raise invalid(
-            f"this server's maximum context length is {model.engine.max_length} tokens; you asked for {len(prompt)} in the {param}{answer}",
-            param=param,
-            code="context_length_exceeded",
-        )
+    room = check_room(len(prompt), max_tokens, model.engine.lengths, param=param)
     if (asked.min_tokens or 0) > (max_tokens or room):
         raise invalid(f"min_tokens is {asked.min_tokens}, and the answer has at most {max_tokens or room}", param="min_tokens")
     eos = () if asked.ignore_eos else model.manifest.eos_token_ids

@@ -1,6 +1,7 @@
 """Limits of one request, checked before its prompts are tokenized completely."""
 
 from tunewright_server.decoders import ServedDecoder
+from tunewright_server.engine.lengths import Lengths
 from tunewright_server.http.errors import ApiError, invalid
 from tunewright_server.http.parameters import Generation
 from tunewright_server.served import ServedModel
@@ -14,6 +15,27 @@ def check_answers(prompts: int, asked: Generation, model: ServedDecoder) -> None
     if prompts * choices > model.engine.queue_limit:
         param = "n" if choices > 1 else "prompt"
         raise invalid(f"{prompts * choices} answers in one request are more than the queue holds ({model.engine.queue_limit})", param=param)
+
+
+def check_room(prompt: int, max_tokens: int | None, lengths: Lengths, *, param: str) -> int:
+    """Return how many tokens an answer can have after so many of the prompt.
+
+    Raises `ApiError` 400 when that is less than one, or than `max_tokens`. `param` names where the prompt came from.
+    """
+    room = lengths.room(prompt)
+    if room >= (max_tokens or 1):
+        return room
+    code = "context_length_exceeded"
+    if not lengths.are_separate:
+        answer = f" and {max_tokens} for the answer" if max_tokens else ", which leaves no room for an answer"
+        raise invalid(
+            f"this server's maximum context length is {lengths.total} tokens; you asked for {prompt} in the {param}{answer}",
+            param=param,
+            code=code,
+        )
+    if not room:
+        raise invalid(f"this model reads at most {lengths.prompt} tokens; the {param} has {prompt}", param=param, code=code)
+    raise invalid(f"this model writes at most {lengths.answer} tokens; max_tokens is {max_tokens}", param="max_tokens", code=code)
 
 
 def check_length(prompt: str | list[int], model: ServedModel, *, param: str) -> None:

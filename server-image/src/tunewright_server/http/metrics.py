@@ -129,9 +129,9 @@ class DecoderMetrics(ModelMetrics):
         metrics.paused.labels(model_name).set_function(lambda: engine.paused)
         metrics.preemptions.follow(model_name, lambda: engine.load.rows_taken)
         metrics.timeouts.follow(model_name, lambda: engine.load.queue_timeouts)
-        capacity = engine.slots * engine.max_length
+        capacity = engine.slots * engine.lengths.total
         metrics.cache_usage.labels(model_name).set_function(lambda: engine.load.cached_tokens / capacity)
-        metrics.cache_config.labels(model_name, str(engine.max_length), str(engine.slots)).set(1)
+        metrics.cache_config.labels(model_name, str(engine.lengths.total), str(engine.slots)).set(1)
         self._generation_tokens = metrics.generation_tokens.labels(model_name)
         self._first_token = metrics.first_token.labels(model_name)
         self._inter_token = metrics.inter_token.labels(model_name)
