@@ -89,7 +89,7 @@ async def test_the_words_of_a_completion_are_read(serve):
         ([b""], 503, "the server answered 503: nothing more"),
         ([*said("Two")[:-1]], 200, "broke off"),
         ([*said("Two")[:-1], event({"error": {"message": "out of memory"}})], 200, "the server stopped: out of memory"),
-        ([event(b"{")], 200, "does not speak the OpenAI API"),
+        ([event(b"{")], 200, "does not answer as the OpenAI API does"),
     ],
     ids=["refused", "not JSON", "nothing said", "cut off", "error in the stream", "broken event"],
 )

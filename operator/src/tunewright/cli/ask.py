@@ -11,17 +11,17 @@ from tunewright_contract import environment
 
 ChatTurn = dict[str, str]
 Asked = str | Sequence[ChatTurn]
-"""A prompt that is to be completed, or a conversation that is to be answered."""
+"""A prompt to complete, or a conversation to answer."""
 
 
 class ToClassify(str):
-    """A text that is to get a label."""
+    """A text to label."""
 
     __slots__ = ()
 
 
 class AskError(Exception):
-    """The server could not be reached, or refused; the text says which."""
+    """The server could not be reached, or refused the request; the message has the cause."""
 
 
 async def stream_answer(
@@ -57,7 +57,7 @@ async def stream_answer(
     except aiohttp.ClientError as error:
         raise AskError(f"no answer from {url}: {error}") from error
     except ValueError as error:
-        raise AskError(f"{url} does not speak the OpenAI API: {error}") from error
+        raise AskError(f"{url} does not answer as the OpenAI API does: {error}") from error
 
 
 async def _label(url: str, *, model: str, text: str) -> str:

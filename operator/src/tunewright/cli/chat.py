@@ -20,7 +20,7 @@ from tunewright_runtime.objects import Key
 
 
 def chat_with(home: Home, key: Key, message: str | None, *, max_tokens: int | None, temperature: float) -> None:
-    """Answer one message, or converse until the end of input. Leaves with 0, 1 failed, 64 no server wanted, 130 stopped."""
+    """Send one message, or converse until the end of input. Exits with 0, 1 failed, 64 the job requests no server, 130 stopped."""
     with report_errors():
         job = stored_job(home, key)
         _refuse_unserved(home, key, job)
@@ -42,7 +42,7 @@ def _refuse_unserved(home: Home, key: Key, job: Mapping[str, Any]) -> None:
 
 
 def _refuse_unused(job: Mapping[str, Any], *, max_tokens: int | None, temperature: float) -> None:
-    """Leave with 64 where an option would be ignored: a classifier gives a label, and generates nothing."""
+    """Exit with 64 if an option would be ignored: a classifier returns a label, and generates nothing."""
     given = [option for option, value in (("--max-tokens", max_tokens), ("--temperature", temperature)) if value]
     if given and not TASKS[job["spec"]["task"]].generates:
         task, name = job["spec"]["task"], job["metadata"]["name"]
@@ -86,7 +86,7 @@ class _Chat:
         return 0
 
     async def _many(self, job: Mapping[str, Any]) -> int:
-        """Converse until the end of input. A refused message is taken back and the conversation continues; piped input then ends with 1."""
+        """Converse until the end of input. A refused message is removed; with piped input the exit code is then 1."""
         history: list[ChatTurn] = []
         refused = False
         self._prompt()

@@ -23,7 +23,7 @@ from tunewright_runtime.errors import TunewrightError
 
 
 class Terminal(Console):
-    """A console on which text from outside (logs, statuses, answers of models) shows and does nothing else: no cursor moves, no titles."""
+    """A console that prints untrusted text (logs, statuses, answers of models) without control characters: no cursor moves, no titles."""
 
     def print(self, *objects: Any, **how: Any) -> None:
         """Print as rich does, without the control characters of texts."""
@@ -60,20 +60,20 @@ def show_error(message: str, way_out: str = "") -> None:
 
 
 def fail(message: str, way_out: str = "", *, code: int = EXIT_FAILED) -> NoReturn:
-    """Print one error with its way out, and leave."""
+    """Print one error with its way out, and exit."""
     show_error(message, way_out)
     raise typer.Exit(code)
 
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """Turn everything that a person can run into within the block into one clear error, and Ctrl-C into a quiet end."""
+    """Turn each expected error within the block into one message with its way out, and Ctrl-C into an exit without a traceback."""
     try:
         yield
     except (TunewrightError, AskError) as error:
         fail(str(error))
     except OSError as error:
-        if error.errno == errno.EPIPE:  # `| head` has seen enough
+        if error.errno == errno.EPIPE:  # `| head` has closed the pipe
             raise
         place = f"{error.filename}: " if error.filename else ""
         fail(f"{place}{error.strerror or error}", "Check the permissions and the free space there, or name another folder with --home.")
@@ -82,14 +82,14 @@ def report_errors() -> Iterator[None]:
 
 
 def columns(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Align cells with three spaces between columns, as kubectl does. Never wraps: what is too wide is for the terminal or for `grep`."""
+    """Align cells with three spaces between columns, as kubectl does. Never wraps, so that `grep` finds whole lines."""
     widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
     padded = ("   ".join(cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(f"{indent}{line}".rstrip() for line in padded)
 
 
 def log_to_console() -> None:
-    """Show warnings of the rooms below without breaking the moving line."""
+    """Show warnings of the operator's other packages without breaking the updated line."""
     handler = RichHandler(console=err, show_time=False, show_path=False, show_level=False)
     handler.setFormatter(_PlainFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -101,7 +101,7 @@ class _PlainFormatter(logging.Formatter):
 
 
 def read_text(path: Path) -> str:
-    """Read a manifest's file, or say why it cannot be read, and leave. Waits for nothing: a pipe or a device is refused."""
+    """Read a manifest's file, or print why it cannot be read, and exit. Never blocks: a pipe or a device is refused."""
     try:
         content = _content(path)
         return content.decode()
@@ -129,7 +129,7 @@ def _content(path: Path) -> bytes:
 
 
 def home_at(folder: Path | None, *, prepared: bool = False) -> Home:
-    """Open the home folder, or say why it cannot be used, and leave. `prepared`: for a command that changes something there."""
+    """Open the home folder, or print why it cannot be used, and exit. `prepared`: for a command that changes something there."""
     try:
         home = Home(folder)
         if prepared:

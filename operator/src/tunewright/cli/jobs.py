@@ -15,7 +15,7 @@ SHOWN_NAMES = 8
 
 
 def stored_job(home: Home, key: Key) -> Mapping[str, Any]:
-    """Return a job, or say what there is instead, and leave."""
+    """Return a job, or print which jobs exist instead, and exit."""
     found = next((job for job in home.jobs() if (job["metadata"]["namespace"], job["metadata"]["name"]) == key), None)
     return found if found is not None else _nothing(home, key)
 

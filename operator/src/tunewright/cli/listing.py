@@ -1,4 +1,4 @@
-"""What `tunewright get` and `tunewright describe` print: jobs as columns, as YAML or JSON, or as a page to read. Text out, no I/O."""
+"""What `tunewright get` and `tunewright describe` print: jobs as columns, as YAML or JSON, or as a page. Returns text, does no I/O."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +18,8 @@ from tunewright.plan.quantities import people_bytes
 from tunewright_contract.stages import SERVE, TRAIN
 
 Job = Mapping[str, Any]
-RESTING = {"Complete", "Failed", "Suspended"}  # these need no process, and are true without one
-SERVED = {Phase.SERVING, SERVE.phase}  # the model is there; all it needs is a process that runs its server
+RESTING = {"Complete", "Failed", "Suspended"}  # these phases need no process
+SERVED = {Phase.SERVING, SERVE.phase}  # the model is exported; only a process for its server is missing
 COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "PROCESS", "AGE")
 WIDE_COLUMNS = ("MODEL", "WORKERS", "ZERO", "ENDPOINT", "REASON")
 FIRST_KEYS = ("apiVersion", "kind", "metadata", "spec", "status")
@@ -28,13 +28,13 @@ LABEL_WIDTH = 24
 
 
 def phase_now(job: Mapping[str, Any], holder: Holder | None) -> str:
-    """Return the phase; `Stopped` for a job that is on its way, or serving, while no process runs it."""
+    """Return the phase; `Stopped` for an unfinished or serving job that no process runs."""
     phase = str(job.get("status", {}).get("phase") or "Pending")
     return phase if holder is not None or phase in RESTING else "Stopped"
 
 
 def ready_now(job: Mapping[str, Any], holder: Holder | None) -> str:
-    """Return the Ready condition's status; a server without a process is not ready, whatever was true when it stopped."""
+    """Return the Ready condition's status; a server without a process is not ready, even if its stored condition is true."""
     if phase_now(job, holder) == "Stopped":
         return "False"
     return next((item["status"] for item in job.get("status", {}).get("conditions", ()) if item["type"] == ConditionType.READY), "Unknown")
@@ -51,9 +51,9 @@ def job_table(jobs: Sequence[tuple[Job, Holder | None]], *, now: datetime, wide:
 
 
 def dump(item: Mapping[str, Any], *, style: str) -> str:
-    """Return an object as YAML or JSON, its parts in the order people write them. Texts of several lines stay readable in YAML.
+    """Return an object as YAML or JSON, its parts in the usual order of manifests. Texts of several lines stay readable in YAML.
 
-    A text that some version of YAML takes for something else (`no`, `010`, `1:30`) is quoted: kubectl reads 1.1, we write 1.2.
+    A text that some version of YAML reads as another type (`no`, `010`, `1:30`) is quoted: kubectl reads 1.1, this writes 1.2.
     """
     ordered = {key: item[key] for key in (*(key for key in FIRST_KEYS if key in item), *(key for key in item if key not in FIRST_KEYS))}
     if style == "json":
@@ -66,7 +66,7 @@ def dump(item: Mapping[str, Any], *, style: str) -> str:
 
 
 def describe(job: Job, children: Sequence[Mapping[str, Any]], holder: Holder | None) -> str:
-    """Return everything a person may want to know of one job."""
+    """Return the page that `describe` prints for one job."""
     return "\n".join(_lines(job, children, holder))
 
 
@@ -154,7 +154,7 @@ def _pairs(title: str, values: Mapping[str, Any] | None, formats: Mapping[str, A
 
 
 def _pair(name: str, value: str, *, indent: str) -> str:
-    """Align a value with the others, whose further lines, if it has any, stand below its first."""
+    """Align a value with the others; further lines of a value are indented below its first line."""
     margin = " " * (len(indent) + LABEL_WIDTH)
     return f"{indent}{name:<{LABEL_WIDTH}}" + value.replace("\n", f"\n{margin}")
 

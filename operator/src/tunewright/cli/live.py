@@ -15,7 +15,7 @@ from tunewright_contract.stages import STAGES as STAGE_TABLE
 from tunewright_contract.stages import TRAIN
 from tunewright_contract.text import plain
 
-STAGES = {  # phase -> what people read
+STAGES = {  # phase -> text on the terminal
     "Pending": "pending",
     "Waiting": "waiting",
     "Queued": "queued",
@@ -28,7 +28,7 @@ STAGES = {  # phase -> what people read
 
 
 def headline(status: Mapping[str, Any]) -> str:
-    """Return where a job stands in one line: stage, percent, loss, tokens/s, ETA."""
+    """Return a job's progress in one line: stage, percent, loss, tokens/s, ETA."""
     phase = str(status.get("phase") or "Pending")
     parts = [STAGES.get(phase, phase.lower())]
     if phase == TRAIN.phase:
@@ -56,13 +56,13 @@ def _training(progress: Mapping[str, Any]) -> list[str]:
 
 
 def _landmark(status: Mapping[str, Any]) -> tuple[object, ...]:
-    """What must change for a new line to be worth printing: an ETA alone is not, and of 10,000 steps every hundredth is enough."""
+    """What must change before a new line is printed. A new ETA alone is not enough, and of 10,000 steps each hundredth is printed."""
     progress = status.get("progress") or {}
     return (status.get("phase"), progress.get("progressPercentage"), progress.get("evalLoss"), status.get("reason"))
 
 
 def duration(seconds: int) -> str:
-    """Write seconds as people do: 42 s, 3 min 05 s, 2 h 10 min."""
+    """Write seconds as 42 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 60:
         return f"{seconds} s"
     if seconds < 3600:
@@ -71,7 +71,7 @@ def duration(seconds: int) -> str:
 
 
 class LiveView:
-    """Shows each status it is given. On a terminal the line moves, and each stage's last one stays; elsewhere what is new is printed."""
+    """Shows each status. A terminal shows one updated line, and keeps the last line of each stage; elsewhere each change is a new line."""
 
     def __init__(self, console: Console, *, name: str) -> None:
         self._console = console
@@ -120,7 +120,7 @@ class LiveView:
         self._progress.update(self._task or TaskID(0), description=line, completed=percent or 0, total=None if percent is None else 100)
 
     def note(self, text: str) -> None:
-        """Print a line that stays, above the moving one."""
+        """Print a line that stays, above the updated one."""
         self._console.print(text, markup=False)
 
     def _stay(self, line: str) -> None:
@@ -129,7 +129,7 @@ class LiveView:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl. A torn last line (the trainer is writing at this moment) is left out."""
+    """Read metrics.jsonl. An incomplete last line (the trainer is writing it) is left out."""
     rows = []
     for line in path.read_text().splitlines():
         try:

@@ -33,7 +33,7 @@ from tunewright_runtime.listening import serve
 from tunewright_runtime.objects import Key
 from tunewright_runtime.queue import Queue
 
-POLL_SECONDS = 0.3  # between two looks at what other processes write
+POLL_SECONDS = 0.3  # between two reads of what other processes write
 _SETTLED = frozenset({ConditionType.READY, ConditionType.STALLED})
 
 
@@ -56,7 +56,7 @@ Event = StatusChanged | LogLine
 
 
 class LocalOperator:
-    """Runs one FineTuneJob of a home. Entering raises Rejected when another process runs it, Gone when there is no such job."""
+    """Runs one FineTuneJob of a home. Entering raises Rejected if another process runs it, Gone if there is no such job."""
 
     def __init__(self, home: Home, key: Key, *, on_event: Callable[[Event], None], defaults: Defaults | None = None) -> None:
         self._home = home
@@ -67,7 +67,7 @@ class LocalOperator:
         self._queue: Queue[Key] = Queue(clock=lambda: asyncio.get_running_loop().time(), chance=random.random)
         self._changed = asyncio.Event()
         self._at_once = False
-        self._looked = False  # whether the status is ours, and not what the last process left
+        self._looked = False  # whether this process wrote the status, and not an earlier one
         self._failed: BaseException | None = None
         self._generation: int | None = None
         self._shown: Any = None
@@ -94,7 +94,7 @@ class LocalOperator:
             stack.push_async_callback(self._machine.close)
             tasks: list[asyncio.Task[None]] = []
             stack.push_async_callback(self._stop, tasks, driver, world)
-            await self._machine.step()  # what is stored may say that a server runs which ended with its last supervisor
+            await self._machine.step()  # the stored status may show a server as running that ended with its last supervisor
             tasks += [
                 asyncio.create_task(driver.run(), name="driver"),
                 asyncio.create_task(self._machine.run(), name="machine"),
@@ -112,7 +112,7 @@ class LocalOperator:
     async def wait(self, until: Callable[[Object], bool]) -> Object:
         """Wait until the job satisfies a condition, and return it.
 
-        Raises Gone when it is deleted meanwhile, and whatever broke this operator.
+        Raises Gone if it is deleted meanwhile, and the error that ended this operator.
         """
         while True:
             self._changed.clear()
@@ -124,7 +124,7 @@ class LocalOperator:
             await self._changed.wait()
 
     def hurry(self) -> None:
-        """Kill what is still running instead of waiting for it."""
+        """Kill the running processes instead of waiting for them."""
         self._at_once = True
 
     async def _serve_progress(self, stack: AsyncExitStack, lock: JobLock) -> str:
@@ -137,17 +137,17 @@ class LocalOperator:
         return f"http://{LOOPBACK}:{port}{PATH.format(namespace=self._key.namespace, name=self._key.name)}"
 
     async def _stop(self, tasks: list[asyncio.Task[None]], driver: Driver[Key], world: "_StoppableWorld") -> None:
-        """End the reconciler first, so that nothing is started any more; then the pods; then write the final status."""
+        """End the reconciler first, so that it starts no more pods; then the pods; then write the final status."""
         self._queue.close()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)  # what failed was noticed, and is raised by `wait`
+        await asyncio.gather(*tasks, return_exceptions=True)  # `wait` raises what failed
         await self._machine.stop(at_once=lambda: self._at_once)
         world.closed = True
         await driver.once(self._key)
 
     async def _poll(self, follower: Follower) -> None:
-        """Look at what other processes write: logs, and another command's change of the job."""
+        """Read what other processes write: logs, and another command's change of the job."""
         while True:
             self._show_logs(follower)
             job = self._home.store.get(KIND, *self._key)
@@ -187,7 +187,7 @@ class LocalOperator:
 
 
 class _StoppableWorld(LocalWorld):
-    """Takes no more orders once it is closed: what follows on a stop is for the next run to say, whose manifest may say otherwise."""
+    """Applies nothing after it is closed. The next run applies the children of its own manifest, which can differ."""
 
     closed = False
 
@@ -196,7 +196,7 @@ class _StoppableWorld(LocalWorld):
 
 
 def settled(job: Object) -> bool:
-    """Return whether a job is as its spec wants it, or will not get there without being changed (kstatus: Current or Failed)."""
+    """Return whether a job has reached its spec, or cannot reach it without a change (kstatus: Current or Failed)."""
     status = job.get("status", {})
     if status.get("observedGeneration") != job["metadata"]["generation"]:
         return False

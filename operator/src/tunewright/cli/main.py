@@ -95,16 +95,16 @@ def run(
 ) -> None:
     """Take a FineTuneJob through all its stages on this machine.
 
-    Shows live progress, and at the end the loss curve, how close the export is to the trained model, the scores and answers of the base
-    and of the tuned model, and where everything was written.
+    Shows live progress. At the end it shows the loss curve, the difference between export and trained model, the scores and answers of the
+    base and of the tuned model, and the paths of all files.
 
     Ctrl-C stops after saving a checkpoint; the same command continues from the last good one. A second Ctrl-C kills at once. If this
     process is killed, the job's processes continue, and the same command adopts them.
 
-    What a job's model is made from cannot change under its name; take another metadata.name, or `tunewright delete` the old job.
+    The inputs of a job's model cannot change. For other inputs, choose another metadata.name, or run `tunewright delete` on the old job.
 
-    A field that only a cluster honours, such as a node selector, is named and has no effect. An image of your own is refused: the pods run
-    this installation's Python.
+    A field that has an effect only in a cluster, such as a node selector, is named and ignored. An image of your own is refused: the pods
+    run this installation's Python.
     """
     from tunewright.cli.run import run_job
 
@@ -126,7 +126,7 @@ Exit codes: 0 valid, 1 a file cannot be read, 64 a manifest has problems
 def validate(
     manifests: Annotated[list[Path], typer.Argument(help="YAML files with one FineTuneJob each.", metavar="MANIFEST", show_default=False)],
 ) -> None:
-    """Check manifests and name every problem as file:line:column with its way out. Touches nothing."""
+    """Check manifests and name every problem as file:line:column with its way out. Changes nothing."""
     from tunewright.cli.manifests import show_problems
 
     show_problems(manifests)
@@ -151,7 +151,7 @@ def plan(
         typer.Option("--output", "-o", help="explain: the decision in words; yaml: the manifests; text: both."),
     ] = "text",
 ) -> None:
-    """Show the stages, the ZeRO choice with its arithmetic, the memory per rank, and the manifests. Touches nothing."""
+    """Show the stages, the ZeRO choice with its arithmetic, the memory per rank, and the manifests. Changes nothing."""
     from tunewright.cli.preview import show_plan
 
     show_plan(manifest, style=output)
@@ -246,7 +246,7 @@ def chat(
 ) -> None:
     """Chat with a job's model through the OpenAI API.
 
-    Starts the server when it is not running, and stops it again. For a TextGeneration job each line is a prompt to continue with.
+    Starts the server if it is not running, and stops it afterwards. For a TextGeneration job each line is a prompt to continue.
     For a SingleLabelClassification job each line is a text, and the answer is its label.
     """
     from tunewright.cli.chat import chat_with
@@ -275,8 +275,8 @@ def delete(
 ) -> None:
     """Remove the files of a job, and nothing else.
 
-    Checkpoints, models and logs go. Only what a manifest with this job's uid lists is removed; what stays is printed. A job that is being
-    run is not touched: stop that process first. A claim with `output.storage.retain: true` stays.
+    Removes checkpoints, models and logs, but only those that a manifest with this job's uid lists. It prints what stays. It refuses a job
+    that a process runs: stop that process first. A claim with `output.storage.retain: true` stays.
     """
     from tunewright.cli.remove import remove
 

@@ -13,7 +13,7 @@ from tunewright.cli.console import EXIT_FAILED, EXIT_REFUSED, out, read_text, sh
 
 
 def load(path: Path) -> tuple[FineTuneJob, dict[str, Any]]:
-    """Return a manifest as a job and as it was written. Prints every problem and leaves when there is one."""
+    """Return a manifest as a job and as it was written. Prints every problem, and exits if there is one."""
     text = read_text(path)
     try:
         job = read_job(text, str(path))
@@ -24,7 +24,7 @@ def load(path: Path) -> tuple[FineTuneJob, dict[str, Any]]:
 
 
 def show_problems(paths: Sequence[Path]) -> None:
-    """Check every file, also after a wrong one. Leaves with 64 when a manifest has problems, else with 1 when a file cannot be read."""
+    """Check every file, also after a wrong one. Exits with 64 if a manifest has problems, else with 1 if a file cannot be read."""
     codes = {_check(path) for path in paths}
     for code in (EXIT_REFUSED, EXIT_FAILED):
         if code in codes:

@@ -31,7 +31,7 @@ HEADING = "# The manifests to apply. The API server sets the job's uid, and ther
 
 
 def references(job: FineTuneJob, directory: Path) -> References:
-    """Return where the manifest's `path` sources are, whether they exist or not: a plan may come before its data."""
+    """Return where the manifest's `path` sources are, whether they exist or not: users can plan before the data exists."""
     spec = job.spec
     data = (*spec.data.train, *spec.data.validation, *spec.data.test)
     sources: list[Any] = [spec.model.source, *(item.source for item in data)]
@@ -40,7 +40,7 @@ def references(job: FineTuneJob, directory: Path) -> References:
 
 
 def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, str]:
-    """Count the base model from its config.json and safetensors headers, without loading it. Returns (facts or None, how they were got)."""
+    """Count the base model from its config.json and safetensors headers, without loading it. Returns (facts or None, their source)."""
     if folder is None:
         return None, "the base model is not a folder on this machine: Check counts its parameters before training"
     model = Path(folder)
@@ -48,7 +48,7 @@ def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, s
         config = _settings(model / "config.json")
         headers = {name: entry for file in sorted(model.glob("*.safetensors")) for name, entry in _header(file).items()}
     except (OSError, ValueError, RecursionError, NotRegularError, struct.error) as error:
-        return None, f"the base model in {folder} cannot be read ({error}): Check will say more"
+        return None, f"the base model in {folder} cannot be read ({error}): Check reports the details"
     tuner, lora = TUNERS[job.spec.method.tuner], job.spec.method.effective_lora()
     if tuner.adapts and lora is None:
         return None, f"Check counts what the tuner {tuner.name} trains"
@@ -68,7 +68,7 @@ def _settings(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file.name} has more than {LARGEST_CONFIG} bytes")
     settings = json.loads(raw)
     if not isinstance(settings, dict):
-        raise ValueError(f"{file.name} holds no map of settings")  # noqa: TRY004 - a wrong file, not a wrong call
+        raise ValueError(f"{file.name} is not a map of settings")  # noqa: TRY004 - a wrong file, not a wrong call
     return settings
 
 
@@ -77,13 +77,13 @@ def _header(file: Path) -> dict[str, Any]:
     with open_regular(file) as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         if length > min(LARGEST_HEADER, os.fstat(stream.fileno()).st_size):
-            raise ValueError(f"{file.name} is cut off or no safetensors file")
+            raise ValueError(f"{file.name} is cut off, or is not a safetensors file")
         header: dict[str, Any] = json.loads(stream.read(length))
     return header
 
 
 def show_plan(path: Path, *, style: str) -> None:
-    """Plan a manifest as if every stage went well, and print it."""
+    """Plan a manifest as if every stage succeeded, and print the plan."""
     job, _ = load(path)
     with report_errors():
         refs = references(job, path.parent)

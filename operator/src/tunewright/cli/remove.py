@@ -12,7 +12,7 @@ from tunewright_runtime.objects import Key
 
 
 def remove(key: Key, *, keep_models: bool, yes: bool, home_folder: Path | None) -> None:
-    """Delete a job, and name what stays and why. In a claim that the job did not create, things are removed only when that is confirmed."""
+    """Delete a job, and print what stays and why. In a claim that the job did not create, files are removed only after a confirmation."""
     home = home_at(home_folder)
     with report_errors():
         stored_job(home, key)
@@ -26,7 +26,7 @@ def remove(key: Key, *, keep_models: bool, yes: bool, home_folder: Path | None) 
 
 
 def _confirmed(outside: list[Path]) -> bool:
-    """Ask at a terminal. Without one the answer is no."""
+    """Ask for a confirmation at a terminal. Without a terminal the answer is no."""
     for folder in outside:
         err.print(f"in a claim that this job did not create: {folder}", markup=False)
     if not sys.stdin.isatty():

@@ -80,10 +80,10 @@ def questions(home: Home, job: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own: Sequence[str]) -> None:
-    """Ask the served model, through the OpenAI API, a few held-out questions, or the person's own, and print what it says."""
+    """Send the served model a few held-out questions, or the user's own, through the OpenAI API, and print its answers."""
     url, model = job["status"]["serving"]["url"], served_name(job)
     spread = questions(home, job)
-    step = max(1, len(spread) // SHOWN_QUESTIONS)  # neighbours in a file are often alike
+    step = max(1, len(spread) // SHOWN_QUESTIONS)  # consecutive examples of a file are often similar
     longest = (job["spec"].get("evaluation") or {}).get("maxNewTokens", LONGEST_ANSWER)
     for item in [{"question": text} for text in own] or spread[::step][:SHOWN_QUESTIONS]:
         said = await answer(url, model=model, asked=item.get("messages") or as_asked(job, item["question"]), max_tokens=longest)
@@ -95,7 +95,7 @@ async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own
 
 
 def as_asked(job: Mapping[str, Any], text: str) -> Asked:
-    """Return what a person says to a job's model: a message for a chat, a prompt to continue, or a text to label."""
+    """Return a user's text as the input of a job's model: a message of a chat, a prompt to continue, or a text to label."""
     task = TASKS[job["spec"]["task"]]
     if not task.generates:
         return ToClassify(text)
@@ -128,7 +128,7 @@ def _indent(text: str) -> str:
 
 
 def model_folder(home: Home, job: Mapping[str, Any]) -> Path | None:
-    """Return the folder of the newest exported model; None when nothing is exported yet."""
+    """Return the folder of the newest exported model; None if nothing is exported yet."""
     artifacts = job.get("status", {}).get("artifacts") or []
     if not artifacts:
         return None

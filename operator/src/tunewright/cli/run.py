@@ -23,7 +23,7 @@ LOG_TAIL = 20  # lines of the failed pod's log
 
 
 def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], keep_serving: bool, verbose: bool) -> None:
-    """Run a manifest's job until it is served (or, without `serving`, exported). Leaves with 0, 1 failed, 64 refused, 130 stopped."""
+    """Run a manifest's job until it is served (or, without `serving`, exported). Exits with 0, 1 failed, 64 refused, 130 stopped."""
     job, raw = load(path)
     _report_cluster_fields(job)
     with report_errors():
@@ -37,7 +37,7 @@ def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], k
 
 
 def _report_cluster_fields(job: FineTuneJob) -> None:
-    """Name each field that has no effect here, and leave if one of them would change what the job makes."""
+    """Name each field that has no effect here, and exit if one of them would change the job's result."""
     found = cluster_fields_of(job)
     for field in found:
         if not field.refused:
@@ -86,11 +86,11 @@ class _Run:
             self._view.note(f"{event.pod} | {event.text}")
 
     async def _show_success(self, job: Mapping[str, Any]) -> bool:
-        """Show what came out, and let the served model answer. Returns True: it was all shown."""
+        """Show the results, and answers of the served model. Returns True if all of them were shown."""
         result.show_training(out, self._home, job)
         result.show_parity(out, job)
         result.show_evaluation(out, job)
-        if "failure" in job["status"]:  # rolled back, or its model is worse than its base; what was there before answers
+        if "failure" in job["status"]:  # rolled back, or its model is worse than its base: the previous server answers
             self._show_failure(job)
         if _is_served(job):
             await result.show_answers(out, self._home, job, self._questions)
@@ -98,7 +98,7 @@ class _Run:
         return True
 
     async def _serve_on(self, job: Mapping[str, Any]) -> None:
-        """Keep the server up until Ctrl-C if that is wanted, and say what happens to it."""
+        """Keep the server running until Ctrl-C if that was requested, and print what happens to it."""
         if not _is_served(job):
             return
         if self._keep_serving:

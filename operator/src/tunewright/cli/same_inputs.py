@@ -19,10 +19,10 @@ _SPLITS = ("train", "validation", "test")
 
 
 def adopt(home: Home, raw: Mapping[str, Any], directory: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the manifest to store, and the annotations that tell what its `path` sources are.
+    """Return the manifest to store, and the annotations that identify the content of its `path` sources.
 
-    The stored job keeps the paths that it was first given, since these are part of what names its results; the annotations have where the
-    same content lies now. Leaves when the job exists already and would be made from something else.
+    The stored job keeps its first paths, because the names of its results depend on them. The annotations have the present paths of the
+    same content. Exits if the job exists already with other inputs.
     """
     job = parse(raw)
     stored = next((item for item in home.jobs(job.metadata.namespace) if item["metadata"]["name"] == job.metadata.name), None)
@@ -48,11 +48,11 @@ def adopt(home: Home, raw: Mapping[str, Any], directory: Path) -> tuple[dict[str
 
 
 def _difference(field: str, then: Content | None, now: Content | None, moved: str | None) -> str:
-    """Return how a source differs from what the job was made from, or nothing."""
+    """Return how a source differs from the job's input, or an empty text."""
     if now is None:
         return (
             f"{field}: {moved} does not exist" if moved else ""
-        )  # the same words, and gone: the job itself tells whether it needs it still
+        )  # the same path, and missing: the job's own stages report it if they still need it
     if then is None:
         return f"{field}: {now.place} cannot be compared, because the earlier file is gone" if moved else ""
     names = then.differences(now)
@@ -63,12 +63,12 @@ def _difference(field: str, then: Content | None, now: Content | None, moved: st
 
 
 def _is_checked(stored: Object) -> bool:
-    """Return whether Check has passed: until then nothing is made of the data, and a fault in it may be corrected."""
+    """Return whether Check has passed. Before that, no result depends on the data, so the user can correct it."""
     return bool(stored.get("status", {}).get("data"))
 
 
 def _contents_then(stored: Object) -> dict[str, Content]:
-    """Return what the job was made from; for a job of a release that did not write it down, what lies there now."""
+    """Return the content of the job's inputs; for a job of a release that did not record it, the present content of the same paths."""
     annotations = stored["metadata"].get("annotations", {})
     known = load(annotations.get(CONTENTS))
     place = places_of(annotations)
@@ -85,7 +85,7 @@ def _annotations(places: Mapping[str, tuple[str, Path]], contents: Mapping[str, 
 
 
 def _sources(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return (field, what the manifest has there) of each `path` source, in a fixed order."""
+    """Return (field, the manifest's value of it) of each `path` source, in a fixed order."""
     for field, source in _source_maps(raw):
         if source.get("path") is not None:
             yield f"{field}.path", str(source["path"])
@@ -100,7 +100,7 @@ def _source_maps(raw: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def _with_paths_of(stored: Object, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the manifest with the stored job's paths where both name one in the same field."""
+    """Return the manifest with the stored job's path in each field where both have one."""
     adopted: dict[str, Any] = json.loads(json.dumps(raw))
     former = dict(_source_maps(stored))
     for field, source in _source_maps(adopted):

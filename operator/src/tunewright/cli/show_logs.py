@@ -36,7 +36,7 @@ def show_logs(
 
 
 def _follow(home: Home, key: Key, stage: str | None, rank: int | None, wanted: Iterable[str], tail: int | None) -> None:
-    """Print what the wanted pods have printed, and then what is added, by the stages to come as well when none was named."""
+    """Print the logs of the selected pods, then follow them. Without a named stage, follow later stages, too."""
     follower = Follower(home.log_folder(key))
     before: dict[str, list[str]] = {pod: [] for pod in wanted}
     for pod, line in follower.new_lines():
@@ -51,7 +51,7 @@ def _follow(home: Home, key: Key, stage: str | None, rank: int | None, wanted: I
 
 
 def _pods(logs: Mapping[str, Path], job: str, stage: str | None, rank: int | None, *, everything: bool) -> dict[str, Path]:
-    """Return pod -> log file. Without a stage: of the stage that printed last. Of a stage: its last attempt, or the last of its pods."""
+    """Return pod -> log file. Without a stage: the stage with the newest output. Of a stage: its last attempt, or its last pod."""
     if not logs:
         return {}
 
@@ -69,7 +69,7 @@ def _pods(logs: Mapping[str, Path], job: str, stage: str | None, rank: int | Non
 
 
 def _attempt(pod: str) -> str:
-    """What pods that work together have in common: `<job>-train-<attempt>` of a gang, its own name of any other pod."""
+    """The common name of pods that work together: `<job>-train-<attempt>` for a gang, its own name for any other pod."""
     gang = _GANG.search(pod)
     return pod[: gang.start(1)] if gang else pod
 
@@ -82,7 +82,7 @@ def _matches(job: str, pod: str, stage: str | None, rank: int | None) -> bool:
 
 
 def _lines(text: bytes) -> list[str]:
-    """Return the lines as a terminal shows them: of a progress bar that was redrawn, the last state."""
+    """Return the lines as a terminal shows them: only the last state of a redrawn progress bar."""
     return [line.rstrip("\r").rpartition("\r")[2] for line in text.decode(errors="replace").rstrip("\n").split("\n")]
 
 

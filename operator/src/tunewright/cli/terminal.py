@@ -1,4 +1,4 @@
-"""What a person at the terminal does while a job runs: press Ctrl-C, and type lines."""
+"""Input of a terminal while a job runs: Ctrl-C, and typed lines."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ CHUNK_BYTES = 65536
 
 
 class Stop:
-    """The user pressed Ctrl-C, or SIGTERM came. The second time, `again` is called, to stop at once."""
+    """The user pressed Ctrl-C, or SIGTERM came. At the second signal `again` is called, to stop at once."""
 
     def __init__(self, *, again: Callable[[], None]) -> None:
         self._asked = asyncio.Event()
@@ -29,7 +29,7 @@ class Stop:
         await self._asked.wait()
 
     async def unless(self, work: Awaitable[T]) -> T | None:
-        """Return what some work gives. If the signal comes first, cancel the work and return None."""
+        """Return the result of some work. If the signal comes first, cancel the work and return None."""
         working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(self._asked.wait())
         try:
             await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Events of a FineTuneJob: which one its status gives, and which ones explain children whose status gives no reason.
+"""Events of a FineTuneJob: the one to post for its status, and those that explain children whose status has no reason.
 
 One Event is posted for each change of state, and none for progress. Events about children are read only for a Job that lacks pods or a pod
 that does not start, so that a healthy job costs no request; without the right to list Events only their messages are missing.

@@ -1,7 +1,7 @@
-"""Every kind that this operator reads or writes, how its objects are marked, and which part of them the cache keeps.
+"""Every kind that this operator reads or writes, the labels of its objects, and the fields that the cache keeps.
 
-The chart's RBAC follows from this list. The cache leaves out the fields that no room reads: of fifty megabytes of children ten are left.
-To read one of the fields named here, remove it from the table; `local/` keeps everything. A change of what is left out causes no reconcile:
+The chart's RBAC follows from this list. The cache leaves out the fields that no room reads: children then take ten megabytes, not fifty.
+To read one of the fields named here, remove it from the table; `local/` keeps all fields. A change of a left-out field causes no reconcile:
 a Job's controller counts its pods in three steps, and a budget's controller writes each of them.
 """
 
@@ -46,7 +46,7 @@ RENDERED, CHILDREN, WATCHED = SCHEME.rendered, SCHEME.children, SCHEME.watched
 
 
 _COPIES = ("kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision-history")
-_UNREAD_OF_META = ("managedFields", "resourceVersion")  # the cache knows the version
+_UNREAD_OF_META = ("managedFields", "resourceVersion")  # the cache keeps the version separately
 _UNREAD_OF_PODS_META = (*_UNREAD_OF_META, "finalizers", "generation")
 _UNREAD_STATUS = frozenset({"NetworkPolicy", "PodDisruptionBudget", "Service"})
 _UNREAD_OF_STATUS = {
@@ -57,12 +57,12 @@ _KEPT_OF_SPEC = {"Pod": ("nodeName",), "ReplicaSet": ("replicas",)}
 
 
 def new_cache() -> Cache:
-    """Return an empty cache that keeps what is read."""
+    """Return an empty cache that keeps the fields that are read."""
     return Cache(SCHEME, trim=trimmed)
 
 
 def trimmed(kind: str, item: Manifest) -> dict[str, Any]:
-    """Return what is kept of an object, sharing its parts."""
+    """Return an object with only the kept fields, sharing its parts."""
     kept = {**item, "metadata": _metadata(kind, item["metadata"])}
     if kind in SCHEME.made_by_controllers and "spec" in item:
         kept["spec"] = {name: item["spec"][name] for name in _KEPT_OF_SPEC[kind] if name in item["spec"]}
@@ -83,7 +83,7 @@ def _metadata(kind: str, meta: Manifest) -> dict[str, Any]:
 
 
 def _is_read(kind: str, entry: Manifest) -> bool:
-    """Return whether the runtime reads an entry: what we have applied, and which manager has suspended a Job."""
-    if kind == "Job":  # made once, never compared
+    """Return whether the runtime reads an entry of managedFields: the fields this operator applied, or the manager that suspended a Job."""
+    if kind == "Job":  # created once, never compared
         return sets_suspend(entry)
     return entry.get("manager") == SCHEME.field_manager and entry.get("operation") == "Apply"

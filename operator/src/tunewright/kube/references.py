@@ -17,17 +17,17 @@ from tunewright_runtime.objects import Manifest
 
 
 class Found(NamedTuple):
-    """What the cluster holds of what a job names."""
+    """The objects of the cluster that a job names."""
 
     missing: tuple[Missing, ...]
-    claims: Mapping[str, tuple[str, ...]]  # those that are there -> their access modes
-    served: PublishedModel | Missing | None  # another job's model that it is to serve
+    claims: Mapping[str, tuple[str, ...]]  # existing claims -> their access modes
+    served: PublishedModel | Missing | None  # another job's model, which this job serves
 
 
 async def look_up(client: OwnerLookups, job: FineTuneJob, served: PublishedModel | Missing | None = None) -> Found:
-    """Look up everything that a job names; `served` is what is known of `serving.modelRef`, but for its claim.
+    """Look up everything that a job names. `served` is the model of `serving.modelRef`; its claim is looked up here.
 
-    What the operator may not see is left to the kubelet.
+    If the operator has no right to read a kind, the kubelet reports missing objects.
     """
     namespace = job.metadata.namespace
     claims = {use.claim: (use, await client.get("PersistentVolumeClaim", namespace, use.claim)) for use in _claims(job)}
