@@ -42,9 +42,9 @@ class Home:
             raise TunewrightError(f"cannot use {self.layout.home} as home: Not a directory")
 
     def prepare(self) -> None:
-        """Create what is missing of the home folder, private to this user, and end what a killed process left running.
+        """Create the missing parts of the home folder, private to this user, and end processes that a killed supervisor left.
 
-        Commands that only read do not call it, and change nothing. A folder that exists keeps its mode. Raises TunewrightError.
+        Read-only commands do not call it, and change nothing. A folder that exists keeps its mode. Raises TunewrightError.
         """
         try:
             self.layout.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -57,7 +57,7 @@ class Home:
     def apply(self, raw: Mapping[str, Any], directory: Path, *, found: Mapping[str, str] | None = None) -> Key:
         """Store a FineTuneJob manifest that was read from `directory`. The same manifest again changes nothing.
 
-        `found`: annotations that tell what its `path` sources are (see world.PLACES and world.CONTENTS).
+        `found`: annotations with the places and contents of its `path` sources (see world.PLACES and world.CONTENTS).
         """
         meta = raw.get("metadata") or {}
         if raw.get("kind") != KIND or not isinstance(meta.get("name"), str):
@@ -83,9 +83,9 @@ class Home:
         return key
 
     def retry(self, key: Key) -> None:
-        """Forget what a FineTuneJob has given up, failed Jobs and a refused server: asked for again, it tries again.
+        """Delete the failed Jobs of a FineTuneJob, and the mark of a refused server, so that a repeated run tries again.
 
-        The user may have corrected the data or freed the disk meanwhile, without a change of the manifest. Raises Gone.
+        The user may have corrected the data or freed disk space meanwhile, without a change of the manifest. Raises Gone.
         """
         if not _is_stalled(self.job(key)) or self.holder(key) is not None:
             return
@@ -113,33 +113,33 @@ class Home:
         return self.store.descendants(self.job(key)["metadata"]["uid"], key[0])
 
     def logs(self, key: Key) -> dict[str, Path]:
-        """Return the log files of a job's pods, those of ended ones too, the oldest first."""
+        """Return the log files of a job's pods, ended ones included, the oldest first."""
         return logs_of(self.log_folder(key))
 
     def log_folder(self, key: Key) -> Path:
-        """Return the folder in which a job's logs are."""
+        """Return the folder of a job's logs."""
         return self.layout.logs(key[0], label_value(key[1]))
 
     def holder(self, key: Key) -> Holder | None:
-        """Return who runs the job just now."""
+        """Return the process that runs the job now."""
         return holder_of(self.layout, *key)
 
     def machine(self, key: Key) -> Machine:
-        """Return what runs the job's children."""
+        """Return the machine that runs the job's children."""
         return Machine(self.store, self.layout, self.secrets, namespace=key[0], job=key[1], clock=utc_now)
 
     def removal(self, key: Key) -> Removal:
-        """Return what is to be removed with a job. Raises Gone."""
+        """Return the removal of a job's files. Raises Gone."""
         return Removal(self.layout, self.job(key))
 
     async def delete(self, key: Key, *, keep_models: bool = False, outside: bool = False) -> list[Kept]:
-        """Stop a job and remove what it made (see removal.py). Returns what stays, and why.
+        """Stop a job and remove its files (see removal.py). Returns what stays, and why.
 
-        Checkpoints go; finished models too, unless `keep_models`. `outside`: also in claims that the job did not create. A created claim
-        goes when nothing is left in it, unless the job itself says `retain: true`.
-        Raises Rejected while another process runs the job, Gone when there is no such job.
+        Removes checkpoints, and finished models unless `keep_models`. `outside`: also in claims that the job did not create. An empty claim
+        that the job created is removed, unless the job has `retain: true`.
+        Raises Rejected while another process runs the job, Gone if there is no such job.
         """
-        self.job(key)  # before its name becomes the name of a lock
+        self.job(key)  # raises Gone before a lock of that name is created
         with hold(self.layout, *key, now=utc_now()):
             removal = self.removal(key)
             self.store.delete(KIND, *key)
@@ -157,7 +157,7 @@ class Home:
 
 
 def _has_another_size(child: Object, job: Object) -> bool:
-    """Return whether a gang has another number of workers than is wanted: another follows anyhow, and it remembers the batch."""
+    """Return whether a gang has another number of workers than the job. Another attempt then follows, and needs the recorded batch."""
     wanted = (job["spec"].get("workers") or {}).get("replicas", 1)
     return bool(child["spec"].get("completionMode") == "Indexed" and child["spec"]["completions"] != wanted)
 

@@ -1,4 +1,4 @@
-"""The fields of a FineTuneJob that only a cluster honours. A local run reports each one that is set; it ignores none silently.
+"""The fields of a FineTuneJob that have an effect only in a cluster. A local run reports each one that is set; it ignores none silently.
 
 A field is refused if the job would compute something else without it, and named if it only decides where or when a cluster runs the pods.
 """
@@ -14,7 +14,7 @@ from tunewright.plan.label_names import KUEUE
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterField:
-    """A field, why a local run has no use for it, and what to do if it is refused. `path` begins with `spec.` or `metadata.`."""
+    """A field, why it has no effect in a local run, and what to do if it is refused. `path` begins with `spec.` or `metadata.`."""
 
     path: str
     why: str
@@ -51,7 +51,7 @@ CLUSTER_FIELDS = (
     ClusterField(path="spec.output.storage.storageClassName", why=_FOLDER),
     ClusterField(path="spec.output.storage.accessModes", why=_FOLDER),
 )
-# Limits that a local run honours: memory is enforced, cpu is the number of threads, accelerators are the ranks of a training pod.
+# Limits that have an effect in a local run: memory is enforced, cpu is the number of threads, accelerators are the ranks of a training pod.
 _LIMITS: Mapping[str, frozenset[str]] = {
     "workers": frozenset({"cpu", "memory", *ACCELERATOR_RESOURCES}),
     "serving": frozenset({"cpu", "memory"}),
@@ -59,7 +59,7 @@ _LIMITS: Mapping[str, frozenset[str]] = {
 
 
 def cluster_fields_of(job: FineTuneJob) -> list[ClusterField]:
-    """Return the fields that are set in a manifest and that a local run does not honour, the refused ones included."""
+    """Return the fields that a manifest sets and that have no effect in a local run, the refused ones included."""
     spec = job.spec.model_dump(by_alias=True, exclude_defaults=True)
     found = [field for field in CLUSTER_FIELDS if _is_set({"spec": spec}, field.path)]
     return [*found, *_limits(spec), *_shared_accelerators(job), *_queue(job)]
@@ -81,7 +81,7 @@ def _limits(spec: Mapping[str, Any]) -> Iterator[ClusterField]:
 
 
 def _shared_accelerators(job: FineTuneJob) -> Iterator[ClusterField]:
-    """Refuse several pods with accelerators: each would take the machine's first devices."""
+    """Refuse several pods with accelerators: each would use the machine's first devices."""
     workers = job.spec.workers
     if workers.replicas > 1 and workers.accelerators:
         devices = workers.replicas * workers.accelerators

@@ -1,6 +1,6 @@
-"""A running container as its supervisor sees it: one run folder, and the shim in it (see shim.py).
+"""A container for its supervisor: one run folder, and its shim process (see shim.py).
 
-All state is in the folder, so a restarted supervisor reads the same state and thereby adopts the processes.
+All state is in the folder. A restarted supervisor reads it and so adopts the processes.
 """
 
 import os
@@ -19,19 +19,19 @@ import psutil
 from tunewright.local import shim
 from tunewright.local.files import read_json, write_json
 
-POD_UID = "TUNEWRIGHT_POD_UID"  # in the environment of every process of a pod: how orphans are found
+POD_UID = "TUNEWRIGHT_POD_UID"  # in the environment of every process of a pod, to find orphans
 
 
 @dataclass(frozen=True)
 class Running:
-    """It runs. `started_at` is in seconds since the epoch; 0.0 while the shim is still on its way."""
+    """It runs. `started_at` is in seconds since the epoch; 0.0 until the shim has started."""
 
     started_at: float
 
 
 @dataclass(frozen=True)
 class Ended:
-    """It ended. `lost`: the exit code is unknown, because its shim died too (kill -9, a reboot)."""
+    """It ended. `lost`: the exit code is unknown, because its shim was killed too (kill -9, a reboot)."""
 
     exit_code: int
     reason: str
@@ -49,12 +49,12 @@ class Container:
 
     @property
     def wanted(self) -> dict[str, Any] | None:
-        """The container as it was requested, if it was started at all."""
+        """The container as it was requested, or None if it was never started."""
         found: dict[str, Any] | None = read_json(self.folder / "container.json")
         return found
 
     def start(self, wanted: dict[str, Any]) -> None:
-        """Start a shim for it. Starting twice is starting once. Raises OSError when the disk is full."""
+        """Start a shim for it. A second call has no effect. Raises OSError when the disk is full."""
         write_json(self.folder / "container.json", wanted, mode=0o600)  # it holds secrets from the environment
         with (self.folder / "shim.log").open("ab") as log:
             self._shim = subprocess.Popen(
@@ -62,11 +62,11 @@ class Container:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, which stops pods in its own way
+                start_new_session=True,  # Ctrl-C in the terminal signals only the supervisor, which stops the pods gracefully
             )
 
     def state(self) -> Running | Ended | None:
-        """Return how it is, or None when it was never started."""
+        """Return its state, or None if it was never started."""
         starting = self._shim is not None and self._shim.poll() is None
         if (ended := self._ended()) is not None:
             return ended
@@ -77,15 +77,15 @@ class Container:
             return None if self._shim is None else self._lost(0.0)
         if is_alive(shim_facts["pid"], shim_facts["identity"]):
             return Running(shim_facts["startedAt"])
-        return self._ended() or self._lost(shim_facts["startedAt"])  # it may have ended while we looked
+        return self._ended() or self._lost(shim_facts["startedAt"])  # it may have ended since the first read
 
     def signal(self, number: signal.Signals) -> bool:
-        """Signal the shim: SIGTERM asks the container to stop, SIGINT kills it. False while the shim has not started yet."""
+        """Signal the shim: SIGTERM stops the container gracefully, SIGINT kills it. False while the shim has not started yet."""
         facts = read_json(self.folder / "shim.json")
         if facts is None:
             return False
         try:
-            handle = os.pidfd_open(facts["pid"])  # holds on to this very process while its identity is looked at
+            handle = os.pidfd_open(facts["pid"])  # refers to this process, even if its pid is reused while its identity is read
         except ProcessLookupError:
             return True
         try:
@@ -98,9 +98,9 @@ class Container:
         return True
 
     def abandon(self) -> None:
-        """Kill the shim and what it runs, and return when they write no more: the run folder can be removed then.
+        """Kill the shim and its container, and return when they have ended. Then the run folder can be removed.
 
-        The shim goes first and is waited for: as long as it lives, it answers the end of its container by writing in the folder.
+        The shim is killed first: while it runs, it writes into the folder when its container ends.
         """
         facts = read_json(self.folder / "shim.json")
         wanted = self.wanted
@@ -113,13 +113,13 @@ class Container:
         facts = read_json(self.folder / "exit.json")
         if facts is None:
             return None
-        if self._shim is not None:  # writing this was the last thing it did
+        if self._shim is not None:  # the shim writes this file last
             self._shim.wait()
             self._shim = None
         return Ended(facts["exitCode"], facts["reason"], facts["startedAt"], facts["finishedAt"], lost=facts.get("lost", False))
 
     def _lost(self, started_at: float) -> Ended:
-        """Write down that the end was not seen, once, so that it stays the same end from now on."""
+        """Record once that the container ended with an unknown exit code, so that later reads return the same end."""
         finished = (self.folder / "container.json").stat().st_mtime
         facts = {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": started_at, "finishedAt": finished, "lost": True}
         write_json(self.folder / "exit.json", facts)
@@ -127,7 +127,7 @@ class Container:
 
 
 def is_alive(pid: int, identity: str) -> bool:
-    """Return whether this very process runs."""
+    """Return whether this process runs, and not another one with its pid."""
     try:
         return shim.identity(pid) == identity
     except OSError:
@@ -135,7 +135,7 @@ def is_alive(pid: int, identity: str) -> bool:
 
 
 def kill_and_wait(pid: int, identity: str) -> None:
-    """Kill this very process and return when it has ended. A zombie has ended too."""
+    """Kill this process, and no other with its pid, and return when it has ended. A zombie counts as ended."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -151,19 +151,19 @@ def kill_and_wait(pid: int, identity: str) -> None:
 
 
 def processes_of(uid: str) -> list[psutil.Process]:
-    """Return every process of this machine that belongs to a pod, whatever its parent is by now."""
+    """Return every process of this machine that belongs to a pod, whatever its parent is."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(POD_UID) == uid:
                 found.append(process)
         except psutil.Error:
-            continue  # ended meanwhile, or another user's
+            continue  # it has ended, or is another user's
     return found
 
 
 def kill_leftovers(uid: str) -> None:
-    """Kill what is left of a pod whose shim is gone, until nothing is."""
+    """Kill the remaining processes of a pod whose shim has ended, until none is left."""
     while left := processes_of(uid):
         for process in left:
             with suppress(psutil.NoSuchProcess):

@@ -15,7 +15,7 @@ from typing import Any
 from tunewright.local.files import NotRegularError, open_regular
 from tunewright_runtime.errors import TunewrightError
 
-# What is loaded from a base model's folder. Its README, say, may change.
+# The files that are loaded from a base model's folder. Others, such as its README, can change.
 _MODEL_FILES = (".json", ".safetensors", ".jinja", ".txt", ".model", ".tiktoken")
 _MOST_FILES = 10_000
 
@@ -30,7 +30,7 @@ class Content:
     files: dict[str, Stamp] = field(default_factory=dict)
 
     def differences(self, other: "Content") -> list[str]:
-        """Return the names of files that the other content lacks, has besides, or has otherwise. A single file may have another name."""
+        """Return the names of files that only one content has, or that differ. A single file may have another name."""
         mine, theirs = self.digests, other.digests
         return sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
@@ -41,7 +41,7 @@ class Content:
 
 
 def read_content(place: Path, known: Content | None = None) -> Content | None:
-    """Read what lies at a place, a file or a base model's folder; None when nothing does. `known`: what was read before.
+    """Read a file, or a base model's folder; None if the path does not exist. `known`: the content that was read before.
 
     Raises TunewrightError for a FIFO, a device, a socket, and a folder of too many files.
     """
@@ -50,7 +50,7 @@ def read_content(place: Path, known: Content | None = None) -> Content | None:
         found = place.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except OSError as error:  # a loop of links, no right to look
+    except OSError as error:  # a loop of links, or no permission
         raise TunewrightError(f"{place}: {error.strerror}; name a file or folder that can be read") from error
     if not stat.S_ISDIR(found.st_mode):
         return Content(place=str(place), files={"": _stamp(place, stamps.get(""))})
@@ -64,12 +64,12 @@ def read_content(place: Path, known: Content | None = None) -> Content | None:
 
 
 def dump(contents: Mapping[str, Content]) -> str:
-    """Write contents, by the field that names each, for an annotation."""
+    """Encode contents for an annotation, each under the field that names it."""
     return json.dumps({name: {"place": item.place, "files": item.files} for name, item in contents.items()}, sort_keys=True)
 
 
 def load(text: str | None) -> dict[str, Content]:
-    """Read what `dump` wrote. Anything else is as good as nothing known."""
+    """Decode what `dump` wrote. Anything else decodes to no contents."""
     try:
         found: dict[str, Any] = json.loads(text or "{}")
         return {name: Content(place=str(item["place"]), files=dict(item["files"])) for name, item in found.items()}

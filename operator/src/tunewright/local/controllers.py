@@ -1,4 +1,4 @@
-"""What the controllers of Jobs and Deployments have in common: their decision, making pods from a template, telling pods apart. Pure."""
+"""Code that the Job and Deployment controllers share: their decision, pods from a template, and the phase of pods. Pure."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes': no vowels, so no words
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do about a Job or a Deployment now."""
+    """The actions for a Job or a Deployment."""
 
     status: dict[str, Any]
     create: list[Object] = field(default_factory=list)
@@ -56,17 +56,17 @@ def phase(pod: Object) -> str:
 
 
 def is_terminating(pod: Object) -> bool:
-    """Return whether the pod is on its way out, and not there yet."""
+    """Return whether the pod is being deleted and has not ended yet."""
     return "deletionTimestamp" in pod["metadata"] and phase(pod) not in ("Succeeded", "Failed")
 
 
 def is_active(pod: Object) -> bool:
-    """Return whether the pod runs or is going to."""
+    """Return whether the pod runs or will run."""
     return phase(pod) not in ("Succeeded", "Failed") and "deletionTimestamp" not in pod["metadata"]
 
 
 def is_ready(pod: Object) -> bool:
-    """Return whether the pod says that it is ready."""
+    """Return whether the pod's condition Ready is true."""
     return is_active(pod) and condition(pod, "Ready").get("status") == "True"
 
 
@@ -76,7 +76,7 @@ def condition(item: Object, kind: str) -> dict[str, Any]:
 
 
 def with_condition(before: Sequence[Mapping[str, Any]], new: dict[str, Any], now: datetime) -> list[dict[str, Any]]:
-    """Return conditions with one set, dated from when its status last changed."""
+    """Return conditions with one set. Its transition time changes only with its status."""
     dated = with_transition(new, before, now)
     kept = [dict(entry) for entry in before]
     for position, entry in enumerate(kept):

@@ -54,11 +54,11 @@ def template_hash(deployment: Object) -> str:
 
 
 def limits(spec: Object, wanted: int) -> tuple[int, int]:
-    """Return how many pods may be too many, and too few, while rolling. Percentages round up for surge and down for unavailable."""
+    """Return how many pods a rollout may add, and how many may be unavailable. Percentages round up for surge and down for unavailable."""
     rolling = spec.get("strategy", {}).get("rollingUpdate", {})
     surge = _count(rolling.get("maxSurge", "25%"), wanted, ceil)
     unavailable = _count(rolling.get("maxUnavailable", "25%"), wanted, floor)
-    return (surge, unavailable) if surge or unavailable else (0, 1)  # as Kubernetes: with both nought nothing could ever move
+    return (surge, unavailable) if surge or unavailable else (0, 1)  # as in Kubernetes: with both 0 a rollout could never proceed
 
 
 def is_available(pod: Object, min_ready_seconds: int, now: datetime) -> bool:
@@ -71,9 +71,9 @@ def _count(value: int | str, wanted: int, rounding: Callable[[float], int]) -> i
 
 
 def _old_to_remove(old: Sequence[Object], available: Sequence[Object], spare: int) -> list[Object]:
-    """Return old pods to end: those that are not ready at once, the others as far as they can be spared.
+    """Return old pods to end: all that are not ready, and of the others as many as `maxUnavailable` allows.
 
-    Kubernetes ends old pods at once that are not yet *available*; one that is ready may be answering a request.
+    Kubernetes also ends at once old pods that are ready and not yet *available*; but a ready pod may be answering a request.
     """
     idle = [pod for pod in old if not is_ready(pod)]
     serving = sorted((pod for pod in old if is_ready(pod)), key=lambda pod: pod in available)
@@ -110,7 +110,7 @@ def _status(
         now,
     )
     complete = len(new) == len(active) == wanted and len(available) >= wanted
-    # Once complete, a template stays so, whatever becomes of its pods: what happens to them later is no rollout.
+    # A template that was complete once stays complete: later failures of its pods do not belong to the rollout.
     complete = complete or (len(new) == len(active) and condition(deployment, "Progressing").get("message") == _completed(deployment))
     moved = (
         any(counts[name] != before.get(name, 0) for name in COUNTS)

@@ -1,7 +1,7 @@
 """Environment and arguments of a container's process, with paths, ports and names translated to this machine.
 
-Pure. An environment variable that names a mounted path gets the pod's root folder before it; one that names a
-declared port (its name ends in PORT) gets the port chosen for it; one that names a Service gets 127.0.0.1. All others stay unchanged.
+Pure. A variable that holds a mounted path gets the pod's root folder as a prefix; one that holds a declared port (its name ends in PORT)
+gets the port chosen for it; one that holds the name of a Service gets 127.0.0.1. All others stay unchanged.
 """
 
 import os
@@ -15,7 +15,7 @@ from tunewright.local.layout import Layout
 from tunewright.local.network import LOOPBACK, resolve
 from tunewright_runtime.errors import Invalid
 
-# What an image would bring along. Tokens and passwords of the person's own environment stay out.
+# Variables that an image would set. Tokens and passwords of the user are not passed on.
 INHERITED = re.compile(
     r"PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|CC|CXX|CFLAGS|LDFLAGS|MAX_JOBS|SSL_CERT_\w+|REQUESTS_CA_BUNDLE"
     r"|(?i:https?_proxy|no_proxy|all_proxy)|HF_ENDPOINT|HF_HUB_OFFLINE|HF_HUB_DISABLE_\w+|(CUDA|NVIDIA|NCCL|GLOO|OMP|MKL|TORCH|ROCM|HIP)_\w+"
@@ -26,7 +26,7 @@ FIELD = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 
 @dataclass(frozen=True, kw_only=True)
 class PodContext:
-    """Where a pod is put on this machine."""
+    """A pod's folders, ports and names on this machine."""
 
     root: Path
     mount_paths: Collection[str]
@@ -38,7 +38,7 @@ class PodContext:
 
 
 def environment_of(pod: Mapping[str, Any], container: Mapping[str, Any], place: PodContext) -> dict[str, str]:
-    """Return the container's whole environment. Raises Invalid naming what cannot be had."""
+    """Return the container's whole environment. Raises Invalid, which names a missing ConfigMap, Secret or field."""
     declared: dict[str, str] = {}
     namespace = pod["metadata"]["namespace"]
     for variable in container.get("env", ()):
@@ -56,12 +56,12 @@ def environment_of(pod: Mapping[str, Any], container: Mapping[str, Any], place: 
 
 
 def as_image(environ: Mapping[str, str], executable: str) -> dict[str, str]:
-    """Return an environment whose `python` and `torchrun` are those of this Python environment, activated or not: here it is the image."""
+    """Return an environment whose `python` and `torchrun` are those of this Python environment, activated or not. It replaces the image."""
     return {**environ, "PATH": os.pathsep.join([os.path.dirname(executable), environ.get("PATH", os.defpath)])}  # noqa: PTH120 - keeps links
 
 
 def arguments_of(container: Mapping[str, Any], environment: Mapping[str, str], place: PodContext) -> list[str]:
-    """Return the command line. Raises Invalid without a command: there is no image here whose entrypoint could stand in."""
+    """Return the command line. Raises Invalid without a command, because there is no image with an entrypoint."""
     if not container.get("command"):
         raise Invalid(f"container {container['name']} has no command, and on this machine there is no image to take one from")
     words: Sequence[str] = [*container["command"], *container.get("args", ())]
@@ -69,7 +69,7 @@ def arguments_of(container: Mapping[str, Any], environment: Mapping[str, str], p
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:
-    """Replace `$(NAME)` as Kubernetes does: unknown names stay as they are written, `$$` is a dollar sign."""
+    """Replace `$(NAME)` as Kubernetes does: unknown names stay as written, `$$` is a dollar sign."""
 
     def replacement(match: re.Match[str]) -> str:
         return "$" if match[1] == "$" else known.get(match[1][1:-1], match[0])
@@ -78,7 +78,7 @@ def expand(text: str, known: Mapping[str, str]) -> str:
 
 
 def relocate(value: str, place: PodContext) -> str:
-    """Prefix an absolute path that is a mount, lies in one, or holds one."""
+    """Prefix an absolute path that is a mount, is below one, or contains one."""
     if not value.startswith("/") or value.rstrip("/") == "":
         return value
     path = value.rstrip("/")
@@ -118,7 +118,7 @@ def _found(value: str | None, source: Mapping[str, Any], otherwise: str) -> str 
 
 
 def field(pod: Mapping[str, Any], path: str) -> str:
-    """Return a field of the pod by its downward API path. Raises Invalid on a path that is not served."""
+    """Return a field of the pod by its downward API path. Raises Invalid for a path that is not supported."""
     metadata = pod["metadata"]
     if match := FIELD.fullmatch(path):
         return str(metadata.get(match[1], {}).get(match[2], ""))
@@ -144,7 +144,7 @@ class Secrets:
     environ: Mapping[str, str]
 
     def find(self, namespace: str, name: str, key: str, variable: str) -> str | None:
-        """Return the value for a container's variable, or None. A newline at the end of a file does not belong to it."""
+        """Return the value for a container's variable, or None, without the newline at the end of a file."""
         try:
             return self.layout.secret(namespace, name, key).read_text().rstrip("\r\n")
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and files that are only read if they are regular."""
+"""Writes files atomically, and reads only regular files."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file whole or not at all, durably. On any error what was there before stays, and no litter is left."""
+    """Write a file atomically and durably. After an error the previous file is unchanged, and no temporary file is left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -27,12 +27,12 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
 
 
 def write_json(path: Path, value: Any, *, mode: int = 0o644) -> None:
-    """Write JSON whole or not at all."""
+    """Write JSON atomically."""
     write_whole(path, json.dumps(value, indent=1, sort_keys=True).encode(), mode=mode)
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON, or None when there is no such file."""
+    """Read JSON, or None if there is no such file."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -53,7 +53,7 @@ class NotRegularError(Exception):
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open for reading; links are followed. Raises NotRegularError, and OSError for what cannot be opened (a folder: IsADirectoryError)."""
+    """Open for reading; links are followed. Raises NotRegularError, and OSError if it cannot be opened (a folder: IsADirectoryError)."""
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

@@ -15,21 +15,21 @@ from tunewright.local.store import Object, moment, timestamp
 from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright_runtime.errors import Invalid
 
-RETRY_SECONDS = 1.0  # doubled with each counted failure; Kubernetes begins with 10, but here a user is watching
+RETRY_SECONDS = 1.0  # doubled with each counted failure; Kubernetes begins with 10, but here a user waits
 LONGEST_RETRY_SECONDS = 360.0
 EPOCH = moment("1970-01-01T00:00:00Z")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a Job is over."""
+    """Why a Job has ended."""
 
     reason: str
     message: str
 
 
 def check(job: Object) -> None:
-    """Refuse what would be ignored. Raises Invalid."""
+    """Refuse fields that would be ignored. Raises Invalid."""
     spec = job["spec"]
     for name in ("backoffLimitPerIndex", "maxFailedIndexes", "successPolicy"):
         if spec.get(name) is not None:
@@ -86,7 +86,7 @@ def sync(job: Object, pods: Sequence[Object], *, now: datetime, suffix: Callable
 
 
 def is_finished(job: Object) -> bool:
-    """Return whether the Job is over, well or not."""
+    """Return whether the Job has completed or failed."""
     return any(condition(job, kind).get("status") == "True" for kind in ("Complete", "Failed"))
 
 
@@ -99,7 +99,7 @@ def _fail(
     terminating: Sequence[Object],
     now: datetime,
 ) -> Decision:
-    """End the other pods first, then report Failed: a Job must not count as over while one of its pods still writes."""
+    """End the other pods first, then report Failed: a Job must not count as ended while one of its pods still writes."""
     why = {"status": "True", "reason": ending["reason"], "message": ending["message"]}
     conditions = with_condition(conditions, {"type": "FailureTarget", **why}, now)
     if not active and not terminating:
@@ -161,7 +161,7 @@ def _over_limit(job: Object, counted: Sequence[Object], status: Mapping[str, Any
 
 
 def _succeeded(job: Object, pods: Sequence[Object]) -> set[int]:
-    """Return the indexes that are done; without indexes, a number for each pod that is."""
+    """Return the completed indexes; without indexes, a number for each succeeded pod."""
     done = [pod for pod in pods if phase(pod) == "Succeeded"]
     return {_index(pod) for pod in done} if _is_indexed(job) else set(range(len(done)))
 
@@ -176,7 +176,7 @@ def _missing(
     now: datetime,
     suffix: Callable[[], str],
 ) -> list[Object]:
-    """Return the pods to create, once the wait after the last counted failure is over."""
+    """Return the pods to create; none before the backoff after the last counted failure has passed."""
     spec = job["spec"]
     held = terminating if spec.get("podReplacementPolicy", "TerminatingOrFailed") == "Failed" else []
     completions = spec.get("completions", 1)
@@ -239,5 +239,5 @@ def intervals(indexes: set[int]) -> str:
 
 
 def _pruned(status: dict[str, Any]) -> dict[str, Any]:
-    """Leave out counters that are nought and empty conditions, as the API server's `omitempty` does."""
+    """Leave out counters of 0 and empty conditions, as the API server's `omitempty` does."""
     return {name: value for name, value in status.items() if value or name in ("ready", "terminating", "uncountedTerminatedPods")}

@@ -22,13 +22,13 @@ from tunewright.local.store import Object, Store, timestamp
 from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright_runtime.errors import Invalid
 
-MOST_MOVES = 5  # after that many lost ports another program takes them on purpose
+MOST_MOVES = 5  # after so many lost ports a gang keeps its port, and fails
 
 SecretLookup = Callable[[str, str, str, str], str | None]  # (namespace, secret, key, variable) -> value
 
 
 class Kubelet:
-    """The pods of one job. `changed` asks for another look soon."""
+    """The pods of one job. It calls `changed` when it needs another `sync` soon."""
 
     def __init__(
         self, store: Store, layout: Layout, *, clock: Callable[[], datetime], secrets: SecretLookup, changed: Callable[[], None]
@@ -42,7 +42,7 @@ class Kubelet:
         self._moving: dict[str, int] = {}  # gang -> how often it has moved, once it is done
 
     def sync(self, pods: Iterable[Object], *, stopping: bool = False, at_once: bool = False) -> None:
-        """Look at every pod once. `stopping`: start nothing, end everything; `at_once`: without grace."""
+        """Update every pod once. `stopping`: start no pod, end all; `at_once`: without grace."""
         pods = list(pods)
         for pod in pods:
             self._adopt(pod)
@@ -55,12 +55,12 @@ class Kubelet:
             self._pods.pop(uid).quiet()
 
     def is_ready(self, pod: Object) -> bool:
-        """Return whether a pod takes requests."""
+        """Return whether a pod is ready for requests."""
         local = self._pods.get(pod["metadata"]["uid"])
         return local is not None and local.ready and not is_deleted(pod) and not is_disrupted(pod)
 
     def port(self, pod: Object, declared: int) -> int | None:
-        """Return the port of this machine that stands for a container's port."""
+        """Return this machine's port for a container's port."""
         local = self._pods.get(pod["metadata"]["uid"])
         return None if local is None else local.ports.get(declared)
 
@@ -76,7 +76,7 @@ class Kubelet:
             return
         try:
             self._pods[uid] = LocalPod(pod, self._layout, changed=self._changed)
-        except Invalid as error:  # never ours to run; the status says why
+        except Invalid as error:  # it cannot run here; its status has the reason
             known = ContainerStatus(state=Waiting(reason="CreateContainerConfigError", message=str(error)))
             status = pod_status(pod | {"spec": {"containers": pod["spec"]["containers"][:1]}}, known, self._clock())
             self._write_status(pod, status)
@@ -96,7 +96,7 @@ class Kubelet:
             local.stop(at_once=at_once)
         elif not ending and not is_over(pod):
             self._keep_running(pod, local, state, pods)
-        if not is_over(pod) and gang_of(pod) not in self._moving:  # an end for the sake of another port is no end
+        if not is_over(pod) and gang_of(pod) not in self._moving:  # a pod that stops to get another port has not ended
             self._write_status(pod, local.status(pod, now=self._clock()))
         if is_deleted(pod) and not isinstance(local.container.state(), Running):
             local.remove()
@@ -174,7 +174,7 @@ class Kubelet:
         return chosen
 
     def _mark_disrupted(self, pod: Object) -> None:
-        """Record the reason before the pod ends, so that another supervisor, too, does not take its exit for a failure."""
+        """Record the reason before the pod ends, so that another supervisor does not count its exit as a failure, either."""
         condition = {
             "type": DISRUPTED,
             "status": "True",
@@ -194,7 +194,7 @@ class Kubelet:
 
 
 def gang_of(pod: Mapping[str, Any]) -> str:
-    """Return what pods with one rendezvous have in common: their Indexed Job's uid. Any other pod is a gang of one."""
+    """Return the id that pods with one rendezvous share: their Indexed Job's uid. Any other pod has its own."""
     meta = pod["metadata"]
     if COMPLETION_INDEX in meta.get("annotations", {}):
         return str(meta["ownerReferences"][0]["uid"])
@@ -207,7 +207,7 @@ def is_over(pod: Mapping[str, Any]) -> bool:
 
 
 def ports_in_use(layout: Layout) -> set[int]:
-    """Return every port that a running pod of this home was given, whether it listens by now or not."""
+    """Return every port that a running pod of this home was given, even if it does not listen yet."""
     taken: set[int] = set()
     for path in layout.pods.glob("*/*/runs/*/container.json"):
         if not (path.parent / "exit.json").exists():
@@ -216,7 +216,7 @@ def ports_in_use(layout: Layout) -> set[int]:
 
 
 def clean_up_orphans(store: Store, layout: Layout) -> list[str]:
-    """End and remove pods whose object is gone: what was left by a supervisor that was killed while it deleted. Returns their names."""
+    """End and remove pods whose object is gone, because a supervisor was killed while it deleted them. Returns their names."""
     found = []
     for folder in sorted(layout.pods.glob("*/*")):
         name, _, short_uid = folder.name.rpartition("-")

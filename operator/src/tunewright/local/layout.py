@@ -25,7 +25,7 @@ from pathlib import Path
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
-    """Return the home folder that this environment asks for."""
+    """Return the home folder by the environment's variables."""
     if home := environ.get("TUNEWRIGHT_HOME"):
         return Path(home).expanduser().absolute()
     data = environ.get("XDG_DATA_HOME") or os.path.join(environ.get("HOME", "~"), ".local", "share")  # noqa: PTH118
@@ -44,7 +44,7 @@ class Layout:
 
     @property
     def private(self) -> tuple[Path, ...]:
-        """What is created for this user alone, wherever the home folder is: objects, tokens, logs and models."""
+        """The folders that only this user can read, wherever the home folder is: objects, tokens, logs and models."""
         return tuple(self.home / name for name in ("objects", "pods", "logs", "volumes", "secrets", "supervisors"))
 
     @property

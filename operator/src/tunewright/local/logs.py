@@ -10,14 +10,14 @@ def logs_of(folder: Path) -> dict[str, Path]:
 
 
 class Follower:
-    """Reads what is added to a job's logs. The first look shows only what comes after it when `from_now` is set."""
+    """Reads new lines of a job's logs. With `from_now` it skips the lines that exist at the first call."""
 
     def __init__(self, folder: Path, *, from_now: bool = False) -> None:
         self._folder = folder
         self._read = {path: path.stat().st_size for path in folder.glob("*.log")} if from_now else {}
 
     def new_lines(self) -> Iterator[tuple[str, str]]:
-        """Yield (pod, line) for every line that was finished since the last look. A progress bar's rewritten line counts once."""
+        """Yield (pod, line) for every line that was completed since the last call. A progress bar's rewritten line counts once."""
         for pod, path in logs_of(self._folder).items():
             with path.open("rb") as file:
                 file.seek(self._read.get(path, 0))

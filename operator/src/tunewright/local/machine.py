@@ -20,14 +20,14 @@ from tunewright.plan.label_names import JOB_NAME, URL
 from tunewright.plan.names import label_value
 from tunewright_runtime.errors import TunewrightError
 
-TICK_SECONDS = 0.2  # between two looks at processes: an exit is seen that soon
-ROUNDS = 20  # of controllers and kubelet in one look; beyond that they wait for the next tick
+TICK_SECONDS = 0.2  # between two checks of the processes
+ROUNDS = 20  # of controllers and kubelet in one tick; after that they wait for the next
 
 log = logging.getLogger(__name__)
 
 
 class Machine:
-    """The children of one FineTuneJob, by its name. What is left of an earlier job of that name is included."""
+    """The children of one FineTuneJob, by its name. Remaining children of an earlier job of that name are included."""
 
     def __init__(self, store: Store, layout: Layout, secrets: Secrets, *, namespace: str, job: str, clock: Callable[[], datetime]) -> None:
         self._store = store
@@ -51,15 +51,15 @@ class Machine:
         await self._look(stopping=False, at_once=False)
 
     async def stop(self, *, at_once: Callable[[], bool]) -> None:
-        """End all pods, politely for as long as `at_once()` says no, and mark them as disrupted. Controllers rest meanwhile."""
+        """End all pods, gracefully until `at_once()` is true, and mark them as disrupted. Meanwhile controllers create no pods."""
         while True:
             await self._look(stopping=True, at_once=at_once())
             if all(is_over(pod) for pod in self.children("Pod")):
-                self._sync_controllers(create=False)  # the objects must be true when no process updates them any more
+                self._sync_controllers(create=False)  # a last update of the objects, because no process updates them afterwards
                 return
 
     async def close(self) -> None:
-        """Let go of the processes and of the Services' ports."""
+        """End the probes and close the Services' ports. The processes continue."""
         self._kubelet.forget()
         for forwarder in self._services.values():
             await forwarder.stop()
@@ -81,7 +81,7 @@ class Machine:
                 if self._written == before:
                     break
             self._problem = ""
-        except TunewrightError as error:  # the disk is full, say: what runs continues, and so do we, once there is room
+        except TunewrightError as error:  # such as a full disk: running pods continue, and the next tick tries again
             if str(error) != self._problem:
                 log.warning("%s", error)
             self._problem = str(error)
@@ -120,7 +120,7 @@ class Machine:
             await self._open(services[uid])
 
     async def _open(self, service: Object) -> None:
-        """Give a Service its port: the one it had before, if it is still free."""
+        """Open the port of a Service: the one it had before, if it is still free."""
         name = service["metadata"]["name"]
         before = service["metadata"].get("annotations", {}).get(URL, "").rpartition(":")[2]
         forwarder = Forwarder(lambda: self._endpoints(name))
@@ -154,7 +154,7 @@ def _owned(pods: list[Object], owner: Object) -> list[Object]:
 
 
 def _has_address(service: Object) -> bool:
-    """A headless Service is only a name, and names are this machine's own here."""
+    """Return whether a Service has an address. A headless one has none, and its name needs none on one machine."""
     return service["spec"].get("clusterIP") != "None" and bool(service["spec"].get("selector"))
 
 

@@ -1,9 +1,9 @@
 """Ports and Services on one machine.
 
-A declared port becomes a free port of the loopback interface, and a Service's name becomes 127.0.0.1. A Service is one port that stays the
-same, in front of pods whose ports do not. It forwards TCP and reads nothing of it, as kube-proxy does. New connections go to ready pods in
-turn; a pod that does not accept is passed over; an open connection stays with its pod until one side ends it, so a draining pod finishes
-what it began. The Service exists as long as its supervisor does: when that ends, so does the server.
+A declared port becomes a free port of the loopback interface, and a Service's name becomes 127.0.0.1. A Service is one fixed port; the
+ports of its pods change. It forwards TCP without reading it, as kube-proxy does. New connections go to ready pods in turn, and skip a pod
+that does not accept. An open connection stays with its pod until one side ends it, so a draining pod finishes its requests. The Service
+ends with its supervisor, and so does the server.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 import psutil
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which Linux picks ports for outgoing connections (32768 on), so that no connection gets one of these by chance.
+# Below the range from which Linux takes ports for outgoing connections (from 32768), so that no connection gets one of these by chance.
 LOWEST, HIGHEST = 20000, 32000
 TRIES = 200
 
@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.1
 def is_free(port: int) -> bool:
     """Return whether a server could listen on this port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what lingers from closed connections blocks no server
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT blocks no server
         try:
             probe.bind((LOOPBACK, port))
             probe.listen()
@@ -37,7 +37,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(taken: Collection[int] = ()) -> int:
-    """Choose a port on which no process listens. Another process may still take it before it is used; see `is_stolen`."""
+    """Choose a port on which no process listens. Another process can still take it before it is used; see `is_stolen`."""
     for _ in range(TRIES):
         port = random.randrange(LOWEST, HIGHEST)  # noqa: S311 - not a secret
         if port not in taken and is_free(port):
@@ -54,13 +54,13 @@ def is_stolen(port: int, ours: Collection[int]) -> bool:
 
 
 def resolve(name: str, value: str, *, namespace: str, services: Collection[str]) -> str:
-    """Return the value of an environment variable as it must read here.
+    """Return the value of an environment variable, translated to this machine.
 
-    Only variables that name an address are looked at (…ADDR, …HOST, …ENDPOINT): a model may be called like its Service.
+    Only variables that name an address are translated (…ADDR, …HOST, …ENDPOINT): a model may have the name of its Service.
     """
     if not name.endswith(("ADDR", "HOST", "ENDPOINT")):
         return value
-    if value in ("0.0.0.0", "::"):  # noqa: S104 - all interfaces of a pod; on a person's machine that would be the whole network
+    if value in ("0.0.0.0", "::"):  # noqa: S104 - all interfaces of a pod; on this machine that would be the whole network
         return LOOPBACK
     for service in services:
         full = rf"(?<![\w.-])([a-z0-9-]+\.)?{re.escape(service)}(\.{re.escape(namespace)}(\.svc(\.cluster\.local)?)?)?(?![\w.-])"
@@ -69,7 +69,7 @@ def resolve(name: str, value: str, *, namespace: str, services: Collection[str])
 
 
 class Forwarder:
-    """Forwards connections to one of `targets()`, local ports of ready pods. A connection waits `patience` seconds for one to be there."""
+    """Forwards connections to one of `targets()`, local ports of ready pods. A connection waits at most `patience` seconds for a target."""
 
     def __init__(self, targets: Callable[[], Sequence[int]], *, patience: float = 5.0) -> None:
         self._targets = targets
@@ -80,14 +80,14 @@ class Forwarder:
         self.port = 0
 
     async def start(self, preferred: int | None = None) -> int:
-        """Listen, on the port of last time if it is free. Returns the port."""
+        """Listen, on the previous port if it is free. Returns the port."""
         port = preferred if preferred is not None and is_free(preferred) else free_port()
         self._server = await asyncio.start_server(self._accept, LOOPBACK, port)
         self.port = port
         return port
 
     async def stop(self) -> None:
-        """Stop listening and drop what is still open."""
+        """Stop listening, and close open connections."""
         if self._server is not None:
             self._server.close()
         for connection in self._connections:
@@ -116,7 +116,7 @@ class Forwarder:
             ports = list(self._targets())
             self._turn += 1
             for offset in range(len(ports)):
-                with contextlib.suppress(OSError):  # that pod has just gone: the next one
+                with contextlib.suppress(OSError):  # that pod has just ended: try the next one
                     return await asyncio.open_connection(LOOPBACK, ports[(self._turn + offset) % len(ports)])
             if asyncio.get_running_loop().time() >= deadline:
                 return None
@@ -124,7 +124,7 @@ class Forwarder:
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Carry bytes until the source ends, and pass the end on. A side that breaks off ends only this direction."""
+    """Copy bytes until the source ends, then end the other side. An error ends only this direction."""
     try:
         while piece := await source.read(PIECE_BYTES):
             sink.write(piece)

@@ -1,4 +1,4 @@
-"""A folder held by its descriptor, to remove files safely where others can write.
+"""A folder held open by its descriptor, to remove files safely where others can write.
 
 Every access goes through the open folder and follows no link, so swapping a path for a link has no effect.
 """
@@ -27,7 +27,7 @@ class OpenFolder:
     @classmethod
     @contextmanager
     def at(cls, path: Path) -> Iterator[Optional["OpenFolder"]]:
-        """Open a folder; the last part of `path` may be a link, as a claim may. None when there is no such folder."""
+        """Open a folder. The last part of `path` may be a link, because a claim may be one. None if there is no such folder."""
         try:
             descriptor = os.open(path, _FOLDER)
         except (FileNotFoundError, NotADirectoryError):
@@ -40,7 +40,7 @@ class OpenFolder:
 
     @contextmanager
     def below(self, relative: str) -> Iterator[Optional["OpenFolder"]]:
-        """Open a folder below this one. None when it is missing, no folder, reached over a link, or not below."""
+        """Open a folder below this one. None if it is missing, not a folder, reached over a link, or outside."""
         descriptor = os.dup(self._descriptor)
         try:
             for name in filter(None, relative.split("/")):
@@ -63,7 +63,7 @@ class OpenFolder:
         return sorted(os.listdir(self._descriptor))  # noqa: PTH208 - pathlib has no descriptors
 
     def is_folder(self, name: str) -> bool:
-        """Return whether an entry is a folder, and no link to one."""
+        """Return whether an entry is a folder, and not a link to one."""
         return self._has_type(name, stat.S_ISDIR)
 
     def read(self, name: str) -> bytes | None:
@@ -88,7 +88,7 @@ class OpenFolder:
         self.remove_tree(_tree(files))
 
     def remove_if_empty(self, name: str) -> bool:
-        """Remove a folder that holds nothing. Returns whether it is gone."""
+        """Remove an empty folder. Returns whether it was removed."""
         try:
             os.rmdir(name, dir_fd=self._descriptor)
         except FileNotFoundError:
@@ -117,7 +117,7 @@ class OpenFolder:
 
 
 def _tree(files: Iterable[str]) -> Tree:
-    """Turn relative paths into a tree. A path that leaves the folder is left out: no manifest of ours has one."""
+    """Turn relative paths into a tree. A path out of the folder is left out: the trainer's manifests have none."""
     tree: Tree = {}
     for file in files:
         *folders, name = file.split("/")

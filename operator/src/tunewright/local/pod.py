@@ -25,7 +25,7 @@ from tunewright_runtime.errors import Invalid
 
 MESSAGE_BYTES = 4096  # Kubernetes' limits
 FALLBACK_BYTES = 2048
-RESTART_SECONDS = 1.0  # doubled with every restart; Kubernetes begins with 10, but here a user is watching
+RESTART_SECONDS = 1.0  # doubled with every restart; Kubernetes begins with 10, but here a user waits
 LONGEST_RESTART_SECONDS = 300.0
 CONFIG_RETRY_SECONDS = 5.0
 
@@ -54,13 +54,13 @@ class LocalPod:
 
     @property
     def ports(self) -> dict[int, int]:
-        """Declared port -> the port chosen for the present run; empty before it was first started."""
+        """Declared port -> the port chosen for the present run; empty before the first start."""
         wanted = self.container.wanted
         return {} if wanted is None else {int(declared): chosen for declared, chosen in wanted["ports"].items()}
 
     @property
     def moves(self) -> int:
-        """How often the pod was started again for the sake of another port."""
+        """How often the pod was restarted to get another port."""
         return int((self.container.wanted or {}).get("moves", 0))
 
     @property
@@ -68,17 +68,17 @@ class LocalPod:
         return self._prober is not None and self._prober.ready
 
     def stop(self, *, at_once: bool = False) -> None:
-        """Ask the container to end: politely, and with SIGKILL after its grace period; or at once."""
+        """Stop the container: with SIGTERM, and SIGKILL after its grace period; or with SIGKILL at once."""
         wanted = signal.SIGINT if at_once else signal.SIGTERM
         if self._signalled not in (wanted, signal.SIGINT) and self.container.signal(wanted):
             self._signalled = wanted
 
     def start(self, pod: Object, place: PodContext, lookup: pod_root.Lookup, *, now: datetime, moves: int) -> None:
-        """Start the container in a new run. What stands in the way is in the pod's status, and tried again in a while."""
+        """Start the container in a new run. If it cannot start, the pod's status has the reason, and the start is retried."""
         if now.timestamp() < self._retry_at:
             return
         before = self.container.wanted
-        if before is not None and self.container.state() is None:  # its supervisor was perhaps killed before the shim was up
+        if before is not None and self.container.state() is None:  # its supervisor may have been killed before the shim started
             self.container.start(before)
             self._watch(self.ports)
             return
@@ -100,12 +100,12 @@ class LocalPod:
         self._watch(place.ports)
 
     def adopt(self) -> None:
-        """Take up the probes of a container that runs already."""
+        """Start the probes of a container that runs already."""
         if self._probing is None and isinstance(self.container.state(), Running):
             self._watch(self.ports)
 
     def restart_due(self, pod: Object, ended: Ended) -> float | None:
-        """Return when (seconds since the epoch) an ended container is started again, or None: it stays as it is."""
+        """Return when an ended container restarts, in seconds since the epoch. None: it does not restart."""
         policy = pod["spec"].get("restartPolicy", "Always")
         if policy == "Never" or (policy == "OnFailure" and ended.exit_code == 0) or is_disrupted(pod) or is_deleted(pod):
             return None
@@ -148,7 +148,7 @@ class LocalPod:
         return pod_status(pod, known, now)
 
     def watch_over(self) -> None:
-        """Do what the processes ask for: end probes with the container, restart what a probe found dead, kill what was left behind."""
+        """Follow the container's state: end its probes, stop it if its liveness probe failed, kill its remaining processes."""
         state = self.container.state()
         if isinstance(state, Ended):
             self.quiet()
@@ -204,12 +204,12 @@ class LocalPod:
 
 
 def check(pod: Object) -> None:
-    """Refuse a pod that this machine could only run in part. Raises Invalid."""
+    """Refuse a pod of which this machine could run only a part. Raises Invalid."""
     containers = pod["spec"]["containers"]
     if len(containers) != 1 or pod["spec"].get("initContainers"):
         raise Invalid(f"pod {pod['metadata']['name']}: on this machine a pod has exactly one container")
     hooks = containers[0].get("lifecycle", {})
-    # A pre-stop sleep waits until proxies have heard of the end. Ours hears it first, so there is nothing to wait for.
+    # A pre-stop sleep waits until proxies have removed the pod. `network.Forwarder` removes it before the stop, so the sleep is not needed.
     if set(hooks) - {"preStop"} or set(hooks.get("preStop", {})) - {"sleep"}:
         raise Invalid(f"pod {pod['metadata']['name']}: only the lifecycle hook preStop.sleep is supported on this machine")
     probes.check_supported(containers[0])
@@ -221,7 +221,7 @@ def conditions(item: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def is_disrupted(pod: Mapping[str, Any]) -> bool:
-    """Return whether the pod is being stopped from outside."""
+    """Return whether the pod has the condition DisruptionTarget."""
     return any(item["type"] == DISRUPTED and item["status"] == "True" for item in conditions(pod))
 
 
@@ -231,7 +231,7 @@ def is_deleted(pod: Mapping[str, Any]) -> bool:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder with all in it, even if another process is removing it too."""
+    """Remove a folder with its content, even if another process removes it at the same time."""
 
     def gone_already(_function: Any, _path: str, error: Any) -> None:
         if not isinstance(error[1], FileNotFoundError):

@@ -1,7 +1,7 @@
 """A pod's file system on this machine: a root folder with a link for every mountPath.
 
-ConfigMaps and Secrets become files, emptyDirs folders that go with the pod, claims the folders under `volumes/`, host paths themselves, a
-projected token a random one that the progress endpoint accepts. `readOnly` is not enforced, because the processes run as the user.
+ConfigMaps and Secrets become files. An emptyDir is a folder that is removed with the pod, a claim is a folder under `volumes/`, a host path
+is itself. A projected token is a random one that the progress endpoint accepts. `readOnly` is not enforced: the processes run as the user.
 """
 
 import secrets
@@ -17,7 +17,7 @@ Lookup = Callable[[str, str], Mapping[str, Any] | None]  # (kind, name) -> objec
 
 
 def build(pod: Mapping[str, Any], folder: PodFolder, layout: Layout, lookup: Lookup) -> None:
-    """Create what the pod's mounts stand for. Doing it again changes nothing. Raises Invalid or OSError."""
+    """Create the files and folders of the pod's mounts. A second call changes nothing. Raises Invalid or OSError."""
     folder.root.mkdir(parents=True, exist_ok=True)
     volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", ())}
     (container,) = pod["spec"]["containers"]
@@ -33,12 +33,12 @@ def build(pod: Mapping[str, Any], folder: PodFolder, layout: Layout, lookup: Loo
 
 
 def mount_paths(container: Mapping[str, Any]) -> list[str]:
-    """Return every path that the root folder stands for, the termination log among them."""
+    """Return every path that has a link in the root folder, the termination log included."""
     return [str(mount["mountPath"]).rstrip("/") for mount in container.get("volumeMounts", ())] + [termination_path(container)]
 
 
 def termination_path(container: Mapping[str, Any]) -> str:
-    """Return where the container writes its last words."""
+    """Return the path of the container's termination message."""
     return str(container.get("terminationMessagePath", "/dev/termination-log"))
 
 

@@ -14,7 +14,7 @@ DISRUPTED = "DisruptionTarget"
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """The container does not run, and why."""
+    """The container does not run; `reason` is why."""
 
     reason: str  # ContainerCreating, CreateContainerConfigError, CrashLoopBackOff
     message: str = ""
@@ -22,16 +22,16 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerStatus:
-    """What is known of a pod's one container."""
+    """The state of a pod's one container."""
 
     state: Waiting | Running | Ended
     last: Ended | None = None  # the run before
     restarts: int = 0
     started: bool = False
     ready: bool = False
-    message: str = ""  # what the container said at its end
-    final: bool = False  # it will not be started again
-    disrupted: str = ""  # why it is stopped from outside
+    message: str = ""  # the container's termination message
+    final: bool = False  # it will not restart
+    disrupted: str = ""  # the reason of the condition DisruptionTarget
 
 
 def pod_status(pod: Mapping[str, Any], known: ContainerStatus, now: datetime) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _phase(known: ContainerStatus) -> str:
     if known.final and isinstance(known.state, Ended):
         return "Succeeded" if known.state.exit_code == 0 else "Failed"
     if known.final:
-        return "Failed"  # stopped before it ever ran
+        return "Failed"  # stopped before it ran
     return "Pending" if isinstance(known.state, Waiting) and known.last is None else "Running"
 
 
@@ -102,7 +102,7 @@ def _conditions(before: Any, known: ContainerStatus, phase: str, now: datetime) 
 
 
 def with_transition(condition: dict[str, Any], before: Any, now: datetime) -> dict[str, Any]:
-    """Date a condition: since when it has had this status."""
+    """Add the transition time to a condition: the time of the last change of its status."""
     old = next((item for item in before if item["type"] == condition["type"]), None)
     kept = old is not None and old["status"] == condition["status"]
     return condition | {"lastTransitionTime": old["lastTransitionTime"] if old is not None and kept else timestamp(now)}

@@ -85,7 +85,7 @@ class Prober:
         self._changed()
 
     async def _ask(self, session: aiohttp.ClientSession, probe: Mapping[str, Any]) -> str:
-        """Return what is wrong, or nothing."""
+        """Return why the probe failed; empty if it succeeded."""
         try:
             async with asyncio.timeout(probe.get("timeoutSeconds", 1)):
                 if "tcpSocket" in probe:
@@ -106,7 +106,7 @@ class Prober:
 
 
 def check_supported(container: Mapping[str, Any]) -> None:
-    """Refuse probes of a kind that is not sent here, and of a port that the container does not declare. Raises Invalid."""
+    """Refuse probes of an unsupported kind, and of a port that the container does not declare. Raises Invalid."""
     for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
         probe = container.get(kind)
         if probe is None:

@@ -1,4 +1,4 @@
-"""Removes from claims what a manifest with the job's uid lists, for `tunewright delete`. Everything else stays and is reported.
+"""Removes the files that a manifest with the job's uid lists from claims, for `tunewright delete`. All others stay and are reported.
 
 Manifests: `tunewright-run.json` in a folder of checkpoints or of an unfinished model, MANIFEST.json in a checkpoint, `tunewright.json` in a
 finished model.
@@ -23,8 +23,8 @@ from tunewright_contract.model_manifest import MANIFEST_NAME
 from tunewright_contract.run_folder import RUN_MANIFEST_NAME, RunFolder
 
 _CHECKPOINT_MANIFEST = "MANIFEST.json"
-_DOWNLOADS = ("hub", "xet", "triton", "datasets", "assets", ".locks")  # what the libraries keep in HF_HOME, in a claim made for the job
-_NAMED = 5  # files of a folder that stay
+_DOWNLOADS = ("hub", "xet", "triton", "datasets", "assets", ".locks")  # folders that the libraries create in HF_HOME
+_NAMED = 5  # files of a folder that stay, at most so many are named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ class Removal:
                 return folder is not None and any(self._entries(inner) is not None for _, inner in _folders(folder))
 
     def _remove(self, place: _JobFolder) -> list[Kept]:
-        """Remove this job's revisions from a place. Returns what stays in the folder of its name."""
+        """Remove this job's revisions from a folder of a claim. Returns what stays in the folder with the job's name."""
         with OpenFolder.at(place.claim) as claim:
             if claim is None:
                 return []
@@ -120,7 +120,7 @@ class Removal:
         return named + ([Kept(path=self._path(place), why=f"{more} more that no manifest of this job lists")] if more > 0 else [])
 
     def _remove_revisions(self, folder: OpenFolder) -> bool:
-        """Remove what this job made in each folder. Returns whether there was anything of it."""
+        """Remove this job's files in each folder. Returns whether there were any."""
         found = False
         for name, inner in _folders(folder):
             entries = self._entries(inner)
@@ -133,7 +133,7 @@ class Removal:
         return found
 
     def _entries(self, folder: OpenFolder) -> list[str] | None:
-        """Return the entries that this job made, as paths relative to `folder`; None when no manifest there has its uid."""
+        """Return this job's entries, as paths relative to `folder`; None if no manifest there has its uid."""
         model, run = _json(folder, MANIFEST_NAME), _json(folder, RUN_MANIFEST_NAME)
         lineage = model.get("lineage")
         if isinstance(lineage, dict) and lineage.get("uid") == self._uid:
@@ -147,7 +147,7 @@ class Removal:
         return [path for path in _paths(folder) if any(fnmatchcase(path, pattern) for pattern in marked.entries)]
 
     def _remove_own_claim(self, kept: list[Kept]) -> list[Kept]:
-        """Remove the claim that was created for this job, unless it is a link or something is left in it."""
+        """Remove the claim that was created for this job, unless it is a link or not empty."""
         claim = self._own
         if claim is None or not claim.exists():
             return []
@@ -171,7 +171,7 @@ class Removal:
 
 
 def _remove_entry(folder: OpenFolder, relative: str) -> None:
-    """Remove a file, or a folder: only its listed files where it has a manifest of its own, else all of it."""
+    """Remove a file or a folder. Of a folder with its own manifest, remove only the listed files."""
     parent, _, name = relative.rpartition("/")
     with folder.below(parent) as holder:
         if holder is None:
@@ -202,7 +202,7 @@ def _folders(folder: OpenFolder) -> Iterator[tuple[str, OpenFolder]]:
 
 
 def _json(folder: OpenFolder, name: str) -> dict[str, Any]:
-    """Return a manifest's map, or an empty one for what is no manifest."""
+    """Return a manifest's map, or an empty one if the file is not a manifest."""
     try:
         found = json.loads(folder.read(name) or b"{}")
     except (ValueError, RecursionError):
@@ -216,7 +216,7 @@ def _listed(manifest: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def _read(stored: Object) -> FineTuneJob | None:
-    """Read a stored job; None for one in words that are not read any more: of that nothing is removed."""
+    """Read a stored job; None for one in a format that is no longer supported, whose files are not removed."""
     try:
         return parse(stored)
     except ValidationError:

@@ -1,14 +1,14 @@
-# pathlib would be most of what this process holds in memory, and there is one process per container:
+# pathlib would take most of this process's memory, and there is one process per container:
 # ruff: noqa: PTH105, PTH110, PTH118, PTH123, PTH208
 """One process per running container, as containerd-shim is: `python -m tunewright.local.shim <run folder>`.
 
-It starts the container's process, outlives its own parent, and records how the process ended, so a killed `tunewright run` loses nothing.
+It starts the container's process, continues when its own parent is killed, and records how the process ended.
 Reads `container.json` {argv, env, cwd, log, memoryLimitBytes, graceSeconds}; writes `shim.json` {pid, identity, containerPid, startedAt}
 and, last, `exit.json` {exitCode, reason, startedAt, finishedAt}. A run starts once: a second shim on the same folder exits at once.
 
 SIGTERM: the container gets SIGTERM, and SIGKILL after `graceSeconds`. SIGINT: SIGKILL at once.
-A container is its first process and all descendants; when the first ends, the shim kills the rest. If the shim dies, the kernel kills the
-first. It imports little, because it stays in memory while the container runs.
+A container is its first process and all descendants; when the first ends, the shim kills the rest. If the shim is killed, the kernel kills
+the first. It imports little, because it stays in memory while the container runs.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before fork: dlopen in the ch
 
 
 def main(folder: str) -> int:
-    """Run one container to its end. Returns this process's own exit code, which says nothing of the container's."""
+    """Run one container to its end. Returns this process's own exit code, which does not depend on the container's."""
     lock = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +45,7 @@ def main(folder: str) -> int:
             write(folder, "exit.json", ended)
         except FileNotFoundError:  # the pod was removed
             return 0
-        except OSError as error:  # a full disk: how the container ended is worth waiting for
+        except OSError as error:  # a full disk: retry, so that the container's end is recorded
             print(f"cannot write exit.json: {error}", file=sys.stderr, flush=True)  # noqa: T201 - its own log
             time.sleep(1.0)
         else:
@@ -54,7 +54,7 @@ def main(folder: str) -> int:
 
 def run(folder: str, container: dict[str, Any]) -> dict[str, Any]:
     """Start the container, watch it, and return how it ended."""
-    # Signals wait in line until `wait` asks for them: none can be lost between two looks.
+    # Signals are blocked until `watch` fetches them, so none is lost between two checks.
     wanted = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
     signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
     LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -65,7 +65,7 @@ def run(folder: str, container: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:
         with open(container["log"], "a", encoding="utf-8") as file:
             file.write(f"could not start {container['argv'][0]}: {error.strerror}\n")
-        # 127 and 126: what a shell says of a command that is not there, or cannot be executed.
+        # 127 and 126: a shell's exit codes for a missing command, and for one that cannot be executed.
         code = 127 if isinstance(error, FileNotFoundError) else 126
         return {"exitCode": code, "reason": "StartError", "startedAt": started, "finishedAt": time.time()}
     write(folder, "shim.json", {"pid": os.getpid(), "identity": identity(os.getpid()), "containerPid": process.pid, "startedAt": started})
@@ -86,7 +86,7 @@ def start(container: dict[str, Any]) -> "subprocess.Popen[bytes]":
     def in_child() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != shim:  # the shim died between fork and prctl
+        if os.getppid() != shim:  # the shim ended between fork and prctl
             os._exit(137)
 
     with open(container["log"], "ab", buffering=0) as log:
@@ -103,7 +103,7 @@ def start(container: dict[str, Any]) -> "subprocess.Popen[bytes]":
 
 
 def watch(process: "subprocess.Popen[bytes]", container: dict[str, Any], wanted: set[signal.Signals]) -> str:
-    """Wait for the end, pass signals on, keep to the limit. Returns `OOMKilled`, or nothing."""
+    """Wait for the end, pass signals on, and enforce the memory limit. Returns `OOMKilled` or an empty text."""
     limit = container.get("memoryLimitBytes")
     kill_at: float | None = None
     reason = ""
@@ -122,7 +122,7 @@ def watch(process: "subprocess.Popen[bytes]", container: dict[str, Any], wanted:
             kill_at = time.monotonic()
         if kill_at is not None and time.monotonic() >= kill_at:
             kill_all()
-            kill_at = time.monotonic() + 1.0  # what was forked meanwhile is killed in the next round
+            kill_at = time.monotonic() + 1.0  # the next round kills processes that were forked meanwhile
         reap(process)
     while descendants(os.getpid()):
         kill_all()
@@ -141,7 +141,7 @@ def kill_all() -> None:
 
 
 def reap(process: "subprocess.Popen[bytes]") -> None:
-    """Collect orphans that came to us (we are the subreaper), leaving the first process to `poll`."""
+    """Reap the orphans that this process has inherited as subreaper, except the first process, which `poll` reaps."""
     for pid in children(os.getpid()):
         if pid != process.pid:
             try:
@@ -158,21 +158,21 @@ def children(pid: int) -> list[int]:
             with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
                 found += [int(child) for child in file.read().split()]
     except OSError:
-        return found  # it ended while we looked
+        return found  # it ended meanwhile
     return found
 
 
 def descendants(pid: int) -> list[int]:
-    """Return everything below a process."""
+    """Return all descendants of a process."""
     below = children(pid)
     return below + [deeper for child in below for deeper in descendants(child)]
 
 
 def memory(pids: list[int], limit: int) -> int:
-    """Return the bytes that cannot be reclaimed: anonymous and shared memory, shared pages counted in parts (PSS).
+    """Return the bytes that cannot be reclaimed: anonymous and shared memory, shared pages by share (PSS).
 
-    File pages are left out, as the kernel leaves them out of an out-of-memory decision: mapped weights can always be read again.
-    The exact count makes the kernel walk all pages, so it is read only when the cheap upper bound (RSS) is beyond `limit`.
+    File pages do not count, as in the kernel's out-of-memory decision: mapped weights can always be read again.
+    For the exact count the kernel visits all pages, so it is read only if the cheap upper bound (RSS) exceeds `limit`.
     """
     bound = sum(resident(pid) for pid in pids)
     if bound <= limit:
@@ -183,7 +183,7 @@ def memory(pids: list[int], limit: int) -> int:
             with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
                 fields = dict(line.split(":", 1) for line in file if ":" in line)
         except OSError:
-            continue  # it ended while we looked
+            continue  # it ended meanwhile
         total += sum(int(fields[name].split()[0]) for name in ("Pss_Anon", "Pss_Shmem") if name in fields)
     return total * 1024
 
@@ -198,9 +198,9 @@ def resident(pid: int) -> int:
 
 
 def identity(pid: int) -> str:
-    """Return what tells this process from any other that ever had its pid: the boot, and its start in ticks since then (proc(5), field 22).
+    """Return an identity that no other process with this pid has: the boot id, and its start in ticks since then (proc(5), field 22).
 
-    Raises OSError when there is no such process; a zombie has no identity either, and gives "".
+    Raises OSError if there is no such process. Returns "" for a zombie.
     """
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
         fields = file.read().rpartition(")")[2].split()
@@ -209,7 +209,7 @@ def identity(pid: int) -> str:
 
 
 def write(folder: str, name: str, value: dict[str, Any]) -> None:
-    """Write JSON whole or not at all."""
+    """Write JSON atomically."""
     scratch = os.path.join(folder, f".{name}")
     with open(scratch, "w", encoding="utf-8") as file:
         json.dump(value, file)

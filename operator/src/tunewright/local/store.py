@@ -28,12 +28,12 @@ DEFAULT_GRACE_SECONDS = 30  # Kubernetes' own
 
 
 def timestamp(moment: datetime) -> str:
-    """Write a time as Kubernetes does: UTC, whole seconds."""
+    """Format a time as Kubernetes does: UTC, whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment(text: str) -> datetime:
-    """Read a time that `timestamp` wrote."""
+    """Parse a time that `timestamp` formatted."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
@@ -46,7 +46,7 @@ class Store:
         self._watchers: list[Callable[[Object], None]] = []
 
     def watch(self, watcher: Callable[[Object], None]) -> None:
-        """Call `watcher` with every object this process writes or deletes, after the write."""
+        """Call `watcher` with every object that this process writes or deletes, after the write."""
         self._watchers.append(watcher)
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
@@ -59,7 +59,7 @@ class Store:
         return [found for path in paths if (found := self._read(path)) is not None]
 
     def labelled(self, namespace: str, label: str, value: str, kind: str = "*") -> list[Object]:
-        """Return the objects that carry a label."""
+        """Return the objects with a label."""
         return [found for found in self.select(kind, namespace) if found["metadata"].get("labels", {}).get(label) == value]
 
     def owned(self, uid: str, kind: str = "*", namespace: str = "*") -> list[Object]:
@@ -67,7 +67,7 @@ class Store:
         return [found for found in self.select(kind, namespace) if uid in owners(found)]
 
     def descendants(self, uid: str, namespace: str) -> list[Object]:
-        """Return everything below `uid`, at any depth, parents first."""
+        """Return all descendants of `uid` by owner reference, parents first."""
         found: list[Object] = []
         rest = self.select(namespace=namespace)
         generation = {uid}
@@ -79,7 +79,7 @@ class Store:
         return found
 
     def create(self, manifest: Object) -> Object:
-        """Store a new object and return it as stored. Raises Conflict when the name is taken."""
+        """Store a new object and return it as stored. Raises Conflict if the name exists."""
         created = copy.deepcopy(dict(manifest))
         created.setdefault("metadata", {}).setdefault("namespace", "default")
         created.pop("status", None)
@@ -98,15 +98,15 @@ class Store:
         return created
 
     def change(self, kind: str, namespace: str, name: str, change: Callable[[Object], None]) -> Object | None:
-        """Change everything but the status, under the lock. Returns the object as stored, or None when there is none."""
+        """Change everything but the status, under the lock. Returns the object as stored, or None if there is none."""
         return self._change(kind, namespace, name, change, status=False)
 
     def change_status(self, kind: str, namespace: str, name: str, change: Callable[[Object], None]) -> Object | None:
-        """Change the status only, under the lock: `change` is given the whole object, and what else it touches is not kept."""
+        """Change the status only, under the lock. `change` gets the whole object; its changes outside the status are dropped."""
         return self._change(kind, namespace, name, change, status=True)
 
     def delete(self, kind: str, namespace: str, name: str) -> None:
-        """Delete an object and, with it, what only it owned. A Pod is marked, and removed by `remove_pod` once its processes have ended."""
+        """Delete an object and its dependents. A Pod is only marked; `remove_pod` removes it after its processes have ended."""
         if kind == "Pod":
             self.change(kind, namespace, name, self._mark_deleted)
             return
@@ -128,7 +128,7 @@ class Store:
             self._tell(gone)
 
     def collect(self, namespace: str) -> None:
-        """Delete every object all of whose owners are gone, as the garbage collector does."""
+        """Delete every object whose owners are all gone, as the garbage collector does."""
         existing = self.select(namespace=namespace)
         alive = {item["metadata"]["uid"] for item in existing}
         for item in existing:
@@ -213,7 +213,7 @@ def owners(item: Object) -> set[str]:
 
 
 def explain(error: OSError, home: Path) -> str:
-    """Return what a failed write means to the person at this machine."""
+    """Return a failed write's error in words for the user."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left for {home}. What was stored before is intact; free some space, or set TUNEWRIGHT_HOME to another disk"
     return f"{error.strerror or error} ({error.filename or home})"

@@ -21,12 +21,12 @@ class Holder:
     pid: int
     command: str
     since: str
-    progress_port: int | None = None  # kept for the next one: running pods know only this port
+    progress_port: int | None = None  # kept for the next process: running pods report to this port
 
 
 @contextmanager
 def hold(layout: Layout, namespace: str, job: str, *, now: datetime) -> Iterator["JobLock"]:
-    """Hold a job for as long as the block runs. Raises Rejected naming who holds it already."""
+    """Hold a job's lock during the block. Raises Rejected with the process that holds it."""
     path = layout.supervisor(namespace, job)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -42,11 +42,11 @@ def hold(layout: Layout, namespace: str, job: str, *, now: datetime) -> Iterator
         lock.write(holder)
         yield lock
     finally:
-        os.close(handle)  # which gives up the lock
+        os.close(handle)  # releases the lock
 
 
 def holder_of(layout: Layout, namespace: str, job: str) -> Holder | None:
-    """Return the process that runs a job just now, or None."""
+    """Return the process that runs a job now, or None."""
     try:
         handle = os.open(layout.supervisor(namespace, job), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -68,7 +68,7 @@ class JobLock:
         self.holder = holder
 
     def write(self, holder: Holder) -> None:
-        """Say who we are. In place, never by renaming: the lock hangs on this very file."""
+        """Write this process into the file. In place, not by renaming, because the lock belongs to this inode."""
         self.holder = holder
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, json.dumps(holder.__dict__).encode(), 0)
@@ -78,7 +78,7 @@ def _read(handle: int) -> Holder | None:
     try:
         return Holder(**json.loads(os.pread(handle, 65536, 0)))
     except (ValueError, TypeError):
-        return None  # empty, or its writer was killed at this very moment
+        return None  # empty, or its writer was killed while it wrote
 
 
 def _already(namespace: str, job: str, holder: Holder | None) -> str:

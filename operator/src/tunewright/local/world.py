@@ -29,15 +29,15 @@ from tunewright_runtime.errors import Conflict, Gone
 from tunewright_runtime.objects import Key, Manifest
 
 KIND = "FineTuneJob"
-MANIFEST_DIRECTORY = "tunewright.io/manifest-directory"  # annotation of a FineTuneJob: what its relative paths are relative to
+MANIFEST_DIRECTORY = "tunewright.io/manifest-directory"  # annotation of a FineTuneJob: the folder of its relative paths
 PLACES = "tunewright.io/places"  # annotation of a FineTuneJob: where its `path` sources are, as JSON {what the manifest has: absolute path}
-CONTENTS = "tunewright.io/contents"  # annotation of a FineTuneJob: what lay there when it was applied (see contents.py)
+CONTENTS = "tunewright.io/contents"  # annotation of a FineTuneJob: their content when it was applied (see contents.py)
 TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - a variable's name
-OURS = (URL,)  # annotations that this world puts on children, and that applying must leave alone
+OURS = (URL,)  # annotations that this world adds to children, and that applying keeps
 
 
 class LocalWorld:
-    """Objects of this machine. `progress_url` tells where the pods of a job post progress."""
+    """Objects of this machine. `progress_url` is the address to which the pods of a job post progress."""
 
     def __init__(self, store: Store, layout: Layout, secrets: Secrets, *, progress_url: str) -> None:
         self._store = store
@@ -86,9 +86,9 @@ class LocalWorld:
         return self._store.descendants(uid, key[0])
 
     async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> bool:
-        """Make the store hold these children, and prune those that are not among them. Raises Gone when the job is another by now.
+        """Store these children, and prune all others of the job. Raises Gone if another job has its name now.
 
-        Returns False: whatever is written here wakes the job again by itself.
+        Returns False: each write here already triggers another reconcile.
         """
         job = self._store.get(KIND, *key)
         if job is None or job["metadata"]["uid"] != uid:
@@ -98,14 +98,14 @@ class LocalWorld:
         wanted = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
         owned = self._store.owned(uid, namespace=key[0])
         mounted = mounted_config_maps(child for child in owned if (child["kind"], child["metadata"]["name"]) in wanted)
-        wanted |= {("ConfigMap", name) for name in mounted}  # a pod of an earlier attempt's Job may yet have to start
+        wanted |= {("ConfigMap", name) for name in mounted}  # a pod of an earlier attempt's Job may start later
         for child in owned:
             if (child["kind"], child["metadata"]["name"]) not in wanted:
                 self._store.delete(child["kind"], key[0], child["metadata"]["name"])
         return False
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
-        """Replace the job's status, unless the job is gone or another one by now."""
+        """Replace the job's status, unless the job is gone or another job has its name now."""
 
         def replace(job: Object) -> None:
             if job["metadata"]["uid"] == uid:
@@ -114,7 +114,7 @@ class LocalWorld:
         self._store.change_status(KIND, *key, replace)
 
     async def authenticate(self, key: Key, token: str) -> str | None:
-        """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""
+        """Return the job's uid if one of its pods has this token. Raises Gone if there is no such job."""
         job = self._store.get(KIND, *key)
         if job is None:
             raise Gone(f"there is no FineTuneJob {key[0]}/{key[1]}")
@@ -158,13 +158,13 @@ def locate(written: str, directory: str | Path) -> Path:
 
 
 def places_of(annotations: Mapping[str, str]) -> Callable[[str], Path]:
-    """Return what tells where a stored job's `path` sources are: where they were last found, else relative to its manifest."""
+    """Return the places of a stored job's `path` sources: where they were last found, else relative to its manifest."""
     moved: dict[str, str] = json.loads(annotations.get(PLACES, "{}"))
     return lambda written: Path(moved[written]) if written in moved else locate(written, annotations.get(MANIFEST_DIRECTORY, "."))
 
 
 def _follow_folders(stored: Object, wanted: Manifest) -> None:
-    """Let a Job's volumes point to where the job's folders lie now: the same content may have been moved."""
+    """Point a Job's volumes to the present places of the job's folders, because the same content may have been moved."""
     places = {volume["name"]: volume["hostPath"] for volume in wanted.get("volumes", ()) if "hostPath" in volume}
     for volume in stored.get("volumes", ()):
         if "hostPath" in volume and volume["name"] in places:
@@ -181,8 +181,8 @@ def _secrets_of(job: FineTuneJob) -> Iterator[tuple[str, SecretKeyRef, str]]:
 
 
 def _adapt(stored: Object, manifest: Object) -> None:
-    """Change a stored child into what is applied now."""
-    if manifest["kind"] == "Job":  # its template is immutable; an earlier attempt does not say `suspend` at all
+    """Change a stored child into the rendered one."""
+    if manifest["kind"] == "Job":  # its template is immutable; an earlier attempt has no `suspend`
         _follow_folders(stored["spec"]["template"]["spec"], manifest["spec"]["template"]["spec"])
         if "suspend" in manifest["spec"]:
             stored["spec"]["suspend"] = manifest["spec"]["suspend"]

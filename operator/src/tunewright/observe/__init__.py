@@ -1,4 +1,4 @@
-"""Reads raw children and returns what happened.
+"""Reads raw children and returns the state of each stage.
 
 Promises a result for any objects, however incomplete: a missing field means "not yet". Refuses to guess: a stage has ended only when its
 Job's status shows it, and a server is ready only when all replicas run the wanted revision.

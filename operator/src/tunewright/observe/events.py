@@ -1,8 +1,8 @@
 """Pod problems that only Events report: a Job whose pods are refused, a pod that is bound to a node and does not start.
 
 The status of a Job has no field for a quota of zero, and that of a pod none for a volume that cannot be mounted. The rooms that read a
-cluster fetch the Events of the children that `unexplained` returns, and add them to the children. Here the messages of the kubelet and of
-the Job controller get our reasons.
+cluster fetch the Events of the children that `unexplained` returns, and add them to the children. This module maps the messages of the
+kubelet and of the Job controller to the operator's reasons.
 """
 
 from collections import Counter
@@ -16,16 +16,16 @@ from tunewright.observe.raw import Raw, condition, moment, number, part, parts, 
 from tunewright.observe.reasons import FailureReason
 from tunewright_contract.reports import Failure
 
-GRACE = timedelta(seconds=10)  # pods of a healthy cluster are made, and their volumes mounted, within it
-_AT_MOST = 3  # children of one job whose Events are read at a time: those of one pod explain its whole gang
+GRACE = timedelta(seconds=10)  # a healthy cluster creates pods and mounts their volumes within it
+_AT_MOST = 3  # children of one job whose Events are read at a time: the Events of one pod explain its whole gang
 _ENDING = ("Complete", "Failed", "SuccessCriteriaMet", "FailureTarget")
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
-# An Event's reason -> words in its message -> ours. The first that fits counts; the empty text fits everything.
+# An Event's reason -> words in its message -> the operator's reason. The first match counts; the empty text matches everything.
 _MEANINGS: Mapping[str, tuple[tuple[str, FailureReason], ...]] = {
     "FailedCreate": (
         ("exceeded quota", FailureReason.QUOTA),
-        ("failed quota", FailureReason.QUOTA),  # the quota wants limits or requests that the pod does not say
+        ("failed quota", FailureReason.QUOTA),  # the quota requires limits or requests that the pod lacks
         ("per Container is", FailureReason.QUOTA),  # a LimitRange
         ("per Pod is", FailureReason.QUOTA),
         ("error looking up service account", FailureReason.SERVICE_ACCOUNT),
@@ -42,7 +42,7 @@ _MEANINGS: Mapping[str, tuple[tuple[str, FailureReason], ...]] = {
 
 
 def unexplained(children: Iterable[Raw], now: datetime) -> Sequence[str]:
-    """Return the uids of children that make no progress and whose status gives no reason: the oldest first, few of them."""
+    """Return the uids of children that make no progress and whose status has no reason: the oldest first, at most three."""
     children = list(children)
     pods = Counter(owner for child in children if child.get("kind") == "Pod" and not _has_ended(child) for owner in _owners(child))
     found = [child for child in children if _makes_no_progress(child, pods) and _made(child, unknown=now) + GRACE <= now]
@@ -50,14 +50,14 @@ def unexplained(children: Iterable[Raw], now: datetime) -> Sequence[str]:
 
 
 class PodProblem(NamedTuple):
-    """What Events report of an object, and when they did last."""
+    """The problem that Events report of an object, and the time of the last one."""
 
     at: datetime
     failure: Failure
 
 
 def read_events(children: Iterable[Raw]) -> Mapping[str, PodProblem]:
-    """Return uid of an object -> its newest problem."""
+    """Return a map from an object's uid to its newest problem."""
     newest: dict[str, PodProblem] = {}
     for event in children:
         if event.get("kind") != "Event" or (failure := _failure(event)) is None:
@@ -69,7 +69,7 @@ def read_events(children: Iterable[Raw]) -> Mapping[str, PodProblem]:
 
 
 def with_event(pod: PodState, raw: Raw, problems: Mapping[str, PodProblem]) -> PodState:
-    """Add what Events report to a pod that has not started and whose status gives no reason."""
+    """Add the problem that Events report to a pod that has not started and whose status has no reason."""
     problem = problems.get(text(raw, "metadata", "uid"))
     if problem is None or pod.failure is not None or pod.running or pod.ended is not None:
         return pod
@@ -77,7 +77,7 @@ def with_event(pod: PodState, raw: Raw, problems: Mapping[str, PodProblem]) -> P
 
 
 def problem_of_job(job: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProblem]) -> Failure | None:
-    """Return why a Job lacks pods, unless it has made some since that Event."""
+    """Return why a Job lacks pods, unless it has created some since that Event."""
     problem = problems.get(text(job, "metadata", "uid"))
     if problem is None or not _lacks_pods(job, sum(not _has_ended(pod) for pod in pods)):
         return None
@@ -85,7 +85,7 @@ def problem_of_job(job: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProb
 
 
 def pods_refused(message: str) -> Failure:
-    """Return why pods could not be made, in the words of the controller that tried."""
+    """Return why pods could not be created, with the controller's message."""
     reason = next(reason for words, reason in _MEANINGS["FailedCreate"] if words in message)
     return Failure(reason=reason.value, message=f"its pods are rejected: {message}")
 
@@ -111,7 +111,7 @@ def _makes_no_progress(child: Raw, pods: Mapping[str, int]) -> bool:
 
 
 def _lacks_pods(job: Raw, there: int) -> bool:
-    """Return whether a Job that continues has fewer pods than it wants at a time."""
+    """Return whether an unfinished Job has fewer pods than its parallelism."""
     if any(condition(job, kind) for kind in _ENDING):
         return False
     parallel, completions = (1 if (wanted := number(job, "spec", field)) is None else wanted for field in ("parallelism", "completions"))

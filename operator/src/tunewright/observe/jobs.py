@@ -1,7 +1,7 @@
 """A Job with its pods becomes the outcome of a stage, or of one attempt of the gang.
 
 A stage has succeeded when its pods ended with exit code 0 and its own report was read. The report of a pod that is gone cannot be read
-again. Then the expected is a status that records the stage as done, or a Job of the next stage.
+again. Then a status that records the stage, or a Job of the next stage, proves that it was read.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedReport:
-    """What a stage must have reported to have succeeded. `recorded`: its report was read, so that it is not missed when its pod is gone.
+    """The report that a stage needs to succeed. `recorded`: its report was read earlier, so it is not required when its pod is gone.
 
-    `otherwise`: what is done about a report that went unread.
+    `otherwise`: the way out if the report was never read.
     """
 
     kind: type[StageReport]
@@ -32,15 +32,15 @@ class ExpectedReport:
 
 @dataclass(frozen=True, kw_only=True)
 class JobOutcome:
-    """How far a Job is, and the pod that its failure is read from."""
+    """The progress of a Job, and the pod that its failure is read from."""
 
     state: StageState
     report: StageReport | None = None
     failure: Failure | None = None
     disposition: Disposition | None = None
-    failed_pod: PodState | None = None  # the pod whose failure it is
-    running_since: datetime | None = None  # all pods that run have run since then
-    leaving: bool = False  # the Job is suspended, and its pods have yet to save or end
+    failed_pod: PodState | None = None  # the pod that failed
+    running_since: datetime | None = None  # all running pods have run since then
+    leaving: bool = False  # the Job is suspended, and its pods have not ended yet
 
 
 def read_job(
@@ -48,7 +48,7 @@ def read_job(
 ) -> JobOutcome:
     """Read a Job and its pods. `failed_pod` is the first to fail of a gang, and the last of pods that replace each other.
 
-    `pods_refused`: why it lacks pods, if it does.
+    `pods_refused`: why it lacks pods; empty if it does not.
     """
     failed_pod = _first_cause(pods) if gang else _last_failure(pods)
     if condition(job, "Complete"):
@@ -74,23 +74,23 @@ def read_job(
 
 
 def _all_succeeded(job: Raw, pods: Sequence[PodState]) -> bool:
-    """Return whether a Job has nothing left to do, which its controller writes down a second or more later (its syncJobBatchPeriod)."""
+    """Return whether all pods of a Job have succeeded. Its controller records this a second or more later (its syncJobBatchPeriod)."""
     indices = {pod.index for pod in pods if pod.succeeded}
     return bool(indices) and len(indices) >= (number(job, "spec", "completions") or 1) and not condition(job, "FailureTarget")
 
 
 def _failed(job: Raw, failed: Raw, failed_pod: PodState | None) -> JobOutcome:
     reason, message = text(failed, "reason"), text(failed, "message")
-    if reason == "DeadlineExceeded":  # the pods only say that they were stopped
+    if reason == "DeadlineExceeded":  # the pods' own reason is only that they were stopped
         failure = Failure(reason=FailureReason.DEADLINE_EXCEEDED.value, message="it took longer than spec.activeDeadlineSeconds")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.FAIL)
-    # The Job names the rule of our podFailurePolicy that applied. An evicted pod is gone by then, and the others only tell of its loss.
+    # The Job names the rule of podFailurePolicy that applied. An evicted pod may be gone, and the other pods failed only because of it.
     if reason == "PodFailurePolicy" and "DisruptionTarget" in message and (failed_pod is None or failed_pod.weight == SECONDARY):
         failure = Failure(reason=FailureReason.DISRUPTED.value, message=message)
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
     if failed_pod is not None:
         return JobOutcome(state=StageState.FAILED, failure=failed_pod.failure, disposition=failed_pod.disposition, failed_pod=failed_pod)
-    if condition(job, "Suspended") and reason != "PodFailurePolicy":  # the pods that were stopped count as failed, and are removed
+    if condition(job, "Suspended") and reason != "PodFailurePolicy":  # stopped pods count as failed, and are removed
         failure = Failure(reason=FailureReason.STOPPED.value, message="it was stopped, and its pods are gone")
         return JobOutcome(state=StageState.FAILED, failure=failure, disposition=Disposition.RESUME)
     return JobOutcome(
@@ -101,7 +101,7 @@ def _failed(job: Raw, failed: Raw, failed_pod: PodState | None) -> JobOutcome:
 
 
 def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
-    """Return whether pods are still there: a suspended gang saves before it goes.
+    """Return whether the Job still has pods: a suspended gang saves before it ends.
 
     The condition is checked too: without it, the Job controller may be creating pods that it has not counted yet.
     """
@@ -110,12 +110,12 @@ def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
 
 
 def _done(pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool) -> JobOutcome:
-    """Judge a Job that has done what it can do: by the report of rank 0, or of the pod that succeeded."""
+    """Return the outcome of a finished Job, by the report of rank 0, or of the pod that succeeded."""
     reporters = [pod for pod in pods if pod.succeeded and not (gang and pod.index)]
     reporter = next((pod for pod in reporters if isinstance(pod.report, expected.kind)), reporters[-1] if reporters else None)
     if reporter is not None:
         return _proven(reporter, expected)
-    if any(not pod.succeeded and pod.disposition is None for pod in pods):  # the Job's end came before its pod's
+    if any(not pod.succeeded and pod.disposition is None for pod in pods):  # the Job was read as finished before its pod
         return JobOutcome(state=StageState.RUNNING)
     if expected.recorded:
         return JobOutcome(state=StageState.SUCCEEDED)

@@ -22,11 +22,11 @@ from tunewright_contract.stages import Shape, Stage, followers, of_shape
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What happened to a job's present revision, and which pods tell of it."""
+    """The state of a job's present revision, and the pods it was read from."""
 
     past: Past
     failed_pods: Mapping[Stage, PodState] = field(default_factory=dict)  # the pod that a stage's failure is read from
-    leaving: frozenset[Stage] = frozenset()  # stages whose Job is suspended, and whose pods have yet to save or end
+    leaving: frozenset[Stage] = frozenset()  # stages whose Job is suspended, and whose pods have not ended yet
     warnings: tuple[str, ...] = ()
 
 
@@ -36,13 +36,13 @@ class _Children:
 
     everything: Sequence[Raw]
     present: Sequence[Raw]  # of this revision
-    problems: Mapping[str, PodProblem]  # what Events report, by the uid of the object they are about
-    recorded: Raw | None  # the stored status, if it is about this revision
+    problems: Mapping[str, PodProblem]  # problems that Events report, by the uid of the object
+    recorded: Raw | None  # the stored status, if it belongs to this revision
 
 
 @dataclass(frozen=True, kw_only=True)
 class _StageReading:
-    """What the children of one stage show."""
+    """The outcome of one stage, read from its children."""
 
     outcome: StageOutcome[Any]
     failed_pod: PodState | None = None
@@ -50,9 +50,9 @@ class _StageReading:
 
 
 def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None) -> Observation:
-    """Read a job's children. Those of other revisions are passed over, save the server, which must become this one's.
+    """Read a job's children. Those of other revisions are ignored, except the server, which is updated to this one.
 
-    `status` is the job's as stored: what it has recorded of a stage counts when the stage's pods are gone.
+    `status` is the job's stored one: its record of a stage counts when the stage's pods are gone.
     """
     there = _Children(
         everything=children,
@@ -76,7 +76,7 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
 
 
 def has_begun(children: Sequence[Raw]) -> bool:
-    """Return whether there is a gang, or has been one."""
+    """Return whether a gang exists or has existed."""
     return any(_of(children, stage, "Job") for stage in of_shape(Shape.GANG))
 
 
@@ -90,7 +90,7 @@ def _read_pod_stage(stage: Stage, there: _Children) -> _StageReading:
 
 
 def _read_gang(stage: Stage, there: _Children) -> _StageReading:
-    """Read the attempts. A report that went unread costs another one.
+    """Read the attempts. If a report was never read, another attempt is needed.
 
     That attempt starts from the last checkpoint, which is the end of training, and reports again.
     """
@@ -114,8 +114,8 @@ def _read_servers(stage: Stage, there: _Children) -> _StageReading:
 
 
 def _is_recorded(stage: Stage, there: _Children) -> bool:
-    """Return whether a stage's report was acted on: by the Job of a stage that follows, or in the stored status."""
-    if stage.publishes:  # a model that is worse than its base is listed, and its stage has failed
+    """Return whether a stage's report was read: a Job of a later stage exists, or the stored status records it."""
+    if stage.publishes:  # a model that is worse than its base is listed, although its stage has failed
         return bool(parts(there.recorded, "artifacts"))
     true = {text(found, "type") for found in parts(there.recorded, "conditions") if found.get("status") == "True"}
     return stage.condition in true or any(_of(there.present, follower, "Job") for follower in followers(stage))
@@ -127,7 +127,7 @@ def _read_job(job: Raw, pods: Sequence[Raw], there: _Children, expected: Expecte
 
 
 def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> TrainOutcome:
-    """Sum up the attempts. The number of one whose Job was deleted by hand stays taken."""
+    """Combine the attempts. The number of an attempt whose Job was deleted by hand is not used again."""
     newest = max(attempts)
     outcome = attempts[newest]
     first = jobs[min(jobs)]

@@ -14,26 +14,26 @@ from tunewright.plan import label_names
 from tunewright_contract.exit_codes import Disposition, ExitCode, disposition
 from tunewright_contract.reports import Failure, Report
 
-_LAST_WORDS = 300  # characters of a log's end that are repeated in a failure
+_LAST_WORDS = 300  # characters of a log's end that a failure quotes
 SECONDARY = 2  # the weight of a failure that another rank caused
 _SECONDARY_REASONS = {"PeerLost", "RendezvousFailed", FailureReason.STOPPED}
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodState:
-    """What is known of one pod."""
+    """The state of one pod."""
 
     name: str
     index: int | None = None  # completion index, the node's rank in the gang
     running: bool = False
     succeeded: bool = False
-    started: datetime | None = None  # of the container that runs
+    started: datetime | None = None  # of the running container
     ended: datetime | None = None
     exit_code: int | None = None
     termination: TerminationMessage = NO_MESSAGE
-    failure: Failure | None = None  # why it ended without success, or is not getting on
+    failure: Failure | None = None  # why it failed, or makes no progress
     disposition: Disposition | None = None  # None while it may still succeed
-    weight: int = 0  # of its failure among those of its gang: 0 names a cause, 1 only an end; or SECONDARY
+    weight: int = 0  # rank of its failure in its gang: 0 has a cause, 1 only an exit code; or SECONDARY
 
     @property
     def report(self) -> Report | None:
@@ -60,7 +60,7 @@ def read_pod(raw: Raw) -> PodState:
 
 
 def last_end(raw: Raw) -> PodState | None:
-    """Return how a pod's container ended last, also when it has been started again since; None when it never has."""
+    """Return how a pod's container ended last, even if it has restarted since; None if it never ended."""
     container = _container(raw)
     terminated = part(container, "state", "terminated") or part(container, "lastState", "terminated")
     code = number(terminated, "exitCode")
@@ -97,7 +97,7 @@ def _without_report(state: PodState, terminated: Raw, asks: Disposition) -> PodS
     words = text(terminated, "message").strip()[-_LAST_WORDS:]
     said = f"; its last output: {words}" if words else ""
     message = f"pod {state.name} ended with {_name_of_code(state.exit_code or 0)}{said}"
-    if state.exit_code == ExitCode.OUT_OF_MEMORY:  # for its own limit, kubelet would say OOMKilled
+    if state.exit_code == ExitCode.OUT_OF_MEMORY:  # for the container's own limit the kubelet reports OOMKilled
         guess = "a process killed it, it exceeded its grace period, or the whole node ran out of memory"
         return _because(state, FailureReason.PROCESS_FAILED, f"{message}: {guess}", then=asks, weight=1)
     if state.exit_code == ExitCode.STOPPED:
@@ -136,7 +136,7 @@ def _with(state: PodState, failure: Failure, *, then: Disposition | None = None,
 
 
 def _container(raw: Raw) -> Raw:
-    """Return the status of our container: others may have been injected beside it."""
+    """Return the status of the stage's container: webhooks may have added others."""
     statuses = parts(raw, "status", "containerStatuses")
     ours = text(raw, "metadata", "labels", label_names.COMPONENT)
     return next((status for status in statuses if status.get("name") == ours), statuses[0] if statuses else {})

@@ -16,7 +16,7 @@ from tunewright.plan.storage import published_to
 
 
 def read_published(name: str, raw: Raw | None, children: Sequence[Raw]) -> PublishedModel | Missing:
-    """Return where the model of the FineTuneJob of this name lies, or why there is none. `raw` is the job, if there is one."""
+    """Return the location of this FineTuneJob's model, or why there is none. `raw` is the job, or None if it does not exist."""
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         return _missing(name, "there is no such job; create it, or name another")
     try:

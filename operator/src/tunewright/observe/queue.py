@@ -3,7 +3,7 @@
 from tunewright.observe.raw import Raw, part, parts, text
 from tunewright.plan.label_names import is_queued
 
-MANAGER = "kueue"  # what its field managers' names begin with
+MANAGER = "kueue"  # prefix of its field managers' names
 
 
 def is_held(job: Raw) -> bool:
@@ -17,5 +17,5 @@ def suspenders(job: Raw) -> list[str]:
 
 
 def sets_suspend(entry: Raw) -> bool:
-    """Return whether an entry of `metadata.managedFields` is about `spec.suspend`."""
+    """Return whether an entry of `metadata.managedFields` contains `spec.suspend`."""
     return "f:suspend" in part(entry, "fieldsV1", "f:spec")

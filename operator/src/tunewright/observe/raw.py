@@ -5,9 +5,9 @@ from datetime import datetime
 from typing import Any
 
 Raw = Mapping[str, Any]
-UNREADABLE = "tunewright.io/unreadable"  # a field of an object of which not all could be decoded: why
-_DIGITS = 18  # of a number that is written as text: more do not fit in 64 bits
-_YEARS = range(1970, 9000)  # times that can be reckoned with
+UNREADABLE = "tunewright.io/unreadable"  # a field of an object that could not be decoded completely: the reason
+_DIGITS = 18  # of a number in text: more do not fit in 64 bits
+_YEARS = range(1970, 9000)  # years for which time arithmetic cannot overflow
 
 
 def part(raw: Any, *path: str) -> Raw:
@@ -23,13 +23,13 @@ def parts(raw: Any, *path: str) -> list[Raw]:
 
 
 def text(raw: Any, *path: str) -> str:
-    """Return the text at a path, or the empty one."""
+    """Return the text at a path, or an empty one."""
     found = _at(raw, path)
     return found if isinstance(found, str) else ""
 
 
 def number(raw: Any, *path: str) -> int | None:
-    """Return the whole number at a path, also when it is written as text (as labels are)."""
+    """Return the whole number at a path, also if it is text (as in labels)."""
     found = _at(raw, path)
     if isinstance(found, str) and found.isascii() and found.isdecimal() and len(found) <= _DIGITS:
         return int(found)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class FailureReason(StrEnum):
-    """Why a pod ended, or is not getting on."""
+    """Why a pod ended, or makes no progress."""
 
     OUT_OF_MEMORY = "OutOfMemory"
     PROCESS_FAILED = "ProcessFailed"
@@ -36,7 +36,7 @@ class FailureReason(StrEnum):
     ROLLOUT_STUCK = "ProgressDeadlineExceeded"
 
 
-# What a container is waiting for -> our reason. Kubernetes alternates between some of these while it retries; a condition must not.
+# A container's waiting reason -> the operator's. Kubernetes alternates between some of these while it retries; a condition must not.
 WAITING: dict[str, FailureReason] = {
     "ErrImagePull": FailureReason.IMAGE_PULL,
     "ImagePullBackOff": FailureReason.IMAGE_PULL,

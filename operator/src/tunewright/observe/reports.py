@@ -8,15 +8,15 @@ from typing import NamedTuple
 from tunewright.api.v1alpha1.status import Reason as StatusReason
 from tunewright_contract.reports import Failure, InvalidReportError, Report, load
 
-# What status itself reports of a job. A failure under such a name would read as a state of the job: Ready=False, reason Complete.
+# Reasons of status itself. A failure with such a name would look like a state of the job: Ready=False, reason Complete.
 RESERVED = frozenset(reason.value for reason in StatusReason)
 
 
 class TerminationMessage(NamedTuple):
-    """What a container wrote to its termination message."""
+    """A container's termination message."""
 
     report: Report | None = None
-    refused: str = ""  # why what looks like a report is none; empty for a report, for the end of a log, for silence
+    refused: str = ""  # why a message that looks like a report is refused; empty for a valid report, the end of a log, or no message
 
 
 NO_MESSAGE = TerminationMessage()
@@ -29,7 +29,7 @@ def read_termination(message: str) -> TerminationMessage:
     try:
         report = load(message)
     except InvalidReportError as error:
-        # The kubelet puts the end of the log there when the container wrote nothing. That is no attempt at a report.
+        # If the container wrote no message, the kubelet uses the end of its log. That is not a report.
         return TerminationMessage(refused=str(error) if message.lstrip().startswith("{") else "")
     if isinstance(report, Failure) and report.reason in RESERVED:
         return TerminationMessage(refused=f"reason: '{report.reason}': this reason is reserved for the operator")

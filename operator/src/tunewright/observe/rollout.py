@@ -18,11 +18,11 @@ from tunewright_contract.reports import Failure
 
 M = TypeVar("M", bound=Message)
 
-_COMPLETE = "NewReplicaSetAvailable"  # Kubernetes says so from the first time on that all replicas of a template were available
+_COMPLETE = "NewReplicaSetAvailable"  # the reason from the first time that all replicas of a template were available
 
 
 def read_rollout(deployment: Raw, pods: Sequence[Raw]) -> tuple[Rollout, PodState | None]:
-    """Read a Deployment, and name the pod that tells why its revision will not do. `pods` are those of the server."""
+    """Read a Deployment, and name the pod that shows why its revision failed. `pods` are those of the server."""
     template = dict(part(deployment, "spec", "template"))
     template["metadata"] = {key: value for key, value in part(template, "metadata").items() if key != "creationTimestamp"}
     live = ServingRevision(
@@ -46,7 +46,7 @@ def read_rollout(deployment: Raw, pods: Sequence[Raw]) -> tuple[Rollout, PodStat
 
 
 def of_revision(pods: Sequence[Raw], name: str) -> list[Raw]:
-    """Return the pods of a revision. A pod that is being replaced ends without success, which is no failure."""
+    """Return the pods of a revision, without those that are being replaced: their end is not a failure."""
     return [
         pod
         for pod in pods
@@ -55,13 +55,13 @@ def of_revision(pods: Sequence[Raw], name: str) -> list[Raw]:
 
 
 def _is_completed(deployment: Raw) -> bool:
-    """Judge as kube-controller-manager does (pkg/controller/deployment/progress.go, isCompleteDeployment)."""
+    """Decide as kube-controller-manager does (pkg/controller/deployment/progress.go, isCompleteDeployment)."""
     total, updated = (number(deployment, "status", field) or 0 for field in ("replicas", "updatedReplicas"))
     return total == updated and text(_progressing(deployment), "reason") == _COMPLETE
 
 
 def refused_pods(deployment: Raw) -> Failure | None:
-    """Return why the Deployment's pods cannot be made: a quota, a policy, a missing account."""
+    """Return why the Deployment's pods cannot be created: a quota, a policy, a missing account."""
     found = condition(deployment, "ReplicaFailure")
     return pods_refused(text(found, "message")) if found else None
 

@@ -8,7 +8,7 @@ from tunewright_contract.reports import EvaluationReport, Score
 
 
 def recorded_scores(status: Raw | None) -> EvaluationReport | None:
-    """Read `status.evaluation`. None when nothing was recorded; a loss that is no number reads as not finite."""
+    """Read `status.evaluation`. None if nothing was recorded; a loss that is not a number counts as not finite."""
     try:
         stored = EvaluationStatus.model_validate(part(status, "evaluation"))
     except ValidationError:

@@ -11,15 +11,15 @@ from tunewright.plan import label_names
 from tunewright.plan.inputs import ServeOutcome, StageState
 from tunewright_contract.text import holds_control
 
-LONGEST_URL = 2048  # characters; what status can hold
+LONGEST_URL = 2048  # characters; the limit of the status field
 
 
 def read_server(
     deployment: Raw, service: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProblem]
 ) -> tuple[ServeOutcome, PodState | None]:
-    """Read the server, and name the pod that shows its problem. A revision that was rolled back is a failure, whatever answers.
+    """Read the server, and name the pod that shows its problem. A rolled-back revision is a failure, even if the earlier one answers.
 
-    `problems` is what Events report, by the uid of the object they are about.
+    `problems` are those that Events report, by the uid of the object.
     """
     if not deployment:
         return ServeOutcome(url=_url(service)), None
@@ -27,7 +27,7 @@ def read_server(
     states = [with_event(read_pod(pod), pod, problems) for pod in of_revision(pods, rollout.live.name if rollout.live else "")]
     failed_pod = failed_pod or next((pod for pod in states if pod.failure), None)
     if rollout.failure is not None and failed_pod is not None and failed_pod.failure is not None:
-        rollout = replace(rollout, failure=failed_pod.failure)  # a pod knows more of it than the Deployment
+        rollout = replace(rollout, failure=failed_pod.failure)  # the pod's failure is more exact than the Deployment's
     failure = failed_pod.failure if failed_pod else rollout.failure or refused_pods(deployment)
     if rollout.refused is not None:
         state, failure, failed_pod = StageState.FAILED, rollout.refused.failure, None
@@ -42,7 +42,7 @@ def read_server(
 
 
 def _is_ready(deployment: Raw) -> bool:
-    """Judge as kstatus does: the controller has seen this generation, all replicas are of it, all are ready, and have been for a while."""
+    """Decide as kstatus does: the controller has observed this generation, and all replicas are updated, ready and available."""
     wanted = number(deployment, "spec", "replicas")
     wanted = 1 if wanted is None else wanted
     fields = ("updatedReplicas", "replicas", "readyReplicas", "availableReplicas")
@@ -57,7 +57,7 @@ def _is_ready(deployment: Raw) -> bool:
 
 
 def _url(service: Raw) -> str:
-    """Return the Service's address: what its annotation says, else its name within the cluster."""
+    """Return the Service's address: its annotation, else its name in the cluster."""
     if not service:
         return ""
     said = text(service, "metadata", "annotations", label_names.URL)

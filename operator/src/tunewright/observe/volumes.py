@@ -1,4 +1,4 @@
-"""Volumes of a job: which ConfigMaps must not be pruned, and what is lost with a claim that is deleted."""
+"""Volumes of a job: the ConfigMaps that must not be pruned, and warnings about deleted claims."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from tunewright_contract.stages import Shape, of_shape
 
 
 def mounted_config_maps(children: Iterable[Raw]) -> frozenset[str]:
-    """Return the names of the ConfigMaps that Jobs mount, those that have ended too: they tell what an attempt was run with."""
+    """Return the names of the ConfigMaps that Jobs mount, ended ones included: they are the record of an attempt's configuration."""
     jobs = (child for child in children if child.get("kind") == "Job")
     volumes = (part(volume, "configMap") for job in jobs for volume in parts(job, "spec", "template", "spec", "volumes"))
     return frozenset(name for volume in volumes if (name := text(volume, "name")))
