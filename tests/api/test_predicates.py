@@ -28,7 +28,7 @@ PREDICATES = [
     (False, "!self.data.packing", ~PACKS),
     (True, "self.data.packing", ~~PACKS),
     (True, "has(self.deepspeed)", has("deepspeed")),
-    (False, "has(self.elasticity)", has("elasticity")),
+    (False, "has(self.serving)", has("serving")),
     (True, "self.training.maxSteps == 5", STEPS.equals(5)),
     (False, "self.training.maxSteps != 5", ~STEPS.equals(5)),
     (True, "self.training.maxSteps == 5", ~STEPS.differs(5)),
@@ -63,11 +63,11 @@ PREDICATES = [
     (False, "self.data.train.exists(d, has(d.weight))", field("data.train").exists("d", has("weight", of="d"))),
     (True, "self.training.reportTo.exists(name, name == 'wandb')", field("training.reportTo").exists("name", variable("name").equals("wandb"))),
     (False, "self.data.packing && self.data.streaming && has(self.deepspeed)", PACKS & STREAMS & has("deepspeed")),
-    (True, "self.data.packing || self.data.streaming || has(self.elasticity)", PACKS | STREAMS | has("elasticity")),
+    (True, "self.data.packing || self.data.streaming || has(self.serving)", PACKS | STREAMS | has("serving")),
     (True, "self.data.packing && (self.data.streaming || has(self.deepspeed))", PACKS & (STREAMS | has("deepspeed"))),
     (True, "(self.data.packing && self.data.streaming) || has(self.deepspeed)", (PACKS & STREAMS) | has("deepspeed")),
     (False, "!(self.data.packing || self.data.streaming)", ~any_of(PACKS, STREAMS)),
-    (True, "!(has(self.elasticity) && self.elasticity.minReplicas > 1)", ~(has("elasticity") & field("elasticity.minReplicas").above(1))),
+    (True, "!(has(self.serving) && self.serving.replicas > 1)", ~(has("serving") & field("serving.replicas").above(1))),
 ]  # fmt: skip
 
 
@@ -81,4 +81,4 @@ def test_a_predicate_and_its_cel_agree(holds, cel, predicate):
 
 def test_an_optional_part_must_be_guarded():
     with pytest.raises(AttributeError):
-        field("elasticity.minReplicas").above(1)(SPEC)
+        field("serving.replicas").above(1)(SPEC)

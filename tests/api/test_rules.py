@@ -76,8 +76,7 @@ def test_all_violations_are_reported_at_once():
 
 def test_messages_show_values_as_the_job_has_them():
     wanted = {
-        "E012": ({"model.specialTokens": {"pad": "<e>", "eos": "<e>"}}, '({pad: "<e>", eos: "<e>"})'),
-        "E013": ({"elasticity": {"minReplicas": 3, "maxReplicas": 2}}, "{minReplicas: 3, maxReplicas: 2}"),
+        "E010": ({"method": {"tuner": "oft", "oft": {"r": 4, "oftBlockSize": 8}}}, "{r: 4, oftBlockSize: 8}"),
         "E014": ({"evaluation.gates": [{"metric": "loss"}]}, '["loss"]'),
         "E111": ({"method.lora": {"initLoraWeights": False, "loftqConfig": {"loftqBits": 4}}}, "false and loftqConfig {loftqBits: 4}"),
         "E202": (

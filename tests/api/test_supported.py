@@ -14,8 +14,6 @@ REFUSED = {
     "spec.task": {"task": "Summarization"},
     "spec.model.source.oci": {"model.source": {"oci": {"image": "registry/model:1"}}},
     "spec.model.source.modelRef": {"model.source": {"modelRef": {"name": "other"}}},
-    "spec.model.chatTemplate.name": {"model.chatTemplate": {"name": "chatml"}},
-    "spec.model.specialTokens": {"model.specialTokens": {"pad": "<pad>"}},
     "spec.data.train[0].source.configMap": {"data.train[0].source": {"configMap": {"name": "c", "key": "k"}}},
     "spec.data.test[1].format": {"data.test": [{"source": PVC}, {"source": PVC, "format": "alpaca"}]},
     "spec.data.validation[0].weight": {"data.validation": [{"source": PVC, "weight": 2}]},
@@ -23,12 +21,11 @@ REFUSED = {
     "spec.method.type": {"method.type": "dpo"},
     "spec.method.tuner": {"method.tuner": "vera"},
     "spec.method.lora.initLoraWeights": {"method.lora": {"initLoraWeights": "eva"}},
-    "spec.method.lora.mergeLoraWeights": {"method.lora": {"mergeLoraWeights": False}},
+    "spec.method.lora.loraplusLrRatio": {"method.lora": {"loraplusLrRatio": 16}},
     "spec.training.optim": {"training.optim": "lomo"},
     "spec.training.earlyStopping": {"training.earlyStopping": {}},
     "spec.training.reportTo": {"training.reportTo": ["wandb"]},
-    "spec.training.extraArgs": {"training.extraArgs": {"tf32": True}},
-    "spec.elasticity": {"elasticity": {"minReplicas": 1, "maxReplicas": 2}},
+    "spec.training.predictWithGenerate": {"training.predictWithGenerate": True},
     "spec.evaluation.gates": {"evaluation.gates": [{"metric": "loss", "maximum": 1}]},
     "spec.output.destinations[1]": {"output.destinations": [PVC, PVC]},
     "spec.serving.executionProviders[1]": {"serving": {"executionProviders": ["CUDA", "TensorRT"]}},
@@ -42,7 +39,7 @@ HONOURED = {
     "raw DeepSpeed": {"deepspeed": {"config": {"zero_optimization": {"stage": 2}}}},
     "a server": {"serving": {"executionProviders": ["CUDA", "CPU"], "replicas": 2}},
     "one destination": {"output.destinations": [PVC]},
-    "defaults written out": {"training.reportTo": [], "method.lora": {"mergeLoraWeights": True, "loftqConfig": None}},
+    "defaults written out": {"training.reportTo": [], "method.lora": {"loraplusLrRatio": None, "loftqConfig": None}},
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright.api.v1alpha1.model import SpecialTokens
+from tunewright.api.v1alpha1.model import ChatTemplateSource
 from tunewright.api.written import as_written
 
 
@@ -20,7 +20,7 @@ from tunewright.api.written import as_written
         ("pissa", "pissa"),
         ('["a b", 0.5, null]', ("a b", 0.5, None)),
         ('{limits: {nvidia.com/gpu: "1"}}', {"limits": {"nvidia.com/gpu": "1"}}),
-        ('{pad: "<é>"}', SpecialTokens(pad="<é>")),
+        ('{jinja: "<é>"}', ChatTemplateSource(jinja="<é>")),
     ],
 )
 def test_a_value_is_written_as_in_yaml(text, value):

@@ -9,7 +9,6 @@ BEFORE = {
     "workers": {"replicas": 2, "resources": {"limits": {"nvidia.com/gpu": 1}}, "acceleratorsPerReplica": 1, "acceleratorMemory": "80Gi", "image": "trainer:1"},
     "workers.env": [{"name": "A", "value": "1"}],
     "serving": {"replicas": 1},
-    "elasticity": {"minReplicas": 1, "maxReplicas": 2},
     "deepspeed": {"stage": 2},
 }  # fmt: skip
 CHANGED = {
@@ -19,7 +18,6 @@ CHANGED = {
     "method": {"method.tuner": "full"},
     "training": {"training.maxSteps": 7},
     "deepspeed": {"deepspeed.stage": 1},
-    "elasticity": {"elasticity.maxReplicas": 4},
     "evaluation.maxSamples": {"evaluation.maxSamples": 7},
     "evaluation.generateSamples": {"evaluation.generateSamples": 7},
     "evaluation.maxNewTokens": {"evaluation.maxNewTokens": 7},
@@ -31,7 +29,7 @@ CHANGED = {
     "workers.image": {"workers.image": "trainer:2"},
     "workers.env": {"workers.env[0].value": "2"},
 }
-OPTIONAL = ["deepspeed", "elasticity", "workers.acceleratorMemory", "workers.acceleratorsPerReplica", "workers.image"]
+OPTIONAL = ["deepspeed", "workers.acceleratorMemory", "workers.acceleratorsPerReplica", "workers.image"]
 OPEN = [
     {"serving.replicas": 3},
     {"serving": ABSENT},

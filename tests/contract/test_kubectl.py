@@ -61,7 +61,7 @@ def test_a_status_that_a_user_writes_is_not_taken(kubectl, server, namespace):
         ('unknown field "spec.training.max_steps"', ("maxSteps: 120", "max_steps: 120")),
         ("spec.training.maxSteps", ("maxSteps: 120", "maxSteps: many")),
         ("spec.method.tuner: Unsupported value", ("tuner: lora", "tuner: laura")),
-        ("E206", ("seed: 7", "autoFindBatchSize: true")),
+        ("E312", ("seed: 7", "dataloaderPrefetchFactor: 2")),
         ("metadata.name must be a DNS label", ("name: support-bot", "name: support.bot")),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -160,14 +160,14 @@ def test_on_which_tokens_the_loss_is_taken(spec, expected):
     assert {name: arguments[name] for name in ("assistant_only_loss", "completion_only_loss") if name in arguments} == expected
 
 
-def test_packing_and_further_arguments_are_passed_on():
-    arguments = sft(data={"packing": True, "packingStrategy": "wrapped"}, training={"extraArgs": {"eos_token": "</s>"}})
-    assert (arguments["packing"], arguments["packing_strategy"], arguments["eos_token"]) == (True, "wrapped", "</s>")
+def test_packing_is_passed_on():
+    arguments = sft(data={"packing": True, "paddingFree": True})
+    assert (arguments["packing"], arguments["padding_free"]) == (True, True)
 
 
 def test_lora_defaults():
     assert lora() == {
-        "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": "all-linear", "bias": "none",
+        "r": 8, "lora_alpha": 8, "lora_dropout": 0.0, "target_modules": "all-linear", "bias": "none",
         "use_rslora": False, "use_dora": False, "lora_bias": False, "init_lora_weights": True, "ensure_weight_tying": False,
     }  # fmt: skip
 
@@ -176,7 +176,7 @@ def test_lora_config_takes_every_argument():
     arguments = lora(
         r=4, loraAlpha=16, loraDropout=0.1, targetModules=["q_proj", "v_proj"], excludeModules=["lm_head"], layersToTransform=[0, 1],
         layersPattern=["layers"], rankPattern={"v_proj": 8}, alphaPattern={"v_proj": 32}, modulesToSave=["embed_tokens"], bias="lora_only",
-        useRslora=True, useDora=True, initLoraWeights="gaussian", trainableTokenIndices=[1, 2], extra={"fan_in_fan_out": False},
+        useRslora=True, useDora=True, initLoraWeights="gaussian", trainableTokenIndices=[1, 2],
     )  # fmt: skip
     config = LoraConfig(**arguments)
     for name, value in arguments.items():

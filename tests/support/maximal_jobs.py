@@ -60,7 +60,6 @@ AFFINITY = {
 MAXIMAL = {
     "every field of the job, the workers and the server": {
         "suspend": True, "backoffLimit": 2, "activeDeadlineSeconds": 60, "progressDeadlineSeconds": 60, "ttlSecondsAfterFinished": 60,
-        "elasticity": {"minReplicas": 1, "maxReplicas": 2, "maxGlobalBatchSize": 8, "microBatchSizes": [1, 2]},
         "workers": {
             "replicas": 2, "acceleratorsPerReplica": 1, "acceleratorMemory": "80Gi", "resources": RESOURCES, "nodeSelector": {"pool": "a"},
             "tolerations": TOLERATIONS, "affinity": AFFINITY, "priorityClassName": "high", "runtimeClassName": "nvidia",
@@ -77,9 +76,7 @@ MAXIMAL = {
     "every field of the data": {"data": {"train": DATASETS, "validation": DATASETS, "test": DATASETS, "mixStrategy": "interleave_under", "interleaveProbs": [0.5, 0.1, 0.1, 0.1, 0.1, 0.1]}},
     "every field of the model": {
         "model": {
-            "source": {"huggingFace": {"repo": "a/b", "revision": "c", **TOKEN}}, "chatTemplate": {"name": "chatml"},
-            "specialTokens": {"pad": "<pad>", "eos": "</s>", "bos": "<s>", "additional": ["<x>"]},
-
+            "source": {"huggingFace": {"repo": "a/b", "revision": "c", **TOKEN}}, "chatTemplate": {"jinja": "{{ messages }}"},
         },
     },
     "every field of the training": {
@@ -99,7 +96,6 @@ MAXIMAL = {
         "method": {
             "lora": {
                 "excludeModules": ["lm_head"], "rankPattern": {"q_proj": 4}, "alphaPattern": {"q_proj": 8}, "loraplusLrRatio": 16.0, "targetParameters": ["experts"],
-                "extra": {"any": {"thing": [1]}},
             },
             "quantization": {"type": "bnb4", "quantStorage": "bfloat16"},
         },

@@ -8,8 +8,6 @@ from api_jobs import raw_job
 LEAVES = {
     "deepspeed.config": ["zero_optimization"],
     "training.lrSchedulerKwargs": ["x"],
-    "training.extraArgs": ["x"],
-    "method.lora.extra": ["x"],
 }
 # Values of several types.
 VALUES = {"method.lora.targetModules": 1, "method.lora.excludeModules": 1, "method.lora.initLoraWeights": 0}

@@ -1,7 +1,6 @@
 """Every rule between fields: (code, field it names, changes that break it, the nearest changes that keep it)."""
 
 PVC = {"pvc": {"claimName": "corpora"}}
-ADD_TOKENS = {"model.addTokens": ["<x>"]}
 GPU = {"workers.resources": {"limits": {"nvidia.com/gpu": 1}}}
 BNB4 = {"method.quantization": {"type": "bnb4"}}
 DORA = {"method.lora": {"useDora": True}}
@@ -29,8 +28,6 @@ CASES = [
     ("E001", "spec.model.source", {"model.source.path": "/models/phi"}, {"model.source": {"path": "/models/phi"}}),
     ("E002", "spec.data.train[0].source", {"data.train[0].source": {}}, {}),
     ("E002", "spec.data.test[0].source", {"data.test": [{"source": {**PVC, "path": "/x"}}]}, {"data.test": [{"source": PVC}]}),
-    ("E003", "spec.model.chatTemplate", {"model.chatTemplate": {"name": "chatml", "jinja": "x"}}, {"model.chatTemplate": {"jinja": "x"}}),
-    ("E003", "spec.model.chatTemplate", {"model.chatTemplate": {}}, {"model.chatTemplate": {"path": "chat.jinja"}}),
     ("E004", "spec.data.train[0].fraction", {"data.train[0].fraction": 0.5, "data.train[0].numSamples": 5}, {"data.train[0].fraction": 0.5}),
     (
         "E005",
@@ -48,15 +45,6 @@ CASES = [
     ("E009", "spec.workers.resources.limits", {"workers.resources": {"limits": {"nvidia.com/gpu": "1500m"}}}, GPU),
     ("E010", "spec.method.oft", {"method": {"tuner": "oft", "oft": {"r": 4}}}, {"method": {"tuner": "oft", "oft": {"r": 4, "oftBlockSize": 0}}}),
     ("E010", "spec.method.oft", {"method": {"tuner": "oft", "oft": {"oftBlockSize": 0}}}, {"method": {"tuner": "oft", "oft": {}}}),
-    ("E011", "spec.model.addTokens", ADD_TOKENS, {**ADD_TOKENS, "method.lora": {"modulesToSave": ["embed_tokens", "lm_head"]}}),
-    ("E011", "spec.model.addTokens", {**ADD_TOKENS, "method.lora": {"modulesToSave": ["lm_head"]}}, {**ADD_TOKENS, "method.tuner": "full"}),
-    ("E011", "spec.model.addTokens", ADD_TOKENS, {**ADD_TOKENS, "method.lora": {"trainableTokenIndices": [32000]}}),
-    (
-        "E012",
-        "spec.model.specialTokens.pad",
-        {"model.specialTokens": {"pad": "</s>", "eos": "</s>"}},
-        {"model.specialTokens": {"pad": "<pad>", "eos": "</s>"}},
-    ),
     ("E017", "spec.workers.resources", {"workers.resources": {"limits": {"nvidia.com/gpu": "65"}}}, GPU),
     ("E017", "spec.workers.resources", {"workers.resources": {"limits": {"nvidia.com/gpu": 40, "amd.com/gpu": 40}}}, GPU),
     ("E017", "spec.workers.resources", {"workers.resources": {"limits": {"cpu": "4097"}}}, {"workers.resources": {"limits": {"cpu": "4096"}}}),
@@ -80,7 +68,6 @@ CASES = [
         TOPICS | {"serving": {"smokeTest": {"prompt": "An oat latte, please", "contains": "order", "maxTokens": 8}}},
         TOPICS | {"serving": {"smokeTest": {"prompt": "An oat latte, please", "contains": "order"}}},
     ),
-    ("E013", "spec.elasticity", {"elasticity": {"minReplicas": 3, "maxReplicas": 2}}, {"elasticity": {"minReplicas": 2, "maxReplicas": 2}}),
     ("E014", "spec.evaluation.gates", {"evaluation.gates": [{"metric": "loss"}]}, {"evaluation.gates": [{"metric": "loss", "maximum": 2}]}),
     ("E015", "spec.model.trustRemoteCode", {"model.trustRemoteCode": True}, {"model.trustRemoteCode": False}),
     ("E016", "spec.workers.env", env("PYTHONPATH"), env("OMP_NUM_THREADS")),
@@ -88,12 +75,10 @@ CASES = [
     ("E101", "spec.method.lora.useDora", DORA | BNB4 | ZERO3, DORA | BNB4 | ZERO2),
     ("E101", "spec.method.lora.useDora", DORA | BNB4 | raw(**RAW3), DORA | BNB4 | {"deepspeed": {"stage": "Auto"}}),
     ("E102", "spec.method.quantization.type", BNB4 | {"method.tuner": "full"}, BNB4),
-    ("E103", "spec.model.addTokens", BNB4 | ADD_TOKENS, ADD_TOKENS | {"method.tuner": "full"}),
     ("E104", "spec.method.lora.initLoraWeights", PISSA | BNB4, PISSA | ZERO2),
     ("E104", "spec.method.lora.initLoraWeights", PISSA | ZERO3, {"method.lora": {"initLoraWeights": "olora"}} | ZERO3),
     ("E106", "spec.method.lora.useDora", {"method.lora": {"useDora": True, "loraBias": True}}, {"method.lora": {"loraBias": True}}),
     ("E106", "spec.method.lora.useDora", {"method.lora": {"useDora": True, "targetParameters": ["experts"]}}, DORA),
-    ("E106", "spec.method.lora.useDora", {"method.lora": {"useDora": True, "extra": {"megatron_config": {"x": 1}}}}, DORA),
     (
         "E108",
         "spec.method.lora.layersToTransform",
@@ -153,7 +138,6 @@ CASES = [
     ),
     ("E204", "spec.deepspeed.stage3Gather16bitWeightsOnModelSave", raw(zero_optimization={"stage": 3}), raw(**RAW3)),
     ("E205", "spec.training.predictWithGenerate", ZERO3 | {"training.predictWithGenerate": True}, ZERO2 | {"training.predictWithGenerate": True}),
-    ("E206", "spec.training.autoFindBatchSize", ZERO2 | {"training.autoFindBatchSize": True}, {"training.autoFindBatchSize": True}),
     ("E207", "spec.training.optim", ZERO2 | {"training.optim": "galore_adamw"}, {"training.optim": "galore_adamw"}),
     ("E207", "spec.deepspeed.config", raw(bf16={"enabled": True}, fp16={"enabled": True}), raw(bf16={"enabled": True})),
     ("E208", "spec.deepspeed.config", raw(optimizer={"type": "AdamW"}), raw(optimizer={"type": "AdamW", "params": {"torch_adam": True}})),

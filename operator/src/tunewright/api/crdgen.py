@@ -26,7 +26,7 @@ NAME_MESSAGE = "metadata.name must be a DNS label of at most 63 characters: name
 
 # What a model is made from. Serving, suspension, deadlines, evaluation.allowRegression, and how many pods train and where, stay open.
 IMMUTABLE_FIELDS = (
-    "task", "model", "data", "method", "training", "deepspeed", "elasticity", "output",
+    "task", "model", "data", "method", "training", "deepspeed", "output",
     "evaluation.maxSamples", "evaluation.generateSamples", "evaluation.maxNewTokens", "evaluation.gates",
     "workers.acceleratorsPerReplica", "workers.resources", "workers.acceleratorMemory", "workers.image", "workers.env",
 )  # fmt: skip

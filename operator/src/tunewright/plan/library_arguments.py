@@ -21,7 +21,7 @@ _SAME = (
     "num_train_epochs", "max_steps", "per_device_train_batch_size", "per_device_eval_batch_size", "lr_scheduler_type", "warmup_steps",
     "optim", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "gradient_checkpointing", "use_liger_kernel",
     "train_sampling_strategy", "label_smoothing_factor", "logging_steps", "logging_first_step", "save_strategy", "save_steps",
-    "save_total_limit", "save_only_model", "seed", "full_determinism", "auto_find_batch_size", "dataloader_num_workers", "ddp_timeout",
+    "save_total_limit", "save_only_model", "seed", "full_determinism", "dataloader_num_workers", "ddp_timeout",
 )  # fmt: skip
 # The same, but left to the library's own default when the job does not say.
 _SAME_IF_SET = ("lr_scheduler_kwargs", "neftune_noise_alpha", "data_seed", "dataloader_prefetch_factor", "report_to")
@@ -52,17 +52,15 @@ def training_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
     arguments |= _evaluation_arguments(spec)
     if TASKS[spec.task].trl:
         arguments |= _example_arguments(spec) | _loss_arguments(spec)
-    arguments |= training.extra_args
     return {name: _plain(name, value) for name, value in arguments.items()}
 
 
 def lora_arguments(lora: LoraSpec) -> dict[str, Any]:
     """Return the keyword arguments of `peft.LoraConfig`. What the job leaves empty is left to PEFT."""
-    ours = {"merge_lora_weights", "loraplus_lr_ratio", "extra", "loftq_config"}  # not LoraConfig's, or not of this shape
+    ours = {"loraplus_lr_ratio", "loftq_config"}  # not LoraConfig's, or not of this shape
     arguments = {name: value for name, value in lora.model_dump(by_alias=False, exclude=ours).items() if value not in (None, (), {})}
     if lora.loftq_config is not None:
         arguments["loftq_config"] = lora.loftq_config.model_dump(by_alias=False)
-    arguments = {"task_type": "CAUSAL_LM", **arguments, **lora.extra}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
 
 
@@ -106,8 +104,7 @@ def quantization_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, An
 def _example_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
     """How examples become rows of a batch. TRL does it; any other task's recipe does it itself."""
     data = spec.data
-    arguments: dict[str, Any] = {"max_length": data.max_length, "packing": data.packing, "padding_free": data.padding_free}
-    return {**arguments, "packing_strategy": data.packing_strategy} if data.packing else arguments
+    return {"max_length": data.max_length, "packing": data.packing, "padding_free": data.padding_free}
 
 
 def _loss_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:

@@ -35,7 +35,6 @@ DATA_FORMATS = Table(
     DataFormat(name="preference", columns=("prompt", "chosen", "rejected"), supported=False),
     DataFormat(name="unpairedPreference", columns=("prompt", "completion", "label"), supported=False),
     DataFormat(name="promptOnly", columns=("prompt",), supported=False),
-    DataFormat(name="tokenized", columns=("input_ids",), supported=False),
     instead="Bring the data as messages, promptCompletion, labeledText or text.",
 )
 

@@ -33,7 +33,6 @@ EXECUTION_PROVIDERS = Table(
     CPU,
     ExecutionProvider(name="CUDA", onnxruntime="CUDAExecutionProvider", image="cuda", device="nvidia.com/gpu"),
     ExecutionProvider(name="TensorRT", onnxruntime="TensorrtExecutionProvider", image="cuda", device="nvidia.com/gpu", supported=False),
-    ExecutionProvider(name="ROCm", onnxruntime="ROCMExecutionProvider", image="rocm", device="amd.com/gpu", supported=False),
     ExecutionProvider(name="OpenVINO", onnxruntime="OpenVINOExecutionProvider", image="openvino", supported=False),
     instead="Use CPU, or CUDA with an image of your own in serving.image.",
 )

@@ -25,7 +25,6 @@ METHODS = Table(
     Method(name="kto", trainer_class="KTOTrainer", settings="kto", packable=False, reference_model=True, supported=False),
     Method(name="orpo", trainer_class="experimental.orpo.ORPOTrainer", supported=False),
     Method(name="grpo", trainer_class="GRPOTrainer", settings="grpo", supported=False),
-    Method(name="reward", trainer_class="RewardTrainer", packable=False, supported=False),
     Method(name="distillation", trainer_class="DistillationTrainer", settings="distillation", supported=False),
     instead="Use sft.",
 )

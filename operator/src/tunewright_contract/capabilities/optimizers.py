@@ -22,10 +22,7 @@ class Optimizer(Row):
 OPTIMIZERS = Table(
     Optimizer(name="adamw_torch", convertible=True),
     Optimizer(name="adamw_torch_fused", convertible=True),
-    Optimizer(name="adamw_torch_xla", supported=False),
-    Optimizer(name="adamw_torch_npu_fused", supported=False),
     Optimizer(name="adafactor", state_bytes=0.0),  # only row and column sums
-    Optimizer(name="adamw_anyprecision", supported=False),
     Optimizer(name="adamw_torch_4bit", state_bytes=1.0, needs_accelerator=True, supported=False),
     Optimizer(name="adamw_torch_8bit", state_bytes=2.0, needs_accelerator=True, supported=False),
     Optimizer(name="ademamix"),

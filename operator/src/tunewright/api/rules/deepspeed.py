@@ -214,14 +214,6 @@ RULES: tuple[Rule[Any], ...] = (
         way_out="Set predictWithGenerate to false; evaluation.generateSamples generates after training.",
     ),
     job_rule(
-        code="E206",
-        path="training.autoFindBatchSize",
-        broken=HAS_DEEPSPEED & flag("training.autoFindBatchSize"),
-        says=lambda _: "autoFindBatchSize: true and DeepSpeed exclude each other: the engine's batch size is fixed when it starts",
-        refuses="autoFindBatchSize with DeepSpeed",
-        way_out="Set perDeviceTrainBatchSize, or leave deepspeed out.",
-    ),
-    job_rule(
         code="E207",
         path="training.optim",
         broken=HAS_DEEPSPEED & field("training.optim").among(OPTIMIZERS.where(lambda row: not row.deepspeed)),

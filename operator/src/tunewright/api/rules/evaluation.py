@@ -161,13 +161,13 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E309",
         path="training.saveOnlyModel",
-        broken=flag("training.saveOnlyModel") & (field("backoffLimit").above(0) | has("elasticity")),
+        broken=flag("training.saveOnlyModel") & field("backoffLimit").above(0),
         says=lambda spec: (
             f"saveOnlyModel: true leaves the optimizer out, so a gang that is started again (backoffLimit "
             f"{spec.backoff_limit}) could not go on"
         ),
         refuses="saveOnlyModel where training must be able to resume",
-        way_out="Set saveOnlyModel to false, or backoffLimit to 0 without elasticity.",
+        way_out="Set saveOnlyModel to false, or backoffLimit to 0.",
     ),
     job_rule(
         code="E310",

@@ -32,7 +32,6 @@ def dora_conflicts(lora: LoraSpec) -> list[str]:
     conflicts = {
         "loraBias": lora.lora_bias,
         "targetParameters": bool(lora.target_parameters),
-        "extra.megatron_config": bool(lora.extra.get("megatron_config")),
     }
     return [name for name, present in conflicts.items() if lora.use_dora and present]
 
@@ -118,17 +117,6 @@ RULES: tuple[Rule[Any], ...] = (
         way_out="Set method.tuner to lora, or quantization.type to none.",
     ),
     job_rule(
-        code="E103",
-        path="model.addTokens",
-        broken=QUANTIZED & size("model.addTokens").above(0),
-        says=lambda spec: (
-            f"addTokens {as_written(spec.model.add_tokens[:3])} would resize the embeddings of a base quantised as "
-            f"{spec.method.quantization.type}"
-        ),
-        refuses="added tokens on a quantised base",
-        way_out="Add the tokens to the base model first, or set quantization.type to none.",
-    ),
-    job_rule(
         code="E104",
         path="method.lora.initLoraWeights",
         broken=_start_fails_here,
@@ -142,9 +130,8 @@ RULES: tuple[Rule[Any], ...] = (
         code="E106",
         path="method.lora.useDora",
         broken=USES_DORA & (flag("method.lora.loraBias") | size("method.lora.targetParameters").above(0)),
-        also=lambda spec: lora_of(spec).use_dora and bool(lora_of(spec).extra.get("megatron_config")),
         says=lambda spec: f"useDora excludes {', '.join(dora_conflicts(lora_of(spec)))}",
-        refuses="DoRA with loraBias, targetParameters or megatron",
+        refuses="DoRA with loraBias or targetParameters",
         way_out="Remove those settings, or set useDora to false.",
     ),
     job_rule(

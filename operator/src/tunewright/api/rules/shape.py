@@ -13,17 +13,13 @@ from tunewright.api.v1alpha1.model import MODEL_SOURCES
 from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
 from tunewright.api.written import as_written
 from tunewright_contract.capabilities.methods import METHODS
-from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.quantities import amount
 
 # Settings block under `method` -> the tuner or type that it belongs to.
 TUNER_BLOCKS = {row.settings: row.name for row in TUNERS.values() if row.settings is not None}
 TYPE_BLOCKS = {row.settings: row.name for row in METHODS.values() if row.settings is not None}
-WITH_CHAT_TEMPLATE = TASKS.where(lambda task: task.needs_chat_template)
-CHAT_TEMPLATE = ("name", "jinja", "path")
 NEW_CLAIM = ("size", "storage_class_name", "access_modes")
-EMBEDDINGS = frozenset({"embed_tokens", "lm_head"})
 OFT_BOTH = field("method.oft.r").above(0) & field("method.oft.oftBlockSize").above(0)
 OFT_NEITHER = field("method.oft.r").at_most(0) & field("method.oft.oftBlockSize").at_most(0)
 
@@ -72,11 +68,6 @@ def _is_whole(quantity: str) -> bool:
     return amount(quantity) % 1 == 0
 
 
-def _embeddings_frozen(spec: FineTuneJobSpec) -> bool:
-    lora = spec.method.effective_lora()
-    return lora is not None and not lora.trainable_token_indices and not set(lora.modules_to_save) >= EMBEDDINGS
-
-
 RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E001",
@@ -94,16 +85,6 @@ RULES: tuple[Rule[Any], ...] = (
         says=lambda data: f"exactly one source must be given, here: {names(data.source.chosen()) or 'none'}",
         refuses="more or fewer than one data source",
         way_out=f"Give one of {names(DATA_SOURCES)}.",
-    ),
-    job_rule(
-        code="E003",
-        path="model.chatTemplate",
-        broken=has("model.chatTemplate") & number_of(CHAT_TEMPLATE, "model.chatTemplate").differs(1),
-        says=lambda spec: (
-            f"exactly one of name, jinja, path must be given, here: {names(given(spec.model.chat_template, CHAT_TEMPLATE)) or 'none'}"
-        ),
-        refuses="a chat template from more or fewer than one place",
-        way_out="Keep one, or leave chatTemplate out to use the tokenizer's own.",
     ),
     Rule(
         code="E004",
@@ -173,37 +154,6 @@ RULES: tuple[Rule[Any], ...] = (
         says=lambda spec: f"exactly one of r and oftBlockSize must be above 0, here: {as_written(spec.method.oft)}",
         refuses="OFT with r and oftBlockSize both set, or neither",
         way_out="Set the one you mean and the other to 0.",
-    ),
-    job_rule(
-        code="E011",
-        path="model.addTokens",
-        broken=lambda spec: bool(spec.model.add_tokens) and _embeddings_frozen(spec),
-        says=lambda spec: f"{len(spec.model.add_tokens)} added tokens would keep random embeddings: the adapter freezes them",
-        refuses="added tokens whose embeddings an adapter leaves untrained",
-        way_out="Set method.lora.modulesToSave: [embed_tokens, lm_head], or list the tokens in method.lora.trainableTokenIndices.",
-    ),
-    job_rule(
-        code="E012",
-        path="model.specialTokens.pad",
-        broken=field("task").among(WITH_CHAT_TEMPLATE)
-        & has("model.specialTokens")
-        & has("model.specialTokens.pad")
-        & has("model.specialTokens.eos")
-        & field("model.specialTokens.pad").equals(field("model.specialTokens.eos")),
-        says=lambda spec: (
-            f"pad and eos are the same ({as_written(spec.model.special_tokens)}): the end of a turn would be masked, "
-            f"and the model would never stop"
-        ),
-        refuses=f"the same token for pad and eos in {', '.join(WITH_CHAT_TEMPLATE)}",
-        way_out="Choose another pad token of the vocabulary.",
-    ),
-    job_rule(
-        code="E013",
-        path="elasticity",
-        broken=has("elasticity") & field("elasticity.minReplicas").above(field("elasticity.maxReplicas")),
-        says=lambda spec: f"minReplicas is above maxReplicas: {as_written(spec.elasticity)}",
-        refuses="minReplicas above maxReplicas",
-        way_out="Swap them.",
     ),
     job_rule(
         code="E014",

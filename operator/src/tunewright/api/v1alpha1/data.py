@@ -95,7 +95,6 @@ class DataSpec(Spec):
     val_set_size: Share | None = None
     """Share of train to validate on if `validation` is empty. Absent: 0.2. 0: no validation."""
     packing: bool = False
-    packing_strategy: Literal["bfd", "bfd_split", "wrapped"] = "bfd"
     padding_free: bool = False
     max_length: Annotated[int, Field(ge=1, le=2**20)] = 1024
     """Most tokens per example."""

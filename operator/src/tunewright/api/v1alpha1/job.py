@@ -26,15 +26,6 @@ KIND = "FineTuneJob"
 Seconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class ElasticitySpec(Spec):
-    """The smallest and largest number of pods with which a job can continue."""
-
-    min_replicas: Annotated[int, Field(ge=1, le=1024)]
-    max_replicas: Annotated[int, Field(ge=1, le=1024)]
-    micro_batch_sizes: Annotated[Items[Annotated[int, Field(ge=1, le=65536)]], Field(max_length=32)] = ()
-    max_global_batch_size: Annotated[int, Field(ge=1, le=2**24)] | None = None
-
-
 class FineTuneJobSpec(Spec):
     """The desired state of a FineTuneJob."""
 
@@ -52,7 +43,6 @@ class FineTuneJobSpec(Spec):
     """DeepSpeed ZeRO. Absent: plain DDP."""
     workers: WorkersSpec = WorkersSpec()
     """Number, resources and placement of the training pods."""
-    elasticity: ElasticitySpec | None = None
     evaluation: EvaluationSpec = EvaluationSpec()
     """Comparison of the base model with the tuned model."""
     output: OutputSpec = OutputSpec()

@@ -5,7 +5,6 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from tunewright.api.v1alpha1.common import Items, Share, Spec
-from tunewright.api.v1alpha1.open_map import NestedMap
 from tunewright_contract.capabilities.lora_starts import LORA_START_PATTERN
 
 ModuleName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f]+$")]
@@ -62,7 +61,3 @@ class LoraSpec(Spec):
     loftq_config: LoftqConfig | None = None
     loraplus_lr_ratio: Annotated[float, Field(ge=1, le=1024)] | None = None
     """LoRA+: learning rate of the second matrix, relative to the first."""
-    merge_lora_weights: bool = True
-    """Merge the adapter into the base before export."""
-    extra: NestedMap = Field(default_factory=dict)
-    """Additional peft.LoraConfig arguments, in snake_case."""

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
 from tunewright.api.v1alpha1.common import (
     DnsSubdomain,
-    Items,
     LocalPath,
     ObjectSource,
     PvcSource,
@@ -14,8 +13,6 @@ from tunewright.api.v1alpha1.common import (
     Spec,
     Text,
     UrlSource,
-    VolumePath,
-    Word,
 )
 
 RepoName = Annotated[
@@ -71,23 +68,10 @@ class ModelSource(Spec):
 
 
 class ChatTemplateSource(Spec):
-    """A chat template that replaces the tokenizer's own: exactly one of these."""
+    """A chat template that replaces the tokenizer's own."""
 
-    name: Word | None = None
-    """Name of a built-in template."""
-    jinja: Text | None = None
+    jinja: Text
     """The template as Jinja text."""
-    path: VolumePath | None = None
-    """A file in the model folder."""
-
-
-class SpecialTokens(Spec):
-    """Special tokens that replace the tokenizer's own."""
-
-    pad: Word | None = None
-    eos: Word | None = None
-    bos: Word | None = None
-    additional: Annotated[Items[Word], Field(max_length=64)] = ()
 
 
 class ModelSpec(Spec):
@@ -103,8 +87,5 @@ class ModelSpec(Spec):
     """Run Python code from the model's folder. Must be false."""
     chat_template: ChatTemplateSource | None = None
     """Replaces the tokenizer's own chat template."""
-    special_tokens: SpecialTokens | None = None
-    add_tokens: Annotated[Items[Word], Field(max_length=1024)] = ()
-    """Tokens to add to the vocabulary."""
     from_scratch: bool = False
     """Use only the configuration and the tokenizer, and start from random weights."""

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from tunewright.api.v1alpha1.common import Items, NodeSelector, ResourceRequirements, SecretKeyRef, Spec, Tolerations
 from tunewright.api.v1alpha1.model import ModelReference
-from tunewright_contract.capabilities.execution_providers import DEFAULT_EXECUTION_PROVIDERS, ExecutionProviderName
+from tunewright_contract.capabilities.execution_providers import DEFAULT_EXECUTION_PROVIDERS, EXECUTION_PROVIDERS, ExecutionProviderName
 
 ServedModelName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")]
 
@@ -33,7 +33,9 @@ class ServingSpec(Spec):
         None
     )
     """Name that clients send as `model`. Absent: the job's name."""
-    execution_providers: Annotated[Items[ExecutionProviderName], Field(min_length=1, max_length=5)] = DEFAULT_EXECUTION_PROVIDERS
+    execution_providers: Annotated[Items[ExecutionProviderName], Field(min_length=1, max_length=len(EXECUTION_PROVIDERS))] = (
+        DEFAULT_EXECUTION_PROVIDERS
+    )
     """ONNX Runtime execution providers, in order of preference."""
     max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 16
     """Number of answers decoded together, or of texts that a classifier labels together. Further ones wait."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tunewright.api.v1alpha1.common import Items, SecretKeyRef, Spec, Word
-from tunewright.api.v1alpha1.open_map import FlatMap, NestedMap
+from tunewright.api.v1alpha1.open_map import FlatMap
 from tunewright_contract.capabilities.optimizers import DEFAULT_OPTIMIZER, OptimizerName
 from tunewright_contract.capabilities.precisions import DEFAULT_TRAINING_PRECISION, TrainingPrecisionName
 
@@ -13,10 +13,7 @@ LrScheduler = Literal[
     "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
     "reduce_lr_on_plateau", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "warmup_stable_decay", "greedy",
 ]  # fmt: skip
-Tracker = Literal[
-    "wandb", "mlflow", "tensorboard", "trackio", "comet_ml", "neptune", "clearml", "dvclive", "swanlab", "kubeflow",
-    "azure_ml", "codecarbon", "dagshub", "flyte",
-]  # fmt: skip
+Tracker = Literal["wandb", "mlflow", "tensorboard"]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 PositiveCount = Annotated[int, Field(ge=1, le=2**31 - 1)]
 BatchSize = Annotated[int, Field(ge=1, le=65536)]
@@ -98,13 +95,10 @@ class TrainingSpec(Spec):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
     data_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     full_determinism: bool = False
-    auto_find_batch_size: bool = False
     predict_with_generate: bool = False
     dataloader_num_workers: Annotated[int, Field(ge=0, le=256)] = 0
     dataloader_prefetch_factor: Annotated[int, Field(ge=1, le=1024)] | None = None
     ddp_timeout: Annotated[int, Field(ge=1, le=604800)] = 1800
     """Seconds until a rank that waits for other ranks fails."""
-    report_to: Annotated[Items[Tracker], Field(max_length=16)] = ()
+    report_to: Annotated[Items[Tracker], Field(max_length=3)] = ()
     push_to_hub: PushToHub | None = None
-    extra_args: NestedMap = Field(default_factory=dict)
-    """Additional trl.SFTConfig arguments, in snake_case."""
