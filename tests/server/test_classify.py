@@ -212,7 +212,7 @@ def test_the_smoke_test_of_a_classifier_wants_a_label(server: Server, tmp_path: 
         assert label_of(ready, "hello") == right
     with start_server(build_encoder().served_dir, tmp_path, SMOKE_TEST=json.dumps({"prompt": "hello", "contains": wrong})) as refused:
         assert (refused.exit_code(), refused.failure.reason) == (65, "SmokeTestFailed")
-        assert f"the label {right!r}, which does not contain {wrong!r}" in refused.failure.message
+        assert f"answers 'hello' with {right!r}, which does not contain {wrong!r}" in refused.failure.message
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,8 @@ def test_a_graph_with_other_labels_than_the_manifest_is_refused(tmp_path: Path) 
     shutil.copytree(build_encoder().served_dir, folder)
     manifest = ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_text())
     assert isinstance(manifest.graph, EncoderGraph)
-    changed = manifest.model_copy(update={"graph": manifest.graph.model_copy(update={"labels": ["no", "yes"]})})
+    head = manifest.graph.head.model_copy(update={"labels": ["no", "yes"]})
+    changed = manifest.model_copy(update={"graph": manifest.graph.model_copy(update={"head": head})})
     (folder / MANIFEST_NAME).write_text(changed.model_dump_json())
     with start_server(folder, tmp_path) as server:
         assert (server.exit_code(), server.failure.reason) == (65, "GraphMismatch")

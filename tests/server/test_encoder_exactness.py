@@ -9,19 +9,21 @@ import pytest
 from encoders import CONTEXT, VOCABULARY, TinyEncoder, build_encoder
 from models import BuiltModel
 
+from tunewright_contract.encoder_heads import QuestionAnsweringHead, SequenceClassificationHead, TokenClassificationHead
 from tunewright_contract.model_manifest import EncoderGraph
 from tunewright_server.engine.decoder import open_session
 from tunewright_server.engine.encoder import Encoder
 from tunewright_server.engine.encoder_loop import EncoderEngine
-from tunewright_server.engine.row_queue import EncoderEvent, RowAnswer
+from tunewright_server.engine.row_queue import EncoderEvent, RowAnswer, TokenRow
 from tunewright_server.model_folder import open_folder
 from tunewright_server.refusal import RefusalError
 
-Row = tuple[int, ...]
 BERT = TinyEncoder()
 LLAMA = TinyEncoder(architecture="llama")
 BLOCK = TinyEncoder(quantization="block")
 TENSOR = TinyEncoder(quantization="tensor")
+TWO_LABELS = SequenceClassificationHead(labels=["no", "yes"], problem_type="single_label_classification")
+TAGS = TokenClassificationHead(labels=["O", "B-X"])
 MODELS = {"bert": BERT, "llama": LLAMA, "int8 in blocks": BLOCK, "int8 with one scale": TENSOR}
 
 
@@ -35,10 +37,12 @@ def load(built: BuiltModel, **changes: object) -> Encoder:
     return Encoder(session, graph.model_copy(update=changes), max_length=CONTEXT, vocab_size=VOCABULARY, pad_token_id=pad)
 
 
-def texts() -> list[Row]:
+def texts() -> list[TokenRow]:
     """Of every length from 1 to 30 two, and some long ones; without the padding token."""
     random = np.random.default_rng(1)
-    return [tuple(random.integers(4, VOCABULARY, length).tolist()) for length in [*range(1, 31), *range(1, 31), 63, 64, 65, CONTEXT]]
+    return [
+        TokenRow(tuple(random.integers(4, VOCABULARY, length).tolist())) for length in [*range(1, 31), *range(1, 31), 63, 64, 65, CONTEXT]
+    ]
 
 
 @contextmanager
@@ -51,7 +55,7 @@ def running(encoder: Encoder) -> Iterator[EncoderEngine]:
         engine.stop()
 
 
-def answers(engine: EncoderEngine, requests: Sequence[Sequence[Row]]) -> list[np.ndarray]:
+def answers(engine: EncoderEngine, requests: Sequence[Sequence[TokenRow]]) -> list[np.ndarray]:
     """The logits of all rows of all requests, which wait together."""
     queues: list[queue.Queue[tuple[int, EncoderEvent]]] = [queue.Queue() for _ in requests]
     for rows, events in zip(requests, queues, strict=True):
@@ -89,7 +93,7 @@ def test_a_text_has_the_numbers_of_torch(wanted: TinyEncoder) -> None:
     built, rows = build_encoder(wanted), texts()
     model = AutoModelForSequenceClassification.from_pretrained(built.torch_dir).eval()
     with torch.no_grad():
-        expected = [model(torch.tensor([row])).logits[0].numpy() for row in rows]
+        expected = [model(torch.tensor([row.tokens])).logits[0].numpy() for row in rows]
     with running(load(built)) as engine:
         found = answers(engine, [rows])
     np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
@@ -105,7 +109,9 @@ def test_a_width_depends_on_the_length_alone_and_never_passes_the_longest(width:
     ("named", "changes"),
     [
         ("needs inputs that the manifest does not list: ['token_type_ids']", {"takes_token_type_ids": False}),
-        ("in logits, the manifest has 2 labels", {"labels": ["no", "yes"]}),
+        ("in logits; the manifest's head sequence_classification has ['rows', 2]", {"head": TWO_LABELS}),
+        ("in logits; the manifest's head token_classification has ['rows', 'tokens', 2]", {"head": TAGS}),
+        ("lacks the output start_logits", {"head": QuestionAnsweringHead()}),
     ],
 )
 def test_a_graph_that_is_not_the_manifests_is_refused(named: str, changes: dict[str, object]) -> None:

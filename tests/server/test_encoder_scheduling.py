@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tunewright_server.engine.encoder_loop import RUN_ROWS, RUN_TOKENS, EncoderEngine
 from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Failed
-from tunewright_server.engine.row_queue import EncoderEvent, RowAnswer
+from tunewright_server.engine.row_queue import EncoderEvent, RowAnswer, TokenRow
 
 Row = tuple[int, ...]
 WAIT = 60
@@ -32,11 +32,12 @@ class SumEncoder:
     def width(self, length: int) -> int:
         return -(-length // 4) * 4
 
-    def run(self, rows: Sequence[Row], width: int) -> np.ndarray:
-        self.before_run(list(rows))
-        self.runs.append(list(rows))
+    def run(self, rows: Sequence[TokenRow], width: int) -> list[np.ndarray]:
+        tokens = [row.tokens for row in rows]
+        self.before_run(tokens)
+        self.runs.append(tokens)
         assert {self.width(len(row)) for row in rows} == {width}
-        return np.array([[len(row), sum(row)] for row in rows], np.float32)
+        return [np.array([len(row), sum(row)], np.float32) for row in tokens]
 
 
 @contextmanager
@@ -55,7 +56,7 @@ class Asked:
     def __init__(self, engine: EncoderEngine, rows: Sequence[Row]) -> None:
         self.events: queue.Queue[tuple[int, EncoderEvent]] = queue.Queue()
         self.rows = rows
-        self.tickets = engine.submit(rows, lambda index, event: self.events.put((index, event)))
+        self.tickets = engine.submit([TokenRow(tokens) for tokens in rows], lambda index, event: self.events.put((index, event)))
 
     def answers(self) -> list[list[float] | str]:
         """The logits of each row, or why it failed."""
@@ -171,10 +172,8 @@ def test_a_run_that_fails_takes_only_its_own_rows_with_it() -> None:
 
 def test_a_row_without_finite_numbers_fails_alone() -> None:
     class Broken(SumEncoder):
-        def run(self, rows: Sequence[Row], width: int) -> np.ndarray:
-            logits = super().run(rows, width)
-            logits[[row == (6,) for row in rows]] = np.nan
-            return logits
+        def run(self, rows: Sequence[TokenRow], width: int) -> list[np.ndarray]:
+            return [array * (np.nan if row.tokens == (6,) else 1) for array, row in zip(super().run(rows, width), rows, strict=True)]
 
     with running(Broken()) as engine:
         assert Asked(engine, [(5,), (6,), (7,)]).answers() == [[1, 5], "the graph returned logits that are not finite", [1, 7]]

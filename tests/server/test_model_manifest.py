@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from encoders import build_encoder
 from models import BuiltModel
 from pydantic import ValidationError
 from serving import start_server
 
-from tunewright_contract.capabilities.tasks import GraphKind
+from tunewright_contract.capabilities.tasks import TASKS, GraphKind, HeadKind
+from tunewright_contract.encoder_heads import EncoderHead, QuestionAnsweringHead, SequenceClassificationHead, TokenClassificationHead
 from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, EncoderGraph, ModelManifest, SequenceToSequenceGraph
+from tunewright_server.encoders import HEADS
 from tunewright_server.graph_kinds import GRAPH_KINDS
 from tunewright_server.model_folder import open_folder
 from tunewright_server.refusal import RefusalError
@@ -21,6 +24,14 @@ MULTI = "multi_label_classification"
 
 
 CLASSIFICATION = {"task": "SingleLabelClassification"}
+
+
+def encoder(head: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "encoder", "head": head}
+
+
+def sequence(**changes: Any) -> dict[str, Any]:
+    return encoder({"kind": "sequence_classification", "labels": ["ham", "spam"], "problemType": SINGLE, **changes})
 
 
 def written(tiny: BuiltModel) -> dict[str, Any]:
@@ -50,11 +61,14 @@ def test_a_folder_of_another_version_is_refused_with_those_that_are_read(tiny: B
         ("graph", {"kind": "transducer"}),
         ("graph", "decoder"),
         ("graph.decoder.cache", {"kind": "decoder", "cache": "paged", "layers": 1, "kvHeads": 1, "headSize": 1}),
-        ("needs at least 2, and there are 1", {"kind": "encoder", "labels": ["spam"], "problemType": SINGLE}),
-        ("needs at least 1, and there are 0", {"kind": "encoder", "labels": [], "problemType": MULTI}),
-        ("each label must occur once", {"kind": "encoder", "labels": ["spam", "spam"], "problemType": SINGLE}),
-        ("graph.encoder.labels.0", {"kind": "encoder", "labels": ["", "spam"], "problemType": SINGLE}),
-        ("graph.encoder.problemType", {"kind": "encoder", "labels": ["spam"], "problemType": "regression"}),
+        ("at least 2 are needed, and there are 1", sequence(labels=["spam"])),
+        ("at least 1 are needed, and there are 0", sequence(labels=[], problemType=MULTI)),
+        ("each label must occur once", sequence(labels=["spam", "spam"])),
+        ("graph.encoder.head.sequence_classification.labels.0", sequence(labels=["", "spam"])),
+        ("graph.encoder.head.sequence_classification.problemType", sequence(problemType="regression")),
+        ("at least 2 are needed, and there are 1", encoder({"kind": "token_classification", "labels": ["O"]})),
+        ("graph.encoder.head.question_answering.labels", encoder({"kind": "question_answering", "labels": ["a", "b"]})),
+        ("graph.encoder.head", encoder({"kind": "regression"})),
     ],
 )
 def test_a_graph_that_cannot_be_run_is_named(named: str, graph: Any, tiny: BuiltModel) -> None:
@@ -87,7 +101,39 @@ def test_the_tables_and_the_manifest_know_the_same_kinds_of_graphs() -> None:
 
 
 def test_an_encoder_names_its_labels_in_the_order_of_their_ids(tiny: BuiltModel) -> None:
-    graph = {"kind": "encoder", "labels": ["no", "yes"], "problemType": SINGLE, "takesTokenTypeIds": True}
+    graph = {**sequence(labels=["no", "yes"]), "takesTokenTypeIds": True}
     assert ModelManifest.model_validate({**written(tiny), **CLASSIFICATION, "graph": graph}).graph == EncoderGraph(
-        labels=["no", "yes"], problem_type=SINGLE, takes_token_type_ids=True
+        head=SequenceClassificationHead(labels=["no", "yes"], problem_type=SINGLE), takes_token_type_ids=True
     )
+
+
+def test_a_head_that_does_not_fit_the_task_is_refused(tiny: BuiltModel) -> None:
+    with pytest.raises(ValidationError, match=r"graph.head.kind: sequence_classification does not fit task NamedEntityRecognition"):
+        ModelManifest.model_validate({**written(tiny), "task": "NamedEntityRecognition", "graph": sequence()})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "per_token", "head"),
+    [
+        ({"logits": ("rows", 2)}, False, SequenceClassificationHead(labels=["a", "b"], problem_type=SINGLE)),
+        ({"logits": ("rows", "tokens", 2)}, True, TokenClassificationHead(labels=["O", "B-A"])),
+        ({"start_logits": ("rows", "tokens"), "end_logits": ("rows", "tokens")}, True, QuestionAnsweringHead()),
+    ],
+)
+def test_a_head_names_the_outputs_of_its_graph(outputs: dict[str, Any], per_token: bool, head: EncoderHead) -> None:
+    assert (head.outputs, head.per_token) == (outputs, per_token)
+
+
+def test_a_head_without_a_route_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(build_encoder().served_dir, folder)
+    manifest = json.loads((folder / MANIFEST_NAME).read_text())
+    manifest |= {"task": "QuestionAnswering", "graph": encoder({"kind": "question_answering"})}
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
+    with start_server(folder, tmp_path) as server:
+        assert (server.exit_code(), server.failure.reason) == (64, "GraphUnsupported")
+        assert "a head for question_answering, and this server has sequence_classification" in server.failure.message
+
+
+def test_each_head_of_the_server_belongs_to_a_task() -> None:
+    assert set(HEADS) <= {task.head for task in TASKS.values()} == {*get_args(HeadKind), None}

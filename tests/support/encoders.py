@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from models import BuiltModel, cached, describe_file, make_tokenizer
 
+from tunewright_contract.encoder_heads import SequenceClassificationHead
 from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph, Lineage, ModelManifest
 from tunewright_contract.reports import ParityReport
 
@@ -53,7 +54,10 @@ def _make(wanted: TinyEncoder, into: BuiltModel) -> None:
         task="SingleLabelClassification" if wanted.problem_type == "single_label_classification" else "MultiLabelClassification",
         architecture=wanted.architecture,
         precision="fp32" if wanted.quantization == "none" else "int8",
-        graph=EncoderGraph(labels=list(LABELS), problem_type=wanted.problem_type, takes_token_type_ids=wanted.architecture == "bert"),
+        graph=EncoderGraph(
+            head=SequenceClassificationHead(labels=list(LABELS), problem_type=wanted.problem_type),
+            takes_token_type_ids=wanted.architecture == "bert",
+        ),
         context_length=CONTEXT,
         vocab_size=VOCABULARY,
         eos_token_ids=[],

@@ -19,6 +19,7 @@ from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.model_manifest import ModelManifest
 from tunewright_contract.trainer_config import TrainerConfig
 from tunewright_server.engine.encoder import Encoder
+from tunewright_server.engine.row_queue import TokenRow
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.formats import BadRow, normalise, recognise
@@ -96,7 +97,7 @@ def test_a_classifier_is_checked_trained_and_exported(
     export(settings)
 
     manifest = ModelManifest.model_validate_json((folder / "tunewright.json").read_bytes())
-    assert (manifest.graph.kind, manifest.graph.labels) == ("encoder", ["nails", "paint", "timber"])
+    assert (manifest.graph.kind, manifest.graph.head.labels) == ("encoder", ["nails", "paint", "timber"])
     assert manifest.evaluation.tuned.f1_macro > 0.9 > manifest.evaluation.base.f1_macro
     assert manifest.evaluation.tuned.token_accuracy > 0.9
     answers = json.loads((folder / "evaluation.json").read_text())["answers"]
@@ -110,7 +111,7 @@ def served_label(folder: Path, manifest: ModelManifest, text: str) -> str:
     sizes = {"max_length": manifest.context_length, "vocab_size": manifest.vocab_size}
     encoder = Encoder(session, manifest.graph, pad_token_id=manifest.pad_token_id, **sizes)
     ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids
-    return manifest.graph.labels[int(encoder.run([ids], len(ids)).argmax())]
+    return manifest.graph.head.labels[int(encoder.run([TokenRow(tuple(ids))], len(ids))[0].argmax())]
 
 
 @pytest.mark.parametrize(

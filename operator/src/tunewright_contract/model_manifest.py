@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunewright_contract.base import Message
-from tunewright_contract.bounds import Name
 from tunewright_contract.capabilities.tasks import TASKS, TaskName
+from tunewright_contract.encoder_heads import Head
 from tunewright_contract.reports import EvaluationReport, ParityReport
 from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
@@ -53,27 +53,15 @@ class DecoderGraph(Message):
 
 
 class EncoderGraph(Message):
-    """A graph that reads a whole text in one run.
+    """A graph that reads a whole text, or a pair of texts, in one run.
 
     Inputs: `input_ids` and `attention_mask` [n, s], int64, and `token_type_ids` [n, s] where it takes them. Rows are padded on the right
-    with the manifest's `pad_token_id` (0 without one), mask 0 and type 0. n and s are dynamic.
-    Output of `sequence_classification`: `logits` [n, labels], float32.
+    with the manifest's `pad_token_id` (0 without one), mask 0 and type 0. n and s are dynamic. The head decides about the outputs.
     """
 
     kind: Literal["encoder"] = "encoder"
-    head: Literal["sequence_classification"] = "sequence_classification"
-    labels: list[Name]  # transformers' `id2label`, in the order of the ids
-    problem_type: Literal["single_label_classification", "multi_label_classification"]  # of transformers: softmax, or a sigmoid per label
+    head: Head
     takes_token_type_ids: bool = False
-
-    @model_validator(mode="after")
-    def _labels_can_be_told_apart(self) -> Self:
-        if len(set(self.labels)) < len(self.labels):
-            raise ValueError("labels: each label must occur once")
-        fewest = 2 if self.problem_type == "single_label_classification" else 1
-        if len(self.labels) < fewest:
-            raise ValueError(f"labels: {self.problem_type} needs at least {fewest}, and there are {len(self.labels)}")
-        return self
 
 
 class SequenceToSequenceGraph(Message):
@@ -146,6 +134,9 @@ class ModelManifest(Message):
         wanted = TASKS[self.task].graph
         if self.graph.kind != wanted:
             raise ValueError(f"graph.kind: {self.graph.kind} does not fit task {self.task}, whose models are of kind {wanted}")
+        head = TASKS[self.task].head
+        if isinstance(self.graph, EncoderGraph) and self.graph.head.kind != head:
+            raise ValueError(f"graph.head.kind: {self.graph.head.kind} does not fit task {self.task}, whose models have a head for {head}")
         return self
 
 

@@ -35,7 +35,8 @@ GRAPH_KINDS: dict[str, GraphKind] = {
         load=load_decoder,
         routes={"/v1/chat/completions": openai.chat_completions, "/v1/completions": openai.completions},
     ),
-    "encoder": GraphKind(load=load_encoder, routes=dict.fromkeys(CLASSIFY_ROUTES, classify.classify)),
+    # Each head has routes of its own; a model answers on those of its task.
+    "encoder": GraphKind(load=load_encoder, routes={**dict.fromkeys(CLASSIFY_ROUTES, classify.classify)}),
 }
 
 

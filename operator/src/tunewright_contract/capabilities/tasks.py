@@ -10,6 +10,7 @@ from tunewright_contract.capabilities.data_formats import LABELED_TEXT, MESSAGES
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
+HeadKind = Literal["sequence_classification", "token_classification", "question_answering"]  # of an encoder's graph
 ENCODER: GraphKind = "encoder"  # reads a whole text in one run, and generates nothing
 CLASSIFY_ROUTES = ("/classify", "/v1/classify")  # vLLM's, and that of SGLang and Dynamo
 
@@ -24,6 +25,7 @@ class Task(Row):
     metrics: tuple[str, ...]
     recipe: str  # the trainer's module under recipes/
     graph: GraphKind
+    head: HeadKind | None = None  # of an encoder
     routes: tuple[str, ...] = ()  # of the server
     needs_chat_template: bool = False  # its examples and requests are conversations
     trl: bool = False  # trained by TRL, whose arguments are more than transformers.TrainingArguments
@@ -71,6 +73,7 @@ TASKS = Table(
         recipe="sequence_classification",
         new_head=True,
         graph="encoder",
+        head="sequence_classification",
         routes=CLASSIFY_ROUTES,
     ),
     Task(
@@ -81,6 +84,7 @@ TASKS = Table(
         recipe="sequence_classification",
         new_head=True,
         graph="encoder",
+        head="sequence_classification",
         routes=CLASSIFY_ROUTES,
         supported=False,
     ),
@@ -92,6 +96,7 @@ TASKS = Table(
         recipe="token_classification",
         new_head=True,
         graph="encoder",
+        head="token_classification",
         supported=False,
     ),
     Task(
@@ -103,6 +108,7 @@ TASKS = Table(
         recipe="question_answering",
         new_head=True,
         graph="encoder",
+        head="question_answering",
         supported=False,
     ),
     Task(

@@ -12,14 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
+from tunewright_contract.encoder_heads import EncoderHead
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import EncoderGraph
+from tunewright_server.engine.row_queue import Logits, TokenRow
 from tunewright_server.refusal import RefusalError
 
-Logits = NDArray[np.float32]
-Tokens = Sequence[int]
 _TRIED_LENGTHS = (2, 5, 13, 40)
 _TRIED_ROWS = 5
 _STEPS = 8  # widths between one power of two and the next: at most an eighth of a run is padding, from 64 tokens on
@@ -34,50 +33,61 @@ class Encoder:
         self.max_length = max_length
         self._session = session
         self._takes_types = graph.takes_token_type_ids
+        self._outputs = list(graph.head.outputs)
+        self._per_token = graph.head.per_token
         self._pad = pad_token_id
         tried = self._tried_rows(vocab_size)
         alone = [[self.run([row], len(row))[0] for row in rows] for rows in tried]
         self.shares_runs = all(
-            np.array_equal(self.run(rows[:count], len(rows[0])), single[:count])
+            _equal(self.run(rows[:count], len(rows[0])), single[:count])
             for rows, single in zip(tried, alone, strict=True)
             for count in (2, _TRIED_ROWS)
         )
         self.pads = self.shares_runs and all(
-            np.array_equal(self.run(rows, self._padded(len(rows[0]) + 1)), single) for rows, single in zip(tried, alone, strict=True)
+            _equal(self.run(rows, self._padded(len(rows[0]) + 1)), single) for rows, single in zip(tried, alone, strict=True)
         )
 
     def width(self, length: int) -> int:
         """How wide a row of so many tokens is run."""
         return self._padded(length) if self.pads else length
 
-    def run(self, rows: Sequence[Tokens], width: int) -> Logits:
-        """Return the logits [len(rows), labels] of rows that have at most `width` tokens."""
+    def run(self, rows: Sequence[TokenRow], width: int) -> list[Logits]:
+        """Return the numbers of each row, which has at most `width` tokens. Those of padding are left out."""
         ids = np.full((len(rows), width), self._pad, np.int64)
         mask = np.zeros_like(ids)
         for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
+            ids[index, : len(row)] = row.tokens
             mask[index, : len(row)] = 1
         feeds = {"input_ids": ids, "attention_mask": mask}
         if self._takes_types:
-            feeds["token_type_ids"] = np.zeros_like(ids)
-        return np.asarray(self._session.run(["logits"], feeds)[0], np.float32)
+            feeds["token_type_ids"] = types = np.zeros_like(ids)
+            for index, row in enumerate(rows):
+                types[index, : len(row)] = row.types or 0
+        arrays = [np.asarray(array, np.float32) for array in self._session.run(self._outputs, feeds)]
+        found = arrays[0] if len(arrays) == 1 else np.stack(arrays, -1)
+        return [array[: len(row)] if self._per_token else array for array, row in zip(found, rows, strict=True)]
 
     def _padded(self, length: int) -> int:
         step = max(_STEPS, (1 << (length.bit_length() - 1)) // _STEPS)
         return min(self.max_length, -(-length // step) * step)
 
-    def _tried_rows(self, vocab_size: int) -> list[list[Tokens]]:
+    def _tried_rows(self, vocab_size: int) -> list[list[TokenRow]]:
         """Rows of several lengths, without the padding token."""
         random = np.random.default_rng(0)
         usable = [token for token in range(min(vocab_size, 4096)) if token != self._pad] or [0]
         return [
-            [random.choice(usable, length).tolist() for _ in range(_TRIED_ROWS)]
+            [TokenRow(tuple(random.choice(usable, length).tolist())) for _ in range(_TRIED_ROWS)]
             for length in sorted({min(each, self.max_length) for each in _TRIED_LENGTHS})
         ]
 
 
+def _equal(some: Sequence[Logits], others: Sequence[Logits]) -> bool:
+    """Whether two lists of arrays are equal to the last bit."""
+    return all(np.array_equal(one, other) for one, other in zip(some, others, strict=True))
+
+
 def check_graph(session: ort.InferenceSession, graph: EncoderGraph) -> None:
-    """Compare inputs and output with the manifest. Raises `RefusalError` (65) naming the first difference."""
+    """Compare inputs and outputs with the manifest. Raises `RefusalError` (65) naming the first difference."""
     found = {node.name: node.shape for node in session.get_inputs()}
     expected = {"input_ids", "attention_mask", *(["token_type_ids"] if graph.takes_token_type_ids else [])}
     if set(found) != expected:
@@ -86,11 +96,17 @@ def check_graph(session: ort.InferenceSession, graph: EncoderGraph) -> None:
     for name, shape in found.items():
         if len(shape) != 2 or any(isinstance(size, int) for size in shape):
             raise _mismatch(f"has the shape {shape} in {name}; rows and tokens must both be dynamic")
-    logits = next((node.shape for node in session.get_outputs() if node.name == "logits"), None)
-    if logits is None:
-        raise _mismatch("lacks the output logits")
-    if len(logits) != 2 or (isinstance(logits[1], int) and logits[1] != len(graph.labels)):
-        raise _mismatch(f"has the shape {logits} in logits, the manifest has {len(graph.labels)} labels")
+    _check_outputs({node.name: node.shape for node in session.get_outputs()}, graph.head)
+
+
+def _check_outputs(found: dict[str, list[str | int]], head: EncoderHead) -> None:
+    for name, wanted in head.outputs.items():
+        if name not in found:
+            raise _mismatch(f"lacks the output {name}")
+        shape = found[name]
+        sizes = [(size, expected) for size, expected in zip(shape, wanted, strict=False) if isinstance(size, int)]
+        if len(shape) != len(wanted) or any(size != expected for size, expected in sizes):
+            raise _mismatch(f"has the shape {shape} in {name}; the manifest's head {head.kind} has {list(wanted)}")
 
 
 def _mismatch(message: str) -> RefusalError:

@@ -11,7 +11,7 @@ import numpy as np
 from tunewright_server.engine.loop import DEFAULT_QUEUE_SECONDS, EngineStoppedError, QueueFullError
 from tunewright_server.engine.loop_thread import LoopThread
 from tunewright_server.engine.request import Failed, Group
-from tunewright_server.engine.row_queue import DeliverRow, Logits, RowAnswer, RowQueue, RowTicket
+from tunewright_server.engine.row_queue import DeliverRow, Logits, RowAnswer, RowQueue, RowTicket, TokenRow
 
 log = logging.getLogger(__name__)
 RUN_ROWS = 32
@@ -28,7 +28,7 @@ class RowEncoder(Protocol):
 
     def width(self, length: int) -> int: ...
 
-    def run(self, rows: Sequence[Sequence[int]], width: int) -> Logits: ...
+    def run(self, rows: Sequence[TokenRow], width: int) -> Sequence[Logits]: ...
 
 
 @dataclass(frozen=True)
@@ -77,18 +77,18 @@ class EncoderEngine(LoopThread):
         with self._changed:
             return self._queue.tokens
 
-    def submit(self, rows: Sequence[tuple[int, ...]], deliver: DeliverRow) -> list[RowTicket]:
+    def submit(self, rows: Sequence[TokenRow], deliver: DeliverRow) -> list[RowTicket]:
         """Queue the rows of one request, all or none; they share the request's turns.
 
         `deliver` is called once for each row, from the engine's thread, and must neither block nor raise.
 
         Raises `QueueFullError`, `EngineStoppedError`, and `ValueError` for a row that does not fit.
         """
-        if not all(0 < len(tokens) <= self.max_length for tokens in rows):
+        if not all(0 < len(row) <= self.max_length for row in rows):
             msg = f"a row must have 1 to {self.max_length} tokens"
             raise ValueError(msg)
         group, now = Group(), self._clock()
-        tickets = [RowTicket(index, tokens, deliver, now, group) for index, tokens in enumerate(rows)]
+        tickets = [RowTicket(index, row, deliver, now, group) for index, row in enumerate(rows)]
         with self._changed:
             if self._stopping or not self.alive:
                 raise EngineStoppedError
@@ -140,7 +140,7 @@ class EncoderEngine(LoopThread):
         """Run the graph. When it fails, its rows fail with it, and the loop continues for the others."""
         begun = self._clock()
         try:
-            found = self._encoder.run([ticket.tokens for ticket in rows], width)
+            found = self._encoder.run([ticket.row for ticket in rows], width)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated classes
             log.exception("a run of the graph failed")
             for ticket in rows:

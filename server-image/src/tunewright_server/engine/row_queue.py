@@ -16,11 +16,22 @@ from tunewright_server.engine.request import Failed, Group
 Logits = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class TokenRow:
+    """A text, or a pair of texts, as token ids. `types`: a token type id for each token; None: type 0, the only one of a single text."""
+
+    tokens: tuple[int, ...]
+    types: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RowAnswer:
     """The answer to one row. Times are seconds on one monotonic clock."""
 
-    logits: Logits  # [labels]
+    logits: Logits  # one array for the row, by the graph's head: [labels], [tokens, labels], or [tokens, 2] for start and end
     submitted: float
     begun: float
     finished: float
@@ -37,7 +48,7 @@ class RowTicket:
     """One row of a request, the `index`-th. A cancelled row is in no later run."""
 
     index: int
-    tokens: tuple[int, ...]
+    row: TokenRow
     deliver_row: DeliverRow
     submitted: float
     group: Group
@@ -61,7 +72,7 @@ class RowQueue:
 
     @property
     def tokens(self) -> int:
-        return sum(len(ticket.tokens) for ticket in self)
+        return sum(len(ticket.row) for ticket in self)
 
     def add(self, ticket: RowTicket) -> None:
         self._groups.setdefault(ticket.group, deque()).append(ticket)
@@ -74,9 +85,9 @@ class RowQueue:
         if not self._groups:
             return 0, []
         first = next(iter(self._groups.values()))[0]
-        wanted = width(len(first.tokens))
+        wanted = width(len(first.row))
         fitting = {
-            group: deque(ticket for ticket in waiting if width(len(ticket.tokens)) == wanted) for group, waiting in self._groups.items()
+            group: deque(ticket for ticket in waiting if width(len(ticket.row)) == wanted) for group, waiting in self._groups.items()
         }
         taken: list[RowTicket] = []
         while len(taken) < room(wanted) and (turns := [rows for rows in fitting.values() if rows]):

@@ -13,24 +13,6 @@ from tunewright_trainer.evaluation.onnx_decoder import FloatArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from transformers import PreTrainedModel
-
-_ROWS = 32  # run together
-
-
-def classify(model: "PreTrainedModel", rows: list[list[int]], *, pad: int) -> FloatArray:
-    """Logits [rows, labels] of an fp32 model in evaluation mode. Rows are padded on the right."""
-    import torch
-
-    found: list[FloatArray] = []
-    for start in range(0, len(rows), _ROWS):
-        batch = rows[start : start + _ROWS]
-        width = max(len(row) for row in batch)
-        ids = torch.tensor([row + [pad] * (width - len(row)) for row in batch])
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in batch])
-        with torch.no_grad():
-            found.append(model(input_ids=ids, attention_mask=mask).logits.float().numpy())
-    return np.concatenate(found)
 
 
 def score(logits: FloatArray, labels: list[int]) -> Score:

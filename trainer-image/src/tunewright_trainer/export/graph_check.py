@@ -52,8 +52,9 @@ def check_encoder(folder: Path, graph: EncoderGraph, *, precision: Precision) ->
     inputs = {node.name: [size.dim_value for size in node.type.tensor_type.shape.dim] for node in model.graph.input}
     findings = [f"input {name} is missing or unknown to the server" for name in sorted(wanted ^ inputs.keys())]
     findings += [f"input {name} has the fixed shape {shape}" for name, shape in inputs.items() if any(shape)]
-    if [node.name for node in model.graph.output] != ["logits"]:
-        findings.append("its output is not logits alone")
+    outputs = [node.name for node in model.graph.output]
+    if outputs != list(graph.head.outputs):
+        findings.append(f"its outputs are {', '.join(outputs)}, and not {' and '.join(graph.head.outputs)}")
     findings += [*_weights(model.graph, precision=precision), *_files(model.graph, folder)]
     if findings:
         raise _unexpected("dynamo", precision, findings)

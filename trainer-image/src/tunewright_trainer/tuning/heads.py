@@ -1,5 +1,6 @@
-"""A base model with a classification head: its configuration, its loading, and the tuner on it."""
+"""A base model with a new head: its configuration, its loading, and the tuner on it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tunewright_contract.exit_codes import ExitCode
@@ -12,13 +13,14 @@ from tunewright_trainer.tuning.base_model import load_base, load_config
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-SINGLE_LABEL = "single_label_classification"  # transformers' problem_type: one cross entropy over all labels
 
+def headed_config(
+    settings: Settings, tokenizer: "PreTrainedTokenizerBase", labels: Sequence[str], *, problem_type: str | None = None
+) -> "PretrainedConfig":
+    """The base's configuration with a head for these labels, and a padding token: decoders read a text's label at the last token before it.
 
-def classifier_config(settings: Settings, tokenizer: "PreTrainedTokenizerBase", labels: list[str]) -> "PretrainedConfig":
-    """The base's configuration with the job's labels, and a padding token: decoders read their label at the last token before it.
-
-    Raises `StageError` for a tokenizer that has nothing to pad with.
+    `problem_type` is transformers', by which a sequence classifier chooses its loss. Raises `StageError` for a tokenizer that has nothing
+    to pad with.
     """
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     if pad is None:
@@ -31,13 +33,19 @@ def classifier_config(settings: Settings, tokenizer: "PreTrainedTokenizerBase", 
     config = load_config(settings)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
-    config.problem_type = SINGLE_LABEL
+    config.problem_type = problem_type
     config.pad_token_id = pad
     config.use_cache = False
     return config
 
 
-def load_classifier(settings: Settings, config: "PretrainedConfig") -> "PreTrainedModel":
+def pads_right(tokenizer: "PreTrainedTokenizerBase", config: "PretrainedConfig") -> None:
+    """Let the tokenizer pad as the server does: on the right, with the configuration's padding token."""
+    tokenizer.padding_side = "right"
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
+
+
+def load_headed(settings: Settings, config: "PretrainedConfig") -> "PreTrainedModel":
     """The base with its head and the job's tuner, ready to train. A head that the base lacks is drawn from `training.seed`."""
     from transformers import set_seed
 
