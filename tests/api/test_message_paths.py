@@ -1,4 +1,7 @@
-"""Errors name fields that exist: each path such as `training.learningRate` in the texts of all rooms is looked up in the API."""
+"""Errors name fields that exist.
+
+Each path such as `training.learningRate`, and each word such as `learningRate`, in the texts of all rooms is looked up in the API.
+"""
 
 import ast
 import re
@@ -6,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.api.fields import model_at, names_in
+from tunewright.api.fields import model_at, names_in, places_of
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS
+from tunewright_contract.capabilities.tuners import TUNERS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("operator/src", "trainer-image/src", "server-image/src")
@@ -18,6 +23,10 @@ OTHERS = re.compile(
     r".*\.(json|jsonl|onnx|safetensors|py)|model\.(onnx\.data|safetensors\.index\.json|decoder)"
     r"|model\.(layers|embed_tokens\.weight|norm\.weight|final_layernorm)|deepspeed\.(zero|comm|ops|runtime).*"
 )
+WORD = re.compile(r"(?<![\w./}-])[a-z][a-z0-9]*[A-Z][A-Za-z0-9]*(?![\w(])")
+VALUES = {*DATA_FORMATS, *TUNERS}
+KUBERNETES = {"envFrom", "httpGet", "preStop", "subPath", "tcpSocket"}
+OTHER_WORDS = {"camelCase", "oldSelf", "vLLM"}
 
 
 def texts(source):
@@ -50,6 +59,32 @@ def exists(steps):
         return True
     # Below a map, such as deepspeed.config or workers.resources.limits, names are not the API's.
     return any(model_at(["spec", *steps[:depth]]) is None and exists(steps[:depth]) for depth in range(2, len(steps)))
+
+
+def unknown_words(source):
+    """Return (line, word) of what is spelt like a field, in a text of several words, and is none."""
+    sentences = [(line, text) for line, text in texts(source) if " " in text]
+    words = [(line, match[0]) for line, text in sentences for match in WORD.finditer(text)]
+    return [(line, word) for line, word in words if not places_of(word) and word not in VALUES | KUBERNETES | OTHER_WORDS]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_words_that_are_spelt_like_fields_are_fields(source):
+    files = sorted((ROOT / source).rglob("*.py"))
+    assert [f"{file.relative_to(ROOT)}:{line}: {word}" for file in files for line, word in unknown_words(file.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        ([], '"Set saveSteps, or bring promptCompletion."'),
+        ([], '"terminationGracePeriodSeconds"'),  # a key of a pod, not a message
+        ([(1, "terminationGracePeriodSeconds")], '"Raise terminationGracePeriodSeconds."'),
+        ([(1, "lossWeight")], 'f"{value} needs one lossWeight for each loss"'),
+    ],
+)
+def test_a_word_that_is_no_field_is_found(found, text):
+    assert unknown_words(f"message = {text}") == found
 
 
 @pytest.mark.parametrize("source", SOURCES)

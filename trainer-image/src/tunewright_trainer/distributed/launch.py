@@ -88,7 +88,7 @@ def _after_signal(asked: signal.Signals) -> None:
             ExitCode.RETRY,
             "StoppedWithoutSaving",
             f"{asked.name} arrived and the workers ended before a checkpoint was complete",
-            "The gang resumes from the previous checkpoint; raise terminationGracePeriodSeconds if this happens again.",
+            "The gang resumes from the previous checkpoint. If this happens again, use a faster volume: output.storage of a new job.",
         )
     if isinstance(said, Failure):
         if said.reason == "Stopped":

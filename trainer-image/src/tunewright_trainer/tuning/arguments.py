@@ -9,8 +9,6 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic.alias_generators import to_camel
-
 from tunewright_contract.capabilities.lora_starts import dora_works
 from tunewright_contract.capabilities.precisions import TRAINING_PRECISIONS
 from tunewright_contract.capabilities.tuners import TUNERS
@@ -39,7 +37,10 @@ def training_arguments(settings: Settings, kind: type[ArgumentsT], *, has_valida
     unknown = sorted(asked.keys() - inspect.signature(kind).parameters.keys())
     if unknown:
         library = kind.__module__.partition(".")[0]
-        raise _refuse(f"training.{to_camel(unknown[0])} is not an argument of {library}.{kind.__name__}", "Remove it, or correct its name.")
+        raise _refuse(
+            f"the configuration has the argument {unknown[0]}, which {library}.{kind.__name__} does not take",
+            "The operator and the trainer image have different versions: use images of one release.",
+        )
     if not has_validation and asked.get("eval_strategy", "no") != "no":
         log.info("no validation data, so there is nothing to evaluate during training")
         asked["eval_strategy"] = "no"
@@ -89,17 +90,19 @@ def refuse_impossible(settings: Settings) -> None:
     if dora and not dora_works(quantized=quantized, stage=zero_stage(settings)):  # huggingface/peft#1731
         raise _refuse(
             "E101: DoRA on a quantised base cannot run under ZeRO-3: 4-bit parameters cannot be gathered to take their norm",
-            "Use deepspeed.stage 2, or lora.useDora: false, or no quantization.",
+            "Use deepspeed.stage 2, or method.lora.useDora: false, or method.quantization.type: none.",
         )
     if quantized and not TUNERS[method.tuner].quantizable:
         able = " or ".join(TUNERS.where(lambda tuner: tuner.supported and tuner.quantizable))
         raise _refuse(
             f"E102: method.quantization does not work with method.tuner {method.tuner}, which cannot train or adapt quantised weights",
-            f"Set method.tuner to {able}, or remove method.quantization.",
+            f"Set method.tuner to {able}, or method.quantization.type to none.",
         )
     zero = (settings.config.deepspeed or {}).get("zero_optimization", {})
     if any(zero.get(name, {}).get("device") == "nvme" for name in ("offload_optimizer", "offload_param")):
-        raise _refuse("deepspeed offload to nvme is not supported yet", "Offload to cpu, or to none.")
+        raise _refuse(
+            "offloading to nvme is not supported yet", "Set device in deepspeed.offloadOptimizer and deepspeed.offloadParam to cpu or none."
+        )
 
 
 def _refuse_on_cpu(settings: Settings) -> None:

@@ -52,7 +52,7 @@ def require_plausible_sizes(config: Path) -> None:
             if value is not None and (type(value) is not int or not 1 <= value <= greatest):
                 raise _refuse(
                     "ModelUnsupported",
-                    f"{config}: {key} is {repr(value)[:80]}, not a whole number from 1 to {greatest}",
+                    f"{config}: {key} is {json.dumps(value)[:80]}, not a whole number from 1 to {greatest}",
                     "Restore the config.json that belongs to the weights.",
                 )
 

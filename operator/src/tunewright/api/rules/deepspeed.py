@@ -112,7 +112,7 @@ OFFLOAD_FAULTS: tuple[tuple[Predicate, str], ...] = (
     (_NOT_3 & _PARAM.among(["cpu", "nvme"]), "offloadParam.device {param.device} needs stage 3, but stage is {stage}"),
     (
         _NOT_3 & field("deepspeed.offloadOptimizer.ratio").below(1.0),
-        "offloadOptimizer.ratio {optimizer.ratio} needs stage 3, but stage is {stage}",
+        "offloadOptimizer.ratio {ratio} needs stage 3, but stage is {stage}",
     ),
     (_NOT_3 & _OPTIMIZER.equals("nvme"), "offloadOptimizer.device nvme needs stage 3, but stage is {stage}"),
     (_STAGE.equals("0") & _OPTIMIZER.equals("cpu"), "offloadOptimizer.device cpu needs stage 1 or above, but stage is 0"),
@@ -129,7 +129,8 @@ OFFLOAD_FAULTS: tuple[tuple[Predicate, str], ...] = (
 def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
     """Return what is wrong with the typed offload settings of a job that has any."""
     typed = spec.deepspeed or DeepSpeedSpec()
-    values = {"stage": typed.stage, "optimizer": typed.offload_optimizer, "param": typed.offload_param}
+    ratio = as_written(typed.offload_optimizer.ratio)
+    values = {"stage": typed.stage, "optimizer": typed.offload_optimizer, "param": typed.offload_param, "ratio": ratio}
     return [says.format(**values) for broken, says in OFFLOAD_FAULTS if broken(spec)]
 
 

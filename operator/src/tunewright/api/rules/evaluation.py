@@ -53,8 +53,8 @@ def best_model_conflict(spec: FineTuneJobSpec) -> str:
     eval_steps = training.eval_steps or training.logging_steps
     if training.eval_strategy == "steps" and not _multiple(training.save_steps, eval_steps):
         return (
-            f"every saved step must have been evaluated, but saveSteps {training.save_steps:g} is not a multiple of "
-            f"evalSteps {eval_steps:g}"
+            f"every saved step must have been evaluated, but saveSteps {as_written(training.save_steps)} is not a multiple of "
+            f"evalSteps {as_written(eval_steps)}"
         )
     return ""
 
@@ -156,7 +156,7 @@ RULES: tuple[Rule[Any], ...] = (
         also=lambda spec: bool(dpo_conflict(spec)),
         says=dpo_conflict,
         refuses="DPO losses without weights of their own, or with a divergence they cannot take",
-        way_out="Give one lossWeight per lossType, and fDivergenceType: reverse_kl with these losses.",
+        way_out="Give lossWeights one entry for each of lossType, and fDivergenceType: reverse_kl with these losses.",
     ),
     job_rule(
         code="E309",
