@@ -1,6 +1,6 @@
-"""Change policies: a chain of rules, each with the job as it is without what the rule rejects.
+"""Change policies: a chain of rules, each with a function that returns the job without the rejected change.
 
-A change that is rejected leaves what runs as it is. A rule looks at the job that the rules before it have left.
+After a rejected change the running work continues unchanged. Each rule gets the job that the rules before it have returned.
 """
 
 from collections.abc import Callable
@@ -22,31 +22,31 @@ from tunewright_contract.reports import ModelFacts
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """What rules look at beside the job and what happened."""
+    """Input of the rules besides the job and its past."""
 
     refs: References
     defaults: Defaults
     facts: ModelFacts | None  # None: parameters are not counted yet
     storage: Storage
-    model: PublishedModel | Missing  # what is to be served
+    model: PublishedModel | Missing  # the model to serve
 
 
 class Policy(NamedTuple):
-    """One rule. `without` returns None where what runs cannot continue without what is rejected."""
+    """One rule. `without` returns None if the running work cannot continue without the rejected change."""
 
     reject: Callable[[FineTuneJob, Past, Known], Rejection | None]
     without: Callable[[FineTuneJob, Past], FineTuneJob | None]
 
 
 class Accepted(NamedTuple):
-    """What is carried out, and what is not."""
+    """The accepted job, and the objection to the rejected changes."""
 
     job: FineTuneJob
     objections: tuple[Rejection, ...]
 
 
 def accept(job: FineTuneJob, past: Past, known: Known) -> Accepted | Rejection:
-    """Return the job without the changes that are rejected; a rejection where nothing that runs can continue, or nothing has begun."""
+    """Return the job without the rejected changes; a rejection if nothing has begun, or if the running work cannot continue."""
     job = as_trained(job, past)
     objections: list[Rejection] = []
     for policy in POLICIES:
@@ -70,7 +70,7 @@ def reject_at_start(job: FineTuneJob) -> Rejection | None:
 
 
 def _is_under_way(past: Past) -> bool:
-    """Return whether there is a gang, or Check is on its way: after it, the next thing would be to begin one."""
+    """Return whether a gang exists, or Check has begun, after which a gang would begin."""
     return past.train.attempts > 0 or past.check.state not in {StageState.ABSENT, StageState.SUCCEEDED}
 
 
@@ -95,7 +95,7 @@ def _without_suspend(job: FineTuneJob, _: Past) -> FineTuneJob:
 
 
 def _without_server(job: FineTuneJob, past: Past) -> FineTuneJob | None:
-    """Before the model is written a server is no part of the plan."""
+    """Return the job without its server; None after the export, when the plan needs the server."""
     if past.export.state is StageState.SUCCEEDED:
         return None
     return job.model_copy(update={"spec": job.spec.model_copy(update={"serving": None})})

@@ -1,7 +1,7 @@
 """The DeepSpeed configuration for a strategy: complete, with `auto` wherever transformers knows the value and checks it.
 
-There is no optimizer block on purpose: transformers builds the optimizer that `training.optim` names, and DeepSpeed wraps it, so nothing
-has to be compiled on the worker.
+It has no optimizer block: transformers builds the optimizer that `training.optim` names, and DeepSpeed wraps it. So nothing is compiled
+on the worker.
 """
 
 import copy
@@ -14,7 +14,7 @@ AUTO = "auto"
 
 
 def deepspeed_config(spec: DeepSpeedSpec | None, strategy: Strategy, *, on_accelerator: bool) -> dict[str, Any] | None:
-    """Return the configuration for DeepSpeed 0.19, or None for plain DDP. A raw configuration of the user's is kept as it is."""
+    """Return the configuration for DeepSpeed 0.19, or None for plain DDP. A user's raw configuration stays unchanged."""
     if spec is not None and spec.config is not None:
         return copy.deepcopy(dict(spec.config))
     if spec is None or strategy.stage == 0:
@@ -26,11 +26,11 @@ def deepspeed_config(spec: DeepSpeedSpec | None, strategy: Strategy, *, on_accel
         "gradient_clipping": AUTO,
         "bf16": {"enabled": AUTO},
         "fp16": {"enabled": AUTO},
-        "zero_allow_untested_optimizer": True,  # DeepSpeed calls every optimizer untested that it did not build itself
+        "zero_allow_untested_optimizer": True,  # DeepSpeed counts every optimizer as untested that it did not build itself
         "zero_optimization": _zero(spec, strategy, on_accelerator=on_accelerator),
     }
     if strategy.offload_optimizer != "none":
-        # Otherwise DeepSpeed insists on its own cpu_adam, which it compiles on the worker at the first step.
+        # Otherwise DeepSpeed requires its own cpu_adam, which it compiles on the worker at the first step.
         config["zero_force_ds_cpu_optimizer"] = False
     return config
 

@@ -1,4 +1,4 @@
-"""The two errors of planning: the job must change, or something outside of it must."""
+"""The two errors of planning: the job must change, or an object that it names is missing."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class Rejection:
         return f"{self.field}: {self.message}"
 
     def error(self) -> "PlanRejected":
-        """Return the exception that the door of this room raises."""
+        """Return the exception for the callers of this package."""
         return PlanRejected(reason=self.reason, field=self.field, message=self.message)
 
 
@@ -32,7 +32,7 @@ class PlanRejected(Exception):  # noqa: N818 - the name of an outcome
 
 
 class PlanWaiting(Exception):  # noqa: N818 - likewise
-    """Something the job names is not there yet. Planning succeeds once it is."""
+    """An object that the job names does not exist yet. Planning succeeds when it does."""
 
     reason = "ReferencesMissing"
 

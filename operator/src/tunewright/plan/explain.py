@@ -25,7 +25,7 @@ class Explanation:
 
 
 def explain(plan: FineTunePlan) -> Explanation:
-    """Return a plan in words. A table renderer may draw the parts; `explain_text` writes them plainly."""
+    """Return a plan in words. The command line draws the parts as tables; `explain_text` returns plain text."""
     return Explanation(job=tuple(_job(plan)), stages=tuple(_stages(plan)), memory=tuple(_memory(plan)), options=tuple(_options(plan)))
 
 
@@ -75,7 +75,7 @@ def _server(plan: FineTunePlan, stage: Stage) -> str:
 
 
 def _limit(stage: StagePlan | None, field: str = "") -> str:
-    """Return what memory a stage's pod may take; nothing of a stage that is not planned. `field`: where a user sets a limit."""
+    """Return the memory limit of a stage's pod; an empty text for a stage that is not planned. `field`: where a user sets a limit."""
     if stage is None:
         return ""
     memory = stage.resources.get("limits", {}).get("memory")

@@ -1,4 +1,4 @@
-"""The planner's input besides the job: referenced objects, what happened so far, and the operator's defaults.
+"""The planner's input besides the job: referenced objects, the past of its stages, and the operator's defaults.
 
 All are plain values. kube/ and local/ fill `References`; observe/ fills `Past`.
 """
@@ -20,7 +20,7 @@ R = TypeVar("R", bound=StageReport)
 
 @dataclass(frozen=True, kw_only=True)
 class Missing:
-    """Something the job names that is not there (yet)."""
+    """An object that the job names and that does not exist (yet)."""
 
     field: str  # the job's field, e.g. spec.data.train[0].source.pvc.claimName
     kind: str  # PersistentVolumeClaim, Secret, ConfigMap, Folder, …
@@ -33,14 +33,14 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True)
 class References:
-    """What the names in a job stand for in this world."""
+    """The objects that a job names, as found in the cluster or on this machine."""
 
     missing: tuple[Missing, ...] = ()
     folders: Mapping[str, str] = field(default_factory=dict)  # a `path` source as written -> absolute folder or file
     host_paths: bool = False  # True on one machine, where a `path` source can be mounted
-    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # a claim that is there -> its access modes
-    progress_url: str = ""  # where pods of this job post progress; empty: nowhere
-    served: PublishedModel | Missing | None = None  # what spec.serving.modelRef names; None: no other job
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # an existing claim -> its access modes
+    progress_url: str = ""  # address to which pods of this job post progress; empty: none
+    served: PublishedModel | Missing | None = None  # the model that spec.serving.modelRef names; None: no other job
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +49,12 @@ class Defaults:
 
     trainer_image: str = "tunewright/trainer:0.1.0"
     server_image: str = "tunewright/server:0.1.0"
-    accelerator_memory_bytes: int = 80 * GIB  # of one accelerator, when the job does not say
-    output_size: str = "50Gi"  # of a created output claim, when the job does not say
+    accelerator_memory_bytes: int = 80 * GIB  # of one accelerator, unless the job sets it
+    output_size: str = "50Gi"  # of a created output claim, unless the job sets it
 
 
 class StageState(StrEnum):
-    """How far a stage is."""
+    """The state of a stage."""
 
     ABSENT = "Absent"
     PENDING = "Pending"
@@ -66,12 +66,12 @@ class StageState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class StageOutcome(Generic[R]):
-    """What is known of one stage, read from its child objects."""
+    """The outcome of one stage, read from its child objects."""
 
     state: StageState = StageState.ABSENT
     report: R | None = None  # when it succeeded
-    failure: Failure | None = None  # when it failed, or why it is not getting on
-    disposition: Disposition | None = None  # when it failed: what the failure asks for
+    failure: Failure | None = None  # when it failed, or why it makes no progress
+    disposition: Disposition | None = None  # when it failed: what follows from the failure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +79,17 @@ class TrainOutcome(StageOutcome[TrainReport]):
     """Train, over all its attempts. A gang is restarted whole, as a new attempt."""
 
     attempts: int = 0  # Jobs that exist for this revision
-    running_since: datetime | None = None  # all pods of the newest attempt that run have run since then
+    running_since: datetime | None = None  # all running pods of the newest attempt have run since then
     counted_failures: int = 0  # attempts that ended with Disposition.RETRY
-    before: Failure | None = None  # how the attempt before the newest ended
+    before: Failure | None = None  # the failure of the attempt before the newest
     replicas: int | None = None  # pods of the newest attempt
-    global_batch_size: int | None = None  # as the first attempt was started with; see plan/resize.py
+    global_batch_size: int | None = None  # of the first attempt; see plan/resize.py
     zero_stage: int | None = None  # likewise
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOutcome(StageOutcome[ExportReport]):
-    """The server. SUCCEEDED means: all of what the Deployment says now is ready; whether that is what is wanted, `rollout` tells."""
+    """The server. SUCCEEDED: all replicas of the Deployment's present template are ready. `rollout` has its revision."""
 
     ready_replicas: int = 0
     url: str = ""
@@ -105,11 +105,11 @@ _NOTHING_YET: Mapping[Shape, StageOutcome[Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
-    """What happened so far to this job's present revision: a mapping from the stages that have begun to their outcomes."""
+    """The past of this job's present revision: a mapping from the stages that have begun to their outcomes."""
 
     outcomes: Mapping[Stage, StageOutcome[Any]] = field(default_factory=dict)
     recorded_scores: EvaluationReport | None = None  # from the stored status, of an export whose own report is gone
-    queued: bool = False  # Kueue says when its Jobs start, whether the job asked for it or a namespace's own queue took them
+    queued: bool = False  # Kueue decides when its Jobs start, because the job names a queue or its namespace has a default one
 
     def __getitem__(self, stage: Stage) -> StageOutcome[Any]:
         """Return a stage's outcome. One that has not begun is `ABSENT`."""
@@ -119,7 +119,7 @@ class Past:
         """Return the same past with another outcome of a stage."""
         return replace(self, outcomes={**self.outcomes, stage: outcome})
 
-    # The outcomes that rules speak of by name, with their types.
+    # The outcomes that rules use by name, with their types.
     @property
     def check(self) -> StageOutcome[CheckReport]:
         """Return Check's outcome."""

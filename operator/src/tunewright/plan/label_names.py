@@ -6,30 +6,30 @@ Selectors use `JOB_NAME` and `COMPONENT` only, because these never change during
 from collections.abc import Iterable
 
 JOB_NAME = "tunewright.io/job-name"
-JOB_UID = "tunewright.io/job-uid"  # a job deleted and made again has the same name and another uid
-COMPONENT = "tunewright.io/component"  # what a child is part of: a stage's `component`, or SHARED
-SHARED = "shared"  # the component of what all stages use
-REVISION = "tunewright.io/revision"  # of the model: what it was trained from
+JOB_UID = "tunewright.io/job-uid"  # a job that was deleted and created again has the same name and another uid
+COMPONENT = "tunewright.io/component"  # a stage's `component`, or SHARED
+SHARED = "shared"  # the component of children that all stages use
+REVISION = "tunewright.io/revision"  # of the model: a hash of its inputs
 ATTEMPT = "tunewright.io/attempt"
 GLOBAL_BATCH_SIZE = "tunewright.io/global-batch-size"  # annotation of train Jobs: examples per optimizer step, whatever the number of ranks
-ZERO_STAGE = "tunewright.io/zero-stage"  # annotation of train Jobs: the stage that checkpoints are written under
-RETAIN = "tunewright.io/retain"  # annotation: why this object outlives its job
-URL = "tunewright.io/url"  # annotation on a Service: its address, where it is not the cluster's own name for it
+ZERO_STAGE = "tunewright.io/zero-stage"  # annotation of train Jobs: the ZeRO stage of their checkpoints
+RETAIN = "tunewright.io/retain"  # annotation: why this object stays when its job is deleted
+URL = "tunewright.io/url"  # annotation on a Service: its address, if it is not the cluster's DNS name
 
 # Annotations of the rollout; see plan/rollout.py.
 SERVING_REVISION = "tunewright.io/serving-revision"  # on server pods: the model's revision and a digest of the pod template
-MODEL = "tunewright.io/model"  # on the Deployment: the PublishedModel that its pods serve, when it is another job's
+MODEL = "tunewright.io/model"  # on the Deployment: the PublishedModel that its pods serve, if it is another job's
 PREVIOUS = "tunewright.io/previous"  # on the Deployment: the ServingRevision to go back to
-REFUSED = "tunewright.io/refused"  # on the Deployment: the Refusal of the one that was rolled back; take it off to try that again
+REFUSED = "tunewright.io/refused"  # on the Deployment: the Refusal of the rolled-back revision; remove it to retry that revision
 
 # Set by Kubernetes itself.
 COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 
-# Kueue's labels and annotations; a Job that bears one of these labels waits in a queue of Kueue's.
+# Kueue's labels and annotations; a Job with one of these labels waits in a queue of Kueue.
 KUEUE = "kueue.x-k8s.io/"
 PARTIAL_ADMISSION = f"{KUEUE}job-min-parallelism"
 
 
 def is_queued(labels: Iterable[str]) -> bool:
-    """Return whether Kueue decides when what bears these labels starts."""
+    """Return whether Kueue decides when a Job with these labels starts."""
     return any(name.startswith(KUEUE) for name in labels)

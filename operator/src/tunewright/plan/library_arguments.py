@@ -23,7 +23,7 @@ _SAME = (
     "train_sampling_strategy", "label_smoothing_factor", "logging_steps", "logging_first_step", "save_strategy", "save_steps",
     "save_total_limit", "save_only_model", "seed", "full_determinism", "dataloader_num_workers", "ddp_timeout",
 )  # fmt: skip
-# The same, but left to the library's own default when the job does not say.
+# The same, but left to the library's own default if the job does not set them.
 _SAME_IF_SET = ("lr_scheduler_kwargs", "neftune_noise_alpha", "data_seed", "dataloader_prefetch_factor", "report_to")
 _BEST_MODEL = ("load_best_model_at_end", "metric_for_best_model", "greater_is_better")
 _STEP_COUNTS = ("warmup_steps", "logging_steps", "save_steps", "eval_steps")  # a share below 1, a whole number of steps from 1 on
@@ -42,7 +42,7 @@ def training_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
         "gradient_accumulation_steps": spec.gradient_accumulation_steps(),
         **{flag: flag == TRAINING_PRECISIONS[training.precision].flag for flag in PRECISION_FLAGS},
         "logging_strategy": "steps",
-        # SIGTERM is the trainer's own duty, agreed between ranks: transformers' timer per process leaves the others in a collective.
+        # The trainer handles SIGTERM itself, agreed between ranks: transformers' timer per process would leave the others in a collective.
         "enable_jit_checkpoint": False,
         "use_cpu": spec.workers.accelerators == 0,
     }
@@ -56,7 +56,7 @@ def training_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, Any]:
 
 
 def lora_arguments(lora: LoraSpec) -> dict[str, Any]:
-    """Return the keyword arguments of `peft.LoraConfig`. What the job leaves empty is left to PEFT."""
+    """Return the keyword arguments of `peft.LoraConfig`. Absent settings are left to PEFT."""
     ours = {"loraplus_lr_ratio", "loftq_config"}  # not LoraConfig's, or not of this shape
     arguments = {name: value for name, value in lora.model_dump(by_alias=False, exclude=ours).items() if value not in (None, (), {})}
     if lora.loftq_config is not None:
@@ -90,7 +90,7 @@ def quantization_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, An
         return None
     if not row.four_bit:
         return {"load_in_8bit": True}
-    # ZeRO-3 shards floating-point parameters only, so packed weights have to lie in the compute type there.
+    # ZeRO-3 shards floating-point parameters only, so packed weights must be stored in the compute type.
     storage = quantization.quant_storage or (quantization.compute_dtype if stage == 3 else "uint8")
     return {
         "load_in_4bit": True,
@@ -102,13 +102,13 @@ def quantization_arguments(spec: FineTuneJobSpec, *, stage: int) -> dict[str, An
 
 
 def _example_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
-    """How examples become rows of a batch. TRL does it; any other task's recipe does it itself."""
+    """Return the arguments by which TRL turns examples into rows of a batch. The recipes of other tasks do this themselves."""
     data = spec.data
     return {"max_length": data.max_length, "packing": data.packing, "padding_free": data.padding_free}
 
 
 def _loss_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
-    """On which tokens the loss is taken. Absent for text completions: TRL looks at the data's columns."""
+    """Return the arguments that choose the tokens of the loss. Absent for text completions: TRL decides by the data's columns."""
     arguments: dict[str, Any] = {}
     if TASKS[spec.task].needs_chat_template:
         arguments["assistant_only_loss"] = spec.data.assistant_only_loss is not False
@@ -131,7 +131,7 @@ def _evaluation_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """JSON's own types: a tuple is a list, and a whole number of steps is an integer."""
+    """Convert to JSON's types: a tuple to a list, and a whole number of steps to an integer."""
     if name in _STEP_COUNTS and isinstance(value, float) and value.is_integer():
         return int(value)
     return list(value) if isinstance(value, tuple) else value

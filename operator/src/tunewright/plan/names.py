@@ -11,7 +11,7 @@ from tunewright.plan.plan_types import Names
 from tunewright_contract import stages
 from tunewright_contract.stages import Shape
 
-NAME_LIMIT = 52  # a pod is called `<job>-<index>-<5 random>` and its name must be a DNS label of 63 characters
+NAME_LIMIT = 52  # a pod's name is `<job>-<index>-<5 random>`, a DNS label of at most 63 characters
 ATTEMPT_ROOM = 4  # `-999`: a train attempt's Job is `<train>-<attempt>` and has the same limit
 LABEL_LIMIT = 63
 _HASH_DIGITS = 8
@@ -53,7 +53,7 @@ def label_value(text: str) -> str:
 
 
 def volume_name(folder: str) -> str:
-    """Return a DNS label for a source's folder that stays the same wherever in the job the folder is named."""
+    """Return a DNS label for a source's folder. It does not depend on which field of the job names the folder."""
     readable = _dashes(folder.rsplit("/", 1)[-1])[:20].rstrip("-")
     return f"{readable}-{_digits(folder)}".lstrip("-")
 

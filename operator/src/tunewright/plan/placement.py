@@ -1,7 +1,8 @@
 """Decides whether a stage's pods may run on different nodes. A ReadWriteOnce claim keeps them on one node.
 
 Source: https://kubernetes.io/docs/concepts/storage/persistent-volumes/#access-modes. ReadWriteOnce is per node, ReadWriteOncePod per pod.
-The scheduler enforces only the latter, so without affinity a second pod would hang on another node. Refuses what affinity cannot solve.
+The scheduler enforces only the latter, so without affinity a second pod could be placed on another node and never start. Refuses claims for
+which affinity does not help.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,13 +37,13 @@ class _Claims(NamedTuple):
 
 
 def placement_of(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Placement:
-    """Return which pods must share a node, and why; `model` is what is to be served."""
+    """Return which pods must share a node, and why; `model` is the model to serve."""
     claims = _claims(job, refs, storage, model)
     return Placement(gang=_why(claims.gang), servers=_why(claims.servers))
 
 
 def reject_read_only(job: FineTuneJob, refs: References, storage: Storage, model: PublishedModel | Missing) -> Rejection | None:
-    """Reject a claim that checkpoints or models cannot be written to. One whose access modes are not known is not in the way."""
+    """Reject a claim that checkpoints or models cannot be written to. A claim with unknown access modes passes."""
     claims = _claims(job, refs, storage, model)
     for field, claim in claims.written:
         known = claims.modes.get(claim, ())
@@ -73,7 +74,7 @@ def _claims(job: FineTuneJob, refs: References, storage: Storage, model: Publish
     else:
         served_modes = modes
     gang = [use for use in (*named_claims(job), written) if not _spreads(modes, use)] if job.spec.workers.replicas > 1 else []
-    # A server is replaced by one that starts beside it, so that even a single one has company at times.
+    # During a rollout the new server runs beside the old one, so even a single replica can mean two pods.
     servers = [served] if job.spec.serving is not None and not _spreads(served_modes, served) else []
     return _Claims(written=(written, _models(job, storage)), gang=gang, servers=servers, modes=served_modes)
 

@@ -1,7 +1,7 @@
-"""`plan`: a job, its references and what happened so far → a complete plan. The entry point of this room.
+"""`plan`: a job, its references and its past → a complete plan. The entry point of this room.
 
 Promises a `FineTunePlan` that can be rendered as it is, and is the same for the same arguments. For an admitted job it raises only
-`PlanRejected` (the job must change) and `PlanWaiting` (something else must).
+`PlanRejected` (the job must change) and `PlanWaiting` (an object that it names is missing).
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,16 +28,16 @@ from tunewright_contract import stages
 from tunewright_contract.reports import ModelFacts
 from tunewright_contract.stages import Shape
 
-# What is missing of this machine will not appear by waiting; anything else may be applied a moment later.
+# A folder that is missing on this machine does not appear by waiting; other objects may be applied a moment later.
 _FINAL_KINDS = ("Folder", "File", "Path")
 # Queues and gang schedulers read these on the Job and on its pods.
 _PASSED_PREFIXES = (KUEUE, "kai.scheduler/", "scheduling.volcano.sh/", "scheduling.k8s.io/", "alpha.jobset.sigs.k8s.io/")
 
 
 def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
-    """Decide a job. `model_facts` stand in for Check's count while there is none, so that memory can be judged beforehand.
+    """Plan a job. `model_facts` are used until Check has counted the model, so that memory can be estimated before.
 
-    A refused change does not lose sight of what runs: that is planned as it is, and the plan has the objection.
+    If a change is refused, the plan has the running work unchanged, and the objection.
     Raises `PlanRejected` and `PlanWaiting`.
     """
     lacking = _lacking(refs, past)
@@ -81,7 +81,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
 
 
 def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
-    """Decide a job as if every stage had gone well: what will have been made at its end. Raises as `plan` does."""
+    """Plan a job as if every stage had succeeded, to show all its children. Raises as `plan` does."""
     well = {Shape.POD: StageOutcome[Any](state=StageState.SUCCEEDED), Shape.GANG: TrainOutcome(state=StageState.SUCCEEDED, attempts=1)}
     past = Past(outcomes={stage: well[stage.shape] for stage in stages.STAGES if stage.shape in well})
     _lacking(refs, Past())
@@ -95,9 +95,9 @@ def _objection(rejections: Sequence[Rejection]) -> Objection | None:
 
 
 def _lacking(refs: References, past: Past) -> tuple[Missing, ...]:
-    """Return what is not there and does not hinder what runs. Raises `PlanRejected` and `PlanWaiting` when nothing does.
+    """Return the missing objects that the running work does not need. Raises `PlanRejected` and `PlanWaiting` if no work runs.
 
-    A finished model needs its sources no more: a server continues when the data it was made from is deleted.
+    An exported model no longer needs its sources: its server continues when its data is deleted.
     """
     if not refs.missing or past.export.state is StageState.SUCCEEDED:
         return ()

@@ -29,7 +29,7 @@ class Owner:
 class Names:
     """The children's names: DNS labels of at most 52 characters, so that `-<index>-<5 random>` fits into 63."""
 
-    config: str  # the beginning of it: the ConfigMap is named after its content, too
+    config: str  # prefix of the name; the rest is a hash of the ConfigMap's content
     output: str  # the created claim
     stages: Mapping[Stage, str]  # of a gang: its headless Service; attempt N of the Job is `<name>-<N>`
 
@@ -50,7 +50,7 @@ class ClaimSource:
 class FolderSource:
     """An absolute folder or file of this machine. Only where `References.host_paths` holds.
 
-    `written` is what the job has there, which stays the same when the folder is moved: the volume is named after it.
+    `written` is the path in the job. It stays the same when the folder is moved, so the volume is named after it.
     """
 
     path: str
@@ -70,7 +70,7 @@ class DataVolume:
 
 @dataclass(frozen=True, kw_only=True)
 class NewClaim:
-    """The claim to create for checkpoints and models when the job names none."""
+    """The claim to create for checkpoints and models if the job names none."""
 
     size: str
     storage_class: str | None = None
@@ -79,18 +79,18 @@ class NewClaim:
 
 @dataclass(frozen=True, kw_only=True)
 class Storage:
-    """Where checkpoints go (`output`) and where finished models go (`models`): claims by name, perhaps the same."""
+    """The claims for checkpoints (`output`) and for finished models (`models`), by name. They can be the same."""
 
     output_claim: str
     models_claim: str
     models_path: str = ""  # folder within the claim
     create: NewClaim | None = None  # for output_claim
-    retain: bool = True  # a created claim outlives the job
+    retain: bool = True  # a created claim stays when the job is deleted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Why all pods of a kind must share one node; empty: they need not."""
+    """Why all pods of a stage must share one node; empty: they need not."""
 
     gang: str = ""
     servers: str = ""
@@ -98,7 +98,7 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True)
 class Scheduling:
-    """What is passed through to pods unchanged (Kubernetes' own shapes)."""
+    """Scheduling fields that are copied to pods unchanged (Kubernetes' own types)."""
 
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Mapping[str, Any], ...] = ()
@@ -120,7 +120,7 @@ class SecretKey:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryOption:
-    """One way to spread the model states over the ranks, and what it costs each of them. All figures are bytes per rank."""
+    """One way to divide the model states among the ranks, with its memory. All figures are bytes per rank."""
 
     name: str  # DDP, ZeRO-2, ZeRO-3 + optimizer on cpu, …
     zero_stage: int
@@ -131,9 +131,9 @@ class MemoryOption:
     optimizer: int
     buffers: int  # communication buckets, gathered parameters: named constants of plan/memory/estimate.py
     activations: int  # an estimate; see plan/memory/estimate.py
-    process: int  # what a process needs before it has any model
+    process: int  # of a process without a model
     host: int = 0  # of the pod's own memory, when states are offloaded to it
-    refused: str = ""  # why this combination cannot be used whatever it costs; empty: it can
+    refused: str = ""  # why this combination cannot be used; empty: it can
 
     @property
     def states(self) -> int:
@@ -142,7 +142,7 @@ class MemoryOption:
 
     @property
     def needed(self) -> int:
-        """Everything that has to fit at once."""
+        """Return the peak: all parts that must fit at the same time."""
         return self.states + self.buffers + self.activations + self.process
 
 
@@ -159,14 +159,14 @@ class MemoryFit:
     why: str  # one sentence with the numbers, for status and for people
     table: tuple[tuple[str, int], ...] = ()  # every stage/offload considered -> bytes per rank
     options: tuple[MemoryOption, ...] = ()  # the same options with every part; empty until parameters are counted
-    needed_bytes_per_rank: int | None = None  # states, buffers, activations and process together: what is compared with available
+    needed_bytes_per_rank: int | None = None  # states, buffers, activations and process together, to compare with `available`
     fits: bool | None = None  # None until parameters are counted, and where no limit is known
     arithmetic: tuple[tuple[str, str], ...] = ()  # of the option decided on: term -> formula with its numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodPlan:
-    """The Job of a stage that one pod does alone."""
+    """The Job of a stage with one pod."""
 
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     backoff_limit: int = 2
@@ -179,9 +179,9 @@ class TrainPlan:
     attempt: int
     replicas: int  # pods
     processes_per_replica: int  # ranks per pod: accelerators per pod, at least 1
-    global_batch_size: int  # examples per optimizer step: recorded on the Job, since another number of replicas must keep it
+    global_batch_size: int  # examples per optimizer step: recorded on the Job, because it must not change with the number of replicas
     resources: Mapping[str, Mapping[str, str]]
-    stopping: bool = False  # the newest attempt has another number of pods than is wanted: it saves and stops, and another follows
+    stopping: bool = False  # the newest attempt has another number of pods than the job: it saves and stops, and another follows
     termination_grace_seconds: int = 300
     shared_memory: str = "2Gi"  # /dev/shm
 
@@ -191,7 +191,7 @@ class ServePlan:
     """The server Deployment and its Service."""
 
     replicas: int
-    model: PublishedModel | Missing  # missing: another job's, not there yet; what runs continues
+    model: PublishedModel | Missing  # missing: another job's model, not exported yet; the present server continues
     model_name: str
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     execution_providers: tuple[str, ...] = DEFAULT_EXECUTION_PROVIDERS
@@ -210,7 +210,7 @@ StagePlan = PodPlan | TrainPlan | ServePlan
 
 @dataclass(frozen=True, kw_only=True)
 class Objection:
-    """Why a change was not made, while what there was before continues."""
+    """Why a change was refused. The work before the change continues."""
 
     reason: str
     message: str
@@ -218,7 +218,7 @@ class Objection:
 
 @dataclass(frozen=True, kw_only=True)
 class FineTunePlan:
-    """The decided job. `stages` holds those that are wanted now; nothing is rendered for another."""
+    """The plan of a job. `stages` has those that are needed now; nothing is rendered for the others."""
 
     owner: Owner
     names: Names
@@ -236,21 +236,21 @@ class FineTunePlan:
     hub_access: bool = False  # True: pods may leave the cluster to reach the hub
     progress_url: str = ""
     pass_labels: Mapping[str, str] = field(default_factory=dict)  # queue labels, copied to Jobs
-    pass_annotations: Mapping[str, str] = field(default_factory=dict)  # topology wishes, copied to the gang
+    pass_annotations: Mapping[str, str] = field(default_factory=dict)  # topology requests, copied to the gang
     env: Mapping[str, str] = field(default_factory=dict)  # extra environment of the workers, from the job
     suspend: bool = False
     active_deadline_seconds: int | None = None
     progress_deadline_seconds: int = 1800
     stages: Mapping[Stage, StagePlan] = field(default_factory=dict)
-    objection: Objection | None = None  # to a change; what runs is planned as it is
-    lacking: tuple[Missing, ...] = ()  # of what the job names: what runs continues without it, what comes next would wait for it
+    objection: Objection | None = None  # to a change; the plan has the running work unchanged
+    lacking: tuple[Missing, ...] = ()  # missing objects: running work continues without them, the next stage waits
 
     @cached_property
     def config_text(self) -> str:
-        """The trainer's instruction as JSON: the same text for the same configuration. All that mounts it is named after it."""
+        """Return the trainer's configuration as JSON: the same text for the same configuration. The ConfigMap is named after it."""
         return json.dumps(self.config.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
-    # The plans that rules speak of by name, with their types. None: that stage is not wanted now.
+    # The plans that rules use by name, with their types. None: that stage is not needed now.
     @property
     def check(self) -> PodPlan | None:
         """Return the plan of Check."""

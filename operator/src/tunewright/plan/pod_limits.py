@@ -1,6 +1,6 @@
 """Limits of pods: memory of the stages without an accelerator, and scratch space of every pod.
 
-A limit bounds what a defect or hostile input can take from other pods of the node. It is generous, because a limit that is too low kills
+A limit protects other pods of the node from a defect or hostile input. It is generous, because a limit that is too low kills
 legitimate work. The user's own figures have priority.
 """
 
@@ -21,9 +21,9 @@ Resources = dict[str, dict[str, str]]
 
 
 def pod_resources(defaults: PodResources, workers: ResourceRequirements, facts: ModelFacts | None) -> Resources:
-    """Return the resources of a stage that one pod does alone, from its row and the number of parameters once it is counted.
+    """Return the resources of a stage with one pod, from its row and, once it is counted, the number of parameters.
 
-    What is needed is an estimate, so the memory limit is twice that.
+    The memory limit is twice the estimated need.
     """
     model = facts.parameters * defaults.bytes_per_parameter if facts is not None else 0
     needed = max(defaults.memory_gib * _GIB, -(-model // _GIB) * _GIB)
@@ -44,6 +44,6 @@ def with_scratch(resources: Mapping[str, Mapping[str, str]]) -> Resources:
 
 
 def _memory_limit(needed: int, workers: ResourceRequirements) -> str:
-    """Return the larger of what is needed and what the user lets a worker have."""
+    """Return the larger of the stage's need and the user's limit for a worker."""
     least = quantity_of_bytes(max(needed, _LEAST_MEMORY_LIMIT))
     return max(least, workers.limits.get("memory", "0"), key=amount)

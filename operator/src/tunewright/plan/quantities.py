@@ -1,4 +1,4 @@
-"""Kubernetes quantities as whole units, and bytes as people and manifests write them.
+"""Kubernetes quantities as whole units, and bytes as text for messages and manifests.
 
 Takes quantities that the API has accepted. `tunewright_contract.quantities.amount` parses them.
 """

@@ -1,6 +1,6 @@
-"""What a job in a Kueue queue may not ask for: Kueue starts each admitted Job of its queue again, whatever stopped it.
+"""Requests that a job in a Kueue queue cannot make, because Kueue restarts each admitted Job of its queue.
 
-Once the model is written, none of these rules applies any more.
+After the export none of these rules applies.
 """
 
 from tunewright.api.v1alpha1.job import FineTuneJob
@@ -11,7 +11,7 @@ from tunewright.plan.resize import is_resized
 
 
 def reject_resize_in_queue(job: FineTuneJob, past: Past) -> Rejection | None:
-    """Reject another number of workers: the gang that makes way would be started again."""
+    """Reject another number of workers: Kueue would restart the gang that was stopped for it."""
     if not _applies(past) or not _is_queued(job, past) or not is_resized(job.spec, past.train):
         return None
     return Rejection(
@@ -23,7 +23,7 @@ def reject_resize_in_queue(job: FineTuneJob, past: Past) -> Rejection | None:
 
 
 def reject_partial_admission(job: FineTuneJob, past: Past) -> Rejection | None:
-    """Reject a gang of which Kueue may start a part."""
+    """Reject a gang of which Kueue can start a part."""
     if not _applies(past) or PARTIAL_ADMISSION not in job.metadata.annotations:
         return None
     return Rejection(
@@ -34,7 +34,7 @@ def reject_partial_admission(job: FineTuneJob, past: Past) -> Rejection | None:
 
 
 def reject_suspend_in_queue(job: FineTuneJob, past: Past) -> Rejection | None:
-    """Reject suspending Jobs that Kueue would start again."""
+    """Reject suspending Jobs that Kueue would restart."""
     if not _applies(past) or not _is_queued(job, past) or not job.spec.suspend:
         return None
     return Rejection(

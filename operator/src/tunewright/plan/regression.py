@@ -18,8 +18,8 @@ from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import EvaluationReport, Failure
 from tunewright_contract.stages import EXPORT
 
-RELATIVE_TOLERANCE = 0.05  # of the base model's loss; an evaluation of 200 examples differs by less from another draw of as many
-ABSOLUTE_TOLERANCE = 0.01  # nats per token (a classifier: per text): a base that is already near zero may double its loss without any harm
+RELATIVE_TOLERANCE = 0.05  # of the base model's loss; two random samples of 200 examples differ by less
+ABSOLUTE_TOLERANCE = 0.01  # nats per token (a classifier: per text): doubling a loss near zero does no harm
 REASON = Reason.MODEL_REGRESSED.value
 _FIELD = "spec.evaluation.allowRegression"
 _WAY_OUT = (
@@ -39,7 +39,7 @@ class Regression:
 
 
 def regression_of(job: FineTuneJob, past: Past) -> Regression | None:
-    """Return how the job's exported model has regressed; None when it has not, or nothing was measured."""
+    """Return how the job's exported model has regressed; None if it has not, or if nothing was measured."""
     report = past.export.report
     scores = report.evaluation if report is not None else past.recorded_scores
     if past.export.state is not StageState.SUCCEEDED or scores is None or not has_regressed(scores):
@@ -56,9 +56,9 @@ def has_regressed(scores: EvaluationReport) -> bool:
 
 
 def judged(job: FineTuneJob, past: Past) -> Past:
-    """Return what happened, with the export failed where it made a regressed model that the job does not allow.
+    """Return the past, with the export as failed if its model has regressed and the job does not allow it.
 
-    A job that serves another one's model is not held up by its own.
+    A job that serves another job's model continues, even if its own has regressed.
     """
     found = regression_of(job, past)
     if found is None or found.allowed or job.served_job() is not None:
@@ -76,9 +76,9 @@ def stopped_by_regression(past: Past) -> bool:
 
 
 def servable(job: FineTuneJob, past: Past, model: PublishedModel | Missing) -> PublishedModel | Missing | None:
-    """Return what of `model` can be served; None: no server is started.
+    """Return `model` if it can be served; None: no server is started.
 
-    A server that has this very model already is managed as any other. One that has another model keeps that one.
+    A server that already serves this model is managed as usual. A server of another model keeps that model.
     """
     if not stopped_by_regression(judged(job, past)):
         return model

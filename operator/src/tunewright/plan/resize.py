@@ -20,7 +20,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """How a global batch is shared out: global = per_device x passes x ranks."""
+    """How a global batch is divided: global = per_device x passes x ranks."""
 
     global_batch_size: int
     per_device: int
@@ -28,7 +28,7 @@ class Shares:
 
 
 def as_trained(job: FineTuneJob, past: Past) -> FineTuneJob:
-    """Return the job with the workers that have trained it: once that is done, another number means nothing any more."""
+    """Return the job with the workers that trained it: after training, another number has no effect."""
     return as_begun(job, past) if past.train.state is StageState.SUCCEEDED else job
 
 
@@ -41,12 +41,12 @@ def as_begun(job: FineTuneJob, past: Past) -> FineTuneJob:
 
 
 def can_stay(job: FineTuneJob, past: Past) -> bool:
-    """Return whether there is a gang of another size than is wanted, and it has not ended: it continues when its change is refused."""
+    """Return whether a gang of another size runs, which continues if the change is refused."""
     return is_resized(job.spec, past.train) and past.train.state in {StageState.PENDING, StageState.RUNNING, StageState.SUSPENDED}
 
 
 def is_resized(spec: FineTuneJobSpec, train: TrainOutcome) -> bool:
-    """Return whether the newest gang has another number of pods than is wanted."""
+    """Return whether the newest gang has another number of pods than the job."""
     return train.replicas not in {None, spec.workers.replicas}
 
 
@@ -59,14 +59,14 @@ def reject_batch(spec: FineTuneJobSpec, train: TrainOutcome) -> Rejection | None
 
 
 def shares_of(spec: FineTuneJobSpec, train: TrainOutcome) -> Shares:
-    """Share the global batch out among the ranks there shall be. Raises `PlanRejected` when that cannot be."""
+    """Divide the global batch among the new number of ranks. Raises `PlanRejected` if that is impossible."""
     if rejection := reject_batch(spec, train):
         raise rejection.error()
     return _share(spec, _global_batch_size(spec, train))
 
 
 def reject_stuck_shards(spec: FineTuneJobSpec, train: TrainOutcome, *, stage: int) -> Rejection | None:
-    """Reject another number of workers where checkpoints cannot follow."""
+    """Reject another number of workers if the checkpoints cannot be partitioned again."""
     optimizer = "deepspeed.config.optimizer" if "optimizer" in raw_deepspeed(spec) else f"training.optim {spec.training.optim}"
     convertible = optimizer in {f"training.optim {name}" for name in CONVERTIBLE_OPTIMIZERS}
     if not stage or convertible or not is_resized(spec, train):

@@ -6,16 +6,16 @@ from hashlib import sha256
 from tunewright.api.v1alpha1.job import FineTuneJob
 
 REVISION_DIGITS = 10
-# Where checkpoints lie, how many pods work on them, and what serves the result leaves the result as it is.
+# Settings without influence on the model: the place of checkpoints, the number of pods, and the server.
 INPUTS = {"task", "model", "data", "method", "training", "deepspeed", "evaluation"}
 
 
 def revision_of(job: FineTuneJob) -> str:
     """Return the first 10 hexadecimal digits of a sha256 over the job's uid and its training inputs as canonical JSON.
 
-    Settings at their default are left out, so that an operator that learns a new field does not rename the revisions it finds.
+    Settings at their default are left out, so that a new field of an operator release does not rename existing revisions.
     """
-    # Whether a regressed model may be served is no part of the model.
+    # allowRegression has no influence on the model.
     evaluation = job.spec.evaluation.model_copy(update={"allow_regression": False})
     spec = job.spec.model_copy(update={"evaluation": evaluation})
     inputs = spec.model_dump(mode="json", include=INPUTS, exclude_defaults=True)

@@ -1,7 +1,7 @@
 """Chooses the server revision to run: the requested one, or the last good one. A table without state of its own.
 
-Its input is on the Deployment: the present pod template, whether that was ever fully ready (condition Progressing), and three annotations
-that render/ writes and observe/ reads back. A Deployment is written atomically, so a crash never separates them.
+Its input is on the Deployment: the present pod template, whether its rollout was complete once (condition Progressing), and three
+annotations that render/ writes and observe/ reads. A Deployment is written atomically, so a crash never separates them.
 """
 
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ class PublishedModel(Message):
 
 
 class ServingRevision(Message):
-    """What server pods are or were made from."""
+    """The content of server pods."""
 
     name: str  # `<revision of the model>-<digest of the template>`
     template: dict[str, Any]  # Kubernetes' PodTemplateSpec
-    model: PublishedModel | None = None  # when it is another job's: that may be gone tomorrow
+    model: PublishedModel | None = None  # set if it is another job's, which can be deleted
 
 
 class Refusal(Message):
@@ -38,35 +38,35 @@ class Refusal(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """What the Deployment says of its revisions."""
+    """The Deployment's record of its revisions."""
 
-    live: ServingRevision | None = None  # what its pods are to be made from now
-    current: bool = False  # its status speaks of what it says now, not of something older
-    completed: bool = False  # `live` was ready everywhere, once
-    failure: Failure | None = None  # why `live`, which never was, never will be
+    live: ServingRevision | None = None  # the present pod template
+    current: bool = False  # its status belongs to its present generation
+    completed: bool = False  # all replicas of `live` were ready at some time
+    failure: Failure | None = None  # why `live` failed before all its replicas were ready
     previous: ServingRevision | None = None
     refused: Refusal | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the Deployment is to say."""
+    """The revisions to render into the Deployment."""
 
     run: ServingRevision
-    previous: ServingRevision | None = None  # to go back to
-    refused: Refusal | None = None  # what the job asks for, when that is not what runs
+    previous: ServingRevision | None = None  # target of a rollback
+    refused: Refusal | None = None  # the requested revision, if it was rolled back
 
 
 def choose(wanted: ServingRevision | None, rollout: Rollout) -> Choice | None:
     """Choose the revision. The result is the same until the Deployment or the wanted revision changes.
 
-    Where what the job asks for cannot be made yet, nothing is wanted, and what runs continues; None when nothing does.
+    If the requested revision cannot be rendered yet, `wanted` is None, and the present revision continues. Returns None if there is none.
     """
     live = rollout.live
     if live is None:
         return Choice(run=wanted) if wanted else None
     if wanted is None or (live.name != wanted.name and not rollout.current):
-        # It is not known yet whether `live` is good. Wait, because a forgotten good revision could not be restored.
+        # It is unknown whether `live` is good. Wait, because a good revision that is overwritten cannot be restored.
         return Choice(run=live, previous=rollout.previous, refused=rollout.refused)
     good = rollout.previous
     if good is not None and good.name != wanted.name and (refused := _refusal(wanted, live, rollout)) is not None:

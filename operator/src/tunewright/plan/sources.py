@@ -67,7 +67,7 @@ def _file(item: Dataset, refs: References, volumes: dict[str, DataVolume], field
             message=f"{item.format} is not supported yet; convert the data to one of {', '.join(DATA_FORMATS.supported)}",
         )
     folder, file = _folder_and_file(item, refs, f"{field}.source")
-    # The name is a function of what the job has there: adding another data set to a job moves no file that is already there.
+    # The name depends on the source only, so another data set in a job moves no file of the first.
     name = volume_name(f"{folder.claim}:{folder.path}" if isinstance(folder, ClaimSource) else folder.written)
     volumes[name] = DataVolume(name=name, source=folder)
     return DataFile(path=f"{name}/{file}", format=item.format, columns=dict(item.columns))

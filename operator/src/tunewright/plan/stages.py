@@ -18,7 +18,7 @@ from tunewright_contract.stages import Shape, Stage
 
 
 def wanted_stages(job: FineTuneJob, past: Past, shares: Shares, model: PublishedModel | Missing | None) -> dict[Stage, StagePlan]:
-    """Plan each stage whose predecessor has succeeded. `model` is what is to be served; None: there is none, and so no server."""
+    """Plan each stage whose predecessor has succeeded. `model` is the model to serve; None: no server."""
     plans: dict[Stage, StagePlan | None] = {}
     for stage in stages.STAGES:
         if stage.predecessor is None or past[stage.predecessor].state is StageState.SUCCEEDED:
@@ -53,11 +53,11 @@ def _gang(job: FineTuneJob, begun: TrainOutcome, shares: Shares) -> TrainPlan:
 
 
 def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False) -> int:
-    """Return the number of the last attempt that shall exist, counted from 0.
+    """Return the number of the last attempt to render, counted from 0.
 
-    A gang that stopped after saving continues as a new attempt and counts nothing; one that failed for the world's reasons does so until
-    `backoff_limit` such failures have been repeated; one that failed permanently, or has not failed, stays the last. A gang of another size
-    than is wanted now is followed by one of that size as soon as it is over, however it ended.
+    After a gang that stopped and saved, a new attempt follows, which does not count. A failure that a retry can fix is followed by at most
+    `backoff_limit` retries, a permanent failure by none. A gang of another size than the job's is followed by one of the right size as soon
+    as it has ended, whatever its outcome.
     """
     if train.attempts == 0:
         return 0
@@ -70,7 +70,7 @@ def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False
 
 
 def served_model(refs: References, own: PublishedModel, rollout: Rollout) -> PublishedModel | Missing:
-    """Return the model that is to answer: the job's own, or that of the job it names (`serving.modelRef`).
+    """Return the model to serve: the job's own, or that of the job it names (`serving.modelRef`).
 
     If that job is gone, or was created again, its served model continues.
     """
@@ -109,7 +109,7 @@ def _server(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None
 
 
 def scheduling_of(workers: WorkersSpec) -> Scheduling:
-    """Return what is passed through to check, train and export pods."""
+    """Return the scheduling fields of check, train and export pods."""
     return Scheduling(
         node_selector=dict(workers.node_selector),
         tolerations=tuple(_wire(toleration) for toleration in workers.tolerations),

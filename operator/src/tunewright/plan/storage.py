@@ -7,9 +7,9 @@ from tunewright.plan.plan_types import NewClaim, Storage
 from tunewright.plan.quantities import people_bytes, whole
 from tunewright_contract.reports import ModelFacts
 
-# The folders of the claim that holds checkpoints. Finished models lie in it too, unless the job names a destination.
+# The folders of the claim that holds checkpoints. It also holds finished models, unless the job names a destination.
 RUNS_FOLDER = "runs"
-CACHE_FOLDER = "cache"  # what was downloaded from the hub: once for all ranks, attempts and stages
+CACHE_FOLDER = "cache"  # downloads from the hub: once for all ranks, attempts and stages
 MODELS_FOLDER = "models"
 
 _CHECKPOINT_BYTES = 2 + 12  # of a trained parameter: its weight, and the fp32 master copy and two moments of Adam
@@ -17,9 +17,9 @@ _WEIGHT_BYTES = 2  # of the model as kept at the end of a full fine-tune
 
 
 def storage_of(job: FineTuneJob, output_claim: str, defaults: Defaults, facts: ModelFacts | None) -> Storage:
-    """Return where things are kept; `output_claim` is the name of a claim to create. Raises `PlanRejected`.
+    """Return the claims and folders of the job; `output_claim` is the name of a claim to create. Raises `PlanRejected`.
 
-    Once the parameters are counted, a claim that is to be created must hold the checkpoints that are kept (E402).
+    When the parameters are counted, a claim to create must have space for the kept checkpoints (E402).
     """
     output = job.spec.output
     if len(output.destinations) > 1:
@@ -44,7 +44,7 @@ def storage_of(job: FineTuneJob, output_claim: str, defaults: Defaults, facts: M
 
 
 def published_to(job: FineTuneJob, output_claim: str) -> tuple[str, str]:
-    """Return the claim, and the folder in it, where finished models are put."""
+    """Return the claim and the folder of finished models."""
     output = job.spec.output
     if not output.destinations:
         return output.storage.claim_name or output_claim, MODELS_FOLDER
@@ -69,7 +69,7 @@ def _new_claim(job: FineTuneJob, defaults: Defaults) -> NewClaim:
 
 def _refuse_too_small(job: FineTuneJob, create: NewClaim, facts: ModelFacts) -> None:
     per_parameter = _WEIGHT_BYTES if job.spec.training.save_only_model else _CHECKPOINT_BYTES
-    # The newest is written before the oldest is removed, and the final weights lie beside them.
+    # The newest is written before the oldest is removed, and the final weights are in the same claim.
     checkpoints = (job.spec.training.save_total_limit + 1) * facts.trainable_parameters * per_parameter
     needed = checkpoints + facts.trainable_parameters * _WEIGHT_BYTES
     if needed > whole(create.size):

@@ -28,7 +28,7 @@ from tunewright_contract.trainer_config import (
 def trainer_config(
     job: FineTuneJob, *, revision: str, origin: ModelOrigin, files: DataFiles, strategy: Strategy, shares: Shares
 ) -> TrainerConfig:
-    """Return the whole instruction for the job's pods. Raises `PlanRejected` for what no trainer can do yet."""
+    """Return the configuration of the job's pods. Raises `PlanRejected` for settings that no trainer supports yet."""
     spec, meta = job.spec, job.metadata
     _refuse_unsupported("spec.task", spec.task, TASKS)
     parity = spec.output.onnx.parity

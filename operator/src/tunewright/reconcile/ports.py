@@ -14,22 +14,22 @@ class World(Protocol):
     """The store of objects. Errors are those of `tunewright_runtime.errors`."""
 
     async def get(self, key: Key) -> Manifest | None:
-        """Return the FineTuneJob as stored, or None when it is gone."""
+        """Return the FineTuneJob as stored, or None if it does not exist."""
 
     async def dereference(self, job: FineTuneJob) -> References:
-        """Look up what the job names: claims, secrets, folders. What is not there is listed, not raised."""
+        """Look up what the job names: claims, secrets, folders. Missing ones are listed, not raised."""
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
         """Return every object this job owns, at any depth: Jobs, their Pods, Deployments, Services, …"""
 
     async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> bool:
-        """Make the world hold these children (server-side apply, in this order) and prune owned ones not among them.
+        """Apply these children (server-side apply, in this order) and prune all other owned ones.
 
-        Returns whether anything was written, so that what was read before is out of date.
+        Returns whether anything was written; then objects that were read before are out of date.
         """
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
-        """Replace the job's status. A job that is gone, or is another one by now, is left alone."""
+        """Replace the job's status. Does nothing if the job is gone, or if another job has its name now."""
 
 
 class ProgressBoard(Protocol):
@@ -40,7 +40,7 @@ class ProgressBoard(Protocol):
 
 
 class Ports(NamedTuple):
-    """All of the outside that one reconcile touches."""
+    """All interfaces that one reconcile uses."""
 
     world: World
     progress: ProgressBoard

@@ -2,7 +2,7 @@
 
 `POST /apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status`, `Authorization: Bearer <token of the pod>`:
 200 accepted · 403 not a pod of this job · 404 no such job · 413 more than 64 KiB · 422 not a progress report ·
-429 too often, with Retry-After · 503 not now.
+429 too often, with Retry-After · 503 not ready.
 A refused report never changes an accepted one. Nothing is stored on disk, because pods report again within seconds after a restart.
 """
 
@@ -23,43 +23,43 @@ LIMIT_BYTES = 64 * 1024
 
 
 class Authenticator(Protocol):
-    """Decides which job a token speaks for."""
+    """Decides which job a token belongs to."""
 
     async def authenticate(self, key: Key, token: str) -> str | None:
         """Return the uid of the job if `token` belongs to one of its pods, else None. Raises Gone when there is no such job."""
 
 
 class Board:
-    """The latest report of each job. A job's successor of the same name starts with none: reports are kept by uid."""
+    """The latest report of each job, by uid: a new job with an old name starts without one."""
 
     def __init__(self) -> None:
         self._latest: dict[Key, tuple[str, ProgressReport]] = {}
 
     def post(self, key: Key, uid: str, report: ProgressReport) -> None:
-        """Keep a report in place of the one before."""
+        """Keep a report, and drop the earlier one."""
         self._latest[key] = (uid, report)
 
     def latest(self, key: Key, uid: str) -> ProgressReport | None:
-        """Return the last accepted report of this very job, if any."""
+        """Return the last accepted report of the job with this uid, if any."""
         owner, report = self._latest.get(key, ("", None))
         return report if owner == uid else None
 
     def forget(self, key: Key) -> None:
-        """Drop what a job reported."""
+        """Drop a job's report."""
         self._latest.pop(key, None)
 
 
 class Limits:
-    """How often one address may post, and how often about one job: a gang reports every few seconds, once for all of it."""
+    """The rates at which one address may post, and at which one job may be reported: a gang sends one report every few seconds."""
 
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._of_address = RateLimit(per_second=5, burst=50, clock=clock)
         self._of_job = RateLimit(per_second=2, burst=20, clock=clock)
 
     def wait(self, request: web.Request) -> float:
-        """Return 0.0, or in how many seconds to ask again."""
+        """Return 0.0, or the number of seconds until a request is allowed."""
         job = request.match_info["namespace"], request.match_info["name"]
-        # By address and job: who has no right to speak of a job cannot use up what its pods may say.
+        # By address and job, so that a client without the right to report a job cannot use up the rate of its pods.
         return self._of_address.wait(request.remote) or self._of_job.wait((request.remote, *job))
 
 
@@ -71,7 +71,7 @@ def application(
     ready: Callable[[], bool] = lambda: True,
     limits: Limits | None = None,
 ) -> web.Application:
-    """Build the endpoint. `wake` is called after each accepted report; until `ready`, reports are put off."""
+    """Build the endpoint. `wake` is called after each accepted report; until `ready`, reports get 503."""
 
     async def receive(request: web.Request) -> web.Response:
         if not ready():
@@ -92,7 +92,7 @@ def application(
             report = ProgressReport.model_validate_json(await request.read())
         except web.HTTPRequestEntityTooLarge:
             return refuse(413, f"a progress report has at most {LIMIT_BYTES} bytes")
-        except ConnectionError:  # the client left, or its time was used up: no error of ours, and no traceback for each
+        except ConnectionError:  # the client disconnected, or its time ran out: log no traceback
             return refuse(408, "the connection ended before the report was complete")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
@@ -107,6 +107,6 @@ def application(
 
 
 def refuse(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Answer with the reason, as the API server would word it."""
+    """Answer with the reason, in the form of the API server's errors."""
     body = {"kind": "Status", "status": "Failure", "code": status, "message": message}
     return web.json_response(body, status=status, headers=headers)

@@ -31,10 +31,10 @@ from tunewright_runtime.driver import ReconcileResult
 from tunewright_runtime.errors import Forbidden, Gone, Invalid, Rejected, TunewrightError
 from tunewright_runtime.objects import Key, Manifest
 
-WAITING_SECONDS = 10.0  # until a missing claim or secret is looked for again: nothing tells us when it appears
+WAITING_SECONDS = 10.0  # between two lookups of a missing claim or secret, which has no watch
 BEGUN_SECONDS = GRACE.total_seconds() + 5.0  # only Events show that a new stage's pods are rejected, and Events trigger no reconcile
-RUNNING_SECONDS = 30.0  # a wake-up may be lost; this one never is
-REFUSED_SECONDS = 60.0  # a quota may be raised, a name become free
+RUNNING_SECONDS = 30.0  # a reconcile by event can be lost; this one cannot
+REFUSED_SECONDS = 60.0  # the quota may have been raised, or the name may be free
 RESTING_SECONDS = 600.0
 FOLLOWING_SECONDS = 30.0  # another job's model may be finished or replaced, which triggers no reconcile
 RESTING = frozenset({Phase.COMPLETE, Phase.FAILED, Phase.SERVING, Phase.SUSPENDED})
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
-    """Bring the world one step closer to what a job says, and write down how far it is. Raises Gone, Conflict and Transient."""
+    """Take a job one step further: apply its children and write its status. Raises Gone, Conflict and Transient."""
     raw = await ports.world.get(key)
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         raise Gone(f"FineTuneJob {key.namespace}/{key.name} is gone")
@@ -63,9 +63,9 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
     except Forbidden as error:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise
-    except TunewrightError:  # Conflict, Transient, Gone: the driver comes back, or not
+    except TunewrightError:  # Conflict, Transient, Gone: the driver decides about a retry
         raise
-    except Exception as error:  # a defect, or an input that found one: status reports it, the log has the traceback
+    except Exception as error:  # a defect: status reports it, the log has the traceback
         await _finish(key, raw, summarise_defect(error, **_context(raw, ports)), ports)
         raise
     await _finish(key, raw, status, ports)
@@ -73,7 +73,7 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
 
 
 async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobStatus, bool]:
-    """Return the job's status, and whether it serves another one's model."""
+    """Return the job's status, and whether it serves another job's model."""
     if unreadable := text(raw, UNREADABLE):
         raise Invalid(unreadable)
     uid = str(raw["metadata"]["uid"])
@@ -85,14 +85,14 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     rendering = render(plan_)
     if await ports.world.apply(key, uid, rendering.children):
         made = await ports.world.children(key, uid)
-        seen = observe(made, revision=revision_of(job), status=raw.get("status"))  # what was made just now counts
+        seen = observe(made, revision=revision_of(job), status=raw.get("status"))  # includes the children that were created just now
     progress = ports.progress.latest(key, uid)
     status = summarise(job, plan_, seen, serving=rendering.serving, progress=progress, now=ports.clock(), previous=raw.get("status"))
     return status, job.served_job() is not None
 
 
 async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Ports) -> None:
-    """Write the status if it says something new."""
+    """Write the status if it has changed."""
     wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     if wanted == raw.get("status"):
         return

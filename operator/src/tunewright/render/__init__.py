@@ -1,7 +1,7 @@
 """Renders a plan into Kubernetes objects.
 
 Promises manifests that are complete, ordered and the same for the same plan. Every pod meets the restricted Pod Security Standard.
-Cannot fail, because api/ and plan/ have refused everything that cannot be rendered. Decides nothing: every number that is not a property of
+Cannot fail, because api/ and plan/ refuse every job that cannot be rendered. Decides nothing: every number that is not a property of
 Kubernetes comes from the plan.
 """
 

@@ -27,5 +27,5 @@ def render_config_map(plan: FineTunePlan) -> tuple[JsonObject, ...]:
 
 
 def config_name(plan: FineTunePlan) -> str:
-    """Name the ConfigMap that holds this very configuration."""
+    """Return the name of the ConfigMap with this configuration."""
     return f"{plan.names.config}-{sha256(plan.config_text.encode()).hexdigest()[:_DIGITS]}"

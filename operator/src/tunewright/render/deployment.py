@@ -12,17 +12,17 @@ from tunewright.render.variables import SERVER_PORT, serve_variables
 from tunewright.render.volumes import serve_mounts
 from tunewright_contract.stages import Stage
 
-PRE_STOP_SECONDS = 5  # until every proxy has heard that the pod leaves; it answers requests meanwhile
+PRE_STOP_SECONDS = 5  # until every proxy has removed the pod, which answers requests meanwhile
 MARGIN_SECONDS = 10  # between the server's own drain limit and the kernel's SIGKILL
 MIN_READY_SECONDS = 5
-START_SECONDS = 900  # until its port is open, which comes before the model is read
+START_SECONDS = 900  # until its port is open, before it loads the model
 DIGITS = 6  # of a template's digest
 
 
 def choose_revision(plan: FineTunePlan, stage: Stage, wanted: ServePlan) -> Choice | None:
-    """Return which revision of the servers is to run: the wanted one, unless that was rolled back or cannot be made yet.
+    """Return the server revision to run: the requested one, unless it was rolled back or cannot be rendered yet.
 
-    None: there is no model yet, and nothing runs.
+    None: there is no model yet, and no server.
     """
     revision = _revision(plan, stage, wanted, wanted.model) if isinstance(wanted.model, PublishedModel) else None
     return choose(revision, wanted.rollout)
@@ -38,7 +38,7 @@ def render_deployment(plan: FineTunePlan, stage: Stage, wanted: ServePlan, choic
         "metadata": metadata(plan, plan.names[stage], stage.component, annotations=annotations),
         "spec": {
             "minReadySeconds": MIN_READY_SECONDS,
-            "paused": False,  # written, so that a rollout that was paused by hand continues
+            "paused": False,  # set explicitly, so that a rollout that was paused by hand continues
             "progressDeadlineSeconds": wanted.progress_deadline_seconds,
             "replicas": wanted.replicas,
             "revisionHistoryLimit": 3,
@@ -73,7 +73,7 @@ def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: Publish
             ports=[{"name": "http", "containerPort": SERVER_PORT}],
             startupProbe=_probe("live", periodSeconds=2, failureThreshold=START_SECONDS // 2),
             readinessProbe=_probe("ready", periodSeconds=5, failureThreshold=2),
-            livenessProbe=_probe("live", periodSeconds=10, failureThreshold=6),  # slow is not dead
+            livenessProbe=_probe("live", periodSeconds=10, failureThreshold=6),  # a slow server is not restarted
         ),
         mounts=mounts,
         scheduling=serve.scheduling,

@@ -16,8 +16,8 @@ def render_disruption_budgets(plan: FineTunePlan) -> list[JsonObject]:
 def _gang(plan: FineTunePlan) -> JsonObject:
     """Losing one member loses the attempt, so none may be evicted while the gang trains.
 
-    It is a `minAvailable`: `maxUnavailable` needs a controller with a scale, which a Job is not. When there is no gang to protect
-    the budget goes too, lest it stand as never met in every dashboard.
+    It is a `minAvailable`, because `maxUnavailable` needs a controller with a scale subresource, which a Job lacks. Without a gang
+    the budget is removed, because dashboards would show it as violated.
     """
     if plan.train is None or plan.suspend or plan.export is not None or plan.serve is not None:
         return {}
@@ -25,7 +25,7 @@ def _gang(plan: FineTunePlan) -> JsonObject:
 
 
 def _server(plan: FineTunePlan) -> JsonObject:
-    """A single server gets no budget: it would make its node impossible to drain."""
+    """A single server gets no budget, because its node could not be drained."""
     return {"maxUnavailable": 1} if plan.serve is not None and plan.serve.replicas > 1 else {}
 
 
@@ -37,6 +37,6 @@ def _budget(plan: FineTunePlan, stage: Stage, limit: JsonObject) -> JsonObject:
         "spec": {
             **limit,
             "selector": {"matchLabels": selector(plan, stage.component)},
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a pod that does not work must not hold up a drain
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",  # a pod that is not ready must not block a drain
         },
     }

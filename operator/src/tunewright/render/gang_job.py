@@ -14,8 +14,8 @@ from tunewright.render.variables import RENDEZVOUS_PORT, gang_variables
 from tunewright.render.volumes import gang_mounts
 from tunewright_contract.stages import Stage
 
-# No effect on a Job that has ended. A deleted Job is created again suspended, so it is no second writer of the checkpoints.
-# A gang that has another number of pods than is wanted saves and stops.
+# No effect on a Job that has ended. A deleted Job is created again suspended, so that it is not a second writer of the checkpoints.
+# A gang with another number of pods than the job saves and stops.
 _STOPPED: JsonObject = {"suspend": True}
 
 
@@ -25,7 +25,7 @@ def render_gang_jobs(plan: FineTunePlan, stage: Stage, wanted: TrainPlan) -> lis
 
 
 def _begun_with(plan: FineTunePlan, train: TrainPlan) -> dict[str, str]:
-    """Record what must stay the same when the number of workers changes."""
+    """Return annotations with the values that must not change with the number of workers."""
     return {label_names.GLOBAL_BATCH_SIZE: str(train.global_batch_size), label_names.ZERO_STAGE: str(plan.fit.zero_stage)}
 
 

@@ -35,7 +35,7 @@ def metadata(
 def child_labels(plan: FineTunePlan, component: str) -> dict[str, str]:
     """Return the labels of a child or of its pods.
 
-    The operator's version is not among them: a pod template of a Job is immutable, and a Deployment would roll at every upgrade.
+    The operator's version is not included: a Job's pod template is immutable, and each upgrade would roll out the Deployment.
     """
     return {
         "app.kubernetes.io/name": "tunewright",
@@ -55,7 +55,7 @@ def selector(plan: FineTunePlan, component: str) -> dict[str, str]:
 
 
 def pod_pass_labels(plan: FineTunePlan) -> dict[str, str]:
-    """Return the queue labels that pods carry too. Kueue's stay on the Job: on a pod they would queue it a second time."""
+    """Return the queue labels for pods. Kueue's stay on the Job: on a pod they would queue it a second time."""
     return {key: value for key, value in plan.pass_labels.items() if not key.startswith(label_names.KUEUE)}
 
 

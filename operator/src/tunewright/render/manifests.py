@@ -1,4 +1,4 @@
-"""`render`: all children of a job, in the order in which they are to be applied, and the server revision they run."""
+"""`render`: all children of a job, in the order of their application, and the server revision to run."""
 
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ from tunewright_contract import stages
 
 
 class Rendering(NamedTuple):
-    """What a plan becomes."""
+    """The children of a plan, and its server revision."""
 
-    children: tuple[JsonObject, ...]  # in the order in which they are to be applied
+    children: tuple[JsonObject, ...]  # in the order of their application
     serving: Choice | None = None  # the server revision that the Deployment runs; None: there is no Deployment
 
 
@@ -27,11 +27,11 @@ def render(plan: FineTunePlan) -> Rendering:
     """Return the children of a job. Cannot fail; equal plans give equal manifests."""
     workloads, serving = _workloads(plan)
     children = (
-        *render_config_map(plan),  # pods mount it: without it they hang in ContainerCreating
+        *render_config_map(plan),  # pods mount it: without it they stay in ContainerCreating
         *render_volume_claim(plan),  # likewise
-        *render_network_policies(plan),  # before the pods they guard, or a pod starts unguarded
+        *render_network_policies(plan),  # before the pods, so that no pod starts without its policy
         *render_disruption_budgets(plan),  # likewise
-        *render_services(plan),  # before the gang: a name asked for too early is remembered as absent by DNS caches
+        *render_services(plan),  # before the gang: DNS caches keep a failed lookup of a name
         *workloads,
     )
     return Rendering(children=children, serving=serving)

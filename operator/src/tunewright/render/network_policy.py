@@ -1,4 +1,4 @@
-"""Which traffic is allowed. To a worker: from its own gang. From a worker: to its gang, DNS, the progress endpoint, and the hub if used.
+"""Allowed traffic. To a worker: from its own gang. From a worker: to its gang, DNS, the progress endpoint, and the hub if used.
 
 Storage needs no rule: volumes are mounted by the node.
 """
@@ -13,7 +13,7 @@ from tunewright_contract.stages import Shape, Stage
 _TCP_443: JsonObject = {"port": 443, "protocol": "TCP"}
 # By port alone: node-local caches answer on link-local addresses that no pod selector matches.
 _DNS: JsonObject = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
-# The whole world less the link-local range, where clouds hand out their nodes' credentials.
+# All addresses except the link-local range, where clouds serve their nodes' credentials.
 _HUB: JsonObject = {
     "ports": [_TCP_443],
     "to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["169.254.0.0/16"]}}, {"ipBlock": {"cidr": "::/0", "except": ["fe80::/10"]}}],
@@ -21,7 +21,7 @@ _HUB: JsonObject = {
 
 
 def render_network_policies(plan: FineTunePlan) -> list[JsonObject]:
-    """Return one policy per stage that is wanted."""
+    """Return one policy for each planned stage."""
     rules = {Shape.POD: _pod, Shape.GANG: _gang, Shape.SERVER: _server}
     return [_policy(plan, stage, *rules[stage.shape](plan, stage)) for stage in stages.STAGES if stage in plan.stages]
 
@@ -47,7 +47,7 @@ def _policy(plan: FineTunePlan, stage: Stage, ingress: list[JsonObject], egress:
         "spec": {
             "podSelector": {"matchLabels": selector(plan, stage.component)},
             "policyTypes": ["Ingress", "Egress"],
-            # An empty list means what no list means, no peer, but the API server takes it for a change whenever it is applied again.
+            # An empty list and no list both mean no peer, but each apply of an empty list counts as a change.
             **({"ingress": ingress} if ingress else {}),
             **({"egress": egress} if egress else {}),
         },
@@ -59,7 +59,7 @@ def _outside(plan: FineTunePlan) -> list[JsonObject]:
 
 
 def _progress(plan: FineTunePlan) -> list[JsonObject]:
-    """Open the way to the progress endpoint: its port, in its namespace when its address tells (`<service>.<namespace>.svc…`)."""
+    """Allow the progress endpoint: its port, and only its namespace if its address has one (`<service>.<namespace>.svc…`)."""
     if not plan.progress_url:
         return []
     url = urlsplit(plan.progress_url)

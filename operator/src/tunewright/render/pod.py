@@ -8,7 +8,7 @@ from tunewright.render.labels import JsonObject, child_labels, selector
 from tunewright.render.variables import TERMINATION_LOG, Value, env_list
 from tunewright.render.volumes import Mount, volume_mounts, volumes
 
-USER = 65532  # the images' own user; they run as any other number, too
+USER = 65532  # the images' own user; they also run as any other
 
 
 def pod_template(
@@ -26,7 +26,7 @@ def pod_template(
 ) -> JsonObject:
     """Return a pod template.
 
-    `together`: all pods of this stage run on one node. `spec` holds what only they have (restartPolicy, subdomain, …).
+    `together`: all pods of this stage run on one node. `spec` has the stage's own fields (restartPolicy, subdomain, …).
     """
     metadata: JsonObject = {"labels": child_labels(plan, component) | dict(labels or {})}
     if annotations:
@@ -36,7 +36,7 @@ def pod_template(
         "spec": {
             "automountServiceAccountToken": False,
             "containers": [container],
-            "enableServiceLinks": False,  # they would fill the environment with every Service of the namespace
+            "enableServiceLinks": False,  # else the environment has variables for every Service of the namespace
             "securityContext": {
                 "fsGroup": USER,
                 "fsGroupChangePolicy": "OnRootMismatch",  # changing the owner of every checkpoint at every start takes minutes
@@ -63,7 +63,7 @@ def container(
     resources: Mapping[str, Mapping[str, str]],
     **more: Any,
 ) -> JsonObject:
-    """Return the one container of a pod. `more` holds what only this stage's container has (ports, probes, …)."""
+    """Return the one container of a pod. `more` has the stage's own fields (ports, probes, …)."""
     return {
         "name": name,
         "image": image,
@@ -76,7 +76,7 @@ def container(
             "readOnlyRootFilesystem": True,
         },
         "terminationMessagePath": TERMINATION_LOG,
-        "terminationMessagePolicy": "FallbackToLogsOnError",  # a crash that could not write its report leaves its last lines
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # after a crash without a report, the message is the log's last lines
         "volumeMounts": volume_mounts(mounts),
         **more,
     }
@@ -97,7 +97,7 @@ def _scheduling(scheduling: Scheduling, *, beside: Mapping[str, str] | None) -> 
 
 
 def _beside(labels: Mapping[str, str], affinity: Mapping[str, Any]) -> JsonObject:
-    """Add to an affinity that the pod runs where others with these labels do. The scheduler lets the first of them choose."""
+    """Add a pod affinity to pods with these labels. The scheduler places the first of them freely."""
     beside = {"labelSelector": {"matchLabels": dict(labels)}, "topologyKey": "kubernetes.io/hostname"}
     pods = dict(affinity.get("podAffinity") or {})
     asked = pods.get("requiredDuringSchedulingIgnoredDuringExecution") or []

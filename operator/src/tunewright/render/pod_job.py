@@ -1,4 +1,4 @@
-"""The Job of a stage that one pod does alone, and what all Jobs have in common.
+"""The Job of a stage with one pod, and the fields that all Jobs share.
 
 `ttlSecondsAfterFinished` is never set: the operator reads a stage's report from its finished pods.
 """
@@ -13,26 +13,26 @@ from tunewright_contract.stages import Stage
 
 _DISRUPTED = [{"type": "DisruptionTarget", "status": "True"}]
 
-# Exit codes after which another try cannot help.
+# Exit codes after which a retry cannot succeed.
 _HOPELESS: JsonObject = {
     "action": "FailJob",
     "onExitCodes": {"operator": "In", "values": sorted(code.value for code, then in DISPOSITIONS.items() if then is Disposition.FAIL)},
 }
-# One pod alone: its loss to a drained node costs no try, and a new pod takes its place.
+# A single pod: if a drain evicts it, a new pod replaces it, and no retry is counted.
 SINGLE_POD_POLICY: JsonObject = {"rules": [_HOPELESS, {"action": "Ignore", "onPodConditions": _DISRUPTED}]}
 # A gang cannot continue with a replaced member: the whole attempt ends, and the next one resumes from the checkpoint.
 GANG_POLICY: JsonObject = {"rules": [_HOPELESS, {"action": "FailJob", "onPodConditions": _DISRUPTED}]}
 
 
 def deadline(plan: FineTunePlan) -> JsonObject:
-    """Return the Job's `activeDeadlineSeconds`, if the job has one. It is each stage's, and each attempt's, own."""
+    """Return the Job's `activeDeadlineSeconds`, if the job has one. It applies to each stage and each attempt separately."""
     return {} if plan.active_deadline_seconds is None else {"activeDeadlineSeconds": plan.active_deadline_seconds}
 
 
 def suspension(plan: FineTunePlan, stage: Stage) -> JsonObject:
-    """Return the Job's `suspend`, if it is ours to say.
+    """Return the Job's `suspend`, or nothing if Kueue controls it.
 
-    A Job in a queue is released by Kueue; asserting `false` would take it out of the queue's hands.
+    Kueue starts a Job in its queue; applying `false` would start it without quota.
     """
     if not stage.suspendable:
         return {}

@@ -8,13 +8,13 @@ from tunewright_contract.stages import Shape, Stage
 
 
 def render_services(plan: FineTunePlan) -> list[JsonObject]:
-    """Return the Services of the stages that are wanted."""
+    """Return the Services of the planned stages."""
     writers = {Shape.GANG: _gang, Shape.SERVER: _server}
     return [_service(plan, stage, writers[stage.shape]()) for stage in stages.STAGES if stage in plan.stages and stage.shape in writers]
 
 
 def _gang() -> JsonObject:
-    """Return a headless Service: it gives every rank a DNS name, before it is ready, since rendezvous comes first."""
+    """Return a headless Service: it gives every rank a DNS name, also before the pod is ready, because rendezvous needs it."""
     return {
         "clusterIP": "None",
         "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP", "targetPort": "rendezvous"}],

@@ -1,6 +1,6 @@
 """The environment variables of each stage's container.
 
-Three layers, of which a later one overrides an earlier one: defaults, the job's `workers.env`, and the contract's own variables.
+Three layers, each overriding the ones before: defaults, the job's `workers.env`, and the contract's own variables.
 A secret is always a reference.
 """
 
@@ -21,10 +21,10 @@ TERMINATION_LOG = "/dev/termination-log"
 SERVER_PORT = 8080
 RENDEZVOUS_PORT = 29500  # torchrun's own default
 
-# Batches differ in length. oneDNN keeps compiled code and scratch space for every shape it has met, by default for 1024 of them, and glibc
-# an arena per thread: a rank grew by 1 GiB in 350 steps. With these it stays level, at the same speed.
+# Batches differ in length. oneDNN caches compiled code and scratch space for each shape, by default for 1024 of them, and glibc keeps an
+# arena per thread: a rank grew by 1 GiB in 350 steps. With these settings its memory is constant, at the same speed.
 _ON_CPU = {"DS_ACCELERATOR": "cpu", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "MALLOC_ARENA_MAX": "2"}
-# Libraries that would tell their makers of each start; ONNX Runtime does so on Linux since 1.29.
+# Turn off telemetry of libraries; ONNX Runtime sends it on Linux since 1.29.
 _PRIVATE = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 Value = str | Mapping[str, Any]  # a plain value, or Kubernetes' `valueFrom`
@@ -32,7 +32,7 @@ Resources = Mapping[str, Mapping[str, str]]
 
 
 def pod_variables(plan: FineTunePlan, stage: Stage, resources: Resources) -> dict[str, Value]:
-    """Return the environment of a stage that one pod does alone."""
+    """Return the environment of a stage with one pod."""
     published: dict[str, Value] = {environment.PUBLISH_DIR: _of_revision(plan, volumes.MODELS_DIR)} if stage.publishes else {}
     return {**_tunable(plan, resources), **plan.env, **_contract(plan), **published}
 
@@ -95,7 +95,7 @@ def _tunable(plan: FineTunePlan, resources: Resources, *, processes: int = 1) ->
         **_PRIVATE,
         "HF_HOME": volumes.CACHE_DIR,
         "TRITON_CACHE_DIR": f"{volumes.CACHE_DIR}/triton",  # by default in the home folder, which is read-only
-        "PYTHONUNBUFFERED": "1",  # a line that waits in a buffer is lost with its process
+        "PYTHONUNBUFFERED": "1",  # a killed process would lose buffered lines
     }
 
 
@@ -119,7 +119,7 @@ def _secret(key: SecretKey) -> Value:
 
 
 def _saving_seconds(grace_seconds: int) -> int:
-    """Leave torchrun most of the pod's grace for its ranks to save (it would take 30 seconds), and the rest to say how they ended."""
+    """Return torchrun's share of the grace period: most of it for the ranks to save (default: 30 seconds), the rest to report."""
     return max(1, grace_seconds * 95 // 100)
 
 
@@ -134,7 +134,7 @@ def _of_revision(plan: FineTunePlan, folder: str) -> str:
 
 
 def _threads(resources: Resources, *, processes: int = 1) -> dict[str, Value]:
-    """Share the CPU limit among a pod's processes. Libraries count the node's CPUs, not the pod's, and would thrash."""
+    """Divide the CPU limit among a pod's processes. Libraries count the node's CPUs, not the pod's, and would start too many threads."""
     limit = resources.get("limits", {}).get("cpu")
     return {} if limit is None else {"OMP_NUM_THREADS": str(max(1, floor(amount(limit) / processes)))}
 

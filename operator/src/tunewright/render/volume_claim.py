@@ -1,4 +1,4 @@
-"""The claim for checkpoints and models, when the job names none of its own."""
+"""The claim for checkpoints and models, if the job names none."""
 
 from tunewright.plan import label_names
 from tunewright.plan.label_names import SHARED
@@ -9,7 +9,7 @@ _WHY_RETAINED = "holds checkpoints and models; deleting the FineTuneJob leaves i
 
 
 def render_volume_claim(plan: FineTunePlan) -> tuple[JsonObject, ...]:
-    """Return the claim to create. A retained one has no owner, so that garbage collection passes it by, and says so."""
+    """Return the claim to create. A retained one has no owner, so that garbage collection keeps it, and an annotation that records this."""
     new = plan.storage.create
     if new is None:
         return ()

@@ -20,7 +20,7 @@ DATA_DIR = "/workspace/data"
 OUTPUT_DIR = "/workspace/output"
 MODELS_DIR = "/workspace/models"
 CACHE_DIR = "/workspace/cache"
-TOKEN_DIR = "/var/run/secrets/kubeflow/trainer"  # noqa: S105 - where Kubeflow Trainer has it, and so where any of its images looks
+TOKEN_DIR = "/var/run/secrets/kubeflow/trainer"  # noqa: S105 - the path of Kubeflow Trainer, which its images read
 
 TOKEN_SECONDS = 3600
 
@@ -37,27 +37,27 @@ class Mount:
 
 
 def pod_mounts(plan: FineTunePlan, stage: Stage) -> tuple[Mount, ...]:
-    """Return what a stage sees that one pod does alone.
+    """Return the mounts of a stage with one pod.
 
-    Not the output claim where it can do without: the first pod to use a claim may pin it to a zone without accelerators.
+    The output claim is mounted only if the stage needs it: the first pod to use a claim may bind it to a zone without accelerators.
     """
     own = (_cache(plan), _output(plan)) if stage.keeps_output else (_scratch("cache", CACHE_DIR), _scratch("output", OUTPUT_DIR))
     return (*_inputs(plan), *own, *((_models(plan),) if stage.publishes else ()))
 
 
 def gang_mounts(plan: FineTunePlan, shared_memory: str) -> tuple[Mount, ...]:
-    """Return what a rank sees. NCCL and data loaders exchange tensors in /dev/shm, which is 64 MiB unless mounted."""
+    """Return the mounts of a rank. NCCL and data loaders exchange tensors in /dev/shm, which has 64 MiB unless mounted."""
     shm = Mount(volume="shm", source={"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}, path="/dev/shm")  # noqa: S108
     return (*_inputs(plan), _cache(plan), _output(plan), shm, *_progress_token(plan))
 
 
 def serve_mounts(model: PublishedModel) -> tuple[Mount, ...]:
-    """Return what the server sees: finished models, read-only."""
+    """Return the mounts of the server: finished models, read-only."""
     return (_scratch("tmp", "/tmp"), _claim(model.claim, MODELS_DIR, sub_path=model.path, read_only=True))  # noqa: S108
 
 
 def volumes(mounts: Iterable[Mount], *, scratch: str | None) -> list[dict[str, Any]]:
-    """Return a pod's `volumes`, each once. `scratch`: the most that an emptyDir without a limit of its own may hold."""
+    """Return a pod's `volumes`, each once. `scratch`: the limit of an emptyDir that has none of its own."""
     bound = {"emptyDir": {"sizeLimit": scratch}} if scratch else {"emptyDir": {}}
     sources = {mount.volume: bound if mount.source == {"emptyDir": {}} else mount.source for mount in mounts}
     return [{"name": name, **sources[name]} for name in sorted(sources)]
@@ -85,7 +85,7 @@ def _inputs(plan: FineTunePlan) -> tuple[Mount, ...]:
 
 
 def _cache(plan: FineTunePlan) -> Mount:
-    """Downloads outlive their pod where there are any; without the hub the cache is scratch space."""
+    """With downloads from the hub, the cache is a folder of the claim and stays after the pod. Otherwise it is scratch space."""
     if not plan.hub_access:
         return _scratch("cache", CACHE_DIR)
     return _claim(plan.storage.output_claim, CACHE_DIR, sub_path=CACHE_FOLDER)
@@ -112,7 +112,7 @@ def progress_audience(plan: FineTunePlan) -> str:
 
 
 def _whole(source: Source, path: str) -> Mount:
-    """Mount a base model's claim whole: MODEL_DIR names the folder, so a wrong one is reported by Check and not by the kubelet."""
+    """Mount a base model's claim as a whole: MODEL_DIR names the folder, so that Check reports a missing one, and not the kubelet."""
     return _folder(source, path) if isinstance(source, FolderSource) else _claim(source.claim, path, read_only=True)
 
 

@@ -24,7 +24,7 @@ def main() -> int:
     try:
         asyncio.run(run(settings))
     except LeaseLostError:
-        # Another may be working by now. Threads that still wait for an answer are not waited for: none of them shall write again.
+        # Another operator may be working. Exit without waiting for threads with open requests, because none of them may write again.
         logging.getLogger(__name__).exception("the operator exits at once; the kubelet restarts it")
         logging.shutdown()
         os._exit(1)

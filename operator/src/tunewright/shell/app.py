@@ -28,10 +28,10 @@ log = logging.getLogger(__name__)
 
 
 async def run(settings: OperatorSettings) -> None:
-    """Work until SIGTERM or SIGINT. Raises whatever ends the watches or the workers: the kubelet is to start the process again.
+    """Work until SIGTERM or SIGINT. Raises the error that ends the watches or the workers; the kubelet then restarts the process.
 
-    With leader election, work begins when the Lease is held, and pauses while it cannot be renewed. Raises LeaseLostError when another
-    has taken it.
+    With leader election, work begins when the Lease is held, and pauses while it cannot be renewed. Raises LeaseLostError if another
+    operator has taken it.
     """
     async with AsyncExitStack() as stack:
         lease = _lease(settings, stack)
@@ -62,7 +62,7 @@ def _lease(settings: OperatorSettings, stack: AsyncExitStack) -> Lease | None:
         return None
     client = connect(
         SCHEME, user_agent=USER_AGENT, threads=1, read_seconds=LEASE_READ_SECONDS
-    )  # its own: renewing waits behind nothing else
+    )  # its own client, so that other requests do not delay a renewal
     stack.callback(client.close)
     identity = f"{settings.pod_name}_{secrets.token_hex(4)}"  # a pod's container can restart under the same name
     return Lease(client, namespace=settings.pod_namespace, name=LEASE, identity=identity, clock=time.monotonic)
@@ -73,16 +73,16 @@ async def _while_held(lease: Lease, controller: Controller) -> None:
     working = asyncio.create_task(controller.run(), name="controller")
     await asyncio.wait({keeping, working}, return_when=asyncio.FIRST_COMPLETED)
     if keeping.done():
-        keeping.result()  # raises: the process is to end at once, without finishing anything
+        keeping.result()  # raises: the process must end at once, without finishing its work
     keeping.cancel()
     with suppress(asyncio.CancelledError):
         await keeping
-    await lease.release()  # nothing is being written any more
+    await lease.release()  # no write is in flight any more
     working.result()
 
 
 async def _stopped_before(waiting: Coroutine[Any, Any, None]) -> bool:
-    """Wait for something, or for SIGTERM or SIGINT; say whether it was a signal. kopf takes the signals over when it starts."""
+    """Wait for a task, or for SIGTERM or SIGINT. Return whether it was a signal. kopf handles the signals after its start."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

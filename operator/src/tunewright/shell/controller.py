@@ -26,18 +26,18 @@ from tunewright_runtime.objects import Key
 from tunewright_runtime.queue import Backoff, Queue
 from tunewright_runtime.tokens import Tokens
 
-SETTLE_SECONDS = 0.05  # children change in flurries: a Job, its pods and their status within moments
-PROGRESS_SECONDS = 5.0  # at most one status for each job and this long, however often its pods report
-PROBE_SECONDS = 30.0  # between two questions whether a kind may be read
-JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of what the watches have shown with what is there
-RETRY_CEILING = 60.0  # how late work continues after an outage, at most
+SETTLE_SECONDS = 0.05  # children change in bursts: a Job, its pods and their status
+PROGRESS_SECONDS = 5.0  # at most one status write per job in this time, however often its pods report
+PROBE_SECONDS = 30.0  # between two requests for a kind that may not be read
+JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of the watches with a list
+RETRY_CEILING = 60.0  # longest delay of the work after an outage
 DRAIN_SECONDS = 15.0  # for running reconciles after SIGTERM; the pod has 30
 
 log = logging.getLogger(__name__)
 
 
 class Controller:
-    """Everything that one working operator holds."""
+    """The parts of one working operator."""
 
     def __init__(self, settings: OperatorSettings, client: Client, *, clock: Callable[[], float], chance: Callable[[], float]) -> None:
         self._settings = settings
@@ -70,15 +70,15 @@ class Controller:
         )
 
     def ready(self) -> bool:
-        """Return whether the world can be read."""
+        """Return whether every kind can be read."""
         return self._sync.has_synced()
 
     def wake_later(self, key: Key) -> None:
-        """Look at a job soon: a pod has reported."""
+        """Reconcile a job soon: a pod has reported."""
         self._queue.add_after(key, PROGRESS_SECONDS)
 
     async def run(self) -> None:
-        """Work until a signal. Raises whatever ended it otherwise, and RuntimeError when it ended without an error of its own."""
+        """Work until a signal. Raises the error that ended it otherwise, and RuntimeError if a task ended without an error."""
         spaces = self._settings.namespaces
         watching = asyncio.create_task(self._watch(), name="kopf")
         looking = asyncio.create_task(self._look(), name="look")
@@ -89,7 +89,7 @@ class Controller:
         looking.cancel()
         watching.cancel()
         if not self.ready():
-            working.cancel()  # it has not begun, and no caller waits for it
+            working.cancel()  # it has not begun
         await asyncio.wait({working, looking, watching}, timeout=DRAIN_SECONDS)
         _raise_first(watching, looking, working)  # kopf cancels the others when one of its watches fails
         if not self._stop.is_set():
@@ -97,7 +97,7 @@ class Controller:
         log.info("stopped")
 
     async def _watch(self) -> None:
-        """Let kopf watch until a signal sets its stop flag. `kopf.operator` would take the signals itself, and not tell of them."""
+        """Let kopf watch until a signal sets its stop flag. `kopf.operator` would handle the signals itself without reporting them."""
         others = asyncio.all_tasks()
         spaces = self._settings.namespaces
         tasks = await kopf.spawn_tasks(
@@ -125,7 +125,7 @@ class Controller:
                 group.create_task(comparing.run(), name=f"compare {kind}")
 
     async def _work(self) -> None:
-        """Begin when everything is known: a child that has not been seen yet must not look like one that is not there."""
+        """Begin when the cache is complete: a child that was not listed yet must not count as missing."""
         await self._sync.wait_for_sync()
         ports = Ports(world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults())
         spine = MeteredReconcile(ports, self.board, self.metrics, resync_seconds=self._settings.resync_seconds)
@@ -148,7 +148,7 @@ def _raise_first(*tasks: asyncio.Task[None]) -> None:
 
 
 class MeteredReconcile:
-    """`reconcile` with its metrics; every job is looked at again after `resync_seconds` at the latest."""
+    """`reconcile` with its metrics. Every job is reconciled again after at most `resync_seconds`."""
 
     def __init__(self, ports: Ports, board: Board, metrics: OperatorMetrics, *, resync_seconds: float) -> None:
         self._ports = ports

@@ -30,7 +30,7 @@ def registry_of(
 ) -> kopf.OperatorRegistry:
     """Return the handlers. `wake` is called with the key of each job that has changed itself, `wake_soon` when a child has.
 
-    `wake_routinely` is called for what is only listed, when watching begins: children, and idle jobs. Both default to `wake`.
+    `wake_routinely` is called for objects of the first list: children, and idle jobs. Both default to `wake`.
     """
     registry = kopf.OperatorRegistry()
 
@@ -61,14 +61,14 @@ def registry_of(
 
     kopf.on.event(*_selector(FINE_TUNE_JOB), id="on_finetunejob", registry=registry)(on_job)
     for kind in CHILDREN:
-        # No filter by label: the API server has filtered, and an object that lost its label is to be forgotten.
+        # No filter by label: the API server has filtered, and an object that lost its label must leave the cache.
         kopf.on.event(*_selector(kind), id=f"on_{kind.lower()}", registry=registry)(on_child_of(kind))
     kopf.on.login(registry=registry)(log_in)
     return registry
 
 
 def _is_listed(event: Mapping[str, Any]) -> bool:
-    """Return whether an event is none: kopf tells likewise of what a list shows before its watch begins."""
+    """Return whether an event comes from the list before the watch. kopf calls the handlers for both."""
     return event.get("type") is None
 
 

@@ -1,7 +1,7 @@
 """/livez, /readyz and /metrics.
 
-A process can answer probes without working (K5). Live: the queue moves, no worker holds a job for long, and the watches have shown what the
-lists show (K2: a watch can die silently). Ready: live, and every kind was read once.
+A process can answer probes without working (K5). Live: the queue moves, no worker holds a job for long, and the watches have shown the
+objects of the lists (K2: a watch can end without an error). Ready: live, and every kind was read once.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 
-QUEUE_SECONDS = 300.0  # for how long keys may wait while no worker takes one; a long line that gets on is no illness
-WORK_SECONDS = 600.0  # and keep it: every request has its time limit, so that a reconcile which takes longer hangs
-LAGGING_SECONDS = 120.0  # for how long the watch may fail to show a job that is there
+QUEUE_SECONDS = 300.0  # how long keys may wait while no worker takes one; a long queue that makes progress is healthy
+WORK_SECONDS = 600.0  # how long a reconcile may take: every request has a timeout, so a longer one is stuck
+LAGGING_SECONDS = 120.0  # how long a watch may miss a job that a list shows
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -49,31 +49,31 @@ class OperatorMetrics:
             Gauge(name, text, registry=self.registry).set_function(read)
 
     def text(self) -> bytes:
-        """Return everything as a scrape expects it."""
+        """Return the metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
 
 class WatchHealth:
-    """Whether the watches show what lists show. Times are seconds of a clock that never goes back."""
+    """Whether the watches have shown the objects of the lists. Times are seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._lagging_since: dict[str, float] = {}
 
     def compared(self, kind: str, missed: int, *, now: float) -> None:
-        """Take the result of one comparison: how many objects of a kind the watch had not shown."""
+        """Record one comparison: the number of objects of a kind that the watch had not shown."""
         if missed:
             self._lagging_since.setdefault(kind, now)
         else:
             self._lagging_since.pop(kind, None)
 
     def lagging(self, *, now: float) -> tuple[str, float]:
-        """Return the kind whose watch has failed for longest, and for how many seconds; ("", 0) when all is well."""
+        """Return the kind whose watch has lagged for longest, and for how many seconds; ("", 0) if none lags."""
         since, kind = min(((since, kind) for kind, since in self._lagging_since.items()), default=(now, ""))
         return kind, now - since
 
 
 class Health:
-    """Judges the process."""
+    """Decides whether the process is live and ready."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Health:
         self._clock = clock
 
     def problems(self) -> list[str]:
-        """Return what is wrong; nothing when all is well."""
+        """Return the problems; empty if there are none."""
         found = []
         if (waited := self._stalled_seconds()) > QUEUE_SECONDS:
             found.append(f"a FineTuneJob has waited {waited:.0f} s for a worker")
@@ -103,12 +103,12 @@ class Health:
         return found
 
     def unready(self) -> list[str]:
-        """Return why work has not begun, or is not going on."""
+        """Return why work has not begun, or has stopped."""
         return self.problems() or ([reason] if (reason := self._unready()) else [])
 
 
 def application(health: Health, metrics: OperatorMetrics, *, standby: Callable[[], Sequence[str]] = list) -> web.Application:
-    """Build the endpoints. `standby` says why this operator does not work yet: it is ready anyway, to take over."""
+    """Build the endpoints. `standby` is why this operator does not work yet; it is ready anyway, to take over."""
 
     def verdict(problems: Sequence[str]) -> web.Response:
         return web.Response(status=503 if problems else 200, text="\n".join(problems or standby() or ["ok"]) + "\n")

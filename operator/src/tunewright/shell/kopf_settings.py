@@ -18,32 +18,32 @@ _BACKOFF_CEILING = 20.0
 
 
 class EndlessBackoffs:
-    """Seconds between tries, for ever, with jitter. Without a length, on purpose: kopf counts the tries of one that has."""
+    """Endless seconds between tries, with jitter. It has no length: kopf stops after the last entry of a sequence that has one."""
 
     def __iter__(self) -> Iterator[float]:
         return (pause * random.uniform(0.8, 1.2) for pause in chain(_BACKOFFS, repeat(_BACKOFF_CEILING)))  # noqa: S311 - no secret
 
 
 class NothingToCompare(kopf.DiffBaseStorage):
-    """In place of kopf's memory of what an object was like. kopf asks for it at each event, though only state-changing handlers use it:
-    its default copies the object, which was nearly half of all that kopf does.
+    """Replaces kopf's copy of each object's earlier state. kopf makes it at each event, though only state-changing handlers use it,
+    and the copy took nearly half of kopf's time.
     """
 
     def build(self, **_: Any) -> kopf.BodyEssence:
-        """Return nothing of an object."""
+        """Return an empty state."""
         return kopf.BodyEssence()
 
     def fetch(self, **_: Any) -> kopf.BodyEssence | None:
-        """Remember nothing."""
+        """Return no earlier state."""
         return None
 
     def store(self, **_: Any) -> None:
-        """Write nothing."""
+        """Store nothing."""
 
 
 class NothingToRemember(ResourceMemories):
-    """In place of kopf's record of each object that it has seen: nearly a kilobyte, kept until the object is deleted. Timers, daemons,
-    indices and state-changing handlers need it, and after errors of kopf's own a pause; `on.event` needs none of it.
+    """Replaces kopf's record of each object: nearly a kilobyte, kept until the object is deleted. Timers, daemons, indices, state-changing
+    handlers and kopf's pause after an error need it; `on.event` does not.
     """
 
     async def recall(self, raw_body: kopf.RawBody, **how: Any) -> ResourceMemory:
@@ -52,33 +52,33 @@ class NothingToRemember(ResourceMemories):
 
 
 def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorSettings:
-    """Return them. `silence_seconds`: how long a watch may show nothing."""
+    """Return the settings. `silence_seconds`: how long a watch may have no event."""
     settings = kopf.OperatorSettings()
 
-    # K13: peering pauses everybody at equal priority, and judges liveness by comparing wall clocks.
-    # Who works is said by our own Lease (tunewright_runtime/lease.py); kopf is started when it is held.
+    # K13: peering pauses all operators of equal priority, and compares wall clocks to decide which are alive.
+    # The operator's own Lease decides which one works (tunewright_runtime/lease.py); kopf starts when it is held.
     settings.peering.standalone = True
 
-    # K23: Events are ours to post, on a change of state; never one for each log line.
+    # K23: the operator posts Events itself, one for a change of state and none for a log line.
     settings.posting.enabled = False
 
-    # Watching CRDs and namespaces would need rights on both, in every namespaced installation too. We wait for our CRD ourselves.
+    # Watching CRDs and namespaces would need rights on both, also in a namespaced installation. The operator waits for its CRD itself.
     settings.scanning.disabled = True
 
-    # K1: a watch that a load balancer has forgotten stays silent for ever. The server ends each after 5 minutes, the client a little later,
-    # and a watch without any event, not even a bookmark, is restarted.
+    # K1: if a load balancer drops a connection silently, its watch has no more events. The server ends each watch after 5 minutes, the
+    # client a little later, and a watch without any event, not even a bookmark, is restarted.
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
     settings.watching.inactivity_timeout = silence_seconds
-    # K19: lists come in pages, and of children only those with our label leave the API server at all.
+    # K19: lists are read in pages, and of children only those with Tunewright's label.
     settings.watching.chunk_size = PAGE
     for kind in CHILDREN:
         settings.watching.label_selectors[RESOURCES[kind].plural] = JOB_UID
 
-    # K2, K3, K4: after its last try kopf ends the operator on 403 and 5xx. There is no last try: an outage is waited out.
+    # K2, K3, K4: after its last try kopf ends the operator on 403 and 5xx. Here the tries are endless, to wait for the end of an outage.
     settings.networking.error_backoffs = EndlessBackoffs()
-    # Of lists, page by page; a page takes a second. One that hangs is tried again after a minute, and not after five, as by default.
+    # Timeout of one page of a list, which takes a second. A request without an answer is repeated after one minute, not five (the default).
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
 
@@ -86,13 +86,13 @@ def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorS
     # It also keeps the object: of jobs of a megabyte, several pages at once.
     settings.queueing.idle_timeout = 0.05
 
-    # K24: for ends without a signal, ten minutes by default. After a signal, kopf kills nothing: see controller.py.
+    # K24: for an end without a signal, ten minutes by default. After a signal kopf does not kill the process: see controller.py.
     settings.process.ultimate_exiting_timeout = 20
     settings.queueing.exit_timeout = 1
 
-    # K16: nothing is set for kopf's pool of threads, for no handler is synchronous. K17: its memory is measured in docs/benchmarks.md.
+    # K16: kopf's thread pool needs no setting, because no handler is synchronous. K17: docs/benchmarks.md has its memory.
 
-    # K9, K10, K11, K12: with `on.event` alone nothing is stored on objects. Should that ever change, it is under our own name.
+    # K9, K10, K11, K12: with `on.event` alone kopf stores nothing on objects. If that changes, it uses Tunewright's own prefix.
     settings.persistence.finalizer = "tunewright.io/finalizer"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="tunewright.io")
     settings.persistence.diffbase_storage = NothingToCompare()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from tunewright_contract.text import plain
 
-_QUIET = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "urllib3": logging.ERROR}  # they tell every request, or every event
+_QUIET = {"kopf": logging.WARNING, "aiohttp.access": logging.WARNING, "urllib3": logging.ERROR}  # they log every request, or every event
 
 
 class JsonFormatter(logging.Formatter):
@@ -27,7 +27,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Text for a person. What a message holds after a line break is indented, so that no message passes for a second one."""
+    """Text for a person. Further lines of a message are indented, so that they cannot look like another message."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's lines."""

@@ -22,7 +22,7 @@ _DECODER = JsonDecoder(SCHEME)
 
 
 class Response(aiohttp.ClientResponse):
-    """An answer whose lists and watches hold only what can be read."""
+    """An answer whose lists and watches contain only objects that can be decoded."""
 
     whole: bytes | None = None  # the body of a list, once `fits` has read it
 
@@ -34,7 +34,7 @@ class Response(aiohttp.ClientResponse):
         return self
 
     async def fits(self, limit: int) -> bool:
-        """Read a list of at most so many bytes. A longer one is given up, and its connection with it."""
+        """Read a list of at most so many bytes. For a longer one, close the connection and return False."""
         parts, size = [], 0
         async for part in self.content.iter_chunked(_CHUNK_BYTES):
             parts.append(part)
@@ -54,7 +54,7 @@ class Response(aiohttp.ClientResponse):
 
 
 class WatchLines:
-    """A watch's stream, whose lines can each be read. All else is the stream's own."""
+    """A watch's stream of lines that can all be decoded. Other attributes are those of the stream."""
 
     def __init__(self, content: aiohttp.StreamReader) -> None:
         self._content = content
@@ -63,7 +63,7 @@ class WatchLines:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Yield whole lines. Raises ClientPayloadError for an endless one: kopf then lists and watches again."""
+        """Yield whole lines. Raises ClientPayloadError for an endless line: kopf then lists and watches again."""
         rest = b""
         async for data in self._content.iter_chunked(min(size, _CHUNK_BYTES)):
             *lines, rest = (rest + data).split(b"\n")
@@ -80,9 +80,9 @@ async def _readable(line: bytes) -> bytes:
 
 
 class Session:
-    """What kopf uses of an `aiohttp.ClientSession`: request, headers, closed and close.
+    """The part of `aiohttp.ClientSession` that kopf uses: request, headers, closed and close.
 
-    Sessions of the same connection are equal: when its credentials have been refused, kopf compares what a new login brings, and ends.
+    Sessions of the same connection are equal: after refused credentials, kopf compares the new login's session with the old one, and ends.
     """
 
     def __init__(self, session: aiohttp.ClientSession, info: kopf.ConnectionInfo, *, page: int) -> None:
@@ -107,7 +107,7 @@ class Session:
         await self._session.close()
 
     async def request(self, method: str, url: str, **how: Any) -> aiohttp.ClientResponse:
-        """Ask. Of a list, ask again in shorter pages until one fits."""
+        """Send a request. Repeat a list in shorter pages until one fits."""
         place = URL(url)
         if "limit" not in place.query:
             return await self._session.request(method, place, **how)
@@ -123,7 +123,7 @@ class Session:
 
 
 def session_of(info: kopf.ConnectionInfo, *, page: int) -> kopf.AiohttpSession:
-    """Return what kopf would make of a connection, with our session in it. `page` is how many objects a list has at most."""
+    """Return kopf's connection with the operator's session. `page`: the most objects of a list."""
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()), headers=info.as_http_headers(), response_class=Response
     )

@@ -27,9 +27,9 @@ class OperatorSettings(BaseModel):
     trainer_image: str = Defaults().trainer_image
     server_image: str = Defaults().server_image
     accelerator_memory: Quantity = "80Gi"
-    """Of one accelerator, for jobs that do not say."""
+    """Memory of one accelerator, unless the job sets it."""
     output_size: Quantity = Defaults().output_size
-    """Of a created output claim, for jobs that do not say."""
+    """Size of a created output claim, unless the job sets it."""
     progress_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s]+)?$")] = ""
     """This operator's address for training pods, without a path. Empty: they report no progress."""
     progress_port: Port = 8080
@@ -40,9 +40,9 @@ class OperatorSettings(BaseModel):
     pod_name: str = ""
     pod_namespace: str = ""
     workers: Annotated[int, Field(ge=1, le=64)] = 8
-    """Jobs worked on at a time."""
+    """Jobs reconciled in parallel."""
     resync_seconds: Annotated[float, Field(gt=0)] = 600.0
-    """No job goes without a look for longer, no kind without a comparison of what lists and watches show. Both come sooner as a rule."""
+    """Longest time between two reconciles of a job, and between two comparisons of a list with its watch. Both usually happen sooner."""
     watch_silence_seconds: Annotated[float, Field(gt=0)] = SILENCE_SECONDS
     """Seconds until a watch without any event, not even a bookmark, is restarted."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -61,7 +61,7 @@ class OperatorSettings(BaseModel):
         return self
 
     def defaults(self) -> Defaults:
-        """Return what planning needs to know of them."""
+        """Return the settings that planning needs."""
         return Defaults(
             trainer_image=self.trainer_image,
             server_image=self.server_image,
@@ -71,11 +71,11 @@ class OperatorSettings(BaseModel):
 
 
 def read_settings(environ: Mapping[str, str]) -> OperatorSettings:
-    """Read the environment. Raises Invalid naming the variable, its value and why. Other TUNEWRIGHT_ variables belong to others."""
+    """Read the environment. Raises Invalid with the variable, its value and the reason. Other TUNEWRIGHT_ variables are ignored."""
     given = {field: environ[PREFIX + field.upper()] for field in OperatorSettings.model_fields if PREFIX + field.upper() in environ}
     try:
         return OperatorSettings.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = PREFIX + str((first["loc"] or ("leader_election",))[0]).upper()  # what concerns several has no place
+        name = PREFIX + str((first["loc"] or ("leader_election",))[0]).upper()  # an error about several settings has no location
         raise Invalid(f"{name}={environ.get(name)!r}: {first['msg']}") from error

@@ -1,7 +1,7 @@
-"""Summarises what happened for people, columns, `kubectl wait`, Flux and Argo CD.
+"""Summarises the state of a job for people, columns, `kubectl wait`, Flux and Argo CD.
 
-Promises conditions by the rules of kstatus, whose times change only with their status, and progress that never decreases. A stage counts as
-done only when its Job is: 100 % progress is no success.
+Promises conditions by the rules of kstatus, whose times change only with their status, and progress that never decreases. A stage is
+done only when its Job has succeeded; 100 % progress is not enough.
 """
 
 from tunewright.status.summary import (

@@ -22,7 +22,7 @@ UNKNOWN: Final = "Unknown"
 
 
 def conditions_of(situation: Situation, regression: Regression | None = None) -> list[Condition]:
-    """Return a job's conditions, as yet without times."""
+    """Return a job's conditions without times."""
     plan, (_, reason, message, beside_ready) = situation.plan, standing_with_objection(situation)
     wanted = [make_condition(ConditionType.READY, FALSE if situation.at else TRUE, reason, message)]
     if beside_ready:
@@ -39,7 +39,7 @@ def conditions_of(situation: Situation, regression: Regression | None = None) ->
 
 
 def _stage_conditions(situation: Situation, standing: Standing) -> list[Condition]:
-    """Return a condition for each stage. Those before the present one are done, those after it have yet to come."""
+    """Return a condition for each stage. Those before the present one are done, those after it have not begun."""
     conditions = []
     passed = True
     for stage in stages.STAGES:
@@ -57,18 +57,18 @@ def _stage_conditions(situation: Situation, standing: Standing) -> list[Conditio
 
 
 def make_condition(kind: str, status: Literal["True", "False", "Unknown"], reason: str, message: str = "") -> Condition:
-    """Return a condition, as yet without a time. `kind`: a `ConditionType`, or the condition of a stage."""
+    """Return a condition without a time. `kind`: a `ConditionType`, or the condition of a stage."""
     return Condition(type=str(kind), status=status, reason=reason, message=clip(message))
 
 
 def set_conditions(previous: Sequence[Condition], wanted: Sequence[Condition], *, generation: int, now: datetime) -> tuple[Condition, ...]:
-    """Return the wanted conditions, each with the time since which its status has been so. Types that are not wanted any more go."""
+    """Return the new conditions with the times of their last change. Types that are not in `wanted` are dropped."""
     before = {condition.type: condition for condition in previous}
     return tuple(set_condition(before.get(condition.type), condition, generation=generation, now=now) for condition in wanted)
 
 
 def set_condition(before: Condition | None, condition: Condition, *, generation: int, now: datetime) -> Condition:
-    """Return `condition` with its time: that of the one before where the status is the same, else now."""
+    """Return `condition` with its time: that of the earlier one if the status is the same, else now."""
     unchanged = before is not None and before.status == condition.status and before.last_transition_time is not None
     since = before.last_transition_time if before is not None and unchanged else now.replace(microsecond=0)
     return condition.model_copy(update={"last_transition_time": since, "observed_generation": generation})

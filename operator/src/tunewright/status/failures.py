@@ -58,17 +58,17 @@ WAYS_OUT: dict[FailureReason, str] = {
     ),
     FailureReason.ROLLOUT_STUCK: "Read the log of the newest server pod; correct spec.serving, or raise its progressDeadlineSeconds.",
 }
-PLANNING = "planner"  # where a job is that no pod can work on yet
+PLANNING = "planner"  # the stage of a failure before any pod exists
 _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
 
 
 def suggestion(failure: Failure) -> str:
-    """Return the way out: what the failure itself says, else what the table says of its reason."""
+    """Return the way out: the failure's own, else the table's for its reason."""
     return failure.suggestion or _WAYS_OUT.get(failure.reason, "")
 
 
 def explained(outcome: StageOutcome[Any]) -> str:
-    """Return a failure's message with its way out; empty when there is no failure."""
+    """Return a failure's message with its way out; empty if there is no failure."""
     if outcome.failure is None:
         return ""
     message, way_out = outcome.failure.message, suggestion(outcome.failure)
@@ -77,7 +77,7 @@ def explained(outcome: StageOutcome[Any]) -> str:
 
 
 def failure_of(missing: Sequence[Missing]) -> Failure:
-    """Return what it means that something a job names is not there yet."""
+    """Return the failure for a missing object that a job names."""
     return Failure(
         reason=StatusReason.REFERENCE_MISSING.value,
         message="; ".join(map(str, missing)),
@@ -86,7 +86,7 @@ def failure_of(missing: Sequence[Missing]) -> Failure:
 
 
 def failure_status(stage: str, failure: Failure, failed_pod: PodState | None) -> FailureStatus:
-    """Return what status says of a failure. `stage` is a component, or `PLANNING`."""
+    """Return a failure in the form of status. `stage` is a component, or `PLANNING`."""
     return FailureStatus(
         stage=stage,
         reason=clip(failure.reason, 253),

@@ -1,7 +1,7 @@
-"""A gang that runs and makes no step: status reports it, and the gang is left alone.
+"""A running gang that makes no step: status reports it, and the gang continues.
 
-From outside, a stuck gang and a slow one look the same. training.ddpTimeout ends collectives that wait too long, which counts as a failed
-attempt. Here only status reports it, and removes it with the next step.
+The operator cannot distinguish a stuck gang from a slow one. training.ddpTimeout ends collectives that wait too long, which counts as a
+failed attempt. Here only status reports it, and removes it with the next step.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tunewright_contract.stages import TRAIN
 
 
 def with_no_progress(past: Past, plan: FineTunePlan, progress: ProgressStatus | None, *, now: datetime) -> Past:
-    """Add to Train that it makes no step, when it runs, can report, and has not done so for `plan.progress_deadline_seconds`."""
+    """Add the failure NoProgress to Train if it runs and has reported no step for `plan.progress_deadline_seconds`."""
     train = past.train
     times = (train.running_since, progress.step_time if progress else None)
     since = max((at for at in times if at is not None), default=None)

@@ -14,8 +14,8 @@ from tunewright_contract import progress as words
 from tunewright_contract.bounds import LARGEST_COUNT
 from tunewright_contract.progress import ProgressReport
 
-MOST_SECONDS_LEFT = 10**9  # 31 years: beyond it an estimate means nothing, and status holds 64 bits
-SKEW = timedelta(minutes=5)  # by which a pod's clock may be ahead of ours
+MOST_SECONDS_LEFT = 10**9  # 31 years: a longer estimate is meaningless, and status holds 64 bits
+SKEW = timedelta(minutes=5)  # by which a pod's clock may be ahead of the operator's
 _COUNTS = frozenset({words.STEP, words.MAX_STEPS, words.CHECKPOINT_STEP, words.RESUMED_FROM_STEP})
 NOT_YET = 99  # per cent at most, until the Job itself has succeeded: an interrupted run may claim 100
 
@@ -23,7 +23,7 @@ NOT_YET = 99  # per cent at most, until the Job itself has succeeded: an interru
 def summarise_progress(
     report: ProgressReport | None, train: TrainOutcome, previous: ProgressStatus | None, *, same_attempt: bool, now: datetime
 ) -> ProgressStatus | None:
-    """Return how far training is. `same_attempt`: `previous` tells of the attempt that runs now."""
+    """Return the progress of training. `same_attempt`: `previous` belongs to the running attempt."""
     if train.state is StageState.ABSENT:
         return previous
     posted = previous if report is None else _posted(report, previous, same_attempt=same_attempt, now=now)
@@ -69,7 +69,7 @@ def summarise_checkpoint(
 
 
 def as_text(value: float) -> str:
-    """Write a number as status does, with six significant digits."""
+    """Format a number for status, with six significant digits."""
     return f"{value:.6g}"
 
 
@@ -81,7 +81,7 @@ def _posted(report: ProgressReport, previous: ProgressStatus | None, *, same_att
     at = _posted_at(report, now).replace(microsecond=0)
     since_step, since_time = before.since_step, before.since_time
     if not same_attempt or since_step is None or since_time is None or step < since_step:
-        # The last word of an attempt that is over says nothing of the new one's speed.
+        # The last report of an earlier attempt does not show the speed of the new one.
         since_step, since_time = (None, None) if at == before.last_updated_time else (step, at)
     repeated = same_attempt and step == before.reported_step
     return ProgressStatus(
@@ -113,7 +113,7 @@ def _percentage(report: ProgressReport, step: int, max_steps: int) -> int:
 
 
 def _counted_down(before: ProgressStatus, at: datetime) -> int | None:
-    """Return the estimate of before, less the time that has passed: between two logged steps there is nothing to measure."""
+    """Return the earlier estimate, less the time that has passed, because between two logged steps there is nothing to measure."""
     if before.estimated_remaining_seconds is None or before.last_updated_time is None:
         return None
     left = before.estimated_remaining_seconds - round((at - before.last_updated_time).total_seconds())
@@ -130,7 +130,7 @@ def _seconds_left(step: int, max_steps: int, at: datetime, since_step: int | Non
 
 
 def _numbers(report: ProgressReport | None) -> dict[str, float]:
-    """Return the metrics that are finite numbers, and steps that can be counted. Others' programs may post anything."""
+    """Return the metrics that are finite numbers, and valid steps. Other programs can post any values."""
     found: dict[str, float] = {}
     for metric in report.trainer_status.metrics if report else ():
         try:

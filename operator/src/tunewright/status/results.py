@@ -17,7 +17,7 @@ LARGEST_INTEGER = 2**63 - 1
 
 
 def plan_status(fit: MemoryFit, placement: Placement) -> PlanStatus:
-    """Return the ZeRO decision, and where pods may run."""
+    """Return the ZeRO decision, and restrictions on the pods' nodes."""
     parts = {"optimizer": fit.offload_optimizer, "param": fit.offload_param}
     offload = ",".join(f"{part}:{device}" for part, device in parts.items() if device != "none")
     return PlanStatus(
@@ -31,7 +31,7 @@ def plan_status(fit: MemoryFit, placement: Placement) -> PlanStatus:
 
 
 def _stored(number: int | None) -> int | None:
-    """Return a number as the API server can hold it: a model of 2**53 layers needs more bytes than 64 bits count."""
+    """Return a number that the API server can hold: a model of 2**53 layers needs more bytes than fit into 64 bits."""
     return None if number is None else min(number, LARGEST_INTEGER)
 
 
@@ -40,7 +40,7 @@ def _together(who: str, why: str) -> list[str]:
 
 
 def data_status(report: CheckReport, plan: FineTunePlan) -> DataStatus:
-    """Return what Check found in the data, and where validation comes from."""
+    """Return Check's result for the data, and the source of the validation data."""
     data = report.data
     share = plan.config.data.val_set_size
     held_out = not plan.config.data.validation and share > 0
@@ -71,7 +71,7 @@ def evaluation_status(report: EvaluationReport) -> EvaluationStatus:
 
 
 def artifact_status(artifact: Artifact, plan: FineTunePlan) -> ArtifactStatus:
-    """Return where an exported model lies and how close it is. Its folder is the one that the exporter was given, whatever it reports."""
+    """Return the path and parity of an exported model. The folder is the planned one, whatever the report contains."""
     folders = [plan.storage.models_claim, plan.storage.models_path.strip("/"), plan.owner.name, plan.revision]
     return ArtifactStatus(
         uri="pvc://" + "/".join(folder for folder in folders if folder),

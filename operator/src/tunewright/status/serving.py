@@ -12,9 +12,9 @@ from tunewright_contract.text import clip
 
 
 def as_planned(past: Past, plan: FineTunePlan, choice: Choice | None) -> Past:
-    """Return what happened with the server pending while its Deployment does not say yet what has been decided.
+    """Return the past with the server as pending until the Deployment has the chosen revision.
 
-    All servers may be ready, and a revision rolled back, and yet the job ask for something else by now, or for a model that is not there.
+    All servers can be ready, or a revision rolled back, while the job already requests another revision, or a model that does not exist.
     `choice` is the revision that was rendered.
     """
     if plan.serve is None:
@@ -26,12 +26,12 @@ def as_planned(past: Past, plan: FineTunePlan, choice: Choice | None) -> Past:
         return past
     if (choice.run.name, choice.refused) == (rollout.live.name, rollout.refused):
         return past
-    failure = past.serve.failure if choice.refused else None  # else it is that of a revision which is no longer wanted
+    failure = past.serve.failure if choice.refused else None  # else it belongs to a revision that is no longer requested
     return past.with_outcome(SERVE, replace(past.serve, state=StageState.PENDING, failure=failure))
 
 
 def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> ServingStatus | None:
-    """Return what answers now. Until a new revision has been ready everywhere that is the one before."""
+    """Return the serving revision. Until all replicas of a new one have been ready, it is the earlier one."""
     if serve.state is StageState.ABSENT:
         return previous
     rollout = serve.rollout
@@ -49,5 +49,5 @@ def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> Servi
 
 
 def _named(revision: str) -> str:
-    """Return a revision's name as status can hold it. It comes from an annotation, which others can write."""
+    """Return a revision's name within the bounds of status. It comes from an annotation, which others can write."""
     return clip(revision, 253)

@@ -1,4 +1,4 @@
-"""The situation of a job: the stage it is at, how that stage goes, and what is true of it. `standing.py` gives each situation its words."""
+"""The situation of a job: its present stage, that stage's outcome, and facts about it. `standing.py` has phase, reason and message."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ from tunewright_contract.stages import EXPORT, TRAIN, Shape, Stage
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
-    """What decides a job's standing. The properties are the conditions of the table in `standing.py`."""
+    """The input of a job's standing. The properties are the conditions of the table in `standing.py`."""
 
     past: Past
     plan: FineTunePlan
-    wanted: tuple[Stage, ...]  # the stages that the job asks for, in their order
-    at: Stage | None  # the present one; None when all that is wanted is done
-    leaving: bool = False  # the present stage's Job is suspended, and its pods have yet to save or end
+    wanted: tuple[Stage, ...]  # the stages that the job requests, in their order
+    at: Stage | None  # the present one; None if all requested stages are done
+    leaving: bool = False  # the present stage's Job is suspended, and its pods have not ended yet
 
     @property
     def outcome(self) -> StageOutcome[Any]:
-        """Return how the present stage goes."""
+        """Return the outcome of the present stage."""
         return StageOutcome(state=StageState.SUCCEEDED) if self.at is None else self.past[self.at]
 
     @property
     def serves(self) -> bool:
-        """Return whether the job asks for a server."""
+        """Return whether the job requests a server."""
         return any(stage.shape is Shape.SERVER for stage in self.wanted)
 
     @property
     def rolled_back(self) -> bool:
-        """The wanted server revision failed, and the one before it answers."""
+        """The requested server revision failed, and the earlier one answers."""
         refused = self.past.serve.rollout.refused is not None and self.past.serve.ready_replicas > 0
         return refused and self._is_at(Shape.SERVER) and self.outcome.state is StageState.FAILED
 
@@ -59,12 +59,12 @@ class Situation:
 
     @property
     def evicting(self) -> bool:
-        """A queue takes the Job's resources back, and its pods still save or end."""
+        """A queue evicts the Job, and its pods still save or end."""
         return self.leaving and not self.plan.suspend and not self.resizing
 
     @property
     def resizing(self) -> bool:
-        """The newest attempt has another number of workers than is wanted."""
+        """The newest attempt has another number of workers than the job."""
         train = self.plan.train
         return self.at is TRAIN and train is not None and self.past.train.replicas not in {None, train.replicas}
 
@@ -89,14 +89,14 @@ class Situation:
 
 
 def situation_of(past: Past, plan: FineTunePlan, *, serving: bool, leaving: Collection[Stage] = ()) -> Situation:
-    """Return a job's situation. `serving`: the job asks for a server. `leaving`: stages whose pods have been stopped and still run."""
+    """Return a job's situation. `serving`: the job requests a server. `leaving`: stages whose pods were stopped and still run."""
     wanted = tuple(stage for stage in stages.STAGES if serving or stage.shape is not Shape.SERVER)
     at = EXPORT if stopped_by_regression(past) else _present(wanted, past)
     return Situation(past=past, plan=plan, wanted=wanted, at=at, leaving=at in leaving)
 
 
 def _present(wanted: tuple[Stage, ...], past: Past) -> Stage | None:
-    """Return the stage after the last one that is done: a Job that was cleared away does not set its successors back."""
+    """Return the stage after the last completed one: if an earlier Job was deleted, later stages still count."""
     done = [number for number, stage in enumerate(wanted) if past[stage].state is StageState.SUCCEEDED]
     following = done[-1] + 1 if done else 0
     return wanted[following] if following < len(wanted) else None

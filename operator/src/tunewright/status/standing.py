@@ -11,7 +11,7 @@ from tunewright_contract.stages import TRAIN
 
 
 class Standing(NamedTuple):
-    """Where a job stands."""
+    """Phase, reason and message of a job."""
 
     phase: str
     reason: str
@@ -50,7 +50,7 @@ def standing_of(situation: Situation) -> Standing:
 
 
 def standing_with_objection(situation: Situation) -> Standing:
-    """Return where a job stands, and that a change was refused. The refusal's reason counts where there is no other trouble."""
+    """Return a job's standing with a refused change. The refusal's reason counts if the job has no other problem."""
     standing, plan = standing_of(situation), situation.plan
     if plan.objection is None:
         return standing

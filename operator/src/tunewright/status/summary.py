@@ -76,21 +76,21 @@ def summarise(
 
 
 def summarise_invalid(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
-    """Return the status of a job whose own words are wrong: nothing happens until it is edited."""
+    """Return the status of a job with an invalid specification: nothing happens until it is edited."""
     return _stopped(Reason.INVALID_SPEC.value, message, generation=generation, now=now, previous=previous)
 
 
 def summarise_rejected(
     reason: str, message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None
 ) -> FineTuneJobStatus:
-    """Return the status of a job that reads well but for which no plan can be made."""
+    """Return the status of a valid job that cannot be planned."""
     return _stopped(reason or Reason.PLAN_REJECTED.value, message, generation=generation, now=now, previous=previous)
 
 
 def summarise_missing(
     missing: Sequence[Missing], *, generation: int, now: datetime, previous: Mapping[str, Any] | None
 ) -> FineTuneJobStatus:
-    """Return the status of a job that waits for something it names. The job continues when the object exists."""
+    """Return the status of a job that waits for an object it names. The job continues when the object exists."""
     failure = failure_of(missing)
     wanted = [
         make_condition(ConditionType.READY, FALSE, failure.reason, failure.message),
@@ -100,12 +100,12 @@ def summarise_missing(
 
 
 def summarise_forbidden(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
-    """Return the status of a job for which the operator lacks a right. What runs continues; the rest follows when it is there."""
+    """Return the status of a job for which the operator lacks a right. Running work continues; the rest follows with the right."""
     return _interrupted_for(Reason.OPERATOR_FORBIDDEN, message, generation=generation, now=now, previous=previous)
 
 
 def summarise_defect(error: Exception, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
-    """Return the status of a job on which the operator failed unexpectedly. What runs continues; the rest is tried again."""
+    """Return the status of a job on which the operator failed unexpectedly. Running work continues; the rest is retried."""
     message = (
         f"the operator failed on this job: {type(error).__name__}: {one_line(str(error), 300)}. It tries again after a growing pause. "
         "Please report this defect with the operator's log, which holds the traceback."
@@ -132,7 +132,7 @@ def _stopped(reason: str, message: str, *, generation: int, now: datetime, previ
 def _interrupted(
     phase: str, wanted: Sequence[Condition], failure: Failure, *, generation: int, now: datetime, previous: Mapping[str, Any] | None
 ) -> FineTuneJobStatus:
-    """Keep what is known of the stages and of their results, and say why there is no more."""
+    """Keep the stored stages and results, and report why the job does not continue."""
     before = _read(previous)
     replaced = {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED}
     kept = [condition for condition in before.conditions if condition.type not in replaced]
@@ -150,7 +150,7 @@ def _interrupted(
 
 
 def _read(previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
-    """Read the stored status. One that does not fit (another version's, a person's) is as good as none."""
+    """Read the stored status. An invalid one (of another version, or edited by hand) counts as none."""
     try:
         return FineTuneJobStatus.model_validate(previous or {})
     except ValidationError:
@@ -158,5 +158,5 @@ def _read(previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
 
 
 def _of_revision(before: FineTuneJobStatus, revision: str) -> FineTuneJobStatus:
-    """Forget numbers that belong to other training inputs."""
+    """Drop numbers that belong to other training inputs."""
     return before if before.revision == revision else FineTuneJobStatus()

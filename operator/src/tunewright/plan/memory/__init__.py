@@ -1,1 +1,1 @@
-"""Whether a job fits into the memory of its ranks: what it needs under each ZeRO stage and offload, and which of them it gets."""
+"""Whether a job fits into the memory of its ranks: the bytes under each ZeRO stage and offload, and the choice among them."""

@@ -13,11 +13,11 @@ from tunewright_contract.capabilities.quantizations import BNB4
 from tunewright_contract.capabilities.tuners import LORA
 
 MOST_REPLICAS = 1024  # the API's bound
-SHORTEST_LENGTH = 128  # fewer tokens are no useful suggestion
+SHORTEST_LENGTH = 128  # suggest no fewer tokens
 
 
 def alternatives(spec: FineTuneJobSpec, load: Workload, least: MemoryOption, capacity: Capacity) -> list[str]:
-    """Return the changes that would each make the job fit. The last one, more memory, always would."""
+    """Return the changes that would each make the job fit. The last one, more memory, always does."""
     return [*_changes(spec, load, capacity), _more_memory(least, capacity)]
 
 

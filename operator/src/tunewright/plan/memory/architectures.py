@@ -1,7 +1,7 @@
 """The parameter shapes of the common decoder families, from a transformers configuration alone: no torch, no download.
 
 A shape table maps a parameter's name, as in the checkpoint, to its shape. Source: the modelling files of transformers 5.23; the tests
-compare every family with the model itself on torch's meta device. Refuses with `UnknownArchitecture` what is not in the table.
+compare every family with the model itself on torch's meta device. Raises `UnknownArchitecture` for a family that is not in the table.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ GATED_NORMS = ("input_layernorm", "post_attention_layernorm")
 SANDWICH_NORMS = (*GATED_NORMS, "pre_feedforward_layernorm", "post_feedforward_layernorm")
 
 
-class UnknownArchitecture(ValueError):  # noqa: N818 - a name for people: it ends up in messages
+class UnknownArchitecture(ValueError):  # noqa: N818 - the name appears in messages
     """No table for this `model_type`. Count from the header of its safetensors file instead."""
 
 

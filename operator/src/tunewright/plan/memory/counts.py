@@ -25,7 +25,7 @@ _Matcher = Callable[[str], bool]
 def shapes_of_header(header: Mapping[str, Any]) -> Shapes:
     """Return the shape table of a safetensors header (merge the headers of a sharded checkpoint first).
 
-    Leaves out the header's metadata and rotary tables, which older checkpoints carry although they are no parameters.
+    Leaves out the header's metadata, and rotary tables, which older checkpoints contain although they are not parameters.
     """
     return {
         name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__" and not name.endswith("rotary_emb.inv_freq")
@@ -35,7 +35,7 @@ def shapes_of_header(header: Mapping[str, Any]) -> Shapes:
 def model_facts(
     config: Mapping[str, Any], *, shapes: Shapes | None = None, lora: Mapping[str, Any] | None = None, labels: int | None = None
 ) -> ModelFacts:
-    """Count a model from its configuration, and from its real shapes when they are known.
+    """Count a model from its configuration, and from its real shapes if they are known.
 
     `lora` is `peft.LoraConfig`'s arguments; None: every parameter is trained. With `labels`, a head for so many labels replaces the
     language model's, and PEFT trains it whole. Raises `UnknownArchitecture` without shapes for a family
@@ -63,14 +63,14 @@ def model_facts(
 
 
 def parameters(shapes: Shapes) -> int:
-    """Return how many numbers all parameters hold together."""
+    """Return the number of parameters."""
     return sum(prod(shape) for shape in shapes.values())
 
 
 def linear_modules(shapes: Shapes) -> dict[str, tuple[int, int]]:
     """Return module name -> (out features, in features) of every linear layer but the output head.
 
-    These are the ones that bitsandbytes replaces and that PEFT's `all-linear` adapts. Experts are not among them: transformers 5
+    These are the ones that bitsandbytes replaces and that PEFT's `all-linear` adapts. Experts are not included: transformers 5
     fuses them into one three-dimensional parameter when it loads.
     """
     found = {}
@@ -92,7 +92,7 @@ def targeted_modules(shapes: Shapes, lora: Mapping[str, Any]) -> dict[str, tuple
 
 
 def lora_parameters(shapes: Shapes, lora: Mapping[str, Any]) -> int:
-    """Return how many parameters a `LoraConfig` trains: r(in + out) per matrix, plus out for DoRA, plus what is saved whole."""
+    """Return how many parameters a `LoraConfig` trains: r(in + out) per matrix, plus out for DoRA, plus modules that are saved whole."""
     ranks: Mapping[str, int] = lora.get("rank_pattern") or {}
     count = 0
     for name, (rows, columns) in targeted_modules(shapes, lora).items():
@@ -140,7 +140,7 @@ def _with_classifier(shapes: Shapes, labels: int, hidden: int) -> Shapes:
 
 
 def _untied(shapes: Shapes, config: Mapping[str, Any]) -> Shapes:
-    """Drop the second name of a tied matrix: it is in some checkpoints, but only once in memory."""
+    """Drop the second name of a tied matrix: some checkpoints have both, but memory holds one."""
     if not config.get("tie_word_embeddings", False):
         return shapes
     return {name: shape for name, shape in shapes.items() if name.rpartition(".")[0].rsplit(".", 1)[-1] not in _HEADS}

@@ -20,10 +20,10 @@ from tunewright_contract.capabilities.optimizers import DEFAULT_OPTIMIZER, OPTIM
 from tunewright_contract.reports import ModelFacts
 
 MASTER_BYTES = 4  # the fp32 copy that ZeRO updates. DeepSpeed 0.19.8 keeps it in fp32 training too, where it is a second one.
-FP32_GRADIENT_BYTES = 4  # at the step a rank's share of the gradients is cast to fp32; activations are gone by then
+FP32_GRADIENT_BYTES = 4  # at the step a rank's share of the gradients is cast to fp32, after the activations are freed
 
 # Values of the DeepSpeed configuration as `trainer_config` leaves them: `auto` for the bucket is hidden_size**2, the rest are defaults.
-MAX_LIVE_PARAMETERS = 10**9  # stage3_max_live_parameters: what stage 3 may hold gathered during forward and backward
+MAX_LIVE_PARAMETERS = 10**9  # stage3_max_live_parameters: the most that stage 3 gathers during forward and backward
 SUB_GROUP_PARAMETERS = 10**9  # sub_group_size: stage 3 steps through its share in such pieces
 
 # Resident memory of a rank beside its model: the imports of torch, transformers, trl and deepspeed (measured: 866 MiB) and what gloo,
@@ -36,7 +36,7 @@ ACCELERATOR_PROCESS_BYTES = 2 * 2**30
 # flash, memory-efficient and sdpa attention never store. Eager attention adds 5 * a * s**2 * b.
 LAYER_ACTIVATION_BYTES = 34
 EAGER_ATTENTION_BYTES = 5
-SMALLEST_COMMON_HEAD = 64  # heads are not among the facts; hidden_size / 64 is the upper bound in use
+SMALLEST_COMMON_HEAD = 64  # the facts do not have the number of heads; hidden_size / 64 is an upper bound
 # TRL 1.16 projects to the vocabulary in tiles of 4096 tokens, in fp32, and never holds all logits (trl/kernels/chunked_logprob.py).
 LOGIT_TILE_TOKENS = 4096
 LOGIT_COPIES = 2  # the tile and its gradient
@@ -46,7 +46,7 @@ Tuning = Literal["full", "adapter"]
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What has to be held, before it is spread. Weight sizes are bytes per parameter."""
+    """What one rank needs in memory before ZeRO divides it. Weight sizes are bytes per parameter."""
 
     facts: ModelFacts
     tuning: Tuning = "adapter"
@@ -58,7 +58,7 @@ class Workload:
     length: int = 1024  # tokens per example
     gradient_checkpointing: bool = True
     eager_attention: bool = False
-    projects_to_vocabulary: bool = True  # a head of a few labels keeps no logits worth counting
+    projects_to_vocabulary: bool = True  # False for a classifier, whose few logits are not counted
     overlap_comm: bool | None = None
     reduce_bucket: int | None = None  # elements; None: hidden_size**2
 
@@ -78,7 +78,7 @@ class Strategy:
 
     @property
     def name(self) -> str:
-        """How tables and sentences call it."""
+        """Return its name in tables and sentences."""
         words = ["DDP" if self.stage == 0 else f"ZeRO-{self.stage}"]
         words += [f"optimizer on {self.offload_optimizer}"] * (self.offload_optimizer != "none")
         words += [f"parameters on {self.offload_param}"] * (self.offload_param != "none")
@@ -95,14 +95,14 @@ def paper_bytes(parameters: int, stage: int, world_size: int, *, k: int = 12) ->
 
 
 def quantized_bytes(facts: ModelFacts, bits: float, rest_bytes: int = 2) -> int:
-    """Return the size of a quantised base: its linear weights in `bits`, embeddings, head and norms as they were."""
+    """Return the size of a quantised base: its linear weights in `bits`, embeddings, head and norms unchanged."""
     return round(facts.linear_parameters * bits / 8) + (facts.parameters - facts.linear_parameters) * rest_bytes
 
 
 def estimate(load: Workload, strategy: Strategy, world_size: int, *, on_accelerator: bool) -> MemoryOption:
     """Return what one rank of `world_size` needs under a strategy.
 
-    Without an accelerator, what is offloaded to the cpu stays in the rank's own memory and is counted there.
+    Without an accelerator, states that are offloaded to the cpu stay in the rank's own memory and are counted there.
     """
     stage = strategy.stage
     spread = world_size if stage else 1
@@ -129,7 +129,7 @@ def estimate(load: Workload, strategy: Strategy, world_size: int, *, on_accelera
 def overlaps_by_default(stage: int, *, on_accelerator: bool) -> bool:
     """Return whether gradients are reduced during the backward pass: DeepSpeed's default (stage 3), but never on processors.
 
-    It costs a second bucket, and gloo has no other stream to gain from.
+    It needs a second bucket, and gloo has no second stream that would make it faster.
     """
     return stage == 3 and on_accelerator
 
@@ -139,7 +139,7 @@ def activation_bytes(load: Workload) -> int:
 
     With checkpointing: each layer's input, and one layer at a time in full. Without: every layer in full. Plus one tile of logits,
     where the head is a language model's.
-    An estimate: it knows neither the width of the MLP nor fused kernels; expect it within a factor of two, mostly from above.
+    An estimate that ignores the width of the MLP and fused kernels: it is within a factor of two, usually too high.
     """
     facts, tokens = load.facts, load.batch * load.length
     in_16_bit = tokens * facts.hidden_size * LAYER_ACTIVATION_BYTES
@@ -153,7 +153,7 @@ def activation_bytes(load: Workload) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedBytes:
-    """The trained parameters' bytes before anything is divided."""
+    """The trained parameters' bytes before ZeRO divides them."""
 
     count: int
     weights: int
@@ -162,7 +162,7 @@ class TrainedBytes:
 
 
 def trained_bytes(load: Workload, stage: int) -> TrainedBytes:
-    """Return what the trained parameters cost on one rank alone."""
+    """Return the bytes of the trained parameters on one rank alone."""
     if stage:
         size, master = load.compute_bytes, MASTER_BYTES
     else:
@@ -208,11 +208,11 @@ def _step_bytes(load: Workload, stage: int, spread: int) -> int:
 
 
 def _offloaded(option: MemoryOption, strategy: Strategy, *, fp32_gradients: int) -> MemoryOption:
-    """Move what is offloaded off the accelerator. The share of the gradients goes with the optimizer, as fp32. NVMe costs no memory."""
+    """Move the offloaded states off the accelerator. The rank's gradients move with the optimizer, as fp32. NVMe takes no memory."""
     host = 0
     if strategy.offload_optimizer != "none":
         host += (option.optimizer if strategy.offload_optimizer == "cpu" else 0) + fp32_gradients
-        whole_at_first = option.gradients if option.zero_stage == 1 else 0  # they are complete before they are divided and moved
+        whole_at_first = option.gradients if option.zero_stage == 1 else 0  # complete until they are divided and moved
         option = replace(option, gradients=0, optimizer=0, buffers=option.buffers + whole_at_first)
     if strategy.offload_param != "none":
         host += option.weights if strategy.offload_param == "cpu" else 0

@@ -14,13 +14,13 @@ _STAGES = (0, 1, 2, 3)
 
 
 def every_strategy(*, on_accelerator: bool) -> tuple[Strategy, ...]:
-    """Return all there are, cheapest communication first. On processors there is no other memory to offload to."""
+    """Return all strategies, cheapest communication first. On processors there is no other memory to offload to."""
     devices = ("none", "cpu") if on_accelerator else ("none",)
     return tuple(_combined(_STAGES, devices, devices))
 
 
 def asked_strategies(spec: FineTuneJobSpec, *, on_accelerator: bool) -> tuple[Strategy, ...]:
-    """Return what the job leaves to choose from, in order of preference: one strategy where it says everything itself."""
+    """Return the strategies that the job allows, in order of preference: only one if the job sets everything."""
     deepspeed = spec.deepspeed
     if deepspeed is None:
         return (Strategy(stage=0),)
@@ -35,7 +35,7 @@ def asked_strategies(spec: FineTuneJobSpec, *, on_accelerator: bool) -> tuple[St
 
 
 def leaves_stage_open(spec: FineTuneJobSpec) -> bool:
-    """Return whether the stage is the planner's to choose."""
+    """Return whether the planner chooses the stage."""
     return spec.deepspeed is not None and spec.deepspeed.config is None and spec.deepspeed.stage == "Auto"
 
 
@@ -67,7 +67,7 @@ def _combined(stages: Sequence[int], optimizers: Iterable[str], params: Iterable
 
 
 def _raw(config: Mapping[str, Any]) -> Strategy:
-    """Read a raw DeepSpeed configuration as far as memory is concerned. What is not of the expected shape counts as absent."""
+    """Read the settings of a raw DeepSpeed configuration that affect memory. A value of another type counts as absent."""
     zero = block(config, "zero_optimization")
     stage = zero.get("stage")
     return Strategy(

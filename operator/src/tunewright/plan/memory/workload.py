@@ -15,13 +15,13 @@ from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.reports import ModelFacts
 
 _DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
-# LoRA of rank 16 on all linear layers trains about a hundredth of them; for the question whether QLoRA instead of this would fit.
+# LoRA of rank 16 on all linear layers trains about a hundredth of them. Used to estimate whether QLoRA would fit instead.
 _ADAPTER_SHARE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """What there is to fit into. Bytes; None: no limit is known."""
+    """The memory available. Bytes; None: no limit is known."""
 
     on_accelerator: bool
     world_size: int
@@ -30,7 +30,7 @@ class Capacity:
 
 
 def capacity_of(spec: FineTuneJobSpec, defaults: Defaults) -> Capacity:
-    """Return the memory of a rank: an accelerator where `workers.resources.limits` name one, else the pod's memory limit."""
+    """Return the memory of a rank: an accelerator if `workers.resources.limits` name one, else the pod's memory limit."""
     workers = spec.workers
     limit = workers.resources.limits.get("memory")
     of_pod = whole(limit) // workers.processes if limit is not None else None
@@ -42,13 +42,13 @@ def capacity_of(spec: FineTuneJobSpec, defaults: Defaults) -> Capacity:
 
 
 def fits(option: MemoryOption, capacity: Capacity) -> bool:
-    """Return whether an option stays within what a rank has, on the accelerator and beside it. An unknown limit is not in the way."""
+    """Return whether an option fits a rank's memory, on the accelerator and in the pod. An unknown limit always fits."""
     within = capacity.available is None or option.needed <= capacity.available
     return within and (capacity.host is None or option.host == 0 or option.host + CPU_PROCESS_BYTES <= capacity.host)
 
 
 def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
-    """Return what the job has to hold in memory."""
+    """Return the memory workload of a job."""
     training, quantization = spec.training, spec.method.quantization
     compute = TRAINING_PRECISIONS[training.precision].bytes
     stored = QUANTIZATIONS[quantization.type]
@@ -70,14 +70,14 @@ def workload_of(spec: FineTuneJobSpec, facts: ModelFacts) -> Workload:
 
 
 def _fits_types_by_fp32(spec: FineTuneJobSpec) -> bool:
-    """Say whether the frozen base is fp32 whatever its dtype: whole modules are trained in fp32, and no autocast fits 16 bits to them."""
+    """Return whether the frozen base is fp32 whatever its dtype: whole modules train in fp32 without an autocast between the types."""
     whole_modules = getattr(spec.method.tuner_settings(), "modules_to_save", ())
     trains_whole = TASKS[spec.task].new_head or bool(whole_modules)
     return TRAINING_PRECISIONS[spec.training.precision].flag is None and trains_whole
 
 
 def as_qlora(load: Workload) -> Workload:
-    """Return the workload with its base in 4 bits and an adapter on it. A full fine-tune's adapter is guessed from the linear layers."""
+    """Return the workload with its base in 4 bits and an adapter on it. A full fine-tune's adapter is estimated from the linear layers."""
     trained = load.trained if load.tuning == "adapter" else round(load.facts.linear_parameters * _ADAPTER_SHARE)
     facts = load.facts.model_copy(update={"trainable_parameters": trained})
     return replace(load, facts=facts, tuning="adapter", quantized_bits=BNB4.double_quant_bits)

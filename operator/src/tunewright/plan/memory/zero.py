@@ -36,9 +36,9 @@ def fit_memory(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaul
 def weigh_memory(
     spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaults, *, begun_stage: int | None = None
 ) -> MemoryFit | Rejection:
-    """Decide. Without facts the decision is provisional. A rejection when the stage is Auto and nothing fits.
+    """Decide. Without facts the decision is provisional. Returns a rejection if the stage is Auto and nothing fits.
 
-    `begun_stage` is that of the checkpoints there may be: `Auto` keeps to it when the number of ranks changes.
+    `begun_stage` is the stage of existing checkpoints: `Auto` keeps it when the number of ranks changes.
     """
     capacity = capacity_of(spec, defaults)
     allowed = _allowed(spec, capacity)
@@ -77,7 +77,7 @@ def _allowed(spec: FineTuneJobSpec, capacity: Capacity) -> list[Strategy] | Reje
 
 
 def _options(spec: FineTuneJobSpec, load: Workload, capacity: Capacity, allowed: Sequence[Strategy]) -> tuple[MemoryOption, ...]:
-    """Weigh every strategy, not only those allowed: the whole table is what people ask for."""
+    """Estimate every strategy, not only those allowed, because users want to compare all of them."""
     every = dict.fromkeys([*every_strategy(on_accelerator=capacity.on_accelerator), *allowed])
     options = (estimate(load, strategy, capacity.world_size, on_accelerator=capacity.on_accelerator) for strategy in every)
     return tuple(replace(option, refused=objection(spec, strategy_of(option))) for option in options)
