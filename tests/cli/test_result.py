@@ -106,6 +106,15 @@ def test_a_classifiers_scores_are_accuracy_and_macro_f1(home, stored, console):
     assert ["tuned", "0.250", "90.0%", "85.0%", "40"] in shown
 
 
+def test_scores_of_answers_in_a_context_are_exact_match_and_f1(home, stored, console):
+    score = {"loss": "0.25", "exactMatch": "0.5", "f1": "0.75", "samples": 40}
+    key = stored({**SERVING, "evaluation": {"base": score, "tuned": score}}, make_raw(task="QuestionAnswering"))
+    result.show_evaluation(console, home.job(key))
+    shown = [line.split() for line in console.export_text().splitlines()]
+    assert ["model", "loss", "exact", "match", "F1", "examples"] in shown
+    assert ["tuned", "0.250", "50.0%", "75.0%", "40"] in shown
+
+
 def test_a_job_without_export_or_evaluation_shows_neither(home, stored, console):
     key = stored({"phase": "Complete", "artifacts": []})
     for show in (result.show_parity, result.show_evaluation):

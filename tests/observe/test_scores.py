@@ -22,6 +22,12 @@ def test_a_classifiers_scores_are_read_back():
     assert (found.loss, found.token_accuracy, found.f1_macro) == (0.1, 0.9, 0.85)
 
 
+def test_the_scores_of_answers_in_a_context_are_read_back():
+    answered = {"loss": "0.1", "exactMatch": "0.5", "f1": "0.85", "samples": 30}
+    found = recorded_scores({"evaluation": {"base": answered, "tuned": answered}}).tuned
+    assert (found.loss, found.f1, found.f1_macro) == (0.1, 0.85, None)
+
+
 @pytest.mark.parametrize("loss", ["NaN", "inf", "a lot", ""])
 def test_a_loss_that_is_no_number_is_not_finite(loss):
     assert recorded_scores(status(loss=loss)).tuned.loss is None

@@ -12,6 +12,7 @@ NO_VALIDATION = {"data.valSetSize": 0, "training.evalStrategy": "no"}
 
 
 TOPICS = {"task": "SingleLabelClassification"}
+READS = {"task": "QuestionAnswering"}
 
 
 def raw(**config):
@@ -68,6 +69,10 @@ CASES = [
         TOPICS | {"serving": {"smokeTest": {"prompt": "An oat latte, please", "contains": "order", "maxTokens": 8}}},
         TOPICS | {"serving": {"smokeTest": {"prompt": "An oat latte, please", "contains": "order"}}},
     ),
+    ("E019", "spec.data.docStride", {"data.docStride": 0}, READS | {"data.docStride": 0}),
+    ("E019", "spec.data.overlongPolicy", READS | {"data.overlongPolicy": "drop"}, READS | {"data.overlongPolicy": "truncate"}),
+    ("E019", "spec.training.labelSmoothingFactor", READS | {"training.labelSmoothingFactor": 0.1}, {"training.labelSmoothingFactor": 0.1}),
+    ("E313", "spec.data.docStride", READS | {"data.maxLength": 64, "data.docStride": 64}, READS | {"data.maxLength": 64, "data.docStride": 63}),
     ("E014", "spec.evaluation.gates", {"evaluation.gates": [{"metric": "loss"}]}, {"evaluation.gates": [{"metric": "loss", "maximum": 2}]}),
     ("E015", "spec.model.trustRemoteCode", {"model.trustRemoteCode": True}, {"model.trustRemoteCode": False}),
     ("E016", "spec.workers.env", env("PYTHONPATH"), env("OMP_NUM_THREADS")),

@@ -123,12 +123,15 @@ class Score(Message):
     """One model on the held-out set. `exact_match` is the share of greedy answers equal to the reference.
 
     Of a classifier: `token_accuracy` is the share of texts with the right label, `f1_macro` the mean over labels of their F1.
+    Of answers found in a context: `token_accuracy` is the share of windows with the right first and last token, `f1` the mean over
+    questions of the F1 of the answer's words, and `exact_match` the share of answers equal to a reference.
     """
 
     loss: Loss = None
     token_accuracy: Share
     exact_match: Share | None = None
     f1_macro: Share | None = None
+    f1: Share | None = None
     samples: Count = 0
 
 

@@ -45,6 +45,10 @@ class DataFile(Message):
     columns: dict[str, str] = Field(default_factory=dict)  # our name -> the file's name
 
 
+def _absent(value: Any) -> bool:
+    return value is None
+
+
 class DataConfig(Message):
     """The data sets, and what to do with an example."""
 
@@ -53,14 +57,11 @@ class DataConfig(Message):
     test: list[DataFile] = Field(default_factory=list)
     val_set_size: float = 0.0  # share of train taken for validation when no validation file is given
     max_length: int = 1024  # tokens
+    doc_stride: int | None = Field(default=None, exclude_if=_absent)  # tokens that neighbouring windows share; None: there are no windows
     overlong_policy: Literal["truncate", "drop", "raise"] = "truncate"
     shuffle_seed: int = 42
     min_samples: int = 1
     dedup: Literal["none", "exact"] = "none"
-
-
-def _absent(value: Any) -> bool:
-    return value is None
 
 
 class MethodConfig(Message):

@@ -20,6 +20,14 @@ CURVE_WIDTH = 100  # columns; wide enough for a curve, narrow enough for half a 
 SHOWN_QUESTIONS = 3
 LONGEST_ANSWER = 64  # tokens; what evaluation.maxNewTokens is when a job does not say
 
+# Shares in a score of status, with what a person reads above them.
+_SHARES = {
+    "tokenAccuracy": "token accuracy",
+    "accuracy": "accuracy",
+    "exactMatch": "exact match",
+    "f1Macro": "macro F1",
+    "f1": "F1",
+}
 _CLAIM_SCHEME = "pvc://"
 
 
@@ -52,22 +60,20 @@ def show_parity(console: Console, job: Mapping[str, Any]) -> None:
 
 
 def show_evaluation(console: Console, job: Mapping[str, Any]) -> None:
-    """Print the score of the base model and of the tuned one on the same held-out examples."""
+    """Print the scores of the base model and of the tuned one on the same held-out examples: those that one of the two has."""
     evaluation = job["status"].get("evaluation") or {}
+    shares = {name: heading for name, heading in _SHARES.items() if any(name in score for score in evaluation.values())}
     rows = [
-        (which, f"{float(score['loss']):.3f}", f"{float(score['accuracy']):.1%}", f"{float(score['f1Macro']):.1%}", str(score["samples"]))
+        (
+            which,
+            f"{float(score['loss']):.3f}",
+            *(f"{float(score[name]):.1%}" if name in score else "not asked" for name in shares),
+            str(score["samples"]),
+        )
         for which, score in evaluation.items()
-        if "f1Macro" in score
     ]
     if rows:
-        head = ("model", "loss", "accuracy", "macro F1", "examples")
-        console.print(f"\nOn held-out examples\n{columns([head, *rows], indent='  ')}", markup=False)
-        return
-    for which, score in evaluation.items():
-        exact = f"{float(score['exactMatch']):.1%}" if "exactMatch" in score else "not asked"
-        rows.append((which, f"{float(score['loss']):.3f}", f"{float(score['tokenAccuracy']):.1%}", exact, str(score["samples"])))
-    if rows:
-        head = ("model", "loss", "token accuracy", "exact match", "examples")
+        head = ("model", "loss", *shares.values(), "examples")
         console.print(f"\nOn held-out examples\n{columns([head, *rows], indent='  ')}", markup=False)
 
 

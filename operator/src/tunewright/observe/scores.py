@@ -20,8 +20,8 @@ def recorded_scores(status: Raw | None) -> EvaluationReport | None:
 
 def _score(stored: ScoreStatus) -> Score:
     accuracy = _share(stored.token_accuracy or stored.accuracy)
-    f1_macro = None if stored.f1_macro is None else _share(stored.f1_macro)
-    return Score(loss=_number(stored.loss), token_accuracy=accuracy, f1_macro=f1_macro, samples=max(0, stored.samples))
+    f1_macro, f1 = (None if text is None else _share(text) for text in (stored.f1_macro, stored.f1))
+    return Score(loss=_number(stored.loss), token_accuracy=accuracy, f1_macro=f1_macro, f1=f1, samples=max(0, stored.samples))
 
 
 def _share(text: str | None) -> float:

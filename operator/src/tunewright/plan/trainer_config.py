@@ -79,6 +79,7 @@ def _data(job: FineTuneJob, files: DataFiles) -> DataConfig:
         test=list(files.test),
         val_set_size=data.validation_share(),
         max_length=data.max_length,
+        doc_stride=data.window_overlap() if TASKS[job.spec.task].windows else None,
         overlong_policy=data.overlong_policy,
         shuffle_seed=data.shuffle_seed,
         min_samples=data.min_samples,

@@ -84,15 +84,20 @@ def artifact_status(artifact: Artifact, plan: FineTunePlan) -> ArtifactStatus:
 
 def _score(score: Score) -> ScoreStatus:
     accuracy = as_text(score.token_accuracy)
-    labels = score.f1_macro is not None
+    labels, spans = score.f1_macro is not None, score.f1 is not None
     return ScoreStatus(
         loss="NaN" if score.loss is None else as_text(score.loss),
-        token_accuracy=None if labels else accuracy,
+        token_accuracy=None if labels or spans else accuracy,
         accuracy=accuracy if labels else None,
-        f1_macro=None if score.f1_macro is None else as_text(score.f1_macro),
-        exact_match=None if score.exact_match is None else as_text(score.exact_match),
+        f1_macro=_share(score.f1_macro),
+        f1=_share(score.f1),
+        exact_match=_share(score.exact_match),
         samples=score.samples,
     )
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else as_text(value)
 
 
 def _parity(parity: ParityReport) -> ParityStatus:

@@ -29,6 +29,7 @@ class Task(Row):
     routes: tuple[str, ...] = ()  # of the server
     needs_chat_template: bool = False  # its examples and requests are conversations
     trl: bool = False  # trained by TRL, whose arguments are more than transformers.TrainingArguments
+    windows: bool = False  # reads a long text in windows that overlap, instead of cutting it
     new_head: bool = False  # that the base lacks, so it is trained whole beside an adapter, and replaces a language model's
 
     @property
@@ -106,6 +107,7 @@ TASKS = Table(
         formats=(SQUAD.name,),
         metrics=("f1", "exact"),
         recipe="question_answering",
+        windows=True,
         new_head=True,
         graph="encoder",
         head="question_answering",

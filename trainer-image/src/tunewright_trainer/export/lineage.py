@@ -74,6 +74,7 @@ def _metrics(train: TrainReport, evaluation: EvaluationReport | None) -> dict[st
                 f"{whose}_token_accuracy": score.token_accuracy,
                 f"{whose}_exact_match": score.exact_match,
                 f"{whose}_f1_macro": score.f1_macro,
+                f"{whose}_f1": score.f1,
             }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -119,9 +120,16 @@ def _evaluation(evaluation: EvaluationReport | None) -> str:
     return (
         f"## On {evaluation.tuned.samples} held-out examples\n\n| | base | tuned |\n|---|---|---|\n"
         f"{_row('loss', evaluation, 'loss')}"
-        f"{_row('token accuracy' if evaluation.tuned.f1_macro is None else 'accuracy', evaluation, 'token_accuracy')}"
-        f"{_row('exact match', evaluation, 'exact_match')}{_row('macro F1', evaluation, 'f1_macro')}\n"
+        f"{_row(_accuracy(evaluation.tuned), evaluation, 'token_accuracy')}"
+        f"{_row('exact match', evaluation, 'exact_match')}{_row('macro F1', evaluation, 'f1_macro')}"
+        f"{_row('F1', evaluation, 'f1')}\n"
     )
+
+
+def _accuracy(score: Score) -> str:
+    if score.f1 is not None:
+        return "first and last token right"
+    return "token accuracy" if score.f1_macro is None else "accuracy"
 
 
 def _row(name: str, evaluation: EvaluationReport, field: str) -> str:

@@ -1,4 +1,4 @@
-"""E301-E304: examples and the loss on them. Sources: trl 1.16.0 (trainer/sft_trainer.py), axolotl's and LLaMA-Factory's argument checks."""
+"""E301-E304, E313: examples and the loss on them. Sources: trl 1.16.0 (trainer/sft_trainer.py), checks of axolotl and LLaMA-Factory."""
 
 from typing import Any
 
@@ -79,5 +79,13 @@ RULES: tuple[Rule[Any], ...] = (
         says=lambda spec: f"a share of {as_written(spec.data.validation_share())} cannot be split off a stream",
         refuses="splitting validation data off a stream",
         way_out="Give data.validation, or valSetSize: 0.",
+    ),
+    job_rule(
+        code="E313",
+        path="data.docStride",
+        broken=has("data.docStride") & ~field("data.docStride").below(field("data.maxLength")),
+        says=lambda spec: f"windows of maxLength {spec.data.max_length} tokens cannot overlap by {spec.data.doc_stride}",
+        refuses="a docStride that is not below maxLength",
+        way_out="Lower data.docStride: a window needs room for the question, and for more of the context than the windows share.",
     ),
 )

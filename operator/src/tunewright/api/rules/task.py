@@ -5,14 +5,17 @@ from typing import Any
 
 from tunewright.api.rules.predicates import Predicate, field, has
 from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.v1alpha1.data import DataSpec
 from tunewright.api.v1alpha1.evaluation import EvaluationSpec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.serving import SmokeTestSpec
 from tunewright.api.written import as_written
 from tunewright_contract.capabilities.tasks import TASKS
 
+READS_WINDOWS = field("task").among(TASKS.where(lambda task: task.windows))
 GIVES_LABELS = field("task").among(TASKS.where(lambda task: not task.generates))
 _DEFAULTS = EvaluationSpec()
+_OVERLONG_POLICY = str(DataSpec.model_fields["overlong_policy"].default)
 _ANSWER_TOKENS = int(SmokeTestSpec.model_fields["max_tokens"].default)
 
 
@@ -52,5 +55,31 @@ RULES: tuple[Rule[Any], ...] = (
         has("serving") & has("serving.smokeTest") & field("serving.smokeTest.maxTokens").differs(_ANSWER_TOKENS),
         _smoke_test_tokens,
         "Leave it out: contains is compared with the label.",
+    ),
+    job_rule(
+        code="E019",
+        path="data.docStride",
+        broken=has("data.docStride") & ~READS_WINDOWS,
+        says=lambda spec: f"task {spec.task} reads no windows, so {spec.data.doc_stride} would be ignored",
+        refuses="data.docStride with a task that reads no windows",
+        way_out="Leave it out. data.overlongPolicy decides about examples longer than maxLength.",
+    ),
+    job_rule(
+        code="E019",
+        path="data.overlongPolicy",
+        broken=READS_WINDOWS & field("data.overlongPolicy").differs(_OVERLONG_POLICY),
+        says=lambda spec: f"task {spec.task} reads a long context in windows, so {spec.data.overlong_policy} would be ignored",
+        refuses="data.overlongPolicy with a task that reads long contexts in windows",
+        way_out="Leave it out.",
+    ),
+    job_rule(
+        code="E019",
+        path="training.labelSmoothingFactor",
+        broken=READS_WINDOWS & field("training.labelSmoothingFactor").above(0.0),
+        says=lambda spec: (
+            f"task {spec.task} computes its loss in the model, so {as_written(spec.training.label_smoothing_factor)} would be ignored"
+        ),
+        refuses="training.labelSmoothingFactor with a task whose model computes the loss",
+        way_out="Leave it out.",
     ),
 )

@@ -22,6 +22,7 @@ from tunewright_contract.capabilities.data_formats import DataFormatName
 
 DATA_SOURCES = ("pvc", "path", "hugging_face", "url", "s3", "config_map")
 DEFAULT_VALIDATION_SHARE = 0.2  # Azure ML's preprocessing splits 80:20 when no validation data is given
+DEFAULT_DOC_STRIDE = 128  # of transformers' run_qa.py, for windows of 384 tokens
 
 ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
 
@@ -97,7 +98,10 @@ class DataSpec(Spec):
     packing: bool = False
     padding_free: bool = False
     max_length: Annotated[int, Field(ge=1, le=2**20)] = 1024
-    """Most tokens per example."""
+    """Most tokens per example. For QuestionAnswering: tokens of a window, question included."""
+    doc_stride: Annotated[int, Field(ge=0, le=2**20)] | None = None
+    """Tokens that neighbouring windows over a long context share, as in transformers' examples. Absent: 128, or a quarter of `maxLength` if
+    that is less."""
     truncation_mode: Literal["keep_start"] = "keep_start"
     overlong_policy: Literal["truncate", "drop", "raise"] = "truncate"
     """Treatment of examples longer than `maxLength`."""
@@ -117,6 +121,10 @@ class DataSpec(Spec):
         if self.validation:
             return 0.0
         return DEFAULT_VALIDATION_SHARE if self.val_set_size is None else self.val_set_size
+
+    def window_overlap(self) -> int:
+        """Return the tokens that neighbouring windows over a long context share."""
+        return min(DEFAULT_DOC_STRIDE, self.max_length // 4) if self.doc_stride is None else self.doc_stride
 
     def has_validation(self) -> bool:
         """Return whether there are examples to evaluate on during training."""

@@ -173,6 +173,8 @@ class ScoreStatus(StatusPart):
     """Share of texts that get the right label."""
     f1_macro: Name | None = None
     """Mean over the labels of their F1."""
+    f1: Name | None = None
+    """Mean over the questions of the F1 of the answer's words."""
     samples: int = 0
 
 
