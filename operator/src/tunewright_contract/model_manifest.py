@@ -3,6 +3,7 @@
 The exporter writes it last; a folder without it is not a model. The server reads it, and needs nothing else from the trainer.
 
 A model folder holds model.onnx (and model.onnx.data), tokenizer.json, tokenizer_config.json, evaluation.json and tunewright.json.
+A sequence-to-sequence model has encoder.onnx and decoder.onnx instead, each with its data file.
 A decoder's also holds genai_config.json where the ONNX Runtime GenAI builder made it, chat_template.jinja when there is one, and
 generation_config.json.
 
@@ -23,6 +24,7 @@ from tunewright_contract.trainer_config import Precision
 
 MANIFEST_NAME = "tunewright.json"
 EVALUATION_NAME = "evaluation.json"
+ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"  # of a sequence-to-sequence model
 API_VERSION: Final = "tunewright.io/model/v2"
 UNKNOWN_VERSION: Final = "unknown_version"  # type of the validation error
 _VERSION_1 = "tunewright.io/model/v1"
@@ -65,16 +67,27 @@ class EncoderGraph(Message):
 
 
 class SequenceToSequenceGraph(Message):
-    """Two graphs: `prefill.onnx` reads the source and the first target token, `step.onnx` continues the target token by token.
+    """Two graphs: `encoder.onnx` reads the source once, `decoder.onnx` continues the target over a cache of keys and values.
 
-    Each decoder layer has a cache of the target, which grows, and one of the source, which `prefill.onnx` fills once.
+    n rows, s source tokens, t new target tokens, p earlier ones; all four are dynamic, p may be 0. Sources are padded on the right with
+    the manifest's `pad_token_id` and mask 0. Targets are not padded: rows of one run have the same p and t.
+    `encoder.onnx`: inputs `input_ids`, `attention_mask` [n, s], int64. Outputs `cross.{i}.key|value` [n, heads, s, head_size] of each
+    decoder layer.
+    `decoder.onnx`: inputs `input_ids` [n, t], `encoder_attention_mask` [n, s], int64, `cross.{i}.key|value` and
+    `past_key_values.{i}.key|value` [n, heads, p, head_size]. Outputs `logits` [n, t, vocab], float32, and `present.{i}.key|value`
+    [n, heads, p + t, head_size].
+    Each keeps its weights in a file of its name with `.data` appended.
     """
 
     kind: Literal["sequence_to_sequence"] = "sequence_to_sequence"
     layers: int  # of the decoder
-    heads: int
+    heads: int  # of the decoder
     head_size: int
-    decoder_start_token_id: int
+    kv_dtype: Literal["float32"] = "float32"
+    decoder_start_token_id: int  # the first target token, which the model does not generate
+    forced_bos_token_id: int | None = None  # the first token that is generated, whatever the logits say: a language, say
+    suppressed_token_ids: list[int] = Field(default_factory=list)  # never generated: transformers' suppress_tokens and bad_words_ids
+    max_target_length: int | None = None  # tokens with the start, where positions bound them; None: unbounded, as in T5
 
 
 Graph = Annotated[DecoderGraph | EncoderGraph | SequenceToSequenceGraph, Field(discriminator="kind")]

@@ -2,6 +2,7 @@
 
 Promises for a valid graph: the inputs and outputs that the server binds, one attention node per layer, every weight matrix in the requested
 precision, the model's vocabulary, and all weights in the one file beside it.
+A sequence-to-sequence model has two such graphs.
 """
 
 import json
@@ -13,7 +14,7 @@ import onnx
 
 from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import DecoderGraph, EncoderGraph
+from tunewright_contract.model_manifest import DECODER_FILE, ENCODER_FILE, DecoderGraph, EncoderGraph
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.export.onnx_genai import Exporter
@@ -58,6 +59,48 @@ def check_encoder(folder: Path, graph: EncoderGraph, *, precision: Precision) ->
     findings += [*_weights(model.graph, precision=precision), *_files(model.graph, folder)]
     if findings:
         raise _unexpected("dynamo", precision, findings)
+
+
+def check_sequence_to_sequence(folder: Path, *, precision: Precision, vocab_size: int) -> tuple[int, int, int]:
+    """Return the decoder's layers, heads and head size. Raises `StageError` (BUG, GraphUnexpected) naming every deviation."""
+    files = (ENCODER_FILE, DECODER_FILE)
+    encoder, decoder = (onnx.load(folder / name, load_external_data=False).graph for name in files)
+    crossed = {node.name: node for node in encoder.output}
+    layers = len(crossed) // 2
+    slots = [f"{layer}.{side}" for layer in range(layers) for side in ("key", "value")]
+    cross, past = ({f"{name}.{slot}" for slot in slots} for name in ("cross", "past_key_values"))
+    findings = [
+        *_same_names("input", {node.name for node in encoder.input}, {"input_ids", "attention_mask"}),
+        *_same_names("output", set(crossed), cross),
+        *_same_names("input", {node.name for node in decoder.input}, {"input_ids", "encoder_attention_mask", *cross, *past}),
+        *_same_names("output", {node.name for node in decoder.output}, {"logits", *(f"present.{slot}" for slot in slots)}),
+        *_fixed(encoder, {"input_ids": (0, 1), "attention_mask": (0, 1)}),
+        *_fixed(decoder, {"input_ids": (0, 1), "encoder_attention_mask": (0, 1), **dict.fromkeys(cross | past, (0, 2))}),
+        *_vocabulary(decoder, vocab_size=vocab_size),
+        *(finding for graph in (encoder, decoder) for finding in _weights(graph, precision=precision)),
+        *(finding for graph, file in zip((encoder, decoder), files, strict=True) for finding in _files(graph, folder, file, kept=files)),
+    ]
+    if findings:
+        raise _unexpected("dynamo", precision, findings)
+    _, heads, _, size = crossed["cross.0.key"].type.tensor_type.shape.dim
+    return layers, heads.dim_value, size.dim_value
+
+
+def _same_names(what: str, found: set[str], wanted: set[str]) -> list[str]:
+    return [f"{what} {name} is missing" for name in sorted(wanted - found)] + [
+        f"{what} {name} is unknown to the server" for name in sorted(found - wanted)
+    ]
+
+
+def _fixed(graph: onnx.GraphProto, dynamic: dict[str, tuple[int, ...]]) -> list[str]:
+    """Axes that have a size of their own although the server varies them."""
+    shapes = {node.name: node.type.tensor_type.shape.dim for node in graph.input}
+    return [
+        f"input {name} has the fixed size {shapes[name][axis].dim_value} along axis {axis}"
+        for name in sorted(dynamic.keys() & shapes.keys())
+        for axis in dynamic[name]
+        if shapes[name][axis].dim_value
+    ]
 
 
 def _unexpected(exporter: Exporter, precision: Precision, findings: list[str]) -> StageError:
@@ -126,10 +169,12 @@ def _vocabulary(graph: onnx.GraphProto, *, vocab_size: int) -> list[str]:
     return []
 
 
-def _files(graph: onnx.GraphProto, folder: Path) -> list[str]:
+def _files(graph: onnx.GraphProto, folder: Path, file: str = GRAPH_FILE, *, kept: tuple[str, ...] = (GRAPH_FILE,)) -> list[str]:
+    """`file` is the graph's, `kept` those of all graphs in the folder. Each may have its weights in a file of its name with `.data`."""
+    data = f"{file}.data"
     named = {entry.value for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location"}
-    findings = [f"weights in unexpected file {name}" for name in sorted(named - {DATA_FILE})]
-    if DATA_FILE in named and not (folder / DATA_FILE).is_file():
-        findings.append(f"{DATA_FILE} is missing")
-    strays = {path.name for path in folder.glob("*.onnx*")} - {GRAPH_FILE, DATA_FILE}
+    findings = [f"weights in unexpected file {name}" for name in sorted(named - {data})]
+    if data in named and not (folder / data).is_file():
+        findings.append(f"{data} is missing")
+    strays = {path.name for path in folder.glob("*.onnx*")} - {name for graph_file in kept for name in (graph_file, f"{graph_file}.data")}
     return findings + [f"unexpected file {name}" for name in sorted(strays)]

@@ -86,8 +86,11 @@ def _trace(model: PreTrainedModel) -> torch.onnx.ONNXProgram:
     return program
 
 
-def quantise(path: Path, *, bits: int) -> None:
-    """Put every weight matrix into a MatMulNBits node by k-quant; the head, which is the last, always in 8 bits."""
+def quantise(path: Path, *, bits: int, has_head: bool = True) -> None:
+    """Put every weight matrix into a MatMulNBits node by k-quant; the head, which is the last, always in 8 bits.
+
+    `path` has its weights in a file of its name with `.data` appended, before and after. `has_head`: the last matrix gives logits.
+    """
     from onnxruntime.quantization.matmul_nbits_quantizer import (
         KQuantWeightOnlyQuantConfig,
         MatMulNBitsQuantizer,
@@ -103,13 +106,15 @@ def quantise(path: Path, *, bits: int) -> None:
     for number, node in enumerate(matmuls):
         node.name = node.name or f"weight_{number}"
     widths = {node.name: {"bits": bits} for node in matmuls}
-    widths[matmuls[-1].name] = {"bits": 8}
+    if has_head:
+        widths[matmuls[-1].name] = {"bits": 8}
     quantiser = MatMulNBitsQuantizer(
         model, block_size=_BLOCK, accuracy_level=_INT8_ACTIVATIONS, algo_config=KQuantWeightOnlyQuantConfig(customized_weight_config=widths)
     )
     quantiser.process()
-    path.with_name("model.onnx.data").unlink()
-    onnx.save_model(quantiser.model.model, path, save_as_external_data=True, location="model.onnx.data", size_threshold=1024)
+    data = path.with_name(f"{path.name}.data")
+    data.unlink()
+    onnx.save_model(quantiser.model.model, path, save_as_external_data=True, location=data.name, size_threshold=1024)
 
 
 def _fold_transposed_weights(graph: onnx.GraphProto) -> None:

@@ -1,0 +1,78 @@
+"""Runs an exported encoder-decoder without batching, as the reference of the parity check and of the server's tests."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from tunewright_contract.model_manifest import DECODER_FILE, ENCODER_FILE, SequenceToSequenceGraph
+from tunewright_trainer.evaluation.onnx_decoder import FloatArray
+
+Caches = dict[str, FloatArray]
+
+
+class ExportedSequenceToSequence:
+    """Two sessions over `folder`. Sources and targets are token ids; a target begins with the start token."""
+
+    def __init__(self, folder: Path, graph: SequenceToSequenceGraph, *, threads: int) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads  # ONNX Runtime counts the host's cores, not the container's
+        options.log_severity_level = 3
+        self._encoder, self._decoder = (
+            ort.InferenceSession(folder / name, options, providers=["CPUExecutionProvider"]) for name in (ENCODER_FILE, DECODER_FILE)
+        )
+        self._graph = graph
+        self._slots = [f"{layer}.{side}" for layer in range(graph.layers) for side in ("key", "value")]
+
+    def logits(self, source: list[int], target: list[int]) -> FloatArray:
+        """Teacher-forced logits of every position of the target: [len(target), vocab]."""
+        return self.in_chunks(source, target, [len(target)])
+
+    def in_chunks(self, source: list[int], target: list[int], sizes: Sequence[int]) -> FloatArray:
+        """The same, the target read through the cache in chunks of these sizes, which add up to its length."""
+        mask, cross = self._encode([source])
+        past, seen, found = self._no_past(1), 0, []
+        for size in sizes:
+            logits, past = self._step([target[seen : seen + size]], mask, cross, past)
+            found.append(logits[0])
+            seen += size
+        return np.concatenate(found)
+
+    def together(self, sources: list[list[int]], targets: list[list[int]], *, pad: int) -> FloatArray:
+        """The same of several rows at once, sources padded on the right; targets have one length: [rows, tokens, vocab]."""
+        mask, cross = self._encode(sources, pad=pad)
+        return self._step(targets, mask, cross, self._no_past(len(sources)))[0]
+
+    def greedy(self, source: list[int], *, max_new_tokens: int, stop: frozenset[int]) -> list[int]:
+        """The most likely target without its start, token by token through the cache. The stop token, if reached, is the last."""
+        mask, cross = self._encode([source])
+        answer: list[int] = []
+        past, new = self._no_past(1), self._graph.decoder_start_token_id
+        while len(answer) < max_new_tokens and not (answer and answer[-1] in stop):
+            logits, past = self._step([[new]], mask, cross, past)
+            new = self._chosen(logits[0, -1], first=not answer)
+            answer.append(new)
+        return answer
+
+    def _chosen(self, logits: FloatArray, *, first: bool) -> int:
+        if first and self._graph.forced_bos_token_id is not None:
+            return self._graph.forced_bos_token_id
+        logits[self._graph.suppressed_token_ids] = -np.inf
+        return int(logits.argmax())
+
+    def _encode(self, sources: list[list[int]], *, pad: int = 0) -> "tuple[np.ndarray, Caches]":
+        width = max(len(source) for source in sources)
+        ids = np.array([source + [pad] * (width - len(source)) for source in sources], np.int64)
+        mask = np.array([[1] * len(source) + [0] * (width - len(source)) for source in sources], np.int64)
+        names = [f"cross.{slot}" for slot in self._slots]
+        return mask, dict(zip(names, self._encoder.run(names, {"input_ids": ids, "attention_mask": mask}), strict=True))
+
+    def _no_past(self, rows: int) -> Caches:
+        return dict.fromkeys(self._slots, np.zeros((rows, self._graph.heads, 0, self._graph.head_size), np.float32))
+
+    def _step(self, new: list[list[int]], mask: "np.ndarray", cross: Caches, past: Caches) -> tuple[FloatArray, Caches]:
+        feeds = {"input_ids": np.array(new, np.int64), "encoder_attention_mask": mask, **cross}
+        feeds |= {f"past_key_values.{slot}": tensor for slot, tensor in past.items()}
+        logits, *present = self._decoder.run(["logits", *(f"present.{slot}" for slot in self._slots)], feeds)
+        return logits, dict(zip(self._slots, present, strict=True))
