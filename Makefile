@@ -8,7 +8,7 @@ TYPED := tunewright tunewright_contract tunewright_runtime tunewright_server
 WORKERS ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
 PURE_TESTS := $(addprefix tests/,$(ROOMS))
-QUICK_TESTS := $(addprefix tests/,cli house kube prose reconcile runtime)
+QUICK_TESTS := $(addprefix tests/,cli cluster house kube prose reconcile runtime)
 
 .PHONY: help demo test coverage quick thorough check workflows setup doctor test-cluster cluster cluster-demo format crds chart readme lock images test-images clean
 help:  ## print this list
@@ -26,8 +26,8 @@ coverage: setup  ## check that the pure rooms' own tests reach every line and br
 quick: coverage  ## run the tests that need no cluster and train no model
 	$(PYTEST) -q $(QUICK_TESTS)
 
-thorough: test  ## run all tests, and the matrices of tuners, ZeRO stages and model families; hours
-	$(PYTEST) -m matrix
+thorough: test  ## run all tests, the matrices of tuners, ZeRO stages and model families, and the tests of the test cluster; hours
+	$(PYTEST) -m "matrix or harness"
 
 check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/ruff check .

@@ -36,6 +36,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime would report each star
 
 CRD_NAME = "finetunejobs.tunewright.io"
 WHICH_CLUSTER = pytest.StashKey[str]()
+THOROUGH = ("matrix", "harness")  # markers of the tests that only `make thorough` runs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +45,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the level leaves out; what takes longest comes first where workers share the tests."""
-    unwanted = [] if "matrix" in config.getoption("markexpr") else [item for item in items if item.get_closest_marker("matrix")]
+    left_out = [level for level in THOROUGH if level not in config.getoption("markexpr")]
+    unwanted = [item for item in items if any(map(item.get_closest_marker, left_out))]
     config.hook.pytest_deselected(items=unwanted)
     items[:] = [item for item in items if item not in unwanted]
     if hasattr(config, "workerinput"):

@@ -12,6 +12,8 @@ from api_server import ApiServer
 from control_plane import PREFIX, ControlPlane, StartError, free_ports, sweep_control_planes
 from waiting import until
 
+pytestmark = pytest.mark.harness
+
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "runAsNonRoot": True,

@@ -9,6 +9,8 @@ import pytest
 from existing import CONSENT, consenting
 from waiting import until
 
+pytestmark = pytest.mark.harness
+
 ROOT = Path(__file__).parents[2]
 ONE_TEST = "tests/contract/test_definition.py::test_the_definition_is_structural_and_established"
 DEFINITION = ("apiextensions.k8s.io/v1", "CustomResourceDefinition", "finetunejobs.tunewright.io")

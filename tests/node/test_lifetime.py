@@ -12,7 +12,7 @@ from node import sweep
 from slots import Slot
 from waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.harness]
 CLUSTER = Path(__file__).parents[1] / "cluster"
 OWNER = """
 import json, sys

@@ -9,7 +9,7 @@ import requests
 from node import PROBE_IMAGE
 from waiting import until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.harness]
 SECURITY = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 OUTSIDE = {
     "the internet": "192.0.2.200:443",  # RFC 5737: an unassigned address, which every machine would send to its gateway
