@@ -1,7 +1,10 @@
 """Check: the facts it reports, and every objection it raises before an accelerator is taken."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +15,7 @@ import torch
 from gang import Workspace, job
 
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.reports import CheckReport
+from tunewright_contract.reports import CheckReport, Failure
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.recipes.check import run
@@ -179,81 +182,87 @@ def test_a_template_that_leaves_out_the_end_of_turn_is_a_warning(space: Workspac
     assert warning.startswith("100% of the training samples do not teach the model to stop")
 
 
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict]:
-    """A hub on this machine that gives one answer to everything."""
-    answer: dict = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(answer["status"])
-            for name, value in answer.get("headers", {}).items():
-                self.send_header(name, value)
-            self.end_headers()
-
-        do_HEAD = do_GET  # noqa: N815 - the name http.server asks for
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to say."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    answer["url"] = f"http://127.0.0.1:{server.server_port}"
-    yield answer
-    server.shutdown()
-    server.server_close()
-
-
-HUB_ANSWERS = {
+HUB_ANSWERS = {  # the name of a repository -> what the hub answers to everything about it, and how Check ends
     "unknown": (404, {"X-Error-Code": "RepoNotFound"}, "ModelNotFound", ExitCode.CONFIGURATION),
-    "no such revision": (404, {"X-Error-Code": "RevisionNotFound"}, "RevisionNotFound", ExitCode.CONFIGURATION),
+    "no-such-revision": (404, {"X-Error-Code": "RevisionNotFound"}, "RevisionNotFound", ExitCode.CONFIGURATION),
     "gated": (403, {"X-Error-Code": "GatedRepo"}, "ModelGated", ExitCode.CONFIGURATION),
-    "without a token": (401, {}, "HubForbidden", ExitCode.CONFIGURATION),
-    "with the wrong token": (403, {}, "HubForbidden", ExitCode.CONFIGURATION),
-    "out of order": (500, {}, "HubRefused", ExitCode.RETRY),
+    "without-a-token": (401, {}, "HubForbidden", ExitCode.CONFIGURATION),
+    "with-the-wrong-token": (403, {}, "HubForbidden", ExitCode.CONFIGURATION),
+    "out-of-order": (500, {}, "HubRefused", ExitCode.RETRY),
 }
 
 
-@pytest.mark.parametrize(("status", "headers", "reason", "code"), HUB_ANSWERS.values(), ids=HUB_ANSWERS)
-def test_what_the_hub_has_against_it_is_said(  # noqa: PLR0917 - fixtures and a row of the table
-    space: Workspace, hub: dict, status: int, headers: dict, reason: str, code: ExitCode
-) -> None:
-    hub |= {"status": status, "headers": headers}
+class Hub(BaseHTTPRequestHandler):
+    """A hub on this machine."""
 
-    assert check_from_hub(space, hub["url"])[:2] == (reason, code)
+    def do_GET(self) -> None:
+        repository = self.path.partition("/someone/")[2].partition("/")[0]
+        status, headers, *_ = HUB_ANSWERS[repository]
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
 
+    do_HEAD = do_GET  # noqa: N815 - the name http.server asks for
 
-def test_no_network_is_worth_a_retry_and_says_how_to_do_without(space: Workspace) -> None:
-    reason, code, text = check_from_hub(space, "http://127.0.0.1:9")
-
-    assert (reason, code) == ("HubUnreachable", ExitCode.RETRY)
-    assert "pvc" in text
+    def log_message(self, *_: object) -> None:
+        """Nothing to say."""
 
 
 # The hub's library waits longer and longer between its tries, half a minute in all: that is its own affair.
-CHECK_WITHOUT_PAUSES = """
-import runpy, sys, time
+CHECKS_WITHOUT_PAUSES = """
+import json, os, sys, time
+from tunewright_trainer.__main__ import main
 time.sleep = lambda seconds: None
-sys.argv = ["tunewright_trainer", "check"]
-runpy.run_module("tunewright_trainer", run_name="__main__", alter_sys=True)
+codes = []
+for environment in json.load(sys.stdin):
+    os.environ.update(environment)
+    codes.append(main(["check"]))
+print(json.dumps(codes))
 """
 
 
-def check_from_hub(space: Workspace, url: str) -> tuple[str, int, str]:
-    """In a process of its own: the hub's library reads its address when it is imported."""
-    import os
-    import subprocess
-    import sys
+def check_from_hub(space: Workspace, url: str, *repositories: str) -> dict[str, tuple[Failure, int]]:
+    """Check a job for each repository, in one process of their own: the hub's library reads its address when it is imported.
 
-    config = job(model={"hub": {"repo": "someone/something", "revision": "main"}})
-    env = {
-        **os.environ,
-        **space.environment(config),
-        "HF_ENDPOINT": url,
-        "HF_HOME": str(space.root / "cache"),
-        "HF_HUB_DOWNLOAD_TIMEOUT": "2",
-    }
-    ended = subprocess.run([sys.executable, "-c", CHECK_WITHOUT_PAUSES], env=env, capture_output=True, check=False)
-    report = space.report()
+    Returns by repository what Check reports and its exit code.
+    """
+    configs = {name: job(model={"hub": {"repo": f"someone/{name}", "revision": "main"}}) for name in repositories}
+    env = {**os.environ, "HF_ENDPOINT": url, "HF_HOME": str(space.root / "cache"), "HF_HUB_DOWNLOAD_TIMEOUT": "2"}
+    ended = subprocess.run(
+        [sys.executable, "-c", CHECKS_WITHOUT_PAUSES],
+        env=env,
+        input=json.dumps([space.environment(config, pod=name) for name, config in configs.items()]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    codes = json.loads(ended.stdout.splitlines()[-1])
+    return {name: (space.report(name), code) for name, code in zip(configs, codes, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def checked(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Failure, int]]]:
+    """What Check makes of each row."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield check_from_hub(Workspace(tmp_path_factory.mktemp("hub"), base_model), f"http://127.0.0.1:{server.server_port}", *HUB_ANSWERS)
+        server.shutdown()
+
+
+@pytest.mark.parametrize("repository", HUB_ANSWERS)
+def test_what_the_hub_has_against_it_is_said(checked: dict[str, tuple[Failure, int]], repository: str) -> None:
+    *_, reason, code = HUB_ANSWERS[repository]
+    report, ended = checked[repository]
+
+    assert (report.reason, ended) == (reason, code)
+    assert f"someone/{repository}@main" in report.message
+
+
+def test_no_network_is_worth_a_retry_and_says_how_to_do_without(space: Workspace) -> None:
+    report, code = check_from_hub(space, "http://127.0.0.1:9", "something")["something"]
+
+    assert (report.reason, code) == ("HubUnreachable", ExitCode.RETRY)
     assert "someone/something@main" in report.message
-    return report.reason, ended.returncode, report.suggestion
+    assert "pvc" in report.suggestion
