@@ -33,12 +33,12 @@ Positive = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Amount = Annotated[float, Field(ge=0)]
 Loss = Annotated[float | None, BeforeValidator(_finite)]
-"""None: not a finite number. JSON has no word for those."""
+"""None: not a finite number, which JSON cannot express."""
 Rank = Annotated[int, Field(ge=0, lt=2**31)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 ReasonWord = Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]{0,127}$")]
 """One CamelCase word, as a condition's reason."""
 Name = Annotated[str, Field(min_length=1, max_length=253), AfterValidator(_printable)]
 Prose = Annotated[str, AfterValidator(plain)]
-"""Words for people. Control characters are taken out. The limit of a whole report bounds the length, and `dump` shortens it."""
+"""Text for people. Control characters are removed. The limit of a whole report bounds the length, and `dump` shortens it."""
 RelativePath = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_printable), AfterValidator(_inside)]

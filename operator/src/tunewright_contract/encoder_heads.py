@@ -1,4 +1,4 @@
-"""The heads of encoder graphs: which outputs a graph has, and what their numbers mean.
+"""The heads of encoder graphs: the outputs of a graph, and the meaning of their numbers.
 
 A head gives numbers to a whole text or to each of its tokens. Both the exporter and the server read the outputs here.
 """

@@ -10,21 +10,21 @@ class ExitCode(IntEnum):
     """The exit code of a check, train or export process."""
 
     DONE = 0
-    CONFIGURATION = 64  # the job asks for something that cannot work
+    CONFIGURATION = 64  # the job requests something that cannot work
     DATA = 65  # the data cannot be used
-    BUG = 70  # ours
-    RETRY = 75  # the world was in the way: a lost peer, a full disk, a hub that does not answer
-    OUT_OF_MEMORY = 137  # also what SIGKILL by the kernel looks like
-    STOPPED = 143  # asked to stop, and did so after saving
+    BUG = 70  # a defect of Tunewright
+    RETRY = 75  # the cause is outside of the job: a lost peer, a full disk, a hub that does not answer
+    OUT_OF_MEMORY = 137  # also the exit code after SIGKILL by the kernel
+    STOPPED = 143  # stopped by a signal, after saving
 
 
 class Disposition(StrEnum):
-    """What an exit asks the operator to do."""
+    """The operator's reaction to an exit."""
 
     SUCCEED = "Succeed"
-    FAIL = "Fail"  # repeating it cannot help
-    RETRY = "Retry"  # repeat, and count it against the backoff limit
-    RESUME = "Resume"  # continue from the last checkpoint, and count nothing
+    FAIL = "Fail"  # a retry cannot succeed
+    RETRY = "Retry"  # retry, and count it against the backoff limit
+    RESUME = "Resume"  # continue from the last checkpoint, without counting it
 
 
 DISPOSITIONS: dict[ExitCode, Disposition] = {
@@ -39,7 +39,7 @@ DISPOSITIONS: dict[ExitCode, Disposition] = {
 
 
 def disposition(code: int) -> Disposition:
-    """Return what an exit code asks for. A code outside the table (a segfault, a lost peer) is worth a retry."""
+    """Return the reaction to an exit code. A code outside the table (a segfault, a lost peer) is retried."""
     try:
         return DISPOSITIONS[ExitCode(code)]
     except ValueError:

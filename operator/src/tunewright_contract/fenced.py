@@ -1,10 +1,10 @@
-"""Message content is text: special tokens that are written out in it stay text, in training data and at the server.
+"""Keeps special tokens that are written out in message content as text, in training data and at the server.
 
 A chat template joins content with its own special tokens into one text, so a tokenizer cannot distinguish their `<|end|>`. Each occurrence
 in content therefore gets a marker before the template is rendered. Afterwards the markers are removed and the text is tokenized. A special
 token at the place of a marker is replaced by the tokens of its text. Conversations without such content are not changed.
 
-This covers the tokens that the tokenizer marks as special. Role headers that a template writes as plain text look the same as content.
+This covers the tokens that the tokenizer marks as special. It cannot cover role headers that a template writes as plain text.
 """
 
 import re
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Encode a text: token ids, and for each the span of characters that it covers.
+# Encodes a text: token ids, each with the span of characters that it covers.
 Encode = Callable[[str], tuple[Sequence[int], Sequence[tuple[int, int]]]]
 _SIGNS = range(0xE000, 0xF8FF)  # Unicode's private use area: characters without a meaning
 _GUARDS = ("\n", "0", "é")
@@ -35,11 +35,11 @@ class Fence:
         self._pattern = re.compile("|".join(map(re.escape, texts))) if texts else None
 
     def holds(self, text: str) -> bool:
-        """Return whether a text holds one."""
+        """Return whether a text contains one."""
         return self._pattern is not None and self._pattern.search(text) is not None
 
     def needed(self, messages: Iterable[Mapping[str, Any]]) -> bool:
-        """Return whether a message's content or name holds one."""
+        """Return whether a message's content or name contains one."""
         return any(self.holds(value) for message in messages for value in _texts(message))
 
     def signed(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], str]:
@@ -64,7 +64,7 @@ def _texts(message: Mapping[str, Any]) -> list[str]:
 
 
 def without_signs(rendered: str, sign: str) -> tuple[str, list[int]]:
-    """Return the text without its signs, and where they stood: the index of the character that followed each."""
+    """Return the text without its signs, and their places: the index of the character that followed each."""
     places: list[int] = []
     pieces = rendered.split(sign)
     for piece in pieces[:-1]:
@@ -87,7 +87,7 @@ def tokens_of(text: str, places: Sequence[int], *, encode: Encode, encode_plain:
 
 
 def _plain(text: str, encode_plain: Encode) -> list[tuple[int, int, int]]:
-    """Tokenize a piece from the middle of a text: a character before it takes what a tokenizer puts at the beginning of a text."""
+    """Tokenize a piece from the middle of a text. A character before it gets what a tokenizer adds at the beginning."""
     for guard in _GUARDS:
         ids, spans = encode_plain(guard + text)
         if not any(left < len(guard) < right for left, right in spans):

@@ -1,7 +1,7 @@
 """`generation_config.json` of a model folder: the defaults of a request. Check, Export and the server read it here.
 
 Source: transformers' `GenerationConfig`. As there, answers are greedy unless `do_sample` is true, and temperature, top_k, top_p and min_p
-then mean nothing. Each field is applied, has no effect on one sequence, or is refused. None is ignored.
+then have no effect. Each field is applied, has no effect on one sequence, or is refused. None is ignored.
 """
 
 import json
@@ -15,11 +15,11 @@ from tunewright_contract.base import Message
 
 GENERATION_CONFIG_NAME = "generation_config.json"
 LARGEST_BYTES = 2**20
-_TOP_K = 50  # transformers' own, where the file samples and has no top_k
+_TOP_K = 50  # transformers' default if the file samples and has no top_k
 
 
 class GenerationConfigError(ValueError):
-    """The file cannot be served as it is. `way_out` tells what to do."""
+    """The file cannot be used for serving. `way_out` is what the user can do."""
 
     def __init__(self, message: str, way_out: str) -> None:
         super().__init__(f"{GENERATION_CONFIG_NAME}: {message}")
@@ -27,14 +27,14 @@ class GenerationConfigError(ValueError):
 
 
 class GenerationDefaults(Message):
-    """How a request is answered that does not say. Temperature 0 is greedy."""
+    """The defaults for a request's parameters. Temperature 0 is greedy."""
 
     temperature: float = 0.0
     top_k: int = 0  # 0 keeps every token
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0  # of Keskar et al. 2019, arXiv:1909.05858, over prompt and answer
-    max_tokens: int | None = None  # of an answer; None: what fits
+    max_tokens: int | None = None  # of an answer; None: the rest of the context
     eos_token_ids: list[int] = Field(default_factory=list)
 
     @property
@@ -54,7 +54,7 @@ _NUMBERS: dict[str, tuple[float, float, bool]] = {
 _COUNTS = {"top_k": (0, 2**31), "max_new_tokens": (1, 2**31)}
 _TOKENS = ("eos_token_id", "bos_token_id", "pad_token_id", "decoder_start_token_id")
 
-# Fields that change no answer here, whatever they hold: how to compute, what to return, beam search, other programs' notes.
+# Fields that change no answer here: how to compute, what to return, beam search, notes of other programs.
 _WITHOUT_EFFECT = frozenset(
     {
         *("transformers_version", "_from_model_config", "_commit_hash", "_name_or_path", "trust_remote_code", "chat_format"),
@@ -66,7 +66,7 @@ _WITHOUT_EFFECT = frozenset(
         *("prompt_lookup_num_tokens", "max_matching_ngram_size", "use_mtp", "remove_invalid_values", "renormalize_logits"),
     }
 )
-# Fields that change answers and that this server does not have, with the values that change nothing. A null never does.
+# Fields that change answers and that this server does not implement, with the values that change nothing. A null changes nothing.
 _REFUSED: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("num_beams", "num_beam_groups", "num_return_sequences"), (1,)),
     **dict.fromkeys(("typical_p", "encoder_repetition_penalty", "guidance_scale"), (1,)),
@@ -86,7 +86,7 @@ FIELDS: dict[str, Literal["honoured", "without effect", "refused"]] = {
 
 
 def generation_defaults_in(folder: Path) -> GenerationDefaults:
-    """Read a model folder's file; greedy answers where there is none. Raises `GenerationConfigError`."""
+    """Read a model folder's file; without one, answers are greedy. Raises `GenerationConfigError`."""
     path = folder / GENERATION_CONFIG_NAME
     if not path.is_file():
         return GREEDY
@@ -95,7 +95,7 @@ def generation_defaults_in(folder: Path) -> GenerationDefaults:
 
 
 def read_generation_config(content: bytes) -> GenerationDefaults:
-    """Read the file. Raises `GenerationConfigError` naming the field, its value and the way out."""
+    """Read the file. Raises `GenerationConfigError` with the field, its value and the way out."""
     found = {name: value for name, value in _object(content).items() if value is not None}
     for name, value in found.items():
         _check(name, value)

@@ -95,7 +95,7 @@ Graph = Annotated[DecoderGraph | EncoderGraph | SequenceToSequenceGraph, Field(d
 
 
 class Lineage(Message):
-    """Enough to make the model again, and to say whose it is."""
+    """The inputs from which the model can be made again, and its job."""
 
     namespace: str
     job: str
@@ -121,7 +121,7 @@ class ModelManifest(Message):
     bos_token_id: int | None = None
     eos_token_ids: list[int]  # empty for an encoder
     pad_token_id: int | None = None
-    long_rope_switch: int | None = None  # original_max_position_embeddings when the model has two rotary tables
+    long_rope_switch: int | None = None  # original_max_position_embeddings if the model has two rotary tables
     files: list[ModelFile]
     lineage: Lineage
     parity: ParityReport

@@ -1,7 +1,7 @@
 """Kubeflow Trainer's progress protocol (its proposal 2779), as transformers >= 5.4 posts it during training.
 
 `POST <KUBEFLOW_TRAINER_SERVER_URL>` with `Authorization: Bearer <token>`; 200 accepted, 403 wrong token, 404 unknown job, 422 bad body.
-Our trainer adds the metrics named below to what transformers logs. Metric values are strings on the wire.
+The trainer adds the metrics below to those that transformers logs. Metric values are strings on the wire.
 """
 
 from datetime import UTC, datetime
@@ -18,12 +18,12 @@ TOKENS_PER_SECOND = "tokens_per_second"
 LOSS = "loss"
 EVAL_LOSS = "eval_loss"
 LEARNING_RATE = "learning_rate"
-CHECKPOINT_STEP = "checkpoint_step"  # of the newest checkpoint that is whole
-RESUMED_FROM_STEP = "resumed_from_step"  # where this attempt took over
+CHECKPOINT_STEP = "checkpoint_step"  # of the newest complete checkpoint
+RESUMED_FROM_STEP = "resumed_from_step"  # the step at which this attempt began
 
 
 class _Foreign(BaseModel):
-    """Written by other programs too, so unknown fields are let through."""
+    """Written by other programs too, so unknown fields are accepted."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="ignore")
 

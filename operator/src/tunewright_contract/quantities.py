@@ -9,7 +9,7 @@ _BINARY_SUFFIXES = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 def amount(quantity: str) -> Decimal:
     """Return a quantity (`500m`, `80Gi`, `1e3`) in its base unit: cores, bytes or pieces.
 
-    Expects a quantity that the API server or our own schema has accepted; for another text the result is undefined, or an error.
+    Expects a quantity that the API server or the schema has accepted; for another text the result is undefined, or an error.
     """
     for suffix, power in _BINARY_SUFFIXES.items():
         if quantity.endswith(suffix):

@@ -1,7 +1,7 @@
 """The report of a stage, as JSON in its termination message: at most 4096 bytes, the limit of Kubernetes.
 
 A failure is a `Failure`; a success is the stage's own report. To stay within the limit, `dump` shortens texts, never the structure.
-Reports are untrusted: any image can write anything there. Each field has a range (`bounds.py`), and `load` refuses what lies outside.
+Reports are untrusted: any image can write anything there. Each field has a range (`bounds.py`), and `load` refuses other values.
 """
 
 from math import isfinite
@@ -15,12 +15,12 @@ from tunewright_contract.bounds import Amount, Count, Loss, Name, Positive, Pros
 from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
 
-LIMIT_BYTES = 4096  # Kubernetes cuts a termination message there, in the middle of whatever it says
-_QUOTED = 60  # characters of a refused value that are repeated
+LIMIT_BYTES = 4096  # Kubernetes truncates a termination message there
+_QUOTED = 60  # characters of a refused value that a message quotes
 
 
 class InvalidReportError(ValueError):
-    """Not a report that a process of ours could have written. The message names the field and the value."""
+    """Not a valid report. The message names the field and the value."""
 
 
 class Failure(Message):
@@ -34,24 +34,24 @@ class Failure(Message):
 
 
 class StageReport(Message):
-    """The base of what a stage reports when it has succeeded. `kind` is the stage's name; see `stages.py`."""
+    """The base class of a stage's report of success. `kind` is the stage's name; see `stages.py`."""
 
     kind: str
 
 
 class ModelFacts(Message):
-    """What Check counted in the base model. Counts are parameters."""
+    """Check's counts of the base model. Counts are parameters."""
 
     architecture: Name  # the configuration's model_type
     parameters: Positive
     trainable_parameters: Count
-    linear_parameters: Count  # in the linear layers that 4-bit quantisation would replace
+    linear_parameters: Count  # of the linear layers that 4-bit quantisation would replace
     largest_layer_parameters: Count
     hidden_size: Positive
     layers: Positive
     vocab_size: Positive
     context_length: Positive
-    target_modules: dict[Name, Count] = Field(default_factory=dict, max_length=256)  # module name -> how many are adapted
+    target_modules: dict[Name, Count] = Field(default_factory=dict, max_length=256)  # module name -> number of adapted modules
 
 
 class SplitFacts(Message):
@@ -72,7 +72,7 @@ MOST_LABELS_SHOWN = 16
 
 
 class DataFacts(Message):
-    """What Check found in the data. `sha256` covers every file, in the order of the job.
+    """Check's result for the data. `sha256` covers every file, in the order of the job.
 
     `labels` are the most frequent ones of train, with their numbers of examples.
     """
@@ -87,7 +87,7 @@ class DataFacts(Message):
 
 
 class CheckReport(StageReport):
-    """Check's answer: nothing stands in the way, and here is what there is."""
+    """Check's report: the job can train, and the facts about its model and data."""
 
     kind: Literal["check"] = "check"
     model: ModelFacts
@@ -97,21 +97,21 @@ class CheckReport(StageReport):
 
 
 class TrainReport(StageReport):
-    """Train's answer, from rank 0."""
+    """Train's report, from rank 0."""
 
     kind: Literal["train"] = "train"
     step: Count
     max_steps: Count
-    train_loss: float  # training ends with NaNLoss when it is not finite
-    eval_loss: Loss = None  # None also when nothing was held out
+    train_loss: float  # if it is not finite, training ends with NaNLoss
+    eval_loss: Loss = None  # also None if nothing was held out
     tokens: Count = 0
-    seconds: Amount = 0.0  # in the training loop, this attempt
-    peak_memory_bytes: Count = 0  # of the fullest rank
+    seconds: Amount = 0.0  # of the training loop, in this attempt
+    peak_memory_bytes: Count = 0  # of the rank with the highest peak
     resumed_from_step: Count | None = None
 
 
 class ParityReport(Message):
-    """Exported against trained, position by position."""
+    """The exported model compared with the trained one, position by position."""
 
     max_logit_difference: float
     mean_kl: float
@@ -120,7 +120,7 @@ class ParityReport(Message):
 
 
 class Score(Message):
-    """One model on the held-out set. `exact_match` is the share of greedy answers equal to the reference.
+    """The scores of one model on the held-out set. `exact_match` is the share of greedy answers equal to the reference.
 
     Of a classifier: `token_accuracy` is the share of texts with the right label, `f1_macro` the mean over labels of their F1.
     Of answers found in a context: `token_accuracy` is the share of windows with the right first and last token, `f1` the mean over
@@ -153,7 +153,7 @@ class Artifact(Message):
 
 
 class ExportReport(StageReport):
-    """Export's answer: what was written, how close it is, and whether tuning helped."""
+    """Export's report: the written folders, their parity, and the scores of base and tuned model."""
 
     kind: Literal["export"] = "export"
     artifacts: list[Artifact] = Field(min_length=1, max_length=16)
@@ -182,7 +182,7 @@ def dump(report: Report) -> str:
 
 
 def load(text: str) -> Report:
-    """Read a termination message. Raises `InvalidReportError` on anything that no process of ours wrote, infinite numbers included."""
+    """Read a termination message. Raises `InvalidReportError` for an invalid one, infinite numbers included."""
     if len(text) > LIMIT_BYTES:
         raise InvalidReportError(f"it has {len(text)} characters; at most {LIMIT_BYTES} are read")
     try:
@@ -212,7 +212,7 @@ def _type_of(found: Any) -> type[Report]:
 
 
 def _require_finite(place: str, value: Any) -> None:
-    """Raise `InvalidReportError` for a number such as 1e999. JSON's reader bounds the nesting, and so this recursion."""
+    """Raise `InvalidReportError` for a number such as 1e999. The JSON parser bounds the nesting, and so this recursion."""
     if isinstance(value, float) and not isfinite(value):
         raise InvalidReportError(f"{one_line(place, _QUOTED)}: {value}: must be a finite number")
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -221,7 +221,7 @@ def _require_finite(place: str, value: Any) -> None:
 
 
 def _quoted(value: Any) -> str:
-    """Return the start of a value. A container is named by its type: its content may be anything."""
+    """Return the start of a value, or the type of a container."""
     if isinstance(value, int) and not -(10**40) < value < 10**40:
-        return "a whole number of more than 40 digits"  # Python refuses to write the longest ones
+        return "a whole number of more than 40 digits"  # Python cannot print the longest ones
     return type(value).__name__ if isinstance(value, dict | list) else one_line(repr(value), _QUOTED)

@@ -1,6 +1,6 @@
 """`tunewright-run.json`: the owner of a folder with checkpoints or an unfinished model, and the entries that this job created.
 
-The trainer writes it before anything else. `tunewright delete` removes what a manifest with the job's uid lists, and nothing else.
+The trainer writes it before any other file. `tunewright delete` removes only the files that a manifest with the job's uid lists.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ RUN_MANIFEST_NAME = "tunewright-run.json"
 class RunFolder(Message):
     """`entries` are patterns (`fnmatch`) of paths relative to the folder, such as `checkpoints/checkpoint-*`.
 
-    A folder among them that has a MANIFEST.json of its own holds only the files that are listed there; any other is the job's as a whole.
+    Of a folder with a MANIFEST.json, only the files that are listed there belong to the job; any other folder belongs to it as a whole.
     """
 
     api_version: Literal["tunewright.io/run/v1"] = "tunewright.io/run/v1"

@@ -4,7 +4,7 @@ from tunewright_contract.base import Message
 
 
 class SmokeTest(Message):
-    """Answered greedily. Fails when the answer is empty or, ignoring case, does not hold `contains`."""
+    """Answered greedily. Fails if the answer is empty or, ignoring case, does not contain `contains`."""
 
     prompt: str  # the user's words for a chat model, else the text to continue from
     contains: str | None = None

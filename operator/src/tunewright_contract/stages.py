@@ -1,7 +1,7 @@
 """The stages of a job, one row of facts each, in the order in which they run.
 
 A stage's words (name, label, phase, condition, command) are spelled here and nowhere else. The rooms of the operator iterate over `STAGES`
-and read facts; the shape of a stage says which Kubernetes objects carry it out.
+and read facts; the shape of a stage determines its Kubernetes objects.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _TRAINER = ("python", "-m", "tunewright_trainer")
 
 
 class Shape(StrEnum):
-    """What carries a stage out."""
+    """The kind of Kubernetes objects that run a stage."""
 
     POD = "pod"  # a Job of one pod; a failed pod is replaced
     GANG = "gang"  # an Indexed Job per attempt; a failed pod ends the attempt
@@ -22,7 +22,7 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class PodResources:
-    """The requests of a stage that runs on CPUs, as far as the job does not say: cores, GiB, and bytes for each parameter of the model."""
+    """The default requests of a stage that runs on CPUs: cores, GiB, and bytes for each parameter of the model."""
 
     cpu: str
     memory_gib: int
@@ -37,10 +37,10 @@ class Stage:
     component: str  # the label `tunewright.io/component`, and the container's name
     phase: str  # status.phase while the job is at this stage
     condition: str  # the condition that is true once it has succeeded
-    summary: str  # what it does, for `tunewright plan`; {precision} stands for the export's
+    summary: str  # a description for `tunewright plan`; {precision} is replaced by the export's
     shape: Shape
     command: tuple[str, ...]
-    report: type[StageReport] = StageReport  # what its pods report when they succeed; its `kind` is the name. A server reports none
+    report: type[StageReport] = StageReport  # the report of its pods on success; its `kind` is the name. A server has none
     predecessor: "Stage | None" = None  # it starts when this one has succeeded; None: at once
     suspendable: bool = False  # spec.suspend stops it
     resources: PodResources = PodResources(cpu="1", memory_gib=1)  # of a POD; the others take theirs from the job
@@ -91,7 +91,7 @@ EXPORT = Stage(
     suspendable=True,
     # The merged model in fp32 in torch, as ONNX, and once more in ONNX Runtime for the parity run.
     resources=PodResources(cpu="1", memory_gib=2, bytes_per_parameter=12),
-    grace_seconds=30,  # to remove what is half written; publishing is one rename
+    grace_seconds=30,  # to remove incomplete files; publishing is one rename
     keeps_output=True,
     publishes=True,
 )

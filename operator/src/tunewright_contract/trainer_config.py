@@ -31,18 +31,18 @@ class ModelConfig(Message):
 
     hub: HubModel | None = None
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "bfloat16"
-    attn_implementation: str | None = "sdpa"  # None: what transformers prefers for the architecture
+    attn_implementation: str | None = "sdpa"  # None: transformers' default for the architecture
     trust_remote_code: bool = False
     from_scratch: bool = False  # configuration and tokenizer only, random weights
     chat_template: str | None = None  # Jinja text that replaces the tokenizer's own
 
 
 class DataFile(Message):
-    """One file of examples. `path` is relative to `TUNEWRIGHT_DATA_DIR`; `format` None means: recognise it."""
+    """One file of examples. `path` is relative to `TUNEWRIGHT_DATA_DIR`; `format` None: Check detects it."""
 
     path: str
     format: DataFormatName | None = None
-    columns: dict[str, str] = Field(default_factory=dict)  # our name -> the file's name
+    columns: dict[str, str] = Field(default_factory=dict)  # Tunewright's name -> the file's name
 
 
 def _absent(value: Any) -> bool:
@@ -50,12 +50,12 @@ def _absent(value: Any) -> bool:
 
 
 class DataConfig(Message):
-    """The data sets, and what to do with an example."""
+    """The data sets, and the preparation of examples."""
 
     train: list[DataFile]
     validation: list[DataFile] = Field(default_factory=list)
     test: list[DataFile] = Field(default_factory=list)
-    val_set_size: float = 0.0  # share of train taken for validation when no validation file is given
+    val_set_size: float = 0.0  # share of train for validation if no validation file is given
     max_length: int = 1024  # tokens
     doc_stride: int | None = Field(default=None, exclude_if=_absent)  # tokens that neighbouring windows share; None: there are no windows
     overlong_policy: Literal["truncate", "drop", "raise"] = "truncate"
@@ -65,7 +65,7 @@ class DataConfig(Message):
 
 
 class MethodConfig(Message):
-    """Which weights are trained. `quantization` is `BitsAndBytesConfig`'s arguments.
+    """The trained weights. `quantization` has the arguments of `BitsAndBytesConfig`.
 
     The tuner's own settings are the arguments of its PEFT configuration, under the name that its row in `TUNERS` gives.
     """
@@ -78,22 +78,22 @@ class MethodConfig(Message):
 
 
 class ParityConfig(Message):
-    """How far the exported model may stand from the trained one, measured on real prompts."""
+    """The largest difference allowed between the exported and the trained model, on real prompts."""
 
     max_logit_difference: float | None = None  # absolute; None: not gated (quantised exports)
     min_top1_agreement: float = 0.99  # share of positions with the same most likely token
-    prompts: int = 16  # how many held-out examples are compared
+    prompts: int = 16  # number of held-out examples to compare
 
 
 class ExportConfig(Message):
-    """What the export stage writes."""
+    """The output of Export."""
 
     precision: Precision = DEFAULT_EXPORT_PRECISION
     parity: ParityConfig = ParityConfig()
 
 
 class EvaluationConfig(Message):
-    """What is measured on base and tuned model after training, on the test files, else the validation files."""
+    """The measurements on base and tuned model after training, on the test files, else the validation files."""
 
     max_samples: int = 200  # for loss and token accuracy
     generate_samples: int = 0  # answered greedily by both models; exact match is counted on these
@@ -101,7 +101,7 @@ class EvaluationConfig(Message):
 
 
 class JobIdentity(Message):
-    """Whose work this is; goes into lineage."""
+    """The job's identity, for the lineage."""
 
     namespace: str
     name: str
@@ -110,10 +110,10 @@ class JobIdentity(Message):
 
 
 class TrainerConfig(Message):
-    """The whole instruction for check, train and export."""
+    """The whole configuration of check, train and export."""
 
     job: JobIdentity
-    task: TaskName  # the operator writes supported ones only; the trainer may know more
+    task: TaskName  # the operator writes supported ones only; the trainer may accept more
     model: ModelConfig
     data: DataConfig
     method: MethodConfig

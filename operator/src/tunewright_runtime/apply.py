@@ -1,9 +1,9 @@
 """Writes children: compares a rendered object with the existing one, and applies the difference.
 
-`decide` and `carry_out` handle one child; `ChildWriter` adds the cache and conflicts. Each write carries the version that it was decided
-from: it never creates over an existing object, and changes or deletes only the object that was read.
+`decide` and `carry_out` handle one child; `ChildWriter` adds the cache and conflicts. Each write has the version that it was decided
+from as its precondition: it never creates over an existing object, and changes or deletes only the object that was read.
 
-A Job is created once: its template is immutable, and Kueue or people may have added node selectors and tolerations, which stay. Of an
+A Job is created once: its template is immutable, and node selectors and tolerations that Kueue or people have added stay. Of an
 existing Job only labels and `spec.suspend` are updated, the latter unless the Job has ended or another program controls it.
 """
 
@@ -24,17 +24,17 @@ class Action(Enum):
 
     CREATE = "create"
     APPLY = "apply"
-    LABEL = "label"  # a Job whose labels were removed: it is found by them
+    LABEL = "label"  # of a Job whose labels were removed, because the operator finds it by them
     SUSPEND = "suspend"  # or resume
     KEEP = "keep"
 
 
 def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspend: Callable[[Manifest], bool]) -> Action:
-    """Return what makes `live` as rendered. `may_suspend`: whether this operator may change `spec.suspend` of a Job that exists."""
+    """Return the action that makes `live` equal to `rendered`. `may_suspend`: whether this operator may change `spec.suspend` of a Job."""
     if live is None:
         return Action.CREATE
     if live["metadata"].get("deletionTimestamp"):
-        return Action.KEEP  # its end wakes us, and it is created again
+        return Action.KEEP  # the end of its deletion causes a reconcile, which creates it again
     if rendered["kind"] == "Job":
         if not rendered["metadata"].get("labels", {}).items() <= (live["metadata"].get("labels") or {}).items():
             return Action.LABEL
@@ -45,7 +45,7 @@ def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspe
 
 
 async def carry_out(action: Action, client: Client, rendered: Manifest, live: Manifest | None, *, manager: str) -> Manifest | None:
-    """Do it, and return what is stored then; None where nothing was to be done. Raises what the client raises."""
+    """Perform an action, and return the stored object; None if there was nothing to do. Raises the client's errors."""
     meta = rendered["metadata"]
     if action is Action.CREATE:
         return await make(client, rendered)
@@ -58,7 +58,7 @@ async def carry_out(action: Action, client: Client, rendered: Manifest, live: Ma
         except Rejected as error:
             if error.reason != REFUSED_BY_CLUSTER:
                 raise
-            # An item that another writer added to a list clashes with ours (two ports of one name). A merge replaces whole lists.
+            # An item that another writer added to a list can conflict with a rendered one (two equal ports). A merge replaces whole lists.
             return await client.merge(rendered["kind"], meta["namespace"], meta["name"], bound)
         if is_as_rendered(applied, rendered, manager=manager):
             return applied
@@ -73,9 +73,9 @@ async def carry_out(action: Action, client: Client, rendered: Manifest, live: Ma
 
 
 async def make(client: Client, rendered: Manifest) -> Manifest:
-    """Create a child, and return it as stored. Raises Conflict when one exists; that one is not overwritten.
+    """Create a child, and return it as stored. Raises Conflict if one exists, and does not overwrite it.
 
-    A Job's `suspend: false` is not sent: a webhook's answer to a field that was sent is recorded under our name, otherwise under none.
+    A Job's `suspend: false` is not sent: if a webhook changes a field that was sent, the API server records this operator as its manager.
     """
     if rendered["kind"] == "Job" and not rendered["spec"].get("suspend"):
         rendered = {**rendered, "spec": {name: value for name, value in rendered["spec"].items() if name != "suspend"}}
@@ -91,16 +91,16 @@ class ChildWriter:
         self._may_suspend = may_suspend
 
     async def apply(self, manifest: Manifest, live: Manifest | None, *, refuse_others: Callable[[Manifest], None]) -> bool:
-        """Make one child as rendered. Returns whether anything was written.
+        """Update one child to the rendered one. Returns whether anything was written.
 
-        `live` is what the cache has under its name. `refuse_others` raises when an object there is not to be changed.
+        `live` is the cached object of that name. `refuse_others` raises if an object of another owner has the name.
         """
         ref, unknown = ref_of(manifest), live is None
         if live is None:
             try:
                 self._cache.put(await make(self._client, manifest))
             except Conflict:
-                # An object without our labels may exist there: another owner's, or a child whose labels were removed.
+                # An object without the operator's labels may exist: another owner's, or a child whose labels were removed.
                 live = await self.fetch(ref, 0)
                 if live is None:
                     raise
@@ -108,18 +108,18 @@ class ChildWriter:
                 return True
         refuse_others(live)
         wrote = await self._change(ref, manifest, live)
-        if unknown:  # the plan was made without it: a check that was taken for missing would have the gang pruned
+        if unknown:  # the plan was made without it: with a check that counts as missing, the gang would be pruned
             raise Conflict(f"{ref} exists, but was not in the cache")
         return wrote
 
     async def delete(self, item: Manifest) -> None:
-        """Delete this very object."""
+        """Delete the object with this uid."""
         ref, meta = ref_of(item), item["metadata"]
         await self._client.delete(*ref, uid=meta["uid"])
         self._cache.remove(ref, int(meta["resourceVersion"]))
 
     async def fetch(self, ref: ObjectRef, version: int) -> Manifest | None:
-        """Read what exists now, into the cache. `version` is that of what was believed to exist."""
+        """Read the present object into the cache. `version` is that of the cached one."""
         found = await self._client.get(*ref)
         if found is None:
             self._cache.remove(ref, version)

@@ -1,7 +1,8 @@
 """The cache of objects, filled by watches, lists and the operator's own writes: primary objects, and objects with their uid.
 
 Promises: an older version never replaces a newer one or restores a deleted object (resourceVersions of one kind are numbers that grow,
-KEP-5504); one object for each name; what a reader gets never changes. It sends no requests: `cache_sync.py` checks that it is complete.
+KEP-5504); one object for each name; an object that a reader got never changes. It sends no requests: `cache_sync.py` checks that it is
+complete.
 
 Objects are stored as JSON without unread fields, compressed relative to the first object of their kind. The last few that were read are
 also kept as dictionaries, because a reconcile reads them several times.
@@ -16,10 +17,10 @@ from typing import Any, NamedTuple
 from tunewright_runtime.objects import Key, Manifest, ObjectRef, Scheme, ref_of
 from tunewright_runtime.ownership import controller
 
-SAMPLE_BYTES = 32_000  # as far as zlib looks back
+SAMPLE_BYTES = 32_000  # zlib's window
 REMEMBERED_DELETIONS = 20_000  # older news arrives within seconds of the newer
-WITHOUT_FRAME = -zlib.MAX_WBITS  # header and checksum are ten bytes of each, and memory needs neither
-KEPT_OPEN = 256  # objects: those that eight workers look at
+WITHOUT_FRAME = -zlib.MAX_WBITS  # saves ten bytes of header and checksum for each object
+KEPT_OPEN = 256  # objects: enough for eight workers
 KEPT_OPEN_BYTES = 4 * 2**20  # of their JSON: as dictionaries they take several times as much
 
 
@@ -27,13 +28,13 @@ class Entry(NamedTuple):
     """One object."""
 
     version: int
-    owner: str  # uid of the primary object that it is or belongs to
+    owner: str  # uid of the primary object: its own, or its owner's
     packed: bytes  # all but its version
     size: int  # bytes of its JSON
 
 
 class Cache:
-    """For one event loop; nothing in it is thread-safe. `trim` returns the part of an object (by its kind) that is worth keeping."""
+    """For one event loop; nothing in it is thread-safe. `trim` returns the fields of an object (by its kind) to keep."""
 
     def __init__(self, scheme: Scheme, *, trim: Callable[[str, Manifest], dict[str, Any]] = lambda _, item: dict(item)) -> None:
         self.scheme = scheme
@@ -42,17 +43,17 @@ class Cache:
         self._children: dict[str, dict[ObjectRef, None]] = {}  # uid of a primary object -> its children, in the order of their arrival
         self._keys: dict[str, Key] = {}  # uid of a primary object -> its address
         self._deleted: dict[ObjectRef, int] = {}
-        self._samples: dict[str, bytes] = {}  # kind -> the first object of it, which the others are compressed with
-        self._open: dict[ObjectRef, Manifest] = {}  # what was read last, the latest at the end
+        self._samples: dict[str, bytes] = {}  # kind -> its first object, the dictionary for compressing the others
+        self._open: dict[ObjectRef, Manifest] = {}  # recently read objects, the latest at the end
         self._open_bytes = 0
 
     def put(self, item: Manifest, kind: str = "") -> bool:
-        """Keep an object as the API server has returned it. One that belongs to no primary object (any more) is not kept.
+        """Store an object as returned by the API server. One without a primary object (any more) is not stored.
 
-        Returns whether a reader would see more than another version: many changes of an object concern no reader.
+        Returns whether a kept field has changed, and not only the version.
         """
         ref, meta = ref_of(item, kind), item["metadata"]
-        # Strings that many objects have in common are kept once.
+        # Strings that many objects share are stored once.
         ref, version = ObjectRef(intern(ref.kind), intern(ref.namespace), ref.name), int(meta["resourceVersion"])
         owner = intern(str(meta["uid"] if ref.kind == self.scheme.primary else self._uid_label(item)))
         if not owner:
@@ -81,7 +82,7 @@ class Cache:
         return known
 
     def get(self, ref: ObjectRef) -> Manifest | None:
-        """Return an object, or None where none is known."""
+        """Return an object, or None."""
         return self._opened(ref) if ref in self._entries else None
 
     def primary(self, key: Key) -> Manifest | None:
@@ -89,11 +90,11 @@ class Cache:
         return self.get(ObjectRef(self.scheme.primary, *key))
 
     def children(self, uid: str) -> Sequence[Manifest]:
-        """Return everything that carries a primary object's uid."""
+        """Return all objects with a primary object's uid."""
         return [self._opened(ref) for ref in self._children.get(uid, ())]
 
     def version(self, ref: ObjectRef) -> int:
-        """Return the version at which an object was last seen or deleted; 0 when neither is known."""
+        """Return the version at which an object was last stored or deleted; 0 if neither is known."""
         entry = self._entries.get(ref)
         return self._deleted.get(ref, 0) if entry is None else entry.version
 
@@ -106,7 +107,7 @@ class Cache:
         return list(self._keys.values())
 
     def owner_of(self, child: Manifest) -> Key | None:
-        """Return what to reconcile when a child changes: its own primary object, or the one of that name that waits for the child's end."""
+        """Return the key to reconcile when a child changes: its own primary object, or one of that name that waits for its deletion."""
         key = self._keys.get(self._uid_label(child))
         if key is not None:
             return key
@@ -115,12 +116,12 @@ class Cache:
         return named if owner.get("kind") == primary and ObjectRef(primary, *named) in self._entries else None
 
     def owner_at(self, ref: ObjectRef) -> Key | None:
-        """Return the primary object that a cached object is, or belongs to."""
+        """Return the primary object of a cached object: itself, or its owner."""
         entry = self._entries.get(ref)
         return None if entry is None else self._keys.get(entry.owner)
 
     def size(self) -> int:
-        """Return how many objects are known."""
+        """Return the number of objects."""
         return len(self._entries)
 
     def _uid_label(self, item: Manifest) -> str:
@@ -154,7 +155,7 @@ class Cache:
         return found
 
     def _pack(self, kind: str, item: Manifest) -> tuple[bytes, int]:
-        # The items of a list do not say what they are.
+        # The items of a list have no kind.
         whole = {"apiVersion": self.scheme.resources[kind].api_version, "kind": kind, **self._trim(kind, item)}
         text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
         sample = self._samples.setdefault(kind, text[:SAMPLE_BYTES])

@@ -1,8 +1,8 @@
 """Checks that the cache is complete. Watches fill it; lists of versions verify it, before the first reconcile and regularly afterwards. A
-watch can die silently, and a deletion can fall between a list and its watch.
+watch can end without an error, and a deletion can fall between a list and its watch.
 
 Promises: if a kind is synced, the cache has every object of the list. Objects that a watch did not show are fetched, and objects that are
-gone are dropped. A kind that cannot be read is reported with the missing right, until it can.
+gone are dropped. A kind that cannot be read is reported with the missing right until it can be read.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ from tunewright_runtime.client import Client
 from tunewright_runtime.errors import Forbidden, Transient, TunewrightError
 from tunewright_runtime.objects import Key, Manifest, ObjectRef, ref_of
 
-PATIENCE_SECONDS = 10.0  # without any progress of the watch; then what it lacks is fetched
+PATIENCE_SECONDS = 10.0  # without progress of the watch; then the missing objects are fetched
 _POLL_SECONDS = 0.1
-_COMPARED_PER_SECOND = 10_000  # objects of a kind: 20,000 pods are not looked for ten times a second while they come in
+_COMPARED_PER_SECOND = 10_000  # objects of a kind: 20,000 pods are not compared ten times a second while they arrive
 
 log = logging.getLogger(__name__)
 
-SILENT = frozenset({"ReplicaSet"})  # cached to find the owner of its pods; its Deployment and pods have every other news
+SILENT = frozenset({"ReplicaSet"})  # cached to find the owner of its pods; all other changes show in its Deployment and pods
 _COMPARED = ("generation", "deletionTimestamp", "labels", "annotations")
 
 
@@ -34,7 +34,7 @@ class CacheSync:
         self._namespaces = namespaces or ("",)
         self._wake = wake
         self._scheme = cache.scheme
-        self._synced: set[str] = set()  # kinds that were compared, or may not be read
+        self._synced: set[str] = set()  # kinds that were compared, or cannot be read
         self._all_synced = asyncio.Event()
         self._forbidden: set[str] = set()
 
@@ -43,7 +43,7 @@ class CacheSync:
         return self._all_synced.is_set()
 
     def unsynced(self) -> Sequence[str]:
-        """Return the kinds that have not."""
+        """Return the kinds that have not been compared."""
         return [kind for kind in self._scheme.watched if kind not in self._synced]
 
     async def wait_for_sync(self) -> None:
@@ -53,14 +53,14 @@ class CacheSync:
     async def require_readable(self) -> None:
         """Raise while a kind could not be read at the last comparison: no decision can be made without it.
 
-        Forbidden if it cannot be read right now: that goes into statuses. Transient if the right has come back meanwhile.
+        Forbidden if it cannot be read now, to report it in statuses. Transient if the right was granted meanwhile.
         """
         for kind in list(self._forbidden):
             await self._list_one(kind)
             raise Transient(f"{kind} can be read again, and is compared soon")
 
     async def probe(self, kind: str) -> None:
-        """Ask whether a kind may be read, without reading it. Raises what the client raises."""
+        """Check whether a kind may be read, without reading all of it. Raises the client's errors."""
         try:
             await self._list_one(kind)
         except Forbidden as error:
@@ -73,9 +73,9 @@ class CacheSync:
             await self._client.probe(kind, namespace, selector=self._scheme.selector(kind))
 
     async def compare(self, kind: str, *, patience: float = PATIENCE_SECONDS) -> int:
-        """Compare what is listed with the cache, and correct the cache. Returns how many objects the watch has failed to show.
+        """Compare a list with the cache, and correct the cache. Returns the number of objects that the watch has not shown.
 
-        Raises what the client raises.
+        Raises the client's errors.
         """
         try:
             missed = await self._behind(await self._list(kind), patience)
@@ -101,7 +101,7 @@ class CacheSync:
         return listed
 
     async def _behind(self, behind: Mapping[ObjectRef, int], patience: float) -> Mapping[ObjectRef, int]:
-        """Wait until the watch has shown what is listed, for as long as it gets on. Returns what it has not shown."""
+        """Wait until the watch has shown the listed objects, as long as it makes progress. Returns those that it has not shown."""
         loop = asyncio.get_running_loop()
         behind = self._not_in_cache(behind)
         deadline = loop.time() + patience
@@ -153,7 +153,7 @@ class CacheSync:
 
 
 class SyncLoop:
-    """Compares one kind every `every` seconds. `report` is called with the number of objects that the watch had failed to show."""
+    """Compares one kind every `every` seconds. `report` is called with the number of objects that the watch had not shown."""
 
     def __init__(self, sync: CacheSync, kind: str, *, every: float, probe_every: float, report: Callable[[str, int], None]) -> None:
         self._sync = sync
@@ -163,7 +163,7 @@ class SyncLoop:
         self._report = report
 
     async def run(self) -> None:
-        """Compare for ever; in between, ask whether the kind may still be read."""
+        """Compare in an endless loop, and check in between whether the kind may still be read."""
         turn = 0
         retry = 1.0
         while True:
@@ -191,7 +191,7 @@ class EventHandler:
     def on_primary(self, event: str | None, item: Manifest) -> Key | None:
         """Take an event (ADDED, MODIFIED, DELETED, or None for a listing) and return the key if there is something to do.
 
-        A changed status is our own doing and asks for nothing.
+        A changed status is the operator's own write and needs no reconcile.
         """
         ref = ref_of(item, self._cache.scheme.primary)
         before = self._cache.get(ref)
@@ -202,7 +202,7 @@ class EventHandler:
         return ref.key if before is None or _compared(before) != _compared(self._cache.get(ref)) else None
 
     def on_child(self, kind: str, event: str | None, child: Manifest) -> Key | None:
-        """Return the key of a child's owner if something has changed. An owner not seen yet has none: its own event comes."""
+        """Return the key of a child's owner if something has changed; None for an owner that is not cached yet, whose own event follows."""
         ref, version = ref_of(child, kind), int(child["metadata"]["resourceVersion"])
         news = self._cache.remove(ref, version) if event == "DELETED" else self._cache.put(child, kind)
         return self._cache.owner_of(child) if news and kind not in SILENT else None

@@ -1,7 +1,7 @@
 """A client of the API server: raw JSON in and out, and `tunewright_runtime.errors` on failure.
 
-The client library is synchronous. Its calls run on a few own threads, so that a slow API server never blocks the event loop. Every request
-has a time limit. The library's own retries are off: the queue retries, with backoff, and logs it.
+The client library is synchronous. Its calls run on a few threads, so that a slow API server never blocks the event loop. Every request
+has a timeout. The library's own retries are off: the queue retries, with backoff, and logs it.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ def connect(
 
 
 class Client:
-    """Talks to one API server. Raises Conflict, Transient, Gone and Rejected."""
+    """The client of one API server. Raises Conflict, Transient, Gone and Rejected."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Client:
         return found
 
     async def versions(self, kind: str, namespace: str = "", *, selector: str = "") -> tuple[Mapping[tuple[str, str], int], int]:
-        """Return (namespace, name) -> resourceVersion of all objects with these labels, and as of which version that is so.
+        """Return (namespace, name) -> resourceVersion of all objects with these labels, and the resourceVersion of the list.
 
         An empty namespace means all namespaces. It requests only metadata, page by page.
         """
@@ -89,25 +89,25 @@ class Client:
             query = [*([("labelSelector", selector)] if selector else []), *([("continue", token)] if token else [])]
             async with self._lists:
                 answer = await self._page(kind, namespace, doing=f"list {kind}", query=query, accept=BARE)
-                for item in answer["items"] or ():  # null where there are none
+                for item in answer["items"] or ():  # null if there are none
                     meta = item["metadata"]
                     found[intern(meta["namespace"]), meta["name"]] = int(meta["resourceVersion"])
                 token, version = answer["metadata"].get("continue") or "", int(answer["metadata"]["resourceVersion"])
-                del answer  # before the next one comes
+                del answer  # free its memory before the next page
             if not token:
                 return found, version
 
     async def probe(self, kind: str, namespace: str = "", *, selector: str = "") -> None:
-        """Ask for one object of a kind, to learn whether that is allowed."""
+        """Request one object of a kind, to check whether that is allowed."""
         query = [("limit", 1), *([("labelSelector", selector)] if selector else [])]
         await self._call(
             "get", self._scheme.path(kind, namespace), doing=f"list {kind}", query=query, accept=BARE, decode=self._decoder.decode_list
         )
 
     async def apply_new(self, manifest: Manifest) -> dict[str, Any]:
-        """Server-side apply of an object that does not exist. One that does is a Conflict, and is not touched."""
-        # No object has the version 1, so that the precondition fails for any that is there; it is not looked at where there is none.
-        # A POST would do the same, but would record our fields as updated rather than applied, and later applies could not take them back.
+        """Server-side apply of an object that does not exist. Raises Conflict if it exists, and does not change it."""
+        # No object has the version 1, so the precondition fails for each existing one. If there is none, the API server ignores it.
+        # A POST would record the fields as updated and not as applied, so later applies could not remove them.
         return await self.apply({**manifest, "metadata": {**manifest["metadata"], "resourceVersion": "1"}}, force=False)
 
     async def select(self, kind: str, namespace: str, *, fields: str) -> Sequence[dict[str, Any]]:
@@ -116,7 +116,7 @@ class Client:
         return [{"apiVersion": self._scheme.resources[kind].api_version, "kind": kind, **item} for item in answer["items"]]
 
     async def apply(self, manifest: Manifest, *, force: bool) -> dict[str, Any]:
-        """Server-side apply. Without `force`, a field that another manager has set otherwise is a Conflict."""
+        """Server-side apply. Without `force`, raises Conflict for a field that another manager has set to another value."""
         kind, meta = manifest["kind"], manifest["metadata"]
         stored: dict[str, Any] = await self._call(
             "patch",
@@ -129,7 +129,7 @@ class Client:
         return stored
 
     async def merge(self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], *, subresource: str = "") -> dict[str, Any]:
-        """Merge patch. With `metadata.uid` in the patch, another object of the same name is a Conflict."""
+        """Merge patch. With `metadata.uid` in the patch, raises Conflict for another object of the same name."""
         stored: dict[str, Any] = await self._call(
             "patch",
             self._scheme.path(kind, namespace, name, subresource),
@@ -141,7 +141,7 @@ class Client:
         return stored
 
     async def create(self, kind: str, namespace: str, body: Manifest) -> dict[str, Any]:
-        """Create an object. One that exists is a Conflict."""
+        """Create an object. Raises Conflict if it exists."""
         manifest = {"apiVersion": self._scheme.resources[kind].api_version, "kind": kind, **body}
         query = [("fieldManager", self._scheme.field_manager)]
         doing = f"create {kind} in {namespace or 'the cluster'}"
@@ -149,17 +149,17 @@ class Client:
         return stored
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
-        """Delete this very object, and in the background what it owns. One that is gone is well."""
+        """Delete the object with this uid, and in the background its dependents. Succeeds if it is already gone."""
         body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         path = self._scheme.path(kind, namespace, name)
         await self._call("delete", path, doing=f"delete {kind} {namespace}/{name}", body=body, absent_is_none=True)
 
     def close(self) -> None:
-        """Let calls in progress end, and take no more."""
+        """Wait for running calls, and accept no more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _page(self, kind: str, namespace: str, *, doing: str, query: Sequence[tuple[str, Any]], accept: str = JSON) -> dict[str, Any]:
-        """Return one page of a list, as long as fits into `PAGE_BYTES`."""
+        """Return one page of a list, with as many objects as fit into `PAGE_BYTES`."""
         while True:
             limit = ("limit", self._pages.size(kind))
             try:
@@ -226,7 +226,7 @@ class Client:
 
 
 class _TooLongError(Transient):
-    """An answer has more bytes than are to be read."""
+    """An answer has more bytes than the limit."""
 
 
 class _NoDiscovery:

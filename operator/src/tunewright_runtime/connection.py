@@ -32,7 +32,7 @@ def configuration() -> Configuration:
 
 
 def connection() -> Connection:
-    """Return the same as plain values."""
+    """Return the configuration as plain values."""
     settings = configuration()
     bearer = settings.auth_settings().get("BearerToken")
     token = str(bearer["value"]) if bearer else ""
@@ -41,6 +41,6 @@ def connection() -> Connection:
         ca_file=settings.ssl_ca_cert,
         certificate_file=settings.cert_file,
         key_file=settings.key_file,
-        token=token.rpartition(" ")[2] or None,  # the library keeps it as the header has it
+        token=token.rpartition(" ")[2] or None,  # the library keeps it with its scheme, as in the header
         insecure=not settings.verify_ssl,
     )

@@ -1,6 +1,6 @@
 """Decodes all JSON of the API server, so that one unreadable object never hides the others.
 
-Python's parser recurses, and so do copies, comparisons and hashes. An object with a thousand levels is valid for the API server, but
+Python's parser is recursive, and so are copies, comparisons and hashes. An object with a thousand levels is valid for the API server, but
 crashes such code. It is decoded partially, as is an object with numbers or text that cannot be stored: metadata without managed fields, and
 each other field that can be read. The scheme's `unreadable_field` then gives the reason.
 
@@ -31,13 +31,13 @@ _DIGITS = re.compile(rb"\d{300}")
 _NO_MARKS = bytes(set(range(256)) - set(b"{}[],"))
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _SQUARE = bytes.maketrans(b"{}", b"[]")
-_CHUNK = 8192  # characters that are looked at together
+_CHUNK = 8192  # characters that are scanned together
 
 log = logging.getLogger(__name__)
 
 
 class _Text(NamedTuple):
-    """JSON, and beside it the same with nothing in its strings: what is a bracket there is one. Parts of both are parts of each other."""
+    """JSON, and a copy of it with blanked strings, in which each bracket is a real one. Both have the same indexes."""
 
     data: bytes
     blank: bytes
@@ -47,17 +47,17 @@ class _Text(NamedTuple):
 
 
 class JsonDecoder:
-    """Decodes what one operator reads."""
+    """Decodes the JSON that one operator reads."""
 
     def __init__(self, scheme: Scheme) -> None:
         self._scheme = scheme
 
     def decode_object(self, data: bytes) -> dict[str, Any]:
-        """Return one object, or as much of it as can be read. Raises ValueError for what is no JSON object."""
+        """Return one object, or its readable part. Raises ValueError if the text is not a JSON object."""
         return self._object(_text(data))
 
     def decode_list(self, data: bytes) -> dict[str, Any]:
-        """Return a list of objects, each as `decode_object` does. What cannot even be named is left out, and logged."""
+        """Return a list of objects, each as `decode_object` does. An object without a readable name is left out, and logged."""
         text = _text(data)
         try:
             found: dict[str, Any] = _strict(text, LEVELS + 2)
@@ -69,7 +69,7 @@ class JsonDecoder:
         return found
 
     def readable_event(self, line: bytes) -> bytes:
-        """Return a line of a watch such that any JSON reader can read it: as it came, but for an object that cannot be read."""
+        """Return a line of a watch that any JSON parser can read: unchanged, or with the readable part of its object."""
         text = _text(line)
         if not (_objection(text.blank, LEVELS + 1) or _DIGITS.search(line) or b"\\ud" in line.lower()):
             return line
@@ -78,7 +78,7 @@ class JsonDecoder:
 
     def _object(self, text: _Text) -> dict[str, Any]:
         if not text.data.lstrip().startswith(b"{"):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         try:
             found: dict[str, Any] = _strict(text, LEVELS)
         except (ValueError, RecursionError) as error:
@@ -109,7 +109,7 @@ def _text(data: bytes) -> _Text:
 
 
 def _strict(text: _Text, levels: int) -> Any:
-    """Raises ValueError, and RecursionError where the stack is nearly full already."""
+    """Parse strictly. Raises ValueError, and RecursionError if the stack is nearly full already."""
     if objection := _objection(text.blank, levels):
         raise ValueError(objection)
     found = json.loads(text.data, parse_float=_finite, parse_constant=_finite)
@@ -126,7 +126,7 @@ def _finite(number: str) -> float:
 
 
 def _objection(blank: bytes, levels: int) -> str:
-    """Return why a text is not decoded as a whole, seen from its brackets and commas: each pass takes the innermost pairs away."""
+    """Return why a text is not decoded as a whole, by its brackets and commas. Each pass removes the innermost pairs."""
     marks = blank.translate(None, _NO_MARKS)
     if len(marks) > MARKS:
         return f"it has more than {MARKS} brackets and commas"
@@ -139,7 +139,7 @@ def _objection(blank: bytes, levels: int) -> str:
 
 
 def _partial(text: _Text, why: str) -> dict[str, Any]:
-    """Return what can be read of an object by itself, and log it with the reason."""
+    """Return the readable part of an object, and log the object with the reason."""
     found: dict[str, Any] = {}
     for key, part in _members(text):
         if key == "metadata":
@@ -160,11 +160,11 @@ def _or_none(text: _Text) -> Any:
 
 
 def _members(text: _Text) -> Iterator[tuple[str, _Text]]:
-    """Yield the fields of a JSON object, undecoded. Raises ValueError for what is none."""
+    """Yield the fields of a JSON object, undecoded. Raises ValueError for another value."""
     blank = text.blank
     at = _after_space(blank, 0)
     if blank[at : at + 1] != b"{":
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     at = _after_space(blank, at + 1)
     while blank[at : at + 1] != b"}":
         end = _end(blank, at)
@@ -192,7 +192,7 @@ def _after_space(blank: bytes, at: int) -> int:
 
 
 def _end(blank: bytes, start: int) -> int:
-    """Return where the value at `start` ends. Raises ValueError where it does not."""
+    """Return the end of the value at `start`. Raises ValueError if it has none."""
     first = blank[start : start + 1]
     if first == b'"':
         return blank.index(b'"', start + 1) + 1
@@ -209,7 +209,7 @@ def _end_of_container(blank: bytes, at: int) -> int:
     depth = 1
     while at < len(blank):
         brackets = blank[at : at + _CHUNK].translate(_SQUARE, _NO_BRACKETS)
-        rest = brackets.replace(b"[]", b"").replace(b"[]", b"").replace(b"[]", b"")  # how deep it gets stays the same
+        rest = brackets.replace(b"[]", b"").replace(b"[]", b"").replace(b"[]", b"")  # the greatest depth stays the same
         steps = [0, *accumulate(1 if bracket == 0x5B else -1 for bracket in rest)]
         if depth + min(steps) <= 0:
             return _end_in_chunk(blank, at, depth)

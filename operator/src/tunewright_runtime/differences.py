@@ -22,9 +22,9 @@ _KEYS = (
     "key",
     "topologyKey",
     "type",
-)  # by which Kubernetes tells items of lists apart
-_WHOLE = frozenset({"selector", "podSelector", "matchLabels", "ingress", "egress"})  # a label more selects other pods, a rule more lets in
-_CLOSED: Mapping[str, frozenset[str]] = {  # what others may not add to a part of this name
+)  # keys by which Kubernetes identifies items of lists
+_WHOLE = frozenset({"selector", "podSelector", "matchLabels", "ingress", "egress"})  # others may neither select pods nor admit traffic
+_CLOSED: Mapping[str, frozenset[str]] = {  # fields that others may not add to a part of this name
     "spec": frozenset({"ingress", "egress", "externalIPs", "externalName", "hostNetwork", "hostPID", "hostIPC"}),
     "securityContext": frozenset({"privileged", "procMount"}),
     "capabilities": frozenset({"add"}),
@@ -37,7 +37,7 @@ def is_as_rendered(live: Manifest, rendered: Manifest, *, manager: str) -> bool:
 
 
 def closing_patch(live: Any, rendered: Any, name: str = "") -> Any:
-    """Return `rendered` as a merge patch that also removes what others have opened beside it: applying leaves their fields."""
+    """Return `rendered` as a merge patch that also removes fields with which others have widened access; an apply would keep them."""
     if not isinstance(rendered, Mapping) or not isinstance(live, Mapping):
         return rendered
     closed = dict.fromkeys(_opened(name, live, rendered))
@@ -84,7 +84,7 @@ def _same_item(live: Any, wanted: Any) -> bool:
 
 
 def _same_amount(live: Any, wanted: Any) -> bool:
-    """Return whether two texts are one quantity: the API server writes 1000m as 1."""
+    """Return whether two texts are the same quantity: the API server stores 1000m as 1."""
     if not (isinstance(live, str) and isinstance(wanted, str) and live and wanted):
         return False
     try:
@@ -130,7 +130,7 @@ def _has_keys(item: Mapping[str, Any], keys: Mapping[str, Any]) -> bool:
 
 
 def merge_patch(before: Any, after: Any) -> Any:
-    """Return what turns one JSON value into another by RFC 7386: only what differs, and null for what is not there any more."""
+    """Return the merge patch (RFC 7386) from one JSON value to another: only the differences, and null for a removed field."""
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return after
     changed = {name: merge_patch(before.get(name), value) for name, value in after.items() if name not in before or before[name] != value}

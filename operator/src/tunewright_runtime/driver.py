@@ -1,7 +1,7 @@
 """Runs a reconcile function over a keyed queue: number of workers, time of the next run, and reaction to errors.
 
 `errors.py` defines the reactions, and this module performs them. The reconcile function itself reports Invalid and Rejected in the object's
-status, so those two arrive here only from a defect, and are treated as one.
+status, so if one of them arrives here, it is handled as a defect.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from tunewright_runtime.errors import Conflict, Gone, Transient
 from tunewright_runtime.queue import Queue, QueueClosedError
 
 K = TypeVar("K", bound=Hashable)
-CONFLICTS_IN_A_ROW = 5  # re-reads at once; beyond that another writer undoes our changes, and both should slow down
+CONFLICTS_IN_A_ROW = 5  # immediate retries; after that another writer reverts the changes, and a backoff slows both
 
 log = logging.getLogger(__name__)
 
 
 class ReconcileResult(NamedTuple):
-    """How a reconcile ended well."""
+    """The result of a successful reconcile."""
 
-    requeue_after: float | None = None  # seconds; None: wait to be woken
+    requeue_after: float | None = None  # seconds; None: until the next event
 
 
 class Driver(Generic[K]):
@@ -51,7 +51,7 @@ class Driver(Generic[K]):
                 self._queue.done(key)
 
     async def once(self, key: K) -> None:
-        """Reconcile one key and decide when it comes back. No error leaves this."""
+        """Reconcile one key and decide when it runs again. Raises nothing."""
         try:
             result = await self._reconcile(key)
         except Gone:

@@ -1,4 +1,4 @@
-# ruff: noqa: N818 - the leaves are named for what happened, as the tree shows
+# ruff: noqa: N818 - the leaves are named after the event
 """The errors of a reconcile: one tree with six leaves and one reaction each.
 
     Exception
@@ -15,7 +15,7 @@ Any other error is a defect: it is logged with its traceback, counted and retrie
 
 
 class TunewrightError(Exception):
-    """An error with a known behaviour. Its text is written for the person who applied the manifest."""
+    """An error with a defined reaction. Its message is for the user who applied the manifest."""
 
 
 class Invalid(TunewrightError):
@@ -27,7 +27,7 @@ class Invalid(TunewrightError):
 
 
 class Rejected(TunewrightError):
-    """The manifest is valid, but cannot be carried out as things are."""
+    """The manifest is valid, but cannot be carried out in the present state of the cluster."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -35,11 +35,11 @@ class Rejected(TunewrightError):
 
 
 class Conflict(TunewrightError):
-    """What was read is out of date."""
+    """The object that was read is out of date."""
 
 
 class Transient(TunewrightError):
-    """The next try may succeed. `retry_after` is in seconds, when the server named a time."""
+    """The next try may succeed. `retry_after` is in seconds, if the server named a time."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class Transient(TunewrightError):
 
 
 class Forbidden(Transient):
-    """The operator lacks a right, which an administrator can grant at any time. `verb` and `resource` name it where known."""
+    """The operator lacks a right, which an administrator can grant at any time. `verb` and `resource` name it, if known."""
 
     def __init__(self, message: str, *, verb: str = "", resource: str = "") -> None:
         super().__init__(message)

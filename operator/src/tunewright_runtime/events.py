@@ -1,4 +1,4 @@
-"""Events, as `kubectl describe` shows them. An Event's name is a hash of its content, so that repeated news is one object with a count.
+"""Events, as `kubectl describe` shows them. An Event's name is a hash of its content, so that a repeated Event is one object with a count.
 
 A lost Event fails no reconcile, because the status has the same information.
 """
@@ -29,7 +29,7 @@ def event_about(
     component: str,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return an Event about an object. `state` tells Events with the same reason and message apart; `component` reports it."""
+    """Return an Event about an object. `state` distinguishes Events with the same reason and message; `component` reports it."""
     meta = item["metadata"]
     while len(message.encode()) > _MESSAGE_LIMIT:
         message = message[: len(message) * 9 // 10] + "…"
@@ -57,7 +57,7 @@ def event_about(
 
 
 async def post(client: Client, event: Manifest) -> None:
-    """Post an Event, or raise the count of one that exists. Never raises: errors are logged."""
+    """Post an Event, or increase the count of an existing one. Never raises: errors are logged."""
     namespace, name = event["metadata"]["namespace"], event["metadata"]["name"]
     try:
         try:

@@ -17,16 +17,16 @@ from urllib3.exceptions import HTTPError
 from tunewright_runtime.errors import Conflict, Forbidden, Gone, Rejected, Transient, TunewrightError
 
 TRANSPORT_ERRORS = (HTTPError, OSError)  # urllib3's and the system's: refused, reset, timed out, no such host, bad certificate
-REFUSED_BY_CLUSTER = "RefusedByCluster"  # the object as it would be stored does not do
-LONGEST_RETRY_SECONDS = 300.0  # a proxy's "inf" would be for ever
+REFUSED_BY_CLUSTER = "RefusedByCluster"  # the cluster does not accept the object
+LONGEST_RETRY_SECONDS = 300.0  # bounds a proxy's "inf"
 _LACKS = "the operator lacks this permission: check its ClusterRole and bindings"
 _MESSAGE_LIMIT = 1000  # characters; an admission webhook may answer with pages
 _LACKING = re.compile(r"cannot (?P<verb>\w+) resource \"(?P<resource>[\w/.-]+)\"")
-_LOST_REQUESTS = frozenset({0, 401, 408, 410, 429})  # 410: a list took longer than its continue token lives; 401: a token was rotated
+_LOST_REQUESTS = frozenset({0, 401, 408, 410, 429})  # 410: a list took longer than its continue token is valid; 401: a token was rotated
 
 
 def translate(error: Exception, *, doing: str, primary: str) -> TunewrightError:
-    """Return what `error` means. `doing`: the request, such as "apply Job demo/bot-check"; `primary`: the plural of the primary kind."""
+    """Return the error of this tree for `error`. `doing`: the request, such as "apply Job a/b-check"; `primary`: the primary plural."""
     if isinstance(error, ApiException):
         return _of_answer(error, doing=doing, primary=primary)
     return Transient(f"{doing}: no answer from the API server: {type(error).__name__}: {str(error)[:_MESSAGE_LIMIT]}")
@@ -40,7 +40,7 @@ def _of_answer(error: ApiException, *, doing: str, primary: str) -> TunewrightEr
         return Transient(message, retry_after=_retry_after(headers, details))
     if code == 404:
         gone = details.get("kind") in ("namespaces", primary)
-        return Gone(message) if gone else Conflict(message)  # a child that was there when it was read
+        return Gone(message) if gone else Conflict(message)  # a child that existed when it was read
     if code == 409:
         return Conflict(message)
     if code == 403:
@@ -54,9 +54,9 @@ def _of_refusal(message: str, details: Mapping[str, Any], primary: str) -> Tunew
         return Gone(message)
     if "exceeded quota" in message or "must specify limits" in message or "must specify requests" in message:
         return Rejected(f"{message}; request less, or have the namespace's ResourceQuota raised", reason="QuotaExceeded")
-    if "cannot find RESTMapping" in message:  # admission that asks about owners looks for new kinds every ten seconds
+    if "cannot find RESTMapping" in message:  # an admission plugin that checks owners discovers new kinds every ten seconds
         return Transient(f"{message}; this kind is not registered on all API servers yet")
-    if "you can't set finalizers on" in message:  # the same admission; it does not say what it lacks as RBAC does
+    if "you can't set finalizers on" in message:  # the same plugin; its message has no verb and resource
         resource = f"{primary}/finalizers"
         return Forbidden(
             f"{message}; the operator lacks this permission: check its ClusterRole and bindings", verb="update", resource=resource
@@ -77,7 +77,7 @@ def _retry_after(headers: Mapping[str, str], details: Mapping[str, Any]) -> floa
 
 
 def _status_of(body: Any) -> Mapping[str, Any]:
-    """Return the `Status` object of an answer. A proxy in between answers with HTML, or with nothing."""
+    """Return the `Status` object of an answer; empty for a proxy's HTML or empty answer."""
     try:
         parsed = json.loads(body or "{}")
     except (ValueError, RecursionError):

@@ -1,8 +1,8 @@
 """Leader election: a coordination.k8s.io/v1 Lease, by the rules of client-go.
 
-Promises: two holders never overlap if their clocks run at the same speed, whatever time they show. A holder counts from its last renewal
-request and stops after RENEW_SECONDS. Others count from the last change of the Lease that they saw, and wait LEASE_SECONDS, which is
-longer. Each write is conditional on the version that was read.
+Promises: two holders never overlap if their clocks run at the same speed, whatever time they show. A holder stops RENEW_SECONDS after its
+last renewal request. Others wait LEASE_SECONDS, which is longer, from the last change of the Lease that they have read. Each write is
+conditional on the version that was read.
 
 Difference from client-go: a holder that cannot renew writes nothing and waits. When the API server answers again, the Lease shows whether
 another process worked meanwhile. If it still names this holder, none did, and work continues.
@@ -24,15 +24,15 @@ log = logging.getLogger(__name__)
 
 
 class NotHeldError(Transient):
-    """Another may be holding the Lease by now: nothing may be written."""
+    """Another process may hold the Lease now, so nothing may be written."""
 
 
 class LeaseLostError(TunewrightError):
-    """Another holds the Lease, or has held it: what is known here may be old."""
+    """Another process holds the Lease, or has held it, so the cache may be out of date."""
 
 
 class Lease:
-    """One contender. `clock` gives seconds that never go back, and that pass while the process is stopped; `identity` is its own alone."""
+    """One candidate. `clock` is monotonic in seconds, and counts while the process is stopped; `identity` is unique."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Lease:
         self._identity = identity
         self._clock = clock
         self._now = now
-        self._seen: Mapping[str, Any] = {}  # the Lease's spec as last read, in which version, and when that was first seen
+        self._seen: Mapping[str, Any] = {}  # the Lease's spec as last read, its version, and when that version was first read
         self._seen_version = ""
         self._seen_at = 0.0
         self._held_since: float | None = None  # time of the request of the last successful renewal
@@ -75,7 +75,7 @@ class Lease:
         log.info("%s holds the Lease %s/%s", self._identity, *self._where)
 
     async def keep(self) -> None:
-        """Renew it for ever. Raises LeaseLostError if another process holds it, or may have held it since the last renewal."""
+        """Renew it in an endless loop. Raises LeaseLostError if another process holds it, or may have held it since the last renewal."""
         was_held = True
         while True:
             await asyncio.sleep(RETRY_SECONDS)
@@ -89,7 +89,7 @@ class Lease:
                 )
 
     async def release(self) -> None:
-        """Let another have it at once. Never raises: it runs out by itself."""
+        """Release it, so that another process can take it at once. Never raises, because it expires anyway."""
         self._held_since = None
         if self.holder != self._identity:
             return

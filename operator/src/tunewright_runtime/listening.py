@@ -1,7 +1,7 @@
 """The operator's own ports, with bounds on time, bytes and connections, so that no client exhausts memory.
 
 Each request here is short: a probe, a scrape, a report of at most 64 KiB. So one deadline for a whole connection bounds the time for its
-header, its body and the reading of the answer, and a connection carries one request. Limits are kept by a protocol in front of aiohttp's:
+header, its body and the reading of the answer, and a connection carries one request. A protocol in front of aiohttp's enforces the limits:
 a refused or closed connection needs no parser, no task and no buffer.
 """
 
@@ -15,12 +15,12 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 log = logging.getLogger(__name__)
-ALL = "0.0.0.0"  # noqa: S104 - a pod's address is not known before
-REMEMBERED = 10_000  # who asked lately; beyond that the longest silent are forgotten, to their advantage
+ALL = "0.0.0.0"  # noqa: S104 - a pod's address is not known in advance
+REMEMBERED = 10_000  # addresses with recent requests; beyond that the least recent are dropped, and so may send again
 
 
 class _Ours(logging.Filter):
-    """Leaves out what a client did wrong: aiohttp logs a traceback for each malformed request, and anyone can send those."""
+    """Drops log records of clients' errors: aiohttp logs a traceback for each malformed request, and anyone can send those."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError | ConnectionError))
@@ -30,11 +30,11 @@ log.addFilter(_Ours())
 
 
 class PortBounds(NamedTuple):
-    """What one port takes."""
+    """The bounds of one port."""
 
     connections: int = 256  # at a time
     from_one_address: int = 32  # of them. A node's pods may share its address
-    seconds: float = 15.0  # from its beginning to its end, whatever it does
+    seconds: float = 15.0  # from its beginning to its end
     bytes_in: int = 96 * 1024  # header and body
 
 
@@ -42,9 +42,9 @@ DEFAULT = PortBounds()
 
 
 class PortGuard:
-    """Keeps one port's connections within its bounds, and makes the protocol of each.
+    """Keeps one port's connections within its bounds, and creates the protocol of each.
 
-    Where there are too many, the address that holds most of them loses its oldest: a flood from some addresses keeps no probe out.
+    If there are too many, the address with most connections loses its oldest, so that a flood from some addresses does not block probes.
     """
 
     def __init__(self, server: web.Server, bounds: PortBounds) -> None:
@@ -56,7 +56,7 @@ class PortGuard:
         return GuardedConnection(self)
 
     def admit(self, connection: "GuardedConnection", address: str) -> asyncio.Protocol | None:
-        """Return the protocol that serves a connection, or None where its address has too many."""
+        """Return the protocol of a connection, or None if its address has too many."""
         if len(self._open.get(address, ())) >= self.bounds.from_one_address:
             return None
         if sum(map(len, self._open.values())) >= self.bounds.connections:
@@ -66,7 +66,7 @@ class PortGuard:
         return self._server()
 
     def release(self, connection: "GuardedConnection", address: str) -> None:
-        """Forget a connection; nothing happens the second time."""
+        """Remove a connection. A second call has no effect."""
         if connection in (there := self._open.get(address, [])):
             there.remove(connection)
             if not there:
@@ -74,7 +74,7 @@ class PortGuard:
 
 
 class GuardedConnection(asyncio.Protocol):
-    """One connection, cut when its time or its bytes are used up."""
+    """One connection, which is closed when its time or its bytes are used up."""
 
     def __init__(self, guard: PortGuard) -> None:
         self._guard = guard
@@ -83,7 +83,7 @@ class GuardedConnection(asyncio.Protocol):
         self._left = guard.bounds.bytes_in
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Serve it, or end it at once."""
+        """Serve it, or close it at once."""
         self._transport = transport = cast("asyncio.Transport", transport)  # of TCP, as all are here
         self._address = str((transport.get_extra_info("peername") or ("",))[0])
         self._inner = self._guard.admit(self, self._address)
@@ -94,12 +94,12 @@ class GuardedConnection(asyncio.Protocol):
         self._inner.connection_made(transport)
 
     def cut(self) -> None:
-        """End it at once. It no longer counts."""
+        """Close it at once. It no longer counts."""
         self._guard.release(self, self._address)
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Pass bytes on until there are too many."""
+        """Pass bytes on, and close the connection if there are too many."""
         self._left -= len(data)
         if self._left < 0:
             self.cut()
@@ -121,7 +121,7 @@ class GuardedConnection(asyncio.Protocol):
             self._inner.resume_writing()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Count it off."""
+        """Remove it from the count."""
         if self._inner is None:
             return
         self._deadline.cancel()
@@ -130,7 +130,7 @@ class GuardedConnection(asyncio.Protocol):
 
 
 async def serve(stack: AsyncExitStack, app: web.Application, port: int, *, host: str = ALL, bounds: PortBounds = DEFAULT) -> None:
-    """Listen until the stack is left."""
+    """Listen until the stack is closed."""
     app.on_response_prepare.append(_close_after)
     # The rest of a body that was refused is not read.
     runner = web.AppRunner(app, access_log=None, logger=log, lingering_time=0)
@@ -146,7 +146,7 @@ async def _close_after(_: web.Request, response: web.StreamResponse) -> None:
 
 
 class RateLimit:
-    """`burst` requests at once, and `per_second` in the long run. `clock` gives seconds that never go back."""
+    """`burst` requests at once, and `per_second` in the long run. `clock` is monotonic, in seconds."""
 
     def __init__(self, *, per_second: float, burst: int, clock: Callable[[], float]) -> None:
         self._per_second = per_second
@@ -155,11 +155,11 @@ class RateLimit:
         self._empty_until: dict[Hashable, float] = {}  # when the bucket is full again without further requests; oldest first
 
     def wait(self, who: Hashable) -> float:
-        """Count a request. Returns 0.0 when it may continue, else in how many seconds one may; a refused one is not counted."""
+        """Count a request. Returns 0.0 if it is allowed, else the seconds until one is. A refused request does not count."""
         now = self._clock()
         full = max(self._empty_until.pop(who, now), now) + 1 / self._per_second
         over = full - now - self._burst / self._per_second
-        if over > 1e-9:  # the clock's grain
+        if over > 1e-9:  # the clock's resolution
             self._empty_until[who] = full - 1 / self._per_second
             return over
         self._empty_until[who] = full

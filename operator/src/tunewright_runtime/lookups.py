@@ -1,7 +1,7 @@
 """Caches lookups of objects that a primary object names, for half an hour, so that an idle reconcile sends no request.
 
-Only an existing, usable object is cached, and only for the primary object that named it. A missing one is looked up each time. Of data only
-the keys are kept, because Secret values must not be stored and ConfigMaps can be large.
+Only an existing, usable object is cached, and only for the primary object that named it. A missing one is looked up each time. Only the
+keys of data are kept, because Secret values must not be stored and ConfigMaps can be large.
 """
 
 import json
@@ -12,12 +12,12 @@ from tunewright_runtime.client import Client
 from tunewright_runtime.objects import Manifest
 
 REMEMBER_SECONDS = 1800.0
-UNBOUND_SECONDS = 60.0  # a claim without a volume may get one that can do less
+UNBOUND_SECONDS = 60.0  # a claim without a volume may get one with fewer access modes
 REMEMBER_AT_MOST = 20_000  # primary objects
 
 
 class Lookups:
-    """Answers for all primary objects. `clock` gives seconds."""
+    """The cached lookups of all primary objects. `clock` is in seconds."""
 
     def __init__(self, client: Client, *, clock: Callable[[], float]) -> None:
         self.client = client
@@ -25,27 +25,27 @@ class Lookups:
         self._owners: dict[str, OwnerLookups] = {}
 
     def of(self, uid: str) -> "OwnerLookups":
-        """Return those of one primary object."""
+        """Return the lookups of one primary object."""
         owner = self._owners.pop(uid, None) or OwnerLookups(self)
         self._owners[uid] = owner
         if len(self._owners) > REMEMBER_AT_MOST:
-            del self._owners[next(iter(self._owners))]  # the one that has not asked for longest
+            del self._owners[next(iter(self._owners))]  # the least recently used
         return owner
 
     def forget(self, uid: str) -> None:
-        """Read all that it names again: something about it was wrong."""
+        """Drop the cached lookups of one primary object, because one of them was wrong."""
         self._owners.pop(uid, None)
 
 
 class OwnerLookups:
-    """A client's `get` with a memory, for one primary object."""
+    """A client's `get` with a cache, for one primary object."""
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
-        self._known: dict[tuple[str, ...], tuple[float, str]] = {}  # until when, and what was found, as JSON
+        self._known: dict[tuple[str, ...], tuple[float, str]] = {}  # expiry, and the object as JSON
 
     async def get(self, kind: str, namespace: str, name: str) -> Manifest | None:
-        """Return as much of an object as is remembered, or None. Raises what the client raises."""
+        """Return the kept part of an object, or None. Raises the client's errors."""
         key, now = (kind, namespace, intern(name)), self._lookups.clock()
         until, known = self._known.get(key, (0.0, ""))
         if now < until:
@@ -55,7 +55,7 @@ class OwnerLookups:
         self._known.pop(key, None)
         if found is not None and _is_well(found):
             unbound = found.get("status", {}).get("phase") == "Pending"
-            # Thousands of primary objects name the same: that is kept once.
+            # Thousands of primary objects can name the same object, which is kept once.
             self._known[key] = now + (UNBOUND_SECONDS if unbound else REMEMBER_SECONDS), intern(json.dumps(_essence(found)))
         return found
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Manifest = Mapping[str, Any]
-"""A Kubernetes object as JSON, rendered or as stored. Not to be changed."""
+"""A Kubernetes object as JSON, rendered or as stored. Do not modify it."""
 
 
 class Key(NamedTuple):
-    """The address of an object whose kind is known: what a queue holds."""
+    """The namespace and name of an object of a known kind: the queue's keys."""
 
     namespace: str
     name: str
@@ -38,7 +38,7 @@ def ref_of(manifest: Manifest, kind: str = "") -> ObjectRef:
 
 
 class Resource(NamedTuple):
-    """Where the API server has a kind."""
+    """The API path of a kind."""
 
     api_version: str  # group/version, as in a manifest
     plural: str
@@ -51,8 +51,8 @@ class Scheme:
 
     resources: Mapping[str, Resource]
     primary: str
-    rendered: tuple[str, ...]  # kinds of children that the operator makes
-    made_by_controllers: tuple[str, ...]  # kinds that Kubernetes' controllers make of those
+    rendered: tuple[str, ...]  # kinds of children that the operator creates
+    made_by_controllers: tuple[str, ...]  # kinds that Kubernetes' controllers create for those
     uid_label: str  # on each child: the uid of its primary object
     field_manager: str  # the name under which the operator applies
     unreadable_field: str  # of an object that could only be decoded in part: the reason
@@ -64,7 +64,7 @@ class Scheme:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """Return every kind to watch: all, so that what is edited or deleted by hand is repaired at once."""
+        """Return every kind to watch: all, so that manual edits and deletions are reverted at once."""
         return (self.primary, *self.children)
 
     @property
@@ -73,11 +73,11 @@ class Scheme:
         return self.resources[self.primary].plural
 
     def selector(self, kind: str) -> str:
-        """Return the label selector of what is listed and watched of a kind; empty: all objects."""
+        """Return the label selector for lists and watches of a kind; empty: all objects."""
         return "" if kind == self.primary else self.uid_label
 
     def path(self, kind: str, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Return the URL path of a kind, of one of its objects, or of a part of that. An empty namespace means all of them."""
+        """Return the URL path of a kind, of one of its objects, or of a subresource. An empty namespace means all of them."""
         resource = self.resources[kind]
         root = "/api/" if "/" not in resource.api_version else "/apis/"
         within = f"/namespaces/{namespace}" if resource.namespaced and namespace else ""

@@ -12,7 +12,7 @@ class PageSizes:
         self._sizes: dict[str, int] = {}
 
     def size(self, what: str) -> int:
-        """Return how many objects to ask for."""
+        """Return how many objects to request."""
         return self._sizes.get(what, self._most)
 
     def limit_bytes(self, what: str) -> int:
@@ -20,11 +20,11 @@ class PageSizes:
         return PAGE_BYTES if self.size(what) > 1 else SINGLE_BYTES
 
     def too_long(self, what: str) -> None:
-        """Note that an answer was longer."""
+        """Record that an answer was too long."""
         self._sizes[what] = max(1, self.size(what) // 4)
 
     def fitted(self, what: str) -> None:
-        """Note that an answer was not."""
+        """Record that an answer fitted."""
         size = min(self.size(what) * 2, self._most)
         if size < self._most:
             self._sizes[what] = size

@@ -15,12 +15,12 @@ from itertools import count
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-ROUTINE_TURN = 8  # each so many keys handed out, one is from the routine, however much news there is
+ROUTINE_TURN = 8  # of so many keys handed out, one is routine, however many events there are
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backoff:
-    """All in seconds. `jitter` is the share of a delay that chance decides."""
+    """All in seconds. `jitter` is the random share of a delay."""
 
     first: float = 0.5
     factor: float = 2.0
@@ -29,7 +29,7 @@ class Backoff:
 
     def delay(self, failures: int, chance: float) -> float:
         """Return the wait after the given number of failures in a row (1 for the first). `chance` is drawn from [0, 1)."""
-        # The exponent is bounded before it is used: 2.0 ** 5000 is an OverflowError, not a long wait.
+        # The exponent is bounded, because 2.0 ** 5000 raises OverflowError.
         full = min(self.ceiling, self.first * self.factor ** min(max(failures, 1) - 1, 64))
         return full * (1.0 - self.jitter * chance)
 
@@ -39,28 +39,28 @@ class QueueClosedError(Exception):
 
 
 class Queue(Generic[K]):
-    """Keys to work on. `clock` gives seconds that never go back; `chance` draws from [0, 1)."""
+    """Keys to reconcile. `clock` is monotonic, in seconds; `chance` draws from [0, 1)."""
 
     def __init__(self, *, clock: Callable[[], float], chance: Callable[[], float], backoff: Backoff | None = None) -> None:
         self._clock = clock
         self._chance = chance
         self._backoff = backoff or Backoff()
-        self._news: dict[K, float] = {}  # in line since when, in order; never also being worked on
-        self._routine: dict[K, float] = {}  # likewise; a key is in one of the two at most
+        self._news: dict[K, float] = {}  # waiting since when, in order; never in `_working`, too
+        self._routine: dict[K, float] = {}  # the same for routine work; a key is in at most one of the two
         self._working: dict[K, float] = {}  # since when
-        self._handed_out: float | None = None  # when a key was, last
+        self._handed_out: float | None = None  # when a key was last handed out
         self._turns = count(1)
-        self._again: dict[K, bool] = {}  # added while being worked on -> whether as routine only
-        self._due: dict[K, float] = {}  # delayed keys -> when to put them in line
+        self._again: dict[K, bool] = {}  # added while it was processed -> whether as routine only
+        self._due: dict[K, float] = {}  # delayed keys -> when they are due
         self._due_as_routine: set[K] = set()  # those of them that were added as routine only
-        self._order: list[tuple[float, int, K]] = []  # a heap of the same; what was replaced since is passed over
+        self._order: list[tuple[float, int, K]] = []  # a heap of the same; replaced entries are skipped
         self._count = count()
         self._failures: dict[K, int] = {}
         self._changed = asyncio.Event()
         self._closed = False
 
     def add(self, key: K, *, routine: bool = False) -> None:
-        """Ask for `key` to be worked on. `routine`: nothing is known to have happened to it."""
+        """Add `key`. `routine`: without an event."""
         if self._closed:
             return
         if key in self._working:
@@ -72,7 +72,7 @@ class Queue(Generic[K]):
         self._changed.set()
 
     def add_after(self, key: K, seconds: float, *, routine: bool = False) -> None:
-        """Ask for `key` to be worked on in a while. The earliest of several such wishes counts; as routine, if all of them are."""
+        """Add `key` after a delay. The earliest of several calls counts; it is routine if all of them are."""
         if self._closed:
             return
         if not routine:
@@ -84,13 +84,13 @@ class Queue(Generic[K]):
             return
         self._due[key] = due
         heapq.heappush(self._order, (due, next(self._count), key))
-        if len(self._order) > 2 * len(self._due) + 100:  # mostly replaced ones
+        if len(self._order) > 2 * len(self._due) + 100:  # mostly replaced entries
             self._order = [(due, next(self._count), key) for key, due in self._due.items()]
             heapq.heapify(self._order)
         self._changed.set()
 
     def retry(self, key: K, *, at_least: float = 0.0) -> float:
-        """Count a failure and ask for `key` after a backoff of `at_least` seconds. Returns the delay in seconds."""
+        """Count a failure and add `key` after a backoff of `at_least` seconds. Returns the delay in seconds."""
         self._failures[key] = self._failures.get(key, 0) + 1
         delay = max(self._backoff.delay(self._failures[key], self._chance()), at_least)
         self.add_after(key, delay)
@@ -101,7 +101,7 @@ class Queue(Generic[K]):
         return self._failures.get(key, 0)
 
     def forget(self, key: K) -> None:
-        """Stop counting failures of `key`: it went well, or is gone."""
+        """Reset the failures of `key`: it succeeded, or is gone."""
         self._failures.pop(key, None)
 
     def take(self) -> K | None:
@@ -134,30 +134,30 @@ class Queue(Generic[K]):
         return self._order[0][0] if self._order else None
 
     def depth(self) -> int:
-        """Return how many keys are in line."""
+        """Return how many keys wait."""
         return len(self._news) + len(self._routine)
 
     def oldest_seconds(self) -> float:
-        """Return for how long the one that has been in line for longest has been; 0 when none is."""
+        """Return how long the oldest waiting key has waited; 0 if none waits."""
         since = (*self._news.values(), *self._routine.values())
         return max(0.0, self._clock() - min(since, default=self._clock()))
 
     def stalled_seconds(self) -> float:
-        """Return for how long keys have been in line without one being handed out; 0 before the first, when work has not begun."""
+        """Return how long keys have waited without one being handed out; 0 before the first."""
         return 0.0 if self._handed_out is None else min(self.oldest_seconds(), self._clock() - self._handed_out)
 
     def busiest_seconds(self) -> float:
-        """Return for how long the key that has been worked on for longest has been; 0 when none is."""
+        """Return how long the longest running reconcile has taken; 0 if none runs."""
         return max(0.0, self._clock() - min(self._working.values(), default=self._clock()))
 
     def idle(self) -> bool:
-        """Return whether nothing is in line, delayed or being worked on."""
+        """Return whether no key is waiting, delayed or in work."""
         return not (self._news or self._routine or self._working or self._due)
 
     async def get(self) -> K:
         """Wait for the next key. Raises QueueClosedError once the queue is closed."""
         while True:
-            # Nothing can slip in between clearing and waiting: there is no await between them.
+            # No key can be added between clearing and waiting, because there is no await between them.
             self._changed.clear()
             if self._closed:
                 raise QueueClosedError
@@ -172,6 +172,6 @@ class Queue(Generic[K]):
                 continue
 
     def close(self) -> None:
-        """Hand out nothing more. Work in progress continues to its end."""
+        """Hand out no more keys. Running work continues to its end."""
         self._closed = True
         self._changed.set()

@@ -13,24 +13,24 @@ from tunewright_runtime.errors import Gone
 from tunewright_runtime.objects import Key, Manifest, ObjectRef
 from tunewright_runtime.ownership import controller
 
-REMEMBER_SECONDS = 60.0  # a deleted pod's token is good for as long as this
+REMEMBER_SECONDS = 60.0  # a deleted pod's token stays valid for at most this time
 REMEMBER_AT_MOST = 10_000  # answers
 _POD_NAME = "authentication.kubernetes.io/pod-name"
 _POD_UID = "authentication.kubernetes.io/pod-uid"
 
 
 class Tokens:
-    """Reviews tokens. `clock` gives seconds that never go back; `audience` names what a token for a primary object is made for."""
+    """Reviews tokens. `clock` is monotonic, in seconds; `audience` returns the audience of a primary object's tokens."""
 
     def __init__(self, client: Client, cache: Cache, *, clock: Callable[[], float], audience: Callable[[Key], str]) -> None:
         self._client = client
         self._cache = cache
         self._clock = clock
         self._audience = audience
-        self._known: dict[str, tuple[float, str | None]] = {}  # digest of (key, token) -> until when, uid of the primary object
+        self._known: dict[str, tuple[float, str | None]] = {}  # digest of (key, token) -> expiry, uid of the primary object
 
     async def owner(self, key: Key, token: str) -> str | None:
-        """Return the primary object's uid if the token is that of one of its pods, else None. Raises Gone when there is no such object."""
+        """Return the primary object's uid if the token belongs to one of its pods, else None. Raises Gone if there is no such object."""
         digest = hashlib.sha256(f"{key.namespace}\n{key.name}\n{token}".encode()).hexdigest()
         until, uid = self._known.get(digest, (0.0, None))
         if until > self._clock():
@@ -58,7 +58,7 @@ class Tokens:
         return batch is not None and batch["metadata"]["uid"] == owner["uid"] and controller(batch).get("uid") == uid
 
     async def _read(self, ref: ObjectRef) -> Manifest | None:
-        """Return an object. A pod may report before the watch has shown it."""
+        """Return an object from the cache, or from the API server, because a pod can report before the watch has shown it."""
         return self._cache.get(ref) or await self._client.get(*ref)
 
     def _remember(self, digest: str, answer: str | None) -> None:

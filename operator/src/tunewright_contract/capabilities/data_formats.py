@@ -1,4 +1,4 @@
-"""`data.*[].format`: the shapes in which examples arrive. Which tasks take a format is said in `tasks`.
+"""`data.*[].format`: the shapes of examples. The rows of `tasks` name the formats that each task takes.
 
 Sources: OpenAI's fine-tuning format for messages, TRL's data set formats for the others.
 """
@@ -11,11 +11,11 @@ from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 @dataclass(frozen=True, kw_only=True)
 class DataFormat(Row):
-    """A format is recognised by its columns: the first row of the table whose columns a row of data has."""
+    """Check recognises a format by its columns: it takes the first row of the table whose columns a row of data has."""
 
     columns: tuple[str, ...]
-    completion: bool | None = None  # whether the answer stands apart from the prompt; None: not decided before it is supported
-    turns: bool | None = None  # whether it holds the turns of a conversation; None likewise
+    completion: bool | None = None  # whether prompt and answer are separate; None: not decided before it is supported
+    turns: bool | None = None  # whether an example has the turns of a conversation; None: the same
 
 
 MESSAGES = DataFormat(name="messages", columns=("messages",), completion=False, turns=True)

@@ -1,4 +1,4 @@
-"""`serving.executionProviders`: what computes in a server.
+"""`serving.executionProviders`: the hardware on which a server computes.
 
 Sources: onnxruntime 1.31.1 (`get_all_providers`), the vendors' device plugins.
 """
@@ -8,19 +8,19 @@ from typing import Annotated
 
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 
-BUILT_IMAGES = ("cpu",)  # flavours of the server image that server-image/Dockerfile makes
+BUILT_IMAGES = ("cpu",)  # flavours of the server image that server-image/Dockerfile builds
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionProvider(Row):
-    """`image` is the flavour of the server image that holds the provider.
+    """`image` is the flavour of the server image that contains the provider.
 
     A supported provider whose flavour is not built needs an image of the user's own.
     """
 
     onnxruntime: str  # ONNX Runtime's own name
     image: str
-    device: str | None = None  # the extended resource of which a pod needs one piece
+    device: str | None = None  # the extended resource of which a pod needs one unit
 
     @property
     def in_server_image(self) -> bool:

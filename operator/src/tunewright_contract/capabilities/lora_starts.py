@@ -1,6 +1,6 @@
-"""`method.lora`: with which values an adapter starts, and where DoRA works. Both may need the base weights whole.
+"""`method.lora`: the initial values of an adapter, and where DoRA works. Both can need complete base weights.
 
-A quantised base holds no whole weights, and ZeRO-3 holds each in one place only while its layer is computed. Sources: peft 0.21.2,
+A quantised base has no complete weights, and ZeRO-3 gathers each one only while its layer is computed. Sources: peft 0.21.2,
 huggingface/peft#1731, LLaMA-Factory's argument parser.
 """
 
@@ -36,10 +36,10 @@ _PLAIN = LoraStart(name="")
 
 
 def lora_start(value: object) -> LoraStart:
-    """Return the row of an `initLoraWeights`; true and false start from small random values, which nothing stands against."""
+    """Return the row of an `initLoraWeights`; true and false start from small random values, which always work."""
     return LORA_STARTS.get(str(value).partition("_")[0], _PLAIN)
 
 
 def dora_works(*, quantized: bool, stage: int | None) -> bool:
-    """Return whether DoRA, which needs the norms of the base weights, finds them. `stage` None: not decided, or no DeepSpeed."""
+    """Return whether DoRA can compute the norms of the base weights. `stage` None: not decided, or no DeepSpeed."""
     return not quantized or stage is None or stage in STAGES_WITH_WHOLE_WEIGHTS

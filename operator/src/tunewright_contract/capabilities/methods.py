@@ -1,4 +1,4 @@
-"""`method.type`: what a model learns from. Sources: trl 1.16.0."""
+"""`method.type`: the training methods. Source: trl 1.16.0."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,13 +8,13 @@ from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 @dataclass(frozen=True, kw_only=True)
 class Method(Row):
-    """How examples become a loss."""
+    """A training method, which determines the loss."""
 
     trainer_class: str  # of trl
     settings: str | None = None  # the attribute of `method` with its settings
-    packable: bool = True  # several examples may share a row; false where examples are compared one by one
-    reference_model: bool = False  # a frozen copy answers beside the model
-    bypasses_head: bool = False  # the loss is computed from the head's own weight, so an adapter on it would not learn
+    packable: bool = True  # several examples may share a row; false if examples are compared one by one
+    reference_model: bool = False  # a frozen copy of the model is evaluated, too
+    bypasses_head: bool = False  # the loss is computed from the head's own weight, so an adapter on the head would not be trained
 
 
 SFT = Method(name="sft", trainer_class="SFTTrainer", bypasses_head=True)

@@ -1,4 +1,4 @@
-"""`training.optim`: transformers' optimizers by name, what they keep beside the weights and where they work.
+"""`training.optim`: transformers' optimizers by name, with the size of their state and the configurations in which they work.
 
 Sources: transformers 5.23.0 (`training_args.OptimizerNames`, `trainer_optimizer.py`), deepspeed 0.19.8 (checkpoint/ds_to_universal.py).
 """
@@ -11,11 +11,11 @@ from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 @dataclass(frozen=True, kw_only=True)
 class Optimizer(Row):
-    """`state_bytes` are kept per trained parameter beside the weights: Adam's two moments in fp32 are 8."""
+    """`state_bytes`: bytes of state per trained parameter, without the weights. Adam's two moments in fp32 take 8."""
 
     state_bytes: float = 8.0
     needs_accelerator: bool = False
-    deepspeed: bool = True  # false: it works on whole gradients of single layers, which DeepSpeed does not hand out
+    deepspeed: bool = True  # false: it needs whole gradients of single layers, which DeepSpeed does not provide
     convertible: bool = False  # DeepSpeed can partition its state again for another number of ranks
 
 

@@ -1,4 +1,4 @@
-"""Types of numbers: `training.precision` of the arithmetic while training, `output.onnx.precision` of the exported weights."""
+"""Number types: `training.precision` for the computation during training, `output.onnx.precision` for the exported weights."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -26,7 +26,7 @@ PRECISION_FLAGS = tuple(row.flag for row in TRAINING_PRECISIONS.values() if row.
 
 @dataclass(frozen=True, kw_only=True)
 class ExportPrecision(Row):
-    """`bits` of a weight in most matrices; None: not quantised. `wider` is the next precision that loses less."""
+    """`bits` of a weight in most matrices; None: not quantised. `wider` is the next precision with less rounding."""
 
     bits: int | None
     widths: tuple[int, ...] = ()  # all bit widths that a graph of this precision holds

@@ -1,4 +1,4 @@
-"""`method.quantization.type`: how the frozen base is stored.
+"""`method.quantization.type`: the storage types of the frozen base.
 
 Sources: bitsandbytes 0.50.2; QLoRA (Dettmers et al. 2023, arXiv:2305.14314).
 """
@@ -18,8 +18,8 @@ class Quantization(Row):
     """
 
     bits: float | None
-    double_quant_bits: float | None = None  # with `doubleQuant`; None: there is no such choice
-    zero_stages: tuple[int, ...] = (0, 1, 2, 3)  # that have been seen to work; `stage: Auto` chooses no other
+    double_quant_bits: float | None = None  # with `doubleQuant`; None: the type has no such option
+    zero_stages: tuple[int, ...] = (0, 1, 2, 3)  # that passed tests; `stage: Auto` chooses no other
 
     @property
     def quantized(self) -> bool:
@@ -27,7 +27,7 @@ class Quantization(Row):
 
     @property
     def four_bit(self) -> bool:
-        """Whether quantType, doubleQuant, computeDtype and quantStorage mean something."""
+        """Whether quantType, doubleQuant, computeDtype and quantStorage have an effect."""
         return self.double_quant_bits is not None
 
 

@@ -1,6 +1,6 @@
 """A table of capabilities: rows of facts by name, and the type of a field that holds one of the names.
 
-A row that is not supported yet stays in its table: the API knows the name and refuses it with a way out.
+A row that is not supported yet stays in its table: the API recognises the name and refuses it with a way out.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,17 +13,17 @@ from pydantic_core import CoreSchema, core_schema
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What all tables say about a name."""
+    """The facts that all tables have about a name."""
 
-    name: str  # as it stands in a manifest
-    supported: bool = True  # whether the stages honour it in this release
+    name: str  # as written in a manifest
+    supported: bool = True  # whether the stages implement it in this release
 
 
 RowT = TypeVar("RowT", bound=Row)
 
 
 class Table(Mapping[str, RowT], Generic[RowT]):
-    """Rows by name, in the order in which they are shown. Raises `KeyError` for a name that is not in it."""
+    """Rows by name, in the order of documentation and messages. Raises `KeyError` for an unknown name."""
 
     def __init__(self, *rows: RowT, instead: str = "") -> None:
         """`instead` is the way out for a name that is not supported yet."""

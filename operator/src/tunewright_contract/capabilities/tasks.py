@@ -1,4 +1,4 @@
-"""`task`: what a model is for. A row fixes the model's head, the shape of the examples, the graph that is exported and the server's routes.
+"""`task`: the purpose of a model. A row fixes the model's head, the shape of the examples, the exported graph and the server's routes.
 
 Sources: transformers' auto classes, peft.TaskType, Azure ML's metrics per task.
 """
@@ -12,12 +12,12 @@ from tunewright_contract.capabilities.table import OneOf, Row, Table
 GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
 HeadKind = Literal["sequence_classification", "token_classification", "question_answering"]  # of an encoder's graph
 ENCODER: GraphKind = "encoder"  # reads a whole text in one run, and generates nothing
-CLASSIFY_ROUTES = ("/classify", "/v1/classify")  # vLLM's, and that of SGLang and Dynamo
+CLASSIFY_ROUTES = ("/classify", "/v1/classify")  # the route of vLLM, and the one of SGLang and Dynamo
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task(Row):
-    """`metrics` may choose the best model, beside `loss`, which every task has. `formats` are names of `DATA_FORMATS`."""
+    """`metrics` can choose the best model, like `loss`, which every task has. `formats` are names of `DATA_FORMATS`."""
 
     auto_class: str  # of transformers
     peft_task_type: str  # of peft.TaskType
@@ -30,7 +30,7 @@ class Task(Row):
     needs_chat_template: bool = False  # its examples and requests are conversations
     trl: bool = False  # trained by TRL, whose arguments are more than transformers.TrainingArguments
     windows: bool = False  # reads a long text in windows that overlap, instead of cutting it
-    new_head: bool = False  # that the base lacks, so it is trained whole beside an adapter, and replaces a language model's
+    new_head: bool = False  # a head that the base lacks: it replaces a language model's head, and is trained in full beside an adapter
 
     @property
     def generates(self) -> bool:

@@ -1,4 +1,4 @@
-"""`method.tuner`: which weights learn. A row says how PEFT builds the tuner and what it goes together with.
+"""`method.tuner`: the trained weights. A row says how PEFT builds the tuner and with what it can be combined.
 
 Sources: peft 0.21.2 (`peft.PeftType`; `merge_and_unload`; which tuners have bitsandbytes layers), LLaMA-Factory's argument parser.
 """
@@ -21,11 +21,11 @@ class Tuner(Row):
     title: str = ""  # as its paper writes it; empty: as in a manifest
     settings: str | None = None  # the attribute of `method` with its settings
     mergeable: bool = True  # into the base model, so that the exported graph is the base model's
-    virtual_tokens: bool = False  # it puts trained vectors before the prompt
+    virtual_tokens: bool = False  # it adds trained vectors before the prompt
     quantizable: bool = False  # it works on a base that bitsandbytes has quantised
     zero_stages: tuple[int, ...] = ALL_STAGES  # 0 is plain DDP
     gradient_checkpointing: bool = True
-    learning_rate: float = ADAPTER_LEARNING_RATE  # when the job gives none
+    learning_rate: float = ADAPTER_LEARNING_RATE  # unless the job sets one
 
     @property
     def adapts(self) -> bool:
@@ -49,7 +49,7 @@ TUNERS = Table(
         settings="prefix_tuning",
         mergeable=False,
         virtual_tokens=True,
-        gradient_checkpointing=False,  # it feeds its prefix through the key-value cache, which checkpointing turns off (peft#869)
+        gradient_checkpointing=False,  # its prefix is in the key-value cache, which checkpointing turns off (peft#869)
         supported=False,
     ),
     Tuner(
