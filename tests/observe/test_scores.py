@@ -28,6 +28,12 @@ def test_the_scores_of_answers_in_a_context_are_read_back():
     assert (found.loss, found.f1, found.f1_macro) == (0.1, 0.85, None)
 
 
+def test_scores_of_entities_are_read_back():
+    tagged = {"loss": "0.1", "accuracy": "0.9", "f1": "0.8", "precision": "0.7", "recall": "0.95", "samples": 30}
+    found = recorded_scores({"evaluation": {"base": tagged, "tuned": tagged}}).tuned
+    assert (found.token_accuracy, found.f1, found.precision, found.recall, found.f1_macro) == (0.9, 0.8, 0.7, 0.95, None)
+
+
 @pytest.mark.parametrize("loss", ["NaN", "inf", "a lot", ""])
 def test_a_loss_that_is_no_number_is_not_finite(loss):
     assert recorded_scores(status(loss=loss)).tuned.loss is None

@@ -20,6 +20,12 @@ def test_answers_in_a_context_have_an_exact_match_and_an_f1():
     assert found["tuned"] == {"loss": "0.25", "exactMatch": "0.5", "f1": "0.75", "samples": 40}
 
 
+def test_entities_have_precision_and_recall_and_the_accuracy_of_tags():
+    score = Score(loss=0.25, token_accuracy=0.9, f1=0.8, precision=0.75, recall=0.85, samples=40)
+    found = evaluation_status(EvaluationReport(base=score, tuned=score)).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert found["tuned"] == {"loss": "0.25", "accuracy": "0.9", "f1": "0.8", "precision": "0.75", "recall": "0.85", "samples": 40}
+
+
 @pytest.mark.parametrize(
     ("expected", "count", "labels"),
     [

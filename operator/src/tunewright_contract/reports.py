@@ -125,6 +125,8 @@ class Score(Message):
     Of a classifier: `token_accuracy` is the share of texts with the right label, `f1_macro` the mean over labels of their F1.
     Of answers found in a context: `token_accuracy` is the share of windows with the right first and last token, `f1` the mean over
     questions of the F1 of the answer's words, and `exact_match` the share of answers equal to a reference.
+    Of named entities: `token_accuracy` is the share of words with the right tag. An entity is right with its type and its exact words;
+    `precision`, `recall` and `f1` count entities, all types together.
     """
 
     loss: Loss = None
@@ -132,6 +134,8 @@ class Score(Message):
     exact_match: Share | None = None
     f1_macro: Share | None = None
     f1: Share | None = None
+    precision: Share | None = None
+    recall: Share | None = None
     samples: Count = 0
 
 

@@ -26,6 +26,8 @@ _SHARES = {
     "accuracy": "accuracy",
     "exactMatch": "exact match",
     "f1Macro": "macro F1",
+    "precision": "precision",
+    "recall": "recall",
     "f1": "F1",
 }
 _CLAIM_SCHEME = "pvc://"

@@ -20,8 +20,8 @@ def recorded_scores(status: Raw | None) -> EvaluationReport | None:
 
 def _score(stored: ScoreStatus) -> Score:
     accuracy = _share(stored.token_accuracy or stored.accuracy)
-    f1_macro, f1 = (None if text is None else _share(text) for text in (stored.f1_macro, stored.f1))
-    return Score(loss=_number(stored.loss), token_accuracy=accuracy, f1_macro=f1_macro, f1=f1, samples=max(0, stored.samples))
+    shares = {name: _share(text) for name in ("f1_macro", "f1", "precision", "recall") if (text := getattr(stored, name)) is not None}
+    return Score(loss=_number(stored.loss), token_accuracy=accuracy, samples=max(0, stored.samples), **shares)
 
 
 def _share(text: str | None) -> float:

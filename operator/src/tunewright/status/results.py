@@ -84,13 +84,16 @@ def artifact_status(artifact: Artifact, plan: FineTunePlan) -> ArtifactStatus:
 
 def _score(score: Score) -> ScoreStatus:
     accuracy = as_text(score.token_accuracy)
-    labels, spans = score.f1_macro is not None, score.f1 is not None
+    labels = score.f1_macro is not None or score.precision is not None
+    spans = score.f1 is not None
     return ScoreStatus(
         loss="NaN" if score.loss is None else as_text(score.loss),
         token_accuracy=None if labels or spans else accuracy,
         accuracy=accuracy if labels else None,
         f1_macro=_share(score.f1_macro),
         f1=_share(score.f1),
+        precision=_share(score.precision),
+        recall=_share(score.recall),
         exact_match=_share(score.exact_match),
         samples=score.samples,
     )

@@ -170,11 +170,15 @@ class ScoreStatus(StatusPart):
     token_accuracy: Name | None = None
     exact_match: Name | None = None
     accuracy: Name | None = None
-    """Share of texts that get the right label."""
+    """Share of texts that get the right label, or of words that get the right tag."""
     f1_macro: Name | None = None
     """Mean over the labels of their F1."""
     f1: Name | None = None
-    """Mean over the questions of the F1 of the answer's words."""
+    """Mean over the questions of the F1 of the answer's words; or F1 of the named entities, all types together."""
+    precision: Name | None = None
+    """Share of the found entities that are right."""
+    recall: Name | None = None
+    """Share of the entities that are found."""
     samples: int = 0
 
 
