@@ -1,4 +1,4 @@
-"""`python -m tunewright_server`: serve the folders that `TUNEWRIGHT_MODEL_DIR` or `TUNEWRIGHT_MODEL_DIRS` names, or say why not."""
+"""`python -m tunewright_server`: serve the folders that `TUNEWRIGHT_MODEL_DIR` or `TUNEWRIGHT_MODEL_DIRS` names, or report why not."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ def main() -> ExitCode:
 
 
 def _leave(failure: Failure, where: Path | None) -> None:
-    """Write the termination message; that it cannot be written is not worth dying of."""
+    """Write the termination message. An error while writing it does not change the exit code."""
     if where is None:
         return
     try:

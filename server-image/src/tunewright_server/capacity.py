@@ -9,7 +9,7 @@ from tunewright_server.refusal import RefusalError
 
 DEFAULT_SLOTS = 16  # where throughput levelled off on CPU
 DEFAULT_LENGTH = 4096  # tokens; a longer context must be explicit, because every slot allocates its cache
-CACHE_SHARE = 0.5  # of the memory the weights leave, when the server decides; the rest is for activations, logits and the process
+CACHE_SHARE = 0.5  # of the memory without weights, unless it is set; the rest is for activations, logits and the process
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def bytes_per_token(graph: DecoderGraph) -> int:
 def share_memory(weights: Sequence[int], memory_bytes: int) -> list[int]:
     """Return how many bytes each model may use, its weights included.
 
-    What all weights leave is shared in equal parts; one model has it all. A model whose part is too small is refused when it is planned.
+    The memory without all weights is divided equally. A model whose part is too small is refused when its capacity is planned.
     """
     left = memory_bytes - sum(weights)
     return [weight + left // len(weights) for weight in weights]
@@ -58,7 +58,7 @@ def plan_capacity(
 
 
 def check_length_fits(max_length: int | None, *, context: int) -> None:
-    """Raises `RefusalError` when requests may be longer than the model's context, in tokens."""
+    """Raise `RefusalError` if requests can be longer than the model's context, in tokens."""
     if max_length is not None and max_length > context:
         raise RefusalError(
             "MaxLengthTooLong",
@@ -68,7 +68,7 @@ def check_length_fits(max_length: int | None, *, context: int) -> None:
 
 
 def check_weights_fit(weight_bytes: int, *, memory_bytes: int) -> None:
-    """Raises `RefusalError` when a model without a cache leaves no memory at all."""
+    """Raise `RefusalError` if a model without a cache leaves no memory for its runs."""
     if weight_bytes >= memory_bytes:
         raise RefusalError(
             "WeightsDoNotFit",

@@ -1,4 +1,4 @@
-"""A decoder that is ready to answer: folder, tokenizer, template and running engine, put together and tried once."""
+"""Loads a decoder: folder, tokenizer, template and running engine, and the self-test."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from tunewright_server.trial import ask, self_test
 
 DECODERS: dict[str, type[GqaDecoder] | type[DynamicCacheDecoder]] = {"gqa": GqaDecoder, "dynamic_cache": DynamicCacheDecoder}
 QUEUED_PER_SLOT = 16  # answers that may wait; further requests get an error, so that clients retry
-QUEUED_CACHES = 8  # how often the cache's tokens may be waited for: prompts and answers
+QUEUED_CACHES = 8  # tokens that may wait (prompts and answers), as a multiple of the cache's tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class ServedDecoder(ServedModel):
 
     engine: Engine
     template: Template | None
-    defaults: GenerationDefaults  # for requests that do not say
+    defaults: GenerationDefaults  # for parameters that a request does not set
     capacity: DecoderCapacity
     metrics: DecoderMetrics
 
@@ -49,7 +49,7 @@ class ServedDecoder(ServedModel):
 def load_decoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics, *, name: str, memory_bytes: int) -> ServedDecoder:
     """Verify, load and try the model. `memory_bytes` are for its weights and its cache.
 
-    Blocks for seconds to minutes. Raises `RefusalError`; leaves no thread behind then.
+    Blocks for seconds to minutes. Raises `RefusalError`, after it has ended its threads.
     """
     providers = resolve_providers(settings.execution_providers)
     graph = folder.manifest.graph
@@ -101,7 +101,7 @@ def load_decoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics
 
 
 def generation_defaults(folder: Path) -> GenerationDefaults:
-    """How a request is answered that sets nothing. Raises `RefusalError` (65)."""
+    """Return the defaults of a request's parameters. Raises `RefusalError` (65)."""
     try:
         return generation_defaults_in(folder)
     except GenerationConfigError as error:

@@ -1,4 +1,4 @@
-"""One JSON object per line on standard error: time, level, logger, message, and the fields a call gave as `extra={"fields": {...}}`."""
+"""One JSON object per line on standard error: time, level, logger, message, and the fields of a call's `extra={"fields": {...}}`."""
 
 import json
 import logging

@@ -14,7 +14,7 @@ _V1_UNLIMITED = 1 << 60  # version 1 writes "no limit" as a number near 2**63
 
 
 def cpu_limit(cgroup: Path = CGROUP) -> int:
-    """Threads worth starting: the smaller of the affinity mask and the cgroup's quota, rounded up; at least 1."""
+    """Number of threads to start: the smaller of the affinity mask and the cgroup's quota, rounded up; at least 1."""
     quota = _quota(cgroup)
     usable = len(os.sched_getaffinity(0))
     return max(1, usable if quota is None else min(usable, math.ceil(quota)))

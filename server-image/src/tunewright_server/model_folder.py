@@ -1,4 +1,4 @@
-"""A model folder, verified byte for byte against its manifest before anything is loaded from it."""
+"""A model folder, whose files are compared with its manifest by sha256 before anything is loaded."""
 
 import hashlib
 from dataclasses import dataclass
@@ -38,9 +38,9 @@ class ModelFolder:
 
 
 def open_folder(path: Path) -> ModelFolder:
-    """Read the manifest and compare names and sizes: cheap, so that it can happen before a port is taken.
+    """Read the manifest and compare names and sizes. This is cheap, so it runs before the port is opened.
 
-    Raises `RefusalError`: 64 when there is no such folder or manifest, 65 when what is there cannot be used.
+    Raises `RefusalError`: 64 if there is no such folder or manifest, 65 if it cannot be used.
     """
     if not path.is_dir():
         raise RefusalError(

@@ -14,7 +14,7 @@ class RefusalError(Exception):
         self.exit_code = exit_code
 
     def about(self, subject: str) -> "RefusalError":
-        """Return the same refusal, which names its subject first."""
+        """Return the same refusal with its subject first."""
         return RefusalError(self.reason, f"{subject}: {self}", suggestion=self.suggestion, exit_code=self.exit_code)
 
     @property
@@ -29,6 +29,6 @@ def self_test_failed(message: str) -> RefusalError:
 
 
 def smoke_test_failed(message: str) -> RefusalError:
-    """Return the refusal of a model whose answer to `serving.smokeTest` is not the wanted one."""
+    """Return the refusal of a model whose answer to `serving.smokeTest` is wrong."""
     suggestion = "correct serving.smokeTest, or train a model that answers it"
     return RefusalError("SmokeTestFailed", message, suggestion=suggestion, exit_code=ExitCode.DATA)

@@ -8,7 +8,7 @@ from tunewright_server.served import ServedModel
 
 @dataclass
 class Registry:
-    """`names` are all models that this process will have. Lives on the event loop's thread."""
+    """`names` are all models that this process will have. Use it on the event loop's thread only."""
 
     names: tuple[str, ...] = ()
     _models: dict[str, ServedModel] = field(default_factory=dict)
@@ -27,7 +27,7 @@ class Registry:
         return self._models.get(name)
 
     def paths(self, name: str) -> tuple[str, ...]:
-        """Where a loaded model answers."""
+        """The paths of a loaded model."""
         return self._paths[name]
 
     @property

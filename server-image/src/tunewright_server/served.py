@@ -1,4 +1,4 @@
-"""A model that is ready to answer, with what a request needs of it, for any kind of graph."""
+"""A model that is ready to answer, for any kind of graph."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,11 +8,11 @@ from tunewright_server.text.tokenizer import TextTokenizer
 
 
 class RunningEngine(Protocol):
-    """What runs a graph, in a thread of its own."""
+    """An engine that runs a graph in its own thread."""
 
     @property
     def alive(self) -> bool:
-        """Whether its loop is turning. A busy loop is alive."""
+        """Whether its loop is running. A busy loop is alive."""
 
     @property
     def max_length(self) -> int:
@@ -26,7 +26,7 @@ class RunningEngine(Protocol):
 class ServedModel:
     """A loaded model with its engine."""
 
-    name: str  # what clients put into `model`
+    name: str  # the name that clients send as `model`
     manifest: ModelManifest
     created: int  # Unix time
     tokenizer: TextTokenizer
@@ -35,7 +35,7 @@ class ServedModel:
 
     @property
     def facts(self) -> dict[str, object]:
-        """What the log says of it once it is ready."""
+        """The fields of the log line when it is ready."""
         return {
             "model": self.name,
             "revision": self.manifest.revision,
@@ -46,5 +46,5 @@ class ServedModel:
 
     @property
     def description(self) -> dict[str, object]:
-        """What `/v1/models` says of it beside name and origin."""
+        """Its fields in `/v1/models` besides name and origin."""
         return {}

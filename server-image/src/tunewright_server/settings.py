@@ -15,7 +15,7 @@ from tunewright_server.refusal import RefusalError
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """The server's configuration. None means: decide from the model and the machine."""
+    """The server's configuration. None: the model and the machine decide."""
 
     model_dirs: tuple[Path, ...]  # one or more model folders
     host: str = "127.0.0.1"
@@ -75,7 +75,7 @@ def _model_dirs(env: Mapping[str, str]) -> tuple[Path, ...]:
 
 
 def _api_key(env: Mapping[str, str]) -> str | None:
-    """A variable that is set and empty is an empty Secret, and not a wish for an open server."""
+    """Read the API key. A variable that is set and empty is an empty Secret, and is refused, because it would open the server."""
     key = env.get(environment.API_KEY)
     if key is None:
         return None
@@ -89,7 +89,7 @@ def _api_key(env: Mapping[str, str]) -> str | None:
 
 
 def termination_log(env: Mapping[str, str]) -> Path | None:
-    """Where to say why it ended; read apart, since it is needed when the rest cannot be read."""
+    """Return the path of the termination message. It is read separately, because it is needed if other settings are invalid."""
     path = env.get(environment.TERMINATION_LOG)
     return Path(path) if path else None
 

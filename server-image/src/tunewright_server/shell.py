@@ -34,9 +34,9 @@ from tunewright_server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 _KEEP_ALIVE_SECONDS = 5  # an idle connection is closed then, as clients expect of any server
-_QUIET_SECONDS = 1.0  # without a request, until those who had not heard of the end are thought to have heard
+_QUIET_SECONDS = 1.0  # without a request, after which all proxies are assumed to have removed the server
 _LOOK_SECONDS = 0.05
-_FLUSH_SECONDS = 5  # for the last bytes of the last answers to leave
+_FLUSH_SECONDS = 5  # to send the last bytes of the last answers
 
 
 def run(settings: ServerSettings) -> ExitCode:
@@ -111,7 +111,7 @@ async def _serve(settings: ServerSettings, folders: Mapping[str, ModelFolder], s
 
 
 class _Server(uvicorn.Server):
-    """Signals are ours: uvicorn would close the port at once, and clients would see refused connections instead of 503."""
+    """Handles the signals itself: uvicorn would close the port at once, and connections would be refused instead of answered with 503."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -127,7 +127,7 @@ async def _load(state: ServerState, settings: ServerSettings, folders: Mapping[s
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not loading.done():
             log.info("stopped while loading")
-            os._exit(ExitCode.DONE)  # ONNX Runtime cannot be interrupted, and leaving in good order would wait for its thread
+            os._exit(ExitCode.DONE)  # ONNX Runtime cannot be interrupted, and an orderly exit would wait for its thread
         try:
             model = await loading
         except RefusalError as refusal:
@@ -148,7 +148,7 @@ def _stop_engines(state: ServerState) -> None:
 async def _drain(state: ServerState, hurry: asyncio.Event, limit_seconds: float, *, connections: Callable[[], int]) -> None:
     """Drain: answer until no request has come for a while, but no longer than the limit. Answers have `Connection: close`.
 
-    An open connection may bring another request: it is waited for until it would have been closed for idleness anyway.
+    An open connection can carry another request, so the server waits until idle connections have been closed.
     """
     clock = asyncio.get_running_loop().time
     state.draining = True

@@ -21,7 +21,7 @@ _SHOWN = 200  # characters of a text that are repeated in a message
 
 
 def self_test(engine: Engine, manifest: ModelManifest) -> None:
-    """Generate a few tokens, so that the first client is not the one to find out. Raises `RefusalError` (65)."""
+    """Generate a few tokens, so that a broken model fails before the first request. Raises `RefusalError` (65)."""
     start = manifest.bos_token_id if manifest.bos_token_id is not None else 0
     for _ in _generate(engine, GenerationRequest(prompt=(start,), max_tokens=min(4, engine.lengths.room(1)))):
         pass

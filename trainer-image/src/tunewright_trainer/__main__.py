@@ -23,7 +23,7 @@ from tunewright_trainer.common.signals import exit_on_signal
 
 log = logging.getLogger("tunewright_trainer")
 
-# Imported when asked for: `check` must not wait for what only `train` needs.
+# Imported when needed: `check` must not wait for libraries that only `train` needs.
 _STAGES = {stage.name: f"tunewright_trainer.recipes.{stage.name}" for stage in STAGES if stage.shape is not Shape.SERVER}
 _LAUNCH = TRAIN.command[-1]
 
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("stage", choices=[*_STAGES, _LAUNCH, "prebuild"])
     stage = parser.parse_args(argv).stage
     set_up(_rank_label(os.environ))
-    exit_on_signal()  # until training takes the signals over
+    exit_on_signal()  # until training installs its own handlers
     termination_log = _termination_log(os.environ)
     if termination_log is not None and not _is_worker(os.environ):
         clear_termination(termination_log)
@@ -51,7 +51,7 @@ def _run(stage: str) -> Report | None:
         from tunewright_trainer.distributed.launch import launch
 
         launch()
-        return None  # the report stands already: rank 0 wrote it
+        return None  # rank 0 has written the report already
     report: Report | None = import_module(_STAGES[stage]).run(Settings.from_environment(os.environ))
     return report
 
@@ -59,7 +59,7 @@ def _run(stage: str) -> Report | None:
 def _guarded(work: Callable[[], Report | None], termination_log: Path | None) -> int:
     try:
         report = work()
-    except Exception as raised:  # noqa: BLE001 - the one place where everything is caught, to be typed and said
+    except Exception as raised:  # noqa: BLE001 - the one place that catches every error, to report it
         error = stage_error(raised)
         _log_failure(error, raised)
         if termination_log is not None:
@@ -76,7 +76,7 @@ def _log_failure(error: StageError, raised: BaseException) -> None:
 
 
 def _termination_log(env: Mapping[str, str]) -> Path | None:
-    """Read apart from the settings: what is wrong with those must be said there too."""
+    """Return the path of the termination message. It is read before the settings, because their errors are reported there."""
     value = env.get(environment.TERMINATION_LOG, "")
     return Path(value) if value else None
 

@@ -1,1 +1,1 @@
-"""Continuous batching: one thread, one graph, many requests. Knows tokens and text, and nothing of HTTP."""
+"""Continuous batching: one thread, one graph, many requests. It handles tokens and text, and does not import HTTP."""

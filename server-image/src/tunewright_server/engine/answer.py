@@ -15,8 +15,8 @@ from tunewright_server.text.detokenize import Decode, Detokenizer
 class Answer:
     """`tokens` is prompt and answer together; the row of its cache holds the first `cached` of them.
 
-    The first `read_length` of them are read in chunks, the others were decoded one by one. An answer that lost its row gets it back in the
-    same two ways, so that its numbers are the same to the last bit.
+    The first `read_length` of them are read in chunks, the others were decoded one by one. An answer that lost its row is read and decoded
+    again in the same two ways, so that its logits are the same to the last bit.
     """
 
     def __init__(self, ticket: Ticket, decode: Decode, *, admitted: float, continued: Sequence[int] | None = None) -> None:
@@ -40,17 +40,17 @@ class Answer:
 
     @property
     def next_token(self) -> int:
-        """The token that its row lacks next."""
+        """The first token that its row does not hold yet."""
         return self.tokens[self.cached]
 
     @property
     def complete(self) -> bool:
-        """Whether its row holds all its tokens, so that logits tell a new one."""
+        """Whether its row holds all its tokens, so that the logits give a new one."""
         return self.cached == len(self.tokens)
 
     @property
     def steps_to_return(self) -> float:
-        """Steps, about, in which a fresh row would come to hold as many tokens as its row holds now."""
+        """The approximate number of steps in which an empty row would reach the tokens of its row."""
         return self._steps_to_read(self.cached)
 
     def pause(self, step: int) -> None:
@@ -75,15 +75,15 @@ class Answer:
     def next_chunk(self, chunk: int, *, first: int = 0) -> list[int]:
         """Return the tokens to be read next: `chunk` of them, at least `first` to begin with.
 
-        The cuts depend on nothing but the answer's own length, and no chunk has one token unless the whole has: kernels for one token
-        differ from those for several in the last bits, which would let an answer depend on what else is being read.
+        The cuts depend on the answer's own length only, and no chunk has one token unless the whole has. Kernels for one token differ from
+        those for several in the last bits, which would make an answer depend on other requests.
         """
         size = max(chunk, 2, first if self.cached == 0 else 0)
         left = self.read_length - self.cached
         return self.tokens[self.cached : self.cached + (left if left <= size + 1 else size)]
 
     def accept(self, logits: Logits, *, now: float) -> bool:
-        """Draw the next token from `logits` [vocab], deliver it, and say whether the answer continues."""
+        """Draw the next token from `logits` [vocab], and deliver it. Return whether the answer continues."""
         request = self.ticket.request
         token = self._sampler.choose(self._allowed(logits), self._sequence)
         self.tokens.append(token)
@@ -104,7 +104,7 @@ class Answer:
         return finish is None
 
     def _allowed(self, logits: Logits) -> Logits:
-        """Leave out what would end the answer before `min_tokens`."""
+        """Mask tokens that would end the answer before `min_tokens`."""
         request = self.ticket.request
         if self.generated >= request.min_tokens or not request.stop_token_ids:
             return logits
@@ -125,6 +125,6 @@ class Answer:
         return None, text
 
     def _ending(self, text: str) -> tuple[str, bool]:
-        """Add what was withheld; it may still hold a stop string."""
+        """Return the withheld text, which can still contain a stop string."""
         rest, stopped = self._stops.push(self._text.flush())
         return text + rest + self._stops.flush(), stopped

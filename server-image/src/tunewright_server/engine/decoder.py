@@ -31,7 +31,7 @@ class Decoder(Protocol):
     start: tuple[int, ...] | None  # tokens that every answer continues; None: it continues its prompt
 
     def prefill(self, row: int, tokens: Sequence[int], start: int) -> Logits:
-        """Append `tokens` of a prompt to the first `start` tokens of `row`, forgetting what came after those; return the logits [vocab]
+        """Append `tokens` of a prompt to the first `start` tokens of `row`, dropping later ones; return the logits [vocab]
         behind the last one.
         """
 
@@ -39,16 +39,16 @@ class Decoder(Protocol):
         """Append one token to each of the rows `first_row`, `first_row + 1`, …; return the logits [len(tokens), vocab]."""
 
     def move(self, source: int, target: int) -> None:
-        """Let row `target` continue what row `source` holds."""
+        """Move the content of row `source` to row `target`."""
 
     def share(self, source: int, target: int, length: int) -> None:
-        """Let row `target` hold the first `length` tokens of row `source`, which continues as it is."""
+        """Copy the first `length` tokens of row `source` to row `target`."""
 
 
 def resolve_providers(names: Sequence[str]) -> list[str]:
     """Turn `CPU` or `CPUExecutionProvider` into ONNX Runtime's names, in order of preference.
 
-    Raises `RefusalError` on one that this build of ONNX Runtime does not have, with the list of those it has.
+    Raises `RefusalError` for one that this build of ONNX Runtime lacks, with the list of those it has.
     """
     available = ort.get_available_providers()
     known = {provider.removesuffix(_SUFFIX).lower(): provider for provider in available}
@@ -64,7 +64,7 @@ def resolve_providers(names: Sequence[str]) -> list[str]:
 
 
 def open_session(graph: Path, *, providers: Sequence[str], threads: int) -> ort.InferenceSession:
-    """Load a graph. Idle threads do not spin, so they take no time from other pods, at no cost.
+    """Load a graph. Its idle threads do not spin, so they take no time from other pods. This does not slow down the server.
 
     Raises `RefusalError` (65).
     """
@@ -96,14 +96,14 @@ def check_graph(session: ort.InferenceSession, graph: DecoderGraph) -> None:
     for name in cache_names(graph):
         for axis, wanted in ((1, graph.kv_heads), (3, graph.head_size)):
             size = found[name][axis]
-            if isinstance(size, int) and size != wanted:  # a name instead of a number is decided at run time
+            if isinstance(size, int) and size != wanted:  # a name instead of a number is a dynamic size
                 raise _mismatch(f"has size {size} in axis {axis} of {name}, the manifest says {wanted}")
 
 
 def differs_alone(session: ort.InferenceSession, graph: DecoderGraph) -> bool:
-    """Whether this processor's kernels give a token that is read alone other logits than among others.
+    """Whether this processor's kernels compute other logits for a token that is read alone than among others.
 
-    On some processors ONNX Runtime has a kernel of its own for one row times quantised weights, which rounds in another order.
+    On some processors ONNX Runtime has a separate kernel for one row times quantised weights, which rounds in another order.
     """
     tokens = np.arange(1, 1 + min(_TRIED_TOKENS, graph_vocabulary(session) - 1), dtype=np.int64)[:, None]
     together = _first_logits(session, graph, tokens)
@@ -121,7 +121,7 @@ def _first_logits(session: ort.InferenceSession, graph: DecoderGraph, ids: NDArr
 
 
 def graph_vocabulary(session: ort.InferenceSession) -> int:
-    """How many tokens the graph's logits are over."""
+    """Size of the vocabulary of the graph's logits."""
     return int(next(node for node in session.get_outputs() if node.name == "logits").shape[-1])
 
 

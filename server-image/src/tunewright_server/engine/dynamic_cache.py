@@ -45,7 +45,7 @@ class DynamicCacheDecoder:
         ids = np.asarray(tokens, np.int64)[:, None]
         logits: dict[int, Logits] = {}
         for offsets in by_length.values():
-            run = offsets * self._least_rows if len(offsets) == 1 else offsets  # a single row is run twice where it must not be alone
+            run = offsets * self._least_rows if len(offsets) == 1 else offsets  # a single row is run twice if it must not run alone
             logits |= zip(run, self._run([first_row + offset for offset in run], ids[run]), strict=True)
         return np.stack([logits[offset] for offset in range(len(tokens))])
 

@@ -19,7 +19,7 @@ class FairQueue:
 
     def __init__(self) -> None:
         self._groups: dict[Group, deque[Waiting]] = {}  # in the order of their turns
-        self._overtook = False  # the last one that was taken had never had a row, and others had
+        self._overtook = False  # the last answer taken was of a group that had never had a row, while others waited
 
     def __len__(self) -> int:
         return sum(map(len, self._groups.values()))
@@ -29,7 +29,7 @@ class FairQueue:
 
     @property
     def tokens(self) -> int:
-        """Tokens that the waiting may come to need: prompts and answers."""
+        """The most tokens that the waiting answers can need: prompts and answers."""
         return sum(len(request.prompt) + request.max_tokens for request in map(_request, self))
 
     def add(self, ticket: Ticket) -> None:
@@ -54,7 +54,7 @@ class FairQueue:
         return sum(isinstance(item, Answer) for item in self)
 
     def take(self, rows: Mapping[Group, int], step: int) -> Waiting | None:
-        """Remove and return the next answer in this step; `rows` tells how many each group has. None when nothing waits."""
+        """Remove and return the next answer in this step; `rows` is the number of rows of each group. None if no answer waits."""
         if not self._groups:
             return None
 
@@ -71,7 +71,7 @@ class FairQueue:
         return item
 
     def drop_cancelled(self) -> None:
-        """Forget answers that are not wanted any more."""
+        """Remove cancelled answers."""
         for group, waiting in list(self._groups.items()):
             kept = deque(item for item in waiting if not _ticket(item).cancelled)
             if kept:
@@ -80,7 +80,7 @@ class FairQueue:
                 del self._groups[group]
 
     def take_expired(self, before: float, rows: Mapping[Group, int]) -> list[Ticket]:
-        """Remove and return the tickets of groups of which nothing has begun and that have waited since before that time."""
+        """Remove and return the tickets of groups that have not begun and have waited since before that time."""
         expired: list[Ticket] = []
         for group, waiting in list(self._groups.items()):
             if rows.get(group, 0) == 0 and not group.begun and all(_ticket(item).submitted < before for item in waiting):
@@ -89,7 +89,7 @@ class FairQueue:
         return expired
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all answers."""
         self._groups.clear()
 
 

@@ -4,7 +4,7 @@ One zeroed array [slots, kv_heads, max_length, head_size] per layer for keys and
 contiguous range of bytes, so it is bound by pointer as `past_key_values.*` and, with the same pointer, as `present.*`: nothing is copied.
 The operator takes each row's length from the sum of its mask and the place of the new tokens from the mask's width (com.microsoft
 GroupQueryAttention, `seqlens_k` and `total_sequence_length`), which is why rows of different lengths, padded on the right, share a run.
-A row is not cleared before reuse: what lies beyond its length is masked.
+A row is not cleared before reuse, because positions beyond its length are masked.
 """
 
 from collections.abc import Sequence
@@ -60,7 +60,7 @@ class GqaDecoder:
         return logits
 
     def _decode_beside_another(self, row: int, token: int) -> Logits:
-        """Run the row together with a neighbour, which is left as it was: where the graph puts the neighbour's token is kept meanwhile."""
+        """Run the row together with a neighbour, and restore the part of the neighbour's cache that the graph overwrites."""
         other = row + 1 if row + 1 < self.slots else row - 1
         length = int(self._lengths[row])
         kept = {name: array[other, :, length].copy() for name, array in self._cache.items()}

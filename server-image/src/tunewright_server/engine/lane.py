@@ -43,7 +43,7 @@ class Lane:
         return 0, list(self.answers)
 
     def filled(self) -> None:
-        """The prompt has been read: its answer joins the others."""
+        """Add the answer whose prompt has been read to the decoded ones."""
         if self.filling is not None:
             self.answers.append(self.filling)
             self.filling = None

@@ -29,20 +29,20 @@ from tunewright_server.text.detokenize import Decode
 
 log = logging.getLogger(__name__)
 DEFAULT_CHUNK = 256  # prompt tokens read between two decode steps
-DEFAULT_QUEUE_SECONDS = 300.0  # a client has long given up by then, and a later one is served sooner
+DEFAULT_QUEUE_SECONDS = 300.0  # by then a client has given up, and later requests should not wait for it
 
 
 class QueueFullError(Exception):
-    """More requests are waiting than the engine is willing to keep."""
+    """The queue is full."""
 
 
 class EngineStoppedError(Exception):
-    """The loop has ended, by wish or by a defect."""
+    """The loop has ended, by `stop` or by a defect."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """How busy the engine was after its last step."""
+    """The engine's load after its last step."""
 
     running: int = 0
     cached_tokens: int = 0
@@ -51,7 +51,7 @@ class Load:
 
 
 class Engine(LoopThread):
-    """Serves `GenerationRequest`s over a `Decoder`. `submit` may be called from any thread; everything else happens in its own."""
+    """Serves `GenerationRequest`s over a `Decoder`. `submit` may be called from any thread; everything else runs in the engine's own."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Engine(LoopThread):
         if long_rope_switch is not None:
             self._lanes.append(Lane(slots=decoder.slots, downwards=True))
         self._queue = FairQueue()
-        self._crossing: deque[Answer] = deque()  # must be read again with the other rotary table
+        self._crossing: deque[Answer] = deque()  # answers that must be read again with the other rotary table
 
     @property
     def slots(self) -> int:
@@ -188,7 +188,7 @@ class Engine(LoopThread):
         return Counter(answer.ticket.group for answer in answers)
 
     def _lane_to_fill(self) -> Lane | None:
-        """The lane in which a prompt is being read; the next in the queue is admitted when there is none and a row can be had."""
+        """Return the lane in which a prompt is being read. If there is none and a row is available, admit the next answer of the queue."""
         filling = next((lane for lane in self._lanes if lane.filling), None)
         if filling or (sum(map(len, self._lanes)) == self._decoder.slots and not self._free_a_row()):
             return filling
@@ -213,7 +213,7 @@ class Engine(LoopThread):
         return Answer(item, self._decode_text, admitted=self._clock(), continued=self._decoder.start)
 
     def _free_a_row(self) -> bool:
-        """Take a row for a request that has none, from an answer that may lose it: from that which is the least work to bring back."""
+        """Take a row for a request that has none, from the answer that can lose it and needs the fewest steps to return."""
         rows = self._rows()
         with self._changed:
             if not self._queue.starving(rows):
@@ -242,13 +242,13 @@ class Engine(LoopThread):
         lane.remove(answer, self._decoder.move)
         answer.cached = 0
         if lane is self._lanes[0] and self._is_long(answer):
-            answer.read_length = len(answer.tokens)  # it outgrew its rotary table: all of it is read with the other
+            answer.read_length = len(answer.tokens)  # it exceeds its rotary table: all of it is read again with the other
 
     def _is_long(self, answer: Answer) -> bool:
         return self._switch is not None and len(answer.tokens) > self._switch
 
     def _fill(self, lane: Lane) -> int:
-        """Read the next chunk of a prompt, or copy what another answer of its group has read; return how many tokens were read."""
+        """Read the next chunk of a prompt, or copy the prompt of another answer of its group. Return the number of tokens read."""
         answer = lane.filling
         assert answer is not None  # noqa: S101 - by `_lane_to_fill`
         group, prompt = answer.ticket.group, answer.ticket.request.prompt
@@ -280,13 +280,13 @@ class Engine(LoopThread):
         return next((each for each in alike if len(prompt) == each.read_length <= each.cached), None)
 
     def _filled(self, lane: Lane, answer: Answer, logits: Logits) -> None:
-        """Let an answer join those that are decoded. What it had before it lost its row is decoded again first."""
+        """Add an answer to the decoded ones. The tokens that it had before it lost its row are decoded again first."""
         lane.filled()
         if answer.complete:
             self._accept(lane, answer, logits)
 
     def _decode(self, lane: Lane) -> None:
-        """One token for every answer of the lane, after those that outgrew it have left."""
+        """Decode one token of every answer of the lane, after removing those that exceed its rotary table."""
         if lane is self._lanes[0]:
             for answer in [answer for answer in lane.answers if self._is_long(answer)]:
                 self._take_row_away(lane, answer)
@@ -313,7 +313,7 @@ class Engine(LoopThread):
             lane.remove(answer, self._decoder.move)
 
     def _guarded(self, answers: list[Answer], lane: Lane, run: Callable[[], Logits]) -> Logits | None:
-        """Run the graph. When it fails, the answers in that run fail with it, and the loop continues for the others."""
+        """Run the graph. If the run fails, its answers fail, and the loop continues with the others."""
         try:
             return run()
         except Exception as error:  # ONNX Runtime raises a dozen unrelated classes

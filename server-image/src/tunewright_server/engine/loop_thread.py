@@ -1,11 +1,11 @@
-"""The thread of an engine: started once, and stopped after what it is doing."""
+"""The thread of an engine: started once, and stopped after its current run."""
 
 import threading
 from abc import ABC, abstractmethod
 
 
 class LoopThread(ABC):
-    """An engine's loop. `_changed` guards what the loop and its callers share; the loop ends when `_stopping` is set."""
+    """An engine's loop. `_changed` guards the state that the loop and its callers share; the loop ends when `_stopping` is set."""
 
     def __init__(self, name: str) -> None:
         self._changed = threading.Condition()
@@ -14,7 +14,7 @@ class LoopThread(ABC):
 
     @property
     def alive(self) -> bool:
-        """Whether the loop is turning. A busy loop is alive."""
+        """Whether the loop is running. A busy loop is alive."""
         return self._thread.is_alive()
 
     def start(self) -> None:

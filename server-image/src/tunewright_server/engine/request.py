@@ -32,14 +32,14 @@ class Sampling:
 
 
 def sampling_of(defaults: GenerationDefaults, *, seed: int | None) -> Sampling:
-    """How a request is answered that sets nothing but, perhaps, a seed."""
+    """Return the sampling of a request that sets at most a seed."""
     named = {name: getattr(defaults, name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
     return Sampling(**named, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """One prompt to be continued."""
+    """One prompt to continue."""
 
     prompt: tuple[int, ...]  # token ids, at least one
     max_tokens: int  # at least 1; prompt and answer fit the engine's lengths
@@ -47,7 +47,7 @@ class GenerationRequest:
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()  # the answer ends before the first of these
     stop_token_ids: frozenset[int] = frozenset()  # end the answer and are not part of its text
-    context: tuple[int, ...] = ()  # tokens that stand before the answer for the purpose of decoding it to text
+    context: tuple[int, ...] = ()  # tokens before the answer, for decoding it to text
     logprobs: int | None = None  # how many alternatives to report per token; None: no log-probabilities at all
 
 
@@ -84,7 +84,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Failed:
-    """The answer cannot be continued: the engine's fault, the server is stopping, or the queue was too long for it."""
+    """The answer failed: the engine failed, the server is stopping, or the answer has waited too long in the queue."""
 
     message: str
     stopping: bool = False
@@ -97,15 +97,15 @@ Deliver = Callable[[Event], None]
 
 @dataclass(eq=False)
 class Group:
-    """The answers that one client asked for at once. Groups take turns at the rows of the cache."""
+    """The answers of one request. Groups take turns at the rows of the cache."""
 
     begun: bool = False  # one of its answers has had a row
-    read: tuple[tuple[int, ...], Logits] | None = None  # the prompt that was read last, and the logits [vocab] behind it
+    read: tuple[tuple[int, ...], Logits] | None = None  # the prompt that was read last, and the logits [vocab] after it
 
 
 @dataclass
 class Ticket:
-    """A submitted request, for the one who submitted it. Setting `cancelled` frees its row before the next step."""
+    """The handle of a submitted request. Setting `cancelled` frees its row before the next step."""
 
     request: GenerationRequest
     deliver: Deliver

@@ -15,7 +15,7 @@ Logits = NDArray[np.float32]  # [vocab]
 
 
 class LogitsError(ArithmeticError):
-    """The graph produced a number that is none."""
+    """The graph produced a NaN or an infinite number."""
 
 
 class Sampler:

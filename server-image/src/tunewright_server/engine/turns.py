@@ -32,7 +32,7 @@ class Turn:
     paused_at: int | None = None
 
     def pause(self, generated: int, step: int) -> None:
-        """Note that the row is taken away. Without a new token since the last time it is still the same pause."""
+        """Record that the answer loses its row. Without a new token since the last time, it is the same pause."""
         if self.paused_at is None or generated > self.begun_with:
             self.paused_at = step
         self.begun_with = generated

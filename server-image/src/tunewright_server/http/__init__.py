@@ -1,1 +1,1 @@
-"""The OpenAI API, health and metrics over one engine. Nothing here knows how tokens are made."""
+"""The OpenAI API, health and metrics. These modules do not depend on how an engine computes."""

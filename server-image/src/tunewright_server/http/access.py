@@ -22,7 +22,7 @@ def is_loopback(address: str) -> bool:
 
 
 class Access:
-    """Refuses a request without the key (401) or with a foreign `Host` (403). Health and metrics need no key."""
+    """Refuses a request without the key (401) or with another `Host` (403). Health and metrics need no key."""
 
     def __init__(self, app: ASGIApp, *, api_key: str | None, local: bool) -> None:
         self._app = app

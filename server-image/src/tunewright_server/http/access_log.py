@@ -6,7 +6,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
-QUIET = ("/v2/health/", "/health", "/metrics")  # asked every few seconds by machines
+QUIET = ("/v2/health/", "/health", "/metrics")  # probes and scrapes request these every few seconds
 
 
 class AccessLog:
@@ -18,7 +18,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         began = time.monotonic()
-        status = 0  # stays 0 when the client left before an answer began
+        status = 0  # stays 0 if the client disconnected before an answer began
 
         async def note_status(message: Message) -> None:
             nonlocal status

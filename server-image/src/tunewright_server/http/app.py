@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def create_app(state: ServerState, *, api_key: str | None = None, local: bool = False) -> Starlette:
     """Build the application around `state`, which the shell fills and drains. `local`: only this machine reaches it.
 
-    The routes are those of all kinds of graph; one that no served model answers on says which paths its model has.
+    The routes are those of all kinds of graph. On a route that the named model lacks, the error names the model's routes.
     """
     routes = [
         *(Route(path, handler, methods=["POST"]) for kind in GRAPH_KINDS.values() for path, handler in kind.routes.items()),
@@ -38,7 +38,7 @@ def create_app(state: ServerState, *, api_key: str | None = None, local: bool = 
         routes=routes, exception_handlers={ApiError: _refused, HTTPException: _not_routed, ClientDisconnect: _gone, Exception: _defect}
     )
     app.state.server = state
-    app.state.shows_origin = api_key is not None  # each request that comes so far has the key
+    app.state.shows_origin = api_key is not None  # each request that reaches a route has the key
     app.add_middleware(Access, api_key=api_key, local=local)
     app.add_middleware(AccessLog)
     app.add_middleware(Leaving, state=state)

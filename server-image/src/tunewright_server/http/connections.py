@@ -15,20 +15,20 @@ from typing import Any, NamedTuple, cast
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request line and its headers
-OPEN_FILES = 8192  # wanted for the process; asyncio accepts all that is waiting before any of it is counted
+OPEN_FILES = 8192  # for the process; asyncio accepts all waiting connections before any is counted
 
 
 class Bounds(NamedTuple):
-    """What one server takes. Times are in seconds."""
+    """The bounds of one server. Times are in seconds."""
 
     connections: int = 1024
     from_one_address: int = 512  # a proxy or a node in front of many clients has one address
-    kept_free: int = 64  # of them, for addresses that hold fewer than `few`
+    kept_free: int = 64  # of them, for addresses with fewer than `few`
     few: int = 8
     head_seconds: float = 15.0  # from the first byte of a request to the end of its headers; on a new connection from its opening
     body_seconds: float = 60.0  # from the headers to the end of the body
     silent_seconds: float = 10.0  # between two pieces of a body
-    write_seconds: float = 30.0  # in which a client reads what the buffers hold
+    write_seconds: float = 30.0  # in which a client must read the buffered data
 
 
 def within_open_files(bounds: Bounds) -> Bounds:
@@ -54,7 +54,7 @@ class Guard:
         return BoundedProtocol(self, **arguments)
 
     def admit(self, address: str) -> bool:
-        """Count a connection, if need be in the place of one without a complete request. False: there is none."""
+        """Count a connection. If the table is full, it replaces one without a complete request; False if there is none."""
         if not self._has_room(address):
             longest = self._longest_waiting(address)
             if longest is None:
@@ -64,19 +64,19 @@ class Guard:
         return True
 
     def release(self, connection: "BoundedProtocol", address: str) -> None:
-        """Count a connection off."""
+        """Remove a connection from the count."""
         self.answers(connection)
         self._open[address] -= 1
         if not self._open[address]:
             del self._open[address]
 
     def waits(self, connection: "BoundedProtocol") -> None:
-        """From now on this connection is without a complete request."""
+        """Mark a connection as without a complete request."""
         self._waiting.pop(connection, None)
         self._waiting[connection] = None
 
     def answers(self, connection: "BoundedProtocol") -> None:
-        """This connection has a complete request: it keeps its place until the answer is written."""
+        """Mark a connection as with a complete request: it is not replaced until its answer is written."""
         self._waiting.pop(connection, None)
 
     def _has_room(self, address: str) -> bool:
@@ -103,7 +103,7 @@ class _Phase(Enum):
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection, cut when it takes longer than its phase allows."""
+    """One connection, which is closed if a phase of it takes too long."""
 
     def __init__(self, guard: Guard, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -114,7 +114,7 @@ class BoundedProtocol(H11Protocol):
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it, or end it at once."""
+        """Count it, or close it at once."""
         super().connection_made(cast("asyncio.Transport", transport))
         self.address = str((transport.get_extra_info("peername") or ("",))[0])
         if not self._guard.admit(self.address):
@@ -125,14 +125,14 @@ class BoundedProtocol(H11Protocol):
         self._enter(_Phase.HEAD)
 
     def data_received(self, data: bytes) -> None:
-        """Read on. What begins a request, or is never read, has the time of a request's head."""
+        """Read data. The time of a request's head starts with its first byte, or with data that is never read."""
         if self._phase is _Phase.IDLE:
             self._enter(_Phase.HEAD)
         super().data_received(data)
         self._follow()
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, which may be here already."""
+        """Wait for the next request, which may have arrived already."""
         self._enter(_Phase.IDLE)
         if self._counted:
             self._guard.waits(self)
@@ -142,24 +142,24 @@ class BoundedProtocol(H11Protocol):
         self._follow()
 
     def pause_writing(self) -> None:
-        """The client does not keep up."""
+        """Start the write timeout: the client does not read its answer."""
         super().pause_writing()
         self._limit("write", self._guard.bounds.write_seconds)
 
     def resume_writing(self) -> None:
-        """It has caught up."""
+        """Stop the write timeout."""
         super().resume_writing()
         self._end("write")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Count it off."""
+        """Remove it from the count."""
         for name in list(self._timers):
             self._end(name)
         self._count_off()
         super().connection_lost(exc)
 
     def cut(self) -> None:
-        """End it at once. It no longer counts."""
+        """Close it at once. It no longer counts."""
         self._count_off()
         self.transport.abort()
 

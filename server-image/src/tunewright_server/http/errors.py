@@ -6,8 +6,8 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 RETRY_AFTER_SECONDS = "1"
-CLIENT_CLOSED_REQUEST = 499  # nginx's code: the client has left, and no one reads the answer
-_SHOWN = 1024  # characters of a message, which may hold what a client sent
+CLIENT_CLOSED_REQUEST = 499  # nginx's code: the client has disconnected
+_SHOWN = 1024  # characters of a message, which can quote a request
 
 
 class ApiError(Exception):
@@ -31,7 +31,7 @@ class ApiError(Exception):
 
 
 def _shown(text: str) -> str:
-    """What UTF-8 can hold, and no longer than a reader wants."""
+    """Return a text that UTF-8 can encode, cut to the limit."""
     clipped = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
     return clipped.encode(errors="backslashreplace").decode()
 

@@ -11,7 +11,7 @@ JsonObject = dict[str, Any]
 
 @dataclass
 class Collected:
-    """One choice, whole."""
+    """One complete choice."""
 
     text: str = ""
     tokens: int = 0
@@ -37,10 +37,10 @@ class Format(Protocol):
         """First chunk of a choice, before any token; None: there is none."""
 
     def piece(self, index: int, progress: Progress, *, offset: int) -> JsonObject | None:
-        """A chunk for one token, `offset` characters into the answer; None when there is nothing to show yet."""
+        """A chunk for one token, `offset` characters into the answer; None if there is no text yet."""
 
     def choice(self, index: int, collected: Collected) -> JsonObject:
-        """A whole choice."""
+        """A complete choice."""
 
 
 class ChatFormat:

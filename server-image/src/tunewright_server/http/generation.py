@@ -31,9 +31,9 @@ def generation_request(
     context: tuple[int, ...] = (),
     choice: int = 0,
 ) -> GenerationRequest:
-    """Fill in what was not said. `max_tokens` None means: as much as fits; `param` names where the prompt came from.
+    """Fill in absent parameters. `max_tokens` None: as many as fit; `param` names the prompt's parameter.
 
-    Raises `ApiError` 400 for what does not fit.
+    Raises `ApiError` 400 for a request that does not fit.
     """
     if not prompt:
         raise invalid("the prompt has no tokens", param=param)
@@ -56,14 +56,14 @@ def generation_request(
 
 
 def check_vocabulary(tokens: Sequence[int], model: ServedModel, *, param: str) -> None:
-    """Raises `ApiError` 400 for a token id that the model does not have."""
+    """Raise `ApiError` 400 for a token id outside the model's vocabulary."""
     highest = max(tokens, default=0)
     if highest >= model.manifest.vocab_size:
         raise invalid(f"token id {highest} is not in the vocabulary of {model.manifest.vocab_size} tokens", param=param)
 
 
 def _sampling(asked: Generation, defaults: GenerationDefaults, choice: int) -> Sampling:
-    """What the request sets, over what the model's folder sets. Each of the `n` choices has a seed of its own, so that they differ."""
+    """Return the request's parameters over the model folder's. Each of the `n` choices has its own seed, so that they differ."""
     seed = None if asked.seed is None else (asked.seed + choice) % _SEED_BITS
     wanted = {name: getattr(asked, name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
     given = {name: value for name, value in wanted.items() if value is not None}
@@ -132,7 +132,7 @@ def ended(event: Failed) -> ApiError:
 
 
 def bridge(loop: asyncio.AbstractEventLoop, events: asyncio.Queue[tuple[int, AnyEvent]]) -> Callable[[int, AnyEvent], None]:
-    """Hand events, each with the index of its answer, from the engine's thread to the event loop's."""
+    """Pass events, each with the index of its answer, from the engine's thread to the event loop's."""
 
     def deliver(index: int, event: AnyEvent) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed, so no client reads the answer

@@ -1,7 +1,7 @@
 """Probes and metrics.
 
 Live: no restart is needed. Ready: the server accepts work (the self-test has passed and no shutdown has begun).
-`/v2/models/{model}/ready` is of one model.
+`/v2/models/{model}/ready` is the readiness of one model.
 Paths: KServe's Open Inference Protocol v2, and vLLM's `/health`.
 """
 

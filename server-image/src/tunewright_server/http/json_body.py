@@ -8,13 +8,13 @@ from typing import Any
 
 from tunewright_server.http.errors import invalid
 
-VALUES_LIMIT = 250_000  # brackets, commas and colons outside strings, beside what the longest prompt of token ids needs
+VALUES_LIMIT = 250_000  # brackets, commas and colons outside strings, besides those of the longest prompt of token ids
 _STRUCTURE = (b"[", b"{", b",", b":")
-# A string, to its end or the body's. Possessive, and matching whatever follows a quote: it never reads a byte twice.
+# A string, to its end or the body's. The pattern is possessive and matches any text after a quote, so it reads no byte twice.
 _STRING = rb'"[^"\\]*+(?:\\.?+[^"\\]*+)*+(?:"|\Z)'
 _TO_NEXT_MARK = re.compile(rb'(?:[^"\[{,:]++|' + _STRING + rb")*+(?:[\[{,:]|\Z)", re.DOTALL)
 _STRING_OR_BRACKET = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL)
-_DEEP = 32  # levels: what is named when a body is nested too deeply for the parser
+_DEEP = 32  # levels up to which an error names the parameter of a body that is nested too deeply
 
 
 class _RepeatedKeyError(Exception):
@@ -51,7 +51,7 @@ def _more_values(body: bytes, limit: int) -> bool:
 
 
 def _deep_parameter(body: bytes) -> str | None:
-    """The parameter that is nested too deeply, in a body that the parser could read so far; None when the body is not an object."""
+    """Return the parameter that is nested too deeply, by the part of the body that could be parsed; None if the body is not an object."""
     depth, name = 0, b""
     for token in _STRING_OR_BRACKET.finditer(body):
         if token[0] in (b"[", b"{"):
@@ -77,5 +77,5 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _whole_number(digits: str) -> int | float:
-    """No parameter has 20 digits: such a number becomes a float, and its parameter is refused by name."""
+    """Convert a number of 20 or more digits to a float, because no parameter has so many. Its parameter is then refused by name."""
     return int(digits) if len(digits) <= 20 else float(digits)

@@ -20,7 +20,7 @@ def check_answers(prompts: int, asked: Generation, model: ServedDecoder) -> None
 def check_room(prompt: int, max_tokens: int | None, lengths: Lengths, *, param: str) -> int:
     """Return how many tokens an answer can have after so many of the prompt.
 
-    Raises `ApiError` 400 when that is less than one, or than `max_tokens`. `param` names where the prompt came from.
+    Raises `ApiError` 400 if that is less than one, or than `max_tokens`. `param` names the prompt's parameter.
     """
     room = lengths.room(prompt)
     if room >= (max_tokens or 1):
@@ -39,7 +39,7 @@ def check_room(prompt: int, max_tokens: int | None, lengths: Lengths, *, param: 
 
 
 def check_length(prompt: str | list[int], model: ServedModel, *, param: str) -> None:
-    """Raises `ApiError` 400 for a prompt that is certainly too long. Tokenizes as much as finds that out: not on the event loop."""
+    """Raises `ApiError` 400 for a prompt that is certainly too long. Tokenizes only as much as needed. It blocks the event loop."""
     one = max(model.tokenizer.longest_token, _WORD) if isinstance(prompt, str) else 1
     limit = model.engine.max_length * one
     if len(prompt) > limit:

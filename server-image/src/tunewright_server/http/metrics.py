@@ -24,7 +24,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class _EngineCounter(Collector):
-    """A count that the engine of each model keeps."""
+    """A counter whose value is in the engine of each model."""
 
     def __init__(self, name: str, help_text: str, registry: CollectorRegistry) -> None:
         self._described = (name, help_text)
@@ -32,7 +32,7 @@ class _EngineCounter(Collector):
         registry.register(self)
 
     def follow(self, model_name: str, read: Callable[[], int]) -> None:
-        """Read the count of a model when it is scraped."""
+        """Read a model's count at each scrape."""
         self._read[model_name] = read
 
     def collect(self) -> Iterator[Metric]:
@@ -84,7 +84,7 @@ class Metrics:
 
 
 class ModelMetrics:
-    """What is counted of one model, whatever its graph. Its series are there from the start."""
+    """The metrics of one model with any graph. Its series exist from the start."""
 
     def __init__(self, metrics: Metrics, model_name: str) -> None:
         self._model = model_name
@@ -147,7 +147,7 @@ class DecoderMetrics(ModelMetrics):
             self._inter_token.observe(since_previous)
 
     def observe_finished(self, last: Progress, *, prompt_tokens: int) -> None:
-        """Count an answer that came to its end."""
+        """Count a finished answer."""
         if last.finish is None or last.timing is None:
             return
         timing = last.timing

@@ -59,7 +59,7 @@ async def completions(request: Request) -> Response:
 
 
 async def models(request: Request) -> Response:
-    """OpenAI's list, with what is known of the model's origin under `tunewright`."""
+    """OpenAI's list, with the model's origin under `tunewright`."""
     state = state_of(request)
     state.open()
     return JSONResponse({"object": "list", "data": [_describe(model, request) for model in state.registry]})
@@ -70,7 +70,7 @@ async def one_model(request: Request) -> Response:
 
 
 def _describe(model: ServedModel, request: Request) -> dict[str, Any]:
-    """Who made the model, and digests of what from, are shown only where each request has the API key."""
+    """Describe a model. Its job and the digests of its inputs are shown only if each request needs the API key."""
     origin = model.manifest.model_dump(
         mode="json", exclude_none=True, include={"revision", "task", "architecture", "precision", "lineage", "parity", "evaluation"}
     )

@@ -34,16 +34,16 @@ class _Closed(BaseModel):
 
 
 class Body(_Closed):
-    """A request's body. Parameters of `without_effect` ask for nothing that shows in an answer.
+    """A request's body. Parameters of `without_effect` do not change an answer.
 
-    Those of `unsupported` are refused unless they hold a value that changes nothing.
+    Those of `unsupported` are refused unless their value changes nothing.
     """
 
     without_effect: ClassVar[frozenset[str]] = frozenset()
     unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
     def check_together(self) -> None:
-        """Raises `ApiError` 400 for parameters that do not go together."""
+        """Raise `ApiError` 400 for parameters that exclude each other."""
 
 
 class StreamOptions(_Closed):
@@ -52,10 +52,10 @@ class StreamOptions(_Closed):
     include_obfuscation: bool | None = None  # padding against an observer of encrypted traffic; none is added here
 
 
-# Accepted, because they ask for nothing that shows in an answer.
+# Accepted, because they do not change an answer.
 WITHOUT_EFFECT = frozenset({"user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "parallel_tool_calls"})
 
-# Refused unless they hold a value that changes nothing.
+# Refused unless their value changes nothing.
 UNSUPPORTED: dict[str, tuple[Any, ...]] = {
     "audio": (),
     "best_of": (1,),
@@ -82,7 +82,7 @@ UNSUPPORTED: dict[str, tuple[Any, ...]] = {
 
 
 class Generation(Body):
-    """What both endpoints understand. None means: not given."""
+    """The parameters of both endpoints. None: not given."""
 
     without_effect = WITHOUT_EFFECT
     unsupported = UNSUPPORTED
@@ -117,7 +117,7 @@ class Generation(Body):
 
     @property
     def alternatives(self) -> int | None:
-        """How many alternatives are wanted beside each token's log-probability; None: no log-probabilities."""
+        """The number of alternatives beside each token's log-probability; None: no log-probabilities."""
         raise NotImplementedError
 
     def check_together(self) -> None:
@@ -144,7 +144,7 @@ class ChatMessage(_Closed):
     reasoning_content: None = None
 
     def for_template(self) -> dict[str, str]:
-        """What templates expect: plain text, in parts or not."""
+        """Return the message for a chat template: plain text, in parts or not."""
         text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
         role = "system" if self.role == "developer" else self.role  # OpenAI's newer name of it, which templates do not have
         return {"role": role, "content": text, **({"name": self.name} if self.name else {})}

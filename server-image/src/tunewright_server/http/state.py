@@ -17,15 +17,15 @@ READING_LIMIT = 64 * 2**20  # bytes of all bodies that are being read
 
 @dataclass
 class ServerState:
-    """Lives on the event loop's thread. The registry has a model once its self-test has passed."""
+    """Use it on the event loop's thread only. The registry has a model once its self-test has passed."""
 
     registry: Registry = field(default_factory=Registry)
     metrics: Metrics = field(default_factory=Metrics)
-    draining: bool = False  # asked to stop: not ready any more, and still answering clients that have not heard of it yet
-    closed: bool = False  # nothing is answered any more
+    draining: bool = False  # after SIGTERM: not ready, but still answering clients whose proxies have not removed the server yet
+    closed: bool = False  # no request is answered any more
     in_flight: int = 0  # requests being read or answered
     bytes_read: int = 0  # of bodies that are being read
-    last_request: float = 0.0  # when one came or ended, in seconds of the event loop's clock
+    last_request: float = 0.0  # when a request last began or ended, in seconds of the event loop's clock
 
     def begin(self, now: float) -> None:
         self.in_flight += 1
@@ -42,7 +42,7 @@ class ServerState:
 
     @property
     def unready(self) -> str | None:
-        """Why no new work is taken, or None."""
+        """Why no new work is accepted, or None."""
         if self.draining:
             return "the server is shutting down"
         if not self.registry.complete:
@@ -50,7 +50,7 @@ class ServerState:
         return None if self.alive else "the engine has stopped"
 
     def open(self) -> None:
-        """Let new work in. Raises `ApiError` 503 when no model can take any."""
+        """Count a new request during the block. Raises `ApiError` 503 if no model can take it."""
         if self.closed:
             raise unavailable("the server is shutting down", code="shutting_down")
         if not self.registry.complete:
@@ -81,7 +81,7 @@ def state_of(request: Request) -> ServerState:
 
 
 async def read_body(request: Request, *, limit: int) -> bytes:
-    """Read at most `limit` bytes, whatever the headers promise.
+    """Read at most `limit` bytes, whatever Content-Length is.
 
     Raises `ApiError` 413 beyond that, and 503 while the bodies that are being read are too much together.
     """

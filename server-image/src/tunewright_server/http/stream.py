@@ -15,7 +15,7 @@ _DONE = b"data: [DONE]\n\n"
 
 
 class EventStream(StreamingResponse):
-    """Streams answers, and closes them however it ends, even when the client has left before the first byte."""
+    """Streams answers, and always closes them at the end, even if the client disconnected before the first byte."""
 
     def __init__(self, answers: Answers, chunks: AsyncIterator[bytes]) -> None:
         super().__init__(chunks, media_type="text/event-stream", headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
@@ -31,10 +31,10 @@ class EventStream(StreamingResponse):
 async def stream_chunks(
     answers: Answers, form: Format, head: dict[str, Any], *, choices: int, prompt_tokens: int | None, continuous_usage: bool
 ) -> AsyncIterator[bytes]:
-    """Chunks as bytes. `prompt_tokens` asks for a last chunk with the usage; every other chunk then says `usage: null`,
+    """Yield chunks as bytes. With `prompt_tokens` the last chunk has the usage; every other chunk then has `usage: null`,
     or the usage so far with `continuous_usage`.
 
-    A failure in the middle is an event with `error`: the status line has long been sent.
+    A failure in the middle is an event with `error`, because the status line was already sent.
     """
     generated, shown = [0] * choices, [0] * choices  # tokens, characters
 

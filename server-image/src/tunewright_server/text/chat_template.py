@@ -19,12 +19,12 @@ from tunewright_server.refusal import RefusalError
 
 
 class TemplateRefusedError(Exception):
-    """The template will not render these messages; the text says why, usually in the model author's words."""
+    """The template refuses these messages. The message has the reason, usually in the words of the template."""
 
 
 @jinja2.pass_context
 def _as_it_is(_: jinja2.runtime.Context, value: Any) -> Any:
-    """Marks the function as dependent on the context for jinja2, so that no output is computed in advance."""
+    """Mark the function as dependent on the context for jinja2, so that no output is computed in advance."""
     return value
 
 
@@ -99,7 +99,7 @@ def _default_template(value: str | list[dict[str, str]] | None) -> str | None:
 
 
 class _GenerationTag(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}` marks what is trained on; here it only stands for its content."""
+    """`{% generation %}…{% endgeneration %}` marks the text to train on. Here it renders its content."""
 
     tags = {"generation"}  # noqa: RUF012 - declared so by the base class
 

@@ -11,7 +11,7 @@ from tunewright_server.text.tokenizer import TextTokenizer
 
 @dataclass(frozen=True)
 class Rendered:
-    """What the template made of a conversation, and where special tokens in it are content."""
+    """A rendered conversation, and the places at which special tokens are content."""
 
     text: str
     fenced: tuple[int, ...] = ()

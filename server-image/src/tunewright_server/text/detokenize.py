@@ -10,9 +10,9 @@ _WINDOW = 6  # tokens of context: enough for decoders that treat the first token
 class Detokenizer:
     """Decodes a growing list of tokens piece by piece; the pieces joined are the decoded whole.
 
-    Some decoders look at their neighbours (a word's leading space, bytes of one character spread over several tokens), so each token
-    is decoded together with those before it and only what it adds is returned, as Hugging Face's text-generation-inference and vLLM do.
-    A tail of replacement characters is withheld: the next token may complete it.
+    The text of a token can depend on its neighbours (a word's leading space, bytes of one character in several tokens). So each token is
+    decoded together with those before it, and only the added text is returned, as in Hugging Face's text-generation-inference and vLLM.
+    A tail of replacement characters is withheld, because the next token can complete it.
     """
 
     def __init__(self, decode: Decode, context: Sequence[int] = ()) -> None:
@@ -24,7 +24,7 @@ class Detokenizer:
         self._returned = len(self._known)
 
     def push(self, token: int) -> str:
-        """Return the text that is certain now and was not before."""
+        """Return the text that has become certain with this token."""
         self._tokens.append(token)
         text = self._decode(self._tokens[self._start :])
         if text.endswith(REPLACEMENT):
@@ -36,7 +36,7 @@ class Detokenizer:
         return piece
 
     def flush(self) -> str:
-        """Return what was withheld: the answer has ended and nothing will complete it."""
+        """Return the withheld text, when the answer has ended and no token can complete it."""
         return self._take(self._decode(self._tokens[self._start :]))
 
     def _take(self, text: str) -> str:

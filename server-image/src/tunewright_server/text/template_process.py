@@ -24,7 +24,7 @@ MEMORY_BYTES = 2**30  # of address space, the interpreter's own included
 
 
 class Template(Protocol):
-    """What renders messages to text."""
+    """Renders messages to text."""
 
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
         """Raises `TemplateRefusedError`."""
@@ -40,7 +40,7 @@ class TemplateProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def render(self, messages: Sequence[Mapping[str, Any]]) -> str:
-        """Return the text. Raises `TemplateRefusedError`, also when the template takes too much."""
+        """Return the text. Raises `TemplateRefusedError`, also if the template exceeds its time or memory."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._process = self._start()
@@ -69,10 +69,10 @@ class TemplateProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", __name__, str(self._folder)]
-        without_key = {name: value for name, value in os.environ.items() if name != environment.API_KEY}  # it runs a stranger's template
+        without_key = {name: value for name, value in os.environ.items() if name != environment.API_KEY}  # it runs an untrusted template
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=without_key)
         assert process.stdout is not None  # noqa: S101 - a pipe
-        process.stdout.readline()  # until it has read the template: a start is not the template's time
+        process.stdout.readline()  # until it has read the template: the start does not count as the template's time
         return process
 
     def _exchange(self, process: subprocess.Popen[bytes], line: bytes) -> bytes:

@@ -25,7 +25,7 @@ class TextTokenizer:
     """Text to token ids and back. Special tokens written out in a plain text are recognised, as transformers does; not so in messages."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        tokenizer.no_truncation()  # a file may ask for either, left over from training
+        tokenizer.no_truncation()  # a file can set either, left from training
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         added = {index: token.content for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
@@ -34,12 +34,12 @@ class TextTokenizer:
         self.longest_token = max(map(len, tokenizer.get_vocab()), default=1)  # characters
 
     def encode(self, text: str, *, add_special_tokens: bool) -> tuple[int, ...]:
-        """`add_special_tokens` adds what the model expects around a plain text; a rendered chat has it already."""
+        """`add_special_tokens` adds the tokens that the model expects around a plain text; a rendered chat has them already."""
         # `encode` holds the interpreter's lock for the whole text, `encode_batch` does not.
         return tuple(self._tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids)
 
     def has_more(self, text: str, tokens: int) -> bool:
-        """Whether a text has certainly more than so many tokens. Takes time and memory for these, and not for the whole text.
+        """Whether a text has certainly more than so many tokens. Its time and memory depend on that number, not on the whole text.
 
         A cut between two pieces may split a token, so that the pieces have a few tokens more than the text: twice as many are certain.
         """
@@ -58,13 +58,13 @@ class TextTokenizer:
 
     @cached_property
     def _plain(self) -> Tokenizer:
-        """The same tokenizer without an eye for special tokens; made when it is first needed."""
+        """The same tokenizer without recognition of special tokens, created at its first use."""
         plain = Tokenizer.from_str(self._tokenizer.to_str())
         plain.encode_special_tokens = True
         return plain
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Leave special tokens out."""
+        """Decode token ids to text, without special tokens."""
         return str(self._tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     def name(self, token: int) -> str:

@@ -27,7 +27,7 @@ def _number(path: Path) -> int | None:
 
 
 def oom_kills(root: Path = Path("/")) -> int | None:
-    """Processes killed for memory since the control group, so the container, started. None where the kernel does not count them."""
+    """Return the processes killed for memory since the container's start. None if the kernel does not count them."""
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
         if not controllers:

@@ -36,7 +36,7 @@ _HUB_MISSING = (
     "Check model.source.huggingFace.repo; without a token that has access, a private repository also appears to be missing.",
 )
 
-# Exceptions by qualified name, so that knowing them does not mean importing their libraries. Base classes count; the most derived wins.
+# Exceptions by qualified name, so that their libraries need not be imported. Base classes match, too; the most derived one counts.
 _BY_TYPE: dict[str, tuple[ExitCode, str, str]] = {
     "torch.OutOfMemoryError": _MEMORY,
     "builtins.MemoryError": _MEMORY,
@@ -76,7 +76,7 @@ _BY_ERRNO = {
     errno.ENOMEM: _MEMORY,
 }
 
-# Native code reports these as a RuntimeError or an error type of its own, with nothing but a text to go by.
+# Native code raises these as a RuntimeError or its own error type, so only the text identifies them.
 _BY_TEXT: tuple[tuple[str, tuple[ExitCode, str, str]], ...] = (
     ("No space left on device", _DISK),
     ("File too large (os error 27)", _DISK),
@@ -94,7 +94,7 @@ _BY_TEXT: tuple[tuple[str, tuple[ExitCode, str, str]], ...] = (
 
 
 class StageError(Exception):
-    """A failure with a cause and a way out. `reason` is CamelCase and stable; `suggestion` says what to do."""
+    """A failure with a cause and a way out. `reason` is CamelCase and stable; `suggestion` is the way out."""
 
     def __init__(self, code: ExitCode, reason: str, message: str, suggestion: str, *, rank: int | None = None) -> None:
         super().__init__(message)
@@ -102,11 +102,11 @@ class StageError(Exception):
         self.reason = reason
         self.message = message
         self.suggestion = suggestion
-        self.rank = rank  # the rank of the failure, if it is another one's
+        self.rank = rank  # the failed rank, if it is another one
 
 
 def killed_for_memory(rank: int) -> StageError:
-    """Tell of a worker that the kernel has killed."""
+    """Return the error for a worker that the kernel has killed."""
     code, reason, suggestion = _MEMORY
     return StageError(
         code, reason, f"rank {rank} was killed by the kernel: its pod, or the whole node, ran out of memory", suggestion, rank=rank
@@ -114,7 +114,7 @@ def killed_for_memory(rank: int) -> StageError:
 
 
 def stage_error(error: BaseException) -> StageError:
-    """Translate any exception, looking through its causes. What nothing explains is a BUG."""
+    """Translate any exception by itself or by its causes. One that is not in a table is a BUG."""
     chain = list(_causes(error))
     for cause in chain:
         if isinstance(cause, StageError):
@@ -138,9 +138,9 @@ def failure(error: StageError, *, rank: int | None = None) -> Failure:
 
 
 def write_termination(report: Report, path: Path) -> None:
-    """Write a stage's last word. Of several failures on one pod the first that names a cause is kept: the others are its echoes.
+    """Write the termination message. Of several failures on one pod, the first with a cause is kept, because the others follow from it.
 
-    Written in place, because in a pod the file is itself a mount and cannot be renamed over.
+    It is written in place, because in a pod the file is a mount, which a rename cannot replace.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
@@ -154,7 +154,7 @@ def write_termination(report: Report, path: Path) -> None:
 
 
 def read_termination(path: Path) -> Report | None:
-    """The last word written so far, or None."""
+    """Return the termination message so far, or None."""
     try:
         return _parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -162,7 +162,7 @@ def read_termination(path: Path) -> Report | None:
 
 
 def clear_termination(path: Path) -> None:
-    """Forget what an earlier process said there."""
+    """Remove the termination message of an earlier process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("", encoding="utf-8")
 
@@ -171,7 +171,7 @@ def _parse(text: str) -> Report | None:
     try:
         return load(text) if text else None
     except InvalidReportError:
-        return None  # not ours: whatever it is, it does not stand in for a report
+        return None  # not a report of the trainer
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,7 +1,7 @@
 """The trainer's log on standard error. Control characters are removed, and output of other libraries becomes debug records.
 
-File names, data rows and parser messages come from users, so no record may hold control characters or look like a second record.
-Other libraries write to standard error by themselves; `quiet` captures what the exporters print.
+File names, data rows and parser messages come from users, so no record may contain control characters or look like a second record.
+Other libraries write to standard error directly; `quiet` captures the output of the exporters.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _EXPORTERS = ("neural_compressor", "onnx_ir", "onnxruntime.quantization", "onnxs
 
 
 class Lines(logging.Formatter):
-    """Records without control characters. What a record holds after a line break is indented: no record passes for a second one."""
+    """Records without control characters. Further lines of a record are indented, so that they cannot look like another record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's lines, its traceback with them."""
@@ -45,7 +45,7 @@ class _LogWriter:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: there is no buffer."""
 
     def isatty(self) -> bool:
         return False

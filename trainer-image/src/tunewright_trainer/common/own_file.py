@@ -16,7 +16,7 @@ from typing import BinaryIO
 _SHOWN = 8  # neighbours of a missing file that are named
 _SEARCHED = 1000  # entries of its folder that are looked through for them
 
-# What a path can be that is the user's to correct. Other errors (EIO, ESTALE) are the storage's.
+# Errors that the user can correct. Others (EIO, ESTALE) come from the storage.
 _BY_ERRNO = {
     errno.ENOTDIR: "a part of its path is a file, not a folder",
     errno.EACCES: "cannot be read by this process",
@@ -28,7 +28,7 @@ _BY_ERRNO = {
 
 
 class UnusableFileError(ValueError):
-    """Why a file is not opened. Names no place: the caller knows what the user calls it."""
+    """Why a file is not opened. The message has no path: the caller adds the name that the user knows."""
 
 
 class OutsideFolderError(UnusableFileError):
@@ -36,13 +36,13 @@ class OutsideFolderError(UnusableFileError):
 
 
 def folder_of(data_dir: Path, file: str) -> Path:
-    """The folder that a data file must stay in: the mounted source, which is the first part of its path below `data_dir`."""
+    """Return the folder that a data file must be in: the mounted source, which is the first part of its path below `data_dir`."""
     parts = PurePosixPath(file).parts
     return data_dir / parts[0] if len(parts) > 1 and parts[0] != "/" and ".." not in parts else data_dir
 
 
 def open_own(path: Path, folder: Path) -> BinaryIO:
-    """Open for reading. Raises UnusableFileError for what is missing, no regular file, or outside; OSError when the storage fails."""
+    """Open for reading. Raises UnusableFileError for a file that is missing, not regular or outside; OSError if the storage fails."""
     with _told(path):
         target = _own(path, folder)
         descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -62,18 +62,18 @@ def require_own(path: Path, folder: Path) -> None:
 
 
 def _own(path: Path, folder: Path) -> str:
-    """Where the path leads."""
+    """Return the target of the path."""
     if "\0" in str(path):
         raise UnusableFileError("has a name with a zero byte")
     target = os.path.realpath(path, strict=True)
     _require_inside(target, folder)
-    _require_regular(os.lstat(target).st_mode)  # before opening: opening a device may already do something
+    _require_regular(os.lstat(target).st_mode)  # before opening, because opening a device can have side effects
     return target
 
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Turn what is the user's to correct into words."""
+    """Return the message for an error that the user can correct."""
     try:
         yield
     except FileNotFoundError:

@@ -13,7 +13,7 @@ from tunewright_contract.run_folder import RUN_MANIFEST_NAME, RunFolder
 from tunewright_contract.trainer_config import JobIdentity
 from tunewright_trainer.common.exits import StageError
 
-# What Train and Export write below OUTPUT_DIR.
+# The entries that Train and Export write below OUTPUT_DIR.
 RUN_ENTRIES = [
     *("metrics.jsonl", "final", "merged", "base"),
     *("checkpoints/checkpoint-*", "checkpoints/.partial-*", "checkpoints/.replaced-*"),
@@ -22,7 +22,7 @@ RUN_ENTRIES = [
 
 
 def mark(folder: Path, job: JobIdentity, *, entries: list[str]) -> None:
-    """Create `folder` and write down that it is this job's. Raises `StageError` when it is another job's."""
+    """Create `folder` and record this job as its owner. Raises `StageError` if it belongs to another job."""
     folder.mkdir(parents=True, exist_ok=True)
     own = RunFolder(namespace=job.namespace, job=job.name, uid=job.uid, revision=job.revision, entries=entries)
     file = folder / RUN_MANIFEST_NAME

@@ -19,7 +19,7 @@ _RENDERED = "The operator sets it in every pod. If you run the stage by hand, ex
 
 @dataclass(frozen=True)
 class Settings:
-    """One stage's instruction and folders. `model_dir` is None for a hub model, `publish_dir` outside export."""
+    """One stage's configuration and folders. `model_dir` is None for a hub model, `publish_dir` outside export."""
 
     config: TrainerConfig
     model_dir: Path | None
@@ -30,7 +30,7 @@ class Settings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> "Settings":
-        """Read the configuration file and the folders. Raises `StageError` (CONFIGURATION) naming what is missing."""
+        """Read the configuration file and the folders. Raises `StageError` (CONFIGURATION) with the missing variable or file."""
         config = _read_config(_required_path(env, environment.CONFIG))
         model_dir = _optional_path(env, environment.MODEL_DIR)
         if config.model.hub is None and model_dir is None:
@@ -51,7 +51,7 @@ class Settings:
 
     @property
     def final_dir(self) -> Path:
-        """Holds the trained adapter or weights, whole or not at all."""
+        """Holds the trained adapter or weights. It is complete or absent."""
         return self.output_dir / "final"
 
     @property

@@ -21,17 +21,17 @@ from tunewright_trainer.common.exits import StageError, failure, write_terminati
 log = logging.getLogger(__name__)
 
 ASK_TO_STOP = (signal.SIGTERM, signal.SIGINT)
-_MAIN_THREAD_SECONDS = 1.0  # for the main thread to end by itself, where it can
+_MAIN_THREAD_SECONDS = 1.0  # for the main thread to end by itself, if it can
 
 
 class StopRequest:
-    """Remembers that a signal asked this process to stop."""
+    """Records a signal to stop."""
 
     def __init__(self) -> None:
         self.asked = False
 
     def listen(self) -> None:
-        """Take the signals over from Python's defaults, which end the process at once."""
+        """Install handlers instead of Python's defaults, which end the process at once."""
         for number in ASK_TO_STOP:
             signal.signal(number, self._remember)
 
@@ -58,11 +58,11 @@ def _raise_stopped(number: int, _: FrameType | None) -> NoReturn:
 def exit_on_signal_during_rendezvous() -> None:
     """End this process on SIGTERM or SIGINT, with the contract's code and message, until another handler replaces this one.
 
-    torchrun's agent does so when it starts workers, and a rank when it has joined. Call it from the main thread only.
+    torchrun's agent replaces it when it starts workers, and a rank when it has joined. Call it from the main thread only.
     """
     readable, writable = os.pipe()
     os.set_blocking(writable, False)
-    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)  # written to by C code at once, whatever the main thread does
+    signal.set_wakeup_fd(writable, warn_on_full_buffer=False)  # C code writes to it at once, also while the main thread is blocked
     ours = {number: signal.getsignal(number) for number in ASK_TO_STOP}
 
     def listen() -> None:

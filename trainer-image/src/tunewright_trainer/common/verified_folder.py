@@ -16,12 +16,12 @@ Entry = dict[str, Any]  # {"path", "bytes", "sha256"}
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Every file below, but the manifest itself, in a stable order."""
+    """Return every file below except the manifest, in a stable order."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder) != Path(MANIFEST))
 
 
 def entries(folder: Path, files: Iterable[Path]) -> list[Entry]:
-    """Sizes and digests, each file flushed to disk first: what is written down here must survive the power going."""
+    """Return sizes and digests. Each file is flushed to disk first, so that the manifest is also true after a power failure."""
     listed = []
     for path in files:
         with path.open("rb+") as file:
@@ -32,7 +32,7 @@ def entries(folder: Path, files: Iterable[Path]) -> list[Entry]:
 
 
 def seal(staged: Path, final: Path, listed: list[Entry], **facts: Any) -> None:
-    """Write the manifest, then give the folder its name. An older folder of that name makes way first."""
+    """Write the manifest, then rename the folder to its final name. An older folder of that name is removed first."""
     manifest = staged / MANIFEST
     with manifest.open("w", encoding="utf-8") as file:
         json.dump({"version": 1, **facts, "files": sorted(listed, key=lambda entry: entry["path"])}, file, indent=1)
@@ -49,7 +49,7 @@ def seal(staged: Path, final: Path, listed: list[Entry], **facts: Any) -> None:
 
 
 def verify(folder: Path) -> str | None:
-    """Why the folder cannot be trusted, or None when it can. Sizes are compared first: they are cheap and catch most."""
+    """Return why the folder is invalid, or None. Sizes are compared first, because that is cheap and finds most errors."""
     fault = listing_fault(folder)
     if fault is not None:
         return fault
@@ -61,9 +61,9 @@ def verify(folder: Path) -> str | None:
 
 
 def listing_fault(folder: Path) -> str | None:
-    """Why the folder does not hold exactly the files that its manifest lists, or None. Looks at names, kinds and sizes, not at content.
+    """Return why the folder's files differ from the manifest's list, or None. It compares names, kinds and sizes, not content.
 
-    A file more could be loaded, too: DeepSpeed finds its files, which are pickles, by their names.
+    An additional file is an error, because DeepSpeed finds its files, which are pickles, by their names.
     """
     try:
         listed = {str(entry["path"]): int(entry["bytes"]) for entry in read(folder)["files"]}
@@ -99,7 +99,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder, the manifest first: interrupted halfway, what is left must not pass for whole."""
+    """Remove a folder, the manifest first, so that a partly removed folder does not count as complete."""
     import shutil
 
     (folder / MANIFEST).unlink(missing_ok=True)

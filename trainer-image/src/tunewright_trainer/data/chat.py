@@ -24,9 +24,9 @@ class Conversations:
         return Fence(token.content for token in self.tokenizer.added_tokens_decoder.values() if token.special)
 
     def encode(self, messages: Sequence[Mapping[str, Any]], *, mask: bool = False, ask: bool = False) -> tuple[list[int], list[int]]:
-        """Return token ids, and for `mask` 1 for each token that the assistant says. `ask`: up to the beginning of an answer.
+        """Return token ids, and for `mask` 1 for each token of the assistant. `ask`: up to the beginning of an answer.
 
-        Raises what the template raises.
+        Raises the template's errors.
         """
         if not self.fence.needed(messages):
             output = self.tokenizer.apply_chat_template(

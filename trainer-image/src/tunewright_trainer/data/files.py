@@ -1,6 +1,6 @@
 """Reads rows of JSON Lines, JSON, CSV, TSV and Parquet files, each with its line.
 
-Promises that every fault of a file (missing, empty, not UTF-8, broken syntax) is a `RowProblem` with file and line, and that a bad line
+Promises that every error of a file (missing, empty, not UTF-8, broken syntax) is a `RowProblem` with file and line, and that a bad line
 does not hide later ones. A broken CSV record is reported at its first line, because an open quote continues over later lines.
 Memory is bounded: at most one row, and 1 MiB, of a file at a time.
 """
@@ -23,7 +23,7 @@ _MOST_COLUMNS = 4096
 
 
 def read_rows(path: Path, name: str, folder: Path | None = None) -> Iterator[Located | RowProblem]:
-    """The rows of one file, in order; `name` is what messages call it. `folder`: what no link may lead out of; else the file's own."""
+    """Yield the rows of one file, in order; `name` is its name in messages. `folder`: no link may lead out of it; default: its own."""
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         yield RowProblem(name, None, f"unknown file type {path.suffix or '(no suffix)'}; known are {', '.join(sorted(_READERS))}")
@@ -59,7 +59,7 @@ def _parse_object(text: str, name: str, line: int) -> Located | RowProblem:
 
 
 def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | RowProblem]:
-    """The rows of CSV or TSV. `line` is where a row ends."""
+    """Yield the rows of CSV or TSV. `line` is the last line of a row."""
     with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         source = _Lines(text)
         reader = csv.DictReader(source, delimiter=delimiter, strict=True)
@@ -90,7 +90,7 @@ def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | R
 
 
 class _Lines:
-    """Lines for the csv module, which sets no bound of its own."""
+    """Lines for the csv module, which has no bound of its own."""
 
     def __init__(self, text: TextIO) -> None:
         self._text = text

@@ -20,7 +20,7 @@ _UNSUPPORTED = ("tools", "functions", "tool_calls", "function_call", "parallel_t
 
 
 def recognise(row: Row, columns: Mapping[str, str], task: str) -> str:
-    """Name a row's format by its columns, those of the task first. Raises `BadRow` listing what it found."""
+    """Return a row's format by its columns, the task's formats first. Raises `BadRow` with the columns found."""
     names = dict.fromkeys((*(name for name in DATA_FORMATS if name in TASKS[task].formats), *DATA_FORMATS.supported))
     needed = {name: DATA_FORMATS[name].columns for name in names}
     for name, wanted in needed.items():
@@ -32,7 +32,7 @@ def recognise(row: Row, columns: Mapping[str, str], task: str) -> str:
 
 
 def normalise(row: Row, *, format_: str, columns: Mapping[str, str], task: str) -> Row:
-    """A row in the task's shape. Raises `BadRow`.
+    """Return a row in the task's shape. Raises `BadRow`.
 
     For a task of conversations, a `promptCompletion` row is one user turn and one assistant turn.
     """
@@ -68,7 +68,7 @@ def _refuse_tools(row: Row) -> None:
 
 
 def _label(value: Any) -> str:
-    """A label as text: class numbers are as common as names."""
+    """Return a label as text. Class numbers are accepted, because they are as common as names."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise BadRow(f"'label' must be text or a whole number, not {kind(value)}")
     label = str(value).strip()

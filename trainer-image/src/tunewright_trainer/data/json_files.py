@@ -18,11 +18,11 @@ DEEPEST = 100  # lists and objects within each other; a conversation has 3
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _CHUNK = 2**20  # bytes
 _BLANK = re.compile(r"[ \t\r\n]*")
-_LONGEST_WORD = 16  # characters of JSON that mean nothing when cut: -Infinity, two escapes
+_LONGEST_WORD = 16  # characters of the longest JSON token that is invalid when cut: -Infinity, two escapes
 
 
 def parse(text: str) -> Any:
-    """The document. Raises ValueError (json.JSONDecodeError where the place is known) in words for the user."""
+    """Return the document. Raises ValueError (json.JSONDecodeError if the place is known) with a message for the user."""
     document, end = parse_at(text, len(text) - len(text.lstrip(" \t\r\n")))
     rest = text[end:]
     if rest.strip(" \t\r\n"):
@@ -31,7 +31,7 @@ def parse(text: str) -> Any:
 
 
 def parse_at(text: str, start: int) -> tuple[Any, int]:
-    """The value that begins at `start`, and where it ends. Raises as `parse` does."""
+    """Return the value that begins at `start`, and its end. Raises as `parse` does."""
     try:
         document, end = _DECODER.raw_decode(text, start)
     except RecursionError:
@@ -53,7 +53,7 @@ def parse_at(text: str, start: int) -> tuple[Any, int]:
 
 
 def require_shallow(document: Any) -> None:
-    """Raises ValueError for more than DEEPEST levels: what is read here is walked by others, who recurse."""
+    """Raise ValueError for more than DEEPEST levels, because other code visits the values recursively."""
     level = [document]
     for _ in range(DEEPEST):
         level = [child for value in level for child in _children(value)]
@@ -104,7 +104,7 @@ class _SyntaxError(Exception):
 
 
 class _Text:
-    """The part of the text that has been read and is not used up yet."""
+    """The part of the text that was read and is not consumed yet."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -160,14 +160,14 @@ class _Text:
             if len(self._text) - self._at > LONGEST_ROW:
                 raise self._error(f"an element is longer than {LONGEST_ROW} characters; shorten it, or close its brackets and quotes")
             self._fill(wanted)
-            wanted *= 2  # so that a long element is begun again a few times only
+            wanted *= 2  # so that the parser restarts on a long element only a few times
 
     def _may_be_cut(self, error: json.JSONDecodeError) -> bool:
-        """Whether the error is where the text ends for now, so that it may be none."""
+        """Return whether the error is at the end of the text read so far, so that more text can resolve it."""
         return error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _LONGEST_WORD
 
     def _fill(self, size: int) -> bool:
-        """Read on, and forget what is used up. Says whether there was more."""
+        """Read more, and drop the consumed part. Returns whether there was more."""
         used = self._text[: self._at]
         self._lines += used.count("\n")
         self._columns = len(used) - used.rfind("\n") - 1 if "\n" in used else self._columns + len(used)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _MOST_LABELS = 1000
-_LABEL_CHARACTERS = 40  # that a report has of a label
+_LABEL_CHARACTERS = 40  # of a label in a report
 
 
 class LabelFacts(TypedDict):
@@ -27,9 +27,9 @@ class LabelFacts(TypedDict):
 
 
 def label_names(splits: Splits) -> list[str]:
-    """The labels of the training examples; the place of each is its class number. Whole numbers are in their own order.
+    """Return the labels of the training examples; the index of each is its class number. Whole numbers are sorted as numbers.
 
-    Raises `StageError` (DATA) for fewer than two labels, too many, and a held-out example with a label that training never sees.
+    Raises `StageError` (DATA) for fewer than two labels, too many, and a held-out example with a label that train lacks.
     """
     found = set(splits.train["label"])
     if not 2 <= len(found) <= _MOST_LABELS:
@@ -45,7 +45,7 @@ def label_names(splits: Splits) -> list[str]:
 
 
 def label_facts(dataset: "Dataset") -> LabelFacts:
-    """How many labels there are, and the number of examples of the most frequent ones."""
+    """Return the number of labels, and the number of examples of the most frequent ones."""
     counts = Counter(dataset["label"])
     shown: Counter[str] = Counter()
     for label, count in counts.most_common(MOST_LABELS_SHOWN):

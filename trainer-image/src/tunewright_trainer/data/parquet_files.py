@@ -15,7 +15,7 @@ from tunewright_trainer.data.json_files import require_shallow
 from tunewright_trainer.data.rows import LONGEST_ROW, Located, Opaque, RowProblem
 
 MOST_EXPANSION = 200  # times the file; text compresses tenfold, and a repeated system prompt a hundredfold
-ALWAYS_ALLOWED = 64 * 2**20  # bytes of rows, however small the file
+ALWAYS_ALLOWED = 64 * 2**20  # bytes of rows, also for a tiny file
 
 _PASSED_ON = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "HOME", "LANG")  # and no token
 _LONGEST_ANSWER = LONGEST_ROW + 100  # bytes
@@ -57,7 +57,7 @@ def parquet_rows(file: BinaryIO, name: str) -> Iterator[Located | RowProblem]:
 
 
 def _answer(raw: bytes, name: str, line: int) -> dict[str, Any] | RowProblem:
-    """What the process says of the row at `line`."""
+    """Return the process's result for the row at `line`."""
     if len(raw) == _LONGEST_ANSWER:
         return RowProblem(name, line, f"the row is longer than {LONGEST_ROW} bytes; shorten it")
     if not raw.endswith(b"\n"):

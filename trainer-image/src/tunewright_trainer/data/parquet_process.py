@@ -2,7 +2,7 @@
 
 A few bytes of Parquet can expand to any amount of memory, and invalid ones have crashed the library. So this process is limited to
 MEMORY_BYTES of address space, and its crash affects no other. Each line is `{"row": …}`, or `{"problem": …}`, and the last
-one `{"end": true}`. A value that JSON does not have is written as `{KIND: name of its type}`.
+one `{"end": true}`. A value of a type that JSON lacks is written as `{KIND: name of its type}`.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from typing import Any
 MEMORY_BYTES = 2 * 2**30
 ROWS_TOGETHER = 16  # decoded at once; each may have LONGEST_ROW bytes
 KIND = "\0kind"
-_READ_TOGETHER = 2**20  # bytes of a column; else its part of a row group is read whole
+_READ_TOGETHER = 2**20  # bytes of a column; otherwise its whole part of a row group is read
 
 _FOOTER = {"thrift_string_size_limit": 16 * 2**20, "thrift_container_size_limit": 100_000}  # bytes; entries of one list
 
@@ -26,12 +26,12 @@ def main() -> None:
         _write_rows()
         answer: dict[str, Any] = {"end": True}
     except BrokenPipeError:
-        return  # the reader wants no more
+        return  # the reader has closed the pipe
     except MemoryError:
         answer = {"problem": "memory"}
     except RecursionError:
         answer = {"problem": "the row is nested too deeply"}
-    except Exception as error:  # noqa: BLE001 - the library raises types of every kind
+    except Exception as error:  # noqa: BLE001 - the library raises many error types
         answer = {"problem": f"not a readable Parquet file: {str(error)[:400]}"}
     with contextlib.suppress(BrokenPipeError):
         _write(answer)

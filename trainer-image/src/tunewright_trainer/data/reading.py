@@ -26,14 +26,14 @@ _SHOWN = 5  # problems named one by one; a termination message has 4 KiB
 
 @dataclass(frozen=True)
 class Splits:
-    """The three sets. `validation` is None when there is neither a file nor a share for it; so is `test` without files."""
+    """The three sets. `validation` is None if there is neither a file nor a share for it; `test` is None without files."""
 
     train: "Dataset"
     validation: "Dataset | None"
     test: "Dataset | None"
 
     def named(self) -> "list[tuple[str, Dataset]]":
-        """The sets that there are, by the names of their fields."""
+        """Return the existing sets, by the names of their fields."""
         every = (("train", self.train), ("validation", self.validation), ("test", self.test))
         return [(name, split) for name, split in every if split is not None]
 
@@ -94,7 +94,7 @@ def data_format(settings: Settings) -> str:
 
 
 def data_sha256(settings: Settings) -> str:
-    """SHA-256 over the SHA-256 of every file, in the order train, validation, test. Raises `StageError`."""
+    """Return the SHA-256 over the SHA-256 of every file, in the order train, validation, test. Raises `StageError`."""
     data = settings.config.data
     whole = hashlib.sha256()
     for file in (*data.train, *data.validation, *data.test):
@@ -103,7 +103,7 @@ def data_sha256(settings: Settings) -> str:
 
 
 def file_sha256(file: DataFile, settings: Settings) -> bytes:
-    """The digest of one file's content. Raises `StageError` (DATA) for what is no regular file of its folder."""
+    """Return the digest of one file's content. Raises `StageError` (DATA) unless it is a regular file of its folder."""
     try:
         return sha256(settings.data_dir / file.path, folder_of(settings.data_dir, file.path))
     except UnusableFileError as error:
@@ -111,7 +111,7 @@ def file_sha256(file: DataFile, settings: Settings) -> bytes:
 
 
 def fingerprint(row: Row) -> str:
-    """What makes two examples the same example: everything but their place."""
+    """Return the content of an example without its place, to find repeated examples."""
     content = {key: value for key, value in row.items() if key != "source"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -128,7 +128,7 @@ def _examples(file: DataFile, settings: Settings) -> Iterable[Row | RowProblem]:
         except BadRow as error:
             yield RowProblem(found.file, found.line, str(error))
             if format_ is None:
-                return  # every row would say the same
+                return  # every row would have the same problem
         else:
             yield {**row, "source": _place(found)}
 

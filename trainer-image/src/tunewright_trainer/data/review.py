@@ -1,4 +1,4 @@
-"""What is odd about examples that can be used anyway: one warning each, for Check's report."""
+"""Warnings about usable examples, for Check's report."""
 
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ _MANY_TRUNCATED = 0.05  # share of the training samples
 
 
 def lengths(train: "Encoded", settings: Settings) -> list[str]:
-    """Samples that are cut or dropped, and samples that do not teach the model to stop."""
+    """Warn about samples that are cut or dropped, and about samples without a token that ends the answer."""
     facts, warnings = train.facts, []
     if facts.truncated > _MANY_TRUNCATED * facts.samples:
         share = facts.truncated / facts.samples
@@ -49,7 +49,7 @@ def _as_messages(row: Row) -> list[dict[str, str]]:
 
 
 def overlaps(splits: Splits, settings: Settings) -> list[str]:
-    """Held-out examples that are also trained on, and an evaluation schedule with nothing to evaluate."""
+    """Warn about held-out examples that are also in train, and about an evaluation schedule without validation data."""
     warnings = []
     trained = {fingerprint(row) for row in splits.train}
     for name, split in splits.named():
@@ -64,7 +64,7 @@ def overlaps(splits: Splits, settings: Settings) -> list[str]:
 
 
 def padding(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
-    """A tokenizer that pads with its eos token."""
+    """Warn about a tokenizer that pads with its eos token."""
     if tokenizer.pad_token_id is not None and tokenizer.pad_token_id != tokenizer.eos_token_id:
         return []
     return ["the tokenizer pads with its eos token; Tunewright masks padding by position, but other tools may mask the real eos"]

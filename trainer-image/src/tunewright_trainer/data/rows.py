@@ -1,8 +1,8 @@
 """Results of reading a data file: rows and problems with their positions, and the bounds on one row and on all rows.
 
 All examples of a job are in memory. Too many are refused before the kernel would kill the process without naming a file. An example's
-cost is estimated from its texts. Measured: reading 300 MB of long texts takes 1.7 GB at its peak, since the library copies them; for short
-texts their objects weigh more.
+cost is estimated from its texts. Measured: reading 300 MB of long texts takes 1.7 GB at its peak, because the library copies them; for
+short texts, their objects take more than the text.
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from tunewright_trainer.common.cgroup import memory_limit
 
 Row = dict[str, Any]
 
-LONGEST_ROW = 16 * 2**20  # bytes or characters of one row as it stands in its file: a line of JSON Lines, an element of a JSON list
+LONGEST_ROW = 16 * 2**20  # bytes or characters of one row in its file: a line of JSON Lines, an element of a JSON list
 _LONGEST_MESSAGE = 500
-SHARE = 2  # the examples of one set may take one part in this many of the process's memory
+SHARE = 2  # divisor: the examples of one set may take this part of the process's memory
 _COPIES = 6  # of a text
 _ROW_BYTES = 800  # of an example's own objects, and of its place
 _MESSAGE_BYTES = 300
@@ -25,7 +25,7 @@ _EMPTY = getsizeof("")
 
 @dataclass(frozen=True)
 class RowProblem:
-    """What is wrong, and where. `line` counts from 1; for Parquet and JSON lists it is the row; None: the whole file."""
+    """A problem and its place. `line` counts from 1; for Parquet and JSON lists it is the row; None: the whole file."""
 
     file: str
     line: int | None
@@ -48,26 +48,26 @@ class Located:
 
 @dataclass(frozen=True)
 class Opaque:
-    """A value of a Parquet file that JSON does not have. Only its kind is known."""
+    """A value of a Parquet file of a type that JSON lacks. Only the type's name is kept."""
 
     kind: str
 
 
 def _printable(text: str) -> str:
-    """Clipped, on one line, and without control characters."""
+    """Return a text clipped, on one line, and without control characters."""
     clipped = text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in clipped)
 
 
 class Budget:
-    """What is left for one set's examples."""
+    """The remaining memory for one set's examples."""
 
     def __init__(self) -> None:
         self.bytes = memory_limit() // SHARE
         self._taken = 0
 
     def take(self, row: Row) -> bool:
-        """Count an example in. False when there is no room for it."""
+        """Count an example. Returns False if there is no memory for it."""
         self._taken += cost(row)
         return self._taken <= self.bytes
 

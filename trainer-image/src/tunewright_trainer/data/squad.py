@@ -1,6 +1,6 @@
 """A row of SQuAD: a question, a context and the answers in it, each with the character at which it starts.
 
-Refuses an answer that does not stand where the row places it. A question without answers is one that the context does not answer (SQuAD 2).
+Refuses an answer that is not at the place that the row gives. The context does not answer a question without answers (SQuAD 2).
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Any
 from tunewright_trainer.data.rows import Row
 from tunewright_trainer.data.values import BadRow, kind, structure, text
 
-_IMPOSSIBLE = "is_impossible"  # of SQuAD 2's own files; the data sets on the hub leave it out
-_SHOWN = 60  # characters of a text that a message repeats
+_IMPOSSIBLE = "is_impossible"  # in SQuAD 2's own files; the data sets on the hub lack it
+_SHOWN = 60  # characters of a text that a message quotes
 
 
 def squad_row(values: Mapping[str, Any], *, row: Row) -> Row:
@@ -42,7 +42,7 @@ def _answers(value: Any) -> list[tuple[Any, Any]]:
 
 
 def _placed(answer: Any, start: Any, context: str, number: int) -> tuple[str, int]:
-    """Check that an answer stands at its place."""
+    """Check that an answer is at its place."""
     where = f"answers.text[{number}]"
     if not isinstance(answer, str):
         raise BadRow(f"{where} must be text, not {kind(answer)}")
@@ -56,7 +56,7 @@ def _placed(answer: Any, start: Any, context: str, number: int) -> tuple[str, in
 
 
 def _hint(answer: str, start: int, context: str) -> str:
-    """Say where the answer stands instead, or what stands in its place."""
+    """Return where the answer is instead, or the text at its place."""
     before, after = context.rfind(answer, 0, max(0, start) + len(answer)), context.find(answer, max(0, start))
     places = [at for at in (before, after) if at >= 0]
     if places:
@@ -69,7 +69,7 @@ def _hint(answer: str, start: int, context: str) -> str:
 
 
 def _stripped(answer: str, start: int) -> tuple[str, int]:
-    """Leave out white space around an answer, which no token of its own covers."""
+    """Remove white space around an answer, because no token covers it separately."""
     return answer.strip(), start + len(answer) - len(answer.lstrip())
 
 

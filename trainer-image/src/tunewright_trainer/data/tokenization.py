@@ -1,7 +1,7 @@
 """Converts examples to token ids and labels, equally for Check, training and evaluation.
 
-Promises `input_ids` and `labels` (-100: no loss) of at most `maxLength` tokens. Labels are made from positions, never from
-token ids: an eos that also serves as padding is learned like any other token.
+Promises `input_ids` and `labels` (-100: no loss) of at most `maxLength` tokens. Labels depend on positions, not on
+token ids, so an eos that is also the padding token is learned like any other token.
 """
 
 from dataclasses import dataclass
@@ -25,17 +25,17 @@ IGNORED = -100  # the label that torch's cross entropy leaves out
 
 @dataclass(frozen=True)
 class Encoded:
-    """One set, ready to train on, and what was counted on the way."""
+    """One encoded set, with counts for the report."""
 
     dataset: "Dataset"
     facts: SplitFacts
-    ending_share: float  # of the samples, how many learn to stop: their last supervised token ends a turn or the text
+    ending_share: float  # share of the samples whose last supervised token ends a turn or the text
 
 
 def encode(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: Settings, *, part: bool = False) -> Encoded:
-    """Tokenize a set. Raises `StageError` (DATA) for an overlong sample under `raise`, and when nothing is left to learn.
+    """Tokenize a set. Raises `StageError` (DATA) for an overlong sample under `raise`, and if no token is left to learn.
 
-    A `part` of a set may have nothing to learn.
+    A `part` of a set may have no token to learn.
     """
     from datasets import Dataset
 
@@ -82,7 +82,7 @@ def _encode_row(
     whole = tokenizer(row["prompt"] + row["completion"])["input_ids"]
     if whole[-1] != tokenizer.eos_token_id:
         whole = [*whole, tokenizer.eos_token_id]
-    # The completion starts where the two tokenizations part: a token may reach across the boundary.
+    # The completion starts where the two tokenizations begin to differ, because a token can span the boundary.
     start = next((i for i, (a, b) in enumerate(zip(prompt, whole, strict=False)) if a != b), min(len(prompt), len(whole)))
     learn_prompt = settings.config.training.get("completion_only_loss") is False
     return whole, whole if learn_prompt else [IGNORED] * start + whole[start:]
@@ -93,7 +93,7 @@ def _encode_chat(row: Row, settings: Settings, conversations: Conversations) -> 
     only_assistant = _assistant_only(settings)
     try:
         ids, said = conversations.encode(messages, mask=only_assistant)
-    except Exception as error:  # a template raises what its author chose: jinja2's errors, and raise_exception for roles it refuses
+    except Exception as error:  # a template can raise any error: jinja2's, and raise_exception for roles it refuses
         raise _refuse(f"{row['source']}: the chat template raises: {error}", "Change the example, or model.chatTemplate.") from error
     if not only_assistant:
         return ids, ids
@@ -102,7 +102,7 @@ def _encode_chat(row: Row, settings: Settings, conversations: Conversations) -> 
 
 
 def _weighted(mask: list[int], row: Row) -> list[int]:
-    """Take the turns of weight 0 out of the mask. Turn k of the assistant is the k-th run of ones."""
+    """Remove the turns of weight 0 from the mask. Turn k of the assistant is the k-th run of ones."""
     weights = [message["weight"] for message in row["messages"] if message["role"] == "assistant"]
     if all(weights):
         return mask
@@ -117,7 +117,7 @@ def _weighted(mask: list[int], row: Row) -> list[int]:
 
 
 def _training_template(tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> str | None:
-    """The template with `{% generation %}` marks, or None when the tokenizer's own has them or none are needed."""
+    """Return the template with `{% generation %}` marks, or None if the tokenizer's own has them or none are needed."""
     from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
     if not _assistant_only(settings) or has_generation_markers(tokenizer.chat_template):
@@ -139,7 +139,7 @@ def _assistant_only(settings: Settings) -> bool:
 
 
 def _stop_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[int]:
-    """The tokens that end a turn or a text: eos, and every added token whose name says end."""
+    """Return the tokens that end a turn or a text: eos, and every added token with "end" in its name."""
     named = {token.content: index for index, token in tokenizer.added_tokens_decoder.items()}
     return {tokenizer.eos_token_id, *(index for content, index in named.items() if "end" in content.lower() or "eot" in content.lower())}
 

@@ -12,7 +12,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
-# Without a mark: where the zero bytes of an ASCII character lie. Data files begin with one.
+# Without a mark: the positions of the zero bytes of an ASCII character, with which data files begin.
 _ZEROS = {
     (False, True, True, True): "UTF-32LE",
     (True, True, True, False): "UTF-32BE",
@@ -22,7 +22,7 @@ _ZEROS = {
 
 
 def likely_encoding(start: bytes) -> str | None:
-    """What a file that is not UTF-8 is written in, by its first four bytes, as iconv names it. None: they do not tell."""
+    """Return the encoding of a file that is not UTF-8 by its first four bytes, as iconv names it. None: unknown."""
     marked = next((name for mark, name in _MARKS if start.startswith(mark)), None)
     first, second, third, fourth = (byte == 0 for byte in start[:4].ljust(4, b"x"))
     return marked or _ZEROS.get((first, second, third, fourth))
@@ -39,11 +39,11 @@ def lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str] | RowProblem]:
         text = _decode(raw, name, line, start)
         yield text if isinstance(text, RowProblem) else (line, text)
         if isinstance(text, RowProblem) and likely_encoding(start):
-            return  # every line would say the same
+            return  # every line would have the same problem
 
 
 def first_problem(file: BinaryIO, name: str) -> RowProblem:
-    """Where a file that could not be read as text goes wrong first."""
+    """Return the first problem of a file that could not be read as text."""
     file.seek(0)
     found = next((item for item in lines(file, name) if isinstance(item, RowProblem)), None)
     return found or RowProblem(name, None, "not UTF-8 text")

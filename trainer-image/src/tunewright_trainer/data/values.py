@@ -7,7 +7,7 @@ from tunewright_trainer.data.json_files import parse
 from tunewright_trainer.data.rows import Opaque
 
 
-class BadRow(ValueError):  # noqa: N818 - it reads as what it is
+class BadRow(ValueError):  # noqa: N818 - the name is clear without a suffix
     """Why a row cannot be used."""
 
 
@@ -28,7 +28,7 @@ def text(value: Any, column: str) -> str:
 
 
 def structure(value: Any, column: str) -> Any:
-    """Return a list or an object, which a CSV file holds as JSON. Raises `BadRow` for a text that is no JSON."""
+    """Return a list or an object, which a CSV file holds as JSON. Raises `BadRow` for a text that is not JSON."""
     if not isinstance(value, str):
         return value
     try:

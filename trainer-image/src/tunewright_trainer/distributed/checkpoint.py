@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"checkpoint-(\d+)")
-STAGED = ".partial-"  # never taken for a checkpoint, and removed by the next start
+STAGED = ".partial-"  # never counts as a checkpoint, and is removed at the next start
 
 
 def staging_folder(checkpoints: Path, step: int) -> Path:
-    """Where a checkpoint is written before it is whole. Every rank writes below it."""
+    """Return the folder in which every rank writes a checkpoint before it is complete."""
     return checkpoints / f"{STAGED}{step}"
 
 
 def commit(staged: Path, checkpoints: Path, *, step: int, inputs: Inputs) -> Path:
-    """Hash, write the manifest, rename: every rank must call this once its own files are written. Returns the checkpoint's folder.
+    """Hash, write the manifest, rename. Every rank must call this after it has written its own files. Returns the checkpoint's folder.
 
-    The hashing is shared among the ranks; rank 0 writes the manifest last. Raises what the disk raises; then the older ones are intact.
+    The ranks share the hashing; rank 0 writes the manifest last. Raises OSError; the older checkpoints are then intact.
     """
     final = checkpoints / f"checkpoint-{step}"
-    process_group.barrier()  # every rank's files are there
+    process_group.barrier()  # every rank has written its files
     files = verified_folder.files_in(staged)
     mine = verified_folder.entries(staged, files[process_group.rank() :: process_group.world_size()])
     parts = process_group.gather(mine)
@@ -44,12 +44,12 @@ def commit(staged: Path, checkpoints: Path, *, step: int, inputs: Inputs) -> Pat
         listed = [entry for part in parts for entry in part]
         verified_folder.seal(staged, final, listed, step=step, worldSize=process_group.world_size(), inputs=inputs)
         log.info("checkpoint-%d is complete (%d files)", step, len(files))
-    process_group.barrier()  # no rank continues before it has its name
+    process_group.barrier()  # no rank continues before the rename
     return final
 
 
 def prune(checkpoints: Path, *, keep: int | None, also_keep: "Iterable[Path]" = ()) -> None:
-    """Remove the oldest beyond `keep` (None: keep all), and what was staged by a run that died. Rank 0 only."""
+    """Remove the oldest beyond `keep` (None: keep all), and staging folders of interrupted runs. Rank 0 only."""
     for leftover in (*checkpoints.glob(f"{STAGED}*"), *checkpoints.glob(".replaced-*")):
         verified_folder.remove_tree(leftover)
     protected = {path.name for path in also_keep}
@@ -60,7 +60,7 @@ def prune(checkpoints: Path, *, keep: int | None, also_keep: "Iterable[Path]" = 
 
 
 def newest_verified(checkpoints: Path) -> Path | None:
-    """The newest checkpoint whose manifest verifies; each newer one that does not is named in the log."""
+    """Return the newest checkpoint whose manifest verifies. Each newer one is named in the log."""
     for _, folder in reversed(_by_step(checkpoints)):
         fault = verified_folder.verify(folder)
         if fault is None:
@@ -70,12 +70,12 @@ def newest_verified(checkpoints: Path) -> Path | None:
 
 
 def choose(checkpoints: Path, inputs: Inputs) -> tuple[Path, int] | None:
-    """What to resume from and its step, rank 0's choice on every rank. Raises `StageError` when it was made from other inputs."""
+    """Return the checkpoint to resume from and its step: rank 0's choice, on every rank. Raises `StageError` if its inputs differ."""
     found = newest_verified(checkpoints) if process_group.rank() == 0 else None
     folder = process_group.from_rank_zero(found)
     if folder is None:
         return None
-    # Each rank loads pickles from it, perhaps through a mount of its own: what rank 0 has hashed must be what it finds.
+    # Each rank loads pickles from it, perhaps through its own mount, so it must find the files that rank 0 has hashed.
     faults = [fault for fault in process_group.gather(verified_folder.listing_fault(folder)) if fault is not None]
     if faults:
         raise StageError(
@@ -87,12 +87,12 @@ def choose(checkpoints: Path, inputs: Inputs) -> tuple[Path, int] | None:
 
 
 def of_other_world_size(folder: Path) -> bool:
-    """Return whether a checkpoint was written by another number of processes than there are now."""
+    """Return whether another number of processes wrote the checkpoint."""
     return written_by(folder) != process_group.world_size()
 
 
 def written_by(folder: Path) -> int:
-    """The number of processes that wrote a checkpoint."""
+    """Return the number of processes that wrote a checkpoint."""
     return int(verified_folder.read(folder)["worldSize"])
 
 

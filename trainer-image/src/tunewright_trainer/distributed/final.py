@@ -33,7 +33,7 @@ _LORA_MATRICES = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B")
 
 
 def finished_report(final: Path) -> TrainReport | None:
-    """The report of a run that is already whole, or None. What does not verify is said in the log and trained again."""
+    """Return the report of a complete run, or None. A folder that does not verify is logged and trained again."""
     if not final.is_dir():
         return None
     fault = verified_folder.verify(final)
@@ -44,7 +44,7 @@ def finished_report(final: Path) -> TrainReport | None:
 
 
 def save_final(trainer: "Trainer", settings: Settings, report: TrainReport, started_as: dict[str, Any], *, inputs: Inputs) -> None:
-    """Save, look inside, seal. Every rank takes part in the gathering; rank 0 writes. Raises `StageError` when nothing was learned."""
+    """Save, check the saved weights, seal. Every rank takes part; rank 0 writes. Raises `StageError` if nothing was learned."""
     staged = settings.output_dir / ".partial-final"
     if process_group.rank() == 0:
         verified_folder.remove_tree(staged)
@@ -65,7 +65,7 @@ def save_final(trainer: "Trainer", settings: Settings, report: TrainReport, star
 
 
 def _put_tokenizer(staged: Path, settings: Settings) -> None:
-    """Replace what the trainer wrote by the base's own files: a re-saved tokenizer is not always the same tokenizer."""
+    """Replace the trainer's tokenizer files by the base's own, because a re-saved tokenizer can differ."""
     for name in (*TOKENIZER_FILES, "training_args.bin", "README.md"):
         (staged / name).unlink(missing_ok=True)
     base = base_folder(settings, weights=False)
@@ -77,7 +77,7 @@ def _put_tokenizer(staged: Path, settings: Settings) -> None:
 
 
 def starts(model: "PeftModel") -> "dict[str, torch.Tensor]":
-    """The adapter's parameters that do not start at zero, as they are now, by the names they are saved under; whole also under ZeRO-3.
+    """Return the present values of the adapter's parameters that do not start at zero, by their saved names; complete also under ZeRO-3.
 
     DoRA's magnitudes and IA3's vectors, for example. LoRA's own matrices are left out: one of each pair starts at zero.
     """
@@ -97,7 +97,7 @@ def starts(model: "PeftModel") -> "dict[str, torch.Tensor]":
 
 
 def require_trained_adapter(folder: Path, started_as: "dict[str, torch.Tensor]") -> None:
-    """Open the saved adapter. Raises `StageError` when it is empty, when every `lora_B` is zero, or when no other parameter moved."""
+    """Open the saved adapter. Raises `StageError` if it is empty, if every `lora_B` is zero, or if no other parameter has changed."""
     from safetensors.torch import load_file
 
     tensors = load_file(folder / "adapter_model.safetensors")
@@ -119,7 +119,7 @@ def require_trained_adapter(folder: Path, started_as: "dict[str, torch.Tensor]")
 
 
 def require_trained_weights(folder: Path) -> None:
-    """Open the saved weights of a full fine-tune. Raises `StageError` when any tensor is empty or holds no numbers."""
+    """Open the saved weights of a full fine-tune. Raises `StageError` if a tensor is empty or not finite."""
     from safetensors import safe_open
 
     files = sorted(folder.glob("*.safetensors"))

@@ -13,7 +13,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 
 class GlobalOrder(Sampler[int]):
-    """Indices of one epoch, a whole number of global batches. `lengths` groups examples of like length into a batch."""
+    """Indices of one epoch, a whole number of global batches. `lengths` groups examples of similar length into a batch."""
 
     def __init__(self, size: int, *, global_batch: int, seed: int, shuffle: bool = True, lengths: Sequence[int] | None = None) -> None:
         self._size = size
@@ -24,7 +24,7 @@ class GlobalOrder(Sampler[int]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that is iterated next, counted from 0."""
+        """Set the next epoch, counted from 0."""
         self._epoch = epoch
 
     def __len__(self) -> int:

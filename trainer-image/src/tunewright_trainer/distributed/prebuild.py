@@ -1,6 +1,6 @@
 """DeepSpeed's shared-memory collectives for CPUs, compiled ahead of time and never during training.
 
-By default DeepSpeed compiles them at the first start of every rank, behind a lock file that a killed rank leaves locked for ever. Here
+By default DeepSpeed compiles them at the first start of every rank, with a lock file that stays locked if a rank is killed. Here
 `prebuild` compiles them (in an image's build, `make setup`), and training loads the result without compiler, lock or writes. Without the
 result, training uses gloo, somewhat slower, and logs that.
 """
@@ -27,7 +27,7 @@ _OP = "deepspeed_shm_comm"
 
 
 def prebuild() -> None:
-    """Compile into this Python environment, unless that is done. Raises `StageError` naming what is missing."""
+    """Compile into this Python environment, unless that is done. Raises `StageError` with the missing tool."""
     library = library_path()
     if library.is_file():
         log.info("%s is there already", library)
@@ -56,21 +56,21 @@ def prebuild() -> None:
 
 
 def use_prebuilt() -> None:
-    """Give DeepSpeed what `prebuild` made, or tell it that there is none; either way it compiles nothing."""
+    """Load the library of `prebuild` into DeepSpeed, or turn the op off. In both cases DeepSpeed compiles nothing."""
     import deepspeed
     from deepspeed.ops.op_builder.builder import OpBuilder
 
     library = library_path()
     if library.is_file():
-        OpBuilder._loaded_ops[_OP] = _load(library)  # noqa: SLF001 - where its own loader looks first
+        OpBuilder._loaded_ops[_OP] = _load(library)  # noqa: SLF001 - its own loader reads this first
         return
     deepspeed.ops.__compatible_ops__[_OP] = False
     log.warning("%s is missing, so ranks of one node use gloo; `python -m tunewright_trainer prebuild` makes them faster", library.name)
 
 
 def library_path() -> Path:
-    """Named by what it was compiled for. Not by the processor: the op asks which instructions there are when it runs, so that an image
-    built on one machine serves on any other of its architecture.
+    """Return the library's path, named after the libraries that it was compiled for. The processor is not part of the name: the op detects
+    its instructions at run time, so an image works on every machine of its architecture.
     """
     made_for = "|".join((version("deepspeed"), version("torch"), platform.python_version(), platform.machine()))
     return Path(sys.prefix) / "share" / "tunewright" / f"{_OP}-{hashlib.sha256(made_for.encode()).hexdigest()[:12]}.so"
@@ -86,7 +86,7 @@ def _load(library: Path) -> ModuleType:
 
 
 def _require_tools() -> None:
-    folder = str(Path(sys.executable).parent)  # where pip puts ninja, and where torch looks only when it is on PATH
+    folder = str(Path(sys.executable).parent)  # pip installs ninja there, and torch finds it only on PATH
     os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ.get('PATH', '')}"
     missing = [name for name in (os.environ.get("CXX", "c++"), "ninja") if shutil.which(name) is None]
     if missing:

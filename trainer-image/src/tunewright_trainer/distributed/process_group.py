@@ -41,27 +41,27 @@ def join(settings: Settings) -> None:
         torch.distributed.init_process_group(backend, timeout=timeout)
         return
     if backend == "gloo":
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed would look for a GPU first, and warn
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # otherwise DeepSpeed searches for a GPU first, and warns
         use_prebuilt()
     import deepspeed
 
-    # Before TrainingArguments and from_pretrained: under ZeRO-3 those partition the weights, by a world size that DeepSpeed
-    # takes for 1 as long as no group exists.
+    # Before TrainingArguments and from_pretrained: under ZeRO-3 those partition the weights, and DeepSpeed assumes a world
+    # size of 1 until a group exists.
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, timeout=timeout, verbose=False)
     if backend == "gloo":
-        barrier()  # every rank has mapped the others' buffers by now
+        barrier()  # then every rank has mapped the others' buffers
         _unlink_shared_buffer()
 
 
 def rank() -> int:
-    """This process's place in the gang."""
+    """Return this process's rank in the gang."""
     import torch
 
     return int(torch.distributed.get_rank())
 
 
 def world_size() -> int:
-    """How many processes the gang has."""
+    """Return the number of processes in the gang."""
     import torch
 
     return int(torch.distributed.get_world_size())
@@ -75,7 +75,7 @@ def barrier() -> None:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether the flag is up on any rank. Every rank must ask."""
+    """Return whether the flag is set on any rank. Every rank must call this."""
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -85,7 +85,7 @@ def any_rank(flag: bool) -> bool:
 
 
 def from_rank_zero(value: Any) -> Any:
-    """Rank 0's value, on every rank."""
+    """Return rank 0's value on every rank."""
     import torch
 
     box = [value]
@@ -94,7 +94,7 @@ def from_rank_zero(value: Any) -> Any:
 
 
 def gather(value: Any) -> list[Any]:
-    """Every rank's value, on every rank, in rank order."""
+    """Return every rank's value on every rank, in rank order."""
     import torch
 
     box: list[Any] = [None] * world_size()
@@ -103,7 +103,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def leave() -> None:
-    """Leave the group, so that peers see an end and not a loss."""
+    """Leave the group, so that peers do not report a lost connection."""
     import torch
 
     if torch.distributed.is_initialized():
@@ -111,17 +111,17 @@ def leave() -> None:
 
 
 def _unlink_shared_buffer() -> None:
-    """Take away the name of the 66 MiB that DeepSpeed shares with the ranks of this node (`csrc/cpu/comm/shm.cpp`).
+    """Unlink the 66 MiB that DeepSpeed shares with the ranks of this node (`csrc/cpu/comm/shm.cpp`).
 
-    The mapping lasts as long as its processes. DeepSpeed never removes the name, so that each run, killed or not, would leave its buffer
-    in the machine's memory.
+    The mapping stays until its processes end. DeepSpeed never unlinks it, so each run would leave its buffer in the machine's
+    memory.
     """
     address, port = os.environ.get("MASTER_ADDR", ""), os.environ.get("MASTER_PORT", "")
     Path(f"/dev/shm/deepspeed_allreduce_buffer_{os.getuid()}_{address}_{port}_{rank()}").unlink(missing_ok=True)  # noqa: S108
 
 
 def _alone() -> None:
-    """A gang of one may be started without torchrun; it still needs a place to meet."""
+    """Set the rendezvous variables for a gang of one that was started without torchrun."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Train's report: the figures of the model that comes out, over all ranks and all attempts."""
+"""Train's report: the figures of the resulting model, over all ranks and all attempts."""
 
 import resource
 
@@ -10,7 +10,7 @@ from tunewright_trainer.distributed import process_group
 
 
 def train_report(trainer: Trainer, *, training_loss: float, seconds: float, resumed_from_step: int | None) -> TrainReport:
-    """Every rank must call it: memory is that of the fullest rank. `training_loss` stands in where no step was logged."""
+    """Return the report. Every rank must call this; memory is the highest of all ranks. `training_loss` is used if no step was logged."""
     return TrainReport(
         step=trainer.state.global_step,
         max_steps=trainer.state.max_steps,
@@ -24,12 +24,12 @@ def train_report(trainer: Trainer, *, training_loss: float, seconds: float, resu
 
 
 def _last_logged(trainer: Trainer, name: str, *, default: float) -> float:
-    """The newest value logged under a name. The log travels in the checkpoints, so it is the whole run's."""
+    """Return the newest logged value of a name. The checkpoints contain the log, so it covers the whole run."""
     return next((float(entry[name]) for entry in reversed(trainer.state.log_history) if name in entry), default)
 
 
 def _eval_loss(trainer: Trainer) -> float | None:
-    """The validation loss of the model that comes out: measured at its step, or now if the schedule did not."""
+    """Return the validation loss of the resulting model: logged at its step, or measured now if the schedule did not."""
     if trainer.eval_dataset is None or trainer.args.eval_strategy == "no":
         return None
     state = trainer.state
@@ -39,7 +39,7 @@ def _eval_loss(trainer: Trainer) -> float | None:
 
 
 def _peak_memory() -> int:
-    """Bytes: of the accelerator where there is one, else of the process."""
+    """Return the peak memory in bytes: of the accelerator if there is one, else of the process."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

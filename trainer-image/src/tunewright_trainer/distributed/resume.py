@@ -1,4 +1,4 @@
-"""Where training begins: at the first step, or at the newest verified checkpoint that was made from the same inputs."""
+"""The start of training: the first step, or the newest verified checkpoint with the same inputs."""
 
 import logging
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class StartingPoint:
 
 
 def starting_point(settings: Settings) -> StartingPoint:
-    """The same on every rank; every rank must call it. Raises `StageError` for a checkpoint that this job cannot resume from."""
+    """Return the same starting point on every rank; every rank must call this. Raises `StageError` if the checkpoint does not fit."""
     first = process_group.rank() == 0
     inputs = process_group.from_rank_zero(describe(settings) if first else None)
     if first:
-        checkpoint.prune(settings.checkpoints_dir, keep=None)  # what an interrupted run left incomplete
+        checkpoint.prune(settings.checkpoints_dir, keep=None)  # removes incomplete folders of an interrupted run
     found = checkpoint.choose(settings.checkpoints_dir, inputs)
     if found is None:
         return StartingPoint(inputs)

@@ -1,6 +1,6 @@
 """What distributed training adds to every trainer class: agreed stop, verified checkpoints, resume, resize and an exact order of examples.
 
-Works over `transformers.Trainer` and whatever is derived from it. Nothing else of theirs is changed.
+Works over `transformers.Trainer` and the classes derived from it, and changes nothing else of them.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from tunewright_trainer.distributed.resume import StartingPoint
 
 @contextlib.contextmanager
 def keep_number_types(model: torch.nn.Module) -> Iterator[None]:
-    """Around loading an adapter: PEFT makes float32 of bfloat16, which is what TRL trains the adapter of a quantised model in."""
+    """Keep number types while an adapter loads: PEFT converts bfloat16, in which TRL trains adapters of quantised models, to float32."""
     types = {name: parameter.dtype for name, parameter in model.named_parameters() if parameter.requires_grad}
     yield
     for name, parameter in model.named_parameters():
@@ -54,7 +54,7 @@ class DistributedTrainerMixin:
         self._start = start
         self._request = request
         self._agreed_stop = AgreedStop(request)
-        # Transformers' own pruning would take the last checkpoint away before `final/` is whole.
+        # Transformers' own pruning would remove the last checkpoint before `final/` is complete.
         self._keep, args.save_total_limit = args.save_total_limit, None
         super().__init__(args=args, callbacks=[self._agreed_stop, *callbacks], **arguments)
 
@@ -73,7 +73,7 @@ class DistributedTrainerMixin:
         return str(self._staged) if self._staged is not None else super()._get_output_dir(trial)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Every rank. Hugging Face's own writer fills the staging folder."""
+        """Save a checkpoint, on every rank. Hugging Face's own writer fills the staging folder."""
         step = self.state.global_step
         checkpoints = Path(self.args.output_dir)
         self._staged = checkpoint.staging_folder(checkpoints, step)
@@ -89,7 +89,7 @@ class DistributedTrainerMixin:
             checkpoint.prune(checkpoints, keep=self._keep, also_keep=[Path(best)] if best else [])
 
     def _point_at_best(self, folder: Path, checkpoints: Path) -> None:
-        """The best checkpoint's final name, which the staging folder hid from the writer."""
+        """Record the best checkpoint under its final name, because the writer only saw the staging folder."""
         if not self.state.best_global_step:
             return
         best = checkpoints / f"checkpoint-{self.state.best_global_step}"
@@ -98,7 +98,7 @@ class DistributedTrainerMixin:
             self.state.save_to_json(str(folder / "trainer_state.json"))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> GlobalOrder:
-        """As transformers', but in an order that does not depend on the number of processes."""
+        """As in transformers, but in an order that does not depend on the number of processes."""
         examples = self.train_dataset if train_dataset is None else train_dataset
         strategy = self.args.train_sampling_strategy
         self._order = GlobalOrder(
@@ -111,12 +111,12 @@ class DistributedTrainerMixin:
         return self._order
 
     def _run_epoch(self, *, epoch: int, **named: Any) -> None:
-        """As transformers', which would train one step too many after resuming from the checkpoint of the last one."""
+        """As in transformers, without the additional step that it would train after resuming from the last step's checkpoint."""
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
             return
         if self._order is not None:
-            self._order.set_epoch(epoch)  # accelerate does not find it below what skips the batches before a checkpoint
+            self._order.set_epoch(epoch)  # accelerate does not find the sampler below the wrapper that skips batches before a checkpoint
         super()._run_epoch(epoch=epoch, **named)
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
@@ -124,7 +124,7 @@ class DistributedTrainerMixin:
             return super()._prepare_for_training(max_steps, train_dataloader, folder)
 
     def _load_from_checkpoint(self, *arguments: Any, **named: Any) -> None:
-        """As transformers', but what is trained keeps the number type that the undisturbed run trains it in."""
+        """As in transformers, but trained weights keep the number type of an undisturbed run."""
         with keep_number_types(self.model):
             super()._load_from_checkpoint(*arguments, **named)
 
@@ -137,7 +137,7 @@ class DistributedTrainerMixin:
 
     @contextlib.contextmanager
     def _loadable(self, folder: str | None) -> Iterator[str | None]:
-        """A checkpoint as DeepSpeed can load it: itself, or a converted copy of shards that were cut for another number of processes."""
+        """Yield a checkpoint that DeepSpeed can load: itself, or a converted copy if another number of processes wrote its shards."""
         plugin = self.accelerator.state.deepspeed_plugin if self.is_deepspeed_enabled else None
         if folder is None or plugin is None or not plugin.zero_stage or not checkpoint.of_other_world_size(Path(folder)):
             yield folder
@@ -149,20 +149,20 @@ class DistributedTrainerMixin:
             universal.restore_groups(self.model_wrapped, self._groups)
 
     def create_optimizer(self, *arguments: Any, **named: Any) -> torch.optim.Optimizer:
-        """As transformers'; what each group of parameters is trained with is remembered, see `universal.restore_groups`."""
+        """As in transformers. The settings of each parameter group are kept for `universal.restore_groups`."""
         optimizer = super().create_optimizer(*arguments, **named)
         self._groups = universal.group_settings(optimizer)
         return optimizer
 
     def _load_rng_state(self, folder: str | None) -> None:
-        """As transformers'. With another number of processes there is no saved random state, so each starts with a new one."""
+        """As in transformers. With another number of processes there is no saved random state, so each starts with a new one."""
         if folder is not None and checkpoint.of_other_world_size(Path(folder)):
             set_seed(self.args.seed + self.state.global_step)
             return
         super()._load_rng_state(folder)
 
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
-        """As before, but a stop during the evaluation leaves a checkpoint of this step and ends with `Stopped`."""
+        """As in transformers, but a stop during the evaluation saves a checkpoint of this step and ends with `Stopped`."""
         try:
             return super().evaluate(*arguments, **named)
         except EvaluationLeft:
@@ -172,4 +172,4 @@ class DistributedTrainerMixin:
             raise stopped(f"stopped during an evaluation; checkpoint-{self.state.global_step} is saved") from None
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """The exporter writes the card, with figures that exist only then."""
+        """Do nothing: the exporter writes the card, with figures that exist only then."""

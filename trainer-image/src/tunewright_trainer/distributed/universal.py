@@ -1,6 +1,6 @@
 """Checkpoints for a gang of another size: joins ZeRO's shards into DeepSpeed's universal form (arXiv:2406.18820), and loads that.
 
-Promises a converted copy that is never mistaken for a checkpoint, and that is removed when every rank has read it, or at the next start.
+Promises a converted copy that never counts as a checkpoint, and that is removed when every rank has read it, or at the next start.
 It takes about 12 bytes per trained parameter (fp32 weights and Adam's two moments) and a copy of the model states. The conversion takes as
 much again. Without ZeRO nothing is sharded or converted.
 """
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_BESIDE_THE_SHARDS = ("scheduler.pt",)  # what transformers reads from the same folder
+_BESIDE_THE_SHARDS = ("scheduler.pt",)  # files that transformers reads from the same folder
 
 
 def require_convertible(checkpoint: Path, settings: Settings) -> None:
-    """Refuse shards that cannot be partitioned again for this gang. Raises `StageError`."""
+    """Raise `StageError` for shards that cannot be partitioned again for this gang."""
     if not zero_stage(settings) or not of_other_world_size(checkpoint):
         return
     optimizer = str(settings.config.training.get("optim", DEFAULT_OPTIMIZER))
@@ -53,22 +53,22 @@ def require_convertible(checkpoint: Path, settings: Settings) -> None:
 
 @contextlib.contextmanager
 def converted(checkpoint: Path) -> Iterator[Path]:
-    """A folder for DeepSpeed to load instead of the checkpoint, made by rank 0. Every rank must enter; it is removed when all have left."""
+    """Yield a folder, made by rank 0, that DeepSpeed loads instead of the checkpoint. Every rank must enter; it is removed at the end."""
     folder = checkpoint.parent / f"{STAGED}universal-{checkpoint.name}"
     if process_group.rank() == 0:
         _convert(checkpoint, folder)
     process_group.barrier()
     yield folder
-    process_group.barrier()  # every rank has read it; when one has not, all end, and the next start removes the folder
+    process_group.barrier()  # every rank has read it; if one fails, all end, and the next start removes the folder
     if process_group.rank() == 0:
         verified_folder.remove_tree(folder)
 
 
 @contextlib.contextmanager
 def load_universal(config: dict[str, Any], engine: "DeepSpeedEngine | None") -> Iterator[None]:
-    """Let DeepSpeed load universal checkpoints, and nothing else: the engine that there is, or the one made from `config` meanwhile.
+    """Make DeepSpeed load universal checkpoints only: the existing engine, or the one that is created from `config` during the block.
 
-    An engine does so until it is corrected.
+    An engine does so until `restore_groups` resets it.
     """
     config["checkpoint"] = {**config.get("checkpoint", {}), "load_universal": True}
     if engine is not None:
@@ -78,13 +78,13 @@ def load_universal(config: dict[str, Any], engine: "DeepSpeedEngine | None") -> 
 
 
 def group_settings(optimizer: "Optimizer") -> list[dict[str, Any]]:
-    """Weight decay and the like, group by group, without the groups that are empty: DeepSpeed drops those."""
+    """Return the settings of each parameter group, such as weight decay. Empty groups are left out, because DeepSpeed drops them."""
     groups = (group for group in optimizer.param_groups if group["params"])
     return [{name: value for name, value in group.items() if name not in ("params", "lr")} for group in groups]
 
 
 def restore_groups(engine: "DeepSpeedEngine", groups: list[dict[str, Any]]) -> None:
-    """Undo what DeepSpeed 0.19.8 gets wrong under stage 3: all groups get the first one's settings, and share one counter of steps."""
+    """Correct two errors of DeepSpeed 0.19.8 under stage 3: all groups get the first one's settings, and share one counter of steps."""
     engine._config.load_universal_checkpoint = False  # noqa: SLF001 - the next checkpoint is this gang's own
     optimizer = engine.optimizer.optimizer
     for group, settings in zip(optimizer.param_groups, groups, strict=True):
@@ -109,10 +109,10 @@ def _convert(checkpoint: Path, folder: Path) -> None:
             argparse.Namespace(
                 input_folder=str(shards),
                 output_folder=str(folder / shards.name),
-                num_extract_workers=1,  # in this process: a fork of one that has joined a group may hang
+                num_extract_workers=1,  # in this process, because a fork of a process that has joined a group can hang
                 num_merge_workers=1,
                 keep_temp_folder=False,
                 strict=True,
-                inject_missing_state=True,  # what Megatron's models say about their tensor parallelism; ours have none
+                inject_missing_state=True,  # metadata of Megatron's models about tensor parallelism, which these models lack
             )
         )
