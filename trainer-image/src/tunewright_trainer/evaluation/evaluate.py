@@ -1,7 +1,7 @@
 """Scores the base model and the tuned one on the same held-out examples.
 
-Loss and accuracy are means over supervised tokens, teacher-forced. Answers are generated as the server does for a request that sets
-nothing: greedily, or sampled with a fixed seed where the base model's generation_config.json samples. An answer is correct if it
+Loss and accuracy are means over supervised tokens, teacher-forced. Answers are generated with the server's defaults: greedily,
+or sampled with a fixed seed if the base model's generation_config.json samples. An answer is correct if it
 equals the reference, without surrounding white space.
 """
 
@@ -34,7 +34,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Scores any model on the same examples. `stop` are the token ids that end an answer, `defaults` how it is generated."""
+    """Scores any model on the same examples. `stop` are the token ids that end an answer, `defaults` the sampling parameters."""
 
     held_out: HeldOut
     tokenizer: "PreTrainedTokenizerBase"
@@ -52,7 +52,7 @@ class Evaluator:
 
     @property
     def _generation(self) -> dict[str, Any]:
-        """`generate`'s arguments for the served default."""
+        """Return the arguments of `generate` for the server's defaults."""
         served = self.defaults
         if served.greedy:
             return {"do_sample": False, "repetition_penalty": served.repetition_penalty}
@@ -67,7 +67,7 @@ class Evaluator:
     def _answers(self, model: "PreTrainedModel") -> Iterator[str]:
         import torch
 
-        # The penalty counts the tokens before, and padding would be among them.
+        # The penalty applies to all tokens before, which would include padding.
         at_once = _BATCH_QUESTIONS if self.defaults.repetition_penalty == 1 else 1
         torch.manual_seed(_SEED)
         for start in range(0, len(self.held_out.questions), at_once):
@@ -88,7 +88,7 @@ class Evaluator:
 
 
 def token_scores(model: "PreTrainedModel", examples: list[Example], *, pad: int) -> tuple[float, float]:
-    """Mean cross entropy in nats and accuracy, over every supervised token of all examples together."""
+    """Return mean cross entropy in nats and accuracy, over every supervised token of all examples together."""
     import torch
 
     loss, right, count = 0.0, 0, 0
@@ -107,7 +107,7 @@ def token_scores(model: "PreTrainedModel", examples: list[Example], *, pad: int)
 
 
 def write_evaluation(path: Path, questions: list[Question], base: Result, tuned: Result) -> EvaluationReport:
-    """Write both scores and, question by question, what was expected and what either model said. Returns the scores.
+    """Write both scores and, for each question, the reference and both models' answers. Returns the scores.
 
     A question of a conversation has its `messages`, so that the same request can be sent to a server.
     """

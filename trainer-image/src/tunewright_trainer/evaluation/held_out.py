@@ -30,21 +30,21 @@ class Example:
 
     @property
     def prompt(self) -> list[int]:
-        """The ids before the first supervised one; at least one."""
+        """Return the ids before the first supervised one; at least one."""
         first = self.supervised.index(True) if True in self.supervised else len(self.ids)
         return self.ids[: max(1, first)]
 
     @property
     def speaking(self) -> list[int]:
-        """The positions whose logits choose a supervised token: the only ones that serving ever reads."""
+        """Return the positions whose logits choose a supervised token: the only ones that serving uses."""
         return [at for at, supervised in enumerate(self.supervised[1:]) if supervised]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A conversation up to the last answer. `text` is what people read; `ids` is what the model reads.
+    """A conversation up to the last answer. `text` is for people; `ids` is the model's input.
 
-    `messages` is the same conversation as a chat API takes it; empty for a prompt that is to be completed, which is `text` itself.
+    `messages` is the same conversation in the form of a chat API; empty for a prompt to complete, which is `text`.
     """
 
     text: str
@@ -55,7 +55,7 @@ class Question:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What to compare and what to score. `scored` and `questions` are empty when the job names no test or validation data."""
+    """The examples for parity and for the scores. `scored` and `questions` are empty if the job has no test or validation data."""
 
     compared: list[Example]
     scored: list[Example]
@@ -63,7 +63,7 @@ class HeldOut:
 
 
 def read_held_out(settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> HeldOut:
-    """Test files, else validation; for parity alone, which needs text and not honesty, else train. Raises `StageError` for bad data."""
+    """Read the test files, else validation. For parity alone, train will do: it needs any text. Raises `StageError` for bad data."""
     splits = read_splits(settings)
     scored = _scored(splits)
     config = settings.config
@@ -75,12 +75,12 @@ def read_held_out(settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> H
 
 
 def require_comparable(splits: Splits, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> None:
-    """Raise `StageError` (DATA) when there is no example on which an export could be compared and scored."""
+    """Raise `StageError` (DATA) if there is no example on which an export could be compared and scored."""
     _examples(_scored(splits) or splits.train, 1, tokenizer, settings)
 
 
 def questions_too_long(splits: Splits, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> list[str]:
-    """Warn when held-out questions are too long to be answered. Looks no further than the evaluation does."""
+    """Warn when held-out questions are too long to be answered. It reads only as many as the evaluation does."""
     scored, wanted = _scored(splits), settings.config.evaluation.generate_samples
     if scored is None or not wanted:
         return []
@@ -101,9 +101,9 @@ def questions_too_long(splits: Splits, tokenizer: "PreTrainedTokenizerBase", set
 
 
 def stop_ids(settings: Settings, tokenizer: "PreTrainedTokenizerBase", examples: list[Example]) -> list[int]:
-    """Every token that ends an answer: the base's own eos ids, the tokenizer's, and the special token the examples end their turns with.
+    """Return every token that ends an answer: the base's eos ids, the tokenizer's, and the special token at the end of the examples' turns.
 
-    The last one matters for bases whose eos ends a text, not a turn: their tuned model stops where its examples stopped.
+    The last one is needed for bases whose eos ends a text, not a turn: their tuned model ends an answer like its examples.
     """
     found = {tokenizer.eos_token_id, *generation_defaults(settings).eos_token_ids}
     special = set(tokenizer.added_tokens_decoder)
@@ -118,7 +118,7 @@ def _scored(splits: Splits) -> "Dataset | None":
 
 
 def _examples(dataset: "Dataset", limit: int, tokenizer: "PreTrainedTokenizerBase", settings: Settings) -> list[Example]:
-    """The first `limit` examples in which the model says something within `maxLength`: rows that say nothing are passed over."""
+    """Yield the first `limit` examples with a supervised token within `maxLength`, and skip the others."""
     found: list[Example] = []
     step = max(limit, _READ_TOGETHER)
     for start in range(0, len(dataset), step):
@@ -150,7 +150,7 @@ def _asked(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase") -> Iterator
 
 
 def _room(settings: Settings) -> int:
-    """The most tokens that a question may have. Learned positions end at the context: an answer must fit behind its question."""
+    """Return the most tokens of a question. Learned positions end at the context, so an answer must fit after its question."""
     context = getattr(load_config(settings), "max_position_embeddings", None)
     longest = settings.config.data.max_length
     return longest if context is None else min(longest, context - settings.config.evaluation.max_new_tokens)

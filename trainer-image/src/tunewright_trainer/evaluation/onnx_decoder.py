@@ -32,11 +32,11 @@ class ExportedDecoder:
         return self.together([ids])[0]
 
     def together(self, rows: list[list[int]]) -> FloatArray:
-        """The same of several sequences of one length at once: [len(rows), tokens, vocab]."""
+        """Return the logits of several sequences of one length at once: [len(rows), tokens, vocab]."""
         return self._step(rows, self._no_past(len(rows)), 0)[0]
 
     def in_chunks(self, ids: list[int], sizes: Sequence[int]) -> FloatArray:
-        """The same, the sequence read through the cache in chunks of these sizes, which add up to its length."""
+        """Return the same logits, with the sequence read through the cache in chunks of these sizes, which add up to its length."""
         past, seen, found = self._no_past(1), 0, []
         for size in sizes:
             logits, past = self._step([ids[seen : seen + size]], past, seen)

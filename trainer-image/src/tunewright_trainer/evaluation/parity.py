@@ -24,7 +24,7 @@ from tunewright_trainer.evaluation.onnx_decoder import ExportedDecoder, FloatArr
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# What fp32 arithmetic in another order may do to a logit of ordinary size. Beyond it, two different greedy tokens are no near tie.
+# The difference that another order of fp32 arithmetic can make to a logit of ordinary size. Within it, two greedy tokens are nearly tied.
 _TIE = 1e-3
 GREEDY_PROMPTS, GREEDY_TOKENS = 4, 24
 
@@ -39,7 +39,7 @@ class GreedyPair:
 
 
 def compare(pairs: Iterable[tuple[FloatArray, FloatArray]]) -> ParityReport:
-    """Compare (trained, exported) logits, each [positions, vocab], one example at a time. Raises `ValueError` when there is none."""
+    """Compare (trained, exported) logits, each [positions, vocab], one example at a time. Raises `ValueError` if there is none."""
     worst, divergence, agreed, positions = 0.0, 0.0, 0, 0
     for trained, exported in pairs:
         if not np.isfinite(exported).all():
@@ -59,7 +59,7 @@ def compare(pairs: Iterable[tuple[FloatArray, FloatArray]]) -> ParityReport:
 def gate(report: ParityReport, config: ParityConfig, *, precision: Precision) -> None:
     """Let the export pass, or raise `StageError` (CONFIGURATION, ParityFailed) with figures, tolerance and way out."""
     misses = []
-    # Written so that a NaN fails.
+    # This form of the comparison also fails for a NaN.
     if not np.isfinite(report.max_logit_difference):
         misses.append("the exported logits are not finite")
     elif config.max_logit_difference is not None and not report.max_logit_difference <= config.max_logit_difference:
@@ -74,7 +74,7 @@ def gate(report: ParityReport, config: ParityConfig, *, precision: Precision) ->
 
 
 def gate_greedy(pairs: Iterable[GreedyPair], *, precision: Precision) -> None:
-    """For fp32: the same greedy tokens, unless they part at a near tie. Raises `StageError` (ParityFailed)."""
+    """For fp32: require the same greedy tokens, except where two are nearly tied. Raises `StageError` (ParityFailed)."""
     for number, pair in enumerate(pairs):
         split = next((at for at, (a, b) in enumerate(zip(pair.trained, pair.exported, strict=False)) if a != b), None)
         if split is None:
@@ -123,7 +123,7 @@ class Reference:
             with torch.no_grad():
                 logits = trained(input_ids=torch.tensor([example.ids])).logits[0]
             np.save(self._file(number), logits[example.speaking].float().numpy())
-        # Learned positions end at the context: there is no greedy answer to a prompt that fills it.
+        # Learned positions end at the context, so a prompt that fills it has no greedy answer.
         context = getattr(trained.config, "max_position_embeddings", None)
         for example in self.examples:
             room = GREEDY_TOKENS if context is None else min(GREEDY_TOKENS, context - len(example.prompt))
@@ -144,7 +144,7 @@ class Reference:
             self._greedy.append((example.prompt, room, answer, torch.cat(output.logits).float().numpy()))
 
     def against(self, exported: ExportedDecoder) -> Iterator[tuple[FloatArray, FloatArray]]:
-        """(trained, exported) logits [positions, vocab], example by example, where the model speaks."""
+        """(trained, exported) logits [positions, vocab], example by example, at the supervised positions."""
         for number, example in enumerate(self.examples):
             yield np.load(self._file(number)), exported.logits(example.ids)[example.speaking]
 

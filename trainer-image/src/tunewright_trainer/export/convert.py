@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ParityCheck = Callable[[Reference, ExportedDecoder, Settings], ParityReport]
-_CAUSE_CHARACTERS = 1200  # of a cause, head and tail: a termination message holds 4096 bytes
+_CAUSE_CHARACTERS = 1200  # of a cause, head and tail: a termination message has at most 4096 bytes
 _KEPT = (graph_check.GRAPH_FILE, graph_check.DATA_FILE, "genai_config.json")
 
 
 @dataclass(frozen=True)
 class Converted:
-    """The merged model in torch, its graph in the draft folder, and how close they are."""
+    """The merged model in torch, its graph in the draft folder, and their parity."""
 
     merged: "PreTrainedModel"
     graph: DecoderGraph
@@ -67,11 +67,11 @@ def require_parity(reference: Reference, exported: ExportedDecoder, settings: Se
 
 
 def convert(settings: Settings, compared: list[Example], stop: list[int], draft: Path, *, check: ParityCheck = require_parity) -> Converted:
-    """Merge what lies in `final/`, export it into `draft` and compare. Raises `StageError` and then keeps no graph."""
+    """Merge the content of `final/`, export it into `draft` and compare. Raises `StageError`, and then keeps no graph."""
     with tempfile.TemporaryDirectory(prefix=".parity-", dir=settings.output_dir) as scratch:
         with timed("trained model recorded and merged"):
             trained = merge.load_trained(settings)
-            greedy = GREEDY_PROMPTS if settings.config.export.precision == WHOLE.name else 0  # rounding may part two greedy answers
+            greedy = GREEDY_PROMPTS if settings.config.export.precision == WHOLE.name else 0  # rounding can make two greedy answers differ
             reference = Reference(compared, stop, Path(scratch), greedy_prompts=greedy)
             reference.record(trained)
             merged = merge.merge(trained)
@@ -93,7 +93,7 @@ def timed(what: str) -> Iterator[None]:
 
 
 def export_onnx(model: "PreTrainedModel", saved: Path, folder: Path, *, precision: Precision) -> DecoderGraph:
-    """Write the graph of `model`, which also lies in `saved`, into `folder`. Raises `StageError` when no exporter takes it."""
+    """Write the graph of `model`, which is also saved in `saved`, into `folder`. Raises `StageError` if no exporter supports it."""
     exporter = onnx_genai.exporter_for(model.config)
     build = folder / ".build"
     try:
@@ -101,7 +101,7 @@ def export_onnx(model: "PreTrainedModel", saved: Path, folder: Path, *, precisio
             onnx_genai.build(saved, build, precision=precision, window=onnx_genai.window_of(model.config))
         else:
             onnx_dynamo.build(model, build, precision=precision)
-    except Exception as error:  # exporters fail in as many types as they have parts
+    except Exception as error:  # exporters raise many error types
         raise _explained(error, exporter, model) from error
     graph = graph_check.check(
         build, exporter=exporter, precision=precision, layers=model.config.num_hidden_layers, vocab_size=model.config.vocab_size
@@ -128,7 +128,7 @@ def _explained(error: Exception, exporter: onnx_genai.Exporter, model: "PreTrain
 
 
 def _causes(error: BaseException) -> Iterator[str]:
-    """The messages of an error and of what it was raised from, on one line each; exporters put the reason last."""
+    """Return the messages of an error and of its causes, on one line each. Exporters put the reason last."""
     while True:
         yield f"{type(error).__name__}: {one_line(str(error), 16 * _CAUSE_CHARACTERS) or 'no message'}"
         if error.__cause__ is None:

@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# Root mean square of what the export gets wrong, as a share of the logits' own spread. A graph that says something else has 1 and more.
-# What rounding does to random weights is bounded roughly only: that the graph itself is right is proven in fp32.
+# Root mean square of the export's error, as a share of the logits' own spread. A wrong graph has 1 and more.
+# The effect of rounding on random weights is bounded only roughly. The run in fp32 shows that the graph itself is right.
 _TOLERANCE: dict[int | None, float] = {None: 0.01, 8: 0.7, 4: 0.9}  # by bits of a weight; None: not quantised
 _SAMPLES, _TOKENS, _PROMPT = 2, 24, 8
 _PIECES = (7, 1, 9, 1, 6)  # tokens; they add up to _TOKENS
 _ADAPTER_SPREAD = 0.05
-_STOP = 1  # a token id; which one does not matter
+_STOP = 1  # any token id
 _SEED = 0
 _CAUSE_CHARACTERS = 1500
 # Arguments of PEFT's configurations for starting values that depend on the base's weights or data, and for its layers and tokens by number.
@@ -58,7 +58,7 @@ _OF_THE_BASE = frozenset(
 
 
 def dry_run_export(settings: Settings, config: "PretrainedConfig") -> None:
-    """Export a small model of the job's kind in fp32, for exactness, and as the job asks. Raises `StageError` (ExportUnsupported)."""
+    """Export a small model of the job's kind in fp32, for exactness, and in its precision. Raises `StageError` (ExportUnsupported)."""
     log.info("trying the export on a small random model of the same shape")
     small = small_model(config, auto_class(settings), trust_remote_code=settings.config.model.trust_remote_code)
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as scratch, quiet(), _one_thread():
@@ -72,7 +72,7 @@ def dry_run_export(settings: Settings, config: "PretrainedConfig") -> None:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """More threads than one only wait for each other on so small a model, and Check asks for half a core."""
+    """Use one thread: several would only wait for each other on so small a model, and Check requests half a core."""
     import torch
 
     threads = torch.get_num_threads()
@@ -91,7 +91,7 @@ def _export(trained: Settings, small: "PreTrainedModel", precision: Precision, f
 
 
 def _trained(settings: Settings, small: "PreTrainedModel", folder: Path) -> Settings:
-    """The same job on the small model, its training over."""
+    """Return the same job on the small model, as after training."""
     base, output = folder / "base", folder / "output"
     small.save_pretrained(base)
     copy_tokenizer(settings, base)
@@ -110,7 +110,7 @@ def _trained(settings: Settings, small: "PreTrainedModel", folder: Path) -> Sett
 
 
 def _plain_start(method: MethodConfig) -> MethodConfig:
-    """The job's tuner without what depends on the base's weights, or names layers and tokens that the small model lacks."""
+    """Return the job's tuner without settings that depend on the base's weights, or name layers and tokens that the small model lacks."""
     section = TUNERS[method.tuner].settings
     if section is None:
         return method
@@ -118,14 +118,14 @@ def _plain_start(method: MethodConfig) -> MethodConfig:
 
 
 def _adapted(small: "PreTrainedModel", job: Settings) -> "PeftModel":
-    """An adapter as training would leave it: no matrix is zero."""
+    """Return an adapter as after training: no matrix is zero."""
     import torch
     from peft import get_peft_model
 
     arguments = adapter_config(job)
     try:
         model = get_peft_model(copy.deepcopy(small), arguments)
-    except ValueError:  # a pattern that names layers of the base; Check has counted what it matches there
+    except ValueError:  # a pattern that names layers of the base, where Check has counted its matches
         model = get_peft_model(copy.deepcopy(small), dataclasses.replace(arguments, target_modules="all-linear"))
     generator = torch.Generator().manual_seed(_SEED)
     with torch.no_grad():
@@ -141,7 +141,7 @@ def _examples(vocabulary: int) -> list[Example]:
 
 
 def _check(reference: Reference, exported: ExportedDecoder, settings: Settings) -> ParityReport:
-    """As `convert.require_parity`, with a measure that fits random weights; and the graph read in pieces, and two sequences at once."""
+    """Check parity with a measure for random weights, also for the sequence read in pieces, and for two sequences at once."""
     precision = settings.config.export.precision
     tolerance = _TOLERANCE[EXPORT_PRECISIONS[precision].bits]
     compared = list(reference.against(exported))
@@ -159,7 +159,7 @@ def _check(reference: Reference, exported: ExportedDecoder, settings: Settings) 
 def _require_close(what: str, pairs: Iterable[tuple[FloatArray, FloatArray]], tolerance: float) -> None:
     for right, found in pairs:
         off = float(np.sqrt(np.square(right - found).mean()) / right.std())
-        if not off <= tolerance:  # a NaN fails
+        if not off <= tolerance:  # also true for a NaN
             raise StageError(
                 ExitCode.CONFIGURATION,
                 "ParityFailed",

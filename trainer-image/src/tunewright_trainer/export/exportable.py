@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 ANOTHER_BASE = "Choose another base: a dense decoder with a key/value cache, such as Llama, Qwen, Gemma 2, Phi or GPT-2."
-# model.attnImplementation, and the attribute of transformers' model classes that says whether there is one.
+# model.attnImplementation -> the attribute of transformers' model classes that shows whether it is supported.
 _ATTENTION = {
     "sdpa": "_supports_sdpa",
     "flash_attention_2": "_supports_flash_attn",
@@ -24,7 +24,7 @@ _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_exp
 
 
 def require_exportable(config: "PretrainedConfig", auto_class: Any) -> None:
-    """Raise `StageError` (CONFIGURATION, ExportUnsupported) with the property that no exporter takes. `auto_class` is the task's."""
+    """Raise `StageError` (CONFIGURATION, ExportUnsupported) with the property that no exporter supports. `auto_class` is the task's."""
     obstacle = (
         _experts(config)
         or _recurrence(config, auto_class)
@@ -37,12 +37,12 @@ def require_exportable(config: "PretrainedConfig", auto_class: Any) -> None:
 
 
 def export_unsupported(message: str, suggestion: str = ANOTHER_BASE) -> StageError:
-    """The refusal of what Export would fail on."""
+    """Return the refusal of a model on which Export would fail."""
     return StageError(ExitCode.CONFIGURATION, "ExportUnsupported", message, suggestion)
 
 
 def require_attention(config: "PretrainedConfig", attention: str | None, auto_class: Any) -> None:
-    """Raise `StageError` (CONFIGURATION, AttentionUnsupported) when the architecture has no such attention: loading it would fail."""
+    """Raise `StageError` (CONFIGURATION, AttentionUnsupported) if the architecture lacks this attention, because loading it would fail."""
     model = _model_class(config, auto_class)
     if model is not None and attention in _ATTENTION and not getattr(model, _ATTENTION[attention], False):
         raise StageError(

@@ -28,10 +28,10 @@ _ADAPTER = "adapter_model.safetensors"
 
 
 def read_train_report(settings: Settings) -> TrainReport:
-    """Training's own report, once `final/` is known to be whole, and made from the base model and data that are there now.
+    """Return training's report, after checking that `final/` is complete and was made from the present base model and data.
 
-    An adapter on another base is another model, and parity could not tell: both sides would have it. Raises `StageError` naming what
-    differs.
+    An adapter on another base is another model, which parity could not detect, because both sides would use that base. Raises `StageError`
+    with the differences.
     """
     final = settings.final_dir
     fault = verified_folder.verify(final)
@@ -49,12 +49,12 @@ def read_train_report(settings: Settings) -> TrainReport:
 
 
 def load_original(settings: Settings, config: "PretrainedConfig | None" = None) -> "PreTrainedModel":
-    """The base model in fp32 as it was before training and without quantisation: what tuning is compared with."""
+    """Return the base model in fp32, before training and without quantisation, to compare the tuned model with it."""
     return _in_fp32(load_base(_exportable(settings), config=config, quantize=False))
 
 
 def load_trained(settings: Settings, config: "PretrainedConfig | None" = None) -> "PreTrainedModel":
-    """The trained model in fp32, with its adapter, if any, still beside the base. This is the reference that every export is held to."""
+    """Return the trained model in fp32 with its adapter unmerged. Every export is compared with it."""
     import torch
     from peft import PeftModel
 
@@ -75,7 +75,7 @@ def load_trained(settings: Settings, config: "PretrainedConfig | None" = None) -
 def merge(trained: "PreTrainedModel") -> "PreTrainedModel":
     """Fold the adapter into the base, in place. LoRA adds scaling * B @ A; DoRA also rescales every column to its magnitude vector.
 
-    A model without adapter is returned as it is. Raises `StageError` when a merged weight is not finite.
+    A model without adapter is returned as it is. Raises `StageError` if a merged weight is not finite.
     """
     from peft import PeftModel
 
@@ -83,14 +83,14 @@ def merge(trained: "PreTrainedModel") -> "PreTrainedModel":
         return trained
     try:
         return trained.merge_and_unload(safe_merge=True).eval()
-    except ValueError as error:  # what safe_merge finds
+    except ValueError as error:  # from safe_merge
         raise StageError(
             ExitCode.CONFIGURATION, "AdapterNotFinite", str(error), "Training diverged: lower training.learningRate and train again."
         ) from error
 
 
 def save_merged(model: "PreTrainedModel", settings: Settings) -> Path:
-    """Write the merged model in Hugging Face's layout to OUTPUT_DIR/merged, whole or not at all, and return that folder."""
+    """Write the merged model in Hugging Face's layout to OUTPUT_DIR/merged, atomically, and return that folder."""
     merged = settings.output_dir / "merged"
     partial = settings.output_dir / ".merged.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -103,7 +103,7 @@ def save_merged(model: "PreTrainedModel", settings: Settings) -> Path:
 
 
 def dequantise(model: "PreTrainedModel") -> "PreTrainedModel":
-    """Replace bitsandbytes' layers by plain ones that hold the values those computed with. Other models pass unchanged."""
+    """Replace bitsandbytes' layers by plain ones with the values that those computed with. Other models stay unchanged."""
     import torch
 
     return model.dequantize(dtype=torch.float32) if getattr(model, "is_quantized", False) else model
@@ -115,7 +115,7 @@ def _in_fp32(model: "PreTrainedModel") -> "PreTrainedModel":
 
     plain = dequantise(model).to(device="cpu", dtype=torch.float32).eval()
     plain.config.dtype = torch.float32
-    # The base's own sampling defaults are served from its generation_config.json; here every answer is greedy.
+    # The server reads the base's sampling defaults from its generation_config.json; here every answer is greedy.
     plain.generation_config = GenerationConfig(
         bos_token_id=getattr(plain.config, "bos_token_id", None), pad_token_id=getattr(plain.config, "pad_token_id", None)
     )
@@ -129,7 +129,7 @@ def _exportable(settings: Settings) -> Settings:
 
 
 def _untie_if_adapted(model: "PreTrainedModel", adapter: Path) -> None:
-    """Give the head its own matrix when the adapter touches head or embedding: merging into a shared one would change both."""
+    """Give the head its own matrix if the adapter changes head or embedding, because merging into a shared one would change both."""
     import torch
     from safetensors import safe_open
 

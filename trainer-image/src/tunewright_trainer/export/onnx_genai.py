@@ -17,7 +17,7 @@ Exporter = Literal["genai", "dynamo"]
 
 # Text decoders of onnxruntime_genai.models.builder.create_model (0.18.0) whose only state is a key/value cache and which need no
 # code from the model's repository. Left out: mixtures of experts, for which the CPU provider has no kernel; recurrent layers, for whose
-# state the server has no place; and Olmo, whose graph says something else from the first token on.
+# state the server has no place; and Olmo, whose graph gives other logits from the first token on.
 ARCHITECTURES = frozenset(
     {
         "Ernie4_5ForCausalLM",
@@ -37,21 +37,21 @@ ARCHITECTURES = frozenset(
     }
 )
 
-# Of these, the families whose `sliding_window` holds for every layer. The builder reads windows from `layer_types`, which they do not have.
+# Of these, the families whose `sliding_window` applies to every layer. The builder reads windows from `layer_types`, which they lack.
 _WINDOWED = frozenset({"MistralForCausalLM", "Phi3ForCausalLM"})
 
-# int4: k-quant, with the head and the layers that suffer most in 8 bits; its KL against fp32 is a third of plain rounding's.
+# int4: k-quant, with the head and the most sensitive layers in 8 bits; its KL against fp32 is a third of plain rounding's.
 # int8: an embedding tied to the head stays in fp32, because the builder's 8-bit quantiser has no Gather.
 _QUANTISATION: dict[int | None, list[str]] = {  # by bits of a weight; None: not quantised
     None: [],
     8: ["shared_embeddings=false"],
     4: ["algo_config=k_quant", "matmul_mixed_precision=last_matmul:int8,mixed_layers:int8"],
 }
-_ALWAYS = ["hf_token=false", "windowed_kv_cache=false"]  # our server keeps whole caches: a ring buffer would be read as one
+_ALWAYS = ["hf_token=false", "windowed_kv_cache=false"]  # the server keeps whole caches, and would read a ring buffer as one
 
 
 def exporter_for(config: PretrainedConfig) -> Exporter:
-    """Return which exporter takes a model of this configuration.
+    """Return the exporter for a model of this configuration.
 
     A Phi-3 whose two lengths differ is a LongRoPE model to the builder; without LongRoPE factors only torch's exporter can take it.
     """
@@ -71,7 +71,7 @@ def is_long_rope(config: PretrainedConfig) -> bool:
 
 
 def window_of(config: PretrainedConfig) -> int | None:
-    """How many tokens each layer sees, where the builder does not know; None: it knows, or all are seen."""
+    """Return the window of each layer in tokens, if the builder does not set it; None: it does, or there is no window."""
     architecture = (getattr(config, "architectures", None) or [""])[0]
     window = getattr(config, "sliding_window", None)
     return int(window) if window and architecture in _WINDOWED else None
@@ -80,7 +80,7 @@ def window_of(config: PretrainedConfig) -> int | None:
 def build(model_dir: Path, folder: Path, *, precision: Precision, window: int | None = None) -> None:
     """Write `model.onnx`, `model.onnx.data` and `genai_config.json` of the model in `model_dir` into `folder`.
 
-    The tokenizer files that the builder leaves there too are re-saved ones, not to be published.
+    The builder also writes tokenizer files there. They are re-saved ones, and are not published.
     """
     where = ("", str(model_dir), str(folder), precision, "cpu", str(folder / "cache"))
     with quiet():
@@ -93,7 +93,7 @@ def build(model_dir: Path, folder: Path, *, precision: Precision, window: int | 
 
 
 def _set_window(path: Path, window: int) -> None:
-    """Let no attention node see more than the last `window` tokens."""
+    """Limit every attention node to the last `window` tokens."""
     import onnx
 
     model = onnx.load(path, load_external_data=False)

@@ -20,9 +20,9 @@ from tunewright_trainer.common import verified_folder
 
 
 def published(folder: Path) -> ModelManifest | None:
-    """The manifest of a complete folder, every size and digest verified; None for anything else.
+    """Return the manifest of a complete folder, after verifying every size and digest; None for any other folder.
 
-    First puts back a previous folder that a crash left aside.
+    First restores an earlier folder that a crash left under its temporary name.
     """
     aside = _aside(folder)
     if aside.exists() and not folder.exists():
@@ -31,13 +31,13 @@ def published(folder: Path) -> ModelManifest | None:
 
 
 def verify(folder: Path) -> ModelManifest | None:
-    """The manifest, if every file it names is there with that size and SHA-256."""
+    """Return the manifest if every listed file exists with its size and SHA-256."""
     manifest = read_manifest(folder)
     return manifest if manifest is not None and all(_matches(folder, file) for file in manifest.files) else None
 
 
 def read_manifest(folder: Path) -> ModelManifest | None:
-    """The manifest as written, whether or not the files are as it lists them; None where there is none."""
+    """Return the manifest without verifying the files; None if there is none."""
     try:
         return ModelManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     except (OSError, ValidationError):
@@ -46,7 +46,7 @@ def read_manifest(folder: Path) -> ModelManifest | None:
 
 @contextlib.contextmanager
 def draft(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside `folder` to assemble the model in. It is gone afterwards unless `seal` has made it `folder`."""
+    """Yield a new folder beside `folder` to assemble the model in. It is removed at the end unless `seal` has renamed it."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -57,22 +57,22 @@ def draft(folder: Path) -> Iterator[Path]:
 
 
 def list_files(assembled: Path) -> list[ModelFile]:
-    """Every file of the model with size and digest, flushed to the disk on the way."""
+    """Return every file of the model with size and digest, after flushing it to the disk."""
     files = [file for file in verified_folder.files_in(assembled) if file != assembled / RUN_MANIFEST_NAME]
     return [ModelFile(**entry) for entry in verified_folder.entries(assembled, files)]
 
 
 def seal(assembled: Path, folder: Path, manifest: ModelManifest) -> None:
-    """Write the manifest as the last file and rename `assembled` to `folder`. Until the rename, what was there before stands."""
+    """Write the manifest as the last file and rename `assembled` to `folder`. Until the rename, the earlier folder stays."""
     (assembled / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
     _fsync(assembled / MANIFEST_NAME)
-    (assembled / RUN_MANIFEST_NAME).unlink(missing_ok=True)  # from here on the model's own manifest tells whose it is
+    (assembled / RUN_MANIFEST_NAME).unlink(missing_ok=True)  # from now on the model's own manifest names its job
     _fsync(assembled)
     _swap(assembled, folder)
 
 
 def artifact(manifest: ModelManifest, folder: Path) -> Artifact:
-    """What the report says of a published folder. `path` is relative to the destination, two levels up: job, then revision."""
+    """Return the report's entry for a published folder. `path` is relative to the destination, two levels up: job, then revision."""
     listing = "".join(f"{file.sha256} {file.bytes} {file.path}\n" for file in manifest.files)
     return Artifact(
         path=f"{folder.parent.name}/{folder.name}",
@@ -84,7 +84,7 @@ def artifact(manifest: ModelManifest, folder: Path) -> Artifact:
 
 
 def _swap(assembled: Path, folder: Path) -> None:
-    """Rename `assembled` to `folder`. A folder cannot be renamed over another, so the old one steps aside for a moment."""
+    """Rename `assembled` to `folder`. A folder cannot be renamed over another, so the old one gets a temporary name first."""
     aside = _aside(folder)
     shutil.rmtree(aside, ignore_errors=True)
     if folder.exists():

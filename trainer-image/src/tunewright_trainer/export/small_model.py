@@ -1,4 +1,4 @@
-"""Creates a small model of the base's shape, to test in seconds what the base undergoes after training.
+"""Creates a small model of the base's shape, to test in seconds the steps that follow training.
 
 It keeps everything of the base's configuration except sizes: positions, norms, attention patterns, head size, the ratio of query to key
 heads, and tied weights. It reduces the number of layers, heads and tokens, and therefore the widths.
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 MOST_PARAMETERS = 100_000_000  # of the small model: 400 MB in fp32
-_WINDOW = 8  # tokens that a layer with a sliding window sees: fewer than are tried
-_MOST_POSITIONS = 32_768  # tables of rotary positions are made for each of them
-_VOCABULARIES = (416, 448, 480)  # the first that is no other width: the exporters tell some matrices apart by their shapes
-_BLOCK = 32  # of the quantisers: what does not fit the blocks in the base must not fit in the small model either
+_WINDOW = 8  # tokens that a layer with a sliding window attends to: fewer than in the tests
+_MOST_POSITIONS = 32_768  # each has an entry in the tables of rotary positions
+_VOCABULARIES = (416, 448, 480)  # the first that differs from all widths, because the exporters distinguish some matrices by their shapes
+_BLOCK = 32  # of the quantisers: a width that is not a multiple in the base must not be one in the small model, either
 _FEED_FORWARD = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 _EMBEDDING_WIDTHS = ("word_embed_proj_dim", "embedding_size")
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads")
 _WINDOWS = ("sliding_window", "window_size")
 _FEW_LAYERS = 2
 _SEED = 0
-_SPREAD = 1.0  # of the weights, over the root of their inputs: wide enough that the most likely token is rarely a near tie
-_NUDGE = 0.1  # of biases and norms, or a graph that leaves them out would pass
+_SPREAD = 1.0  # of the weights, over the root of their inputs: wide enough that the two most likely tokens are rarely nearly tied
+_NUDGE = 0.1  # of biases and norms, because otherwise a graph without them would pass
 
 
 def small_model(config: "PretrainedConfig", auto_class: Any, *, trust_remote_code: bool) -> "PreTrainedModel":
-    """The small model, random weights in fp32, the same in each run. Raises `StageError` when this configuration cannot be made smaller."""
+    """Return the small model, with the same random fp32 weights in each run. Raises `StageError` if the configuration cannot be reduced."""
     import torch
 
     obstacles = []
@@ -41,7 +41,7 @@ def small_model(config: "PretrainedConfig", auto_class: Any, *, trust_remote_cod
                 obstacles.append(f"more than {MOST_PARAMETERS:,} parameters are left")
                 continue
             model = auto_class.from_config(smaller, dtype=torch.float32, trust_remote_code=trust_remote_code)
-        except Exception as error:  # noqa: BLE001 - each family checks its configuration in its own way
+        except Exception as error:  # noqa: BLE001 - each model family raises its own errors
             obstacles.append(f"{type(error).__name__}: {error}")
             continue
         return _drawn(model.eval())
@@ -62,7 +62,7 @@ def _drawn(model: "PreTrainedModel") -> "PreTrainedModel":
 
 
 def _candidates(config: "PretrainedConfig") -> Iterator[dict[str, Any]]:
-    """Configurations from small to less small: some state a fact of each layer in a way that cannot be shortened."""
+    """Yield configurations from small to larger ones, because some have settings for each layer that cannot be shortened."""
     narrow = _narrow(config)
     few = _layers_of_each_kind(config)
     if few < config.num_hidden_layers:
@@ -71,7 +71,7 @@ def _candidates(config: "PretrainedConfig") -> Iterator[dict[str, Any]]:
 
 
 def _narrow(config: "PretrainedConfig") -> dict[str, Any]:
-    """The configuration with few heads, the widths that follow from them, few tokens and a bounded context."""
+    """Return the configuration with few heads, matching widths, few tokens and a bounded context."""
     stated = config.to_dict()
     names = {name: config.attribute_map.get(name, name) for name in ("hidden_size", "num_attention_heads", "vocab_size")}
     heads, key_heads = config.num_attention_heads, _key_heads(config)
@@ -82,7 +82,7 @@ def _narrow(config: "PretrainedConfig") -> dict[str, Any]:
     for name in _EMBEDDING_WIDTHS:
         if isinstance(stated.get(name), int):
             widths[name] = width if stated[name] == config.hidden_size else width // 2
-    taken = {times * value for value in widths.values() for times in (1, 2, 3)}  # layers may lie side by side in one matrix
+    taken = {times * value for value in widths.values() for times in (1, 2, 3)}  # one matrix can hold several layers side by side
     vocabulary = next(size for size in _VOCABULARIES if size not in taken)
     counts = {names["num_attention_heads"]: few, names["vocab_size"]: vocabulary}
     counts |= {name: few_keys for name in _KEY_HEADS if isinstance(stated.get(name), int)}
@@ -96,13 +96,13 @@ def _key_heads(config: "PretrainedConfig") -> int:
 
 
 def _special_tokens(stated: dict[str, Any], vocabulary: int) -> dict[str, Any]:
-    """Ids within the smaller vocabulary: embeddings refuse to pad with a token that they lack."""
+    """Return special token ids within the smaller vocabulary, because embeddings refuse a padding token that they lack."""
     ids = {name: value for name, value in stated.items() if name.endswith("_token_id") and value is not None}
     return {name: [v % vocabulary for v in value] if isinstance(value, list) else value % vocabulary for name, value in ids.items()}
 
 
 def _positions(config: "PretrainedConfig") -> dict[str, int]:
-    """A bounded context that is still longer than the length from which a second rotary table counts."""
+    """Return a bounded context that is longer than the length from which a second rotary table is used."""
     longest = config.max_position_embeddings
     switch = getattr(config, "original_max_position_embeddings", None)
     least = 2 * switch if isinstance(switch, int) and switch < longest else 0
@@ -111,14 +111,14 @@ def _positions(config: "PretrainedConfig") -> dict[str, int]:
 
 
 def _layers_of_each_kind(config: "PretrainedConfig") -> int:
-    """How many of the first layers hold every kind of layer that there is; at least two."""
+    """Return how many of the first layers include every kind of layer; at least two."""
     kinds = getattr(config, "layer_types", None) or [""]
     each = next(count for count in range(1, len(kinds) + 1) if set(kinds[:count]) == set(kinds))
     return min(max(each, _FEW_LAYERS), config.num_hidden_layers)
 
 
 def _shorter(stated: dict[str, Any], config: "PretrainedConfig", layers: int) -> dict[str, Any]:
-    """The configuration with fewer layers; lists with an entry for each layer are cut to fit."""
+    """Return the configuration with fewer layers; lists with an entry for each layer are shortened."""
     count = config.num_hidden_layers
     cut = {name: value[:layers] for name, value in stated.items() if isinstance(value, list) and len(value) == count}
     return {**stated, **cut, config.attribute_map.get("num_hidden_layers", "num_hidden_layers"): layers}

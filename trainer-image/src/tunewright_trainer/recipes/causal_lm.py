@@ -1,6 +1,6 @@
 """Causal language models, for conversations and plain text: checked with TRL's templates, trained with TRL, exported as a decoder graph.
 
-Read from top to bottom: `check`, `train` and `export` are what the three stages do for this kind of model.
+Read from top to bottom: `check`, `train` and `export` are the three stages for this kind of model.
 """
 
 from pathlib import Path
@@ -56,7 +56,7 @@ def check(settings: Settings, splits: Splits) -> CheckReport:
 
 
 def train(settings: Settings, request: StopRequest) -> TrainReport:
-    """Train on every rank of the group, and leave `final/`. Raises `StageError`; after `Stopped` there is a checkpoint to resume from."""
+    """Train on every rank of the group, and write `final/`. Raises `StageError`; after `Stopped` there is a checkpoint to resume from."""
     from tunewright_trainer.data.reading import read_splits
     from tunewright_trainer.data.tokenization import encode
     from tunewright_trainer.distributed.final import save_final, starts
@@ -75,7 +75,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     validation_set = None if splits.validation is None else encode(splits.validation, tokenizer, settings).dataset
 
     if settings.config.model.from_scratch:
-        random_base(settings)  # before the arguments: from then on ZeRO-3 partitions whatever is created
+        random_base(settings)  # before the arguments, because afterwards ZeRO-3 partitions every new model
     adapter = adapter_config(settings)
     arguments = sft_config(settings, has_validation=validation_set is not None)
     trainer = SFTTrainer(
@@ -147,7 +147,7 @@ def export(settings: Settings, draft: Path) -> ModelManifest:
 
 
 def sft_config(settings: Settings, *, has_validation: bool) -> "SFTConfig":
-    """TRL's training arguments, with what this recipe has already done to the data."""
+    """Return TRL's training arguments, without the data preparation that this recipe has done already."""
     from trl import SFTConfig
 
     from tunewright_trainer.tuning.arguments import training_arguments
@@ -163,12 +163,12 @@ def sft_config(settings: Settings, *, has_validation: bool) -> "SFTConfig":
 
 
 def _context_length(config: "PretrainedConfig", *, fallback: int) -> int:
-    """Tokens the model can attend to; configurations without such a bound leave it to the tokenizer's."""
+    """Return the most tokens that the model can attend to; configurations without this bound use the tokenizer's."""
     return int(getattr(config, "max_position_embeddings", None) or fallback)
 
 
 def _long_rope_switch(config: "PretrainedConfig") -> int | None:
-    """The sequence length beyond which a LongRoPE model turns to its second rotary table; None for all others."""
+    """Return the sequence length beyond which a LongRoPE model uses its second rotary table; None for other models."""
     from tunewright_trainer.export.onnx_genai import is_long_rope
 
     return int(config.original_max_position_embeddings) if is_long_rope(config) else None

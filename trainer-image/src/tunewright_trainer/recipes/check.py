@@ -1,6 +1,6 @@
 """Check: validates everything possible before the job takes an accelerator.
 
-Promises the facts that the plan needs, and every error that training would find later: base model, tokenizer, data row by row, the
+Promises the facts that the plan needs, and reports the errors that later stages would find: base model, tokenizer, data row by row, the
 adapter's targets, the export. Loads no weights of the base, and needs no accelerator.
 """
 

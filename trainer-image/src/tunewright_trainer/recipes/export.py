@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> ExportReport:
-    """Merge, export, compare, score and publish. Raises `StageError`; then what was published before is untouched."""
+    """Merge, export, compare, score and publish. Raises `StageError`; the earlier published folder is then unchanged."""
     folder = _publish_dir(settings)
     found = publish.published(folder)
     if found is not None and _is_of(found, settings):
@@ -43,7 +43,7 @@ def _is_of(manifest: ModelManifest, settings: Settings) -> bool:
 
 
 def _refuse_foreign(folder: Path, settings: Settings) -> None:
-    """Refuse to replace a model folder that is another job's."""
+    """Refuse to replace another job's model folder."""
     found = publish.read_manifest(folder)
     if found is not None and found.lineage.uid != settings.config.job.uid:
         raise StageError(

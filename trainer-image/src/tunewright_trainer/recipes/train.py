@@ -1,4 +1,4 @@
-"""Train: join the process group, train as the task's recipe says, leave the group.
+"""Train: join the process group, train with the task's recipe, leave the group.
 
 Promises `final/`, complete and verified, or a checkpoint to resume from and a reason. Started again after `final/` is complete, it returns
 at once and trains nothing.
@@ -30,7 +30,7 @@ def run(settings: Settings) -> TrainReport | None:
     exit_on_signal_during_rendezvous()
     process_group.join(settings)
     request = StopRequest()
-    request.listen()  # from here on there is something to save
+    request.listen()  # from now on a stop saves a checkpoint
     report = recipe_for(settings).train(settings, request)
     first = process_group.rank() == 0
     process_group.leave()

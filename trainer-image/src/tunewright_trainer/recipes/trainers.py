@@ -1,4 +1,4 @@
-"""The libraries' trainer classes with what distributed training adds to them (`distributed.trainer`)."""
+"""The libraries' trainer classes with the additions for distributed training (`distributed.trainer`)."""
 
 import transformers
 import trl

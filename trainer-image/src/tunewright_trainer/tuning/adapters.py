@@ -1,4 +1,4 @@
-"""The tuner, as PEFT builds it: one call from the row of `TUNERS`, the row of `TASKS` and the job's own arguments."""
+"""Builds the tuner in one call of PEFT, from the row of `TUNERS`, the row of `TASKS` and the job's own arguments."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ def adapter_arguments(method: MethodConfig) -> dict[str, Any]:
 
 
 def adapter_config(settings: Settings) -> "PeftConfig | None":
-    """PEFT's configuration, or None for a tuner that trains the base itself. Raises `StageError` for what PEFT refuses."""
+    """PEFT's configuration, or None for a tuner that trains the base itself. Raises `StageError` if PEFT refuses it."""
     tuner = tuner_of(settings.config)
     if not tuner.adapts:
         return None

@@ -27,15 +27,15 @@ T = TypeVar("T")
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _HUB_FILES = ["*.json", "*.model", "*.txt", "*.jinja"]  # no *.py: model.trustRemoteCode is refused
-_SHOWN_CAUSE = 500  # characters of a library's own words
+_SHOWN_CAUSE = 500  # characters of a library's message
 _RANDOM_BASE = "base"
 
 
 def base_folder(settings: Settings, *, weights: bool = True) -> Path:
-    """The base model as a folder on this disk. From the hub only what is needed is fetched: `weights=False` leaves those out.
+    """Return the base model as a folder on this disk. Only needed files are fetched from the hub, with `weights=False` no weights.
 
-    Its contents are looked at before anything loads them (`base_contents`). Raises `StageError` naming the source for a missing folder,
-    repository, revision, licence, token or network, and for files that are not the folder's own.
+    Its files are checked before any is loaded (`base_contents`). Raises `StageError` with the source for a missing folder, repository,
+    revision, licence, token or network, and for files that are not the folder's own.
     """
     model = settings.config.model
     folder = _snapshot(model.hub, weights=weights) if model.hub is not None else settings.model_dir
@@ -46,7 +46,7 @@ def base_folder(settings: Settings, *, weights: bool = True) -> Path:
 
 
 def load_config(settings: Settings) -> "PretrainedConfig":
-    """The architecture's configuration. Raises `StageError` when config.json is missing, unreadable or of an unknown architecture."""
+    """Return the architecture's configuration. Raises `StageError` if config.json is missing, unreadable or of an unknown architecture."""
     from transformers import AutoConfig
 
     folder = base_folder(settings, weights=False)
@@ -57,7 +57,7 @@ def load_config(settings: Settings) -> "PretrainedConfig":
         return AutoConfig.from_pretrained(folder, trust_remote_code=settings.config.model.trust_remote_code)
     except MemoryError:
         raise
-    except Exception as error:  # each architecture reads the values in its own way, and fails on them in its own way
+    except Exception as error:  # each architecture raises its own errors for invalid values
         raise _refuse(
             "ModelUnsupported",
             f"{folder / 'config.json'}: {type(error).__name__}: {one_line(str(error), _SHOWN_CAUSE)}",
@@ -66,7 +66,7 @@ def load_config(settings: Settings) -> "PretrainedConfig":
 
 
 def auto_class(settings: Settings) -> Any:
-    """The class of transformers that builds the task's model, head and all."""
+    """Return the class of transformers that builds the task's model with its head."""
     import transformers
 
     return getattr(transformers, TASKS[settings.config.task].auto_class)
@@ -79,11 +79,11 @@ def load_base(
     dtype: "torch.dtype | str | None" = None,
     quantize: bool = True,
 ) -> "PreTrainedModel":
-    """The base model in `dtype`, quantised as the job says unless `quantize` is False.
+    """Return the base model in `dtype`, quantised by the job's settings unless `quantize` is False.
 
     `config` describes a head that the base may lack, such as a classifier's. `dtype` is the job's by default, or fp32 where training
     needs that (see `master_weights`).
-    Raises `StageError` for pickled or missing weights, and for whatever the hub has against it.
+    Raises `StageError` for pickled or missing weights, and for errors of the hub.
     """
     model = settings.config.model
     folder = random_base(settings, config) if model.from_scratch else base_folder(settings)
@@ -103,7 +103,7 @@ def load_base(
 
 
 def quantization_config(settings: Settings) -> "BitsAndBytesConfig | None":
-    """The job's quantisation in bitsandbytes' words, or None."""
+    """Return the job's quantisation as a BitsAndBytesConfig, or None."""
     from transformers import BitsAndBytesConfig
 
     arguments = settings.config.method.quantization
@@ -111,10 +111,10 @@ def quantization_config(settings: Settings) -> "BitsAndBytesConfig | None":
 
 
 def random_base(settings: Settings, config: "PretrainedConfig | None" = None) -> Path:
-    """`model.fromScratch`: random weights, drawn once from `training.seed` and kept beside the checkpoints.
+    """Create the base of `model.fromScratch`: random weights, drawn once from `training.seed` and kept beside the checkpoints.
 
-    Kept as a folder, so that every rank, every resume, a ZeRO-3 load and the export all see the very same base. Under DeepSpeed it
-    must be drawn before `TrainingArguments` exist, or the drawing itself would be partitioned.
+    It is a folder, so that every rank, every resume, a ZeRO-3 load and the export use the same base. Under DeepSpeed it must be drawn
+    before `TrainingArguments` exist, because they make DeepSpeed partition new models.
     """
     import torch
     from transformers import set_seed
@@ -134,7 +134,7 @@ def random_base(settings: Settings, config: "PretrainedConfig | None" = None) ->
 
 
 def generation_defaults(settings: Settings) -> GenerationDefaults:
-    """The base model's generation_config.json: how the server, and so the evaluation, generates by default.
+    """Return the base model's generation_config.json: the sampling defaults of the server, and so of the evaluation.
 
     Raises `StageError` for a file that cannot be served.
     """
@@ -145,7 +145,7 @@ def generation_defaults(settings: Settings) -> GenerationDefaults:
 
 
 def require_weights(settings: Settings) -> None:
-    """Without loading them: are there weights that may be loaded? Raises `StageError` for pickles, none, and files cut short."""
+    """Check the weights without loading them. Raises `StageError` for pickles, missing weights and truncated files."""
     if settings.config.model.from_scratch:
         return
     hub = settings.config.model.hub
@@ -156,7 +156,7 @@ def require_weights(settings: Settings) -> None:
     from huggingface_hub.constants import HF_HUB_OFFLINE
 
     if HF_HUB_OFFLINE:
-        return  # what the cache lacks is named when it is loaded
+        return  # loading reports the files that the cache lacks
     names = _from_hub(hub, lambda: list_repo_files(hub.repo, revision=hub.revision))
     if ADAPTER_CONFIG in names:
         raise adapter_refused(f"{hub.repo}@{hub.revision}")
@@ -205,7 +205,7 @@ def _no_safetensors(where: str, pickles: list[str]) -> StageError:
 
 
 def _quantized_device_map() -> dict[str, int | str] | None:
-    """Bitsandbytes quantises while placing, so it must know the device; ZeRO-3 places by itself."""
+    """Return the device map: bitsandbytes needs the device, because it quantises while placing weights; ZeRO-3 places them itself."""
     import torch
     from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 

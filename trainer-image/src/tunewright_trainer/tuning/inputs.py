@@ -19,26 +19,26 @@ from tunewright_trainer.tuning.base_contents import open_model_file
 from tunewright_trainer.tuning.base_model import base_folder
 from tunewright_trainer.tuning.tokenizer import TOKENIZER_FILES
 
-Inputs = dict[str, dict[str, Any]]  # part of the job -> what it is made of -> its identity; plain JSON
+Inputs = dict[str, dict[str, Any]]  # part of the job -> name of an input -> its identity; plain JSON
 
 BASE_MODEL, DATA, SETTINGS = "base model", "data", "settings"
 _SAMPLE = 2**20  # bytes read at each end of a weights file
 _SHOWN = 5  # names per part; a termination message has 4 KiB
 
-# Settings that say what is watched and kept, not what is learned: a run may continue with others.
+# Settings of logging and saving, which do not change the model: a run can continue with others.
 _BOOKKEEPING = {
     *("save_strategy", "save_steps", "save_total_limit", "save_on_each_node"),
     *("logging_strategy", "logging_steps", "logging_first_step", "report_to", "disable_tqdm"),
     *("ddp_timeout", "dataloader_num_workers", "dataloader_prefetch_factor", "dataloader_pin_memory"),
 }
-# How one global batch is shared out: another number of processes takes other shares of the same.
+# The division of a global batch, which changes with the number of processes.
 _SHARES = {"per_device_train_batch_size", "gradient_accumulation_steps"}
 
 
 def describe(settings: Settings) -> Inputs:
-    """The job's inputs. Reads 2 MiB of each weights file at most, so that it takes seconds for any size.
+    """Return the job's inputs. Reads at most 2 MiB of each weights file, so that it takes seconds for any size.
 
-    Raises `StageError` for what is no regular file of its folder, OSError when the storage fails.
+    Raises `StageError` for a file that is not a regular file of its folder, OSError if the storage fails.
     """
     return {BASE_MODEL: _base_model(settings), DATA: _data(settings), SETTINGS: _settings(settings)}
 
@@ -57,7 +57,7 @@ def require_same(written: Mapping[str, Any], now: Inputs, *, checkpoint: Path) -
 
 
 def global_batch_size(settings: Settings) -> int:
-    """Examples per optimizer step over all ranks; shares that the configuration leaves out are `TrainingArguments`' defaults."""
+    """Return the examples per optimizer step over all ranks; absent settings are `TrainingArguments`' defaults."""
     training = settings.config.training
     per_pass = int(training.get("per_device_train_batch_size", 8)) * settings.config.world_size
     return per_pass * int(training.get("gradient_accumulation_steps", 1))
@@ -89,14 +89,14 @@ def _base_model(settings: Settings) -> dict[str, str]:
 
 
 def _data(settings: Settings) -> dict[str, str]:
-    """By field and not by path: the same examples may have been moved."""
+    """Return the data's identity by field, not by path, because the same files may have been moved."""
     data = settings.config.data
     splits = {"train": data.train, "validation": data.validation}
     return {f"{split}[{index}]": file_sha256(file, settings).hex() for split, files in splits.items() for index, file in enumerate(files)}
 
 
 def _settings(settings: Settings) -> dict[str, Any]:
-    """One entry per setting that shapes training; those at their default are named too, as a default is a decision of one release."""
+    """Return one entry per setting that affects training, also for defaults, because another release can have other defaults."""
     config = settings.config
     sections = {
         "model": config.model.model_dump(mode="json", exclude={"hub"}),
@@ -117,7 +117,7 @@ def _sha256(path: Path) -> str:
 
 
 def _sampled_sha256(path: Path) -> str:
-    """SHA-256 over the size and both ends: safetensors keep the list of tensors in front."""
+    """Return a SHA-256 over the size and both ends of a file: the list of tensors is at the beginning of safetensors files."""
     with open_model_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         sampled = hashlib.sha256(f"{size}:".encode() + file.read(_SAMPLE))

@@ -27,10 +27,10 @@ def deepspeed_keeps_masters(config: TrainerConfig) -> bool:
 
 
 def needs_fp32_base(config: TrainerConfig) -> bool:
-    """Return whether the base is loaded in fp32 whatever `model.dtype` is.
+    """Return whether the base is loaded in fp32, whatever `model.dtype` is.
 
-    That holds for a full fine-tune without master copies; for DeepSpeed in fp32, which refuses 16-bit parameters; and for modules that are
-    trained whole (`modules_to_save`, a new head) in fp32 between layers of 16 bits, where only autocast fits the types together.
+    That is the case for a full fine-tune without master copies, for DeepSpeed in fp32, which refuses 16-bit parameters, and for modules
+    that are trained in full (`modules_to_save`, a new head) in fp32 between layers of 16 bits, unless autocast converts between the types.
     """
     if deepspeed_keeps_masters(config):
         return False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def model_facts(config: "PretrainedConfig", settings: Settings) -> ModelFacts:
-    """Count. Raises `StageError` (CONFIGURATION) for target modules that do not exist, listing those that do."""
+    """Count the parameters. Raises `StageError` (CONFIGURATION) for target modules that do not exist, with a list of the existing ones."""
     model = _on_meta(config, settings)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     linear = _linear_layers(model)
@@ -56,7 +56,7 @@ def _on_meta(config: "PretrainedConfig", settings: Settings) -> "PreTrainedModel
 
 
 def require_fit(tokens: int, model: ModelFacts, settings: Settings) -> None:
-    """Raise `StageError` when examples are longer than the context, or the tokenizer has more tokens than the model embeddings."""
+    """Raise `StageError` if examples are longer than the context, or if the tokenizer has more tokens than the model has embeddings."""
     limit = settings.config.data.max_length
     if limit > model.context_length:
         raise _refuse(
@@ -96,7 +96,7 @@ def _adapt(
 
 
 def _linear_layers(model: "PreTrainedModel") -> "dict[str, torch.nn.Linear]":
-    """Linear layers, and the transposed kind that GPT-2 uses for the same."""
+    """Return the linear layers, and the transposed ones of GPT-2."""
     import torch
     from transformers.pytorch_utils import Conv1D
 

@@ -14,8 +14,8 @@ import urllib.request
 from contextlib import suppress
 from pathlib import Path
 
-TRIES = 6  # with one of two standing by, one report in 64 is put off
-_SECONDS = 5.0  # for one answer, and for the last report of all
+TRIES = 6  # with two operators of which one is a standby, one report in 64 is delayed to the next
+_SECONDS = 5.0  # for one answer, and for the last report
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Poster:
         self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
 
     def post(self, report: bytes) -> None:
-        """Send a report (JSON) soon, unless a newer one overtakes it. Returns at once."""
+        """Send a report (JSON) soon, unless a newer one replaces it. Returns at once."""
         if not self._thread.ident:
             self._thread.start()
         self._reports.put(report)
@@ -63,7 +63,7 @@ class Poster:
             log.debug("this progress report is lost: %s", error)
 
     def _send(self, report: bytes) -> int:
-        """Return the status of the answer. Raises OSError, ValueError (of the address) or HTTPException when there is none."""
+        """Return the status of the answer. Raises OSError, ValueError (of the address) or HTTPException if there is none."""
         headers = {"Authorization": f"Bearer {self._token_file.read_text(encoding='utf-8').strip()}", "Content-Type": "application/json"}
         request = urllib.request.Request(self._url, data=report, headers=headers, method="POST")  # noqa: S310 - the operator's own address
         context = ssl.create_default_context(cafile=self._ca_file) if self._ca_file else None

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG002 - the arguments of a callback are what transformers passes
+# ruff: noqa: ARG002 - transformers defines the arguments of a callback
 """Reports progress during training: Kubeflow's progress protocol, and `metrics.jsonl`.
 
 Promises that only a run at its last step reports 100 %, and that the file has each step once, even if it was repeated.
@@ -29,7 +29,7 @@ _NOT_YET = 99  # per cent at most, until training has ended
 
 
 class MetricsCallback(TrainerCallback):
-    """Adds step and speed to what is logged, ends a run whose loss is no number, and keeps `metrics.jsonl`.
+    """Adds step and speed to the logged values, ends a run whose loss is not a number, and writes `metrics.jsonl`.
 
     Must stand before `ProgressCallback`: it changes the logs that `ProgressCallback` posts.
     """
@@ -75,12 +75,12 @@ class MetricsCallback(TrainerCallback):
 
 
 class ProgressCallback(KubeflowCallback):
-    """Transformers' own reports, made honest about an interrupted run, which it would report as 100 %.
+    """Transformers' own reports, with the correct progress of an interrupted run, for which transformers reports 100 %.
 
-    They are sent by a `Poster`: transformers would make training wait for the answer.
+    A `Poster` sends them, because with transformers training would wait for the answer.
     """
 
-    _MIN_UPDATE_INTERVAL = 2.0  # seconds; a person is watching
+    _MIN_UPDATE_INTERVAL = 2.0  # seconds; users watch the progress
 
     def __init__(self, poster: Poster) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class ProgressCallback(KubeflowCallback):
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         super().on_train_begin(args, state, control, **kwargs)
         self._metrics |= {progress.STEP: state.global_step, progress.MAX_STEPS: state.max_steps}
-        if state.is_world_process_zero and state.global_step:  # going on: transformers has just said 0 %
+        if state.is_world_process_zero and state.global_step:  # resumed: transformers has just reported 0 %
             self._metrics |= {progress.RESUMED_FROM_STEP: state.global_step, progress.CHECKPOINT_STEP: state.global_step}
             self._post_now(state)
 
@@ -120,7 +120,7 @@ class ProgressCallback(KubeflowCallback):
         if not force and now - self._last_update_time < self._MIN_UPDATE_INTERVAL:
             return False
         self._last_update_time = now
-        # Constructed, not validated: a report that will not do is refused by who gets it, and ends no training.
+        # Constructed without validation: the receiver refuses an invalid report, which must not end the training.
         status = progress.TrainerStatus.model_construct(
             last_updated_time=datetime.now(UTC),
             progress_percentage=progress_percent,
@@ -132,7 +132,7 @@ class ProgressCallback(KubeflowCallback):
 
 
 def posters() -> list[TrainerCallback]:
-    """`ProgressCallback` where an endpoint is given and a token for it, nothing elsewhere."""
+    """Return `ProgressCallback` if an endpoint and a token are given, else no callback."""
     url, token, ca = (
         os.environ.get(name) for name in (environment.PROGRESS_URL, environment.PROGRESS_TOKEN_FILE, environment.PROGRESS_CA_FILE)
     )
@@ -150,7 +150,7 @@ def _require_number(loss: float, step: int) -> None:
 
 
 def _forget_after(file: Path, step: int) -> None:
-    """Drop what a lost attempt wrote beyond the step the run continues from, and a last line cut short by a kill."""
+    """Remove lines of a lost attempt after the step from which the run resumes, and an incomplete last line."""
     if not file.exists():
         return
     kept = []

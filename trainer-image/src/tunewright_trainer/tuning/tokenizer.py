@@ -19,7 +19,7 @@ from tunewright_trainer.tuning.base_model import base_folder
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# What a tokenizer can be made of; the first is the format of the last years, the others are older or of one family.
+# Files from which a tokenizer can be loaded. The first is the common format, the others are older or of one family.
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -36,9 +36,9 @@ CHAT_TEMPLATE = "chat_template.jinja"
 
 
 def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
-    """The tokenizer, with the job's chat template in place of its own where one is given.
+    """Return the tokenizer, with the job's chat template instead of its own if the job has one.
 
-    Raises `StageError` when there is none, when it cannot be read, and for a task of conversations without a chat template.
+    Raises `StageError` if there is none, if it cannot be read, and if a task of conversations has no chat template.
     """
     from transformers import AutoTokenizer
 
@@ -52,7 +52,7 @@ def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=model.trust_remote_code)
-    except Exception as error:  # tokenizer files fail in as many ways as there are parsers
+    except Exception as error:  # the parsers of tokenizer files raise many error types
         raise _refuse(
             "TokenizerUnreadable", f"{folder}: {type(error).__name__}: {error}", "Save the tokenizer again with transformers >= 5."
         ) from error
@@ -71,7 +71,7 @@ def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
 
 
 def copy_tokenizer(settings: Settings, folder: Path) -> None:
-    """Copy tokenizer and generation_config.json of the base into `folder`, with the job's chat template where it has one."""
+    """Copy tokenizer and generation_config.json of the base into `folder`, with the job's chat template if it has one."""
     base = base_folder(settings, weights=False)
     for name in (*TOKENIZER_FILES, GENERATION_CONFIG_NAME):
         (folder / name).unlink(missing_ok=True)
