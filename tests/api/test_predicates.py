@@ -44,6 +44,7 @@ PREDICATES = [
     (False, "self.task in ['Translation', 'Summarization']", field("task").among(["Translation", "Summarization"])),
     (True, "!(self.task in ['Translation', 'Summarization'])", ~field("task").among(["Translation", "Summarization"])),
     (True, "self.training.optim.startsWith('adamw')", field("training.optim").starts_with("adamw")),
+    (False, "self.training.optim.endsWith('bit')", field("training.optim").ends_with("bit")),
     (True, "size(self.data.train) == 1", size("data.train").equals(1)),
     (
         True,

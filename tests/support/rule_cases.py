@@ -1,6 +1,7 @@
 """Every rule between fields: (code, field it names, changes that break it, the nearest changes that keep it)."""
 
-PVC = {"pvc": {"claimName": "corpora"}}
+PVC = {"pvc": {"claimName": "corpora", "path": "chat.jsonl"}}
+WHOLE_CLAIM = {"pvc": {"claimName": "corpora"}}
 GPU = {"workers.resources": {"limits": {"nvidia.com/gpu": 1}}}
 BNB4 = {"method.quantization": {"type": "bnb4"}}
 DORA = {"method.lora": {"useDora": True}}
@@ -74,6 +75,9 @@ CASES = [
     ("E019", "spec.training.labelSmoothingFactor", READS | {"training.labelSmoothingFactor": 0.1}, {"training.labelSmoothingFactor": 0.1}),
     ("E313", "spec.data.docStride", READS | {"data.maxLength": 64, "data.docStride": 64}, READS | {"data.maxLength": 64, "data.docStride": 63}),
     ("E014", "spec.evaluation.gates", {"evaluation.gates": [{"metric": "loss"}]}, {"evaluation.gates": [{"metric": "loss", "maximum": 2}]}),
+    ("E020", "spec.data.train[0].source.pvc.path", {"data.train[0].source": WHOLE_CLAIM}, {"data.train[0].source": PVC}),
+    ("E020", "spec.data.test[0].source.pvc.path", {"data.test": [{"source": {"pvc": {"claimName": "c", "path": "a/"}}}]}, {"data.test": [{"source": PVC}]}),
+    ("E020", "spec.data.train[0].source.path", {"data.train[0].source": {"path": "data/"}}, {"data.train[0].source": {"path": "data"}}),
     ("E015", "spec.model.trustRemoteCode", {"model.trustRemoteCode": True}, {"model.trustRemoteCode": False}),
     ("E016", "spec.workers.env", env("PYTHONPATH"), env("OMP_NUM_THREADS")),
     ("E016", "spec.workers.env", env("FIRST", "LD_PRELOAD"), env("FIRST", "LD")),

@@ -79,6 +79,9 @@ class Term:
     def starts_with(self, beginning: str) -> Predicate:
         return _Test(lambda scope: self.read(scope).startswith(beginning), f"{self.text}.startsWith({_cel(beginning)})")
 
+    def ends_with(self, end: str) -> Predicate:
+        return _Test(lambda scope: self.read(scope).endswith(end), f"{self.text}.endsWith({_cel(end)})")
+
     def matches(self, pattern: str) -> Predicate:
         """Match a whole text. `pattern` begins with ^ and ends with $, and both RE2 and Python read it."""
         return _Test(lambda scope: fullmatch(pattern, self.read(scope)) is not None, f"{self.text}.matches({_cel(pattern)})")

@@ -1,4 +1,4 @@
-"""E001-E015: parts of a job that exclude or need each other, independent of any library."""
+"""E001-E015, E020: parts of a job that exclude or need each other, independent of any library."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -164,6 +164,24 @@ RULES: tuple[Rule[Any], ...] = (
         says=lambda spec: f"a gate demands nothing: {as_written([gate.metric for gate in spec.evaluation.gates])}",
         refuses="a gate without a demand",
         way_out="Give mustNotRegress: true, minimum or maximum.",
+    ),
+    Rule(
+        code="E020",
+        subject=DATASET,
+        path="source.pvc.path",
+        broken=has("source.pvc") & (~has("source.pvc.path") | field("source.pvc.path").ends_with("/")),
+        says=lambda data: f"{as_written(data.source.pvc.path if data.source.pvc else None)} names a folder, not a file of examples",
+        refuses="a folder instead of a file of examples",
+        way_out="Name the file in it, e.g. corpora/train.jsonl.",
+    ),
+    Rule(
+        code="E020",
+        subject=DATASET,
+        path="source.path",
+        broken=has("source.path") & field("source.path").ends_with("/"),
+        says=lambda data: f"{data.source.path} names a folder, not a file of examples",
+        refuses="a folder instead of a file of examples",
+        way_out="Name the file in it, e.g. data/train.jsonl.",
     ),
     job_rule(
         code="E015",
