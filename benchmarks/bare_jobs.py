@@ -81,7 +81,7 @@ def what_is_written(raw: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], li
     plans = [plan(job, References(), past, Defaults()) for past in pasts]
     now = datetime.now(UTC)
     statuses = [
-        summarise(job, each, Observation(past=past), progress=None, now=now, previous=None).wire()
+        summarise(job, each, Observation(past=past), serving=render(each).serving, progress=None, now=now, previous=None).wire()
         for each, past in zip(plans, pasts, strict=True)
     ]
     return [child for child in render(plans[-1]).children if child["kind"] == "Job"], statuses

@@ -1,9 +1,8 @@
 """Which pods share a node because of a ReadWriteOnce claim, and what is refused because no placement helps."""
 
 import pytest
-from plan_jobs import CLUSTER, checked, job, past
+from plan_jobs import CLUSTER, checked, job, past, rejected
 
-from tunewright.plan.errors import PlanRejected
 from tunewright.plan.explain import explain_text
 from tunewright.plan.inputs import Defaults, References, StageState
 from tunewright.plan.placement import named_claims
@@ -68,9 +67,8 @@ def test_pods_share_a_node_when_a_claim_of_theirs_is_one_nodes_at_a_time(expecte
     ],
 )
 def test_what_placing_cannot_mend_is_refused_with_the_field_and_the_way_out(reason, field, spec, claims):
-    with pytest.raises(PlanRejected, match="use a claim with ReadWriteMany") as refused:
-        planned(spec, **claims)
-    assert (refused.value.reason, refused.value.field) == (reason, field)
+    refused = rejected(planned(spec, **claims), "use a claim with ReadWriteMany")
+    assert (refused.reason, refused.field) == (reason, field)
 
 
 def test_one_worker_may_have_a_claim_for_one_pod():

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from plan_jobs import CLUSTER, checked, facts, job, past, past_of
+from plan_jobs import CLUSTER, checked, facts, job, past, past_of, rejected
 
-from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Defaults, Past, StageState, TrainOutcome
 from tunewright.plan.plan import forecast, plan
 from tunewright_contract.exit_codes import Disposition
@@ -63,15 +62,13 @@ def test_what_has_begun_goes_on_as_it_is(reason, goes_on, so_far):
 @pytest.mark.parametrize("so_far", NOT_BEGUN)
 def test_nothing_is_begun_against_a_job_s_own_words(reason, so_far):
     _, field, words = STOPS[reason]
-    with pytest.raises(PlanRejected, match=words) as refused:
-        plan(asked(reason), CLUSTER, so_far, Defaults())
-    assert (refused.value.reason, refused.value.field) == (reason, field)
+    refused = rejected(plan(asked(reason), CLUSTER, so_far, Defaults()), words)
+    assert (refused.reason, refused.field) == (reason, field)
 
 
 @pytest.mark.parametrize("reason", STOPS)
 def test_it_is_foreseen(reason):
-    with pytest.raises(PlanRejected, match=STOPS[reason][2]):
-        forecast(asked(reason), CLUSTER, Defaults(), model_facts=facts())
+    rejected(forecast(asked(reason), CLUSTER, Defaults(), model_facts=facts()), STOPS[reason][2])
 
 
 @pytest.mark.parametrize("reason", STOPS)
@@ -111,9 +108,7 @@ def test_a_server_that_cannot_be_ends_nothing_before_its_time(goes_on, so_far):
 
 @pytest.mark.parametrize("so_far", [*NOT_BEGUN, pytest.param(past(train=SUCCEEDED, attempts=1, export=SUCCEEDED), id="its time has come")])
 def test_but_nothing_is_begun_for_it_nor_is_it_left_out(so_far):
-    with pytest.raises(PlanRejected, match="is ReadWriteOncePod") as refused:
-        plan(job(SINGLE), CLUSTER, so_far, Defaults())
-    assert refused.value.reason == "VolumeNotShared"
+    assert rejected(plan(job(SINGLE), CLUSTER, so_far, Defaults()), "is ReadWriteOncePod").reason == "VolumeNotShared"
 
 
 def test_of_a_server_and_a_number_of_workers_the_one_that_is_refused_is_told():
@@ -125,10 +120,11 @@ def test_of_a_server_and_a_number_of_workers_the_one_that_is_refused_is_told():
 
 
 def test_a_change_is_not_blamed_for_what_is_wrong_besides():
-    wanted = job({"suspend": True, "data": {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "chat/"}}}]}}, labels=QUEUE)
-    with pytest.raises(PlanRejected) as refused:
-        plan(wanted, CLUSTER, past(check=checked(), train=RUNNING, attempts=1), Defaults())
-    assert refused.value.reason == "DataFileMissing"
+    taken = {"storage": {"claimName": "c"}, "destinations": [{"pvc": {"claimName": "c", "path": "runs"}}]}
+    decided = plan(
+        job({"suspend": True, "output": taken}, labels=QUEUE), CLUSTER, past(check=checked(), train=RUNNING, attempts=1), Defaults()
+    )
+    assert rejected(decided).reason == "FolderTaken"
 
 
 @pytest.mark.parametrize(
@@ -147,9 +143,8 @@ def test_a_queue_would_start_the_gang_again_that_was_stopped(field, change, labe
 def test_a_size_that_a_queue_holds_is_not_changed_when_the_gang_has_failed_either():
     gang = TrainOutcome(state=FAILED, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     wanted = job({"workers": {"replicas": 1}}, labels=QUEUE)
-    with pytest.raises(PlanRejected, match="set it back to 2") as refused:
-        plan(wanted, CLUSTER, past_of(check=checked(), train=gang), Defaults())
-    assert (refused.value.reason, refused.value.field) == ("HeldByQueue", "spec.workers.replicas")
+    refused = rejected(plan(wanted, CLUSTER, past_of(check=checked(), train=gang), Defaults()), "set it back to 2")
+    assert (refused.reason, refused.field) == ("HeldByQueue", "spec.workers.replicas")
 
 
 def test_outside_a_queue_a_gang_is_suspended():

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_jobs import GPU, checked, job, past_of
+from plan_jobs import GPU, checked, facts, job, past_of, rejected
 
-from tunewright.plan.errors import PlanRejected
-from tunewright.plan.inputs import Defaults, References, StageState, TrainOutcome
+from tunewright.plan.inputs import GIB, Defaults, References, StageState, TrainOutcome
 from tunewright.plan.plan import plan
 from tunewright.plan.plan_types import Objection
-from tunewright.plan.resize import shares_of
+from tunewright.plan.rejections import Rejection
+from tunewright.plan.resize import reject_batch, shares_of
 from tunewright_contract.exit_codes import Disposition
 
 REFS = References()
@@ -64,11 +64,11 @@ def test_the_global_batch_is_kept_or_the_change_refused(each, passes, before, af
     first = shares_of(a_job(replicas=before, each=each, passes=passes).spec, TrainOutcome())
     assert (first.per_device, first.passes) == (each, passes), "nobody's words are changed at the start"
     train = begun(replicas=before, total=first.global_batch_size)
-    try:
-        then = shares_of(a_job(replicas=after, each=each, passes=passes).spec, train)
-    except PlanRejected:
+    wanted = a_job(replicas=after, each=each, passes=passes).spec
+    if reject_batch(wanted, train):
         assert first.global_batch_size % after
     else:
+        then = shares_of(wanted, train)
         assert then.per_device * then.passes * after == first.global_batch_size
         assert then.per_device <= each
 
@@ -102,12 +102,11 @@ def test_the_global_batch_is_kept_or_the_change_refused(each, passes, before, af
 )  # fmt: skip
 def test_what_is_refused(reason, says, wanted, train):
     """Without a gang that could continue, the job; with one, the change alone."""
-    with pytest.raises(PlanRejected) as refused:
-        planned(wanted, replace(train, state=StageState.FAILED))
-    assert (refused.value.reason, refused.value.field) == (reason, "spec.workers.replicas")
-    assert [words for words in says if words not in refused.value.message] == []
+    refused = rejected(planned(wanted, replace(train, state=StageState.FAILED)))
+    assert (refused.reason, refused.field) == (reason, "spec.workers.replicas")
+    assert [words for words in says if words not in refused.message] == []
     decided = planned(wanted, train)
-    assert decided.objection == Objection(reason=reason, message=str(refused.value))
+    assert decided.objection == Objection(reason=reason, message=str(refused))
     assert (decided.train.replicas, decided.train.attempt, decided.train.stopping) == (train.replicas, 0, False)
 
 
@@ -116,13 +115,9 @@ def test_what_is_refused(reason, says, wanted, train):
     [(True, StageState.PENDING), (True, StageState.RUNNING), (True, StageState.SUSPENDED), (False, StageState.FAILED)],
 )
 def test_a_gang_that_has_not_ended_outlives_a_refused_change(stays, state):
-    try:
-        decided = planned(a_job(replicas=3), begun(state=state))
-    except PlanRejected:
-        assert not stays
-    else:
-        assert stays
-        assert decided.objection
+    decided = planned(a_job(replicas=3), begun(state=state))
+    assert isinstance(decided, Rejection) is not stays
+    assert not stays or decided.objection
 
 
 def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_without_a_change():
@@ -134,9 +129,17 @@ def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_witho
 def test_a_change_is_not_taken_back_where_that_would_not_help():
     """Neither the number of workers that is wanted nor the one that trains fits: the job is rejected, not its change."""
     small = a_job(replicas=1, workers=GPU | {"acceleratorMemory": "1Gi"}, deepspeed={"stage": "Auto"})
-    with pytest.raises(PlanRejected) as refused:
-        planned(small, begun())
-    assert refused.value.reason == "DoesNotFit"
+    assert rejected(planned(small, begun())).reason == "DoesNotFit"
+
+
+def test_workers_that_no_longer_fit_stop_the_job_when_another_number_is_refused():
+    """The operator now assumes smaller accelerators. Two workers would fit, and the claim lets only one mount it."""
+    claim = {"deepspeed": {"offloadOptimizer": {"device": "none"}}, "output": {"storage": {"claimName": "mine"}}}
+    wanted = a_job(replicas=2, method={"tuner": "full"}, workers=GPU, **claim)
+    so_far = past_of(check=checked(facts(trainable=None)), train=begun(replicas=1, zero_stage=3))
+    refs, smaller = References(claims={"mine": ("ReadWriteOncePod",)}), Defaults(accelerator_memory_bytes=50 * GIB)
+    assert plan(wanted, refs, so_far, Defaults()).objection.reason == "VolumeNotShared"
+    assert rejected(plan(wanted, refs, so_far, smaller), "ZeRO-3 on 1 rank needs").reason == "DoesNotFit"
 
 
 def test_raw_numbers_that_still_hold_are_no_matter():

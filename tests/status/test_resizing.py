@@ -6,9 +6,9 @@ import pytest
 from status_builders import CHECKED, EXPORTED, NOON, TRAINED, a_job
 
 from tunewright.observe import observe
-from tunewright.plan.errors import PlanRejected
 from tunewright.plan.inputs import Defaults, References
 from tunewright.plan.plan import plan
+from tunewright.plan.rejections import Rejection
 from tunewright.plan.revision import revision_of
 from tunewright.render import render
 from tunewright.status import summarise
@@ -37,6 +37,8 @@ class Cluster:
     def reconcile(self) -> str:
         seen = observe([*self.jobs.values(), *self.pods.values()], revision=revision_of(self.job))
         decided = plan(self.job, References(folders=FOLDERS, host_paths=True), seen.past, Defaults())
+        if isinstance(decided, Rejection):
+            return str(decided)
         for manifest in render(decided).children:
             if manifest["kind"] == "Job":
                 there = self.jobs.setdefault(manifest["metadata"]["name"].removeprefix("support-bot-"), manifest | {"status": {}})
@@ -156,8 +158,7 @@ def test_no_gang_is_begun_with_a_number_that_is_refused_nor_with_one_that_nobody
     cluster.ask(replicas=3)
     cluster.reconcile()
     cluster.end("train-0", code, STOPPED)
-    with pytest.raises(PlanRejected, match="use one of 1, 2"):
-        cluster.reconcile()
+    assert "use one of 1, 2" in cluster.reconcile()
     cluster.ask(replicas=1)
     cluster.reconcile()
     assert cluster.gangs()["train-1"] == (1, False)

@@ -1,10 +1,12 @@
 """FineTuneJobs and what is known about them, for the tests of the pure rooms: a valid base, and the changes a test is about."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob, parse
 from tunewright.plan.inputs import Past, References, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.rejections import Rejection
 from tunewright_contract import stages
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import CheckReport, DataFacts, ModelFacts, SplitFacts
@@ -51,6 +53,13 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         else:
             result[key] = value
     return result
+
+
+def rejected(decided: Any, match: str = "") -> Rejection:
+    """The decision, which is a rejection whose text matches."""
+    assert isinstance(decided, Rejection), decided
+    assert re.search(match, str(decided)), str(decided)
+    return decided
 
 
 def facts(*, parameters: int = 3_821_079_552, trainable: int | None = 12_582_912, **changes: Any) -> ModelFacts:

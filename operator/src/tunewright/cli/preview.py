@@ -11,13 +11,13 @@ from tunewright.cli.console import EXIT_REFUSED, fail, out, report_errors
 from tunewright.cli.listing import dump
 from tunewright.cli.manifests import load
 from tunewright.local.files import NotRegularError, open_regular
-from tunewright.plan.errors import PlanRejected
 from tunewright.plan.explain import explain_text
 from tunewright.plan.inputs import Defaults, References
 from tunewright.plan.library_arguments import lora_arguments
 from tunewright.plan.memory.architectures import UnknownArchitecture
 from tunewright.plan.memory.counts import model_facts, shapes_of_header
 from tunewright.plan.plan import forecast
+from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render import render
 from tunewright_contract.bounds import LARGEST_CONFIG
 from tunewright_contract.capabilities.tasks import TASKS
@@ -89,10 +89,9 @@ def show_plan(path: Path, *, style: str) -> None:
         refs = references(job, path.parent)
         source = job.spec.model.source.path
         facts, how = facts_of(job, refs.folders[source] if source else None)
-        try:
-            decided = forecast(job, refs, Defaults(), model_facts=facts)
-        except PlanRejected as error:
-            fail(f"{error.reason}: {error}", code=EXIT_REFUSED)
+        decided = forecast(job, refs, Defaults(), model_facts=facts)
+        if not isinstance(decided, FineTunePlan):
+            fail(f"{decided.reason}: {decided}", code=EXIT_REFUSED)
         if style != "yaml":
             out.print(explain_text(decided), markup=False, end="")
             out.print(f"\nParameters: {how}\n", markup=False)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan import queueing
-from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Defaults, Missing, Past, References, StageState
 from tunewright.plan.label_names import PARTIAL_ADMISSION
 from tunewright.plan.memory.zero import weigh_memory
 from tunewright.plan.placement import reject_gang_volume, reject_read_only, reject_server_volume
 from tunewright.plan.plan_types import Storage
+from tunewright.plan.rejections import Rejection
 from tunewright.plan.resize import as_begun, as_trained, can_stay, reject_batch, reject_stuck_shards
 from tunewright.plan.rollout import PublishedModel
 from tunewright_contract.reports import ModelFacts

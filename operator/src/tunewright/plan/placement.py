@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.plan_types import Placement, Storage
+from tunewright.plan.rejections import Rejection
 from tunewright.plan.rollout import PublishedModel
 
 _MANY_NODES = frozenset({"ReadWriteMany", "ReadOnlyMany"})

@@ -1,7 +1,7 @@
 """`plan`: a job, its references and its past → a complete plan. The entry point of this room.
 
-Promises a `FineTunePlan` that can be rendered as it is, and is the same for the same arguments. For an admitted job it raises only
-`PlanRejected` (the job must change) and `PlanWaiting` (an object that it names is missing).
+Promises a `FineTunePlan` that can be rendered as it is, and is the same for the same arguments. For an admitted job without one it
+returns a `Rejection` (the job must change) or `ReferencesMissing` (an object that it names is missing).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.changes import Known, accept, reject_at_start
-from tunewright.plan.errors import PlanRejected, PlanWaiting, Rejection
 from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.label_names import KUEUE
-from tunewright.plan.memory.zero import fit_memory, strategy_of
+from tunewright.plan.memory.zero import strategy_of, weigh_memory
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
 from tunewright.plan.regression import servable
+from tunewright.plan.rejections import ReferencesMissing, Rejection
 from tunewright.plan.resize import shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
@@ -34,24 +34,35 @@ _FINAL_KINDS = ("Folder", "File", "Path")
 _PASSED_PREFIXES = (KUEUE, "kai.scheduler/", "scheduling.volcano.sh/", "scheduling.k8s.io/", "alpha.jobset.sigs.k8s.io/")
 
 
-def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
+Decision = FineTunePlan | Rejection | ReferencesMissing
+
+
+def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> Decision:
     """Plan a job. `model_facts` are used until Check has counted the model, so that memory can be estimated before.
 
     If a change is refused, the plan has the running work unchanged, and the objection.
-    Raises `PlanRejected` and `PlanWaiting`.
     """
-    lacking = _lacking(refs, past)
+    if (stop := _missing_to_begin(refs, past)) is not None:
+        return stop
     origin, files, names, revision = model_origin(job, refs), data_files(job, refs), names_of(job.metadata.name), revision_of(job)
+    if isinstance(origin, Rejection):
+        return origin
+    if isinstance(files, Rejection):
+        return files
     facts = past.check.report.model if past.check.report is not None else model_facts
     storage = storage_of(job, names.output, defaults, facts)
+    if isinstance(storage, Rejection):
+        return storage
     own = PublishedModel(job=job.metadata.name, revision=revision, claim=storage.models_claim, path=storage.models_path)
     model = served_model(refs, own, past.serve.rollout)
     accepted = accept(job, past, Known(refs=refs, defaults=defaults, facts=facts, storage=storage, model=model))
     if isinstance(accepted, Rejection):
-        raise accepted.error()
+        return accepted
     job, spec = accepted.job, accepted.job.spec
     shares = shares_of(spec, past.train)
-    fit = fit_memory(spec, facts, defaults, begun_stage=past.train.zero_stage)
+    fit = weigh_memory(spec, facts, defaults, begun_stage=past.train.zero_stage)
+    if isinstance(fit, Rejection):  # of the workers that a gang began with, when another number is refused
+        return fit
     return FineTunePlan(
         owner=Owner(namespace=job.metadata.namespace, name=job.metadata.name, uid=job.metadata.uid),
         names=names,
@@ -76,37 +87,36 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
         progress_deadline_seconds=spec.progress_deadline_seconds,
         stages=wanted_stages(job, past, shares, servable(job, past, model)),
         objection=_objection(accepted.objections),
-        lacking=lacking,
+        lacking=() if _is_written(past) else refs.missing,
     )
 
 
-def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> FineTunePlan:
-    """Plan a job as if every stage had succeeded, to show all its children. Raises as `plan` does."""
+def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_facts: ModelFacts | None = None) -> Decision:
+    """Plan a job as if every stage had succeeded, to show all its children."""
     well = {Shape.POD: StageOutcome[Any](state=StageState.SUCCEEDED), Shape.GANG: TrainOutcome(state=StageState.SUCCEEDED, attempts=1)}
     past = Past(outcomes={stage: well[stage.shape] for stage in stages.STAGES if stage.shape in well})
-    _lacking(refs, Past())
-    if rejection := reject_at_start(job):
-        raise rejection.error()
-    return plan(job, refs, past, defaults, model_facts=model_facts)
+    return _missing_to_begin(refs, Past()) or reject_at_start(job) or plan(job, refs, past, defaults, model_facts=model_facts)
 
 
 def _objection(rejections: Sequence[Rejection]) -> Objection | None:
     return Objection(reason=rejections[0].reason, message="; ".join(map(str, rejections))) if rejections else None
 
 
-def _lacking(refs: References, past: Past) -> tuple[Missing, ...]:
-    """Return the missing objects that the running work does not need. Raises `PlanRejected` and `PlanWaiting` if no work runs.
-
-    An exported model no longer needs its sources: its server continues when its data is deleted.
-    """
-    if not refs.missing or past.export.state is StageState.SUCCEEDED:
-        return ()
+def _missing_to_begin(refs: References, past: Past) -> Rejection | ReferencesMissing | None:
+    """Return why the next stage cannot begin without what is missing. A stage that runs continues without it."""
+    if not refs.missing or _is_written(past):
+        return None
     if any(past[stage].state in {StageState.PENDING, StageState.RUNNING} for stage in stages.STAGES if stage.shape is not Shape.SERVER):
-        return refs.missing
+        return None
     gone: Missing | None = next((item for item in refs.missing if item.kind in _FINAL_KINDS), None)
     if gone is not None:
-        raise PlanRejected(reason="ReferenceMissing", field=gone.field, message=gone.message)
-    raise PlanWaiting(refs.missing)
+        return Rejection(reason="ReferenceMissing", field=gone.field, message=gone.message)
+    return ReferencesMissing(refs.missing)
+
+
+def _is_written(past: Past) -> bool:
+    """Return whether the model is exported. It no longer needs its sources: its server continues when its data is deleted."""
+    return past.export.state is StageState.SUCCEEDED
 
 
 def _passed(values: Mapping[str, str]) -> dict[str, str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from tunewright.api.rules.facts import raw_deepspeed
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
-from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Past, StageState, TrainOutcome
+from tunewright.plan.rejections import Rejection
 from tunewright_contract.capabilities.optimizers import CONVERTIBLE_OPTIMIZERS
 
 _MOST_REPLICAS = 1024
@@ -59,9 +59,7 @@ def reject_batch(spec: FineTuneJobSpec, train: TrainOutcome) -> Rejection | None
 
 
 def shares_of(spec: FineTuneJobSpec, train: TrainOutcome) -> Shares:
-    """Divide the global batch among the new number of ranks. Raises `PlanRejected` if that is impossible."""
-    if rejection := reject_batch(spec, train):
-        raise rejection.error()
+    """Divide the global batch among the new number of ranks, for which `reject_batch` returns None."""
     return _share(spec, _global_batch_size(spec, train))
 
 

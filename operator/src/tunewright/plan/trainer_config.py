@@ -1,18 +1,12 @@
 """FineTuneJob → TrainerConfig: the one file that check, train and export read, with the libraries' own arguments."""
 
-from typing import Any
-
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.deepspeed_config import deepspeed_config
-from tunewright.plan.errors import PlanRejected
 from tunewright.plan.library_arguments import adapter_arguments, quantization_arguments, training_arguments
 from tunewright.plan.memory.estimate import Strategy
 from tunewright.plan.resize import Shares
 from tunewright.plan.sources import DataFiles, ModelOrigin
-from tunewright_contract.capabilities.methods import METHODS
-from tunewright_contract.capabilities.table import Table
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.trainer_config import (
     DataConfig,
     EvaluationConfig,
@@ -28,9 +22,8 @@ from tunewright_contract.trainer_config import (
 def trainer_config(
     job: FineTuneJob, *, revision: str, origin: ModelOrigin, files: DataFiles, strategy: Strategy, shares: Shares
 ) -> TrainerConfig:
-    """Return the configuration of the job's pods. Raises `PlanRejected` for settings that no trainer supports yet."""
+    """Return the whole instruction for the job's pods."""
     spec, meta = job.spec, job.metadata
-    _refuse_unsupported("spec.task", spec.task, TASKS)
     parity = spec.output.onnx.parity
     return TrainerConfig(
         job=JobIdentity(namespace=meta.namespace, name=meta.name, uid=meta.uid, revision=revision),
@@ -89,13 +82,5 @@ def _data(job: FineTuneJob, files: DataFiles) -> DataConfig:
 
 def _method(job: FineTuneJob, strategy: Strategy) -> MethodConfig:
     method = job.spec.method
-    _refuse_unsupported("spec.method.type", method.type, METHODS)
-    _refuse_unsupported("spec.method.tuner", method.tuner, TUNERS)
     quantization = quantization_arguments(job.spec, stage=strategy.stage)
     return MethodConfig(type=method.type, tuner=method.tuner, quantization=quantization, **adapter_arguments(job.spec))
-
-
-def _refuse_unsupported(field: str, name: str, table: Table[Any]) -> None:
-    if not table[name].supported:
-        known = " or ".join(table.supported)
-        raise PlanRejected(reason="Unsupported", field=field, message=f"{name} is not supported yet; use {known}")

@@ -14,8 +14,8 @@ from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
 from tunewright.observe import has_begun, observe
 from tunewright.observe.events import GRACE
 from tunewright.observe.raw import UNREADABLE, text
-from tunewright.plan.errors import PlanRejected, PlanWaiting
 from tunewright.plan.plan import plan
+from tunewright.plan.rejections import ReferencesMissing, Rejection
 from tunewright.plan.revision import revision_of
 from tunewright.reconcile.ports import Ports
 from tunewright.render import render
@@ -52,10 +52,6 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
         status, follows = await _advance(key, raw, ports)
     except (InvalidJob, Invalid) as error:
         status = summarise_invalid(str(error), **_context(raw, ports))
-    except PlanWaiting as error:
-        status = summarise_missing(error.missing, **_context(raw, ports))
-    except PlanRejected as error:
-        status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
     except Rejected as error:
         status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
         await _finish(key, raw, status, ports)
@@ -81,13 +77,17 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     job = admit(raw, begun=has_begun(children))
     refs = await ports.world.dereference(job)
     seen = observe(children, revision=revision_of(job), status=raw.get("status"))
-    plan_ = plan(job, refs, seen.past, ports.defaults)
-    rendering = render(plan_)
+    decided = plan(job, refs, seen.past, ports.defaults)
+    if isinstance(decided, ReferencesMissing):
+        return summarise_missing(decided.missing, **_context(raw, ports)), False
+    if isinstance(decided, Rejection):
+        return summarise_rejected(decided.reason, str(decided), **_context(raw, ports)), False
+    rendering = render(decided)
     if await ports.world.apply(key, uid, rendering.children):
         made = await ports.world.children(key, uid)
         seen = observe(made, revision=revision_of(job), status=raw.get("status"))  # includes the children that were created just now
     progress = ports.progress.latest(key, uid)
-    status = summarise(job, plan_, seen, serving=rendering.serving, progress=progress, now=ports.clock(), previous=raw.get("status"))
+    status = summarise(job, decided, seen, serving=rendering.serving, progress=progress, now=ports.clock(), previous=raw.get("status"))
     return status, job.served_job() is not None
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright.plan.errors import Rejection
 from tunewright.plan.inputs import Defaults
 from tunewright.plan.memory.alternatives import alternatives
 from tunewright.plan.memory.arithmetic import arithmetic
@@ -17,20 +16,13 @@ from tunewright.plan.memory.strategies import asked_strategies, every_strategy, 
 from tunewright.plan.memory.workload import Capacity, capacity_of, fits, workload_of
 from tunewright.plan.plan_types import MemoryFit, MemoryOption
 from tunewright.plan.quantities import people_bytes
+from tunewright.plan.rejections import Rejection
 from tunewright_contract.reports import ModelFacts
 
 
 def strategy_of(decided: MemoryFit | MemoryOption) -> Strategy:
     """Return the strategy of a decision or an option."""
     return Strategy(stage=decided.zero_stage, offload_optimizer=decided.offload_optimizer, offload_param=decided.offload_param)
-
-
-def fit_memory(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaults, *, begun_stage: int | None = None) -> MemoryFit:
-    """Decide as `weigh_memory` does. Raises `PlanRejected`."""
-    found = weigh_memory(spec, facts, defaults, begun_stage=begun_stage)
-    if isinstance(found, Rejection):
-        raise found.error()
-    return found
 
 
 def weigh_memory(
