@@ -42,7 +42,7 @@ class Spelled(BaseModel):
     fruit: Literal["apple", "durian", "pear"] = "apple"
 
 
-def test_a_table_keeps_its_order_and_knows_what_is_supported():
+def test_a_table_keeps_its_order_and_lists_supported_rows():
     assert FRUIT.names == tuple(FRUIT) == ("apple", "durian", "pear")
     assert (FRUIT.supported, FRUIT.unsupported) == (("apple", "pear"), ("durian",))
     assert FRUIT.where(lambda row: "r" in row.name) == ("durian", "pear")
@@ -50,12 +50,12 @@ def test_a_table_keeps_its_order_and_knows_what_is_supported():
     assert FRUIT["pear"].name == "pear"
 
 
-def test_a_name_that_stands_twice_is_refused():
+def test_a_repeated_name_is_refused():
     with pytest.raises(ValueError, match="stands twice"):
         Table(Row(name="apple"), Row(name="apple"))
 
 
-def test_a_marked_field_is_what_a_literal_is():
+def test_a_marked_field_validates_like_a_literal():
     assert Marked.model_json_schema()["properties"] == Spelled.model_json_schema()["properties"]
     errors = []
     for model in (Marked, Spelled):
@@ -97,7 +97,7 @@ def test_devices_of_providers_are_accelerators():
     assert {row.device for row in EXECUTION_PROVIDERS.values()} - {None} <= set(ACCELERATOR_RESOURCES)
 
 
-def test_what_a_precision_falls_back_to_is_wider():
+def test_the_fallback_of_a_precision_is_wider():
     assert all(row.wider is None or (EXPORT_PRECISIONS[row.wider].bits or 32) > (row.bits or 32) for row in EXPORT_PRECISIONS.values())
 
 
@@ -110,7 +110,7 @@ def test_dora_needs_whole_weights(works, quantized, stage):
     ("value", "stages", "on_quantized"),
     [(True, (0, 1, 2, 3), True), ("olora", (0, 1, 2, 3), True), ("pissa_niter_16", (0, 1, 2), False), ("loftq", (0, 1, 2), True)],
 )
-def test_how_an_adapter_starts_decides_where_it_works(value, stages, on_quantized):
+def test_the_start_of_an_adapter_determines_where_it_works(value, stages, on_quantized):
     start = lora_start(value)
     assert (start.zero_stages, start.on_quantized) == (stages, on_quantized)
 

@@ -113,7 +113,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("text", "place", "message", "way_out"), TEXTS, ids=[repr(text[:12]) for text, *_ in TEXTS])
-def test_a_text_that_is_no_job(text, place, message, way_out):
+def test_a_text_that_is_not_a_job_is_refused(text, place, message, way_out):
     problem = only(text)
     assert (problem.line, problem.column) == place
     assert message in problem.message
@@ -166,9 +166,9 @@ def test_a_hundred_problems_are_listed_and_the_others_counted():
 
 
 @pytest.mark.parametrize("old", sorted(RENAMED))
-def test_every_old_name_has_a_sentence_to_say(old):
+def test_every_old_name_has_a_message(old):
     assert only(HEAD + f"  training: {{{old}: 1}}\n").way_out.startswith(("It is replaced by spec.", "Remove it: "))
 
 
-def test_paths_are_written_as_people_write_them():
+def test_paths_are_written_with_dots_and_brackets():
     assert written(("spec", "data", "train", 0, "format")) == "spec.data.train[0].format"

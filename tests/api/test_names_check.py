@@ -31,7 +31,7 @@ def test_a_name_outside_the_tables_is_found(case):
 
 
 @pytest.mark.parametrize("case", LEFT_ALONE)
-def test_other_words_are_left_alone(case):
+def test_other_words_are_not_reported(case):
     assert names.literals_in(LEFT_ALONE[case], "room.py") == []
 
 
@@ -40,6 +40,6 @@ def test_a_finding_names_file_and_line_and_the_way_out():
     assert str(one).startswith("room.py:2: the name 'Translation' stands outside ")
 
 
-def test_an_allowance_that_nothing_needs_is_reported(monkeypatch):
+def test_an_unused_exception_is_reported(monkeypatch):
     monkeypatch.setattr(names, "ALLOWED", {("operator/src/tunewright/none.py", "lora"): "a test"})
     assert names.Literal("operator/src/tunewright/none.py", 0, "lora") in names.literals()

@@ -11,7 +11,7 @@ from tunewright.api.v1alpha1.job import parse
 
 
 @pytest.mark.parametrize("value", [1, 0.5, True, "x", None, [1.0, 2.0], {"a": 1}, 2**63 - 1, ["x"] * 256])
-def test_what_a_flat_map_takes(value: Any) -> None:
+def test_a_flat_map_accepts_values_without_nesting(value: Any) -> None:
     job = parse(raw_job({"training.lrSchedulerKwargs": {"any": value}}))
     assert job.spec.training.lr_scheduler_kwargs == {"any": value}
 
@@ -30,12 +30,12 @@ def test_what_a_flat_map_takes(value: Any) -> None:
         ("more than 4096 values", {str(number): [1] * 200 for number in range(100)}),
     ],
 )
-def test_what_a_map_refuses(why: str, kwargs: dict[str, Any]) -> None:
+def test_a_map_refuses_values_outside_its_bounds(why: str, kwargs: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=why):
         parse(raw_job({"training.lrSchedulerKwargs": kwargs}))
 
 
-def test_a_map_without_bounds_does_not_get_into_the_definition() -> None:
+def test_a_map_without_bounds_cannot_be_in_the_crd() -> None:
     class Loose(BaseModel):
         anything: dict[str, Any]
 

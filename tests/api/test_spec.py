@@ -77,7 +77,7 @@ def test_resources_are_passed_on_without_empty_parts():
     assert spec({"workers.resources": {"limits": {"cpu": 2}}}).workers.resources.wire() == {"limits": {"cpu": "2"}}
 
 
-def test_the_adapter_has_settings_only_when_it_is_lora():
+def test_lora_settings_are_in_effect_only_for_the_tuner_lora():
     assert spec().method.effective_lora().target_modules == "all-linear"
     assert spec({"method.tuner": "full"}).method.effective_lora() is None
 
@@ -98,7 +98,7 @@ def test_the_served_name_is_the_job_s_unless_given():
     ],
     ids=["no server", "its own model", "another job's", "its own, by name"],
 )
-def test_whose_model_is_served(expected, spec):
+def test_served_job_is_another_jobs_name_or_none(expected, spec):
     assert parse(raw_job(spec)).served_job() == expected
 
 
@@ -164,7 +164,7 @@ def test_job_names_that_fit(name):
 
 
 @pytest.mark.parametrize("name", ["", "A", "a.b", "-a", "x" * 64])
-def test_job_names_that_services_cannot_carry(name):
+def test_job_names_that_services_cannot_have(name):
     with pytest.raises(ValidationError):
         parse({**raw_job(), "metadata": {"name": name}})
 
@@ -180,12 +180,12 @@ def test_what_the_api_server_adds_to_metadata_is_read():
     assert parse({**raw_job(), "metadata": metadata, "status": {"phase": "Training"}}).metadata.generation == 3
 
 
-def test_a_job_survives_being_written_and_read():
+def test_a_job_is_equal_after_writing_and_reading():
     job = parse(raw_job({"deepspeed": {"stage3Gather16bitWeightsOnModelSave": True}, "workers.resources": {"limits": {"cpu": 1}}}))
     assert parse(job.model_dump(mode="json")) == job
 
 
-def test_admission_returns_the_job_or_everything_against_it():
+def test_admission_returns_the_job_or_all_problems():
     assert admit(raw_job()).spec == spec()
     with pytest.raises(InvalidJob) as refused:
         admit(raw_job({"data.packing": True, "method.type": "dpo", "model.trustRemoteCode": True, "data.paddingFree": True}))
@@ -196,13 +196,13 @@ def test_admission_returns_the_job_or_everything_against_it():
         admit(raw_job({"task": "Chat"}))
 
 
-def test_problems_read_well():
+def test_a_problem_is_printed_with_path_code_and_way_out():
     problem = Problem(code="E1", path="spec.x", message="is 2", way_out="Write 1.")
     assert str(problem) == "spec.x: is 2 [E1]\n  way out: Write 1."
     assert str(Problem(code="E1", path="", message="is empty", way_out="")) == "is empty [E1]"
 
 
-def test_status_is_written_without_what_is_absent():
+def test_absent_fields_of_status_are_not_written():
     status = FineTuneJobStatus(
         conditions=(Condition(type="Ready", status="False", reason="Running"),),
         phase=TRAIN.phase,

@@ -69,7 +69,7 @@ def tool(tmp_path, monkeypatch, capsys):
     ],
     ids=["CRD", "CRD in the chart", "version", "values", "template", "install.yaml", "notes"],
 )
-def test_a_change_is_noticed_and_made_good(tool, helm_program, named, edit):
+def test_a_changed_file_is_detected_and_regenerated(tool, helm_program, named, edit):
     tool.change(edit)
     assert tool.check() == (int(bool(named)), named)
 
@@ -86,7 +86,7 @@ def test_a_change_is_noticed_and_made_good(tool, helm_program, named, edit):
     ],
     ids=["nothing", "CRD", "what only helm can tell"],
 )
-def test_without_helm_the_rest_is_left_alone_and_that_is_said(tool, monkeypatch, code, edit):
+def test_without_helm_only_the_other_files_are_generated_with_a_notice(tool, monkeypatch, code, edit):
     monkeypatch.setattr(chart, "find_helm", lambda: None)
     tool.change(edit)
     found, said = tool.run("--check")

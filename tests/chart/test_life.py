@@ -77,7 +77,7 @@ def pods(plane):
     return yaml.safe_load(plane.kubectl("get", "pods", "-n", NAMESPACE, "-o", "yaml").stdout)["items"]
 
 
-def test_a_release_is_installed_and_its_pod_is_taken_by_a_restricted_namespace(on_cluster, api, plane):
+def test_a_restricted_namespace_admits_the_installed_releases_pod(on_cluster, api, plane):
     good(on_cluster("install", RELEASE, CHART))
 
     pod = until(lambda: pods(plane), "the Deployment makes a pod")[0]
@@ -86,7 +86,7 @@ def test_a_release_is_installed_and_its_pod_is_taken_by_a_restricted_namespace(o
     assert create_job(api)["metadata"]["generation"] == 1
 
 
-def test_the_commands_that_the_notes_name_work(on_cluster, api, plane):
+def test_the_commands_in_the_notes_work(on_cluster, api, plane):
     notes = good(on_cluster("install", RELEASE, CHART, "--set", "watchNamespaces={default}"))
     create_job(api)
     commands = re.findall(r"^  kubectl (.+)$", notes, re.MULTILINE)
@@ -99,7 +99,7 @@ def test_the_commands_that_the_notes_name_work(on_cluster, api, plane):
     assert "bot" in done.stdout  # the last one lists jobs
 
 
-def test_an_uninstalled_release_leaves_the_definition_and_the_jobs_and_can_come_back(on_cluster, api, plane):
+def test_uninstalling_keeps_the_crd_and_jobs_and_allows_reinstalling(on_cluster, api, plane):
     good(on_cluster("install", RELEASE, CHART))
     uid = create_job(api)["metadata"]["uid"]
     said = good(on_cluster("uninstall", RELEASE))
@@ -114,7 +114,7 @@ def test_an_uninstalled_release_leaves_the_definition_and_the_jobs_and_can_come_
     assert api.get(*JOB)["metadata"]["uid"] == uid
 
 
-def test_without_keep_the_definition_goes_with_the_release_and_the_jobs_with_it(on_cluster, api):
+def test_without_keep_uninstalling_deletes_the_crd_and_all_jobs(on_cluster, api):
     notes = good(on_cluster("install", RELEASE, CHART, "--set", "crds.keep=false"))
     create_job(api)
     good(on_cluster("uninstall", RELEASE))
@@ -123,7 +123,7 @@ def test_without_keep_the_definition_goes_with_the_release_and_the_jobs_with_it(
     until(lambda: api.get(*DEFINITION) is None, "the definition goes, which it does after the last job")
 
 
-def test_a_second_release_refuses_to_take_the_definition_over(on_cluster):
+def test_a_second_release_refuses_to_adopt_the_crd(on_cluster):
     good(on_cluster("install", RELEASE, CHART))
     done = on_cluster("install", "another", CHART)
     shared = on_cluster("install", "another", CHART, "--set", "crds.enabled=false", "--set", "watchNamespaces={default}")
@@ -133,7 +133,7 @@ def test_a_second_release_refuses_to_take_the_definition_over(on_cluster):
     good(shared)
 
 
-def test_values_change_with_an_upgrade_and_come_back_with_a_rollback(on_cluster, api):
+def test_an_upgrade_changes_values_and_a_rollback_restores_them(on_cluster, api):
     def setting():
         spec = api.get(*DEPLOYMENT)["spec"]
         (container,) = spec["template"]["spec"]["containers"]
@@ -150,7 +150,7 @@ def test_values_change_with_an_upgrade_and_come_back_with_a_rollback(on_cluster,
     assert api.get(*JOB)["metadata"]["uid"] == uid
 
 
-def test_cluster_mode_becomes_namespaced_mode_and_loses_its_rights(on_cluster, plane):
+def test_changing_to_namespaced_mode_removes_cluster_rights(on_cluster, plane):
     good(on_cluster("install", RELEASE, CHART))
     operator = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}"
     before = plane.kubectl("auth", "can-i", "list", "pods", "-n", "kube-system", operator)
@@ -177,7 +177,7 @@ def older_chart(tmp_path):
     return chart
 
 
-def test_an_upgrade_brings_the_newer_definition_and_leaves_older_jobs_as_they_are(on_cluster, api, older_chart, plane):
+def test_an_upgrade_installs_the_newer_crd_and_keeps_older_jobs(on_cluster, api, older_chart, plane):
     good(on_cluster("install", RELEASE, older_chart))
     old = create_job(api)
     assert "OLD" in plane.kubectl("get", "finetunejobs", "-n", "default").stdout
@@ -194,7 +194,7 @@ def test_an_upgrade_brings_the_newer_definition_and_leaves_older_jobs_as_they_ar
 
 
 @pytest.mark.parametrize("how", [["--server-side"], []], ids=["server-side", "client-side"])
-def test_the_plain_manifests_are_applied_twice_and_deleted(plane, api, how):
+def test_the_plain_manifests_can_be_applied_twice_and_deleted(plane, api, how):
     manifests = str(ROOT / "deploy/install.yaml")
     for _ in range(2):
         done = plane.kubectl("apply", *how, "-f", manifests)

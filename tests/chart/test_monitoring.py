@@ -59,7 +59,7 @@ def expressions(manifests):
         yield from (target["expr"] for target in panel.get("targets", ()))
 
 
-def test_every_metric_that_is_asked_for_exists(helm, operator, server):
+def test_every_queried_metric_exists(helm, operator, server):
     asked = {name for text in expressions(helm.template(EVERYTHING)) for name in re.findall(r"tunewright_[a-z_]+|vllm:[a-z_]+", text)}
 
     assert asked - names(operator) - names(server) == set()
@@ -73,7 +73,7 @@ def test_every_metric_of_the_operator_is_shown(helm, operator):
     assert {name for name in families if name not in shown} == set()
 
 
-def test_alerts_look_at_this_release_only(helm):
+def test_alerts_select_this_release_only(helm):
     (service,) = kind_of(helm.template(EVERYTHING), "Service")
     where = f'job="{service["metadata"]["name"]}", namespace="{service["metadata"]["namespace"]}"'
     for rule in rules(helm.template(EVERYTHING)):
@@ -82,7 +82,7 @@ def test_alerts_look_at_this_release_only(helm):
         assert all(labels.startswith(where) for labels in selected), rule["alert"]
 
 
-def test_alerts_say_what_is_wrong_and_what_to_look_at(helm):
+def test_alerts_describe_the_problem_and_the_next_step(helm):
     for rule in rules(helm.template(EVERYTHING)):
         assert rule["annotations"]["summary"].endswith("."), rule["alert"]
         assert rule["annotations"]["description"].endswith("."), rule["alert"]

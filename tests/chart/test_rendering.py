@@ -53,7 +53,7 @@ def test_the_crd_is_the_generated_one(helm):
     assert rendered == committed_crd(), "make chart"
 
 
-def test_the_crd_goes_with_the_release_when_it_is_not_to_be_kept(helm):
+def test_without_keep_the_crd_belongs_to_the_release(helm):
     (rendered,) = kind_of(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
 
     assert "annotations" not in rendered["metadata"]
@@ -71,12 +71,12 @@ def test_the_crd_goes_with_the_release_when_it_is_not_to_be_kept(helm):
     ],
     ids=["cluster", "namespaced", "CRD by others", "nothing", "operator's RBAC by others", "all RBAC by others"],
 )
-def test_what_is_cluster_wide(helm, expected, values):
+def test_cluster_wide_objects(helm, expected, values):
     assert {item["kind"] for item in helm.template(values) if "namespace" not in item["metadata"]} == expected
 
 
 @pytest.mark.parametrize("name", VALUE_SETS)
-def test_whatever_belongs_to_a_namespace_says_which(helm, name):
+def test_every_namespaced_object_names_its_namespace(helm, name):
     for item in helm.template(VALUE_SETS[name]):
         assert ("namespace" in item["metadata"]) == (item["kind"] not in CLUSTER_WIDE), item["metadata"]["name"]
 
@@ -109,7 +109,7 @@ def test_images(helm, expected, values):
 
 
 @pytest.mark.parametrize("name", VALUE_SETS)
-def test_the_operator_takes_its_settings_as_the_chart_gives_them(helm, name):
+def test_the_operator_accepts_the_charts_settings(helm, name):
     values = VALUE_SETS[name]
     settings = read_settings(environment(helm.template(values)))
 
@@ -140,7 +140,7 @@ def test_pods_are_restricted(helm, name):
         assert all("memory" in container["resources"]["limits"] for container in spec["containers"])
 
 
-def test_labels_of_others_never_replace_what_is_selected_by(helm):
+def test_user_labels_never_replace_selector_labels(helm):
     manifests = helm.template(EVERYTHING)
     found = deployment(manifests)
     wanted = found["spec"]["selector"]["matchLabels"].items()
@@ -157,7 +157,7 @@ def test_names(helm, expected, release):
     assert deployment(helm.template(release=release))["metadata"]["name"] == expected
 
 
-def test_two_releases_share_nothing_that_is_cluster_wide_but_the_crd(helm):
+def test_two_releases_share_no_cluster_wide_object_but_the_crd(helm):
     def cluster_wide(release):
         found = helm.template(release=release)
         return {item["metadata"]["name"] for item in found if item["kind"] in CLUSTER_WIDE - {"CustomResourceDefinition"}}
@@ -186,7 +186,7 @@ NAMED = {"matchExpressions": [{"key": "kubernetes.io/metadata.name", "operator":
     ],
     ids=["default", "some namespaces", "no progress", "a ServiceMonitor", "metricsFrom"],
 )
-def test_who_reaches_the_operator_unless_told_otherwise(helm, progress, metrics, values):
+def test_default_ingress_to_the_operator(helm, progress, metrics, values):
     (policy,) = kind_of(helm.template(values), "NetworkPolicy")
     admitted = {"progress": [], "metrics": []}
     for rule in policy["spec"]["ingress"]:
@@ -197,5 +197,5 @@ def test_who_reaches_the_operator_unless_told_otherwise(helm, progress, metrics,
     assert [port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]] == [53, 53, 443, 6443]
 
 
-def test_there_is_no_network_policy_where_it_is_turned_off(helm):
+def test_a_disabled_network_policy_is_not_rendered(helm):
     assert not kind_of(helm.template({"networkPolicy": {"enabled": False}}), "NetworkPolicy")

@@ -107,7 +107,7 @@ CLUSTER_REFUSED = [
 
 
 @pytest.mark.parametrize("mode", ["cluster_mode", "namespaced_mode"])
-def test_what_the_operator_may_and_may_not_where_it_looks_after_jobs(api, request, shared_namespace, mode):
+def test_rights_of_the_operator_in_watched_namespaces(api, request, shared_namespace, mode):
     where = request.getfixturevalue(mode)
     operator = f"system:serviceaccount:{shared_namespace}:{RELEASE if mode == 'cluster_mode' else 'narrow'}"
     until(lambda: may(api, operator, "delete", "jobs", where, group="batch"), "the rights are known to the API server")
@@ -118,7 +118,7 @@ def test_what_the_operator_may_and_may_not_where_it_looks_after_jobs(api, reques
     assert may(api, operator, "create", "tokenreviews", "", group="authentication.k8s.io")
 
 
-def test_the_lease_is_the_operator_s_in_its_own_namespace_only(api, namespaced_mode, cluster_mode):
+def test_the_operator_may_use_a_lease_in_its_own_namespace_only(api, namespaced_mode, cluster_mode):
     for operator in (RELEASE, "narrow"):
         user = f"system:serviceaccount:{cluster_mode}:{operator}"
         own = {
@@ -129,14 +129,14 @@ def test_the_lease_is_the_operator_s_in_its_own_namespace_only(api, namespaced_m
         assert not may(api, user, "get", "leases", namespaced_mode, group="coordination.k8s.io")
 
 
-def test_in_namespaced_mode_other_namespaces_are_out_of_reach(api, namespaced_mode, shared_namespace):
+def test_in_namespaced_mode_the_operator_has_no_rights_elsewhere(api, namespaced_mode, shared_namespace):
     operator = f"system:serviceaccount:{shared_namespace}:narrow"
     others = (shared_namespace, "kube-system", "")  # its own, another, all of them
 
     assert [(where, ask) for where in others for ask in ALLOWED if may(api, operator, ask[0], ask[2], where, group=ask[1])] == []
 
 
-def test_secrets_can_be_got_where_that_was_asked_for_and_not_listed(api, helm, shared_namespace, other_namespace):
+def test_with_rbac_secrets_the_operator_may_get_secrets_but_not_list_them(api, helm, shared_namespace, other_namespace):
     manifests = rights_of(
         helm, shared_namespace, watchNamespaces=[other_namespace], fullnameOverride="reader", rbac={"secrets": True, "aggregate": False}
     )
@@ -157,7 +157,7 @@ def test_secrets_can_be_got_where_that_was_asked_for_and_not_listed(api, helm, s
         ("admin", {"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"}),
     ],
 )
-def test_people_with_the_cluster_s_own_roles(api, cluster_mode, role, allowed):
+def test_rights_of_users_with_view_edit_and_admin(api, cluster_mode, role, allowed):
     user = f"{role}-er"
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -177,11 +177,11 @@ def test_people_with_the_cluster_s_own_roles(api, cluster_mode, role, allowed):
     assert not may(api, user, "get", "finetunejobs", "kube-system", group="tunewright.io")
 
 
-def test_somebody_without_a_role_may_nothing(api, cluster_mode):
+def test_a_user_without_a_role_has_no_rights(api, cluster_mode):
     assert not may(api, "nobody", "get", "finetunejobs", cluster_mode, group="tunewright.io")
 
 
-def test_the_rules_are_for_what_the_operator_knows_and_nothing_else(helm):
+def test_the_rules_cover_exactly_the_operators_kinds(helm):
     manifests = helm.template({"rbac": {"secrets": True, "aggregate": False}})
     rules = [rule for kind in ("ClusterRole", "Role") for role in kind_of(manifests, kind) for rule in role["rules"]]
     given = {(group, resource): set(rule["verbs"]) for rule in rules for group in rule["apiGroups"] for resource in rule["resources"]}
@@ -195,7 +195,7 @@ def test_the_rules_are_for_what_the_operator_knows_and_nothing_else(helm):
 
 
 @pytest.mark.parametrize("name", VALUE_SETS)
-def test_whatever_is_rendered_is_accepted_by_the_server(api, helm, shared_namespace, name):
+def test_the_api_server_accepts_every_rendered_object(api, helm, shared_namespace, name):
     values = dict(VALUE_SETS[name])
     if "watchNamespaces" in values:
         values["watchNamespaces"] = [shared_namespace]

@@ -51,14 +51,14 @@ NOT_OURS = {"enabled"}  # a parent chart's condition
     ],
     ids=lambda item: ".".join(item) if isinstance(item, list) else "",
 )
-def test_what_makes_no_sense_is_refused_by_name(helm, says, values):
+def test_an_invalid_value_is_refused_by_name(helm, says, values):
     done = helm.try_template(values)
 
     assert done.returncode != 0
     assert all(word in done.stderr for word in says), done.stderr
 
 
-def test_a_parent_chart_may_turn_this_one_off_and_have_globals_of_its_own(helm):
+def test_a_parent_chart_can_disable_this_one_and_have_its_own_globals(helm):
     assert helm.template({"enabled": True, "global": {"storageClass": "fast"}})
 
 
@@ -80,7 +80,7 @@ def test_the_schema_has_what_values_have_and_nothing_else():
     assert list(differ(yaml.safe_load(VALUES), SCHEMA)) == []
 
 
-def test_every_value_is_explained():
+def test_every_value_has_a_description():
     assert [value.path for value in read_values(VALUES) if not value.text] == []
 
 

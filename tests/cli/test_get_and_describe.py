@@ -23,7 +23,7 @@ def load(text: str):
     return YAML(typ="safe").load(io.StringIO(text))
 
 
-def test_without_jobs_the_place_is_named(call, home):
+def test_without_jobs_the_home_folder_is_named(call, home):
     ended = call("get")
     assert (ended.exit_code, ended.stdout) == (0, "")
     assert str(home.layout.home) in ended.stderr
@@ -39,7 +39,7 @@ def test_without_jobs_the_place_is_named(call, home):
     ],
     ids=["new", "interrupted", "server stopped", "failed"],
 )
-def test_a_job_that_no_process_looks_after_is_not_said_to_run(call, stored, status, row: list[str]):
+def test_an_unfinished_job_without_a_process_is_stopped(call, stored, status, row: list[str]):
     stored(status)
     head, line = call("get").stdout.splitlines()
     assert cells(head) == ["NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "PROCESS", "AGE"]
@@ -54,7 +54,7 @@ def test_a_job_that_no_process_looks_after_is_not_said_to_run(call, stored, stat
     ],
     ids=["training", "serving"],
 )
-def test_a_job_that_is_looked_after_shows_its_phase_and_its_process(call, stored, home, status, row: list[str]):
+def test_a_job_with_a_process_shows_its_phase_and_process(call, stored, home, status, row: list[str]):
     key = stored(status)
     with hold(home.layout, *key, now=utc_now()) as lease:
         line = call("get").stdout.splitlines()[1]
@@ -80,7 +80,7 @@ def test_jobs_of_several_namespaces_show_theirs(call, stored):
     assert [cells(line)[0] for line in call("get", "-n", "team-a").stdout.splitlines()] == ["NAME", "other"]
 
 
-def test_yaml_is_a_manifest_again_in_the_order_people_write(call, stored):
+def test_yaml_output_is_a_manifest_in_the_usual_order(call, stored):
     stored(SERVING)
     text = call("get", "support-bot", "-o", "yaml").stdout
     shown = load(text)
@@ -92,7 +92,7 @@ def test_yaml_is_a_manifest_again_in_the_order_people_write(call, stored):
 @pytest.mark.parametrize(
     "word", ["no", "y", "on", "010", "1:30", "2e-4", "1_000", "null", "~", "2026-01-01", "", "0x1f", "=", " x", "a: b", "# c", "two\nlines"]
 )
-def test_words_that_yaml_may_take_for_something_else_stay_words(word: str):
+def test_texts_that_yaml_could_read_as_another_type_are_quoted(word: str):
     text = dump({"spec": {"word": word}}, style="yaml")
     for version in ((1, 1), (1, 2)):
         yaml = YAML(typ="safe", pure=True)
@@ -113,7 +113,7 @@ def test_several_jobs_are_a_list_as_kubectl_prints_it(call, stored, style: str):
     )
 
 
-def test_describe_is_a_page_with_everything(call, stored, home):
+def test_describe_shows_every_section(call, stored, home):
     key = stored(SERVING)
     home.store.create(
         {
@@ -162,6 +162,6 @@ def test_describe_shows_why_a_job_failed_and_the_way_out(call, stored):
     assert re.search(r"^process +none$", page, flags=re.MULTILINE)
 
 
-def test_describe_of_an_interrupted_job_says_how_to_go_on(call, stored):
+def test_describe_of_an_interrupted_job_names_the_command_to_resume(call, stored):
     stored(TRAINING)
     assert "none; `tunewright run MANIFEST` resumes from the last good checkpoint" in call("describe", "support-bot").stdout

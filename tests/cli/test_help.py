@@ -30,14 +30,14 @@ def test_without_a_command_the_help_is_shown(call):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_says_what_it_does_and_shows_an_example(call, command: str):
+def test_every_command_has_a_description_and_an_example(call, command: str):
     page = call(command, "--help").stdout
     assert f"tunewright {command} " in page.split("Options:")[1]
     assert call(command, "-h").stdout == page
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_command_line_of_a_document_exists(call, document: str):
+def test_every_command_line_in_the_documentation_exists(call, document: str):
     lines = promised(document)
     assert lines or document != "README.md"
     for line in lines:
@@ -70,5 +70,5 @@ def test_a_wrong_command_line_ends_with_2_and_names_what_is_wrong(call, argument
     assert (ended.exit_code, named in ended.stderr) == (2, True), ended.stderr
 
 
-def test_the_version_is_told(call):
+def test_the_version_is_printed(call):
     assert re.fullmatch(r"tunewright \d+\.\d+\.\d+\n", call("--version").stdout)

@@ -59,7 +59,7 @@ def test_lines_of_the_newest_pods_are_shown(call, print_logs, arguments: list[st
     assert (ended.exit_code, sorted(ended.stdout.splitlines())) == (0, sorted(lines))
 
 
-def test_of_servers_only_the_last_is_shown(call, print_logs):
+def test_only_the_last_servers_lines_are_shown(call, print_logs):
     print_logs(GANG | SERVERS)
     assert call("logs", "support-bot").stdout == "second server\n"
     assert len(call("logs", "support-bot", "--all").stdout.splitlines()) == 2
@@ -70,13 +70,13 @@ def test_a_redrawn_progress_bar_shows_its_last_state(call, print_logs):
     assert call("logs", "support-bot").stdout == "100 %\nend\n"
 
 
-def test_bytes_that_are_no_text_do_not_stop_it(call, print_logs, home):
+def test_invalid_utf8_does_not_end_the_output(call, print_logs, home):
     print_logs({"support-bot-check-aaaaa": "x"})
     (home.log_folder(("default", "support-bot")) / "support-bot-check-aaaaa.log").write_bytes(b"caf\xe9 [bold]\n")
     assert call("logs", "support-bot").stdout == "caf� [bold]\n"
 
 
-def test_following_shows_what_was_and_what_comes_once_each_until_ctrl_c(call, print_logs, home, monkeypatch: pytest.MonkeyPatch):
+def test_following_shows_each_old_and_new_line_once_until_ctrl_c(call, print_logs, home, monkeypatch: pytest.MonkeyPatch):
     print_logs(GANG)
     folder = home.log_folder(("default", "support-bot"))
     script = iter(

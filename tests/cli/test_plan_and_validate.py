@@ -63,7 +63,7 @@ def test_the_text_is_the_words_and_the_manifests(call):
     assert call("plan", str(QUICKSTART)).stdout == words + manifests
 
 
-def test_a_plan_touches_nothing(call, home, tmp_path: Path):
+def test_a_plan_changes_nothing(call, home, tmp_path: Path):
     before = sorted(tmp_path.rglob("*"))
     assert call("plan", str(QUICKSTART)).exit_code == 0
     assert sorted(tmp_path.rglob("*")) == before
@@ -85,7 +85,7 @@ def test_settings_that_are_left_out_are_planned_with_their_defaults(call, manife
     assert "counted from the headers" in ended.stdout
 
 
-def test_what_another_adapter_trains_is_left_to_check(call, manifest, tmp_path: Path):
+def test_parameters_of_other_adapters_are_counted_by_check(call, manifest, tmp_path: Path):
     (tmp_path / "base-model").symlink_to(QUICKSTART.parent / "base-model")
     lora = "tuner: lora\n    lora: {r: 16, loraAlpha: 32, targetModules: all-linear}"
     ended = call("plan", str(manifest(change(lora, "tuner: ia3"))), "-o", "explain")
@@ -151,7 +151,7 @@ def test_a_base_model_that_cannot_be_counted_is_left_to_check(call, manifest, tm
     assert "Train        Job support-bot-train-0" in ended.stdout
 
 
-def test_what_fits_no_memory_is_refused_with_the_arithmetic(call, manifest, tmp_path: Path):
+def test_a_job_that_does_not_fit_is_refused_with_the_arithmetic(call, manifest, tmp_path: Path):
     (tmp_path / "base-model").symlink_to(QUICKSTART.parent / "base-model")
     ended = call("plan", str(manifest(change("memory: 4Gi", "memory: 64Mi").replace("{stage: 2}", "{stage: Auto}"))))
     assert ended.exit_code == 64

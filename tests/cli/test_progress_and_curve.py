@@ -40,7 +40,7 @@ def test_a_status_is_one_line(status, line: str):
     ("seconds", "text"),
     [(0, "0 s"), (59, "59 s"), (60, "1 min 00 s"), (125, "2 min 05 s"), (3600, "1 h 00 min"), (7800, "2 h 10 min")],
 )
-def test_durations_are_written_as_people_do(seconds: int, text: str):
+def test_durations_have_units(seconds: int, text: str):
     assert duration(seconds) == text
 
 
@@ -52,7 +52,7 @@ def printed(console: Console) -> list[str]:
     return console.export_text().splitlines()
 
 
-def test_without_a_terminal_each_new_thing_is_one_line():
+def test_without_a_terminal_each_change_is_one_line():
     console = Console(file=io.StringIO(), record=True, soft_wrap=True)
     with LiveView(console, name="bot") as view:
         for status in (

@@ -33,14 +33,14 @@ def told(ended, code: int, *words: str) -> None:
     ],
     ids=["missing", "not UTF-8", "empty", "broken", "a list", "a Pod", "two documents"],
 )
-def test_what_is_no_manifest_is_refused_by_every_command_that_reads_one(call, tmp_path: Path, *, command: str, content, code: int, words):
+def test_every_command_refuses_a_file_that_is_not_a_manifest(call, tmp_path: Path, *, command: str, content, code: int, words):
     path = tmp_path / "job.yaml"
     if content is not None:
         path.write_bytes(content)
     told(call(command, str(path)), code, *words)
 
 
-def test_a_folder_is_no_manifest_and_what_lies_in_it_is_named(call, manifest):
+def test_for_a_folder_the_manifests_in_it_are_named(call, manifest):
     path = manifest("a: 1")
     told(call("run", str(path.parent)), 1, "is a folder", "job.yaml")
 
@@ -61,13 +61,13 @@ def test_an_unknown_name_gets_a_hint(call, stored, *, command, existing: list[st
     told(call(*command, name), 1, f"no FineTuneJob {name} in namespace default", hint)
 
 
-def test_a_job_of_another_namespace_is_pointed_at(call, stored):
+def test_a_job_of_another_namespace_is_named(call, stored):
     stored(raw=make_raw(namespace="team-a"))
     told(call("describe", "support-bot"), 1, "add -n team-a")
 
 
 @pytest.mark.parametrize("command", [["run", str(QUICKSTART)], ["delete", "support-bot"]], ids=["run", "delete"])
-def test_a_job_that_another_process_runs_is_left_alone(call, home, stored, command):
+def test_a_job_that_another_process_runs_is_refused(call, home, stored, command):
     key = home.apply(_quickstart(), QUICKSTART.parent)
     with hold(home.layout, *key, now=utc_now()):
         told(call(*command), 1, f"is being run by process {os.getpid()}", "press Ctrl-C there")
@@ -79,18 +79,18 @@ def test_a_job_that_another_process_runs_is_left_alone(call, home, stored, comma
     [("file", ["Not a directory", "--home"]), ("/proc/nothing", ["cannot use /proc/nothing", "--home"])],
     ids=["a file", "not writable"],
 )
-def test_a_home_that_cannot_be_used_is_named(call, tmp_path: Path, place: str, words):
+def test_an_unusable_home_folder_is_named(call, tmp_path: Path, place: str, words):
     (tmp_path / "file").write_text("")
     told(call("run", str(QUICKSTART), "--home", str(tmp_path / place)), 1, *words)
 
 
-def test_an_object_that_was_broken_by_hand_is_named(call, home, stored):
+def test_a_corrupt_stored_object_is_named(call, home, stored):
     stored()
     (home.layout.objects / "default" / "FineTuneJob" / "support-bot.json").write_text("{")
     told(call("get"), 1, "support-bot.json is not JSON", "Remove the file")
 
 
-def test_a_folder_in_an_objects_place_is_named(call, home, stored):
+def test_a_folder_with_an_objects_name_is_named(call, home, stored):
     stored()
     (home.layout.objects / "default" / "FineTuneJob" / "other.json").mkdir()
     told(call("get"), 1, "other.json: Is a directory")
@@ -105,7 +105,7 @@ def test_a_folder_in_an_objects_place_is_named(call, home, stored):
     ],
     ids=["task", "resources", "model"],
 )
-def test_what_a_model_is_made_from_does_not_change_under_its_name(call, home, tmp_path: Path, change, words):
+def test_changed_inputs_of_a_job_are_refused(call, home, tmp_path: Path, change, words):
     raw = _quickstart()
     change(raw)
     key = home.apply(raw, QUICKSTART.parent)
@@ -114,7 +114,7 @@ def test_what_a_model_is_made_from_does_not_change_under_its_name(call, home, tm
     assert home.job(key) == before
 
 
-def test_a_stored_job_that_is_not_understood_any_more_can_be_deleted(call, home):
+def test_a_stored_job_in_an_unsupported_format_can_be_deleted(call, home):
     raw = _quickstart()
     raw["spec"]["task"] = "Juggling"
     home.apply(raw, QUICKSTART.parent)
@@ -133,7 +133,7 @@ def test_a_stored_job_that_is_not_understood_any_more_can_be_deleted(call, home)
     ],
     ids=["new", "training", "failed", "no serving", "no replicas"],
 )
-def test_chat_says_why_nobody_answers(call, stored, *, status, spec, code: int, words):
+def test_chat_reports_why_there_is_no_server(call, stored, *, status, spec, code: int, words):
     raw = make_raw()
     raw["spec"] |= spec
     raw["spec"] = {name: value for name, value in raw["spec"].items() if value is not None}
@@ -141,7 +141,7 @@ def test_chat_says_why_nobody_answers(call, stored, *, status, spec, code: int, 
     told(call("chat", "support-bot", "hello"), code, *words)
 
 
-def test_chat_with_a_job_on_its_way_names_the_process_to_wait_for(call, home, stored):
+def test_chat_with_an_unfinished_job_names_its_process(call, home, stored):
     key = stored(TRAINING)
     with hold(home.layout, *key, now=utc_now()):
         told(call("chat", "support-bot", "hello"), 1, f"Process {os.getpid()} runs it; wait for it.")
@@ -153,7 +153,7 @@ def test_chat_with_a_server_that_does_not_answer_names_its_url(call, home, store
         told(call("chat", "support-bot", "hello"), 1, "no answer from http://127.0.0.1:9")
 
 
-def test_logs_of_a_job_that_printed_nothing_say_where_to_look(call, stored):
+def test_logs_of_a_job_without_output_name_describe(call, stored):
     stored()
     told(
         call("logs", "support-bot", "--stage", "train", "--rank", "1"),

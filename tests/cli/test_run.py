@@ -35,7 +35,7 @@ def job(tmp_path: Path):
     return write
 
 
-def test_a_job_runs_to_its_end_and_shows_where_everything_is(call, home, job):
+def test_a_job_completes_and_prints_all_paths(call, home, job):
     ended = call("run", job())
     assert ended.exit_code == 0, ended.stderr
     stages = [line.split(": ")[1].split(" · ")[0] for line in ended.stderr.splitlines() if line.startswith("demo: ")]
@@ -48,14 +48,14 @@ def test_a_job_runs_to_its_end_and_shows_where_everything_is(call, home, job):
     assert call("run", job()).exit_code == 0, "what is done is done"
 
 
-def test_a_field_that_only_a_cluster_honours_is_named_and_the_job_runs(call, home, job):
+def test_a_field_with_an_effect_only_in_a_cluster_is_named(call, home, job):
     ended = call("run", job({"nodeSelector": {"zone": "a"}}))
     assert ended.exit_code == 0, ended.stderr
     notes = [line for line in ended.stderr.splitlines() if line.startswith("note: ")]
     assert notes == ["note: spec.workers.nodeSelector has no effect on this machine: there is one machine, and no scheduler"]
 
 
-def test_a_field_without_which_a_job_would_be_another_is_refused_before_anything_is_stored(call, home, job):
+def test_a_field_that_would_change_the_result_is_refused_before_storing(call, home, job):
     ended = call("run", job({"image": "registry.example/own-trainer:1", "nodeSelector": {"zone": "a"}}))
     assert (ended.exit_code, ended.stdout) == (64, "")
     assert "spec.workers.image cannot be honoured on this machine" in ended.stderr
@@ -63,7 +63,7 @@ def test_a_field_without_which_a_job_would_be_another_is_refused_before_anything
     assert call("get").stdout == ""
 
 
-def test_what_the_pods_print_is_shown_when_asked_for_and_kept_in_any_case(call, home, job):
+def test_output_of_pods_is_shown_with_an_option_and_always_kept(call, home, job):
     ended = call("run", job(), "--verbose")
     assert re.search(r"^demo-train-0-0-\w+ \| rank 0 starts at step 0$", ended.stderr, flags=re.MULTILINE)
     assert call("logs", "demo", "--stage", "train", "--rank", "0").stdout.startswith("rank 0 starts at step 0\n")
@@ -79,7 +79,7 @@ def test_a_failure_names_stage_reason_way_out_and_the_last_lines_of_the_log(call
     assert "Traceback" not in head
 
 
-def test_after_the_cause_is_mended_the_same_command_tries_again(call, home, job, tmp_path: Path):
+def test_after_the_cause_is_corrected_the_same_command_retries(call, home, job, tmp_path: Path):
     (tmp_path / "chat.jsonl").rename(tmp_path / "elsewhere")
     missing = call("run", job())
     assert (missing.exit_code, f"{tmp_path}/chat.jsonl does not exist" in missing.stderr) == (1, True)
@@ -88,7 +88,7 @@ def test_after_the_cause_is_mended_the_same_command_tries_again(call, home, job,
     assert call("run", job()).exit_code == 0
 
 
-def test_delete_says_what_it_removed_and_what_it_kept(call, home, job):
+def test_delete_prints_what_it_removed_and_kept(call, home, job):
     assert call("run", job()).exit_code == 0
     ended = call("delete", "demo", "--keep-models")
     assert ended.exit_code == 0
@@ -98,7 +98,7 @@ def test_delete_says_what_it_removed_and_what_it_kept(call, home, job):
     assert call("get").stdout == ""
 
 
-def test_a_defect_is_not_hidden(call, job, monkeypatch: pytest.MonkeyPatch):
+def test_an_unexpected_error_shows_its_traceback(call, job, monkeypatch: pytest.MonkeyPatch):
     async def broken(_self, _until) -> None:
         raise AssertionError("this cannot be")
 

@@ -80,7 +80,7 @@ SAME = [second, moved, linked, absolute, renamed, another_readme, touched]
 
 
 @pytest.mark.parametrize("change", SAME, ids=lambda change: change.__name__)
-def test_the_same_content_goes_on_from_where_it_was(call, home, clone: Path, change):
+def test_the_same_content_in_another_folder_continues_the_job(call, home, clone: Path, change):
     assert call("run", str(clone / "job.yaml")).exit_code == 0
     before = stages(home)
     ended = call("run", str(change(clone) / "job.yaml"))
@@ -88,7 +88,7 @@ def test_the_same_content_goes_on_from_where_it_was(call, home, clone: Path, cha
     assert stages(home) == before, "nothing is trained again"
 
 
-def test_a_stopped_training_goes_on_in_another_folder(call, home, clone: Path, tmp_path: Path):
+def test_a_stopped_training_resumes_from_another_folder(call, home, clone: Path, tmp_path: Path):
     fault = tmp_path / "fault"
     fault.touch()
     write(clone, "base", "data/train.jsonl", FAKE_FAIL="launch=64", FAKE_FAIL_WHILE=fault.as_uri())
@@ -131,14 +131,14 @@ def test_other_content_is_refused_with_the_file_and_the_way_out(call, clone: Pat
     assert "tunewright delete demo" in ended.stderr
 
 
-def test_the_way_out_leads_out(call, clone: Path):
+def test_the_way_out_works(call, clone: Path):
     assert call("run", str(clone / "job.yaml")).exit_code == 0
     other_data(clone)
     assert call("delete", "demo").exit_code == 0
     assert call("run", str(clone / "job.yaml")).exit_code == 0
 
 
-def test_data_that_check_refused_may_be_corrected(call, clone: Path, tmp_path: Path):
+def test_data_that_check_refused_can_be_corrected(call, clone: Path, tmp_path: Path):
     fault = tmp_path / "fault"
     fault.touch()
     write(clone, "base", "data/train.jsonl", FAKE_FAIL="check=65", FAKE_FAIL_WHILE=fault.as_uri())
@@ -160,7 +160,7 @@ def loop(clone: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [fifo, loop], ids=lambda change: change.__name__)
-def test_what_cannot_be_read_is_refused_by_name(call, clone: Path, change):
+def test_an_unreadable_input_is_refused_by_name(call, clone: Path, change):
     change(clone)
     ended = call("run", str(clone / "job.yaml"))
     assert ended.exit_code == 1
@@ -169,6 +169,6 @@ def test_what_cannot_be_read_is_refused_by_name(call, clone: Path, change):
 
 
 @pytest.mark.parametrize("command", [("get",), ("describe", "demo"), ("logs", "demo"), ("delete", "demo")], ids=" ".join)
-def test_commands_that_find_nothing_create_nothing(call, home, command):
+def test_read_only_commands_create_no_files(call, home, command):
     call(*command)
     assert not home.layout.home.exists()

@@ -26,7 +26,7 @@ async def read(descriptor: int) -> list[str]:
         (b"caf\xe9\n", ["caf�"]),
     ],
 )
-async def test_lines_come_from_files_and_pipes_alike(tmp_path: Path, typed: bytes, lines: list[str]):
+async def test_lines_are_read_from_files_and_pipes(tmp_path: Path, typed: bytes, lines: list[str]):
     (tmp_path / "typed").write_bytes(typed)
     with (tmp_path / "typed").open("rb") as file:
         assert await read(file.fileno()) == lines
@@ -37,7 +37,7 @@ async def test_lines_come_from_files_and_pipes_alike(tmp_path: Path, typed: byte
     os.close(reading)
 
 
-async def test_while_nobody_types_other_work_goes_on():
+async def test_waiting_for_input_does_not_block_other_work():
     reading, writing = os.pipe()
     task = asyncio.create_task(read(reading))
     await asyncio.sleep(0)
@@ -50,7 +50,7 @@ async def test_while_nobody_types_other_work_goes_on():
     os.close(reading)
 
 
-async def test_waiting_for_a_line_can_be_given_up():
+async def test_waiting_for_a_line_can_be_cancelled():
     reading, writing = os.pipe()
     task = asyncio.create_task(read(reading))
     await asyncio.sleep(0)
@@ -62,7 +62,7 @@ async def test_waiting_for_a_line_can_be_given_up():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_the_first_signal_stops_politely_and_the_second_is_in_a_hurry(number: signal.Signals):
+async def test_the_first_signal_stops_gracefully_and_the_second_at_once(number: signal.Signals):
     hurried = []
     stop = Stop(again=lambda: hurried.append(True))
     stop.listen()
@@ -83,7 +83,7 @@ async def test_the_first_signal_stops_politely_and_the_second_is_in_a_hurry(numb
     assert hurried == [True]
 
 
-async def test_work_that_ends_by_itself_gives_its_result_and_its_error():
+async def test_work_that_ends_first_returns_its_result_or_error():
     stop = Stop(again=lambda: None)
 
     async def fine() -> int:

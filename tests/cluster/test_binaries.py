@@ -38,7 +38,7 @@ def put_go(bare, *, minor=26, then=INSTALL):
     (bare / "path" / "chmod").symlink_to("/bin/chmod")
 
 
-def test_what_a_person_names_comes_first(bare, monkeypatch):
+def test_named_programs_have_priority(bare, monkeypatch):
     named = put(bare / "named", *CONTROL_PLANE)
     put(built(), *CONTROL_PLANE)
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(named))
@@ -46,7 +46,7 @@ def test_what_a_person_names_comes_first(bare, monkeypatch):
     assert find().apiserver == named / "kube-apiserver"
 
 
-def test_then_what_was_built_then_what_is_on_path(bare):
+def test_built_programs_come_before_those_on_path(bare):
     put(bare / "path", *CONTROL_PLANE)
     assert find().etcd == bare / "path" / "etcd"
 
@@ -54,7 +54,7 @@ def test_then_what_was_built_then_what_is_on_path(bare):
     assert find().etcd == built() / "etcd"
 
 
-def test_a_named_folder_that_lacks_one_is_refused_by_name(bare, monkeypatch):
+def test_a_named_folder_without_a_program_is_refused(bare, monkeypatch):
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(put(bare / "named", "etcd", "kube-apiserver", "kubectl")))
     put(built(), *CONTROL_PLANE)
 
@@ -63,7 +63,7 @@ def test_a_named_folder_that_lacks_one_is_refused_by_name(bare, monkeypatch):
             look()
 
 
-def test_a_level_asks_for_its_own_programs_only(bare, monkeypatch):
+def test_a_level_needs_only_its_own_programs(bare, monkeypatch):
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(put(bare / "named", *CONTROL_PLANE, "helm")))
 
     assert (find().kubelet, find(HELM).helm) == (None, bare / "named" / "helm")
@@ -71,7 +71,7 @@ def test_a_level_asks_for_its_own_programs_only(bare, monkeypatch):
         find(NODE)
 
 
-def test_without_go_it_says_what_would_help(bare):
+def test_without_go_the_error_names_the_way_out(bare):
     for look in (find, build):
         with pytest.raises(NoProgramsError, match=r"Go 1\.25 or newer.*KUBEBUILDER_ASSETS"):
             look()
@@ -92,7 +92,7 @@ def test_finding_never_builds(bare):
     assert not (bare / "calls").exists()
 
 
-def test_what_was_built_is_not_built_again(bare):
+def test_a_built_program_is_not_built_again(bare):
     put_go(bare)
 
     assert build() == build() == find()
@@ -100,7 +100,7 @@ def test_what_was_built_is_not_built_again(bare):
     assert (bare / "calls").read_text().count("install -trimpath") == 3  # Kubernetes and etcd, helm, CoreDNS
 
 
-def test_a_build_that_fails_leaves_nothing_to_be_found(bare):
+def test_a_failed_build_leaves_no_program(bare):
     put_go(bare, then=f"{INSTALL}; exit 1")
 
     with pytest.raises(subprocess.CalledProcessError):

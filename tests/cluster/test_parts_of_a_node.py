@@ -48,7 +48,7 @@ def holder(locks):
     process.communicate()
 
 
-def test_no_two_slots_share_an_address_and_all_are_set_apart_for_tests():
+def test_slots_have_different_addresses_reserved_for_tests():
     each = [Slot(number) for number in range(COUNT)]
     networks = [ipaddress.ip_network(text, strict=False) for s in each for text in (s.services, s.pods, f"{s.address}/30")]
 
@@ -63,7 +63,7 @@ def test_device_names_are_short_enough_for_the_kernel():
     assert max(len(Slot(number).link) for number in range(COUNT)) <= 15
 
 
-def test_a_slot_is_held_by_one(locks, holder):
+def test_a_slot_has_one_holder(locks, holder):
     assert Claim.of(Slot(0)) is None
     mine = Claim.first_free()
 
@@ -71,7 +71,7 @@ def test_a_slot_is_held_by_one(locks, holder):
     mine.release()
 
 
-def test_a_killed_holder_s_slot_is_found_with_what_it_noted(locks, holder):
+def test_the_slot_of_a_killed_holder_is_found_with_its_record(locks, holder):
     holder.kill()
     holder.wait()
     (left,) = abandoned()
@@ -82,7 +82,7 @@ def test_a_killed_holder_s_slot_is_found_with_what_it_noted(locks, holder):
     left.release()
 
 
-def test_when_all_slots_are_held_it_says_so(locks, monkeypatch):
+def test_an_error_reports_that_all_slots_are_held(locks, monkeypatch):
     monkeypatch.setattr(slots, "COUNT", 1)
     mine = Claim.first_free()
 
@@ -105,11 +105,11 @@ def claim(*, asked_of=PROVISIONER, volume=None, going=None):
     [(True, {}), (False, {"asked_of": "elsewhere.io/disk"}), (False, {"volume": "pvc-1234"}), (False, {"going": "2030-01-01T00:00:00Z"})],
     ids=["ours and unbound", "another class", "bound", "being deleted"],
 )
-def test_which_claims_get_a_volume(expected, given):
+def test_claims_that_get_a_volume(expected, given):
     assert waits_for_us(claim(**given)) is expected
 
 
-def test_a_volume_is_for_one_claim_with_the_modes_it_asked_for():
+def test_a_volume_has_the_access_modes_of_its_claim():
     volume = volume_for(claim(), Path("/volumes"))
 
     assert volume["metadata"]["name"] == "pvc-1234"
@@ -122,11 +122,11 @@ def test_a_volume_is_for_one_claim_with_the_modes_it_asked_for():
     ("expected", "by", "phase"),
     [(True, PROVISIONER, "Released"), (False, PROVISIONER, "Bound"), (False, "elsewhere.io/disk", "Released")],
 )
-def test_a_volume_goes_when_its_claim_is_gone(expected, by, phase):
+def test_a_volume_is_deleted_with_its_claim(expected, by, phase):
     assert is_left({"metadata": {"annotations": {"pv.kubernetes.io/provisioned-by": by}}, "status": {"phase": phase}}) is expected
 
 
-def test_an_image_has_its_program_where_its_path_leads(tmp_path):
+def test_an_image_has_its_program_on_its_path(tmp_path):
     program = tmp_path / "probe"
     program.write_text("#!/bin/sh\n")
     write_image(tmp_path / "image.tar", name="localhost/probe:1", program=program, command=["probe", "pause"])
@@ -174,7 +174,7 @@ def test_a_group_with_a_process_in_it_stays(tmp_path, monkeypatch):
     ],
     ids=["another system", "another user", "packages"],
 )
-def test_what_is_missing_is_said_with_what_brings_it(monkeypatch, says, system, user, lacking):
+def test_a_missing_tool_is_named_with_its_package(monkeypatch, says, system, user, lacking):
     monkeypatch.setattr(needs.platform, "system", lambda: system)
     monkeypatch.setattr(needs.os, "geteuid", lambda: user)
     monkeypatch.setattr(needs, "missing_packages", lambda: lacking)
