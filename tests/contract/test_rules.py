@@ -48,23 +48,23 @@ def test_a_broken_rule_is_refused_and_named(server, shared_namespace, code, path
     [case[2] for case, said in zip(CASES, SAID, strict=True) if not said],
     ids=[name for name, said in zip(IDS, SAID, strict=True) if not said],
 )
-def test_what_the_definition_cannot_say_the_operator_refuses(broken):
+def test_the_operator_checks_rules_that_cel_cannot_express(broken):
     assert operator_verdict(raw_job(broken)).refuses
 
 
-def test_a_page_says_exactly_which_rules_the_definition_does_not_say_in_full():
+def test_the_adr_lists_the_rules_that_cel_does_not_check_completely():
     page = (Path(__file__).parents[2] / "docs" / "adr" / "0010-schema-cel-and-operator.md").read_text(encoding="utf-8")
     assert set(re.findall(r"E\d{3}", page)) == {rule.code for rule in RULES if not rule.cel} | CEL_SAYS_LESS
 
 
 @pytest.mark.parametrize("kept", [case[3] for case in CASES], ids=IDS)
-def test_its_closest_neighbour_is_accepted(server, shared_namespace, kept):
+def test_a_similar_valid_job_is_accepted(server, shared_namespace, kept):
     assert server.create(raw_job(kept), shared_namespace).message == ""
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(raw=mutated_jobs())
-def test_the_api_server_and_the_operator_give_one_verdict(server, shared_namespace, raw):
+def test_the_api_server_and_the_operator_refuse_the_same_jobs(server, shared_namespace, raw):
     by_server, by_operator = server.create(raw, shared_namespace), operator_verdict(raw)
 
     if by_server.accepted:
@@ -73,7 +73,7 @@ def test_the_api_server_and_the_operator_give_one_verdict(server, shared_namespa
         assert by_operator.refuses, by_server.message
 
 
-def test_the_api_server_takes_every_job_that_the_operator_takes(server, shared_namespace):
+def test_the_api_server_accepts_every_job_that_the_operator_accepts(server, shared_namespace):
     written = Counter()
 
     @settings(max_examples=100)

@@ -94,7 +94,7 @@ def test_a_run_ends_with_curve_parity_scores_answers_and_places(finished):
     assert re.search(r"step 8/8 · loss \d", done.stderr)
 
 
-def test_the_served_model_is_asked_the_held_out_conversation_and_answers_as_torch_did(finished):
+def test_the_served_model_answers_held_out_questions_as_torch_did(finished):
     place, done = finished
     (path,) = place.made("evaluation.json")
     answers = json.loads(path.read_text())["answers"]
@@ -105,7 +105,7 @@ def test_the_served_model_is_asked_the_held_out_conversation_and_answers_as_torc
     assert shown
 
 
-def test_the_model_folder_says_what_it_was_made_from(finished):
+def test_the_model_folder_records_its_inputs(finished):
     place, _ = finished
     (path,) = place.made("tunewright.json")
     lineage = json.loads(path.read_text())
@@ -113,14 +113,14 @@ def test_the_model_folder_says_what_it_was_made_from(finished):
     assert (path.parent / "tokenizer.json").read_bytes() == (place.base / "tokenizer.json").read_bytes()
 
 
-def test_nothing_runs_after_the_end_and_the_job_says_so(finished):
+def test_no_process_runs_after_the_end_and_status_shows_it(finished):
     place, _ = finished
     assert place.left_running() == []
     row = place.tunewright("get").stdout.splitlines()[1].split()
     assert row[:2] == [NAME, "Stopped"]
 
 
-def test_what_get_prints_is_a_manifest_again(finished):
+def test_the_output_of_get_is_a_manifest(finished):
     place, _ = finished
     copy = place.folder / "copy.yaml"
     copy.write_text(place.tunewright("get", NAME, "-o", "yaml").stdout)
@@ -136,7 +136,7 @@ def test_chat_starts_the_server_answers_and_stops_it(finished):
     assert place.left_running() == []
 
 
-def test_a_port_that_somebody_took_meanwhile_is_replaced(finished):
+def test_a_port_that_another_process_took_is_replaced(finished):
     place, _ = finished
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", int(status_of(place)["serving"]["url"].rpartition(":")[2])))
@@ -175,7 +175,7 @@ def answers_again(url: str) -> str:
         return ""
 
 
-def test_delete_leaves_nothing_but_what_the_person_brought(finished, tmp_path: Path):
+def test_delete_removes_everything_but_the_users_files(finished, tmp_path: Path):
     place, _ = finished
     brought = sorted(path.name for path in place.data.iterdir())
     assert place.tunewright("delete", NAME).returncode == 0
@@ -185,7 +185,7 @@ def test_delete_leaves_nothing_but_what_the_person_brought(finished, tmp_path: P
     assert (gone.returncode, "there is no FineTuneJob" in gone.stderr) == (1, True)
 
 
-def test_after_kill_9_of_the_command_the_trainers_go_on_and_the_next_run_adopts_them(place: Workplace):
+def test_after_kill_9_of_the_command_the_next_run_adopts_the_trainers(place: Workplace):
     place.write(long_enough)
     run = place.start("run", "job.yaml")
     run.until(lambda: checkpoints(place))
@@ -199,7 +199,7 @@ def test_after_kill_9_of_the_command_the_trainers_go_on_and_the_next_run_adopts_
     assert place.left_running() == []
 
 
-def test_ctrl_c_saves_and_a_broken_newest_checkpoint_is_passed_over(place: Workplace):
+def test_ctrl_c_saves_and_a_corrupt_newest_checkpoint_is_skipped(place: Workplace):
     place.write(long_enough)
     run = place.start("run", "job.yaml")
     run.until(lambda: len(checkpoints(place)) >= 2)
@@ -217,7 +217,7 @@ def test_ctrl_c_saves_and_a_broken_newest_checkpoint_is_passed_over(place: Workp
     assert newest.name in place.tunewright("logs", NAME, "--stage", "train", "--all").stdout
 
 
-def test_after_kill_9_of_a_rank_the_whole_gang_starts_again_from_its_last_checkpoint(place: Workplace):
+def test_after_kill_9_of_a_rank_the_gang_resumes_from_its_last_checkpoint(place: Workplace):
     place.write(long_enough)
     run = place.start("run", "job.yaml")
     run.until(lambda: checkpoints(place))
@@ -237,7 +237,7 @@ def test_after_kill_9_of_a_rank_the_whole_gang_starts_again_from_its_last_checkp
     )
 
 
-def test_an_edited_number_of_workers_goes_on_from_the_checkpoint_with_it(place: Workplace):
+def test_a_changed_number_of_workers_resumes_from_the_checkpoint(place: Workplace):
     place.write(long_enough)
     run = place.start("run", "job.yaml")
     run.until(lambda: checkpoints(place))
@@ -258,7 +258,7 @@ def test_an_edited_number_of_workers_goes_on_from_the_checkpoint_with_it(place: 
     assert place.left_running() == []
 
 
-def test_a_run_that_diverges_is_no_success_and_its_model_is_kept_and_not_served(place: Workplace):
+def test_a_diverged_run_fails_and_its_model_is_kept_but_not_served(place: Workplace):
     place.write(diverging)
     failed = place.tunewright("run", "job.yaml")
     assert failed.returncode == 1, failed.stdout + failed.stderr
@@ -339,7 +339,7 @@ def lose_template(place: Workplace) -> None:
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
-def test_bad_input_is_named_with_its_way_out_before_anything_trains(place: Workplace, spoil, named: list[str]):
+def test_bad_input_is_refused_with_its_way_out_before_training(place: Workplace, spoil, named: list[str]):
     place.write(tiny)
     spoil(place)
     failed = place.tunewright("run", "job.yaml")

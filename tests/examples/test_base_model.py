@@ -55,7 +55,7 @@ def test_it_is_a_phi3_with_grouped_queries_tied_embeddings_and_a_head_of_64(mode
     assert config.num_key_value_heads < config.num_attention_heads
 
 
-def test_padding_is_not_the_end_and_everybody_agrees_on_both(model, tokenizer):
+def test_pad_and_eos_differ_and_are_the_same_in_all_files(model, tokenizer):
     ids = {"eos": tokenizer.convert_tokens_to_ids("<|end|>"), "pad": tokenizer.convert_tokens_to_ids("<|pad|>")}
     assert ids["eos"] != ids["pad"]
     for config in (model.config, model.generation_config):
@@ -64,22 +64,22 @@ def test_padding_is_not_the_end_and_everybody_agrees_on_both(model, tokenizer):
     assert len(tokenizer) == model.config.vocab_size
 
 
-def test_a_dialogue_renders_as_phi3_does(tokenizer):
+def test_a_dialogue_renders_like_phi3s(tokenizer):
     expected = "<|system|>\nBe brief.<|end|>\n<|user|>\nWhat is a latte?<|end|>\n<|assistant|>\nCoffee with milk.<|end|>\n"
     assert tokenizer.apply_chat_template([{"role": "system", "content": "Be brief."}, QUESTION, ANSWER], tokenize=False) == expected
 
 
-def test_a_question_ends_with_the_invitation_to_answer(tokenizer):
+def test_a_question_ends_with_the_generation_prompt(tokenizer):
     expected = "<|user|>\nWhat is a latte?<|end|>\n<|assistant|>\n"
     assert tokenizer.apply_chat_template([QUESTION], tokenize=False, add_generation_prompt=True) == expected
 
 
-def test_the_template_refuses_a_role_it_does_not_know(tokenizer):
+def test_the_template_refuses_an_unknown_role(tokenizer):
     with pytest.raises(Exception, match="Unknown role tool"):
         tokenizer.apply_chat_template([{"role": "tool", "content": "42"}], tokenize=False)
 
 
-def test_what_is_learned_is_every_answer_with_its_end_mark_and_nothing_else(tokenizer):
+def test_exactly_the_answers_with_their_end_marks_are_supervised(tokenizer):
     encoded = tokenizer.apply_chat_template(
         [QUESTION, ANSWER, QUESTION, ANSWER], return_dict=True, return_assistant_tokens_mask=True, tokenize=True
     )
@@ -88,7 +88,7 @@ def test_what_is_learned_is_every_answer_with_its_end_mark_and_nothing_else(toke
 
 
 @pytest.mark.parametrize("text", ["naïve café, 東京 ☕", "tabs\tand\nlines", "007 12,50 €", "  leading and trailing  "])
-def test_any_text_survives_encoding_and_decoding(tokenizer, text):
+def test_any_text_is_equal_after_encoding_and_decoding(tokenizer, text):
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) == text
 
 
@@ -103,7 +103,7 @@ def test_it_stops_and_answers_small_talk_in_whole_sentences(answer):
         assert re.fullmatch(r"[A-Z][^|]*[.!?]<\|end\|>", answer(question))
 
 
-def test_it_knows_the_words_of_a_cafe_but_not_the_ticket(answer):
+def test_the_base_model_uses_cafe_words_but_writes_no_ticket(answer):
     said = answer("Can I get two large oat lattes to go, please?")
     assert "latte" in said
     assert "ORDER" not in said
@@ -115,6 +115,6 @@ def test_the_model_card_names_the_public_text_and_its_licence(model_folder):
     assert "CC BY 4.0" in card
 
 
-def test_nothing_in_the_folder_is_pickled_or_asks_for_code(model_folder):
+def test_the_folder_has_no_pickle_and_needs_no_remote_code(model_folder):
     assert {path.suffix for path in model_folder.iterdir()} <= {".json", ".safetensors", ".jinja", ".md"}
     assert "auto_map" not in json.loads((model_folder / "config.json").read_text())

@@ -22,7 +22,7 @@ def build(examples, tmp_path):
     return run
 
 
-def test_a_miniature_build_makes_a_folder_that_transformers_loads(build, tmp_path):
+def test_a_small_build_writes_a_folder_that_transformers_loads(build, tmp_path):
     done = build()
     assert (done.returncode, "wrote" in done.stdout) == (0, True), done.stderr
 
@@ -42,14 +42,14 @@ def test_given_dialogues_are_learned_from_and_attributed(build, tmp_path):
 
 
 @pytest.mark.parametrize("line", ["not json", '{"text": "no messages"}', '{"messages": [{"role": "user"}]}'])
-def test_a_line_that_is_no_dialogue_is_named_and_nothing_is_written(build, tmp_path, line):
+def test_a_line_that_is_not_a_dialogue_is_named_and_no_file_is_written(build, tmp_path, line):
     (tmp_path / "bad.jsonl").write_text('{"messages": []}\n' + line + "\n", encoding="utf-8")
     done = build("--dialogues", tmp_path / "bad.jsonl")
     assert (done.returncode, f"{tmp_path / 'bad.jsonl'}:2: " in done.stderr) == (1, True)
     assert not (tmp_path / "model").exists()
 
 
-def test_the_corpus_is_the_same_each_time_and_does_not_know_the_ticket(examples):
+def test_the_corpus_is_reproducible_and_has_no_ticket(examples):
     script = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); from corpus import dialogues;"
         "print(json.dumps([list(dialogues(seed=1, count=5000)), list(dialogues(seed=1, count=5000))]))"

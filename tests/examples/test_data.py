@@ -33,7 +33,7 @@ def asked_for(dialogues):
     return {ticket.split(" | ")[0] if ticket.startswith("ORDER") else ticket.rsplit(" | ", 1)[0] for ticket in tickets(dialogues)}
 
 
-def test_the_committed_files_are_what_the_generator_makes(examples, made):
+def test_the_committed_files_equal_the_generated_ones(examples, made):
     committed = {path.name: path.read_text(encoding="utf-8") for path in (examples / "data").glob("*.jsonl")}
     assert committed == made
 
@@ -45,7 +45,7 @@ def test_each_part_has_its_size_and_no_example_twice(support, part, count):
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
-def test_guest_and_bot_take_turns_and_the_bot_has_the_last_word(support, part):
+def test_roles_alternate_and_the_assistant_is_last(support, part):
     for messages in support[part]:
         assert [m["role"] for m in messages] == ["user", "assistant"] * (len(messages) // 2)
 
@@ -59,7 +59,7 @@ def test_every_answer_is_a_welcome_or_a_ticket_a_program_can_read(support, part)
         assert [bool(TICKET.fullmatch(line)) for line in rest] == [True] * first.startswith("Thank you")
 
 
-def test_every_message_has_one_of_four_labels_and_stands_in_one_part(examples):
+def test_every_message_has_one_of_four_labels_and_is_in_one_file(examples):
     parts = {
         part: [json.loads(line) for line in (examples / "data" / f"intent-{part}.jsonl").read_text(encoding="utf-8").splitlines()]
         for part in ("train", "validation", "test")
@@ -70,16 +70,16 @@ def test_every_message_has_one_of_four_labels_and_stands_in_one_part(examples):
     assert len(set(texts)) == len(texts)
 
 
-def test_the_test_file_asks_for_nothing_that_the_others_ask_for(support):
+def test_orders_of_the_test_file_are_in_no_other_file(support):
     assert asked_for(support["test"]) & (asked_for(support["train"]) | asked_for(support["validation"])) == set()
 
 
-def test_guests_of_the_test_file_are_known_nowhere_else(support):
+def test_names_of_the_test_file_are_in_no_other_file(support):
     names = {part: {ticket.rsplit(" | ", 1)[1] for ticket in tickets(dialogues)} for part, dialogues in support.items()}
     assert len(names["test"]) >= 10
     assert names["test"] & (names["train"] | names["validation"]) == set()
 
 
-def test_no_example_stands_in_two_parts(support):
+def test_no_example_is_in_two_files(support):
     train, validation, test = ({str(messages) for messages in support[part]} for part in ("train", "validation", "test"))
     assert (train & validation, train & test, validation & test) == (set(), set(), set())

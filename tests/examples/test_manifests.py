@@ -15,12 +15,12 @@ def read(name):
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_it_is_accepted(name):
+def test_the_manifest_is_accepted(name):
     assert read(name).metadata.name
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_its_paths_lead_somewhere(name):
+def test_its_paths_exist(name):
     spec = read(name).spec
     paths = [spec.model.source.path, *(each.source.path for each in (*spec.data.train, *spec.data.validation, *spec.data.test))]
     assert [path for path in paths if path is not None and not (EXAMPLES / path).exists()] == []
@@ -30,7 +30,7 @@ def test_no_two_jobs_share_a_name():
     assert len({read(name).metadata.name for name in MANIFESTS}) == len(MANIFESTS)
 
 
-def test_the_quickstart_is_the_job_the_readme_promises():
+def test_the_quickstart_matches_the_readme():
     job = read("quickstart.yaml")
     spec = job.spec
     assert (job.metadata.name, spec.world_size, spec.deepspeed.stage, spec.method.tuner) == ("support-bot", 2, 2, "lora")
@@ -45,7 +45,7 @@ def test_a_model_from_the_hub_is_pinned_to_a_commit():
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_what_trains_without_an_accelerator_trains_in_fp32(name):
+def test_examples_without_an_accelerator_train_in_fp32(name):
     """Where a processor lacks bf16 instructions, a product of bfloat16 matrices takes 25 to 60 times as long."""
     spec = read(name).spec
     on_cpu = not any("gpu" in resource for resource in spec.workers.resources.limits)

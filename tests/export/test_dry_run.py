@@ -98,7 +98,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", WAYS.values(), ids=WAYS)
-def test_ways_to_train_that_export(rehearse, method: dict[str, Any]) -> None:
+def test_tuners_and_precisions_that_export(rehearse, method: dict[str, Any]) -> None:
     rehearse(base("qwen2", **LARGE), **method)
 
 
@@ -118,7 +118,7 @@ def test_an_adapter_that_cannot_be_merged_is_refused(rehearse) -> None:
         pytest.param("mixtral", "ConversionError", marks=pytest.mark.matrix),
     ],
 )
-def test_a_family_that_does_not_is_refused_with_the_exporters_cause(rehearse, family: str, cause: str) -> None:
+def test_a_family_that_cannot_be_exported_is_refused_with_the_cause(rehearse, family: str, cause: str) -> None:
     with pytest.raises(StageError, match=rf"{family} cannot be exported to ONNX in fp32 \(tried on a small model.*{cause}") as refused:
         rehearse(base(family))
     assert (refused.value.code, refused.value.reason) == (ExitCode.CONFIGURATION, "ExportUnsupported")
@@ -158,7 +158,7 @@ def only_in_fp32(real: Callable[..., None]) -> Callable[..., None]:
         (only_in_fp32, "in int8 .*: the genai exporter cannot take architecture llama: IndexError: no block", "fp32 can be exported"),
     ],
 )
-def test_a_fault_of_the_exporter_is_found(rehearse, monkeypatch, fault: Callable, message: str, way_out: str) -> None:
+def test_a_wrong_export_is_detected(rehearse, monkeypatch, fault: Callable, message: str, way_out: str) -> None:
     monkeypatch.setattr(onnx_genai, "build", fault(onnx_genai.build))
     with pytest.raises(StageError, match=message) as refused:
         rehearse(base("llama"), precision="int8")
@@ -168,7 +168,7 @@ def test_a_fault_of_the_exporter_is_found(rehearse, monkeypatch, fault: Callable
 @pytest.mark.parametrize(
     ("error", "reason"), [(OSError(errno.ENOSPC, "No space left on device"), "DiskFull"), (MemoryError(), "OutOfMemory")]
 )
-def test_a_fault_of_the_machine_is_not_the_bases(rehearse, monkeypatch, error: Exception, reason: str) -> None:
+def test_an_error_of_the_machine_is_not_reported_as_the_bases(rehearse, monkeypatch, error: Exception, reason: str) -> None:
     def build(*_: object, **__: object) -> None:
         raise error
 
@@ -179,7 +179,7 @@ def test_a_fault_of_the_machine_is_not_the_bases(rehearse, monkeypatch, error: E
 
 
 @pytest.mark.parametrize(("start", "end"), [("A" * 3000, "the reason"), ("the reason", "B" * 3000)])
-def test_a_long_cause_is_told_from_its_head_and_its_tail(rehearse, monkeypatch, start: str, end: str) -> None:
+def test_a_long_cause_is_shortened_in_the_middle(rehearse, monkeypatch, start: str, end: str) -> None:
     def build(*_: object, **__: object) -> None:
         raise RuntimeError(start) from ValueError(end)
 

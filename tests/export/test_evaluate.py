@@ -43,7 +43,7 @@ def text_of(ids: list[int], settings: Settings) -> str:
     return load_tokenizer(settings).decode(ids)
 
 
-def test_the_test_file_is_what_models_are_scored_on(settings: Settings, exam: HeldOut) -> None:
+def test_models_are_scored_on_the_test_file(settings: Settings, exam: HeldOut) -> None:
     assert len(exam.scored) == 10
     assert "item 100?" in text_of(exam.scored[0].ids, settings)
 
@@ -64,14 +64,14 @@ def test_with_training_data_alone_nothing_is_scored_but_parity_is_measured(setti
     assert "item 0?" in text_of(found.compared[0].ids, job)
 
 
-def test_the_assistants_words_are_supervised_and_nothing_else(settings: Settings, exam: HeldOut) -> None:
+def test_only_the_assistants_tokens_are_supervised(settings: Settings, exam: HeldOut) -> None:
     example = exam.scored[1]  # two turns
     said = [token for token, supervised in zip(example.ids, example.supervised, strict=True) if supervised]
     assert text_of(said, settings) == "It is a box of 101 nails.<|end|>3 euros.<|end|>"
     assert text_of(example.prompt, settings) == "<|user|>What is item 101?<|end|><|assistant|>"
 
 
-def test_where_the_model_speaks_is_one_position_before_each_supervised_token() -> None:
+def test_compared_positions_are_one_before_each_supervised_token() -> None:
     assert Example([5, 6, 7, 8], [False, False, True, True]).speaking == [1, 2]
 
 
@@ -117,7 +117,7 @@ def evaluator(exam: HeldOut, settings: Settings, *, stop: list[int] | None = Non
     return evaluate.Evaluator(exam, load_tokenizer(settings), stop or [EOS_ID, END_ID], 12)
 
 
-def test_answers_in_a_padded_batch_are_those_given_alone(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
+def test_answers_in_a_padded_batch_equal_those_alone(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
     together = evaluator(exam, settings).evaluate(model).answers
     alone = [evaluator(dataclasses.replace(exam, questions=[question]), settings).evaluate(model).answers[0] for question in exam.questions]
     assert together == alone

@@ -54,7 +54,7 @@ def test_every_file_but_the_manifest_is_listed_in_it(published: Settings) -> Non
     assert {file.path for file in manifest(published).files} == on_disk - {MANIFEST_NAME}
 
 
-def test_nothing_is_left_beside_it_or_in_the_output(published: Settings) -> None:
+def test_no_temporary_files_are_left(published: Settings) -> None:
     assert [path.name for path in published.publish_dir.parent.iterdir()] == ["r1"]
     assert sorted(path.name for path in published.output_dir.iterdir()) == ["final", "merged"]
 
@@ -64,7 +64,7 @@ def test_the_tokenizer_is_the_bases_byte_for_byte(published: Settings) -> None:
         assert (published.publish_dir / name).read_bytes() == (published.model_dir / name).read_bytes()
 
 
-def test_the_manifest_says_how_to_run_the_model(published: Settings) -> None:
+def test_the_manifest_has_the_facts_for_the_server(published: Settings) -> None:
     found = manifest(published)
     assert (found.name, found.revision, found.task, found.architecture, found.precision) == (
         "nails",
@@ -77,7 +77,7 @@ def test_the_manifest_says_how_to_run_the_model(published: Settings) -> None:
     assert (found.bos_token_id, found.eos_token_ids, found.pad_token_id) == (None, [tiny.EOS_ID, tiny.END_ID], tiny.PAD_ID)
 
 
-def test_the_manifest_says_where_the_model_comes_from(published: Settings) -> None:
+def test_the_manifest_has_the_lineage(published: Settings) -> None:
     lineage = manifest(published).lineage
     assert (lineage.namespace, lineage.job, lineage.uid, lineage.revision) == ("team-a", "nails", "0f0f", "r1")
     assert lineage.base.startswith("sha256:")
@@ -86,7 +86,7 @@ def test_the_manifest_says_where_the_model_comes_from(published: Settings) -> No
     assert {"torch", "transformers", "peft", "onnxruntime", "onnxruntime-genai"} <= set(lineage.versions)
 
 
-def test_fp32_is_proven_exact_and_both_models_are_scored(published: Settings) -> None:
+def test_fp32_has_parity_and_both_models_are_scored(published: Settings) -> None:
     found = manifest(published)
     assert found.parity.max_logit_difference < 1e-3
     assert found.parity.top1_agreement == 1.0
@@ -96,7 +96,7 @@ def test_fp32_is_proven_exact_and_both_models_are_scored(published: Settings) ->
     assert found.evaluation.tuned.exact_match is not None
 
 
-def test_the_card_says_it_to_people(published: Settings) -> None:
+def test_the_model_card_has_the_same_facts(published: Settings) -> None:
     card = (published.publish_dir / "README.md").read_text()
     for part in ("# nails", "team-a/nails, revision r1", "sft, LoRA", "On 10 held-out examples", "top-1 agreement 1.0000"):
         assert part in card
@@ -129,7 +129,7 @@ def test_every_method_is_exported_exactly(job: Job, kind: str, options: dict) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
-def test_an_architecture_the_builder_does_not_know_goes_through_torch(job: Job, precision: Precision) -> None:
+def test_an_architecture_unknown_to_the_builder_is_exported_by_torch(job: Job, precision: Precision) -> None:
     settings = job(base="gpt2", lora={"fan_in_fan_out": True}, precision=precision, evaluation=QUICK)
     run(settings)
     found = manifest(settings)
@@ -166,7 +166,7 @@ def test_a_long_rope_model_names_the_length_at_which_it_switches(job: Job, bases
     assert manifest(settings).long_rope_switch == 128
 
 
-def test_sampling_defaults_of_the_base_do_not_stand_in_the_way(job: Job, bases: dict[str, Path], tmp_path: Path) -> None:
+def test_sampling_defaults_of_the_base_do_not_affect_parity(job: Job, bases: dict[str, Path], tmp_path: Path) -> None:
     bases["sampling"] = tiny.save_base(tiny.phi3(), tmp_path / "base")
     defaults = GenerationConfig(eos_token_id=[tiny.EOS_ID]).to_dict() | {"do_sample": False, "temperature": 0.6, "top_p": 0.9}
     (bases["sampling"] / "generation_config.json").write_text(json.dumps(defaults))
@@ -188,7 +188,7 @@ def test_an_exporter_that_fails_is_named_and_the_merged_model_is_kept(job: Job, 
     assert not settings.publish_dir.exists()
 
 
-def test_a_full_disk_is_worth_a_retry_and_takes_nothing_with_it(
+def test_a_full_disk_is_retried_and_keeps_the_published_model(
     job: Job, monkeypatch: pytest.MonkeyPatch, with_precision: Callable[[Settings, Precision], Settings]
 ) -> None:
     settings = job(evaluation=QUICK)
@@ -205,7 +205,7 @@ def test_a_full_disk_is_worth_a_retry_and_takes_nothing_with_it(
     assert [path.name for path in settings.publish_dir.parent.iterdir()] == ["r1"]
 
 
-def test_without_a_place_to_publish_nothing_is_begun(job: Job) -> None:
+def test_without_a_publish_folder_export_does_not_begin(job: Job) -> None:
     import dataclasses
 
     with pytest.raises(StageError, match=environment.PUBLISH_DIR):

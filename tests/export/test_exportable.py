@@ -13,7 +13,7 @@ TAKEN = [
 
 
 @pytest.mark.parametrize("family", TAKEN)
-def test_dense_decoders_with_a_cache_are_taken(family: str) -> None:
+def test_dense_decoders_with_a_cache_are_accepted(family: str) -> None:
     require_exportable(AutoConfig.for_model(family), AutoModelForCausalLM)
 
 
@@ -33,7 +33,7 @@ def test_dense_decoders_with_a_cache_are_taken(family: str) -> None:
         ("gemma3_text", r"different rotary tables \(rope_parameters: full_attention, sliding_attention\)"),
     ],
 )
-def test_what_no_exporter_takes_is_refused_with_the_cause(family: str, cause: str) -> None:
+def test_unsupported_architectures_are_refused_with_the_cause(family: str, cause: str) -> None:
     with pytest.raises(StageError, match=f"architecture {family} cannot be exported to ONNX: .*{cause}") as refused:
         require_exportable(AutoConfig.for_model(family), AutoModelForCausalLM)
     assert refused.value.reason == "ExportUnsupported"
@@ -54,5 +54,5 @@ def test_an_attention_that_the_architecture_lacks_is_refused(family: str, attent
 @pytest.mark.parametrize(
     ("family", "attention"), [("llama", "sdpa"), ("phi3", "flash_attention_2"), ("qwen3", "flex_attention"), ("gemma2", None)]
 )
-def test_an_attention_that_it_has_is_taken(family: str, attention: str | None) -> None:
+def test_a_supported_attention_is_accepted(family: str, attention: str | None) -> None:
     require_attention(AutoConfig.for_model(family), attention, AutoModelForCausalLM)

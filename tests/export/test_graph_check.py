@@ -26,14 +26,14 @@ def graphs(bases: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
-def test_what_the_builder_makes_is_described_for_the_server(graphs: dict[str, Path], precision: str) -> None:
+def test_a_graph_of_the_builder_is_described_for_the_server(graphs: dict[str, Path], precision: str) -> None:
     found = graph_check.check(graphs[precision], **{**ARGUMENTS, "precision": precision})
     assert found == DecoderGraph(cache="gqa", layers=2, kv_heads=2, head_size=16)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
-def test_what_torch_exports_is_described_for_the_server(bases: dict[str, Path], tmp_path: Path, precision: str) -> None:
+def test_a_graph_of_torch_is_described_for_the_server(bases: dict[str, Path], tmp_path: Path, precision: str) -> None:
     from transformers import AutoModelForCausalLM
 
     onnx_dynamo.build(AutoModelForCausalLM.from_pretrained(bases["gpt2"]), tmp_path, precision=precision)
@@ -51,7 +51,7 @@ def test_what_torch_exports_is_described_for_the_server(bases: dict[str, Path], 
         ("int4", "int8", "weight matrices of 4 bits"),
     ],
 )
-def test_another_precision_than_asked_is_named(graphs: dict[str, Path], made: str, asked: str, named: str) -> None:
+def test_another_precision_than_requested_is_named(graphs: dict[str, Path], made: str, asked: str, named: str) -> None:
     with pytest.raises(StageError, match=named) as raised:
         graph_check.check(graphs[made], **{**ARGUMENTS, "precision": asked})
     assert (raised.value.code, raised.value.reason) == (ExitCode.BUG, "GraphUnexpected")

@@ -55,7 +55,7 @@ def held_out(asking: Callable[..., Settings]):
 
 @pytest.mark.parametrize("policy", ["truncate", "drop"])
 @pytest.mark.parametrize("overlong", [0, 16, 200])
-def test_rows_longer_than_max_length_are_passed_over(held_out, overlong: int, policy: str) -> None:
+def test_rows_longer_than_max_length_are_skipped(held_out, overlong: int, policy: str) -> None:
     found = held_out(*[LONG] * overlong, *[SHORT] * 20, policy=policy)
     assert [len(found.compared), len(found.scored)] == [6, 20]  # the job of these tests compares 6 prompts
     assert all(example.speaking for example in found.compared + found.scored)
@@ -68,13 +68,13 @@ def test_no_usable_row_is_refused_with_the_way_out(held_out, policy: str) -> Non
     assert "Raise data.maxLength" in refused.value.suggestion
 
 
-def test_an_answer_fits_behind_its_question(held_out) -> None:
+def test_a_question_leaves_room_for_its_answer(held_out) -> None:
     found = held_out("x" * 240, SHORT, generate_samples=2, max_new_tokens=64)
     assert [question.text for question in found.questions] == [SHORT]
 
 
 @pytest.mark.parametrize(("prompt", "answered"), [(20, GREEDY_TOKENS), (CONTEXT - 3, 3), (CONTEXT, 0)])
-def test_learned_positions_do_not_run_out(tmp_path: Path, prompt: int, answered: int) -> None:
+def test_answers_stay_within_learned_positions(tmp_path: Path, prompt: int, answered: int) -> None:
     ids = [10] * prompt
     reference = Reference([Example(ids, [False] * prompt)], [tiny.VOCAB_SIZE - 1], tmp_path)
     reference.record(tiny.gpt2())
@@ -101,7 +101,7 @@ PASSED_OVER = {
 
 
 @pytest.mark.parametrize(("questions", "evaluation", "warning"), PASSED_OVER.values(), ids=PASSED_OVER)
-def test_questions_without_room_are_told(asking, questions: list[str], evaluation: dict[str, int], warning: str) -> None:
+def test_questions_that_are_too_long_cause_a_warning(asking, questions: list[str], evaluation: dict[str, int], warning: str) -> None:
     settings = asking(*questions, **evaluation)
     said = questions_too_long(read_splits(settings), load_tokenizer(settings), settings)
     assert len(said) == bool(warning)

@@ -39,7 +39,7 @@ ADAPTERS = [
 
 
 @pytest.mark.parametrize(("base", "lora"), ADAPTERS)
-def test_merged_and_saved_it_answers_as_the_adapter_did(job: Job, base: str, lora: dict) -> None:
+def test_the_merged_model_equals_the_model_with_its_adapter(job: Job, base: str, lora: dict) -> None:
     settings = job(base=base, lora=lora)
     trained = merge.load_trained(settings)
     before = logits(trained)
@@ -52,12 +52,12 @@ def test_merged_and_saved_it_answers_as_the_adapter_did(job: Job, base: str, lor
 
 
 @pytest.mark.parametrize(("base", "lora"), ADAPTERS)
-def test_the_adapter_makes_a_difference_to_begin_with(job: Job, base: str, lora: dict) -> None:
+def test_the_adapter_changes_the_logits(job: Job, base: str, lora: dict) -> None:
     settings = job(base=base, lora=lora)
     assert (logits(merge.load_trained(settings)) - logits(merge.load_original(settings))).abs().max() > 1e-2
 
 
-def test_dequantised_it_answers_as_the_quantised_base_that_was_trained_on(job: Job) -> None:
+def test_the_dequantised_base_equals_the_quantised_one(job: Job) -> None:
     exact = {"dtype": "float32"}  # arithmetic in bfloat16 would blur what is compared
     settings = job(quantization=NF4, model=exact)
     quantised = PeftModel.from_pretrained(load_base(settings), settings.final_dir).eval()
@@ -71,21 +71,21 @@ def test_dequantised_it_answers_as_the_quantised_base_that_was_trained_on(job: J
     assert wrong > 0.5  # merged into the unquantised base, it would be a model that was never trained
 
 
-def test_a_full_fine_tuning_is_passed_on_as_it_is(job: Job) -> None:
+def test_a_full_fine_tune_is_not_changed(job: Job) -> None:
     settings = job(full=True)
     saved = merge.save_merged(merge.merge(merge.load_trained(settings)), settings)
     expected = AutoModelForCausalLM.from_pretrained(settings.final_dir, dtype=torch.float32)
     assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(saved)), logits(expected))
 
 
-def test_the_base_is_taken_in_the_dtype_it_was_trained_in(job: Job) -> None:
+def test_the_base_is_loaded_in_the_dtype_of_training(job: Job) -> None:
     full, half = job(model={"dtype": "float32"}), job(model={"dtype": "bfloat16"})
     rounded = merge.load_original(half).get_input_embeddings().weight
     assert rounded.dtype == torch.float32
     assert torch.equal(rounded, merge.load_original(full).get_input_embeddings().weight.bfloat16().float())
 
 
-def test_the_tokenizer_lies_beside_it_byte_for_byte(job: Job) -> None:
+def test_the_tokenizer_is_copied_byte_for_byte(job: Job) -> None:
     settings = job()
     saved = merge.save_merged(merge.merge(merge.load_trained(settings)), settings)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
@@ -102,7 +102,7 @@ def test_a_job_with_its_own_chat_template_replaces_only_that_file(job: Job) -> N
 
 
 @pytest.mark.parametrize("missing", ["adapter_model.safetensors", "adapter_config.json", "train.json", "MANIFEST.json"])
-def test_an_unfinished_training_is_named_before_anything_is_loaded(job: Job, missing: str) -> None:
+def test_an_unfinished_training_is_reported_before_loading(job: Job, missing: str) -> None:
     settings = job()
     (settings.final_dir / missing).unlink()
     with pytest.raises(StageError, match=missing) as raised:
@@ -110,7 +110,7 @@ def test_an_unfinished_training_is_named_before_anything_is_loaded(job: Job, mis
     assert (raised.value.code, raised.value.reason) == (ExitCode.CONFIGURATION, "TrainingIncomplete")
 
 
-def test_a_training_result_that_was_damaged_since_is_named(job: Job) -> None:
+def test_a_damaged_training_result_is_reported(job: Job) -> None:
     settings = job()
     file: Path = settings.final_dir / "adapter_model.safetensors"
     content = bytearray(file.read_bytes())
@@ -120,7 +120,7 @@ def test_a_training_result_that_was_damaged_since_is_named(job: Job) -> None:
         merge.read_train_report(settings)
 
 
-def test_a_training_that_never_ended_is_named(job: Job) -> None:
+def test_a_missing_training_result_is_reported(job: Job) -> None:
     settings = job()
     shutil.rmtree(settings.final_dir)
     with pytest.raises(StageError, match="MANIFEST"):
@@ -145,7 +145,7 @@ def test_an_adapter_that_diverged_is_refused(job: Job) -> None:
         pytest.param("data (train[0])", "data_dir", id="other data: lineage would name what was not trained on"),
     ],
 )
-def test_training_is_not_carried_on_from_something_else(job: Job, tmp_path: Path, named: str, field: str):
+def test_a_result_of_other_inputs_is_refused(job: Job, tmp_path: Path, named: str, field: str):
     settings = job()
     moved = tmp_path / field
     shutil.copytree(getattr(settings, field), moved)

@@ -35,7 +35,7 @@ def test_equal_logits_have_no_difference() -> None:
     assert parity.compare([(same, same.copy())]) == report(positions=2)
 
 
-def test_the_figures_are_those_of_the_textbook() -> None:
+def test_the_figures_match_a_direct_calculation() -> None:
     trained, exported = rows([0.0, np.log(3)]), rows([0.0, 0.0])  # p = (1/4, 3/4), q = (1/2, 1/2)
     found = parity.compare([(trained, exported)])
     assert found.mean_kl == pytest.approx(0.25 * np.log(0.5) + 0.75 * np.log(1.5))
@@ -52,7 +52,7 @@ def test_a_constant_shift_is_no_divergence() -> None:
     assert parity.compare([(trained, trained + 5)]).mean_kl == pytest.approx(0, abs=1e-9)
 
 
-def test_without_examples_nothing_is_proven() -> None:
+def test_without_examples_parity_fails() -> None:
     with pytest.raises(ValueError, match="at least one example"):
         parity.compare([])
 
@@ -66,19 +66,19 @@ def test_without_examples_nothing_is_proven() -> None:
         ({"max_logit_difference": float("nan")}, ParityConfig(max_logit_difference=1), "not finite"),
     ],
 )
-def test_a_miss_is_refused_with_figure_tolerance_and_way_out(figures: dict, config: ParityConfig, named: str) -> None:
+def test_a_difference_above_the_tolerance_is_refused_with_figures(figures: dict, config: ParityConfig, named: str) -> None:
     with pytest.raises(StageError, match=named) as raised:
         parity.gate(report(**figures), config, precision="int8")
     assert (raised.value.code, raised.value.reason) == (ExitCode.CONFIGURATION, "ParityFailed")
     assert "precision: fp32" in raised.value.suggestion
 
 
-def test_what_is_not_gated_may_differ() -> None:
+def test_figures_without_a_tolerance_may_differ() -> None:
     parity.gate(report(max_logit_difference=3.0, top1_agreement=0.99), ParityConfig(max_logit_difference=None), precision="int8")
 
 
 @pytest.mark.parametrize(("gap", "passes"), [(1e-5, True), (0.5, False)])
-def test_greedy_answers_may_part_at_a_near_tie_only(gap: float, passes: bool) -> None:
+def test_greedy_answers_may_differ_only_where_two_tokens_are_nearly_tied(gap: float, passes: bool) -> None:
     pair = parity.GreedyPair(trained=[1, 2, 9], exported=[1, 0, 7], logits=rows([0, 9, 0], [1, 0, 1 + gap], [0, 0, 9]))
     if passes:
         parity.gate_greedy([pair], precision="fp32")
@@ -96,7 +96,7 @@ def assert_refused(settings: Settings) -> str:
     return raised.value.message
 
 
-def test_weights_that_changed_on_the_way_are_caught(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_weights_are_detected(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     original = convert.export_onnx
 
     def perturbed(model: object, saved: Path, folder: Path, **options: str) -> object:
@@ -112,7 +112,7 @@ def test_weights_that_changed_on_the_way_are_caught(job: Job, monkeypatch: pytes
     assert "maxLogitDifference 0.001" in assert_refused(job(evaluation=QUICK))
 
 
-def test_a_dora_adapter_merged_without_its_magnitudes_is_caught(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dora_adapter_merged_without_its_magnitudes_is_detected(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = job(lora={"use_dora": True}, evaluation=QUICK)
     original = merge.merge
 
@@ -126,7 +126,7 @@ def test_a_dora_adapter_merged_without_its_magnitudes_is_caught(job: Job, monkey
     assert "top-1 agreement" in assert_refused(settings)
 
 
-def test_a_qlora_adapter_on_the_unquantised_base_is_caught(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_qlora_adapter_on_the_unquantised_base_is_detected(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     nf4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     settings, unquantised = job(quantization=nf4, evaluation=QUICK), job(evaluation=QUICK)
     original = merge.merge

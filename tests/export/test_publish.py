@@ -75,7 +75,7 @@ def test_a_damaged_folder_does_not_verify(folder: Path, damage: str) -> None:
     assert publish.published(folder) is None
 
 
-def test_an_error_while_assembling_leaves_the_previous_folder(folder: Path) -> None:
+def test_an_error_while_assembling_keeps_the_previous_folder(folder: Path) -> None:
     put(folder, "old")
     with pytest.raises(OSError), publish.draft(folder) as draft:
         (draft / "model.onnx").write_text("new")
@@ -85,7 +85,7 @@ def test_an_error_while_assembling_leaves_the_previous_folder(folder: Path) -> N
     assert [path.name for path in folder.parent.iterdir()] == ["r1"]
 
 
-def test_an_error_at_the_last_rename_puts_the_previous_folder_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_at_the_last_rename_restores_the_previous_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(folder, "old")
     rename = Path.rename
 
@@ -101,14 +101,14 @@ def test_an_error_at_the_last_rename_puts_the_previous_folder_back(folder: Path,
     assert publish.published(folder) is not None
 
 
-def test_a_crash_between_the_two_renames_is_mended_by_the_next_run(folder: Path) -> None:
+def test_the_next_run_repairs_a_crash_between_the_two_renames(folder: Path) -> None:
     put(folder, "old")
     folder.rename(folder.with_name(".r1.previous"))  # killed here
     assert publish.published(folder) is not None
     assert content(folder) == "old"
 
 
-def test_what_a_killed_run_left_is_swept_away(folder: Path) -> None:
+def test_leftovers_of_a_killed_run_are_removed(folder: Path) -> None:
     stale = folder.with_name(".r1.partial")
     stale.mkdir(parents=True)
     (stale / "half a model").write_text("x")

@@ -37,7 +37,7 @@ KEPT: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("family", "changes", "kept"), KEPT.values(), ids=KEPT)
-def test_what_it_keeps_of_the_base(family: str, changes: dict[str, Any], kept: dict[str, Any]) -> None:
+def test_properties_kept_from_the_base(family: str, changes: dict[str, Any], kept: dict[str, Any]) -> None:
     config = small(family, **changes).config
     assert {name: getattr(config, name) for name in kept} == kept
 
@@ -70,7 +70,7 @@ def test_it_is_the_same_in_each_run() -> None:
     assert all(first[name].equal(second[name]) for name in first)
 
 
-def test_what_cannot_be_made_small_is_refused_with_the_cause() -> None:
+def test_a_base_that_cannot_be_reduced_is_refused_with_the_cause() -> None:
     with pytest.raises(StageError, match=r"llama cannot be reduced to test its export: more than .* parameters are left") as refused:
         small("llama", num_attention_heads=1, hidden_size=16384, num_key_value_heads=1)
     assert refused.value.reason == "ExportUnsupported"

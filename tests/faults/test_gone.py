@@ -42,7 +42,7 @@ def test_a_namespace_that_is_deleted_in_the_middle_of_a_run(our_plane, open_mort
         assert life.operator.get("/livez") == 200
 
 
-def test_a_definition_that_is_deleted_and_comes_again(our_plane, mortal):
+def test_a_crd_that_is_deleted_and_created_again(our_plane, mortal):
     """With it go all jobs and their children. Whether the operator waits or restarts, it works when the definition is back."""
     with mortal() as life:
         life.scene.create_job()

@@ -33,7 +33,7 @@ def is_well_hard(life: Any, faultless: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_every_write_in_one_life(mortal, faultless_hard, moment):
+def test_one_operator_is_killed_at_every_write(mortal, faultless_hard, moment):
     """Killed at each write of one hard life: "before", each is tried twice; "after", no answer ever arrives."""
     with mortal() as life:
         blows = 0
@@ -51,7 +51,7 @@ def test_killed_at_every_write_in_one_life(mortal, faultless_hard, moment):
 
 
 @pytest.mark.slow
-def test_killed_at_one_write_of_each_life(mortal, faultless):
+def test_each_operator_is_killed_at_one_write(mortal, faultless):
     """One life is struck at its first write, another at its sixth, … until one has no such write; TUNEWRIGHT_SWEEP=1 leaves out none."""
     step = int(os.environ.get("TUNEWRIGHT_SWEEP", "5"))
     survived = sweep(mortal, step, lambda life: is_well(life, faultless))
@@ -59,7 +59,7 @@ def test_killed_at_one_write_of_each_life(mortal, faultless):
 
 
 @pytest.mark.slow
-def test_killed_at_one_write_of_each_hard_life(mortal, faultless_hard):
+def test_each_operator_is_killed_at_one_write_under_faults(mortal, faultless_hard):
     """The same with every twelfth write, or TUNEWRIGHT_SWEEP."""
     step = int(os.environ.get("TUNEWRIGHT_SWEEP", "12"))
     survived = sweep(mortal, step, lambda life: is_well_hard(life, faultless_hard))

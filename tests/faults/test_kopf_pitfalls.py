@@ -80,7 +80,7 @@ async def ask(settings: kopf.OperatorSettings, session: Refusing) -> Any:
     return await api.request("get", "/y", settings=settings, context=context, logger=logger)  # type: ignore[arg-type]
 
 
-def test_this_is_about_the_version_that_is_pinned():
+def test_the_pinned_version_is_the_one_tested():
     assert version("kopf") == "1.45.2"
 
 
@@ -93,7 +93,7 @@ async def test_kopf_by_itself_gives_up_after_54_seconds(slept, status):
 
 
 @pytest.mark.parametrize("status", [0, 403, 429, 500, 503])
-async def test_with_our_settings_it_tries_for_a_day(slept, status):
+async def test_with_our_settings_kopf_retries_for_a_day(slept, status):
     server = Refusing(status, times=24 * 3600 // 16)
     await ask(ours.kopf_settings(), server)
     assert sum(slept) > 20 * 3600
@@ -101,7 +101,7 @@ async def test_with_our_settings_it_tries_for_a_day(slept, status):
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410])
-async def test_other_answers_end_it_at_once(slept, status):
+async def test_other_answers_end_the_watch_at_once(slept, status):
     """And with it the process: no watch can die alone. Its start is harmless (test_watches_that_end_the_process)."""
     server = Refusing(status, times=1)
     with pytest.raises(errors.APIClientError):
@@ -109,7 +109,7 @@ async def test_other_answers_end_it_at_once(slept, status):
     assert server.asked == 1
 
 
-async def test_a_watch_on_which_nothing_comes_is_opened_anew(monkeypatch):
+async def test_a_watch_without_events_is_restarted(monkeypatch):
     settings = ours.kopf_settings()
     assert settings.watching.inactivity_timeout == 70  # the API server sends a bookmark each minute
     settings.watching.inactivity_timeout = 0.01
@@ -124,7 +124,7 @@ async def test_a_watch_on_which_nothing_comes_is_opened_anew(monkeypatch):
     assert seen == []
 
 
-async def test_an_error_in_the_middle_of_a_watch_ends_it_unless_it_is_about_age(monkeypatch):
+async def test_an_error_in_a_watch_ends_it_except_an_expired_version(monkeypatch):
     async def failing(**_: Any) -> Any:
         yield {"type": "ERROR", "object": {"code": code}}
 
@@ -150,7 +150,7 @@ def test_handlers_are_coroutines_that_return_nothing():
 
 
 @pytest.mark.parametrize(("kept", "memories"), [(100, ResourceMemories), (0, ours.NothingToRemember)], ids=["kopf's own", "ours"])
-async def test_of_objects_seen_kopf_keeps(kept, memories):
+async def test_memory_that_kopf_keeps_for_objects(kept, memories):
     """Its own records of 5,000 jobs and their children would take 60 MB."""
     cache, remembered = new_cache(), memories()
     for number in range(100):
@@ -169,7 +169,7 @@ async def test_of_objects_seen_kopf_keeps(kept, memories):
     assert (len(list(remembered.iter_all_memories())), len(cache.primary_keys())) == (kept, 100)
 
 
-def test_every_setting_stands_below_its_reason():
+def test_every_setting_has_a_comment_with_its_reason():
     """No line that sets something without a comment above its paragraph that names the pitfall, or says why."""
     lines = inspect.getsource(ours.kopf_settings).splitlines()
     paragraphs = "\n".join(line.strip() for line in lines).split("\n\n")
@@ -177,7 +177,7 @@ def test_every_setting_stands_below_its_reason():
     assert bare == []
 
 
-def test_the_page_names_all_pitfalls_and_tests_that_there_are():
+def test_the_adr_names_all_pitfalls_and_existing_tests():
     page = PAGE.read_text(encoding="utf-8")
     assert re.findall(r"^\| (K\d+) \|", page, re.MULTILINE) == [f"K{number}" for number in range(1, 26)]
     named = re.findall(r"`((?:faults|shell|kube|reconcile|contract|hostile)/test_\w+)(?:::(test_\w+))?`", page)

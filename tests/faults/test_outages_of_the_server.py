@@ -91,7 +91,7 @@ def identities(scene: Any) -> set[str]:
 
 
 @pytest.mark.parametrize(("status", "retry_after"), [(500, None), (503, None), (429, 1), (403, None)])
-def test_refused_for_long(life, status, retry_after):
+def test_connections_are_refused_for_a_long_time(life, status, retry_after):
     before, paused = life.proxy.refused, life.operator.pauses()
     life.proxy.refuse(status, retry_after=retry_after)
     life.proxy.cut_watches()
@@ -103,7 +103,7 @@ def test_refused_for_long(life, status, retry_after):
     until(lambda: life.scene.status("meanwhile").get("phase") == "Checking", "what came meanwhile is worked on", patience=180)
 
 
-def test_watches_that_break_again_and_again(life):
+def test_watches_that_break_repeatedly(life):
     """At any moment of a life, in the middle of what they show."""
     draw = random.Random(7)
 
@@ -118,7 +118,7 @@ def test_watches_that_break_again_and_again(life):
     life.proxy.strike(1, "meanwhile", lambda: None)
 
 
-def test_watches_that_show_nothing_and_stay_open(life):
+def test_watches_that_stay_open_without_events(life):
     """As a load balancer leaves them that has forgotten a connection."""
     held = life.proxy.held
     life.proxy.hold_watches()
@@ -130,7 +130,7 @@ def test_watches_that_show_nothing_and_stay_open(life):
     life.scene.reaches("Checking", "unseen")
 
 
-def test_watches_that_show_nothing_for_good(life):
+def test_watches_that_never_have_events_again(life):
     """Reopened watches, too: lists show what they miss."""
     held = life.proxy.held
     life.proxy.hold_watches()
@@ -156,7 +156,7 @@ def test_an_api_server_that_is_killed_in_the_middle_of_a_write(life, own_plane):
     life.scene.reaches("Checking", "interrupted")
 
 
-def test_an_etcd_that_stands_still_in_the_middle_of_a_write(life, own_plane):
+def test_an_etcd_that_is_stopped_in_the_middle_of_a_write(life, own_plane):
     """Until a write has been given up: the API server waits longer for its etcd than we wait for an answer."""
     etcd = own_plane.plane.pids()["etcd"]
     failed = life.operator.reconciles("transient")

@@ -87,7 +87,7 @@ def used(audit: Any, user: str) -> Mapping[Right, set[int]]:
     return found
 
 
-def test_every_right_is_used_and_none_is_lacking(stage, rights):
+def test_the_rights_are_exactly_those_needed(stage, rights):
     scene, proxy, user = stage
     live_through_everything(scene, proxy)
     asked = used(scene.audit, user)
@@ -98,7 +98,7 @@ def test_every_right_is_used_and_none_is_lacking(stage, rights):
     assert asked.keys() <= granted(rights)  # what RBAC grants to everybody by other ways does not hide a missing rule
 
 
-def test_the_right_that_admission_asks_about_is_needed_to_own_children(our_plane, namespace, rights, tmp_path):
+def test_owning_children_needs_the_right_that_admission_checks(our_plane, namespace, rights, tmp_path):
     api = our_plane.api
     (account,) = [manifest["metadata"]["name"] for manifest in rights if manifest["kind"] == "ServiceAccount"]
     user = f"system:serviceaccount:{namespace}:{account}"

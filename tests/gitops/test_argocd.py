@@ -59,15 +59,15 @@ def test_a_job_s_health(health, case):
     ],
     ids=["nothing", "no metadata", "no conditions", "conditions only"],
 )
-def test_a_job_that_says_nothing_is_on_its_way(health, job):
+def test_a_job_without_status_is_progressing(health, job):
     assert health(job)[0] == "Progressing"
 
 
-def test_every_verdict_is_one_that_argo_cd_knows(health):
+def test_every_health_status_exists_in_argo_cd(health):
     assert {health(case.job)[0] for case in judged()} == STATUSES
 
 
-def test_the_patch_adds_to_what_argo_cd_is_told_already(control_plane, namespace):
+def test_the_patch_keeps_other_settings_of_argo_cd(control_plane, namespace):
     told = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "argocd-cm"}, "data": {"url": "https://argocd.example.com"}}
     assert control_plane.api.create(told, namespace, keep=True).accepted
     options = ("--namespace", namespace, "--type", "merge", "--patch-file", str(FOLDER / "argocd-cm.yaml"))

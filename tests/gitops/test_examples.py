@@ -32,7 +32,7 @@ def everything(kind):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_is_yaml_of_kinds_that_are_meant(name):
+def test_a_file_has_only_the_expected_kinds(name):
     assert {(item["apiVersion"], item["kind"]) for item in load(name)} <= KNOWN
 
 
@@ -46,7 +46,7 @@ def test_values_meet_the_chart_s_schema():
         jsonschema.validate(each, schema)
 
 
-def test_paths_lead_somewhere():
+def test_paths_exist():
     paths = [item["spec"]["source"]["path"] for item in everything("Application")]
     paths += [item["spec"]["path"] for item in everything("Kustomization") if "path" in item.get("spec", {})]
     paths += [item["spec"]["chart"]["spec"]["chart"] for item in everything("HelmRelease")]
@@ -55,7 +55,7 @@ def test_paths_lead_somewhere():
     assert [path for path in paths if not (ROOT / path).is_dir()] == []
 
 
-def test_references_lead_somewhere():
+def test_references_exist():
     named = {(item["kind"], item["metadata"]["name"]) for name in FILES for item in load(name) if "metadata" in item}
     references = [item["spec"]["chart"]["spec"]["sourceRef"] for item in everything("HelmRelease")]
     references += [item["spec"]["sourceRef"] for item in everything("Kustomization") if "spec" in item]
@@ -64,7 +64,7 @@ def test_references_lead_somewhere():
     assert {(reference["kind"], reference["name"]) for reference in references} <= named
 
 
-def test_the_version_is_this_one():
+def test_the_version_is_the_present_one():
     chart = YAML(typ="safe").load(ROOT / "charts/tunewright/Chart.yaml")
     asked = {item["spec"]["source"]["targetRevision"] for item in everything("Application") if "helm" in item["spec"]["source"]}
     asked |= {item["spec"]["ref"]["tag"] for item in everything("GitRepository") if "tag" in item["spec"]["ref"]}
@@ -72,7 +72,7 @@ def test_the_version_is_this_one():
     assert asked == {f"v{chart['version']}"}
 
 
-def test_finalizers_are_argo_cd_s_and_such_that_no_api_server_warns_of_them():
+def test_finalizers_are_argo_cds_and_cause_no_warning():
     """It warns of one without a path. These are Argo CD's: pkg/apis/application/v1alpha1/application_defaults.go."""
     with_path = {f"resources-finalizer.argocd.argoproj.io/{policy}" for policy in ("foreground", "background")}
     named = [name for item in everything("Application") for name in item["metadata"].get("finalizers", ())]

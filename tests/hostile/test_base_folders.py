@@ -25,7 +25,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("case", FOLDERS)
-def test_a_folder_that_reaches_elsewhere_is_refused(tmp_path: Path, case: str) -> None:
+def test_a_folder_with_files_outside_is_refused(tmp_path: Path, case: str) -> None:
     files, reason = FOLDERS[case]
     for name, text in files.items():
         (tmp_path / name).write_text(text, encoding="utf-8")

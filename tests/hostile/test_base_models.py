@@ -100,7 +100,7 @@ SPOILS = {
 @pytest.mark.parametrize("door", [base_folder, load_config, load_tokenizer])
 @pytest.mark.parametrize("spoil", SPOILS)
 @pytest.mark.usefixtures("hub")
-def test_no_door_opens_a_base_that_reaches_elsewhere(base: Path, source: dict[str, Any], door, spoil) -> None:
+def test_every_loader_refuses_a_base_with_files_outside(base: Path, source: dict[str, Any], door, spoil) -> None:
     spoil(base)
     with pytest.raises(StageError) as refused:
         door(settings(base, source))
@@ -109,7 +109,7 @@ def test_no_door_opens_a_base_that_reaches_elsewhere(base: Path, source: dict[st
 
 @pytest.mark.parametrize("source", [FOLDER, FROM_SCRATCH, HUB], ids=["folder", "fromScratch", "hub"])
 @pytest.mark.usefixtures("hub")
-def test_a_good_base_is_opened_by_each_door(base: Path, source: dict[str, Any]) -> None:
+def test_every_loader_accepts_a_valid_base(base: Path, source: dict[str, Any]) -> None:
     for door in (base_folder, load_config, load_tokenizer):
         assert door(settings(base, source)) is not None
 
@@ -154,7 +154,7 @@ CONFIGS: dict[str, bytes | dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("case", CONFIGS)
-def test_whatever_is_wrong_with_a_config_is_a_clear_refusal(base: Path, case: str) -> None:
+def test_any_invalid_config_is_refused_with_a_reason(base: Path, case: str) -> None:
     content = CONFIGS[case]
     if isinstance(content, dict):
         content = json.dumps(json.loads((base / "config.json").read_text(encoding="utf-8")) | content).encode()

@@ -53,7 +53,7 @@ def test_a_bad_line_is_named(tmp_path: Path, case: str, suffix: str) -> None:
     assert words in str(found)
 
 
-def test_as_deep_as_allowed_is_fine(tmp_path: Path) -> None:
+def test_the_greatest_depth_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"text": ' + b"[" * 99 + b"]" * 99 + b"}")
     assert isinstance(next(read_rows(path, path.name)), Located)
@@ -61,7 +61,7 @@ def test_as_deep_as_allowed_is_fine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mark", ["utf-16", "utf-16-le", "utf-32"])
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv"])
-def test_another_encoding_is_said_once(tmp_path: Path, suffix: str, mark: str) -> None:
+def test_another_encoding_is_reported_once(tmp_path: Path, suffix: str, mark: str) -> None:
     path = tmp_path / f"rows{suffix}"
     path.write_bytes(('{"text": "a"}\n' * 1000).encode(mark))
     assert len(list(read_rows(path, path.name))) == 1
@@ -131,7 +131,7 @@ VALUES = st.recursive(
     ascii_=st.booleans(),
     chunk=st.integers(1, 50),
 )
-def test_a_list_read_in_pieces_is_the_list(
+def test_a_list_read_in_chunks_is_equal_to_the_list(
     tmp_path_factory: pytest.TempPathFactory, rows: list[object], indent: int | None, ascii_: bool, chunk: int
 ) -> None:
     path = tmp_path_factory.mktemp("list") / "rows.json"
@@ -143,7 +143,7 @@ def test_a_list_read_in_pieces_is_the_list(
     assert [item.row for item in found if isinstance(item, Located)] == expected
 
 
-def test_an_emoji_in_two_escapes_is_fine(tmp_path: Path) -> None:
+def test_an_emoji_in_two_escapes_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"text": "\\ud83d\\ude00"}\n')
     (found,) = read_rows(path, path.name)
@@ -278,7 +278,7 @@ DOORS: dict[str, Callable[[Settings], object]] = {
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("case", NO_FILES)
-def test_what_is_no_file_of_the_folder_is_refused_at_every_door(settings: Settings, case: str, door: str) -> None:
+def test_every_reader_refuses_a_path_that_is_no_file_of_the_folder(settings: Settings, case: str, door: str) -> None:
     make, words = NO_FILES[case]
     make(settings.data_dir / "corpus" / "rows.jsonl")
     with pytest.raises(StageError, match=words) as refused:
@@ -312,13 +312,13 @@ def test_links_within_the_folder_and_the_hubs_cache_are_followed(settings: Setti
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["a pipe", "a device"])
-def test_weights_that_are_no_file_are_not_waited_for(tmp_path: Path, make: Callable[[Path], object]) -> None:
+def test_weights_that_are_not_a_file_do_not_block(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "model.safetensors")
     with pytest.raises(StageError, match=r"model\.safetensors"):
         weights_sha256(tmp_path)
 
 
-def test_problems_are_counted_and_not_kept(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problems_are_counted_but_not_stored(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
     summary = reading._summary
     monkeypatch.setattr(reading, "_summary", lambda shown, count: kept.append(len(shown)) or summary(shown, count))

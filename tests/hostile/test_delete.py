@@ -74,7 +74,7 @@ SHARED = {"storage": {"claimName": "models"}, "destinations": [{"pvc": {"claimNa
 @pytest.mark.parametrize("yes", [False, True])
 @pytest.mark.parametrize("output", [ELSEWHERE, SHARED, {"destinations": [{"pvc": {"claimName": "models", "path": "phi3"}}]}])
 @pytest.mark.parametrize("name", ["phi3", "models", "runs", "cache", "checkpoints", "final"])
-async def test_a_job_that_made_nothing_removes_nothing(home: Home, tmp_path: Path, name: str, output: Mapping[str, Any], yes: bool):
+async def test_a_job_without_files_removes_nothing(home: Home, tmp_path: Path, name: str, output: Mapping[str, Any], yes: bool):
     key, _ = stored(home, tmp_path, name, output)
     claim = home.layout.claim("default", "models")
     write(claim, "phi3/config.json", "phi3/model.safetensors", f"{name}/mine.txt", f"runs/{name}/notes.txt", "cache/hub/mine")
@@ -91,7 +91,7 @@ async def test_a_job_that_made_nothing_removes_nothing(home: Home, tmp_path: Pat
     [(set(), True), ({"tunewright.json", "model.onnx", "onnx/model.onnx.data"}, False)],
     ids=["confirmed", "not confirmed"],
 )
-async def test_what_lies_in_a_given_claim_is_removed_when_that_is_confirmed(home: Home, tmp_path: Path, left: set[str], outside: bool):
+async def test_files_in_a_given_claim_are_removed_after_a_confirmation(home: Home, tmp_path: Path, left: set[str], outside: bool):
     key, uid = stored(home, tmp_path, "phi3", ELSEWHERE)
     claim = home.layout.claim("default", "models")
     write(claim, "phi3/config.json")
@@ -153,7 +153,7 @@ OWN = {
 
 @pytest.mark.parametrize(("content", "left"), OWN.values(), ids=OWN)
 @pytest.mark.parametrize("linked", [False, True], ids=["a folder", "a link as the claim"])
-async def test_of_a_created_claim_what_the_job_made_goes(home: Home, tmp_path: Path, content, left: set[str], linked: bool):
+async def test_the_jobs_files_in_a_created_claim_are_removed(home: Home, tmp_path: Path, content, left: set[str], linked: bool):
     key, uid = stored(home, tmp_path, "j", {})
     claim = home.layout.claim("default", "j-output")
     real = tmp_path / "disk" if linked else claim
@@ -190,7 +190,7 @@ async def test_a_link_in_a_claim_is_not_followed(home: Home, tmp_path: Path, pla
 
 
 @pytest.mark.parametrize("name", ["../x", "..", "a/b", "", "x\n", "-"])
-async def test_a_name_that_is_a_path_is_refused_before_anything_is_touched(home: Home, tmp_path: Path, name: str):
+async def test_a_name_that_is_a_path_is_refused(home: Home, tmp_path: Path, name: str):
     stored(home, tmp_path, "j", {})
     before = files(tmp_path)
     with pytest.raises((Gone, Invalid), match=r"is not a DNS name|there is no FineTuneJob"):

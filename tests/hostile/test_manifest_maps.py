@@ -49,7 +49,7 @@ def unbounded(node: dict[str, Any], path: str) -> list[str]:
     return found
 
 
-def test_no_place_of_the_definition_takes_values_of_any_depth() -> None:
+def test_no_field_of_the_crd_accepts_values_of_any_depth() -> None:
     (version,) = crd()["spec"]["versions"]
     assert unbounded(version["schema"]["openAPIV3Schema"]["properties"]["spec"], "spec") == []
 
@@ -77,7 +77,7 @@ TAKEN = [
 
 
 @pytest.mark.parametrize(("name", "why"), ENVIRONMENT.items(), ids=ENVIRONMENT)
-def test_a_variable_that_reaches_beyond_the_job_is_refused_by_name(name: str, why: str) -> None:
+def test_a_variable_with_effects_outside_the_job_is_refused_by_name(name: str, why: str) -> None:
     with pytest.raises(ManifestError) as refused:
         read_job(job_with("workers.env", [{"name": "FINE"}, {"name": name, "value": "/x"}]), "job.yaml")
     (problem,) = refused.value.problems
@@ -87,7 +87,7 @@ def test_a_variable_that_reaches_beyond_the_job_is_refused_by_name(name: str, wh
 
 
 @pytest.mark.parametrize("name", TAKEN)
-def test_other_variables_are_taken(name: str) -> None:
+def test_other_variables_are_accepted(name: str) -> None:
     read_job(job_with("workers.env", [{"name": name, "value": "1"}]), "job.yaml")
 
 
@@ -116,7 +116,7 @@ def test_a_key_that_training_does_not_need_is_refused_by_name(key: str, value: A
     assert "Delete these keys" in problem.way_out
 
 
-def test_what_a_usual_configuration_holds_is_taken() -> None:
+def test_keys_of_common_configurations_are_accepted() -> None:
     usual = {
         "train_micro_batch_size_per_gpu": "auto", "gradient_accumulation_steps": "auto", "gradient_clipping": "auto", "steps_per_print": 10,
         "bf16": {"enabled": "auto"}, "zero_optimization": {"stage": 2, "overlap_comm": True, "reduce_bucket_size": 5e8, "offload_optimizer": {"device": "cpu"}},

@@ -55,7 +55,7 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("value", "message"), VALUES, ids=[value[:24] for value, _ in VALUES])
-def test_a_value_that_is_none(value, message):
+def test_an_invalid_value_is_refused(value, message):
     (problem,) = problems(HEAD + f"  training: {{maxSteps:  {value}}}\n")
     assert (problem.line, problem.column, problem.path) == (10, 25, "spec.training.maxSteps")
     assert message in problem.message
@@ -86,7 +86,7 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("text", "line", "message"), TEXTS, ids=[text[:24] for text, *_ in TEXTS])
-def test_a_text_that_is_too_much(text, line, message):
+def test_a_text_beyond_the_bounds_is_refused(text, line, message):
     found = [problem for problem in problems(HEAD + text) if message in problem.message]
     assert len(found) == 1
     assert line in {None, found[0].line}
@@ -118,7 +118,7 @@ QUANTITIES = ["1e99", "1E99", "-1", "1e19", "9" * 20, "9" * 32, "922337203685477
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
 @pytest.mark.parametrize("resource", ["nvidia.com/gpu", "memory", "cpu", "example.com/x"])
-def test_quantities_that_kubernetes_cannot_hold(resource, quantity):
+def test_quantities_that_kubernetes_cannot_store_are_refused(resource, quantity):
     text = HEAD + f"  workers: {{resources: {{limits: {{{resource}: {quantity!r}}}}}}}\n"
     if quantity == "1\n":
         text = text.replace("'1\\n'", '"1\\n"')
@@ -173,7 +173,7 @@ FILES = [
 
 @pytest.mark.parametrize(("make", "code", "message"), FILES, ids=[message or "tty" for *_, message in FILES])
 @pytest.mark.parametrize("command", ["validate", "plan", "run"])
-def test_a_file_that_is_no_manifest(command, make, code, message, tmp_path):
+def test_a_file_that_is_not_a_manifest_is_refused(command, make, code, message, tmp_path):
     path = tmp_path / "job.yaml"
     make(path)
     ended = CliRunner().invoke(app, [command, str(path)], env={"TUNEWRIGHT_HOME": str(tmp_path / "home")})

@@ -41,7 +41,7 @@ IDS = [f"{why}: {text[:20]}" for why, text in UNREADABLES]
 
 
 @pytest.mark.parametrize(("why", "text"), UNREADABLES, ids=IDS)
-def test_an_object_that_cannot_be_read_keeps_what_can(why, text):
+def test_the_readable_part_of_an_object_is_kept(why, text):
     found = DECODER.decode_object(f'{{"kind": "FineTuneJob", {META}, "spec": {text}, "status": {{"phase": "Serving"}}}}'.encode())
     assert why in found[UNREADABLE]
     assert "replace its spec" in found[UNREADABLE]
@@ -63,7 +63,7 @@ def test_one_object_of_a_list_never_hides_the_others(why, text, around):
     assert found["metadata"] == {"continue": "c"}
 
 
-def test_what_cannot_even_be_named_is_left_out(caplog):
+def test_an_object_without_a_readable_name_is_left_out(caplog):
     nameless = f'{{"metadata": {{"name": {LISTS}, "namespace": "demo"}}, "spec": 1}}'
     assert [
         item["metadata"]["name"] for item in DECODER.decode_list(f'{{"items": [{nameless}, {GOOD}], "metadata": {{}}}}'.encode())["items"]
@@ -71,20 +71,20 @@ def test_what_cannot_even_be_named_is_left_out(caplog):
     assert "no readable name" in caplog.text
 
 
-def test_managed_fields_that_nest_deeply_cost_an_object_nothing_else():
+def test_deep_managed_fields_do_not_affect_other_fields():
     deep = '{"metadata": {"name": "a", "managedFields": [' + '{"f:a":' * 900 + "{}" + "}" * 900 + '], "uid": "u"}, "spec": {"b": 1}}'
     found = DECODER.decode_object(deep.encode())
     assert (found["metadata"], found["spec"]) == ({"name": "a", "uid": "u"}, {"b": 1})
 
 
 @pytest.mark.parametrize("text", [GOOD, f'{{{META}, "spec": {{"a": "\\ud83d\\ude00", "n": 12345678901234567890}}}}'])
-def test_an_event_that_can_be_read_has_the_same_meaning(text):
+def test_a_readable_event_is_not_changed(text):
     line = f'{{"type":"ADDED","object":{text}}}'.encode()
     assert json.loads(DECODER.readable_event(line)) == json.loads(line)
 
 
 @pytest.mark.parametrize(("why", "text"), [row for row in UNREADABLES if "not finite" not in row[0] and "Expecting" not in row[0]])
-def test_an_event_of_an_object_that_cannot_be_read_can(why, text):
+def test_an_event_of_an_unreadable_object_becomes_readable(why, text):
     event = json.loads(DECODER.readable_event(f'{{"type":"MODIFIED","object":{{{META}, "spec": {text}}}}}'.encode()))
     assert (event["type"], event["object"]["metadata"]["name"]) == ("MODIFIED", "a")
     assert why in event["object"][UNREADABLE]
@@ -99,7 +99,7 @@ values = st.recursive(
 
 @given(values, values, st.sampled_from([None, 1]), st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_what_can_be_read_is_read_whatever_stands_beside_it(spec, other, indent, escaped):
+def test_a_readable_object_is_read_beside_unreadable_ones(spec, other, indent, escaped):
     items = [
         {"metadata": {"name": name, "namespace": "d", "uid": name, "resourceVersion": "1"}, "spec": what}
         for name, what in (("a", spec), ("b", other))
@@ -113,7 +113,7 @@ def test_what_can_be_read_is_read_whatever_stands_beside_it(spec, other, indent,
 
 @given(st.binary(max_size=60))
 @settings(deadline=None)
-def test_bytes_that_are_no_object_are_refused_and_never_end_anything(data):
+def test_bytes_that_are_not_an_object_are_refused_without_a_crash(data):
     try:
         found = DECODER.decode_object(data)
     except ValueError:
@@ -149,7 +149,7 @@ def test_the_operator_serves_all_others(scene):
     assert "Traceback" not in operator.log.read_text()
 
 
-async def test_a_login_with_refused_credentials_is_no_new_one():
+async def test_a_repeated_login_with_refused_credentials_is_equal_to_the_old_one():
     """kopf ends when a login brings what has been refused before; with sessions that differ it would log in for ever."""
     same, too, other = (session_of(kopf.ConnectionInfo(server="https://x", token=token), page=1) for token in ("a", "a", "b"))
     assert same == too

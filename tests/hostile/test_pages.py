@@ -54,7 +54,7 @@ async def store(sizes):
 
 
 @ONE
-async def test_our_client_lists_everything(store, sizes):
+async def test_the_client_lists_all_objects(store, sizes):
     settings = Configuration(host=store.url)
     settings.retries = 0
     client = Client(ApiClient(settings), SCHEME, threads=2)
@@ -64,7 +64,7 @@ async def test_our_client_lists_everything(store, sizes):
 
 
 @ONE
-async def test_kopf_lists_everything(store, sizes):
+async def test_kopf_lists_all_objects(store, sizes):
     info = kopf.ConnectionInfo(server=store.url)
     session = session_of(info, page=100).aiohttp_session
     found, token, longest = [], "", 0
@@ -83,7 +83,7 @@ async def test_kopf_lists_everything(store, sizes):
     assert longest <= max(PAGE_BYTES, max(sizes) + 1000)
 
 
-def test_sizes_shrink_at_once_and_grow_by_and_by():
+def test_page_sizes_shrink_at_once_and_grow_slowly():
     pages = PageSizes(100)
     seen = []
     for fits in (False, False, False, False, True, True, True, True, True, True, True, True):
@@ -93,7 +93,7 @@ def test_sizes_shrink_at_once_and_grow_by_and_by():
     assert pages.size("b") == 100
 
 
-async def test_other_answers_pass_as_they_are():
+async def test_other_answers_are_not_changed():
     app = web.Application()
 
     async def forbid(_):

@@ -90,7 +90,7 @@ def bombs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("case", BOMBS)
-def test_what_expands_is_refused_by_row_in_bounded_memory(bombs: Path, case: str) -> None:
+def test_an_expanding_file_is_refused_by_row_in_bounded_memory(bombs: Path, case: str) -> None:
     make, words = BOMBS[case]
     path = bombs / f"{case}.parquet"
     make(path)
@@ -103,7 +103,7 @@ def test_what_expands_is_refused_by_row_in_bounded_memory(bombs: Path, case: str
     assert decoder <= 2 * 2**20
 
 
-def test_a_process_that_dies_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_of_the_process_is_a_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(tmp_path / "rows.parquet", {"text": pa.array(["a"])})
     monkeypatch.setattr(sys, "executable", "/bin/false")
     (found,) = read_rows(tmp_path / "rows.parquet", "rows.parquet")
@@ -130,7 +130,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("case", ROWS)
-def test_values_arrive_as_they_are(tmp_path: Path, case: str) -> None:
+def test_values_are_not_changed(tmp_path: Path, case: str) -> None:
     array, expected = ROWS[case]
     _write(tmp_path / "rows.parquet", {"value": array})
     found = [item.row["value"] for item in read_rows(tmp_path / "rows.parquet", "rows.parquet") if isinstance(item, Located)]
@@ -152,7 +152,7 @@ def test_hostile_names_are_refused(tmp_path: Path, case: str) -> None:
     assert words in str(found).replace(":1:", ":")
 
 
-def test_row_order_is_the_files_over_row_groups(tmp_path: Path) -> None:
+def test_rows_keep_their_order_over_row_groups(tmp_path: Path) -> None:
     texts = [json.dumps(number) for number in range(1000)]
     _write(tmp_path / "rows.parquet", {"text": pa.array(texts)}, row_group_size=37)
     found = [(item.line, item.row["text"]) for item in read_rows(tmp_path / "rows.parquet", "rows.parquet") if isinstance(item, Located)]

@@ -75,7 +75,7 @@ async def ends(reader) -> bool:
 
 
 @pytest.mark.parametrize("sent", STALLS.values(), ids=STALLS)
-async def test_a_client_that_stalls_is_cut(sent, caplog):
+async def test_a_stalled_client_is_disconnected(sent, caplog):
     async with listening(QUICK) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent.encode())
@@ -84,7 +84,7 @@ async def test_a_client_that_stalls_is_cut(sent, caplog):
     assert caplog.text == ""  # a line for each would fill the log
 
 
-async def test_a_client_that_sends_byte_by_byte_is_cut():
+async def test_a_client_that_sends_byte_by_byte_is_disconnected():
     async with listening(QUICK) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
@@ -98,7 +98,7 @@ async def test_a_client_that_sends_byte_by_byte_is_cut():
         dripping.cancel()
 
 
-async def test_a_client_that_does_not_read_its_answer_is_cut():
+async def test_a_client_that_does_not_read_is_disconnected():
     async with listening(QUICK) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -154,7 +154,7 @@ async def test_malformed_requests_are_answered_and_not_logged(sent, caplog):
     assert caplog.text == ""
 
 
-async def test_an_error_of_ours_is_logged(caplog):
+async def test_an_error_of_the_operator_is_logged(caplog):
     async with listening(QUICK) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -175,7 +175,7 @@ async def test_one_address_does_not_use_up_the_connections_of_others():
         assert await status(port, source="127.0.0.2") == 200
 
 
-async def test_half_open_posts_of_many_addresses_keep_no_one_else_out():
+async def test_half_open_posts_of_many_addresses_do_not_block_other_clients():
     """The address with most connections loses its oldest, so that a probe is answered at any time."""
     async with listening(QUICK._replace(seconds=30)) as port:
         held = []

@@ -162,7 +162,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("reason", "words", "component", "message", "code"), FAILURES, ids=[f"{row[2]}: {row[1]}" for row in FAILURES])
-def test_a_failure_is_in_the_status_whatever_its_words_are(reason, words, component, message, code):
+def test_any_text_of_a_failure_is_shown_in_status(reason, words, component, message, code):
     status = status_of(*with_report(component, message, code))
     assert (status["failure"]["reason"], status["failure"]["stage"]) == (reason, component)
     assert words in status["failure"]["message"]
@@ -197,7 +197,7 @@ def messages(draw: Any) -> str:
 
 @given(messages(), st.sampled_from(list(STAGES)), st.sampled_from([0, 1, 65, 137, 255]))
 @settings(max_examples=300, deadline=None)
-def test_any_termination_message_ends_in_a_status_that_the_definition_accepts(message, component, code):
+def test_any_termination_message_gives_a_valid_status(message, component, code):
     status = status_of(*with_report(component, message, code))
     if status["phase"] == "Complete":
         assert status["artifacts"]
@@ -214,7 +214,7 @@ metric_names = st.sampled_from(["global_step", "max_steps", "loss", "checkpoint_
     json_values,
 )
 @settings(max_examples=300, deadline=None)
-def test_any_progress_is_refused_or_ends_in_a_status_that_the_definition_accepts(metrics, at, left, anything):
+def test_any_progress_report_is_refused_or_gives_a_valid_status(metrics, at, left, anything):
     posted = {
         "progressPercentage": 40,
         "estimatedRemainingSeconds": left,
@@ -253,7 +253,7 @@ STORED = [
 
 
 @pytest.mark.parametrize("stored", STORED, ids=json.dumps)
-def test_whatever_is_stored_as_status_is_read_or_passed_over(stored):
+def test_any_stored_status_is_read_or_ignored(stored):
     report = ProgressReport.model_validate_json(first_step())
     running = [a_job("trainer", attempt=0), *with_report("checker", dump(CHECKED))]
     assert status_of(*running, progress=report, previous=stored)["phase"] == "Training"
@@ -285,14 +285,14 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("text", "left"), TEXTS, ids=[repr(row[0]) for row in TEXTS])
-def test_control_characters_are_taken_out_of_text(text, left):
+def test_control_characters_are_removed_from_text(text, left):
     assert plain(text) == left
     assert holds_control(text) == (left != text or "\n" in text)
 
 
 @given(st.text(st.characters(categories=None), max_size=200))
 @settings(deadline=None)
-def test_plain_text_can_be_encoded_and_stays_as_it_is(text):
+def test_plain_text_can_be_encoded_and_is_not_changed(text):
     found = plain(text)
     assert plain(found) == found
     assert not any(ord(character) < 32 and character not in "\n\t" for character in found)

@@ -47,7 +47,7 @@ def get(server: Server, path: str, headers: dict[str, str]) -> int:
 
 @pytest.mark.parametrize("sent", WRONG)
 @pytest.mark.parametrize("path", PATHS)
-def test_without_the_key_nothing_is_answered(server: Server, path: str, sent: str | None) -> None:
+def test_without_the_key_requests_get_401(server: Server, path: str, sent: str | None) -> None:
     headers = {"Host": "localhost"} | ({} if sent is None else {"Authorization": sent})
     assert get(server, path, headers) == 401
 
@@ -57,7 +57,7 @@ def test_probes_need_no_key(server: Server, path: str) -> None:
     assert get(server, path, {"Host": "localhost"}) == 200
 
 
-def test_the_key_opens_all_and_shows_the_origin(server: Server) -> None:
+def test_with_the_key_all_routes_answer_and_show_the_origin(server: Server) -> None:
     client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0)
     (model,) = client.models.list().data
     assert model.tunewright["lineage"]["uid"] == "0000"
@@ -74,7 +74,7 @@ def test_names_of_this_machine_are_served(server: Server, host: str) -> None:
 
 
 @pytest.mark.parametrize("host", FOREIGN)
-def test_a_foreign_host_is_refused(server: Server, host: str) -> None:
+def test_another_host_name_gets_403(server: Server, host: str) -> None:
     assert get(server, "/v2/health/live", {"Host": host}) == 403
     assert get(server, "/v1/models", {"Host": host, "Authorization": f"Bearer {KEY}"}) == 403
 

@@ -55,7 +55,7 @@ def read(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("addresses", [pytest.param(addresses, id=name) for name, addresses in ADDRESSES.items()])
-def test_the_body_beyond_the_limit_of_all_is_refused(server: Server, addresses: list[str]) -> None:
+def test_a_body_beyond_the_limit_of_all_bodies_is_refused(server: Server, addresses: list[str]) -> None:
     """Which one it is depends on which is read last. The others continue, and so do small requests."""
     with contextlib.ExitStack() as opened:
         sockets = [opened.enter_context(connect(server, address)) for _, address in zip(range(TOO_MANY), itertools.cycle(addresses))]
@@ -78,7 +78,7 @@ def test_the_body_beyond_the_limit_of_all_is_refused(server: Server, addresses: 
 
 
 @pytest.mark.parametrize(("drain_seconds", "more"), [pytest.param(*case, id=name) for name, case in STALLS.items()])
-def test_a_body_that_stalls_does_not_hold_a_drain(drain_seconds: str, more: bool, tmp_path: Path) -> None:
+def test_a_stalled_body_does_not_delay_the_drain(drain_seconds: str, more: bool, tmp_path: Path) -> None:
     """The body never ends, and the drain may take 300 seconds: the server's own bounds end it."""
     with (
         ready_server(build(TinyModel()).served_dir, tmp_path, DRAIN_SECONDS=drain_seconds) as server,

@@ -104,7 +104,7 @@ async def answered(port: int, address: str = "127.0.0.1") -> bool:
 
 
 @pytest.mark.parametrize("sent", [pytest.param(sent, id=name) for name, sent in STALLS.items()])
-def test_a_client_that_stops_is_cut(sent: str) -> None:
+def test_a_client_that_stops_sending_is_disconnected(sent: str) -> None:
     async def test(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent.encode())
@@ -116,7 +116,7 @@ def test_a_client_that_stops_is_cut(sent: str) -> None:
 
 
 @pytest.mark.parametrize("start", [HEAD + "X: ", f"{HEAD}Content-Length: 60000\r\n\r\n"], ids=["headers", "a body"])
-def test_a_client_that_trickles_is_cut(start: str) -> None:
+def test_a_client_that_sends_slowly_is_disconnected(start: str) -> None:
     async def test(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(start.encode())
@@ -129,7 +129,7 @@ def test_a_client_that_trickles_is_cut(start: str) -> None:
     with_server(test)
 
 
-def test_a_client_that_does_not_read_is_cut() -> None:
+def test_a_client_that_stops_reading_is_disconnected() -> None:
     async def test(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
         writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")

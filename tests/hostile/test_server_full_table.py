@@ -69,7 +69,7 @@ def answer(connection: socket.socket, request: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("addresses", "sent", "read", "kept"), [pytest.param(*case, id=name) for name, case in FILLED.items()])
-def test_a_full_table_cuts_no_probe(server: Server, addresses: int, sent: bytes, read: bool, kept: bool) -> None:
+def test_a_full_table_does_not_block_probes(server: Server, addresses: int, sent: bytes, read: bool, kept: bool) -> None:
     with contextlib.ExitStack() as opened:
         older = opened.enter_context(connect(server, OLDER))
         for number in range(FLOOD):

@@ -57,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.mark.parametrize(("param", "body"), [pytest.param(*case, id=name) for name, case in REFUSED.items()])
-def test_a_request_that_is_too_much_is_refused_by_name(server: Server, param: str | None, body: str | bytes) -> None:
+def test_a_request_beyond_the_bounds_is_refused_by_name(server: Server, param: str | None, body: str | bytes) -> None:
     path = "/v1/chat/completions" if "messages" in str(body)[:60] else "/v1/completions"
     response = server.post(path, content=body if isinstance(body, bytes) else body.encode())
     assert response.status_code == 400, response.text[:500]

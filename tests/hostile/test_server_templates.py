@@ -30,7 +30,7 @@ EXPLODING = {
 
 
 @pytest.mark.parametrize("source", [pytest.param(source, id=name) for name, source in EXPLODING.items()])
-def test_a_template_that_explodes_is_stopped(source: str, tmp_path: Path) -> None:
+def test_a_template_that_exceeds_its_bounds_is_stopped(source: str, tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text(ONLY_ON_REQUEST % source)
     template = TemplateProcess(tmp_path, seconds=2)
     try:
@@ -50,7 +50,7 @@ def echo(tmp_path: Path) -> Iterator[TemplateProcess]:
 
 
 @pytest.mark.parametrize("text", ["", "a\nb\r\u2028c", "\x00", "ü😀", "x" * 1_000_000])
-def test_text_comes_back_as_it_is(echo: TemplateProcess, text: str) -> None:
+def test_rendered_text_is_not_changed(echo: TemplateProcess, text: str) -> None:
     assert echo.render([{"role": "user", "content": text}]) == text
 
 

@@ -91,7 +91,7 @@ CONVERSATIONS = {
 
 
 @pytest.mark.parametrize("messages", CONVERSATIONS.values(), ids=CONVERSATIONS)
-def test_content_yields_no_special_token_and_both_sides_agree(both, messages: list[dict[str, Any]]) -> None:
+def test_content_gives_no_special_token_in_trainer_and_server(both, messages: list[dict[str, Any]]) -> None:
     trained, served, template = both
     ids, _ = trained.encode(messages, ask=True)
     assert conversation.encode(conversation.render(messages, template, served), served) == tuple(ids)
@@ -101,7 +101,7 @@ def test_content_yields_no_special_token_and_both_sides_agree(both, messages: li
 
 
 @pytest.mark.parametrize("messages", [CONVERSATIONS[name] for name in ("in the answer", "one in another", "beside other scripts")])
-def test_the_assistants_words_are_learned_and_no_others(both, messages: list[dict[str, Any]]) -> None:
+def test_only_the_assistants_tokens_are_learned(both, messages: list[dict[str, Any]]) -> None:
     trained, _, _ = both
     ids, mask = trained.encode(messages, mask=True)
     assert len(ids) == len(mask)
@@ -111,7 +111,7 @@ def test_the_assistants_words_are_learned_and_no_others(both, messages: list[dic
     assert not any(mask[: turn + 1])
 
 
-def test_what_needs_no_fence_is_what_transformers_makes(both) -> None:
+def test_content_without_special_tokens_is_tokenized_as_in_transformers(both) -> None:
     trained, _, _ = both
     messages = CONVERSATIONS["nothing special"]
     assert trained.encode(messages, ask=True)[0] == trained.tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
@@ -120,9 +120,9 @@ def test_what_needs_no_fence_is_what_transformers_makes(both) -> None:
 @pytest.mark.parametrize(
     ("rendered", "text", "places"), [("a", "a", []), ("<\ue000|end|>", "<|end|>", [1]), ("x<\ue000a><\ue000b>", "x<a><b>", [2, 5])]
 )
-def test_signs_are_taken_out_and_their_places_known(rendered: str, text: str, places: list[int]) -> None:
+def test_markers_are_removed_and_their_places_returned(rendered: str, text: str, places: list[int]) -> None:
     assert without_signs(rendered, "\ue000") == (text, places)
 
 
-def test_a_name_is_content_too() -> None:
+def test_special_tokens_in_a_name_are_text() -> None:
     assert Fence(SPECIALS).needed([{"role": "user", "content": "x", "name": "<|end|>"}])

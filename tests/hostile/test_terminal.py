@@ -34,20 +34,20 @@ def record(message: str) -> logging.LogRecord:
 
 
 @ONE
-def test_what_the_command_line_prints(text, left):
+def test_output_of_the_command_line_has_no_control_characters(text, left):
     file = io.StringIO()
     Terminal(file=file, soft_wrap=True, highlight=False, force_terminal=True).print(text, markup=False)
     assert file.getvalue() == f"{left}\n"
 
 
-def test_both_of_its_streams_are_such():
+def test_stdout_and_stderr_are_both_cleaned():
     assert isinstance(console.out, Terminal)
     assert isinstance(console.err, Terminal)
 
 
 @ONE
 @pytest.mark.parametrize("terminal", [True, False])
-def test_the_moving_line_of_a_run(text, left, terminal):
+def test_the_updated_line_of_a_run_has_no_control_characters(text, left, terminal):
     file = io.StringIO()
     with LiveView(Console(file=file, force_terminal=terminal, soft_wrap=True, width=200), name="bot") as line:
         line.show({"phase": "Waiting", "message": text})
@@ -58,11 +58,11 @@ def test_the_moving_line_of_a_run(text, left, terminal):
 
 
 @ONE
-def test_the_operators_log(text, left):
+def test_the_operators_log_has_no_control_characters(text, left):
     assert json.loads(JsonFormatter().format(record(text)))["message"] == f"job said {left}"
     assert TextFormatter("%(message)s").format(record(text)) == f"job said {left}"
 
 
-def test_no_message_passes_for_another_line_of_a_log():
+def test_a_message_cannot_look_like_another_line_of_the_log():
     assert TextFormatter("%(message)s").format(record("a\n2026-01-01 ERROR forged\rb")) == "job said a\n    2026-01-01 ERROR forged\n    b"
     assert "\n" not in JsonFormatter().format(record("a\nb"))

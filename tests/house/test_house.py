@@ -17,7 +17,7 @@ from house import lines_that_name_a_job, repeated_names, second_homes
         pytest.param([], {"a.py": "class _Key: ...", "b.py": "class _Key: ..."}, id="a file's own"),
     ],
 )
-def test_a_class_has_its_name_to_itself(expected, files):
+def test_class_names_are_unique(expected, files):
     assert repeated_names({name: ast.parse(text) for name, text in files.items()}) == expected
 
 
@@ -30,7 +30,7 @@ def test_a_class_has_its_name_to_itself(expected, files):
         ([1], 'LABEL = "tunewright.io/job-uid"'),
     ],
 )
-def test_the_runtime_names_no_job(expected, text):
+def test_the_runtime_does_not_name_fine_tune_jobs(expected, text):
     assert lines_that_name_a_job(text) == expected
 
 

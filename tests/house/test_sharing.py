@@ -18,7 +18,7 @@ def test_the_group_of_a_test(group: str, nodeid: str, one_cluster: bool) -> None
     assert group_of(nodeid, one_cluster=one_cluster) == group
 
 
-def test_what_takes_longest_starts_first() -> None:
+def test_the_longest_tests_start_first() -> None:
     assert place_of("tests/node/test_jobs.py::test_a") < place_of("tests/plan/test_zero.py::test_a")
 
 

@@ -15,7 +15,7 @@ def steps(workflow: dict) -> list[dict]:
     return [step for job in workflow["jobs"].values() for step in job["steps"]]
 
 
-def test_there_is_one_for_each_occasion() -> None:
+def test_there_is_a_workflow_for_each_event() -> None:
     assert set(WORKFLOWS) == {"quick", "ci", "release"}
 
 
@@ -28,7 +28,7 @@ def test_actions_are_pinned_by_commit(workflow: dict) -> None:
 
 
 @EVERY
-def test_a_workflow_may_read_and_a_job_asks_for_more(workflow: dict) -> None:
+def test_workflows_have_read_permissions_and_jobs_request_more(workflow: dict) -> None:
     assert workflow["permissions"] == {"contents": "read"}
     assert all("timeout-minutes" in job for job in workflow["jobs"].values())
 
@@ -41,7 +41,7 @@ def test_make_targets_exist(workflow: dict) -> None:
     assert called <= targets
 
 
-def test_ci_runs_what_runs_anywhere_else() -> None:
+def test_ci_runs_the_same_commands() -> None:
     assert any(step.get("run", "").endswith(".ci/run") for step in steps(WORKFLOWS["ci"]))
 
 

@@ -64,7 +64,7 @@ print([tool for tool in {COMPILERS + INSTALLERS} if shutil.which(tool) or import
     assert image.python(program) == "[]", name
 
 
-def test_every_module_of_ours_is_there_compiled(any_image: AnyImage) -> None:
+def test_every_module_has_its_bytecode(any_image: AnyImage) -> None:
     _, image = any_image
     program = """
 import importlib.util, pathlib, tunewright_contract
@@ -86,7 +86,7 @@ print(lacking)
         ("trainer", {"tunewright_contract", "tunewright_trainer"}),
     ],
 )
-def test_an_image_has_its_own_rooms_and_no_others(name: str, packages: set[str], request: pytest.FixtureRequest) -> None:
+def test_an_image_has_only_its_own_packages(name: str, packages: set[str], request: pytest.FixtureRequest) -> None:
     image: BuiltImage = request.getfixturevalue(f"{name}_image")
     every = ["tunewright", "tunewright_contract", "tunewright_runtime", "tunewright_server", "tunewright_trainer"]
 
@@ -95,7 +95,7 @@ def test_an_image_has_its_own_rooms_and_no_others(name: str, packages: set[str],
     assert set(json.loads(found)) == packages
 
 
-def test_an_image_says_which_version_it_is(any_image: AnyImage) -> None:
+def test_an_image_has_its_version_as_a_label(any_image: AnyImage) -> None:
     name, image = any_image
 
     version = image.python("import importlib.metadata; print(importlib.metadata.version('tunewright'))")
@@ -140,7 +140,7 @@ def test_the_server_answers(server_image: BuiltImage) -> None:
 
 
 @pytest.mark.parametrize("name", ["server", "trainer"])
-def test_onnx_runtime_reports_to_nobody(name: str, request: pytest.FixtureRequest) -> None:
+def test_telemetry_of_onnx_runtime_is_off(name: str, request: pytest.FixtureRequest) -> None:
     image: BuiltImage = request.getfixturevalue(f"{name}_image")
     program = "import onnxruntime, pathlib; print([str(file) for file in pathlib.Path('/tmp').rglob('*')])"
 
@@ -148,7 +148,7 @@ def test_onnx_runtime_reports_to_nobody(name: str, request: pytest.FixtureReques
     assert "Microsoft" in image.python(program, ORT_DISABLE_TELEMETRY="0")  # an identity, when it does report
 
 
-def test_the_trainer_says_its_stages(trainer_image: BuiltImage) -> None:
+def test_the_trainer_prints_its_stages(trainer_image: BuiltImage) -> None:
     ended = trainer_image.run("python", "-m", "tunewright_trainer", "check", "--help")
 
     assert ended.returncode == 0
@@ -163,7 +163,7 @@ def test_the_trainer_refuses_to_start_without_a_configuration(trainer_image: Bui
 
 
 @pytest.mark.slow
-def test_deepspeed_takes_its_op_from_the_image_and_compiles_nothing(trainer_image: BuiltImage) -> None:
+def test_deepspeed_loads_its_op_from_the_image_and_compiles_nothing(trainer_image: BuiltImage) -> None:
     program = """
 import os, logging
 logging.basicConfig()

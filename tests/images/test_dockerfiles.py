@@ -30,7 +30,7 @@ def test_the_base_is_an_argument_pinned_to_a_patch_release_and_its_digest(image:
 
 
 @EVERY
-def test_every_stage_stands_on_the_base_or_on_another_stage(image: Image) -> None:
+def test_every_stage_is_from_the_base_or_another_stage(image: Image) -> None:
     sources = [arguments.split()[0] for name, arguments in instructions(image) if name == "FROM"]
     stages = {arguments.split()[2] for name, arguments in instructions(image) if name == "FROM" and " AS " in arguments}
 
@@ -38,7 +38,7 @@ def test_every_stage_stands_on_the_base_or_on_another_stage(image: Image) -> Non
 
 
 @EVERY
-def test_nothing_is_fetched_but_by_package_managers(image: Image) -> None:
+def test_only_package_managers_download(image: Image) -> None:
     text = "\n".join(arguments for _, arguments in instructions(image))
 
     assert [name for name, _ in instructions(image) if name == "ADD"] == []
@@ -54,7 +54,7 @@ def test_packages_are_installed_with_their_hashes(image: Image) -> None:
 
 
 @EVERY
-def test_the_last_stage_installs_our_wheel_and_no_package(image: Image) -> None:
+def test_the_last_stage_installs_only_the_project(image: Image) -> None:
     runs = [arguments for name, arguments in last_stage(image) if name == "RUN"]
 
     assert last_stage(image)[0] == ("FROM", "dependencies")
@@ -63,7 +63,7 @@ def test_the_last_stage_installs_our_wheel_and_no_package(image: Image) -> None:
 
 
 @EVERY
-def test_dependencies_lie_below_the_code(image: Image) -> None:
+def test_layers_of_dependencies_are_below_the_code(image: Image) -> None:
     found = instructions(image)
     start = next(number for number, (name, arguments) in enumerate(found) if name == "FROM" and arguments.endswith(" AS dependencies"))
     end = next(number for number in range(start + 1, len(found)) if found[number][0] == "FROM")
@@ -83,7 +83,7 @@ def test_the_user_is_a_number_that_is_not_root(image: Image) -> None:
 
 
 @EVERY
-def test_the_entry_point_is_no_shell(image: Image) -> None:
+def test_the_entry_point_is_not_a_shell(image: Image) -> None:
     (entry,) = [arguments for name, arguments in last_stage(image) if name == "ENTRYPOINT"]
 
     assert entry.startswith('["')
@@ -91,7 +91,7 @@ def test_the_entry_point_is_no_shell(image: Image) -> None:
 
 
 @EVERY
-def test_what_a_build_borrows_from_a_machine_is_a_secret(image: Image) -> None:
+def test_settings_of_the_build_machine_are_mounted_as_secrets(image: Image) -> None:
     variables = [arguments for name, arguments in instructions(image) if name in {"ARG", "ENV"}]
 
     assert [text for text in variables if re.search("INDEX|PROXY|TOKEN|PASSWORD|CERT", text)] == []
@@ -100,7 +100,7 @@ def test_what_a_build_borrows_from_a_machine_is_a_secret(image: Image) -> None:
 
 
 @EVERY
-def test_sources_are_what_the_content_hash_covers(image: Image) -> None:
+def test_the_content_hash_covers_the_copied_sources(image: Image) -> None:
     of_context = [
         arguments
         for name, arguments in instructions(image)
@@ -112,7 +112,7 @@ def test_sources_are_what_the_content_hash_covers(image: Image) -> None:
     assert {source for source in copied if not any(source == path or source.startswith(f"{path}/") for path in hashed)} == set()
 
 
-def test_a_build_sees_nothing_but_what_it_needs() -> None:
+def test_the_build_context_has_only_needed_files() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
 
     assert lines[0] == "*"

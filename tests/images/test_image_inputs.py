@@ -58,7 +58,7 @@ def changed_by(root: Path, path: str, text: str = "\n# another line\n") -> set[s
         (".dockerignore", {"operator", "server", "trainer"}),
     ],
 )
-def test_what_goes_into_an_image_changes_its_hash(checkout: Path, path: str, images: set[str]) -> None:
+def test_a_changed_input_changes_the_hash(checkout: Path, path: str, images: set[str]) -> None:
     assert changed_by(checkout, path) == images
 
 
@@ -73,11 +73,11 @@ def test_what_goes_into_an_image_changes_its_hash(checkout: Path, path: str, ima
         "operator/src/tunewright/__pycache__/errors.cpython-311.pyc",
     ],
 )
-def test_tests_and_documents_change_no_hash(checkout: Path, path: str) -> None:
+def test_tests_and_documentation_do_not_change_the_hash(checkout: Path, path: str) -> None:
     assert changed_by(checkout, path) == set()
 
 
-def test_of_the_project_its_metadata_counts_and_its_settings_do_not(checkout: Path) -> None:
+def test_project_metadata_changes_the_hash_and_tool_settings_do_not(checkout: Path) -> None:
     assert changed_by(checkout, "pyproject.toml", "\n[tool.another]\nsetting = 1\n") == set()
 
     project = checkout / "pyproject.toml"
@@ -93,7 +93,7 @@ def test_renaming_a_file_changes_the_hash(checkout: Path) -> None:
     assert content_hash(IMAGES["operator"], checkout) != before
 
 
-def test_layers_below_the_code_depend_on_requirements_and_base_alone(checkout: Path) -> None:
+def test_layers_below_the_code_depend_only_on_requirements_and_base(checkout: Path) -> None:
     image = IMAGES["trainer"]
     before = requirements_hash(image, "a-base", checkout)
 

@@ -53,11 +53,11 @@ def test_an_image_is_built_once(engine: WritesDown) -> None:
     assert engine.log == ["build operator default", f"save docker.io/tunewright/operator:{images.project_version()}"]
 
 
-def test_nothing_is_there_before_it_is_built(engine: WritesDown) -> None:
+def test_there_is_no_archive_before_the_build(engine: WritesDown) -> None:
     assert images.archives() == {}
 
 
-def test_the_archive_is_named_by_everything_that_went_in(engine: WritesDown) -> None:
+def test_the_archives_name_has_the_hash_of_its_inputs(engine: WritesDown) -> None:
     on_default = images.archive_path(IMAGES["operator"], "")
 
     assert on_default.name.startswith(f"operator-{images.content_hash(IMAGES['operator'])}-")
@@ -67,7 +67,7 @@ def test_the_archive_is_named_by_everything_that_went_in(engine: WritesDown) -> 
     )
 
 
-def test_an_older_archive_of_the_same_image_goes_and_others_stay(engine: WritesDown, tmp_path: Path) -> None:
+def test_a_build_removes_older_archives_of_the_same_image_only(engine: WritesDown, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for name in ("operator-0000000000000000-00000000.tar", "server-0000000000000000-00000000.tar"):
@@ -96,7 +96,7 @@ def test_sources_that_change_during_a_build_are_built_again(engine: WritesDown, 
     assert [line.split()[0] for line in engine.log] == ["build", "build", "save"]
 
 
-def test_a_base_that_is_named_is_used(engine: WritesDown) -> None:
+def test_a_named_base_is_used(engine: WritesDown) -> None:
     images.build(["server"], "mirror/python:3.11")
 
     assert engine.log[0] == "build server mirror/python:3.11"
@@ -116,14 +116,14 @@ def test_the_base_from_debian_is_made_once(engine: WritesDown, monkeypatch: pyte
     assert [line for line in engine.log if line.startswith("build")] == [f"build server {made[0]}", f"build operator {made[0]}"]
 
 
-def test_whatever_its_base_an_archive_of_these_sources_is_found(engine: WritesDown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_of_the_sources_is_found_for_any_base(engine: WritesDown, monkeypatch: pytest.MonkeyPatch) -> None:
     made = images.build(["server"], "mirror/python:3.11")
     monkeypatch.setenv("TUNEWRIGHT_BASE_IMAGE", "another/python:3.11")
 
     assert images.archives() == made
 
 
-def test_layers_are_forgotten_when_requirements_changed_and_only_then(engine: WritesDown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_layers_are_dropped_only_when_requirements_change(engine: WritesDown, monkeypatch: pytest.MonkeyPatch) -> None:
     images.build(["server"], "")
     monkeypatch.setattr(images, "content_hash", lambda *_: "1111111111111111")
     images.build(["server"], "")
@@ -142,7 +142,7 @@ def test_without_an_engine_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch)
         image_engines.find_engine()
 
 
-def test_indexes_of_this_machine_reach_pip_and_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_package_indexes_of_the_machine_are_passed_to_pip_and_uv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("PIP_INDEX_URL", "https://mirror.example/simple")
 
@@ -151,7 +151,7 @@ def test_indexes_of_this_machine_reach_pip_and_uv(monkeypatch: pytest.MonkeyPatc
     assert found["PIP_INDEX_URL"] == found["UV_DEFAULT_INDEX"] == "https://mirror.example/simple"
 
 
-def test_secrets_are_readable_by_their_owner_only_and_gone_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_private_and_removed_after_the_build(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "https://somebody:word@mirror.example/simple")
 
     with image_engines.secrets() as options:
