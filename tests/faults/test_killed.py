@@ -33,7 +33,7 @@ def is_well_hard(life: Any, faultless: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_one_operator_is_killed_at_every_write(mortal, faultless_hard, moment):
+def test_the_operator_is_killed_at_every_write_of_one_job(mortal, faultless_hard, moment):
     """Killed at each write of one hard life: "before", each is tried twice; "after", no answer ever arrives."""
     with mortal() as life:
         blows = 0
@@ -51,7 +51,7 @@ def test_one_operator_is_killed_at_every_write(mortal, faultless_hard, moment):
 
 
 @pytest.mark.slow
-def test_each_operator_is_killed_at_one_write(mortal, faultless):
+def test_the_operator_is_killed_at_one_write_of_each_job(mortal, faultless):
     """One life is struck at its first write, another at its sixth, … until one has no such write; TUNEWRIGHT_SWEEP=1 leaves out none."""
     step = int(os.environ.get("TUNEWRIGHT_SWEEP", "5"))
     survived = sweep(mortal, step, lambda life: is_well(life, faultless))
@@ -59,7 +59,7 @@ def test_each_operator_is_killed_at_one_write(mortal, faultless):
 
 
 @pytest.mark.slow
-def test_each_operator_is_killed_at_one_write_under_faults(mortal, faultless_hard):
+def test_the_operator_is_killed_at_one_write_of_each_job_with_failures(mortal, faultless_hard):
     """The same with every twelfth write, or TUNEWRIGHT_SWEEP."""
     step = int(os.environ.get("TUNEWRIGHT_SWEEP", "12"))
     survived = sweep(mortal, step, lambda life: is_well_hard(life, faultless_hard))
@@ -86,7 +86,7 @@ def sweep(mortal: Any, step: int, live_well: Callable[[Any], None]) -> Sequence[
     return [survived[moment] for moment in turns]
 
 
-def test_killed_ten_times_at_random(mortal, faultless):
+def test_the_operator_is_killed_ten_times_at_random(mortal, faultless):
     """Ten times, each at any moment of the 300 ms after one write or another."""
     seed = random.randrange(2**32)
     draw = random.Random(seed)

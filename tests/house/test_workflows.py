@@ -41,7 +41,7 @@ def test_make_targets_exist(workflow: dict) -> None:
     assert called <= targets
 
 
-def test_ci_runs_the_same_commands() -> None:
+def test_ci_runs_the_ci_script() -> None:
     assert any(step.get("run", "").endswith(".ci/run") for step in steps(WORKFLOWS["ci"]))
 
 

@@ -24,7 +24,7 @@ class Events:
         return [EVENT]
 
 
-async def test_events_are_asked_for_where_something_stands_still_and_nowhere_else():
+async def test_events_are_listed_only_for_blocked_children():
     events = Events()
     assert await warnings_about(events, "demo", [STUCK, BUSY], NOON + timedelta(minutes=1)) == [EVENT]
     assert events.asked == [("Event", "demo", "involvedObject.uid=j1,type=Warning")]
@@ -32,5 +32,5 @@ async def test_events_are_asked_for_where_something_stands_still_and_nowhere_els
     assert len(events.asked) == 1
 
 
-async def test_without_the_right_to_list_events_only_their_words_are_lacking():
+async def test_without_the_right_to_list_events_only_their_reasons_are_missing():
     assert await warnings_about(Events(forbidden=True), "demo", [STUCK], NOON + timedelta(minutes=1)) == []

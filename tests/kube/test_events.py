@@ -30,7 +30,7 @@ def status(phase="Training", reason="Running", message="", *, true=None):
         (False, {}, {"phase": "Training"}),
     ],
 )
-def test_only_another_state_is_news(expected, before, after):
+def test_only_a_change_of_state_is_posted(expected, before, after):
     assert is_news(before, after) is expected
 
 
@@ -47,16 +47,16 @@ def test_only_another_state_is_news(expected, before, after):
         ("Normal", status(true="Reconciling")),
     ],
 )
-def test_trouble_is_a_warning(expected, told):
+def test_failures_are_warnings(expected, told):
     assert event_for(JOB, told, NOON)["type"] == expected
 
 
-def test_the_same_news_has_the_same_name_and_other_news_another():
+def test_equal_events_have_equal_names_and_others_differ():
     first = event_for(JOB, status(), NOON)["metadata"]["name"]
     assert event_for(JOB, status(), LATER)["metadata"]["name"] == first
     assert event_for(JOB, status("Failed"), NOON)["metadata"]["name"] != first
     assert event_for({"metadata": {**JOB["metadata"], "uid": "2"}}, status(), NOON)["metadata"]["name"] != first
 
 
-def test_a_message_is_cut_to_what_the_api_server_takes():
+def test_a_message_is_cut_to_the_api_servers_limit():
     assert len(event_for(JOB, status(message="ä" * 5000), NOON)["message"].encode()) <= 1024

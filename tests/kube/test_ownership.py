@@ -21,7 +21,7 @@ RETAINED = {"annotations": {"tunewright.io/retain": "why"}, "labels": {"app.kube
         pytest.param(item("PersistentVolumeClaim", "bot-output", "2", **RETAINED), id="a claim that an earlier job left"),
     ],
 )
-def test_what_is_ours_is_taken_on(live):
+def test_objects_of_the_job_are_accepted(live):
     refuse_others(live, uid="1", job="bot")
 
 
@@ -37,6 +37,6 @@ def test_what_is_ours_is_taken_on(live):
         ),
     ],
 )
-def test_what_is_somebody_elses_is_refused(expected, live):
+def test_objects_of_other_owners_are_refused(expected, live):
     with pytest.raises(expected, match=live["metadata"]["name"]):
         refuse_others(live, uid="1", job="bot")

@@ -67,18 +67,18 @@ PRIVATE = {"serviceAccountName": "trainer", "imagePullSecrets": ["registry"]}
         ),
     ],
 )
-async def test_what_is_not_there_is_named_with_its_field_and_the_way_out(expected, way_out, workers, held):
+async def test_missing_references_are_named_with_field_and_way_out(expected, way_out, workers, held):
     found = await look_up(Holding(*held), a_job(**workers))
     assert [missing.field for missing in found.missing] == expected
     assert all(way_out in missing.message for missing in found.missing)
 
 
-async def test_what_may_not_be_read_is_left_to_the_kubelet():
+async def test_references_that_may_not_be_read_are_left_to_the_kubelet():
     found = await look_up(Holding(SHELF, TEXTS, forbidden=("Secret", "ServiceAccount")), a_job(**PRIVATE))
     assert found.missing == ()
 
 
-async def test_each_claim_is_asked_for_once():
+async def test_each_claim_is_looked_up_once():
     cluster = Holding(SHELF, TEXTS)
     await look_up(cluster, a_job())
     assert cluster.asked == [("PersistentVolumeClaim", "shelf"), ("ConfigMap", "chat")]
@@ -92,5 +92,5 @@ async def test_each_claim_is_asked_for_once():
         ((), {"kind": "PersistentVolumeClaim", "metadata": {"name": "shelf"}}),
     ],
 )
-async def test_a_claim_can_do_what_its_volume_can_and_before_there_is_one_what_was_asked_of_it(expected, claim):
+async def test_access_modes_are_those_of_the_volume_or_else_of_the_claim(expected, claim):
     assert (await look_up(Holding(claim, TEXTS), a_job())).claims == {"shelf": expected}

@@ -100,14 +100,14 @@ def world(cluster, clock=lambda: 0.0, url="http://op:8080/", shown=None):
     return KubeWorld(cluster, cache, progress_url=url, tokens=Tokens(cluster, cache, clock=clock, audience=audience), clock=lambda: now)
 
 
-async def test_children_are_created_in_the_given_order_and_strangers_to_the_plan_pruned():
+async def test_children_are_created_in_order_and_others_pruned():
     cluster = Cluster(job(), child("Service", "bot-old", uid="s9"))
     await world(cluster).apply(KEY, UID, [child("ConfigMap", "bot-config"), child("Job", "bot-check")])
     assert cluster.writes == [("create", "ConfigMap", "bot-config"), ("create", "Job", "bot-check"), ("delete", "Service", "bot-old", "s9")]
 
 
 @pytest.mark.parametrize("there", [[], [job("u2")], [job(deletionTimestamp="now")]])
-async def test_nothing_is_made_for_a_job_that_is_gone(there):
+async def test_no_child_is_created_for_a_deleted_job(there):
     cluster = Cluster(*there)
     with pytest.raises(Gone):
         await world(cluster).apply(KEY, UID, [child("ConfigMap", "bot-config")])
@@ -126,7 +126,7 @@ async def test_nothing_is_made_for_a_job_that_is_gone(there):
         ),
     ],
 )
-async def test_what_is_not_ours_is_never_written(expected, there):
+async def test_objects_of_others_are_never_written(expected, there):
     cluster = Cluster(job(), there)
     with pytest.raises(expected):
         await world(cluster).apply(KEY, UID, [child("Job", "bot-check")])
@@ -143,14 +143,14 @@ async def test_children_are_those_owned_at_any_depth():
     assert [item["metadata"]["name"] for item in await world(cluster).children(KEY, UID)] == ["bot-check", "ours"]
 
 
-async def test_a_claim_that_outlives_its_job_is_shown_with_its_children():
+async def test_a_retained_claim_is_listed_with_the_children():
     kept = child("PersistentVolumeClaim", "bot-output", uid="v")
     kept["metadata"] |= {"ownerReferences": [], "annotations": {"tunewright.io/retain": "why"}}
     kept["metadata"]["labels"] = {**kept["metadata"]["labels"], "app.kubernetes.io/managed-by": "tunewright"}
     assert [item["metadata"]["name"] for item in await world(Cluster(kept)).children(KEY, UID)] == ["bot-output"]
 
 
-async def test_what_watches_have_shown_is_not_asked_for():
+async def test_cached_objects_are_not_requested():
     cluster = Cluster(job(status={"phase": "A"}), child("Job", "bot-check"), child("Service", "bot-old", uid="s9"), child("Pod", "bot-pod"))
     subject = world(cluster)
     assert (await subject.get(KEY))["metadata"]["uid"] == UID
@@ -161,7 +161,7 @@ async def test_what_watches_have_shown_is_not_asked_for():
     assert cluster.reads == []
 
 
-async def test_what_was_written_is_known_before_a_watch_shows_it():
+async def test_written_objects_are_cached_before_a_watch_shows_them():
     cluster = Cluster(job())
     subject = world(cluster)
     assert await subject.apply(KEY, UID, [child("Job", "bot-check")])
@@ -173,7 +173,7 @@ async def test_what_was_written_is_known_before_a_watch_shows_it():
     assert [write[0] for write in cluster.writes] == ["create", "merge", "delete"]
 
 
-async def test_a_child_that_no_watch_has_shown_is_not_made_twice_and_the_plan_is_made_anew():
+async def test_an_uncached_child_is_not_created_twice_and_the_job_is_planned_again():
     cluster = Cluster(job(), child("Job", "bot-train-0"), child("Service", "bot-old"))
     subject = world(cluster, shown=[job(), child("Service", "bot-old")])
     with pytest.raises(Conflict, match="Job demo/bot-train-0 exists, but was not in the cache"):
@@ -182,7 +182,7 @@ async def test_a_child_that_no_watch_has_shown_is_not_made_twice_and_the_plan_is
     assert [item["metadata"]["name"] for item in await subject.children(KEY, UID)] == ["bot-old", "bot-train-0"]
 
 
-async def test_what_was_taken_off_since_we_looked_does_not_come_back():
+async def test_an_annotation_that_was_removed_meanwhile_is_not_restored():
     """A decision that is read back from the object itself, and the person who takes it back at that moment."""
 
     def deployment(version, replicas, **annotations):
@@ -201,7 +201,7 @@ async def test_what_was_taken_off_since_we_looked_does_not_come_back():
     assert known["metadata"]["annotations"] == {}, "the next try decides on what is there"
 
 
-async def test_a_job_whose_labels_were_taken_off_gets_them_back_before_anything_is_pruned():
+async def test_removed_labels_of_a_job_are_restored_before_pruning():
     bare = child("Job", "bot-check")
     del bare["metadata"]["labels"]
     cluster = Cluster(job(), bare, child("Job", "bot-train-0"))
@@ -210,7 +210,7 @@ async def test_a_job_whose_labels_were_taken_off_gets_them_back_before_anything_
     assert [write[:3] for write in cluster.writes] == [("merge", "Job", "bot-check")]
 
 
-async def test_a_status_is_not_put_over_a_newer_one(monkeypatch):
+async def test_a_status_does_not_overwrite_a_newer_one(monkeypatch):
     cluster = Cluster(job(status={"phase": "B"}, resourceVersion="9"))
     subject = world(cluster, shown=[job(status={"phase": "A"})])
 
@@ -223,7 +223,7 @@ async def test_a_status_is_not_put_over_a_newer_one(monkeypatch):
     assert (await subject.get(KEY))["status"] == {"phase": "B"}  # the next try knows
 
 
-async def test_without_a_right_to_read_nothing_is_decided():
+async def test_without_a_right_to_read_no_decision_is_made():
     async def refuse():
         raise Forbidden("pods")
 
@@ -235,7 +235,7 @@ async def test_without_a_right_to_read_nothing_is_decided():
         await subject.children(KEY, UID)
 
 
-async def test_a_status_replaces_the_one_before_and_is_told():
+async def test_a_status_replaces_the_earlier_one_and_posts_an_event():
     cluster = Cluster(job(status={"phase": "Checking", "reason": "A", "progress": {"step": 1, "loss": "2"}, "old": 1}))
     await world(cluster).patch_status(KEY, UID, {"phase": "Training", "reason": "A", "progress": {"step": 2}})
     patch = {
@@ -246,13 +246,13 @@ async def test_a_status_replaces_the_one_before_and_is_told():
 
 
 @pytest.mark.parametrize("there", [[], [job("u2")]])
-async def test_the_status_of_another_job_is_left_alone(there):
+async def test_the_status_of_another_job_is_not_changed(there):
     cluster = Cluster(*there)
     await world(cluster).patch_status(KEY, UID, {"phase": "Training", "reason": "A"})
     assert cluster.writes == []
 
 
-async def test_a_conflict_is_passed_on_only_while_it_is_still_the_same_job(monkeypatch):
+async def test_a_conflict_is_raised_only_for_the_same_job(monkeypatch):
     cluster = Cluster(job())
 
     async def refuse(*_, **__):
@@ -307,7 +307,7 @@ SECRET = {"kind": "Secret", "metadata": {"name": "hub"}, "data": {"token": "eA==
         (["spec.model.source.huggingFace.tokenSecretRef"], [claim("corpora"), claim("models"), SECRET | {"data": {"x": ""}}]),
     ],
 )
-async def test_what_a_job_names_and_is_not_there_is_listed(expected, there):
+async def test_missing_references_are_listed(expected, there):
     refs = await world(Cluster(*there)).dereference(a_spec())
     assert [missing.field for missing in refs.missing] == expected
     assert refs.progress_url == "http://op:8080" + PATH.format(namespace="demo", name="bot")
@@ -322,7 +322,7 @@ async def test_a_server_s_key_is_looked_up(expected, data):
     assert [missing.field for missing in refs.missing] == expected
 
 
-async def test_secrets_that_may_not_be_read_are_left_to_the_kubelet():
+async def test_unreadable_secrets_are_left_to_the_kubelet():
     refs = await world(Cluster(claim("corpora"), claim("models"), forbidden=["Secret"]), url="").dereference(a_spec())
     assert (refs.missing, refs.progress_url) == ((), "")
 
@@ -408,18 +408,18 @@ GANG = child("Job", "bot-train", uid="j")
         pytest.param(None, reviewed(), [child("Job", "bot-train", uid="j", owner="u0"), pod_of("j")], id="a pod of the job before"),
     ],
 )
-async def test_a_token_is_good_for_pods_of_the_job_alone(expected, review, there):
+async def test_a_token_is_valid_for_pods_of_its_job_only(expected, review, there):
     cluster = Cluster(job(), *there)
     cluster.review = review
     assert await world(cluster).authenticate(KEY, "secret") == expected
 
 
-async def test_a_token_for_a_job_that_is_not_there():
+async def test_a_token_for_a_missing_job_is_refused():
     with pytest.raises(Gone):
         await world(Cluster()).authenticate(KEY, "secret")
 
 
-async def test_a_verdict_is_remembered_for_a_minute():
+async def test_a_token_review_is_cached_for_a_minute():
     now = [0.0]
     cluster = Cluster(job(), GANG, pod_of("j"))
     cluster.review = reviewed()

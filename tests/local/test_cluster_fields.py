@@ -61,7 +61,7 @@ def leaves(model: type[BaseModel], path: str) -> Iterator[str]:
             yield from (leaf for part in parts for leaf in leaves(part, here))
 
 
-def test_each_field_of_the_schema_is_honoured_reported_or_not_supported_at_all():
+def test_each_field_of_the_schema_has_an_effect_is_reported_or_unsupported():
     fields = set(leaves(FineTuneJobSpec, "spec"))
     assert fields - UNSUPPORTED - HONOURED.keys() == REPORTED
     assert HONOURED.keys() <= fields, "a row for a field that the schema does not have"
@@ -110,7 +110,7 @@ def job(workers=None, *, serving=None, storage=None, **metadata):
         ),
     ],
 )
-def test_what_only_a_cluster_honours_is_found(expected, refused, given):
+def test_fields_with_an_effect_only_in_a_cluster_are_found(expected, refused, given):
     found = cluster_fields_of(given)
     assert [field.path for field in found] == expected
     assert [field.path for field in found if field.refused] == refused

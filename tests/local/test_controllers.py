@@ -90,13 +90,13 @@ INDEXED = {"completionMode": "Indexed", "completions": 3, "parallelism": 3}
         "one leaves: waited for",
     ],
 )
-def test_which_pods_a_job_creates(now, suffix, created, spec, pods):
+def test_pods_that_a_job_creates(now, suffix, created, spec, pods):
     decision = job_controller.sync(make_job(**spec), pods, now=now, suffix=suffix)
     assert [pod["metadata"]["name"] for pod in decision.create] == created
     assert decision.delete == []
 
 
-def test_a_pod_knows_its_job_and_its_index(now, suffix):
+def test_a_pod_has_its_jobs_labels_and_its_index(now, suffix):
     _, pod, _ = job_controller.sync(make_job(**INDEXED), [], now=now, suffix=suffix).create
     meta = pod["metadata"]
     assert meta["ownerReferences"][0]["uid"] == "job-uid"
@@ -147,7 +147,7 @@ POLICY = {"podFailurePolicy": {"rules": [
         "just in time",
     ],
 )
-def test_when_a_job_fails(now, suffix, reason, spec, pods):
+def test_conditions_of_a_failed_job(now, suffix, reason, spec, pods):
     decision = job_controller.sync(make_job(**spec), pods, now=now, suffix=suffix)
     failed = {entry["type"]: entry["reason"] for entry in decision.status.get("conditions", ())}
     assert failed.get("FailureTarget") == reason
@@ -167,14 +167,14 @@ def test_a_job_fails_only_after_its_last_pod_has_ended(now, suffix):
     }
 
 
-def test_a_finished_job_is_left_as_it_is_whatever_its_pods_do(now, suffix):
+def test_a_finished_job_does_not_change_with_its_pods(now, suffix):
     job = make_job(status={"conditions": [{"type": "Complete", "status": "True"}], "succeeded": 1})
     decision = job_controller.sync(job, [], now=now, suffix=suffix)
     assert (decision.status, decision.create, decision.delete) == (job["status"], [], [])
 
 
 @pytest.mark.parametrize(("seconds", "created"), [(0, 0), (1, 0), (2, 1)], ids=["at once", "too early", "after the backoff"])
-def test_failed_pods_are_replaced_after_a_growing_while(now, suffix, seconds, created):
+def test_failed_pods_are_replaced_after_a_growing_backoff(now, suffix, seconds, created):
     pods = [make_pod("Failed", code=75, ended=now - timedelta(seconds=9)), make_pod("Failed", code=75, ended=now)]
     decision = job_controller.sync(make_job(), pods, now=now + timedelta(seconds=seconds), suffix=suffix)
     assert len(decision.create) == created
@@ -186,7 +186,7 @@ def test_a_disrupted_pod_is_replaced_at_once(now, suffix):
 
 
 @pytest.mark.parametrize("field", ["backoffLimitPerIndex", "successPolicy", "maxFailedIndexes"])
-def test_what_is_not_honoured_is_refused(field):
+def test_unsupported_fields_are_refused(field):
     with pytest.raises(Invalid, match=f"{field} is not supported"):
         job_controller.check(make_job(**{field: 1}))
 
@@ -268,7 +268,7 @@ def test_limits(want, rolling, replicas):
     assert deployment_controller.limits({"strategy": {"rollingUpdate": rolling}}, replicas) == want
 
 
-def test_a_rollout_that_stands_still_for_too_long_says_so(now, suffix):
+def test_a_rollout_without_progress_exceeds_its_deadline(now, suffix):
     deployment = make_deployment(1, image="two", progressDeadlineSeconds=60, **SURGE)
     pods = [server("one", 1), server("two", 1, ready=False)]
     first = deployment_controller.sync(deployment, pods, now=now, suffix=suffix).status
@@ -282,7 +282,7 @@ def test_a_rollout_that_stands_still_for_too_long_says_so(now, suffix):
     assert last["observedGeneration"] == 3
 
 
-def test_a_rollout_that_was_complete_stays_so_when_a_server_is_lost_later_and_ends_with_the_next_template(now, suffix):
+def test_a_complete_rollout_stays_complete_until_the_template_changes(now, suffix):
     pods = [server("one", 1)]
     done = deployment_controller.sync(make_deployment(image="one"), pods, now=now, suffix=suffix).status
     lost = deployment_controller.sync(

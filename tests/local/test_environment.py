@@ -96,7 +96,7 @@ def test_later_variables_may_use_earlier_ones():
     assert found["B"] == "12 $(C) $(A)"
 
 
-def test_of_this_process_only_what_an_image_would_bring_is_inherited():
+def test_only_variables_that_an_image_would_set_are_inherited():
     found = environment_of(POD, {"name": "c"}, PLACE)
     assert found == {"PATH": "/bin", "HOME": "/home/me", "LC_ALL": "C", "https_proxy": "http://p"}
 
@@ -111,7 +111,7 @@ def test_of_this_process_only_what_an_image_would_bring_is_inherited():
     ],
     ids=["no such key", "no such ConfigMap", "no such field", "no such source"],
 )
-def test_what_cannot_be_had_is_named(match: str, variable: dict):
+def test_missing_references_are_named(match: str, variable: dict):
     with pytest.raises(Invalid, match=match):
         env(variable)
 
@@ -146,5 +146,5 @@ def test_references(want: str, text: str):
     assert expand(text, {"X": "1"}) == want
 
 
-def test_a_service_of_another_namespace_is_not_ours():
+def test_a_service_of_another_namespace_is_not_translated():
     assert resolve("A_HOST", "demo-train.other.svc", namespace="default", services=["demo-train"]) == "demo-train.other.svc"

@@ -13,7 +13,7 @@ HOPELESS = {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "v
 IGNORE_DISRUPTION = {"rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]}
 
 
-async def test_a_process_that_ends_well_completes_its_job_and_its_last_words_are_kept(cluster: Cluster):
+async def test_exit_code_0_completes_the_job_and_keeps_the_termination_message(cluster: Cluster):
     cluster.create(
         make_job(
             "demo-check",
@@ -41,13 +41,13 @@ async def test_a_process_that_ends_well_completes_its_job_and_its_last_words_are
     ],
     ids=["an exit code of the policy", "any other exit code", "a segmentation fault", "a kill -9"],
 )
-async def test_a_process_that_ends_badly_fails_its_job_and_says_how(cluster: Cluster, code: str, exit_code: int, reason: str):
+async def test_another_exit_code_fails_the_job_with_the_code(cluster: Cluster, code: str, exit_code: int, reason: str):
     cluster.create(make_job("demo-check", code, spec={"podFailurePolicy": HOPELESS}))
     assert (await cluster.finished("demo-check"))["reason"] == reason
     assert cluster.container(cluster.pods()[0])["state"]["terminated"]["exitCode"] == exit_code
 
 
-async def test_a_crash_without_last_words_leaves_the_end_of_its_log(cluster: Cluster):
+async def test_a_crash_without_a_message_keeps_the_end_of_its_log(cluster: Cluster):
     cluster.create(make_job("demo-check", "raise ValueError('no such column')", terminationMessagePolicy="FallbackToLogsOnError"))
     await cluster.finished("demo-check")
     assert "ValueError: no such column" in cluster.container(cluster.pods()[0])["state"]["terminated"]["message"]
@@ -61,7 +61,7 @@ async def test_a_command_that_does_not_exist_is_named(cluster: Cluster):
     assert "no-such-program" in ended["message"]
 
 
-async def test_failures_within_the_backoff_limit_are_tried_again(cluster: Cluster):
+async def test_failures_within_the_backoff_limit_are_retried(cluster: Cluster):
     count = "import os, pathlib; f = pathlib.Path(os.environ['DIR'] + '/n'); n = int(f.read_text()) if f.exists() else 0; f.write_text(str(n + 1))"
     cluster.create(
         make_job(
@@ -78,7 +78,7 @@ async def test_failures_within_the_backoff_limit_are_tried_again(cluster: Cluste
     assert (status["succeeded"], status["failed"]) == (1, 1)
 
 
-async def test_more_memory_than_the_limit_is_killed_as_out_of_memory_whichever_process_took_it(cluster: Cluster):
+async def test_any_process_above_the_memory_limit_is_killed_as_out_of_memory(cluster: Cluster):
     greedy = """
         import subprocess, sys
         subprocess.run([sys.executable, "-c", "import time; hog = bytearray(400 << 20); time.sleep(600)"])
@@ -91,7 +91,7 @@ async def test_more_memory_than_the_limit_is_killed_as_out_of_memory_whichever_p
     assert processes_of(pod["metadata"]["uid"]) == []
 
 
-async def test_memory_below_the_limit_is_left_alone(cluster: Cluster):
+async def test_memory_below_the_limit_has_no_effect(cluster: Cluster):
     cluster.create(
         make_job("demo-train-0", "hog = bytearray(50 << 20); import time; time.sleep(0.6)", resources={"limits": {"memory": "300Mi"}})
     )
@@ -114,7 +114,7 @@ SAVES_ON_SIGTERM = """
 """
 
 
-async def test_suspending_a_job_lets_its_pods_save_and_resuming_starts_new_ones(cluster: Cluster):
+async def test_a_suspended_job_saves_and_a_resumed_one_starts_new_pods(cluster: Cluster):
     cluster.create(make_job("demo-train-0", SAVES_ON_SIGTERM))
     await cluster.until(lambda: cluster.log().count("running") == 1)
     cluster.store.change("Job", "default", "demo-train-0", lambda job: job["spec"].update(suspend=True))
@@ -127,7 +127,7 @@ async def test_suspending_a_job_lets_its_pods_save_and_resuming_starts_new_ones(
     assert not cluster.condition("Job", "demo-train-0", "Suspended")
 
 
-async def test_a_process_deaf_to_sigterm_is_killed_after_its_grace_period_with_all_its_children(cluster: Cluster):
+async def test_a_process_that_ignores_sigterm_is_killed_with_its_children_after_the_grace_period(cluster: Cluster):
     deaf = """
         import signal, subprocess, sys, time
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -144,7 +144,7 @@ async def test_a_process_deaf_to_sigterm_is_killed_after_its_grace_period_with_a
     assert processes_of(pod["metadata"]["uid"]) == []
 
 
-async def test_what_the_first_process_leaves_behind_is_killed_when_it_ends(cluster: Cluster):
+async def test_remaining_processes_are_killed_when_the_first_ends(cluster: Cluster):
     leaves = """
         import subprocess, sys
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
@@ -154,7 +154,7 @@ async def test_what_the_first_process_leaves_behind_is_killed_when_it_ends(clust
     assert processes_of(cluster.pods()[0]["metadata"]["uid"]) == []
 
 
-async def test_a_gang_shares_one_rendezvous_port_and_knows_its_ranks(cluster: Cluster):
+async def test_a_gang_shares_one_rendezvous_port_and_has_different_ranks(cluster: Cluster):
     rendezvous = """
         import os, socket
         rank, address = int(os.environ["RANK"]), (os.environ["PET_MASTER_ADDR"], int(os.environ["PET_MASTER_PORT"]))
@@ -196,7 +196,7 @@ async def test_killing_one_rank_from_outside_is_a_failure_of_the_gang(cluster: C
     assert cluster.container(cluster.pods()[0])["state"]["terminated"]["exitCode"] == 137
 
 
-async def test_a_lost_watcher_counts_as_a_disruption_and_leaves_nothing_running(cluster: Cluster):
+async def test_a_killed_shim_counts_as_a_disruption_and_leaves_no_process(cluster: Cluster):
     cluster.create(
         make_job("demo-check", "import time; print('running', flush=True); time.sleep(600)", spec={"podFailurePolicy": IGNORE_DISRUPTION})
     )

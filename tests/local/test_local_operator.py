@@ -85,7 +85,7 @@ async def test_a_job_goes_through_its_stages_and_ends(home: Home, folder: Path):
     assert model.read_text() == "a model"
 
 
-async def test_a_stopped_job_saves_and_goes_on_from_there_without_counting_a_failure(home: Home, folder: Path, tmp_path: Path):
+async def test_a_stopped_job_saves_and_resumes_without_counting_a_failure(home: Home, folder: Path, tmp_path: Path):
     hold = tmp_path / "hold"
     key = home.apply(make_manifest(env={"FAKE_HOLD": hold.as_uri()}, backoffLimit=0), folder)
     await run(home, key, until=is_training)
@@ -100,7 +100,7 @@ async def test_a_stopped_job_saves_and_goes_on_from_there_without_counting_a_fai
     assert not any("starts at step 0" in line for line in watched.lines)  # only what is new is shown
 
 
-async def test_a_stage_that_fails_for_good_stalls_the_job_with_its_reason_and_way_out(home: Home, folder: Path):
+async def test_a_permanent_failure_stalls_the_job_with_reason_and_way_out(home: Home, folder: Path):
     key = home.apply(make_manifest(env={"FAKE_FAIL": "check=65"}), folder)
     job = await run(home, key)
     assert job["status"]["phase"] == "Failed"
@@ -123,7 +123,7 @@ async def test_a_path_that_does_not_exist_ends_the_run_with_the_path(home: Home,
     assert str(folder / "chat.jsonl") in job["status"]["message"]
 
 
-async def test_deleting_a_job_leaves_nothing_of_it(home: Home, folder: Path):
+async def test_deleting_a_job_removes_all_its_files(home: Home, folder: Path):
     key = home.apply(make_manifest(), folder)
     await run(home, key)
     assert await home.delete(key) == []
@@ -134,7 +134,7 @@ async def test_deleting_a_job_leaves_nothing_of_it(home: Home, folder: Path):
         home.job(key)
 
 
-async def test_deleting_a_job_keeps_its_models_when_asked(home: Home, folder: Path):
+async def test_deleting_a_job_keeps_its_models_on_request(home: Home, folder: Path):
     key = home.apply(make_manifest(), folder)
     await run(home, key)
     (kept,) = await home.delete(key, keep_models=True)
@@ -143,7 +143,7 @@ async def test_deleting_a_job_keeps_its_models_when_asked(home: Home, folder: Pa
     assert not (home.layout.claim("default", "demo-output") / "runs").exists()
 
 
-async def test_deleting_a_job_keeps_a_claim_that_the_job_says_to_retain(home: Home, folder: Path):
+async def test_deleting_a_job_keeps_a_retained_claim(home: Home, folder: Path):
     key = home.apply(make_manifest(output={"storage": {"retain": True}}), folder)
     await run(home, key)
     assert [item.path for item in await home.delete(key)] == [home.layout.claim("default", "demo-output")]
@@ -163,12 +163,12 @@ async def test_a_running_job_is_neither_run_nor_deleted_by_a_second_process(home
     assert home.holder(key) is None
 
 
-async def test_running_a_job_that_does_not_exist_says_so(home: Home):
+async def test_running_a_missing_job_raises_gone(home: Home):
     with pytest.raises(Gone, match="there is no FineTuneJob default/nobody"):
         await run(home, ("default", "nobody"))
 
 
-async def test_suspending_a_job_from_elsewhere_stops_it_and_resuming_finishes_it(home: Home, folder: Path, tmp_path: Path):
+async def test_another_process_can_suspend_and_resume_a_job(home: Home, folder: Path, tmp_path: Path):
     hold = tmp_path / "hold"
     key = home.apply(make_manifest(env={"FAKE_HOLD": hold.as_uri()}), folder)
     async with asyncio.timeout(PATIENCE_SECONDS), LocalOperator(home, key, on_event=Watched()) as operator:
@@ -181,9 +181,7 @@ async def test_suspending_a_job_from_elsewhere_stops_it_and_resuming_finishes_it
         assert (await operator.wait(settled))["status"]["phase"] == "Complete"
 
 
-async def test_another_number_of_workers_makes_a_gang_save_and_go_on_with_it_without_counting_a_failure(
-    home: Home, folder: Path, tmp_path: Path
-):
+async def test_a_resized_gang_saves_and_resumes_without_counting_a_failure(home: Home, folder: Path, tmp_path: Path):
     hold = tmp_path / "hold"
     key = home.apply(make_manifest(env={"FAKE_HOLD": hold.as_uri()}, backoffLimit=0), folder)
     watched = Watched()
@@ -205,7 +203,7 @@ async def test_another_number_of_workers_makes_a_gang_save_and_go_on_with_it_wit
     assert "Failed" not in watched.phases
 
 
-async def test_a_stopped_job_whose_number_of_workers_is_changed_goes_on_with_the_new_one_at_once(home: Home, folder: Path, tmp_path: Path):
+async def test_a_stopped_job_with_another_number_of_workers_resumes_with_it_at_once(home: Home, folder: Path, tmp_path: Path):
     hold = tmp_path / "hold"
     manifest = make_manifest(env={"FAKE_HOLD": hold.as_uri()}, backoffLimit=0)
     key = home.apply(manifest, folder)
@@ -222,7 +220,7 @@ async def test_a_stopped_job_whose_number_of_workers_is_changed_goes_on_with_the
     assert "rank 1 starts at step 2" not in watched.lines
 
 
-async def test_a_failed_gang_that_is_run_again_with_another_number_of_workers_keeps_its_batch(home: Home, folder: Path):
+async def test_a_failed_gang_with_another_number_of_workers_keeps_its_batch(home: Home, folder: Path):
     key = home.apply(make_manifest(env={"FAKE_FAIL": "launch=64"}), folder)
     assert (await run(home, key))["status"]["phase"] == "Failed"
     alone = make_manifest()

@@ -5,7 +5,7 @@ from pathlib import Path
 from tunewright.local.logs import Follower
 
 
-def test_a_line_is_shown_once_and_only_when_it_is_finished(tmp_path: Path):
+def test_a_line_is_shown_once_when_it_is_complete(tmp_path: Path):
     log = tmp_path / "pod.log"
     follower = Follower(tmp_path)
     assert list(follower.new_lines()) == []
@@ -17,12 +17,12 @@ def test_a_line_is_shown_once_and_only_when_it_is_finished(tmp_path: Path):
     assert list(follower.new_lines()) == []
 
 
-def test_a_progress_bar_counts_as_what_it_says_last(tmp_path: Path):
+def test_a_progress_bar_is_its_last_state(tmp_path: Path):
     (tmp_path / "pod.log").write_bytes(b"10%\r50%\r100%\nwindows\r\nbroken \xff\n")
     assert [line for _, line in Follower(tmp_path).new_lines()] == ["100%", "windows", "broken \ufffd"]
 
 
-def test_following_from_now_leaves_out_what_was_there(tmp_path: Path):
+def test_following_from_now_skips_existing_lines(tmp_path: Path):
     log = tmp_path / "pod.log"
     log.write_text("old\n")
     follower = Follower(tmp_path, from_now=True)

@@ -49,7 +49,7 @@ def uids(home: Home, revision: str) -> set[str]:
 
 
 @pytest.mark.slow
-async def test_updates_good_and_bad_lose_no_request(home: Home, key: tuple[str, str]):
+async def test_good_and_bad_updates_lose_no_request(home: Home, key: tuple[str, str]):
     def change(**serving: Any) -> None:
         home.store.change("FineTuneJob", *key, lambda job: job["spec"]["serving"].update(serving))
 

@@ -49,7 +49,7 @@ async def test_a_server_listens_on_the_loopback_interface_only(cluster: Cluster)
     assert environment["TUNEWRIGHT_HOST"] == "127.0.0.1"
 
 
-async def test_a_changed_template_is_rolled_out_without_a_dropped_request(cluster: Cluster):
+async def test_a_changed_template_is_rolled_out_without_a_lost_request(cluster: Cluster):
     await serve(cluster, "one", replicas=2)
     address, answers, stop = url(cluster), [], asyncio.Event()
 
@@ -74,7 +74,7 @@ async def test_a_changed_template_is_rolled_out_without_a_dropped_request(cluste
     assert answers[-1] == "two"
 
 
-async def test_a_new_revision_that_never_becomes_ready_leaves_the_old_one_serving(cluster: Cluster, tmp_path):
+async def test_a_new_revision_that_never_becomes_ready_keeps_the_old_one_serving(cluster: Cluster, tmp_path):
     await serve(cluster, "one")
     (tmp_path / "unready").touch()
     new = make_deployment("two", env={"UNREADY": str(tmp_path / "unready")}, progressDeadlineSeconds=1)["spec"]
@@ -84,7 +84,7 @@ async def test_a_new_revision_that_never_becomes_ready_leaves_the_old_one_servin
     assert len(cluster.pods()) == 2
 
 
-async def test_a_killed_server_is_started_again_and_the_address_stays(cluster: Cluster):
+async def test_a_killed_server_restarts_at_the_same_address(cluster: Cluster):
     await serve(cluster, "one")
     address, (pod,) = url(cluster), cluster.pods()
     os.kill(processes_of(pod["metadata"]["uid"])[0].pid, signal.SIGKILL)
@@ -93,7 +93,7 @@ async def test_a_killed_server_is_started_again_and_the_address_stays(cluster: C
     assert (url(cluster), await get(address)) == (address, "one")
 
 
-async def test_a_server_that_keeps_crashing_is_restarted_ever_later_and_says_so(cluster: Cluster):
+async def test_a_crashing_server_restarts_with_growing_backoff(cluster: Cluster):
     cluster.create(make_deployment("one", code="raise SystemExit('no model here')"))
     seen = await cluster.until(
         lambda: next(
@@ -125,7 +125,7 @@ async def test_a_server_whose_liveness_probe_fails_is_restarted(cluster: Cluster
     await cluster.until(lambda: cluster.container(cluster.pods()[0])["restartCount"] == 1 and status(cluster).get("readyReplicas") == 1)
 
 
-async def test_an_unready_server_gets_no_requests_until_it_is_ready_again(cluster: Cluster, tmp_path):
+async def test_a_server_gets_requests_only_while_it_is_ready(cluster: Cluster, tmp_path):
     unready = tmp_path / "unready"
     await serve(cluster, "one", env={"UNREADY": str(unready)})
     unready.touch()
@@ -136,7 +136,7 @@ async def test_an_unready_server_gets_no_requests_until_it_is_ready_again(cluste
     assert await waiting == "one"
 
 
-async def test_a_stopped_server_is_not_called_ready_and_comes_back_at_the_same_address(cluster: Cluster):
+async def test_a_stopped_server_is_not_ready_and_restarts_at_the_same_address(cluster: Cluster):
     await serve(cluster, "one")
     address = url(cluster)
     await cluster.machine.stop(at_once=lambda: False)
@@ -150,7 +150,7 @@ async def test_a_stopped_server_is_not_called_ready_and_comes_back_at_the_same_a
     await cluster.machine.close()
 
 
-async def test_a_server_whose_port_a_stranger_took_gets_another_one(cluster: Cluster):
+async def test_a_server_whose_port_is_taken_gets_another(cluster: Cluster):
     await serve(cluster, "one")
     (pod,) = cluster.pods()
     (process,) = processes_of(pod["metadata"]["uid"])

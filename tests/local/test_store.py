@@ -24,7 +24,7 @@ def make(kind: str, name: str, *, owner: dict | None = None, **more) -> dict:
     return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "default", "ownerReferences": references}, **more}
 
 
-def test_a_new_object_gets_its_identity_from_the_store(store: Store):
+def test_the_store_sets_the_identity_of_a_new_object(store: Store):
     created = store.create(make("Job", "a", spec={"x": 1}, status={"made": "up"}))
     meta = created["metadata"]
     assert (meta["generation"], meta["resourceVersion"], meta["creationTimestamp"]) == (1, "1", "2026-01-02T03:04:05Z")
@@ -33,14 +33,14 @@ def test_a_new_object_gets_its_identity_from_the_store(store: Store):
     assert store.get("Job", "default", "a") == created
 
 
-def test_a_name_is_taken_once(store: Store):
+def test_a_name_can_be_used_once(store: Store):
     store.create(make("Job", "a"))
     with pytest.raises(Conflict, match="Job a exists already"):
         store.create(make("Job", "a"))
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "", ".", "Upper", "-a", "a" * 254])
-def test_a_name_that_is_no_dns_name_is_refused(store: Store, name: str):
+def test_a_name_that_is_not_a_dns_name_is_refused(store: Store, name: str):
     with pytest.raises(Invalid, match="is not a DNS name"):
         store.create(make("Job", name))
 
@@ -55,26 +55,26 @@ def test_a_name_that_is_no_dns_name_is_refused(store: Store, name: str):
     ],
     ids=["spec", "metadata", "status is not changed here", "nothing"],
 )
-def test_what_a_change_counts_up(store: Store, generation: int, version: str, change):
+def test_changes_that_increment_generation_and_version(store: Store, generation: int, version: str, change):
     store.create(make("Job", "a", spec={"x": 1}))
     changed = store.change("Job", "default", "a", change)
     assert (changed["metadata"]["generation"], changed["metadata"]["resourceVersion"]) == (generation, version)
     assert "status" not in changed
 
 
-def test_a_status_is_written_apart_from_the_spec(store: Store):
+def test_a_status_is_written_separately_from_the_spec(store: Store):
     store.create(make("Job", "a", spec={"x": 1}))
     changed = store.change_status("Job", "default", "a", lambda job: (job["spec"].update(x=2), job.update(status={"active": 1})))
     assert (changed["spec"], changed["status"], changed["metadata"]["generation"]) == ({"x": 1}, {"active": 1}, 1)
 
 
-def test_changing_what_is_not_there_is_nothing(store: Store):
+def test_changing_a_missing_object_does_nothing(store: Store):
     assert store.change("Job", "default", "a", lambda _: None) is None
     assert store.get("Job", "default", "a") is None
     store.delete("Job", "default", "a")
 
 
-def test_deleting_an_object_deletes_what_it_owned_at_any_depth_and_marks_pods(store: Store):
+def test_deleting_an_object_deletes_its_descendants_and_marks_pods(store: Store):
     top = store.create(make("FineTuneJob", "top"))
     job = store.create(make("Job", "job", owner=top))
     store.create(make("Pod", "pod", owner=job, spec={"terminationGracePeriodSeconds": 7}))
@@ -88,7 +88,7 @@ def test_deleting_an_object_deletes_what_it_owned_at_any_depth_and_marks_pods(st
     assert store.select() == [other]
 
 
-def test_a_namesake_with_another_uid_owns_nothing(store: Store):
+def test_an_object_of_the_same_name_with_another_uid_owns_nothing(store: Store):
     first = store.create(make("FineTuneJob", "top"))
     store.create(make("Job", "job", owner=first))
     (store._layout.objects / "default" / "FineTuneJob" / "top.json").unlink()
@@ -98,7 +98,7 @@ def test_a_namesake_with_another_uid_owns_nothing(store: Store):
     assert [item["kind"] for item in store.select()] == ["FineTuneJob"]
 
 
-def test_watchers_hear_of_every_write_and_of_nothing_else(store: Store):
+def test_watchers_are_called_for_writes_only(store: Store):
     heard = []
     store.watch(lambda item: heard.append(item["metadata"]["resourceVersion"]))
     store.create(make("Job", "a", spec={}))
@@ -108,7 +108,7 @@ def test_watchers_hear_of_every_write_and_of_nothing_else(store: Store):
     assert heard == ["1", "2", "2"]
 
 
-def test_a_full_disk_is_named_and_what_was_stored_stays(store: Store, monkeypatch, tmp_path):
+def test_a_full_disk_is_reported_and_keeps_the_stored_object(store: Store, monkeypatch, tmp_path):
     before = store.create(make("Job", "a", spec={"x": 1}))
 
     def full(_handle: int) -> None:
@@ -122,14 +122,14 @@ def test_a_full_disk_is_named_and_what_was_stored_stays(store: Store, monkeypatc
     assert [path.name for path in (tmp_path / "objects" / "default" / "Job").iterdir()] == ["a.json"]
 
 
-def test_a_file_that_is_no_json_is_named(store: Store, tmp_path):
+def test_a_file_that_is_not_json_is_named(store: Store, tmp_path):
     store.create(make("Job", "a"))
     (tmp_path / "objects" / "default" / "Job" / "a.json").write_text("{half")
     with pytest.raises(TunewrightError, match=r"a\.json is not JSON"):
         store.get("Job", "default", "a")
 
 
-def test_processes_that_write_at_once_lose_nothing(store: Store, tmp_path):
+def test_concurrent_writes_of_processes_are_not_lost(store: Store, tmp_path):
     store.create(make("Job", "a", spec={"count": 0}))
     script = """
 import sys, pathlib
@@ -155,7 +155,7 @@ for _ in range(20):
     ],
     ids=["its own variable", "XDG", "the standard's default"],
 )
-def test_where_home_is(want: str, environ: dict[str, str]):
+def test_the_home_folder_follows_the_environment(want: str, environ: dict[str, str]):
     assert str(default_home(environ)) == want
 
 

@@ -57,7 +57,7 @@ async def eventually(condition) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_what_runs_when_the_supervisor_is_killed_is_adopted_by_the_next(cluster: Cluster, supervisor: Supervisor, tmp_path):
+async def test_processes_of_a_killed_supervisor_are_adopted(cluster: Cluster, supervisor: Supervisor, tmp_path):
     go_on = tmp_path / "go-on"
     wait = f"import pathlib, time\nprint('running', flush=True)\nwhile not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.01)"
     cluster.create(make_job("demo-train-0", wait))
@@ -71,7 +71,7 @@ async def test_what_runs_when_the_supervisor_is_killed_is_adopted_by_the_next(cl
     assert cluster.log() == "running\n"
 
 
-async def test_what_ended_while_nobody_looked_is_read_by_the_next(cluster: Cluster, supervisor: Supervisor, tmp_path):
+async def test_processes_that_ended_without_a_supervisor_are_read_by_the_next(cluster: Cluster, supervisor: Supervisor, tmp_path):
     go_on = tmp_path / "go-on"
     wait = (
         f"import pathlib, time\nprint('running', flush=True)\nwhile not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.01)\nexit(65)"
@@ -87,7 +87,7 @@ async def test_what_ended_while_nobody_looked_is_read_by_the_next(cluster: Clust
     assert cluster.log() == "running\n"
 
 
-async def test_a_server_survives_its_supervisor_and_gets_its_address_back(cluster: Cluster, supervisor: Supervisor):
+async def test_a_server_of_a_killed_supervisor_keeps_its_address(cluster: Cluster, supervisor: Supervisor):
     cluster.create(make_service())
     cluster.create(make_deployment("one"))
 
@@ -104,7 +104,7 @@ async def test_a_server_survives_its_supervisor_and_gets_its_address_back(cluste
     assert processes_of(cluster.pods()[0]["metadata"]["uid"]) == [process]
 
 
-async def test_stopping_lets_a_gang_save_and_calls_it_a_disruption(cluster: Cluster):
+async def test_a_stop_lets_a_gang_save_and_counts_as_a_disruption(cluster: Cluster):
     cluster.create(make_gang(SAVES_ON_SIGTERM, spec={"podFailurePolicy": GANG_POLICY}))
     await cluster.until(lambda: cluster.log().count("running") == 2)
     await cluster.machine.stop(at_once=lambda: False)
@@ -117,7 +117,7 @@ async def test_stopping_lets_a_gang_save_and_calls_it_a_disruption(cluster: Clus
     assert "has condition DisruptionTarget" in end["message"]
 
 
-async def test_stopping_in_a_hurry_does_not_wait(cluster: Cluster):
+async def test_a_stop_at_once_does_not_wait(cluster: Cluster):
     cluster.create(
         make_job(
             "demo-train-0",
@@ -130,7 +130,7 @@ async def test_stopping_in_a_hurry_does_not_wait(cluster: Cluster):
     assert processes_of(cluster.pods()[0]["metadata"]["uid"]) == []
 
 
-async def test_a_job_that_completes_although_it_was_asked_to_stop_is_complete(cluster: Cluster):
+async def test_a_job_that_completes_during_a_stop_is_complete(cluster: Cluster):
     finishes = "import signal, sys, time\nsignal.signal(15, lambda *_: sys.exit(0))\nprint('running', flush=True)\ntime.sleep(600)"
     cluster.create(make_job("demo-check", finishes))
     await cluster.until(lambda: "running" in cluster.log())
@@ -138,7 +138,7 @@ async def test_a_job_that_completes_although_it_was_asked_to_stop_is_complete(cl
     assert (await cluster.finished("demo-check"))["type"] == "Complete"
 
 
-async def test_a_gang_whose_rendezvous_port_a_stranger_took_meets_at_another(cluster: Cluster, monkeypatch):
+async def test_a_gang_whose_rendezvous_port_is_taken_gets_another(cluster: Cluster, monkeypatch):
     meets = """
         import os, socket, time
         address = (os.environ["PET_MASTER_ADDR"], int(os.environ["PET_MASTER_PORT"]))
@@ -173,7 +173,7 @@ async def test_a_gang_whose_rendezvous_port_a_stranger_took_meets_at_another(clu
     assert {cluster.container(pod)["restartCount"] for pod in cluster.pods()} == {0}
 
 
-async def test_processes_of_a_pod_that_is_gone_are_cleaned_up_when_the_home_is_opened(cluster: Cluster, supervisor: Supervisor):
+async def test_processes_of_a_deleted_pod_are_ended_when_the_home_is_opened(cluster: Cluster, supervisor: Supervisor):
     cluster.create(make_job("demo-train-0", "import time; print('running', flush=True); time.sleep(600)"))
     await eventually(lambda: "running" in cluster.log())
     supervisor.kill()
@@ -184,7 +184,7 @@ async def test_processes_of_a_pod_that_is_gone_are_cleaned_up_when_the_home_is_o
     assert list(cluster.home.layout.pods.glob("*/*")) == []
 
 
-def test_a_job_is_run_by_one_process_and_the_second_is_told_by_whom(home: Home, now):
+def test_a_second_process_of_a_job_is_refused_with_the_first_ones_pid(home: Home, now):
     held = "import pathlib, sys; from tunewright.local.app import Home, utc_now; from tunewright.local.supervisor import hold"
     script = f"{held}\nwith hold(Home(pathlib.Path(sys.argv[1])).layout, 'default', 'demo', now=utc_now()): print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", script, str(home.layout.home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

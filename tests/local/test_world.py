@@ -55,7 +55,7 @@ async def dereference(home: Home, world: LocalWorld, folder: Path, **sources: An
     return await world.dereference(parse(home.job(home.apply(make_manifest(**sources), folder))))
 
 
-def test_the_local_world_is_a_world(world: LocalWorld):
+def test_the_local_world_implements_the_interface(world: LocalWorld):
     port: World = world  # mypy reads this; at run time the names must at least be there
     assert all(hasattr(port, name) for name in World.__dict__ if not name.startswith("_"))
 
@@ -67,13 +67,13 @@ async def test_paths_are_relative_to_the_folder_of_the_manifest(home: Home, worl
     assert (refs.missing, refs.host_paths, refs.progress_url) == ((), True, "http://127.0.0.1:1/x")
 
 
-async def test_a_path_that_is_not_there_is_named_in_full(home: Home, world: LocalWorld, folder: Path):
+async def test_a_missing_path_is_named_in_full(home: Home, world: LocalWorld, folder: Path):
     refs = await dereference(home, world, folder, model={"path": "model"}, data={"path": "none.jsonl"})
     (gap,) = refs.missing
     assert (gap.field, gap.kind, gap.message) == ("spec.data.train[0].source.path", "Path", f"{folder / 'none.jsonl'} does not exist")
 
 
-async def test_a_claim_is_a_folder_and_what_is_not_in_it_is_said_with_where_to_put_it(home: Home, world: LocalWorld, folder: Path):
+async def test_a_missing_file_of_a_claim_is_named_with_its_folder(home: Home, world: LocalWorld, folder: Path):
     sources = {"model": {"path": "model"}, "data": {"pvc": {"claimName": "corpora", "path": "a/chat.jsonl"}}}
     (gap,) = (await dereference(home, world, folder, **sources)).missing
     claim = home.layout.claim("default", "corpora")
@@ -139,7 +139,7 @@ async def test_the_model_of_another_job_is_looked_up(home: Home, world: LocalWor
     assert found == PublishedModel(job="next", revision=revision_of(parse(other)), claim="next-output", path="models")
 
 
-async def test_applying_again_changes_nothing_and_pruning_takes_only_our_own(applied: Home, world: LocalWorld):
+async def test_applying_again_changes_nothing_and_pruning_keeps_other_owners_objects(applied: Home, world: LocalWorld):
     foreign = applied.store.create(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "foreign", "namespace": "default"}, "data": {}}
     )
@@ -161,7 +161,7 @@ async def test_a_job_is_created_once_and_then_only_suspended(applied: Home, worl
     assert applied.store.get("Job", "default", "j")["spec"] == {"suspend": True, "backoffLimit": 0, "template": template}
 
 
-async def test_the_address_of_a_service_survives_applying(applied: Home, world: LocalWorld):
+async def test_applying_keeps_the_address_of_a_service(applied: Home, world: LocalWorld):
     service = child(applied, "Service", "s", spec={"x": 1})
     await world.apply(KEY, uid(applied), [service])
     applied.store.change(
@@ -190,7 +190,7 @@ async def test_a_name_that_another_object_owns_is_a_conflict(applied: Home, worl
     ],
     ids=["two containers", "an init container", "an exec probe", "a probe of no port", "an exec hook"],
 )
-async def test_a_pod_that_could_only_run_in_part_is_refused(applied: Home, world: LocalWorld, match, pod):
+async def test_a_pod_with_unsupported_fields_is_refused(applied: Home, world: LocalWorld, match, pod):
     with pytest.raises(Invalid, match=match):
         await world.apply(KEY, uid(applied), [child(applied, "Job", "j", spec={"template": {"spec": pod}})])
     assert applied.children(KEY) == []
@@ -203,7 +203,7 @@ async def test_children_are_not_applied_for_a_job_that_was_replaced(applied: Hom
     assert "status" not in applied.job(KEY)
 
 
-async def test_a_token_is_worth_something_for_its_own_job_only(applied: Home, world: LocalWorld, folder: Path):
+async def test_a_token_is_valid_for_its_own_job_only(applied: Home, world: LocalWorld, folder: Path):
     pod = applied.store.create(child(applied, "Pod", "p", spec={}))
     token = applied.layout.pod("default", "p", pod["metadata"]["uid"]).token
     token.parent.mkdir(parents=True)
@@ -235,7 +235,7 @@ def test_the_home_is_readable_by_its_owner_alone(home: Home):
         pytest.param({"demo-check", "demo-train-0"}, "Training", id="a job that goes on keeps its history"),
     ],
 )
-def test_asked_for_again(applied: Home, expected: set[str], phase: str):
+def test_retrying_deletes_failed_jobs_of_a_stalled_job(applied: Home, expected: set[str], phase: str):
     stalled = {"phase": phase, "conditions": [{"type": "Stalled", "status": "True"}]}
     ended = {"demo-check": "Failed", "demo-train-0": "Complete"}
     for name, how in ended.items():
@@ -249,7 +249,7 @@ def test_asked_for_again(applied: Home, expected: set[str], phase: str):
     assert expected == {item["metadata"]["name"] for item in applied.children(KEY)}
 
 
-def test_a_server_that_was_refused_is_tried_again_when_asked_for_again(applied: Home):
+def test_retrying_removes_the_refusal_of_a_server(applied: Home):
     deployment = child(applied, "Deployment", "demo-serve")
     deployment["metadata"]["annotations"] = {REFUSED: "{}", "other": "stays"}
     applied.store.create(deployment)

@@ -76,17 +76,17 @@ def test_the_quickstart_trains_in_two_pods(desk, served):
     assert served["plan"]["worldSize"] == 2
 
 
-def test_its_model_says_what_was_trained_and_has_learned(served):
+def test_the_model_records_its_training_and_scores_better(served):
     assert float(served["artifacts"][0]["parity"]["top1Agreement"]) >= 0.98
     assert float(served["evaluation"]["tuned"]["loss"]) < 0.2 < float(served["evaluation"]["base"]["loss"])
 
 
-def test_it_answers_through_its_service(desk, demo, served):
+def test_the_model_answers_through_its_service(desk, demo, served):
     assert "Jean" in demo.ask(JOB)
     assert served["serving"]["url"].startswith(f"http://{JOB}-serve.{desk.namespace}.svc")
 
 
-def test_columns_show_it(desk, served):
+def test_kubectl_get_shows_the_job(desk, served):
     header, row = desk.kubectl("get", "ftj", JOB).splitlines()
 
     assert dict(zip(header.split(), row.split(), strict=False)) | {"NAME": JOB, "PHASE": "Serving", "PROGRESS": "100"} == dict(
@@ -110,7 +110,7 @@ def test_a_classifier_trains_in_two_pods_and_answers_with_the_evaluated_labels(d
     assert right / len(rows) == pytest.approx(float(status["evaluation"]["tuned"]["accuracy"]), abs=1 / len(rows))  # int8 is near torch
 
 
-def test_wrong_data_ends_in_check_with_the_line_and_takes_no_training_pod(desk):
+def test_wrong_data_fails_check_with_its_line_and_starts_no_training(desk):
     spec = quickstart()
     spec["data"] = {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "wrong/train.jsonl"}}, "format": "messages"}]}
     desk.apply("wrong-data", short(spec))
@@ -122,7 +122,7 @@ def test_wrong_data_ends_in_check_with_the_line_and_takes_no_training_pod(desk):
     assert desk.all("pods", of("wrong-data", "trainer")) == []
 
 
-def test_kill_9_of_a_rank_resumes_from_the_last_checkpoint_and_ends_with_the_same_loss(desk, served):
+def test_after_kill_9_of_a_rank_the_gang_resumes_and_reaches_the_same_loss(desk, served):
     spec = quickstart()
     del spec["serving"]
     spec["output"]["storage"] = {"retain": False}
@@ -152,7 +152,7 @@ def steps_since_resumed(status: dict) -> int:
     return 0 if resumed is None else status["progress"]["step"] - resumed
 
 
-def test_a_gang_goes_on_after_an_eviction_a_suspension_and_with_fewer_workers(desk, demo, served):
+def test_a_gang_resumes_after_an_eviction_a_suspension_and_a_resize(desk, demo, served):
     """It resumes each time from the checkpoint that it saved on SIGTERM; it writes no other checkpoints. None of it is a failure. It is served under a name that is taken."""
     spec = short(quickstart())
     spec["training"] |= {"saveStrategy": "no", "maxSteps": STEPS_MOVED}
@@ -188,7 +188,7 @@ def test_a_gang_goes_on_after_an_eviction_a_suspension_and_with_fewer_workers(de
     assert desk.status(JOB)["phase"] == "Serving"
 
 
-async def test_the_model_of_another_job_takes_the_place_of_the_one_served_and_makes_way_again_and_no_request_is_lost(desk, served):
+async def test_serving_another_jobs_model_and_back_loses_no_request(desk, served):
     """`moved`, of the previous test, was retrained: fewer steps, another claim, another revision."""
     (service,) = desk.all("services", of(JOB, "server"))
     clients = Clients(f"http://{service['spec']['clusterIP']}", JOB, answer_tokens=48)
@@ -239,7 +239,7 @@ def seconds_between(*times: str) -> float:
     return (last - first).total_seconds()
 
 
-def test_what_kubelet_and_scheduler_say_is_in_status_within_a_minute_while_others_are_served(desk, demo, hopeless):
+def test_problems_of_kubelet_and_scheduler_are_in_status_within_a_minute(desk, demo, hopeless):
     for name, (_, stage, reason) in HINDERED.items():
         status = desk.until(name, lambda status, reason=reason: status.get("reason") == reason and status, reason)
         assert (status["failure"]["stage"], status["failure"]["reason"]) == (stage, reason)
@@ -253,14 +253,14 @@ def test_what_kubelet_and_scheduler_say_is_in_status_within_a_minute_while_other
     until(lambda: desk.all("pods", f"tunewright.io/job-name in ({','.join(HINDERED)})") == [], "their pods are gone")
 
 
-def test_a_rank_that_takes_more_memory_than_its_pod_has_is_named(desk, hopeless):
+def test_a_rank_above_its_memory_limit_is_named(desk, hopeless):
     failure = desk.until_phase("forgetful", "Failed")["failure"]
 
     assert (failure["stage"], failure["reason"], failure["rank"], failure["exitCode"]) == ("trainer", "OutOfMemory", 0, 137)
     assert "give the workers more memory" in failure["suggestion"]
 
 
-def test_an_operator_killed_ten_times_loses_nothing(desk, tunewright):
+def test_a_job_completes_although_its_operator_is_killed_ten_times(desk, tunewright):
     """At any moment of its life, while starting too. With one operator and no Lease, for then another is at work within seconds."""
     tunewright.install("--set=replicas=1", "--set=leaderElection.enabled=false")
     seed = random.randrange(2**32)
@@ -283,7 +283,7 @@ def test_an_operator_killed_ten_times_loses_nothing(desk, tunewright):
     assert gangs == [[f"{job}-train-0"] for job in jobs]
 
 
-def test_deleting_jobs_leaves_the_claims_that_are_retained_and_nothing_else(desk, served):
+def test_deleting_jobs_keeps_only_retained_claims(desk, served):
     """The last test of this file, for it takes the jobs away. A claim that was made stays with models and checkpoints, unless its job says otherwise."""
     jobs = {job["metadata"]["name"]: job["spec"]["output"].get("storage", {}).get("retain", True) for job in desk.all("finetunejobs")}
     kept = {"corpora", *(f"{job}-output" for job, retain in jobs.items() if retain)}

@@ -22,12 +22,12 @@ def a_gang(*conditions, attempt=0, replicas=2, batch="8", **more):
     return gang
 
 
-def test_the_newest_says_how_many_pods_and_the_first_what_was_begun_with():
+def test_size_is_the_newest_attempts_and_batch_the_first_ones():
     seen = train(a_gang(("Failed", "BackoffLimitExceeded"), batch="8"), a_gang(attempt=1, replicas=1, batch="9"))
     assert (seen.replicas, seen.global_batch_size, seen.zero_stage, seen.attempts) == (1, 8, 2, 2)
 
 
-def test_jobs_that_say_nothing_of_it():
+def test_train_jobs_without_recorded_sizes():
     seen = train(a_job("trainer", attempt=0))
     assert (seen.replicas, seen.global_batch_size, seen.zero_stage) == (None, None, None)
 
@@ -41,13 +41,13 @@ def test_jobs_that_say_nothing_of_it():
     ],
     ids=["asked to stop", "failed", "failed for good while it was asked to stop"],
 )
-def test_a_failed_job_whose_pods_are_gone(want, conditions):
+def test_a_failed_job_without_pods_has_failed(want, conditions):
     seen = train(a_gang(*conditions, suspend=True))
     assert (seen.state, seen.disposition) == (StageState.FAILED, want)
     assert seen.counted_failures == (want is Disposition.RETRY)
 
 
-def test_a_gang_that_could_not_save_when_it_was_asked_to_stop_has_failed():
+def test_a_gang_that_could_not_save_on_a_stop_has_failed():
     said = dump(Failure(reason="DiskFull", message="no space", suggestion="Free some."))
     seen = train(
         a_gang(SUSPENDED, ("Failed", "BackoffLimitExceeded"), suspend=True), a_pod("trainer", index=0, attempt=0, **ended(75, said))

@@ -31,7 +31,7 @@ def read(**status):
         ({"phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": "True"}]}, "Disrupted", Disposition.RESUME),
     ],
 )  # fmt: skip
-def test_an_end_has_a_reason_and_asks_for_something(status, reason, disposition):
+def test_an_ended_pod_has_a_reason_and_a_disposition(status, reason, disposition):
     pod = read(**status)
     assert (pod.failure.reason, pod.disposition, pod.running) == (reason, disposition, False)
 
@@ -48,7 +48,7 @@ def test_an_end_has_a_reason_and_asks_for_something(status, reason, disposition)
         (waiting("CrashLoopBackOff", last_message=dump(SAID)), "DataInvalid"),
     ],
 )
-def test_a_hindrance_has_a_reason_and_asks_for_nothing_yet(status, reason):
+def test_a_blocked_pod_has_a_reason_and_no_disposition(status, reason):
     pod = read(**status)
     assert (pod.failure.reason, pod.disposition) == (reason, None)
 
@@ -64,11 +64,11 @@ def test_a_hindrance_has_a_reason_and_asks_for_nothing_yet(status, reason):
         ended(0),
     ],
 )
-def test_a_pod_on_its_way_has_no_failure(status):
+def test_a_starting_pod_has_no_failure(status):
     assert read(**status).failure is None
 
 
-def test_the_last_words_of_a_crash_are_repeated_in_part():
+def test_the_end_of_a_crashs_log_is_quoted():
     message = read(**ended(139, "x" * 5000 + " Segmentation fault\n")).failure.message
     assert message.endswith("Segmentation fault")
     assert "exit code 139 (SIGSEGV)" in message
@@ -92,17 +92,17 @@ def test_a_report_is_read_from_a_pod_that_succeeded():
         ("exit code 65, and its report is refused: reason: ''", '{"kind": "failure", "reason": "", "message": "m"}'),
     ],
 )
-def test_a_report_that_cannot_be_of_a_failure_is_refused(words, message):
+def test_an_invalid_failure_report_is_refused(words, message):
     found = read(**ended(65, message))
     assert (found.failure.reason, found.disposition) == ("ReportInvalid", Disposition.FAIL)
     assert words in found.failure.message
 
 
-def test_a_sidecar_does_not_speak_for_our_container():
+def test_a_sidecars_state_is_ignored():
     pod = a_pod("trainer", **ended(0, dump(SAID)))
     pod["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "state": {"terminated": {"exitCode": 1, "message": "bye"}}})
     assert read_pod(pod).exit_code == 0
 
 
-def test_a_container_under_another_name_speaks_where_there_is_no_other():
+def test_a_single_container_of_another_name_is_read():
     assert read(**ended(64, component="renamed")).exit_code == 64

@@ -22,7 +22,7 @@ def exporter(spec, *conditions):
     [("support-bot-output", "models", {}), ("mine", "models", GIVEN), ("shelf", "bots", SHELF)],
     ids=["the claim that was made", "a given claim", "a destination"],
 )
-def test_a_model_lies_where_its_job_published_it(claim, path, spec):
+def test_a_model_is_found_where_its_job_published_it(claim, path, spec):
     recorded = {"status": {"revision": revision_of(job(spec)), "artifacts": [{"uri": "pvc://a/b"}]}}
     found = read_published("support-bot", raw_job(spec) | recorded, [exporter(spec, ("Complete", ""))])
     assert found == PublishedModel(job="support-bot", revision=revision_of(job(spec)), claim=claim, path=path)
@@ -43,7 +43,7 @@ def test_a_model_lies_where_its_job_published_it(claim, path, spec):
         ),
     ],
 )
-def test_why_there_is_none(expected, raw, children):
+def test_reasons_for_a_missing_model(expected, raw, children):
     found = read_published("support-bot", raw, children)
     assert isinstance(found, Missing)
     assert (found.field, found.kind, found.name) == ("spec.serving.modelRef.name", "FineTuneJob", "support-bot")

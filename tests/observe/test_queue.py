@@ -29,6 +29,6 @@ def marked(*managers, labels=None, fields=SUSPENDS):
         pytest.param(False, a_job("checker"), id="nobody has"),
     ],
 )
-def test_who_says_when_a_job_starts(held, job):
+def test_jobs_that_kueue_manages(held, job):
     assert is_held(job) is held
     assert observe([job], revision=REVISION).past.queued is held

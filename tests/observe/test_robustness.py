@@ -43,7 +43,7 @@ def damaged(draw):
 
 @given(damaged())
 @settings(max_examples=150, deadline=None)
-def test_no_damage_makes_an_error_or_a_success(children):
+def test_damaged_objects_give_no_error_and_no_success(children):
     past = observe(children, revision=REVISION).past
     assert StageState.SUCCEEDED not in {past.check.state, past.train.state, past.export.state}
 
@@ -65,5 +65,5 @@ def test_no_damage_makes_an_error_or_a_success(children):
         (moment({"a": "yesterday"}, "a"), None),
     ],
 )
-def test_what_is_not_there_is_empty(read, expected):
+def test_missing_parts_are_empty(read, expected):
     assert read == expected

@@ -31,7 +31,7 @@ def again(code: int, message: str = "", **now):
     return {"phase": "Running", "containerStatuses": [container | {"lastState": {"terminated": {"exitCode": code, "message": message}}}]}
 
 
-def test_what_runs_is_read_from_the_template_as_it_is_stored():
+def test_the_live_revision_is_read_from_the_stored_template():
     deployment = a_deployment()
     deployment["spec"]["template"]["metadata"]["creationTimestamp"] = None
     assert rollout(deployment).live == ServingRevision(name=SERVING, template=a_template(SERVING))
@@ -52,7 +52,7 @@ def test_what_runs_is_read_from_the_template_as_it_is_stored():
     ],
     ids=["all of it", "a pod is lost later", "of something older", "old ones are there", "on its way", "no word", "of no replicas"],
 )
-def test_when_a_revision_was_good(expected, status):
+def test_a_revision_is_completed_once_all_its_replicas_were_available(expected, status):
     assert rollout(a_deployment(**status)).completed is expected
 
 
@@ -89,7 +89,7 @@ def test_when_a_revision_was_good(expected, status):
         "an image may yet come",
     ],
 )
-def test_why_a_revision_will_never_be_ready(expected, status, pod):
+def test_reasons_for_a_failed_revision(expected, status, pod):
     found = see(a_deployment(**status), pod)
     failure = found.past.serve.rollout.failure
     assert (failure.reason if failure else None) == expected
@@ -102,17 +102,17 @@ def test_the_pod_that_answered_wrongly_is_named():
     assert found.past.serve.failure.suggestion == "train it"
 
 
-def test_what_was_before_and_what_was_refused_is_read_back():
+def test_previous_and_refused_revisions_are_read_from_annotations():
     found = rollout(a_deployment(annotations=NOTES))
     assert (found.previous, found.refused) == (BEFORE, REFUSED)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"name": 1}'])
-def test_annotations_that_somebody_has_changed_are_as_good_as_none(text):
+def test_edited_annotations_count_as_absent(text):
     found = rollout(a_deployment(annotations=dict.fromkeys(NOTES, text)))
     assert (found.previous, found.refused) == (None, None)
 
 
-def test_a_revision_that_was_rolled_back_has_failed_although_another_one_answers():
+def test_a_rolled_back_revision_has_failed_although_another_answers():
     found = see(a_deployment(runs=BEFORE.name, annotations=NOTES, **ALL, conditions=[COMPLETE])).past.serve
     assert (found.state, found.failure, found.ready_replicas) == (StageState.FAILED, WRONG, 2)

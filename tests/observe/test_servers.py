@@ -27,7 +27,7 @@ def serve(*children):
     ],
     ids=["all of it", "not seen yet", "not all updated", "not all ready", "not for long enough", "an old one is still there", "new"],
 )
-def test_a_server_is_ready_when_all_of_it_is(deployment, expected):
+def test_a_server_is_ready_when_all_replicas_are(deployment, expected):
     assert serve(deployment).state is expected
 
 
@@ -37,7 +37,7 @@ def test_a_server_of_no_replicas_is_ready():
     assert serve(deployment).state is StageState.SUCCEEDED
 
 
-def test_one_replica_is_wanted_when_nothing_is_said():
+def test_the_default_is_one_replica():
     deployment = a_deployment(replicas=1, updatedReplicas=1, readyReplicas=1, availableReplicas=1)
     del deployment["spec"]["replicas"]
     found = serve(deployment)
@@ -48,7 +48,7 @@ def test_a_server_that_starts_is_running():
     assert serve(a_deployment(), a_pod("server", **running("server"))).state is StageState.RUNNING
 
 
-def test_a_server_that_crashes_says_why():
+def test_a_crashing_server_has_its_reason():
     crash = a_pod("server", **waiting("CrashLoopBackOff", last_message="ModelManifest: no such file", component="server"))
     seen = observe([a_deployment(), crash], revision=REVISION)
     assert seen.past.serve.failure.reason == "CrashLoopBackOff"
@@ -56,7 +56,7 @@ def test_a_server_that_crashes_says_why():
     assert seen.failed_pods[SERVE].name == "server-0"
 
 
-def test_a_failure_of_the_revision_before_is_not_this_ones():
+def test_a_failure_of_an_earlier_revision_is_ignored():
     assert serve(a_deployment(), a_pod("server", serving="older", **ended(1, component="server"))).failure is None
 
 
@@ -79,7 +79,7 @@ def test_a_rollout_that_takes_too_long_has_failed():
     assert without_words.failure.message == "the servers did not become ready in time"
 
 
-def test_a_pod_tells_more_than_the_rollout():
+def test_a_pods_failure_has_priority_over_the_rollouts():
     pod = a_pod("server", **waiting("ErrImagePull", "not found", component="server"))
     found = serve(a_deployment(conditions=[STUCK]), pod)
     assert (found.state, found.failure.reason) == (StageState.FAILED, "ImagePullBackOff")
@@ -107,7 +107,7 @@ REFUSED = {
     ],
     ids=["at once", "also when the time is up", "not any more", "a pod that was made has another trouble"],
 )
-def test_pods_that_may_not_be_made_say_why(conditions, pods, expected):
+def test_refused_pods_have_their_reason(conditions, pods, expected):
     found = serve(a_deployment(conditions=conditions), *pods)
     assert (found.state, found.failure.reason) == expected
 
@@ -127,12 +127,12 @@ def test_the_address_is_the_services(service, expected):
     assert serve(a_deployment(**READY), *service).url == expected
 
 
-def test_an_address_may_be_there_before_the_server():
+def test_an_address_can_exist_before_the_server():
     found = serve(a_service())
     assert (found.state, found.url) == (StageState.ABSENT, "http://bot-serve.default.svc")
 
 
-def test_a_server_that_hangs_says_what_events_say_of_it():
+def test_a_blocked_server_has_the_reason_of_its_events():
     pod = a_pod("server", phase="Pending")
     pod["metadata"]["uid"] = "p1"
     event = {

@@ -52,7 +52,7 @@ def failure(reason, **more):
 
 
 class TestHowFarAStageIs:
-    def test_nothing_is_there(self):
+    def test_without_children_every_stage_is_absent(self):
         assert past() == Past()
 
     def test_a_job_without_pods_is_pending(self):
@@ -61,11 +61,11 @@ class TestHowFarAStageIs:
     def test_a_job_with_a_running_pod_is_running(self):
         assert past(a_job("checker"), a_pod("checker", **running())).check.state is StageState.RUNNING
 
-    def test_a_complete_job_hands_on_its_report(self):
+    def test_a_complete_job_has_its_report(self):
         found = past(a_job("checker", ("Complete", "")), a_pod("checker", **ended(0, dump(CHECKED)))).check
         assert (found.state, found.report) == (StageState.SUCCEEDED, CHECKED)
 
-    def test_a_job_whose_pods_have_all_succeeded_is_done_before_its_controller_says_so(self):
+    def test_a_job_is_done_when_all_its_pods_have_succeeded(self):
         found = past(a_job("checker"), a_pod("checker", **ended(0, dump(CHECKED)))).check
         assert (found.state, found.report) == (StageState.SUCCEEDED, CHECKED)
         failing = past(a_job("checker", ("FailureTarget", "DeadlineExceeded")), a_pod("checker", **ended(0, dump(CHECKED)))).check
@@ -162,7 +162,7 @@ class TestHowFarAStageIs:
         assert (found.past.train.state, found.leaving) == (state, {TRAIN} if leaving else set())
 
     @pytest.mark.parametrize("stage", [CHECK, EXPORT])
-    def test_any_job_that_is_suspended_is_left(self, stage):
+    def test_a_suspended_job_with_pods_is_leaving(self, stage):
         component = stage.component
         found = observe([a_job(component, suspend=True), a_pod(component, **running(component))], revision=REVISION)
         assert found.leaving == {stage}
@@ -177,22 +177,22 @@ class TestHowFarAStageIs:
             (True, [a_job("exporter"), a_job("trainer", ("Failed", ""), attempt=3, revision="old")]),
         ],
     )
-    def test_a_job_has_begun_with_its_first_gang(self, begun, children):
+    def test_a_job_has_begun_with_its_first_train_job(self, begun, children):
         assert has_begun(children) is begun
 
-    def test_children_of_another_revision_are_passed_over(self):
+    def test_children_of_another_revision_are_ignored(self):
         old = [a_job("checker", ("Complete", ""), revision="old"), a_pod("checker", revision="old", **ended(0, dump(CHECKED)))]
         assert past(*old) == Past()
 
-    def test_a_pod_that_failed_before_the_next_try_says_why_it_is_not_getting_on(self):
+    def test_a_failed_pod_explains_a_pending_retry(self):
         found = past(a_job("checker"), a_pod("checker", **ended(75, failure("HubUnreachable")))).check
         assert (found.state, found.failure.reason, found.disposition) == (StageState.PENDING, "HubUnreachable", None)
 
-    def test_an_earlier_failure_is_forgotten_while_the_next_try_runs(self):
+    def test_an_earlier_failure_is_dropped_while_a_retry_runs(self):
         found = past(a_job("checker"), a_pod("checker", **ended(75, failure("HubUnreachable"))), a_pod("checker", **running())).check
         assert (found.state, found.failure) == (StageState.RUNNING, None)
 
-    def test_of_several_tries_the_last_one_tells(self):
+    def test_the_last_of_several_retries_has_the_failure(self):
         first = a_pod("checker", index=0, **ended(75, failure("HubUnreachable"), at="2026-01-01T10:00:00Z"))
         last = a_pod("checker", index=1, **ended(65, failure("DataInvalid"), at="2026-01-01T10:05:00Z"))
         found = past(a_job("checker", ("Failed", "PodFailurePolicy")), last, first).check
@@ -208,7 +208,7 @@ class TestTheGang:
         seen = observe(self.gang(*statuses), revision=REVISION)
         return seen.past.train.failure.reason, seen.failed_pods[TRAIN].index, seen.past.train.disposition
 
-    def test_it_is_done_when_every_rank_is(self):
+    def test_a_gang_is_done_when_every_rank_is(self):
         def state_of(*indices):
             job = a_job("trainer", attempt=0)
             job["spec"]["completions"] = 2
@@ -219,7 +219,7 @@ class TestTheGang:
         assert state_of(0) is StageState.PENDING
         assert state_of(1, 1) is StageState.PENDING
 
-    def test_another_ranks_report_does_not_stand_in_for_rank_zeros(self):
+    def test_a_report_of_another_rank_does_not_replace_rank_zeros(self):
         found = past(*self.gang(ended(0), ended(0, dump(TRAINED)), condition=("Complete", ""))).train
         assert (found.state, found.failure.reason) == (StageState.FAILED, "ReportMissing")
 
@@ -228,12 +228,12 @@ class TestTheGang:
         found = past(*self.gang(ended(0, dump(TRAINED)), ended(0, dump(other)), condition=("Complete", ""))).train
         assert (found.state, found.report) == (StageState.SUCCEEDED, TRAINED)
 
-    def test_a_typed_failure_beats_a_lost_peer_that_was_noticed_first(self):
+    def test_a_failure_with_a_cause_has_priority_over_an_earlier_lost_peer(self):
         lost = ended(75, failure("PeerLost"), at="2026-01-01T10:00:01Z")
         cause = ended(65, failure("DataInvalid"), at="2026-01-01T10:00:09Z")
         assert self.failed_pod(lost, cause) == ("DataInvalid", 1, Disposition.FAIL)
 
-    def test_the_first_to_fall_is_the_failed_pod(self):
+    def test_the_first_pod_to_fail_is_the_failed_pod(self):
         late = ended(75, failure("DiskFull"), at="2026-01-01T10:00:09Z")
         early = ended(75, failure("HubUnreachable"), at="2026-01-01T10:00:01Z")
         assert self.failed_pod(late, early) == ("HubUnreachable", 1, Disposition.RETRY)
@@ -253,7 +253,7 @@ class TestTheGang:
         assert past(*children).train.counted_failures == 0
 
     @pytest.mark.parametrize("echo", [ended(75, failure("PeerLost")), ended(143, failure("Stopped"))])
-    def test_it_costs_none_either_when_the_evicted_pod_is_gone_and_its_peers_only_miss_it(self, echo):
+    def test_an_eviction_costs_no_attempt_when_the_evicted_pod_is_gone(self, echo):
         gang = [
             a_job("trainer", ("Failed", "PodFailurePolicy"), attempt=0, message=DISRUPTED),
             a_pod("trainer", attempt=0, index=0, **echo),
@@ -265,7 +265,7 @@ class TestTheGang:
         found = past(*self.gang(ended(143, failure("Stopped")), ended(143, failure("Stopped")))).train
         assert (found.failure.reason, found.disposition, found.counted_failures) == ("Stopped", Disposition.RESUME, 0)
 
-    def test_a_hopeless_failure_of_a_disrupted_pod_stays_hopeless(self):
+    def test_a_permanent_failure_of_a_disrupted_pod_stays_permanent(self):
         disrupted = ended(65, failure("DataInvalid")) | {"conditions": [{"type": "DisruptionTarget", "status": "True"}]}
         assert self.failed_pod(disrupted) == ("DataInvalid", 0, Disposition.FAIL)
 
@@ -275,7 +275,7 @@ class TestTheGang:
         assert (found.attempts, found.counted_failures, found.state, found.failure) == (3, 2, StageState.PENDING, None)
         assert found.before.reason == "DiskFull"
 
-    def test_the_number_of_a_deleted_attempt_stays_taken(self):
+    def test_the_number_of_a_deleted_attempt_is_not_reused(self):
         assert past(a_job("trainer", attempt=2)).train.attempts == 3
 
     def test_an_attempt_without_a_number_is_the_first(self):
@@ -283,7 +283,7 @@ class TestTheGang:
         del job["metadata"]["labels"]["tunewright.io/attempt"]
         assert past(job).train.attempts == 1
 
-    def test_a_gang_that_is_going_down_already_says_why(self):
+    def test_a_failing_gang_has_its_reason_before_its_end(self):
         going = [a_job("trainer", ("FailureTarget", "PodFailurePolicy"), attempt=0)]
         pods = [
             a_pod("trainer", attempt=0, index=0, **running()),
@@ -292,7 +292,7 @@ class TestTheGang:
         found = past(*going, *pods).train
         assert (found.state, found.failure.reason, found.disposition) == (StageState.RUNNING, "DataInvalid", None)
 
-    def test_a_member_that_finds_no_node_is_named_while_the_others_run(self):
+    def test_an_unschedulable_rank_is_named_while_others_run(self):
         unschedulable = {
             "phase": "Pending",
             "conditions": [
@@ -312,25 +312,25 @@ class TestAJobThatFailedWithoutWitnesses:
     def failed(self, reason, message=""):
         return past(a_job("trainer", ("Failed", reason), attempt=0, message=message)).train
 
-    def test_a_deadline_is_final_and_not_blamed_on_the_pods_it_stopped(self):
+    def test_a_deadline_is_permanent_and_hides_the_stopped_pods_failures(self):
         pod = a_pod("trainer", attempt=0, index=0, **ended(143, failure("Stopped")))
         found = past(a_job("trainer", ("Failed", "DeadlineExceeded"), attempt=0), pod).train
         assert (found.failure.reason, found.disposition) == ("DeadlineExceeded", Disposition.FAIL)
 
-    def test_a_policy_that_named_an_exit_code_is_final(self):
+    def test_a_policy_for_an_exit_code_is_permanent(self):
         found = self.failed("PodFailurePolicy", "Container trainer failed with exit code 65 matching FailJob rule at index 0")
         assert (found.failure.reason, found.disposition) == ("JobFailed", Disposition.FAIL)
         assert "exit code 65" in found.failure.message
 
-    def test_a_policy_that_named_a_disruption_is_resumed(self):
+    def test_a_policy_for_a_disruption_is_resumed(self):
         found = self.failed("PodFailurePolicy", DISRUPTED)
         assert (found.failure.reason, found.failure.message, found.disposition) == ("Disrupted", DISRUPTED, Disposition.RESUME)
 
-    def test_anything_else_is_worth_a_retry(self):
+    def test_other_failures_are_retried(self):
         assert self.failed("BackoffLimitExceeded").disposition is Disposition.RETRY
         assert self.failed("").failure.message == "its pods are gone, for an unknown reason"
 
 
-def test_a_pod_that_waits_for_its_image_says_so():
+def test_a_pod_that_waits_for_its_image_has_that_reason():
     found = past(a_job("trainer", attempt=0), a_pod("trainer", attempt=0, index=0, **waiting("ErrImagePull", "not found"))).train
     assert (found.state, found.failure.reason, found.failure.rank) == (StageState.PENDING, "ImagePullBackOff", 0)

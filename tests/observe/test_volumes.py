@@ -45,7 +45,7 @@ def a_gang(made):
         "going before there is a gang",
     ],
 )
-def test_what_is_said_of_a_claim(expected, children):
+def test_warnings_about_claims(expected, children):
     said = observe(children, revision=REVISION).warnings
     assert [word for word in expected if word in " ".join(said)] == expected
     assert len(said) == len(expected)
@@ -56,7 +56,7 @@ def a_job_with(*volumes):
     return {"kind": "Job", "spec": {"template": {"spec": {"volumes": list(volumes)}}}}
 
 
-def test_the_config_maps_of_jobs_are_in_use_and_no_others():
+def test_only_config_maps_of_jobs_are_in_use():
     mounting = a_job_with({"configMap": {"name": "one"}}, {"emptyDir": {}}, {"configMap": {}}, {"configMap": {"name": "two"}})
     deployment = a_job_with({"configMap": {"name": "three"}}) | {"kind": "Deployment"}
     assert mounted_config_maps([mounting, deployment, {"kind": "Job"}, {"kind": "ConfigMap"}]) == {"one", "two"}

@@ -64,7 +64,7 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
         pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, deleting=True), id="a Job that is being deleted"),
     ],
 )
-def test_what_is_done_about_a_child(expected, rendered, live):
+def test_the_action_for_a_child(expected, rendered, live):
     assert decide(rendered, live, manager="tunewright", may_suspend=may_suspend) is expected
 
 
@@ -113,7 +113,7 @@ class Lenient:
         pytest.param(None, {"sessionAffinity": "None"}, id="a default stays"),
     ],
 )
-async def test_what_others_have_opened_beside_ours_does_not_outlive_an_apply(expected, others):
+async def test_an_apply_removes_access_that_others_have_added(expected, others):
     rendered = {"kind": "NetworkPolicy", "metadata": {"name": "bot", "namespace": "demo", "labels": {"a": "b"}}, "spec": {"n": 1}}
     rendered["data"] = {"config.json": ""}  # as APPLIED says
     client = Lenient(others)
@@ -121,7 +121,7 @@ async def test_what_others_have_opened_beside_ours_does_not_outlive_an_apply(exp
     assert client.merged == expected
 
 
-async def test_lists_in_which_somebodys_items_clash_with_ours_are_replaced():
+async def test_lists_with_conflicting_items_are_replaced():
     rendered = {
         "kind": "Service",
         "metadata": {"name": "bot-serve", "namespace": "demo"},

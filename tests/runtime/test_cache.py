@@ -35,7 +35,7 @@ def child(version=1, *, kind="Job", name="bot-check", of=UID, **more):
     return {"kind": kind, "metadata": meta | {"ownerReferences": [owner]}, "spec": {"v": version}, **more}
 
 
-def test_a_reader_gets_what_was_put_and_keeps_it_whatever_comes_then():
+def test_an_object_that_was_read_never_changes():
     cache = new_cache()
     assert cache.put(job())
     assert cache.put(child())
@@ -48,7 +48,7 @@ def test_a_reader_gets_what_was_put_and_keeps_it_whatever_comes_then():
     assert (cache.owner_at(CHECK), cache.owner_at(ObjectRef("Job", "demo", "other"))) == (("demo", "bot"), None)
 
 
-def test_objects_unlike_the_first_and_larger_than_what_is_compared_are_kept_whole():
+def test_large_objects_unlike_the_first_are_kept_completely():
     cache = new_cache()
     large = {name: child(name=name, data={"text": name * 50_000 + "é"}) for name in ("a", "b")}
     for item in large.values():
@@ -56,7 +56,7 @@ def test_objects_unlike_the_first_and_larger_than_what_is_compared_are_kept_whol
     assert [item["data"] for item in cache.children(UID)] == [item["data"] for item in large.values()]
 
 
-def test_many_jobs_take_a_fraction_of_their_text():
+def test_many_jobs_take_a_fraction_of_their_json():
     """What they have in common, their shape and the words in it, is kept once."""
     texts = [json.dumps(item) for item in YAML(typ="safe").load_all(GOLDEN / "exporting-hub.yaml")]
     (uid,) = set(re.findall(r'job-uid": "([^"]+)', "".join(texts)))
@@ -95,7 +95,7 @@ def test_many_jobs_take_a_fraction_of_their_text():
         pytest.param(None, [False], [child(1, of="")], id="it never had one"),
     ],
 )
-def test_the_newest_word_counts(expected, news, words):
+def test_the_newest_version_counts(expected, news, words):
     cache = new_cache()
     assert [cache.remove(CHECK, word) if isinstance(word, int) else cache.put(word) for word in words] == news
     found = cache.get(CHECK)
@@ -103,7 +103,7 @@ def test_the_newest_word_counts(expected, news, words):
     assert len(cache.children(UID)) == (expected is not None)
 
 
-def test_what_nobody_reads_is_no_news_but_the_version_is_kept():
+def test_a_change_of_unread_fields_only_updates_the_version():
     cache = new_cache()
     cache.put(child(1, status={"active": 1}))
     news = child(1, status={"active": 1, "ready": 1, "uncountedTerminatedPods": {"succeeded": ["p"]}})
@@ -114,7 +114,7 @@ def test_what_nobody_reads_is_no_news_but_the_version_is_kept():
     assert cache.put(child(3, status={"active": 0}))
 
 
-def test_more_objects_than_are_kept_open_are_read_all_the_same():
+def test_more_objects_than_are_kept_open_can_be_read():
     cache = new_cache()
     names = [f"p{number}" for number in range(KEPT_OPEN + 50)]
     for name in names:
@@ -124,7 +124,7 @@ def test_more_objects_than_are_kept_open_are_read_all_the_same():
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 30)), max_size=30), st.randoms(use_true_random=False))
-def test_the_order_of_words_does_not_matter(words, chance: random.Random):
+def test_the_order_of_fields_does_not_matter(words, chance: random.Random):
     """A version tells one thing only, so words about it that differ cannot be."""
     words = list({version: (there, version) for there, version in words}.values())
     newest = max((version, there) for there, version in words) if words else (0, False)
@@ -140,14 +140,14 @@ def test_the_order_of_words_does_not_matter(words, chance: random.Random):
     assert cache.size() == len(cache.children(UID)) == newest[1]
 
 
-def test_a_claim_that_another_job_takes_on_changes_hands():
+def test_a_claim_that_another_job_adopts_changes_its_owner():
     cache = new_cache()
     cache.put(child(1))
     cache.put(child(2, of="u2"))
     assert (len(cache.children(UID)), len(cache.children("u2"))) == (0, 1)
 
 
-def test_whose_a_child_is():
+def test_the_owner_of_a_child():
     cache = new_cache()
     assert cache.owner_of(child()) is None  # its job was not seen yet
     cache.put(job(uid="u2"))
@@ -158,7 +158,7 @@ def test_whose_a_child_is():
     assert cache.owner_of(child(of="u2")) is None
 
 
-def test_only_the_latest_deletions_are_remembered():
+def test_only_the_latest_deletions_are_kept():
     cache = new_cache()
     for number in range(REMEMBERED_DELETIONS + 1):
         cache.remove(ObjectRef("Pod", "demo", f"p{number}"), 5)
@@ -166,7 +166,7 @@ def test_only_the_latest_deletions_are_remembered():
     assert cache.version(ObjectRef("Pod", "demo", "p1")) == 5
 
 
-def test_places_of_one_kind():
+def test_versions_of_one_kind():
     cache = new_cache()
     cache.put(job(4))
     cache.put(child(3))
@@ -183,12 +183,12 @@ OTHERS = {"manager": "kubectl", "operation": "Update"}
     ("expected", "kind"),
     [([APPLIED], "ConfigMap"), ([APPLIED], "Deployment"), ([KUEUE], "Job"), (None, "Pod"), (None, "FineTuneJob")],
 )
-def test_of_managed_fields_only_what_is_read_is_kept(expected, kind):
+def test_only_read_entries_of_managed_fields_are_kept(expected, kind):
     item = {"metadata": {"name": "x", "managedFields": [APPLIED, STATUS, KUEUE, OTHERS]}, "spec": {}}
     assert trimmed(kind, item)["metadata"].get("managedFields") == expected
 
 
-def test_what_nobody_reads_is_left_out_and_the_original_left_alone():
+def test_unread_fields_are_left_out_without_changing_the_original():
     notes = {"kubectl.kubernetes.io/last-applied-configuration": "{}", "batch.kubernetes.io/job-completion-index": "1"}
     pod = {"metadata": {"name": "x", "annotations": notes}, "spec": {"nodeName": "n", "containers": [1]}, "status": {"phase": "Running"}}
     assert trimmed("Pod", pod) == {

@@ -63,21 +63,21 @@ def cache_sync(cluster, *, shown=(), namespaces=()):
         pytest.param(0, [], 12, Cluster(9), child(12), id="made after the list"),
     ],
 )
-async def test_what_a_watch_has(missed, woken, version, cluster, shown):
+async def test_comparisons_of_list_and_cache(missed, woken, version, cluster, shown):
     subject, cache, heard = cache_sync(cluster, shown=[("FineTuneJob", job()), *([("Job", shown)] if shown else [])])
     assert await subject.compare("Job", patience=0.0) == missed
     assert (heard, cache.version(CHECK)) == (woken, version)
     assert cluster.asked == [("Job", "", "tunewright.io/job-uid")]
 
 
-async def test_a_job_that_no_watch_has_shown_is_worked_on():
+async def test_a_job_that_no_watch_has_shown_is_reconciled():
     subject, cache, heard = cache_sync(Cluster(9, FineTuneJob=job(3)))
     assert await subject.compare("FineTuneJob", patience=0.0) == 1
     assert (heard, cache.primary_keys()) == ([BOT], [BOT])
     assert await subject.compare("FineTuneJob", patience=0.0) == 0
 
 
-async def test_what_goes_between_the_list_and_the_look_is_not_missed():
+async def test_an_object_deleted_between_list_and_fetch_is_not_missing():
     cluster = Cluster(9, Job=child(3))
     subject, cache, _ = cache_sync(cluster)
 
@@ -89,7 +89,7 @@ async def test_what_goes_between_the_list_and_the_look_is_not_missed():
     assert cache.get(CHECK) is None
 
 
-async def test_a_watch_that_gets_on_is_waited_for():
+async def test_the_comparison_waits_for_a_watch_that_makes_progress():
     subject, cache, _ = cache_sync(Cluster(9, Job=child(3)))
     comparing = asyncio.create_task(subject.compare("Job", patience=60.0))
     await asyncio.sleep(0)
@@ -98,7 +98,7 @@ async def test_a_watch_that_gets_on_is_waited_for():
 
 
 @pytest.mark.parametrize(("pause", "pods"), [(0.1, 10), (0.3, 2_000)])
-async def test_many_that_come_in_are_looked_for_less_often(monkeypatch, pause, pods):
+async def test_many_arriving_objects_are_compared_less_often(monkeypatch, pause, pods):
     """Twenty thousand pods looked for ten times a second would keep the operator busy when it starts among them."""
     cluster = Cluster(9)
     subject, cache, _ = cache_sync(cluster)
@@ -118,7 +118,7 @@ async def test_many_that_come_in_are_looked_for_less_often(monkeypatch, pause, p
     assert [round(seconds, 1) for seconds in pauses] == [pause]
 
 
-async def test_only_namespaces_that_were_asked_about_are_judged():
+async def test_only_watched_namespaces_are_compared():
     cluster = Cluster(9)
     subject, cache, _ = cache_sync(cluster, shown=[("Job", child(3))], namespaces=("other",))
     await subject.compare("Job", patience=0.0)
@@ -126,7 +126,7 @@ async def test_only_namespaces_that_were_asked_about_are_judged():
     assert cluster.asked == [("Job", "other", "tunewright.io/job-uid")]
 
 
-async def test_work_may_begin_when_every_kind_has_been_looked_at_or_is_known_to_be_forbidden():
+async def test_work_begins_when_every_kind_was_compared_or_is_forbidden():
     cluster = Cluster(9)
     subject, _, _ = cache_sync(cluster)
     for kind in WATCHED[:-1]:
@@ -142,7 +142,7 @@ async def test_work_may_begin_when_every_kind_has_been_looked_at_or_is_known_to_
     await subject.wait_for_sync()
 
 
-async def test_a_kind_that_may_not_be_read_is_named_until_it_may_and_every_job_hears_of_both():
+async def test_a_forbidden_kind_is_reported_for_every_job_until_it_can_be_read():
     cluster = Cluster(9)
     subject, _, heard = cache_sync(cluster, shown=[("FineTuneJob", job(20))])
     await subject.require_readable()
@@ -160,7 +160,7 @@ async def test_a_kind_that_may_not_be_read_is_named_until_it_may_and_every_job_h
 
 
 @pytest.mark.parametrize("error", [None, Transient("503")])
-async def test_a_refusal_that_is_over_is_nobodys_lack_of_a_right_and_nothing_is_decided_before_the_next_look(error):
+async def test_a_short_refusal_is_no_missing_right_but_blocks_decisions_until_compared(error):
     cluster = Cluster(9)
     subject, _, heard = cache_sync(cluster, shown=[("FineTuneJob", job(20))])
     cluster.error = Forbidden("cannot list pods")
@@ -176,7 +176,7 @@ async def test_a_refusal_that_is_over_is_nobodys_lack_of_a_right_and_nothing_is_
     assert heard == [BOT, BOT]
 
 
-async def test_a_loop_compares_asks_in_between_and_starts_over_after_an_error(monkeypatch):
+async def test_the_loop_compares_probes_and_continues_after_an_error(monkeypatch):
     done, pauses = [], []
 
     class Subject:

@@ -45,14 +45,14 @@ async def wire():
         client.close()
 
 
-async def test_an_object_is_read_as_it_is(wire):
+async def test_an_object_is_read_as_raw_json(wire):
     client, server = wire
     server.answers = [(200, JOB)]
     assert await client.get("Job", "demo", "bot-check") == JOB
     assert server.asked[0][:2] == ("GET", "/apis/batch/v1/namespaces/demo/jobs/bot-check")
 
 
-async def test_few_answers_to_lists_are_in_memory_at_a_time(monkeypatch):
+async def test_few_answers_to_lists_are_in_memory_at_once(monkeypatch):
     client = Client(ApiClient(Configuration()), SCHEME)
     now, most = 0, 0
 
@@ -69,7 +69,7 @@ async def test_few_answers_to_lists_are_in_memory_at_a_time(monkeypatch):
     client.close()
 
 
-async def test_what_is_not_there_is_none(wire):
+async def test_a_missing_object_is_none(wire):
     client, server = wire
     server.answers = [(404, {"message": "not found"})]
     assert await client.get("ConfigMap", "demo", "c") is None
@@ -104,7 +104,7 @@ async def test_all_namespaces_are_listed_at_once(wire):
     ]
 
 
-async def test_what_is_made_must_not_exist(wire):
+async def test_creating_an_existing_object_is_a_conflict(wire):
     client, server = wire
     server.answers = [(201, JOB)]
     await client.apply_new(JOB)
@@ -112,7 +112,7 @@ async def test_what_is_made_must_not_exist(wire):
     assert body["metadata"] == JOB["metadata"] | {"resourceVersion": "1"}  # a version that nothing has
 
 
-async def test_whoever_may_not_write_does_not(wire):
+async def test_without_the_lease_nothing_is_written(wire):
     client, server = wire
     server.answers = [(200, JOB)]
 
@@ -127,7 +127,7 @@ async def test_whoever_may_not_write_does_not(wire):
 
 
 @pytest.mark.parametrize("force", [True, False])
-async def test_apply_is_server_side_and_under_our_name(wire, force):
+async def test_apply_is_server_side_with_the_operators_field_manager(wire, force):
     client, server = wire
     server.answers = [(200, JOB)]
     await client.apply(JOB, force=force)
@@ -145,7 +145,7 @@ async def test_a_status_is_merged_into_its_subresource(wire):
     assert path == "/apis/tunewright.io/v1alpha1/namespaces/demo/finetunejobs/bot/status"
 
 
-async def test_exactly_one_object_is_deleted_and_what_it_owns_later(wire):
+async def test_exactly_one_object_is_deleted_and_its_dependents_in_the_background(wire):
     client, server = wire
     server.answers = [(200, {}), (404, {})]
     await client.delete("Job", "demo", "bot-check", uid="7")
@@ -153,7 +153,7 @@ async def test_exactly_one_object_is_deleted_and_what_it_owns_later(wire):
     await client.delete("Job", "demo", "bot-check", uid="7")  # gone already
 
 
-async def test_an_error_is_asked_about_once_and_translated(wire):
+async def test_an_error_is_not_retried_and_is_translated(wire):
     client, server = wire
     server.answers = [(503, {"message": "starting"}), (409, {"message": "modified"})]
     with pytest.raises(Transient, match="starting"):
@@ -163,7 +163,7 @@ async def test_an_error_is_asked_about_once_and_translated(wire):
     assert len(server.asked) == 2
 
 
-async def test_a_server_that_does_not_answer_is_given_up(wire):
+async def test_a_server_that_does_not_answer_causes_a_timeout(wire):
     client, server = wire
     client._time_limit = (5.0, 0.1)
     released = asyncio.Event()
@@ -180,7 +180,7 @@ async def test_a_server_that_does_not_answer_is_given_up(wire):
         released.set()
 
 
-async def test_nobody_listening_is_transient():
+async def test_a_refused_connection_is_transient():
     client = Client(ApiClient(_refusing()), SCHEME, threads=1)
     with pytest.raises(Transient, match="no answer"):
         await client.get("Job", "demo", "bot-check")

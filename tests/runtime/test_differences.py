@@ -49,7 +49,7 @@ def deployment(spec, *, fields=None):
         ),
     ],
 )
-def test_an_object_holds_what_is_rendered(expected, live, rendered):
+def test_an_object_is_compared_with_the_rendered_one(expected, live, rendered):
     assert is_as_rendered(deployment(live), {"spec": rendered}, manager="tunewright") is expected
 
 
@@ -66,5 +66,5 @@ def test_an_object_holds_what_is_rendered(expected, live, rendered):
         pytest.param(False, {"f:finalizers": {'v:"b"': {}}}, {"finalizers": ["a"]}, id="a value that we gave up"),
     ],
 )
-def test_a_field_that_is_not_rendered_any_more_is_taken_back(expected, fields, rendered):
+def test_a_field_that_is_no_longer_rendered_is_removed(expected, fields, rendered):
     assert is_as_rendered(deployment(rendered, fields=fields), {"spec": rendered}, manager="tunewright") is expected

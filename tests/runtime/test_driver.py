@@ -45,7 +45,7 @@ class Bench:
     ],
     ids=["done", "done, look again", "gone", "transient", "transient, asked to wait", "never hastier than the backoff", "a bug"],
 )
-async def test_when_a_key_comes_back(due, failures, outcome):
+async def test_time_of_the_next_reconcile(due, failures, outcome):
     bench = Bench(outcome)
     await bench.once()
     assert bench.queue.next_due() == due
@@ -53,7 +53,7 @@ async def test_when_a_key_comes_back(due, failures, outcome):
     assert bench.queue.take() is None
 
 
-async def test_a_conflict_is_read_again_at_once_but_not_for_ever():
+async def test_a_conflict_is_retried_at_once_for_a_few_times():
     bench = Bench(*[Conflict("409")] * (CONFLICTS_IN_A_ROW + 1))
     for _ in range(CONFLICTS_IN_A_ROW):
         await bench.once()
@@ -64,7 +64,7 @@ async def test_a_conflict_is_read_again_at_once_but_not_for_ever():
     assert bench.queue.next_due() == 101.0
 
 
-async def test_success_ends_a_row_of_failures():
+async def test_success_resets_the_backoff():
     bench = Bench(Transient("503"), Transient("503"), ReconcileResult(), Transient("503"))
     for _ in range(4):
         await bench.once()
@@ -79,7 +79,7 @@ async def test_a_bug_is_logged_with_its_traceback(caplog):
     assert "'a'" in caplog.text or " a " in caplog.text
 
 
-async def test_one_key_is_never_reconciled_twice_at_once_and_others_do_not_wait_for_it():
+async def test_a_key_has_one_worker_and_does_not_block_others():
     queue: Queue[str] = Queue(clock=lambda: asyncio.get_running_loop().time(), chance=lambda: 0.0)
     inside: list[str] = []
     most: dict[str, int] = {}
@@ -111,7 +111,7 @@ async def test_one_key_is_never_reconciled_twice_at_once_and_others_do_not_wait_
     assert most == {"slow": 1, "quick": 1}
 
 
-async def test_closing_lets_the_work_in_progress_finish():
+async def test_closing_waits_for_running_work():
     queue: Queue[str] = Queue(clock=lambda: 0.0, chance=lambda: 0.0)
     begun, finished = asyncio.Event(), []
 

@@ -33,18 +33,18 @@ class Client:
         self.done.append(("merge", patch["count"], patch["lastTimestamp"]))
 
 
-async def test_news_is_posted_once():
+async def test_an_event_is_posted_once():
     client = Client()
     await post(client, news())
     assert client.done == [("create", 1)]
 
 
-async def test_the_same_news_again_is_counted():
+async def test_a_repeated_event_increases_the_count():
     client = Client(there={"count": 2})
     await post(client, news(LATER))
     assert client.done == [("merge", 3, "2026-01-01T13:00:00Z")]
 
 
-async def test_an_event_that_is_lost_is_logged_and_harms_nothing(caplog):
+async def test_a_lost_event_is_logged_and_raises_nothing(caplog):
     await post(Client(fault=Transient("no room")), news())
     assert "no room" in caplog.text

@@ -52,7 +52,7 @@ def answer(code, message="", *, kind="", causes=(), headers=None, retry=None):
         pytest.param(Transient, ConnectionResetError("reset"), id="the line was cut"),
     ],
 )
-def test_an_answer_means(expected: type[TunewrightError], error: Exception):
+def test_an_answer_becomes_an_error_of_the_tree(expected: type[TunewrightError], error: Exception):
     meaning = translate(error, doing="apply Job demo/bot-check", primary="finetunejobs")
     assert type(meaning) is expected
     assert "apply Job demo/bot-check" in str(meaning)
@@ -84,12 +84,12 @@ def test_a_refusal_names_its_reason(reason, error):
         (None, answer(503, headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})),
     ],
 )
-def test_the_server_may_name_a_time(expected, error):
+def test_the_servers_retry_after_is_used(expected, error):
     assert translate(error, doing="get", primary="finetunejobs").retry_after == expected
 
 
 @pytest.mark.parametrize("body", [None, "", "<html>Bad Gateway</html>", "[]", b"\xff"[:0]])
-def test_a_proxy_between_may_answer_anything(body):
+def test_any_answer_of_a_proxy_is_translated(body):
     error = ApiException(status=502, reason="Bad Gateway")
     error.body = body
     assert "502 Bad Gateway" in str(translate(error, doing="get", primary="finetunejobs"))

@@ -73,7 +73,7 @@ def holds(lease):
     return True
 
 
-async def test_the_first_to_ask_holds_it_with_the_standard_fields(bench):
+async def test_the_first_candidate_gets_the_lease_with_its_standard_fields(bench):
     assert await bench.one._attempt()
     assert not await bench.two._attempt()
     assert (holds(bench.one), holds(bench.two), bench.two.holder) == (True, False, "one")
@@ -86,7 +86,7 @@ async def test_the_first_to_ask_holds_it_with_the_standard_fields(bench):
     }
 
 
-async def test_whoever_does_not_renew_stops_before_another_begins(bench):
+async def test_a_holder_that_does_not_renew_stops_before_another_begins(bench):
     """At every second: never two, whatever the clocks show; and in the end the other."""
     await bench.one._attempt()
     taken_over = None
@@ -100,7 +100,7 @@ async def test_whoever_does_not_renew_stops_before_another_begins(bench):
     assert (bench.spec["holderIdentity"], bench.spec["leaseTransitions"]) == ("two", 1)
 
 
-async def test_whoever_renews_keeps_it(bench):
+async def test_a_holder_that_renews_keeps_the_lease(bench):
     for second in range(0, 60, 2):
         bench.passed = float(second)
         assert await bench.one._attempt()
@@ -108,7 +108,7 @@ async def test_whoever_renews_keeps_it(bench):
     assert bench.spec["leaseTransitions"] == 0
 
 
-async def test_what_was_seen_is_counted_from_when_it_was_seen(bench):
+async def test_a_lease_expires_after_its_duration_since_it_was_first_read(bench):
     await bench.one._attempt()
     bench.passed = 14.0
     assert not await bench.two._attempt()  # sees it for the first time: it may have been renewed a moment ago
@@ -118,7 +118,7 @@ async def test_what_was_seen_is_counted_from_when_it_was_seen(bench):
     assert await bench.two._attempt()
 
 
-async def test_of_two_who_take_over_at_once_one_is_refused(bench):
+async def test_only_one_of_two_candidates_can_take_over(bench):
     await bench.one._attempt()
     await bench.two._attempt()
     bench.passed = 20.0
@@ -134,7 +134,7 @@ async def test_of_two_who_take_over_at_once_one_is_refused(bench):
     assert await three._attempt()
 
 
-async def test_who_is_told_to_stop_lets_go_at_once(bench):
+async def test_a_stopped_holder_releases_the_lease_at_once(bench):
     await bench.one._attempt()
     await bench.two._attempt()
     await bench.one.release()
@@ -144,7 +144,7 @@ async def test_who_is_told_to_stop_lets_go_at_once(bench):
     assert (bench.spec["holderIdentity"], bench.spec["leaseDurationSeconds"]) == ("two", 15)
 
 
-async def test_letting_go_never_fails(bench, caplog):
+async def test_releasing_never_raises(bench, caplog):
     await bench.one._attempt()
     bench.cluster.away = True
     await bench.one.release()
@@ -180,7 +180,7 @@ def until_told(bench, monkeypatch):
     return keep
 
 
-async def test_whoever_cannot_renew_waits_and_goes_on_when_nobody_else_has_worked(bench, until_told, caplog):
+async def test_a_holder_that_cannot_renew_waits_and_continues_if_no_other_has_worked(bench, until_told, caplog):
     def go():
         bench.cluster.away = True
 
@@ -195,7 +195,7 @@ async def test_whoever_cannot_renew_waits_and_goes_on_when_nobody_else_has_worke
 
 
 @pytest.mark.parametrize("meanwhile", ["held", "let go", "deleted"])
-async def test_whoever_could_not_renew_ends_when_another_may_have_worked(bench, until_told, meanwhile):
+async def test_a_holder_that_could_not_renew_ends_if_another_may_have_worked(bench, until_told, meanwhile):
     def go():
         bench.cluster.away = True
 
@@ -210,13 +210,13 @@ async def test_whoever_could_not_renew_ends_when_another_may_have_worked(bench, 
     assert not holds(bench.one)
 
 
-async def test_what_another_has_taken_is_let_be_at_once(bench, until_told):
+async def test_a_lease_of_another_holder_is_not_released(bench, until_told):
     held, lost = await until_told({5.0: lambda: bench.cluster.store(bench.spec | {"holderIdentity": "two"})}, seconds=100)
     assert (max(held), lost) == (6, True)
     assert bench.spec["holderIdentity"] == "two"
 
 
-async def test_a_lease_that_is_deleted_under_its_holder_is_made_anew(bench, until_told):
+async def test_a_deleted_lease_is_created_again(bench, until_told):
     def delete():
         bench.cluster.lease = None
 
@@ -225,7 +225,7 @@ async def test_a_lease_that_is_deleted_under_its_holder_is_made_anew(bench, unti
     assert bench.spec["holderIdentity"] == "one"
 
 
-async def test_waiting_for_it_outlasts_an_api_server_that_is_away(bench, monkeypatch):
+async def test_waiting_continues_during_an_outage(bench, monkeypatch):
     async def sleep(seconds):
         bench.passed += seconds
         bench.cluster.away = bench.passed < 20

@@ -50,15 +50,15 @@ async def times_asked(found, times=3, **between):
         pytest.param(3, CLAIM | {"metadata": {"name": "corpora", "deletionTimestamp": "now"}}, id="being deleted"),
     ],
 )
-async def test_only_what_is_there_and_well_is_remembered(expected, found):
+async def test_only_existing_usable_objects_are_cached(expected, found):
     assert await times_asked(found, seconds=40.0) == expected
 
 
-async def test_for_a_while():
+async def test_cached_objects_expire():
     assert await times_asked(CLAIM, seconds=REMEMBER_SECONDS + 1) == 3
 
 
-async def test_what_is_remembered_has_what_is_read_and_no_secrets():
+async def test_cached_objects_have_only_read_fields_and_no_secret_values():
     lookups = Lookups(Cluster(SECRET), clock=lambda: 0.0)
     answers = [await lookups.of("u1").get("Secret", "demo", "hub") for _ in range(2)]
     assert answers == [SECRET, {"metadata": {"name": "hub"}, "data": {"token": ""}}]
@@ -67,7 +67,7 @@ async def test_what_is_remembered_has_what_is_read_and_no_secrets():
     assert answers == [CLAIM, {"metadata": {"name": "corpora"}, "spec": {"accessModes": ["ReadWriteMany"]}}]
 
 
-async def test_another_job_asks_for_itself():
+async def test_each_job_has_its_own_lookups():
     cluster = Cluster(CLAIM)
     lookups = Lookups(cluster, clock=lambda: 0.0)
     for uid in ("u1", "u2", "u1"):
@@ -75,7 +75,7 @@ async def test_another_job_asks_for_itself():
     assert cluster.asked == 2
 
 
-async def test_what_many_jobs_name_is_kept_once():
+async def test_an_object_that_many_jobs_name_is_stored_once():
     class Telling:
         async def get(self, *_):
             return json.loads(text)
@@ -91,14 +91,14 @@ async def test_what_many_jobs_name_is_kept_once():
         tracemalloc.stop()
 
 
-async def test_an_error_is_passed_on_and_not_remembered():
+async def test_an_error_is_raised_and_not_cached():
     lookups = Lookups(Cluster(Forbidden("secrets")), clock=lambda: 0.0)
     for _ in range(2):
         with pytest.raises(Forbidden):
             await lookups.of("u1").get("Secret", "demo", "hub")
 
 
-async def test_the_job_that_has_not_asked_for_longest_is_forgotten(monkeypatch):
+async def test_the_least_recently_used_job_is_dropped(monkeypatch):
     monkeypatch.setattr(module, "REMEMBER_AT_MOST", 2)
     cluster = Cluster(CLAIM)
     lookups = Lookups(cluster, clock=lambda: 0.0)
@@ -109,7 +109,7 @@ async def test_the_job_that_has_not_asked_for_longest_is_forgotten(monkeypatch):
     assert cluster.asked == 4
 
 
-async def test_a_job_for_which_something_is_wrong_asks_anew():
+async def test_a_job_with_an_error_is_looked_up_again():
     cluster = Cluster(SECRET)
     lookups = Lookups(cluster, clock=lambda: 0.0)
     await lookups.of("u1").get("Secret", "demo", "hub")

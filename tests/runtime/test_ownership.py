@@ -22,18 +22,18 @@ def test_descendants_are_found_at_any_depth_and_in_any_order():
     assert names(descendants(family, "1")) == ["p", "r", "d"]
 
 
-def test_only_a_controller_owns():
+def test_only_controller_references_own():
     assert names(descendants([item("Pod", "p", "2", "1", controller=False)], "1")) == []
 
 
-def test_only_ones_own_children_are_pruned_and_only_once():
+def test_only_own_children_are_pruned_and_only_once():
     kept, dropped = item("Service", "bot-train", "2", "1"), item("Service", "bot-serve", "3", "1")
     going = item("Service", "bot-old", "4", "1", deletionTimestamp="now")
     others = [item("Service", "bot-x", "5", "0"), item("PersistentVolumeClaim", "bot-output", "6", **RETAINED)]
     assert to_prune([kept, dropped, going, *others], [kept], uid="1", mounted_config_maps=mounted_config_maps) == [dropped]
 
 
-def test_a_child_of_another_kind_and_the_same_name_is_not_spared():
+def test_a_child_of_another_kind_with_the_same_name_is_pruned():
     assert names(
         to_prune(
             [item("Job", "bot-serve", "3", "1")], [item("Service", "bot-serve", "", "1")], uid="1", mounted_config_maps=mounted_config_maps
@@ -41,7 +41,7 @@ def test_a_child_of_another_kind_and_the_same_name_is_not_spared():
     ) == ["bot-serve"]
 
 
-def test_a_config_map_is_spared_as_long_as_a_wanted_job_mounts_it():
+def test_a_config_map_is_kept_while_a_job_mounts_it():
     attempt = item("Job", "bot-train-0", "2", "1") | {
         "spec": {"template": {"spec": {"volumes": [{"name": "config", "configMap": {"name": "bot-config-1"}}, {"name": "tmp"}]}}}
     }

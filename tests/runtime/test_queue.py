@@ -130,13 +130,13 @@ def handed_out(queue: Queue[str]) -> list[str]:
         ),
     ],
 )
-def test_news_is_handed_out_before_routine(expected, ask):
+def test_keys_of_events_come_before_routine_ones(expected, ask):
     queue: Queue[str] = Queue(clock=lambda: 0.0, chance=lambda: 0.0)
     ask(queue)
     assert "".join(handed_out(queue)) == expected
 
 
-def test_routine_has_its_turn_however_much_news_there_is():
+def test_routine_keys_get_a_turn_despite_many_events():
     queue: Queue[str] = Queue(clock=lambda: 0.0, chance=lambda: 0.0)
     queue.add("routine", routine=True)
     for number in range(3 * ROUTINE_TURN):
@@ -145,7 +145,7 @@ def test_routine_has_its_turn_however_much_news_there_is():
 
 
 @pytest.mark.parametrize(("expected", "again"), [("ab", [True, False]), ("ba", [True, True])], ids=["news", "routine only"])
-def test_what_is_asked_for_during_its_work_comes_back_as_what_it_was_asked_for(expected, again):
+def test_a_key_added_during_its_work_keeps_its_priority(expected, again):
     queue: Queue[str] = Queue(clock=lambda: 0.0, chance=lambda: 0.0)
     queue.add("a")
     queue.take()
@@ -164,14 +164,14 @@ async def test_a_waiting_worker_gets_a_key_as_soon_as_it_is_added():
     assert await waiting == "a"
 
 
-async def test_a_waiting_worker_gets_a_delayed_key_without_being_woken():
+async def test_a_waiting_worker_gets_a_delayed_key_when_it_is_due():
     queue = make_queue()
     queue.add_after("a", 0.01)
     async with asyncio.timeout(10):
         assert await queue.get() == "a"
 
 
-async def test_an_earlier_wish_shortens_the_wait_for_a_later_one():
+async def test_an_earlier_delay_replaces_a_later_one():
     queue = make_queue()
     queue.add_after("a", 3600)
     waiting = asyncio.create_task(queue.get())
@@ -190,7 +190,7 @@ async def test_many_workers_share_the_keys():
     assert set(await asyncio.gather(*waiting)) == {"a", "b", "c"}
 
 
-async def test_closing_ends_every_waiting_worker_and_refuses_new_keys():
+async def test_closing_ends_waiting_workers_and_refuses_new_keys():
     queue = make_queue()
     waiting = [asyncio.create_task(queue.get()) for _ in range(2)]
     await asyncio.sleep(0)

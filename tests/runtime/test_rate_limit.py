@@ -7,7 +7,7 @@ from tunewright_runtime import listening
 from tunewright_runtime.listening import RateLimit
 
 
-def test_a_burst_goes_through_and_then_so_many_a_second():
+def test_after_a_burst_the_rate_applies():
     now = [0.0]
     limit = RateLimit(per_second=2, burst=3, clock=lambda: now[0])
     assert [limit.wait("a") for _ in range(4)] == [0.0, 0.0, 0.0, 0.5]
@@ -19,7 +19,7 @@ def test_a_burst_goes_through_and_then_so_many_a_second():
 
 
 @given(st.lists(st.floats(0, 3), max_size=60))
-def test_never_more_than_the_burst_and_the_rate_allow(pauses):
+def test_requests_never_exceed_burst_and_rate(pauses):
     now = [0.0]
     limit = RateLimit(per_second=2, burst=5, clock=lambda: now[0])
     allowed = 0
@@ -29,7 +29,7 @@ def test_never_more_than_the_burst_and_the_rate_allow(pauses):
         assert allowed <= 5 + 2 * now[0] + 1e-6
 
 
-def test_only_so_many_are_remembered(monkeypatch):
+def test_the_number_of_stored_addresses_is_bounded(monkeypatch):
     monkeypatch.setattr(listening, "REMEMBERED", 2)
     limit = RateLimit(per_second=1, burst=1, clock=lambda: 0.0)
     assert [limit.wait(who) for who in "abc"] == [0.0] * 3

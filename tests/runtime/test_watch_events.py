@@ -34,13 +34,13 @@ def child(version=1, *, uid="1"):
         pytest.param(None, "DELETED", job(4), id="a deletion before this one was made"),
     ],
 )
-def test_what_a_jobs_event_asks_for(expected, kind, event):
+def test_events_of_a_job_that_cause_a_reconcile(expected, kind, event):
     events = EventHandler(new_cache())
     assert events.on_primary("ADDED", job(5)) == BOT
     assert events.on_primary(kind, event) == expected
 
 
-def test_a_child_wakes_its_job_while_that_is_there():
+def test_a_child_causes_a_reconcile_of_its_existing_job():
     events = EventHandler(new_cache())
     assert events.on_child("Job", None, child(1)) is None
     events.on_primary("ADDED", job(2))
@@ -53,7 +53,7 @@ def test_a_child_wakes_its_job_while_that_is_there():
     assert events.on_child("Job", "ADDED", child(7)) is None
 
 
-def test_what_we_have_written_ourselves_asks_for_nothing():
+def test_own_writes_cause_no_reconcile():
     cache = new_cache()
     events = EventHandler(cache)
     events.on_primary("ADDED", job(1))
@@ -62,7 +62,7 @@ def test_what_we_have_written_ourselves_asks_for_nothing():
     assert events.on_child("Job", "MODIFIED", child(3)) == BOT  # another client's change
 
 
-def test_what_only_tells_whose_a_pod_is_wakes_nobody():
+def test_replica_sets_cause_no_reconcile():
     cache = new_cache()
     events = EventHandler(cache)
     events.on_primary("ADDED", job(1))

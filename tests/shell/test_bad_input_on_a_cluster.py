@@ -80,7 +80,7 @@ def moment(stored: Any) -> datetime:
     return datetime.fromisoformat(stored["metadata"]["creationTimestamp"])
 
 
-def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
+def test_every_invalid_job_reports_its_problem_and_a_valid_one_is_served(scene, quota):
     large = {"model": SPEC["model"] | {"chatTemplate": {"jinja": "{# " + "x" * 60_000 + " #}"}}}
     large |= workers(env=[{"name": f"PAD_{number}", "value": "x" * 3000} for number in range(50)])
     scene.create_job("no-claim", output={"storage": {"claimName": "nowhere"}})
@@ -131,14 +131,14 @@ def test_every_job_is_told_what_is_wrong_and_a_good_one_is_served(scene, quota):
     assert scene.operator.reconciles("bug") == 0
 
 
-def test_names_and_sizes_that_cannot_be_are_refused_by_the_api_server(scene):
+def test_the_api_server_refuses_invalid_names_and_sizes(scene):
     for name, words in (("a" * 64, "at most 63 characters"), ("a" * 253, "at most 63 characters"), ("a.b", "DNS label")):
         refused = scene.api.create({"apiVersion": JOB[0], "kind": JOB[1], "metadata": {"name": name}, "spec": SPEC}, scene.namespace)
         assert not refused.accepted
         assert words in refused.message
 
 
-def test_a_job_that_is_stored_and_not_valid_any_more_is_said_to_be_so(scene):
+def test_a_stored_job_that_is_no_longer_valid_is_reported(scene):
     (committed,) = [YAML(typ="safe").load(path) for path in CRDS.glob("*.yaml")]
     older = copy.deepcopy(committed)
     (version,) = older["spec"]["versions"]
@@ -159,7 +159,7 @@ def test_a_job_that_is_stored_and_not_valid_any_more_is_said_to_be_so(scene):
     assert scene.operator.reconciles("bug") == 0
 
 
-def test_a_namespace_that_goes_takes_its_jobs_and_nobody_else(make_scene, control_plane, namespace, tmp_path: Path):
+def test_deleting_a_namespace_deletes_only_its_jobs(make_scene, control_plane, namespace, tmp_path: Path):
     doomed = new_namespace(control_plane.api)
     going = next(doomed)
     with OperatorProcess(control_plane.kubeconfig, f"{namespace},{going}", tmp_path) as operator:
@@ -177,7 +177,7 @@ def test_a_namespace_that_goes_takes_its_jobs_and_nobody_else(make_scene, contro
         assert not operator.ended()
 
 
-def test_kueue_is_never_fought(scene):
+def test_the_operator_never_reverts_kueues_suspend(scene):
     queue = {"kueue.x-k8s.io/queue-name": "team-a"}
     for claim in ("base", "corpora"):
         assert scene.api.create(
@@ -231,7 +231,7 @@ def test_kueue_is_never_fought(scene):
     assert [write for write in scene.writes(written) if "/jobs/" in write] == []
 
 
-def test_a_queue_that_was_not_asked_for_is_not_fought_either(scene):
+def test_the_operator_never_reverts_a_default_queues_suspend(scene):
     """As Kueue 0.16 does: a namespace's own queue labels each Job that is made, and `manageJobsWithoutQueueName` stops it without a label."""
     jobs = scene.api.dynamic.resources.get(api_version="batch/v1", kind="Job")
     tune = scene.api.dynamic.resources.get(api_version=JOB[0], kind=JOB[1])

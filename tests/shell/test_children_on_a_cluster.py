@@ -87,7 +87,7 @@ def serves_again(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_what_is_edited_is_as_rendered_again(served, edit):
+def test_edited_children_are_reverted(served, edit):
     kind, body = EDITS[edit]
     before = served.get(*kind)["spec"]
     patch(served, kind, body)
@@ -95,7 +95,7 @@ def test_what_is_edited_is_as_rendered_again(served, edit):
     serves_again(served)
 
 
-def test_a_gang_that_is_stopped_by_hand_goes_on(served):
+def test_a_gang_that_is_suspended_by_hand_resumes(served):
     gang = ("batch/v1", "Job", "training-train-0")
     first = {pod["metadata"]["uid"] for pod in served.kubelet.wait_for("trainer", 2, job="training")}
     patch(served, gang, {"spec": {"suspend": True}})
@@ -110,14 +110,14 @@ def test_a_gang_that_is_stopped_by_hand_goes_on(served):
     assert "training-train-1" not in served.names("batch/v1", "Job")  # it cost no attempt
 
 
-def test_a_service_that_is_deleted_comes_back(served):
+def test_a_deleted_service_is_created_again(served):
     before = uid(served, SERVICE)
     served.api.delete(*SERVICE, served.namespace)
     until(lambda: uid(served, SERVICE) not in ("", before), "it is made again")
     assert served.reaches("Serving")["serving"]["url"] == f"http://bot-serve.{served.namespace}.svc"
 
 
-def test_servers_that_are_deleted_come_back(served):
+def test_deleted_servers_are_created_again(served):
     before = uid(served, DEPLOYMENT)
     served.api.delete(*DEPLOYMENT, served.namespace)
     until(lambda: uid(served, DEPLOYMENT) not in ("", before), "the Deployment is made again")
@@ -125,7 +125,7 @@ def test_servers_that_are_deleted_come_back(served):
     serves_again(served)
 
 
-def test_a_claim_that_is_deleted_is_said_to_go_and_then_to_be_another(served):
+def test_a_deleted_claim_has_a_warning_before_and_after_its_deletion(served):
     before = uid(served, CLAIM)
     patch(served, CLAIM, {"metadata": {"finalizers": ["example.com/in-use"]}})  # a claim stays as long as a pod on a node uses it
     served.api.delete(*CLAIM, served.namespace)

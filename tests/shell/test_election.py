@@ -47,7 +47,7 @@ def each_child_was_made_once(scene: Any) -> bool:
     return all(len(names) == len(set(names)) for names in (made(scene, kind) for kind in KINDS))
 
 
-def test_one_of_two_works_and_the_other_takes_over(contend, make_scene):
+def test_the_standby_takes_over_from_the_leader(contend, make_scene):
     one = contend("one")
     scene = make_scene(one)
     scene.create_job("first")
@@ -77,7 +77,7 @@ def test_one_of_two_works_and_the_other_takes_over(contend, make_scene):
     assert each_child_was_made_once(scene)
 
 
-def test_whoever_cannot_renew_writes_nothing_and_the_other_goes_on(contend, make_scene, control_plane):
+def test_a_leader_that_cannot_renew_stops_writing_and_the_other_continues(contend, make_scene, control_plane):
     """Until it learns of another holder: then it ends, and would restart as a standby."""
     if control_plane.plane is None:
         pytest.skip("the line to a cluster that is not ours cannot be cut")

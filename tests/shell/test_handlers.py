@@ -30,14 +30,14 @@ def handlers(woken):
     return {handler.id: handler.fn for handler in registry._watching.get_all_handlers()}
 
 
-def test_nothing_is_registered_that_would_write_to_objects(woken):
+def test_no_handler_is_registered_that_writes_to_objects(woken):
     registry = registry_of(EventHandler(new_cache()), woken.append)
     for kind in (registry._changing, registry._spawning, registry._indexing, registry._webhooks):
         assert list(kind.get_all_handlers()) == []
     assert list(registry._watching.get_all_handlers())
 
 
-def test_jobs_and_everything_that_is_rendered_for_them_are_watched(handlers):
+def test_jobs_and_their_children_are_watched(handlers):
     assert set(handlers) == {"on_finetunejob"} | {f"on_{kind.lower()}" for kind in CHILDREN}
 
 
@@ -60,7 +60,7 @@ async def test_an_event_becomes_a_key(handlers, woken):
     ],
     ids=["a new job", "a changed one", "one not looked at yet", "one at work", "one at rest", "a new child", "a child that was there"],
 )
-async def test_what_is_only_listed_when_watching_begins_is_routine_but_for_jobs_that_are_at_work(expected, handler, event):
+async def test_listed_objects_are_routine_except_for_unfinished_jobs(expected, handler, event):
     woken = []
     cache = new_cache()
     if handler == "on_pod":
@@ -87,7 +87,7 @@ async def test_what_is_only_listed_when_watching_begins_is_routine_but_for_jobs_
     ],
     ids=str,
 )
-async def test_an_event_that_cannot_be_read_ends_nothing(handlers, woken, caplog, event):
+async def test_an_unreadable_event_does_not_end_the_watch(handlers, woken, caplog, event):
     for handler in handlers.values():
         await handler(event=event)
     assert woken == []
@@ -95,7 +95,7 @@ async def test_an_event_that_cannot_be_read_ends_nothing(handlers, woken, caplog
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), RuntimeError("x"), MemoryError(), RecursionError(), OSError("x")], ids=repr)
-async def test_whatever_goes_wrong_with_an_event_is_logged_with_its_name_and_its_job_looks_all_the_same(woken, caplog, error):
+async def test_an_error_with_an_event_is_logged_and_its_job_is_still_reconciled(woken, caplog, error):
     class Broken:
         def of_job(self, *_):
             raise error
@@ -113,7 +113,7 @@ async def test_whatever_goes_wrong_with_an_event_is_logged_with_its_name_and_its
     assert "an event of Pod demo/p could not be read" in caplog.text
 
 
-async def test_a_queue_that_fails_ends_no_watch(caplog):
+async def test_a_failing_queue_does_not_end_the_watch(caplog):
     def full(_: Key) -> None:
         raise RuntimeError("no more")
 
@@ -168,7 +168,7 @@ async def lead() -> None:
         await Controller(OperatorSettings(), Silent(), clock=lambda: 0.0, chance=lambda: 0.0).run()
 
 
-async def test_kopf_is_run_with_them_and_what_has_not_begun_ends_with_it(kopf_given):
+async def test_the_operator_ends_with_kopf_even_before_work_begins(kopf_given):
     await lead()
     assert isinstance(kopf_given["memories"], NothingToRemember)
     assert isinstance(kopf_given["settings"].persistence.diffbase_storage, NothingToCompare)

@@ -40,7 +40,7 @@ def verdict(*, oldest=0.0, busiest=0.0, compared=(), unseen="", now=0.0):
         pytest.param(False, False, {"busiest": 601}, id="a worker hangs"),
     ],
 )
-def test_the_process_is(live, ready, state):
+def test_liveness_and_readiness(live, ready, state):
     assert verdict(**state) == (live, ready)
 
 
@@ -74,7 +74,7 @@ def health_of(queue, now):
     return Health(WatchHealth(), unready=str, stalled_seconds=stalled, busiest_seconds=busiest, clock=lambda: now[0])
 
 
-async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
+async def test_a_stuck_worker_fails_the_probe_even_without_waiting_keys():
     now, taken, release = [0.0], asyncio.Event(), asyncio.Event()
     queue = Queue(clock=lambda: now[0], chance=lambda: 0.5)
 
@@ -99,7 +99,7 @@ async def test_a_worker_that_hangs_is_seen_by_the_probe_although_nobody_waits():
         assert (await client.get("/livez")).status == 200
 
 
-def test_a_long_line_that_gets_on_is_no_illness_and_one_that_stands_is():
+def test_a_long_queue_is_live_only_while_it_makes_progress():
     """Among thousands of jobs a start on a busy node takes minutes; to be killed for it would be to begin again, for ever."""
     now = [0.0]
     queue = Queue(clock=lambda: now[0], chance=lambda: 0.5)

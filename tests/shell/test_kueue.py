@@ -101,7 +101,7 @@ def writes_to_jobs(scene: Any, since: int) -> list[str]:
     ]
 
 
-def test_a_gang_waits_for_quota_is_evicted_and_goes_on(queues, scene):
+def test_a_gang_waits_for_quota_is_evicted_and_resumes(queues, scene):
     queues.open_queue(scene.namespace, "team-a", cpu="0", memory="0")
     since = scene.audit.end()
     create(scene, **QUEUE)
@@ -139,7 +139,7 @@ def test_a_gang_waits_for_quota_is_evicted_and_goes_on(queues, scene):
     assert writes_to_jobs(scene, since) == []
 
 
-def test_a_namespace_s_own_queue_takes_a_job_that_names_none(queues, scene):
+def test_a_namespaces_default_queue_takes_a_job_without_a_queue(queues, scene):
     queues.open_queue(scene.namespace, "default", cpu="4", memory="64Gi")
     since = scene.audit.end()
     create(scene)
@@ -157,7 +157,7 @@ def test_a_namespace_s_own_queue_takes_a_job_that_names_none(queues, scene):
     assert writes_to_jobs(scene, since) == []
 
 
-def test_what_kueue_holds_without_a_queue_waits(queues, scene):
+def test_a_job_without_a_queue_waits_if_kueue_manages_all_jobs(queues, scene):
     queues.open_queue(scene.namespace, "team-a", cpu="4", memory="64Gi")
     since = scene.audit.end()
     create(scene)

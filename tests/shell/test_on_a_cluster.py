@@ -40,7 +40,7 @@ def run_to_export(scene: Any) -> None:
     scene.kubelet.end("exporter", EXPORTED)
 
 
-def test_a_job_goes_from_its_manifest_to_a_served_model_and_then_all_is_quiet(restless_scene):
+def test_a_job_is_served_and_causes_no_further_writes(restless_scene):
     scene = restless_scene
     job = scene.create_job(serving={"replicas": 1})
     scene.reaches("Checking")
@@ -77,7 +77,7 @@ def test_a_job_goes_from_its_manifest_to_a_served_model_and_then_all_is_quiet(re
     assert len(told) >= 5  # one for each phase
 
 
-def test_what_is_deleted_or_edited_by_hand_is_repaired(scene):
+def test_manual_edits_and_deletions_of_children_are_reverted(scene):
     scene.create_job()
     scene.reaches("Checking")
     before = scene.get(BATCH, "Job", "bot-check")
@@ -102,7 +102,7 @@ def test_what_is_deleted_or_edited_by_hand_is_repaired(scene):
     )
 
 
-def test_a_strangers_object_under_a_childs_name_is_left_alone_and_the_status_says_so(scene):
+def test_another_owners_object_with_a_childs_name_is_kept_and_reported(scene):
     stranger = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -120,7 +120,7 @@ def test_a_strangers_object_under_a_childs_name_is_left_alone_and_the_status_say
     scene.reaches("Checking", "other")  # other jobs are not affected
 
 
-def test_a_deleted_job_takes_its_children_along_and_nothing_else(scene):
+def test_deleting_a_job_deletes_only_its_children(scene):
     stranger = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "stranger"}, "data": {"a": "b"}}
     assert scene.api.create(stranger, scene.namespace, keep=True).accepted
     scene.create_job(output={"storage": {"retain": True}})
@@ -138,13 +138,13 @@ def test_a_deleted_job_takes_its_children_along_and_nothing_else(scene):
     scene.reaches("Checking")
 
 
-def test_a_missing_claim_is_waited_for(scene):
+def test_a_job_waits_for_a_missing_claim(scene):
     scene.create_job(output={"storage": {"claimName": "mine"}})
     assert "mine" in scene.reaches("Waiting")["message"]
     assert scene.names(BATCH, "Job") == []
 
 
-def test_a_gang_that_lost_a_rank_is_restarted_whole(scene):
+def test_a_gang_that_lost_a_rank_restarts_as_a_whole(scene):
     scene.create_job()
     scene.kubelet.end("checker", CHECKED)
     scene.kubelet.end("trainer", LOST, count=2, code=75, attempt=0)
@@ -152,7 +152,7 @@ def test_a_gang_that_lost_a_rank_is_restarted_whole(scene):
     assert scene.names(BATCH, "Job") == ["bot-check", "bot-train-0", "bot-train-1"]
 
 
-def test_an_operator_that_is_killed_at_every_stage_goes_on_where_it_was(scene):
+def test_an_operator_killed_at_every_stage_completes_the_job(scene):
     scene.create_job(serving={"replicas": 1})
     uids = {}
     for component, report, count in (("checker", CHECKED, 1), ("trainer", TRAINED, 2), ("exporter", EXPORTED, 1)):
@@ -168,7 +168,7 @@ def test_an_operator_that_is_killed_at_every_stage_goes_on_where_it_was(scene):
     assert sorted(uids) == ["bot-check", "bot-export", "bot-train-0"]
 
 
-def test_a_suspended_job_releases_its_pods_and_goes_on_when_resumed(scene):
+def test_a_suspended_job_releases_its_pods_and_can_resume(scene):
     scene.create_job()
     scene.kubelet.end("checker", CHECKED)
     scene.kubelet.wait_for("trainer", 2)
@@ -185,7 +185,7 @@ def test_a_suspended_job_releases_its_pods_and_goes_on_when_resumed(scene):
     assert scene.names(BATCH, "Job") == ["bot-check", "bot-train-0"]
 
 
-def test_another_number_of_workers_makes_the_gang_stop_and_go_on_with_it(scene):
+def test_a_changed_number_of_workers_resizes_the_gang(scene):
     scene.create_job(backoffLimit=0)
     scene.kubelet.end("checker", CHECKED)
     scene.kubelet.wait_for("trainer", 2, attempt=0)
@@ -212,7 +212,7 @@ def test_another_number_of_workers_makes_the_gang_stop_and_go_on_with_it(scene):
     assert scene.reaches("Exporting")["plan"]["worldSize"] == 1
 
 
-def test_serving_that_is_taken_out_of_a_job_goes_and_the_model_stays(scene):
+def test_removing_serving_deletes_the_server_and_keeps_the_model(scene):
     scene.create_job(serving={"replicas": 1})
     run_to_export(scene)
     scene.kubelet.wait_for("server")

@@ -72,7 +72,7 @@ def forbid(api: Any, user: str) -> None:
     api.delete(RBAC, "ClusterRoleBinding", user)
 
 
-def test_an_api_server_that_is_not_there(outage):
+def test_the_api_server_is_unreachable(outage):
     outage.line.cut()
     outage.scene.create_job("meanwhile")
     outage.lasts()
@@ -80,7 +80,7 @@ def test_an_api_server_that_is_not_there(outage):
     outage.is_over()
 
 
-def test_rights_that_are_taken_away_while_it_runs(outage):
+def test_rights_are_removed_while_the_operator_runs(outage):
     user = f"operator-of-{outage.scene.namespace}"
     forbid(outage.scene.api, user)
     outage.line.break_open_connections()  # a watch that is open continues without rights; a new one does not

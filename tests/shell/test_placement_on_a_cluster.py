@@ -57,7 +57,7 @@ def bound(pods: Sequence[Mapping[str, Any]]) -> list[str]:
     return [pod["spec"]["nodeName"] for pod in pods if pod["spec"].get("nodeName")]
 
 
-def test_a_gang_that_shares_a_claim_of_one_node_is_placed_there_or_waits_and_says_why(scene, nodes, volumes):
+def test_a_gang_on_a_read_write_once_claim_is_placed_on_its_node_or_reports_why_not(scene, nodes, volumes):
     for claim in ("base", "corpora", "wide-output"):
         volumes(claim, "ReadWriteMany")
     for claim in ("bot-output", "crowded-output"):

@@ -17,13 +17,13 @@ def gang(scene: Any) -> Any:
     return scene
 
 
-def test_a_pod_of_the_gang_reports_and_the_status_tells(gang):
+def test_progress_of_a_gangs_pod_is_in_status(gang):
     pod = gang.kubelet.wait_for("trainer", 2)[0]
     assert post(url_of(pod), token_of(gang, pod, mounted_audience(pod))) == 200
     until(lambda: (gang.status().get("progress") or {}).get("progressPercentage") == 40, "the status has it")
 
 
-def test_others_are_refused(gang):
+def test_progress_of_other_pods_is_refused(gang):
     pod = gang.kubelet.wait_for("trainer", 2)[0]
     url, audience = url_of(pod), mounted_audience(pod)
     gang.create_job("other")

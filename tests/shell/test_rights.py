@@ -64,7 +64,7 @@ def says(scene: Any, name: str, *words: str) -> None:
     assert all(word in status["message"] for word in (*words, "check its ClusterRole")), status["message"]
 
 
-def test_a_child_that_may_not_be_made(operator, rights, make_scene):
+def test_a_missing_right_to_create_a_child_is_in_status(operator, rights, make_scene):
     rights.are({**RIGHTS, ("", "services"): READ})
     with operator:
         scene = make_scene(operator)
@@ -78,7 +78,7 @@ def test_a_child_that_may_not_be_made(operator, rights, make_scene):
         scene.reaches("Training")
 
 
-def test_children_that_may_not_be_read(operator, rights, make_scene):
+def test_a_missing_right_to_read_children_is_in_status(operator, rights, make_scene):
     rights.are({**RIGHTS, ("policy", "*"): ()})
     with operator:
         scene = make_scene(operator)

@@ -53,7 +53,7 @@ def serving(scene: Any) -> Any:
     return scene
 
 
-def test_an_update_surges_first_and_drains_after(serving):
+def test_an_update_starts_the_new_server_before_draining_the_old(serving):
     first, (old,) = serving.status()["serving"]["revision"], servers(serving)
     ask(serving, image="server:2")
     second = revision(serving, of="server:2")
@@ -67,7 +67,7 @@ def test_an_update_surges_first_and_drains_after(serving):
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["undisturbed", "the operator is killed before it hears of it"])
-def test_an_update_that_answers_wrongly_is_rolled_back_and_the_old_servers_never_notice(serving, killed):
+def test_an_update_that_answers_wrongly_is_rolled_back_without_touching_old_servers(serving, killed):
     first, before = serving.status()["serving"]["revision"], servers(serving)
     ask(serving, image="server:broken")
     broken = revision(serving, of="server:broken")
@@ -103,7 +103,7 @@ def test_an_update_that_answers_wrongly_is_rolled_back_and_the_old_servers_never
     assert "rolledBackRevision" not in serving.status()["serving"]
 
 
-def test_servers_that_are_never_ready_are_rolled_back_and_tried_again_when_the_refusal_is_taken_off(serving):
+def test_unready_servers_are_rolled_back_and_retried_after_the_refusal_is_removed(serving):
     first, before = serving.status()["serving"]["revision"], servers(serving)
     ask(serving, image="server:late", progressDeadlineSeconds=30)  # the shortest there may be
     late = revision(serving, of="server:late")
@@ -159,7 +159,7 @@ def claims_of_servers(scene: Any) -> set[str]:
     return {volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume}
 
 
-def test_a_model_trained_anew_takes_the_place_of_the_one_served_and_stays_when_its_job_is_deleted_or_made_again(serving):
+def test_a_retrained_model_is_served_and_stays_when_its_job_is_deleted_or_created_again(serving):
     own, before = serving.status()["serving"]["revision"], servers(serving)
     ask(serving, modelRef={"name": "next"})
     until(lambda: serving.status().get("reason") == "ReferenceMissing", "it waits for a job that is not there yet")

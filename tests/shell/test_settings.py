@@ -25,7 +25,7 @@ from tunewright_runtime.errors import Invalid
         ({"progress_url": "http://op.tunewright.svc:8080"}, {"TUNEWRIGHT_PROGRESS_URL": "http://op.tunewright.svc:8080"}),
     ],
 )
-def test_the_environment_means(expected, environ):
+def test_settings_of_the_environment(expected, environ):
     assert read_settings(environ) == OperatorSettings(**expected)
 
 
@@ -47,11 +47,11 @@ def test_what_makes_no_sense_is_refused_by_name(name, value):
         read_settings({name: value})
 
 
-def test_an_election_needs_to_know_whose_name_to_enter():
+def test_leader_election_needs_the_pods_name_and_namespace():
     with pytest.raises(Invalid, match=r"TUNEWRIGHT_LEADER_ELECTION='true': .*TUNEWRIGHT_POD_NAMESPACE.*downward API"):
         read_settings({"TUNEWRIGHT_LEADER_ELECTION": "true", "TUNEWRIGHT_POD_NAME": "op-1"})
 
 
-def test_planning_gets_the_defaults_in_its_own_units():
+def test_planning_defaults_are_bytes():
     defaults = read_settings({"TUNEWRIGHT_ACCELERATOR_MEMORY": "24Gi", "TUNEWRIGHT_OUTPUT_SIZE": "5Gi"}).defaults()
     assert (defaults.accelerator_memory_bytes, defaults.output_size) == (24 * 2**30, "5Gi")
