@@ -185,21 +185,37 @@ def test_delete_removes_everything_but_the_users_files(finished, tmp_path: Path)
     assert (gone.returncode, "there is no FineTuneJob" in gone.stderr) == (1, True)
 
 
-def test_after_kill_9_of_the_command_the_next_run_adopts_the_trainers(place: Workplace):
+def test_after_kill_9_of_a_rank_and_of_the_command_the_next_run_adopts_the_second_gang(place: Workplace):
     place.write(long_enough)
     run = place.start("run", "job.yaml")
     run.until(lambda: checkpoints(place))
+    for process in second_rank(place):
+        process.kill()
+    run.until(lambda: train_jobs(place) == [f"{NAME}-train-0", f"{NAME}-train-1"] and second_rank(place))
     run.send(signal.SIGKILL)
-    assert place.processes("tunewright_trainer"), "the gang goes on without a supervisor"
+    assert second_rank(place), "the gang goes on without a supervisor"
     again = place.tunewright("run", "job.yaml")
     assert again.returncode == 0, again.stderr
-    assert status_of(place)["phase"] == "Complete"
-    assert train_jobs(place) == [f"{NAME}-train-0"]
-    assert steps_logged(place) == list(range(1, 41)), "no step was done twice"
     assert place.left_running() == []
+    status = status_of(place)
+    assert (status["attempts"], status["phase"]) == (2, "Complete")
+    assert train_jobs(place) == [f"{NAME}-train-0", f"{NAME}-train-1"], "nothing was started again"
+    assert status["checkpoint"]["resumedFromStep"] >= 2
+    assert "failure" not in status
+    assert steps_logged(place) == list(range(1, 41))
+    logged = place.tunewright("logs", NAME, "--stage", "train", "--all").stdout
+    assert {f"{NAME}-train-0-0", f"{NAME}-train-0-1", f"{NAME}-train-1-0", f"{NAME}-train-1-1"} <= set(
+        re.findall(rf"^({NAME}-train-\d-\d)", logged, flags=re.MULTILINE)
+    )
 
 
-def test_ctrl_c_saves_and_a_corrupt_newest_checkpoint_is_skipped(place: Workplace):
+def second_rank(place: Workplace) -> list[psutil.Process]:
+    """Return the running processes of the gang's second pod, without the one that watches them."""
+    found = place.processes("tunewright_trainer", "PET_NODE_RANK=1")
+    return [process for process in found if "shim" not in words_of(process)]
+
+
+def test_ctrl_c_saves_and_fewer_workers_resume_from_the_newest_intact_checkpoint(place: Workplace):
     place.write(long_enough)
     run = place.start("run", "job.yaml")
     run.until(lambda: len(checkpoints(place)) >= 2)
@@ -210,39 +226,6 @@ def test_ctrl_c_saves_and_a_corrupt_newest_checkpoint_is_skipped(place: Workplac
     assert step_of(newest) == steps_logged(place)[-1], "what was done was saved"
     weights = newest / "adapter_model.safetensors"
     weights.write_bytes(bytes(byte ^ 0xFF for byte in weights.read_bytes()))
-    again = place.tunewright("run", "job.yaml")
-    assert again.returncode == 0, again.stderr
-    status = status_of(place)
-    assert (status["phase"], status["checkpoint"]["resumedFromStep"]) == ("Complete", step_of(previous))
-    assert newest.name in place.tunewright("logs", NAME, "--stage", "train", "--all").stdout
-
-
-def test_after_kill_9_of_a_rank_the_gang_resumes_from_its_last_checkpoint(place: Workplace):
-    place.write(long_enough)
-    run = place.start("run", "job.yaml")
-    run.until(lambda: checkpoints(place))
-    for process in place.processes("tunewright_trainer", "PET_NODE_RANK=1"):
-        if "shim" not in " ".join(process.cmdline()):
-            process.kill()
-    run.until(lambda: train_jobs(place) == [f"{NAME}-train-0", f"{NAME}-train-1"])
-    assert run.end() == 0, run.output
-    assert place.left_running() == []
-    status = status_of(place)
-    assert (status["attempts"], status["phase"]) == (2, "Complete")
-    assert status["checkpoint"]["resumedFromStep"] >= 2
-    assert "failure" not in status
-    first = place.tunewright("logs", NAME, "--stage", "train", "--all").stdout
-    assert {f"{NAME}-train-0-0", f"{NAME}-train-0-1", f"{NAME}-train-1-0", f"{NAME}-train-1-1"} <= set(
-        re.findall(rf"^({NAME}-train-\d-\d)", first, flags=re.MULTILINE)
-    )
-
-
-def test_a_changed_number_of_workers_resumes_from_the_checkpoint(place: Workplace):
-    place.write(long_enough)
-    run = place.start("run", "job.yaml")
-    run.until(lambda: checkpoints(place))
-    assert run.send(signal.SIGINT) == 130
-    newest = checkpoints(place)[-1]
 
     def alone(spec: dict[str, Any]) -> None:
         long_enough(spec)
@@ -253,8 +236,9 @@ def test_a_changed_number_of_workers_resumes_from_the_checkpoint(place: Workplac
     assert again.returncode == 0, again.stderr
     status = status_of(place)
     assert (status["phase"], status["plan"]["worldSize"]) == ("Complete", 1)
-    assert status["checkpoint"]["resumedFromStep"] == step_of(newest)
+    assert status["checkpoint"]["resumedFromStep"] == step_of(previous)
     assert steps_logged(place) == list(range(1, 41)), "each step once, and as many as with two"
+    assert newest.name in place.tunewright("logs", NAME, "--stage", "train", "--all").stdout
     assert place.left_running() == []
 
 
@@ -288,22 +272,6 @@ def break_json(place: Workplace) -> None:
     write_lines(place, b'{"messages": [\n')
 
 
-def break_encoding(place: Workplace) -> None:
-    write_lines(place, b'{"messages": [{"role": "user", "content": "caf\xe9"}]}\n')
-
-
-def break_roles(place: Workplace) -> None:
-    write_lines(place, b'{"messages": [{"role": "robot", "content": "beep"}, {"role": "assistant", "content": "boop"}]}\n')
-
-
-def empty_data(place: Workplace) -> None:
-    (place.data / "support-train.jsonl").write_bytes(b"")
-
-
-def lose_data(place: Workplace) -> None:
-    (place.data / "support-train.jsonl").unlink()
-
-
 def lengthen(place: Workplace) -> None:
     write_lines(
         place,
@@ -311,34 +279,19 @@ def lengthen(place: Workplace) -> None:
     )
 
 
-def lose_tokenizer(place: Workplace) -> None:
-    for path in place.base.glob("tokenizer*"):
-        path.unlink()
-
-
 def leave_pickle_only(place: Workplace) -> None:
     (place.base / "model.safetensors").rename(place.base / "pytorch_model.bin")
-
-
-def lose_template(place: Workplace) -> None:
-    (place.base / "chat_template.jinja").unlink()
 
 
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
         (break_json, ["support-train.jsonl:3", "JSON"]),
-        (break_encoding, ["support-train.jsonl:3", "UTF-8"]),
-        (break_roles, ["support-train.jsonl:3", "robot"]),
-        (empty_data, ["support-train.jsonl", "empty"]),
-        (lose_data, ["support-train.jsonl", "does not exist"]),
         (lengthen, ["support-train.jsonl:3", "128", "overlongPolicy"]),
-        (lose_tokenizer, ["tokenizer"]),
         (leave_pickle_only, ["pytorch_model.bin", "safetensors"]),
-        (lose_template, ["chat template", "chatTemplate.jinja"]),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
-)
+)  # the data, the tokenized data, the base; more rows are in tests/trainer/test_data.py and tests/trainer/test_check.py
 def test_bad_input_is_refused_with_its_way_out_before_training(place: Workplace, spoil, named: list[str]):
     place.write(tiny)
     spoil(place)
