@@ -23,6 +23,7 @@ from binaries import NoProgramsError, find
 from control_plane import ControlPlane, run_kubectl
 from existing import consenting
 from hypothesis import HealthCheck, settings
+from lazily import watched
 from levels import lacking
 from namespaces import new_namespace
 from sharing import Sharing, encodable, place_of
@@ -51,6 +52,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in unwanted]
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: place_of(item.nodeid))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    """tests/house/test_collection.py reads what this notes."""
+    return (yield from watched(collector))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import tiny
-from transformers import PreTrainedModel
+from lazily import lazily
 
 from tunewright_contract.reports import TrainReport
 from tunewright_contract.trainer_config import (
@@ -28,6 +28,8 @@ from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.distributed.final import REPORT_NAME
 from tunewright_trainer.tuning import inputs
 
+transformers = lazily("transformers")
+
 TRAINED = TrainReport(step=12, max_steps=12, train_loss=1.25, eval_loss=1.5, tokens=3456)
 # Random weights make flat distributions, in which 8 bits move many a near tie: these jobs ask for less than a real one would.
 LENIENT = ParityConfig(min_top1_agreement=0.5, prompts=6)
@@ -38,7 +40,7 @@ STRICT = ParityConfig(max_logit_difference=1e-3, min_top1_agreement=0.999, promp
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One folder per architecture."""
     root = tmp_path_factory.mktemp("bases")
-    made: dict[str, PreTrainedModel] = {"phi3": tiny.phi3(), "llama": tiny.llama(), "gpt2": tiny.gpt2()}
+    made: dict[str, transformers.PreTrainedModel] = {"phi3": tiny.phi3(), "llama": tiny.llama(), "gpt2": tiny.gpt2()}
     return {name: tiny.save_base(model, root / name) for name, model in made.items()}
 
 

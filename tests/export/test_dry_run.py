@@ -7,25 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, PretrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import ExportConfig, MethodConfig, Precision
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.export import onnx_genai
-from tunewright_trainer.export.dry_run import dry_run_export
+
+dry_run = lazily("tunewright_trainer.export.dry_run")
+modeling_auto = lazily("transformers.models.auto.modeling_auto")
+onnx_genai = lazily("tunewright_trainer.export.onnx_genai")
+transformers = lazily("transformers")
 
 Job = Callable[..., Settings]
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
 LARGE = {"hidden_size": 8192, "intermediate_size": 29568, "num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8}
 
 
-def base(family: str, **changes: Any) -> PretrainedConfig:
+def base(family: str, **changes: Any) -> "transformers.PretrainedConfig":
     """A base's configuration as it is read: transformers' defaults for the family, which are those of a real model."""
-    config = AutoConfig.for_model(family, **changes)
-    config.architectures = [MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__]
+    config = transformers.AutoConfig.for_model(family, **changes)
+    config.architectures = [modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__]
     return config
 
 
@@ -35,10 +37,10 @@ def rehearse(job: Job) -> Callable[..., None]:
 
     settings = job(base="llama")
 
-    def run(config: PretrainedConfig, *, precision: Precision = "fp32", **method: Any) -> None:
+    def run(config: "transformers.PretrainedConfig", *, precision: Precision = "fp32", **method: Any) -> None:
         asked = MethodConfig(**{"lora": {"r": 4, "target_modules": "all-linear"}, **method})
         changes = {"export": ExportConfig(precision=precision), "method": asked}
-        dry_run_export(dataclasses.replace(settings, config=settings.config.model_copy(update=changes)), config)
+        dry_run.dry_run_export(dataclasses.replace(settings, config=settings.config.model_copy(update=changes)), config)
 
     return run
 
@@ -159,7 +161,7 @@ def only_in_fp32(real: Callable[..., None]) -> Callable[..., None]:
     ],
 )
 def test_a_wrong_export_is_detected(rehearse, monkeypatch, fault: Callable, message: str, way_out: str) -> None:
-    monkeypatch.setattr(onnx_genai, "build", fault(onnx_genai.build))
+    monkeypatch.setattr("tunewright_trainer.export.onnx_genai.build", fault(onnx_genai.build))
     with pytest.raises(StageError, match=message) as refused:
         rehearse(base("llama"), precision="int8")
     assert way_out in refused.value.suggestion
@@ -172,7 +174,7 @@ def test_an_error_of_the_machine_is_not_reported_as_the_bases(rehearse, monkeypa
     def build(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(onnx_genai, "build", build)
+    monkeypatch.setattr("tunewright_trainer.export.onnx_genai.build", build)
     with pytest.raises(StageError) as told:
         rehearse(base("llama"))
     assert told.value.reason == reason
@@ -183,7 +185,7 @@ def test_a_long_cause_is_shortened_in_the_middle(rehearse, monkeypatch, start: s
     def build(*_: object, **__: object) -> None:
         raise RuntimeError(start) from ValueError(end)
 
-    monkeypatch.setattr(onnx_genai, "build", build)
+    monkeypatch.setattr("tunewright_trainer.export.onnx_genai.build", build)
     with pytest.raises(StageError) as refused:
         rehearse(base("llama"))
     assert "the reason" in refused.value.message

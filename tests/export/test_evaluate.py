@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
+from lazily import lazily
 from tiny import END_ID, EOS_ID
-from transformers import AutoModelForCausalLM
 
 from tunewright_contract.reports import Score
 from tunewright_contract.trainer_config import DataConfig, DataFile, EvaluationConfig
@@ -16,6 +15,9 @@ from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.evaluation import evaluate
 from tunewright_trainer.evaluation.held_out import Example, HeldOut, Question, read_held_out, stop_ids
 from tunewright_trainer.tuning.tokenizer import load_tokenizer
+
+torch = lazily("torch")
+transformers = lazily("transformers")
 
 Job = Callable[..., Settings]
 
@@ -31,8 +33,8 @@ def exam(settings: Settings) -> HeldOut:
 
 
 @pytest.fixture(scope="session")
-def model(bases: dict[str, Path]) -> AutoModelForCausalLM:
-    return AutoModelForCausalLM.from_pretrained(bases["phi3"]).eval()
+def model(bases: dict[str, Path]) -> "transformers.AutoModelForCausalLM":
+    return transformers.AutoModelForCausalLM.from_pretrained(bases["phi3"]).eval()
 
 
 def with_data(settings: Settings, **data: object) -> Settings:
@@ -96,7 +98,7 @@ def test_an_answer_ends_at_eos_at_the_bases_own_ids_and_at_the_end_of_a_turn(set
         generation.write_text(before)
 
 
-def test_the_loss_is_torchs_over_supervised_tokens(model: AutoModelForCausalLM, exam: HeldOut) -> None:
+def test_the_loss_is_torchs_over_supervised_tokens(model: "transformers.AutoModelForCausalLM", exam: HeldOut) -> None:
     total = count = 0.0
     for example in exam.scored:
         labels = torch.tensor([[token if said else -100 for token, said in zip(example.ids, example.supervised, strict=True)]])
@@ -107,7 +109,9 @@ def test_the_loss_is_torchs_over_supervised_tokens(model: AutoModelForCausalLM, 
     assert evaluate.token_scores(model, exam.scored, pad=0)[0] == pytest.approx(total / count, rel=1e-5)
 
 
-def test_batches_and_padding_change_no_score(model: AutoModelForCausalLM, exam: HeldOut, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_and_padding_change_no_score(
+    model: "transformers.AutoModelForCausalLM", exam: HeldOut, monkeypatch: pytest.MonkeyPatch
+) -> None:
     together = evaluate.token_scores(model, exam.scored, pad=0)
     monkeypatch.setattr(evaluate, "_BATCH_TOKENS", 1)
     assert evaluate.token_scores(model, exam.scored, pad=0) == pytest.approx(together, rel=1e-5)
@@ -117,14 +121,16 @@ def evaluator(exam: HeldOut, settings: Settings, *, stop: list[int] | None = Non
     return evaluate.Evaluator(exam, load_tokenizer(settings), stop or [EOS_ID, END_ID], 12)
 
 
-def test_answers_in_a_padded_batch_equal_those_alone(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
+def test_answers_in_a_padded_batch_equal_those_alone(model: "transformers.AutoModelForCausalLM", exam: HeldOut, settings: Settings) -> None:
     together = evaluator(exam, settings).evaluate(model).answers
     alone = [evaluator(dataclasses.replace(exam, questions=[question]), settings).evaluate(model).answers[0] for question in exam.questions]
     assert together == alone
     assert len(set(together)) > 1
 
 
-def test_an_exact_match_ignores_white_space_around_the_answer(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
+def test_an_exact_match_ignores_white_space_around_the_answer(
+    model: "transformers.AutoModelForCausalLM", exam: HeldOut, settings: Settings
+) -> None:
     answers = evaluator(exam, settings).evaluate(model).answers
     known = [Question(q.text, q.ids, f" {a}\n") for q, a in zip(exam.questions, answers, strict=True)]
     known[0] = dataclasses.replace(known[0], reference="something else")
@@ -133,7 +139,7 @@ def test_an_exact_match_ignores_white_space_around_the_answer(model: AutoModelFo
     assert score.samples == 10
 
 
-def test_an_answer_stops_before_its_stop_token(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
+def test_an_answer_stops_before_its_stop_token(model: "transformers.AutoModelForCausalLM", exam: HeldOut, settings: Settings) -> None:
     question = dataclasses.replace(exam, questions=exam.questions[:1])
     with torch.no_grad():
         ids = torch.tensor([exam.questions[0].ids])
@@ -144,7 +150,7 @@ def test_an_answer_stops_before_its_stop_token(model: AutoModelForCausalLM, exam
     assert answer == load_tokenizer(settings).decode(expected, skip_special_tokens=True)
 
 
-def test_without_questions_there_is_no_exact_match(model: AutoModelForCausalLM, exam: HeldOut, settings: Settings) -> None:
+def test_without_questions_there_is_no_exact_match(model: "transformers.AutoModelForCausalLM", exam: HeldOut, settings: Settings) -> None:
     result = evaluator(dataclasses.replace(exam, questions=[]), settings).evaluate(model)
     assert (result.score.exact_match, result.answers) == (None, [])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from transformers import GenerationConfig
+from lazily import lazily
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
@@ -19,9 +19,12 @@ from tunewright_contract.reports import ExportReport, load
 from tunewright_contract.trainer_config import EvaluationConfig, Precision
 from tunewright_trainer.common.exits import StageError, stage_error
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.export import convert, lineage, publish
+from tunewright_trainer.export import lineage, publish
 from tunewright_trainer.recipes import causal_lm
 from tunewright_trainer.recipes.export import run
+
+convert = lazily("tunewright_trainer.export.convert")
+transformers = lazily("transformers")
 
 Job = Callable[..., Settings]
 QUICK = EvaluationConfig(max_samples=2)
@@ -168,7 +171,7 @@ def test_a_long_rope_model_names_the_length_at_which_it_switches(job: Job, bases
 
 def test_sampling_defaults_of_the_base_do_not_affect_parity(job: Job, bases: dict[str, Path], tmp_path: Path) -> None:
     bases["sampling"] = tiny.save_base(tiny.phi3(), tmp_path / "base")
-    defaults = GenerationConfig(eos_token_id=[tiny.EOS_ID]).to_dict() | {"do_sample": False, "temperature": 0.6, "top_p": 0.9}
+    defaults = transformers.GenerationConfig(eos_token_id=[tiny.EOS_ID]).to_dict() | {"do_sample": False, "temperature": 0.6, "top_p": 0.9}
     (bases["sampling"] / "generation_config.json").write_text(json.dumps(defaults))
     settings = job(base="sampling", evaluation=QUICK)
     run(settings)

@@ -1,10 +1,12 @@
 """Architectures that Check accepts: a row is a `model_type` with the fields that identify it."""
 
 import pytest
-from transformers import AutoConfig, AutoModelForCausalLM
+from lazily import lazily
 
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.export.exportable import require_attention, require_exportable
+
+transformers = lazily("transformers")
 
 TAKEN = [
     "cohere", "falcon", "gemma", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "granite", "llama", "mistral", "olmo", "opt", "phi", "phi3", "qwen2",
@@ -14,7 +16,7 @@ TAKEN = [
 
 @pytest.mark.parametrize("family", TAKEN)
 def test_dense_decoders_with_a_cache_are_accepted(family: str) -> None:
-    require_exportable(AutoConfig.for_model(family), AutoModelForCausalLM)
+    require_exportable(transformers.AutoConfig.for_model(family), transformers.AutoModelForCausalLM)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_dense_decoders_with_a_cache_are_accepted(family: str) -> None:
 )
 def test_unsupported_architectures_are_refused_with_the_cause(family: str, cause: str) -> None:
     with pytest.raises(StageError, match=f"architecture {family} cannot be exported to ONNX: .*{cause}") as refused:
-        require_exportable(AutoConfig.for_model(family), AutoModelForCausalLM)
+        require_exportable(transformers.AutoConfig.for_model(family), transformers.AutoModelForCausalLM)
     assert refused.value.reason == "ExportUnsupported"
 
 
@@ -46,13 +48,13 @@ def test_unsupported_architectures_are_refused_with_the_cause(family: str, cause
 def test_an_attention_that_the_architecture_lacks_is_refused(family: str, attention: str) -> None:
     """transformers raises when it loads such a model: in Train, after the accelerator was taken."""
     with pytest.raises(StageError, match=f"model.attnImplementation {attention}: .* {family}") as refused:
-        require_attention(AutoConfig.for_model(family), attention, AutoModelForCausalLM)
+        require_attention(transformers.AutoConfig.for_model(family), attention, transformers.AutoModelForCausalLM)
     assert refused.value.suggestion == "Set model.attnImplementation: eager."
-    require_attention(AutoConfig.for_model(family), "eager", AutoModelForCausalLM)
+    require_attention(transformers.AutoConfig.for_model(family), "eager", transformers.AutoModelForCausalLM)
 
 
 @pytest.mark.parametrize(
     ("family", "attention"), [("llama", "sdpa"), ("phi3", "flash_attention_2"), ("qwen3", "flex_attention"), ("gemma2", None)]
 )
 def test_a_supported_attention_is_accepted(family: str, attention: str | None) -> None:
-    require_attention(AutoConfig.for_model(family), attention, AutoModelForCausalLM)
+    require_attention(transformers.AutoConfig.for_model(family), attention, transformers.AutoModelForCausalLM)

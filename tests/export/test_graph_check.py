@@ -5,13 +5,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import onnx
 import pytest
+from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_trainer.common.exits import StageError
-from tunewright_trainer.export import graph_check, onnx_dynamo, onnx_genai
+
+graph_check = lazily("tunewright_trainer.export.graph_check")
+onnx = lazily("onnx")
+onnx_dynamo = lazily("tunewright_trainer.export.onnx_dynamo")
+onnx_genai = lazily("tunewright_trainer.export.onnx_genai")
 
 ARGUMENTS = {"exporter": "genai", "precision": "fp32", "layers": 2, "vocab_size": 288}
 
@@ -57,23 +61,23 @@ def test_another_precision_than_requested_is_named(graphs: dict[str, Path], made
     assert (raised.value.code, raised.value.reason) == (ExitCode.BUG, "GraphUnexpected")
 
 
-def rename_output(graph: onnx.GraphProto) -> None:
+def rename_output(graph: "onnx.GraphProto") -> None:
     graph.output[0].name = "hidden_states"
 
 
-def drop_attention(graph: onnx.GraphProto) -> None:
+def drop_attention(graph: "onnx.GraphProto") -> None:
     graph.node.remove(next(node for node in graph.node if node.op_type == "GroupQueryAttention"))
 
 
-def add_input(graph: onnx.GraphProto) -> None:
+def add_input(graph: "onnx.GraphProto") -> None:
     graph.input.append(onnx.helper.make_tensor_value_info("lora_A", onnx.TensorProto.INT64, [1]))
 
 
-def halve_cache(graph: onnx.GraphProto) -> None:
+def halve_cache(graph: "onnx.GraphProto") -> None:
     next(node for node in graph.input if node.name == "past_key_values.1.value").type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
 
 
-def scatter_weights(graph: onnx.GraphProto) -> None:
+def scatter_weights(graph: "onnx.GraphProto") -> None:
     next(entry for tensor in graph.initializer for entry in tensor.external_data if entry.key == "location").value = "elsewhere.bin"
 
 
@@ -88,7 +92,7 @@ def scatter_weights(graph: onnx.GraphProto) -> None:
     ],
 )
 def test_a_graph_the_server_could_not_run_is_refused(
-    graphs: dict[str, Path], tmp_path: Path, change: Callable[[onnx.GraphProto], None], named: str
+    graphs: dict[str, Path], tmp_path: Path, change: "Callable[[onnx.GraphProto], None]", named: str
 ) -> None:
     folder = shutil.copytree(graphs["fp32"], tmp_path / "graph")
     model = onnx.load(folder / "model.onnx", load_external_data=False)

@@ -6,11 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from lazily import lazily
 from tiny import PAD_ID, VOCAB_SIZE
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common.exits import StageError
@@ -18,11 +15,16 @@ from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.export import merge
 from tunewright_trainer.tuning.base_model import load_base
 
+peft = lazily("peft")
+safetensors_torch = lazily("safetensors.torch")
+torch = lazily("torch")
+transformers = lazily("transformers")
+
 NF4 = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True, "bnb_4bit_compute_dtype": "float32"}
 Job = Callable[..., Settings]
 
 
-def logits(model: PreTrainedModel, *, gradients: bool = False) -> torch.Tensor:
+def logits(model: "transformers.PreTrainedModel", *, gradients: bool = False) -> "torch.Tensor":
     ids = torch.randint(PAD_ID + 6, VOCAB_SIZE - 20, (3, 40), generator=torch.Generator().manual_seed(3))
     with torch.set_grad_enabled(gradients):
         return model(input_ids=ids).logits.detach().float()
@@ -45,9 +47,9 @@ def test_the_merged_model_equals_the_model_with_its_adapter(job: Job, base: str,
     before = logits(trained)
     saved = merge.save_merged(merge.merge(trained), settings)
 
-    again = AutoModelForCausalLM.from_pretrained(saved)
+    again = transformers.AutoModelForCausalLM.from_pretrained(saved)
     assert again.dtype == torch.float32
-    assert not isinstance(again, PeftModel)
+    assert not isinstance(again, peft.PeftModel)
     torch.testing.assert_close(logits(again), before, atol=2e-4, rtol=0)
 
 
@@ -60,7 +62,7 @@ def test_the_adapter_changes_the_logits(job: Job, base: str, lora: dict) -> None
 def test_the_dequantised_base_equals_the_quantised_one(job: Job) -> None:
     exact = {"dtype": "float32"}  # arithmetic in bfloat16 would blur what is compared
     settings = job(quantization=NF4, model=exact)
-    quantised = PeftModel.from_pretrained(load_base(settings), settings.final_dir).eval()
+    quantised = peft.PeftModel.from_pretrained(load_base(settings), settings.final_dir).eval()
     dequantised = merge.merge(merge.load_trained(settings))
     unquantised = merge.merge(merge.load_trained(job(model=exact)))
 
@@ -74,8 +76,8 @@ def test_the_dequantised_base_equals_the_quantised_one(job: Job) -> None:
 def test_a_full_fine_tune_is_not_changed(job: Job) -> None:
     settings = job(full=True)
     saved = merge.save_merged(merge.merge(merge.load_trained(settings)), settings)
-    expected = AutoModelForCausalLM.from_pretrained(settings.final_dir, dtype=torch.float32)
-    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(saved)), logits(expected))
+    expected = transformers.AutoModelForCausalLM.from_pretrained(settings.final_dir, dtype=torch.float32)
+    assert torch.equal(logits(transformers.AutoModelForCausalLM.from_pretrained(saved)), logits(expected))
 
 
 def test_the_base_is_loaded_in_the_dtype_of_training(job: Job) -> None:
@@ -97,7 +99,7 @@ def test_a_job_with_its_own_chat_template_replaces_only_that_file(job: Job) -> N
     saved = merge.save_merged(merge.merge(merge.load_trained(settings)), settings)
     assert (saved / "chat_template.jinja").read_text() == settings.config.model.chat_template
     assert (saved / "tokenizer_config.json").read_bytes() == (settings.model_dir / "tokenizer_config.json").read_bytes()
-    asked = AutoTokenizer.from_pretrained(saved).apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
+    asked = transformers.AutoTokenizer.from_pretrained(saved).apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False)
     assert asked == "[hi]"
 
 
@@ -130,9 +132,9 @@ def test_a_missing_training_result_is_reported(job: Job) -> None:
 def test_an_adapter_that_diverged_is_refused(job: Job) -> None:
     settings = job()
     file: Path = settings.final_dir / "adapter_model.safetensors"
-    tensors = load_file(file)
+    tensors = safetensors_torch.load_file(file)
     next(iter(tensors.values())).fill_(float("nan"))
-    save_file(tensors, file)
+    safetensors_torch.save_file(tensors, file)
     with pytest.raises(StageError) as raised:
         merge.merge(merge.load_trained(settings))
     assert raised.value.reason == "AdapterNotFinite"

@@ -4,17 +4,19 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 import tiny
-import torch
 from encoder_decoders import CONTEXT, FAMILIES, HEAD_SIZE, HEADS, encoder_decoder
+from lazily import lazily
 
 from tunewright_contract.model_manifest import DECODER_FILE, ENCODER_FILE, SequenceToSequenceGraph
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.evaluation.onnx_seq2seq import ExportedSequenceToSequence
-from tunewright_trainer.export import graph_check, onnx_seq2seq
-from tunewright_trainer.export.onnx_seq2seq import export_sequence_to_sequence
+
+graph_check = lazily("tunewright_trainer.export.graph_check")
+onnx = lazily("onnx")
+onnx_seq2seq = lazily("tunewright_trainer.export.onnx_seq2seq")
+torch = lazily("torch")
 
 EXACT = 2e-4  # of logits of size 1 to 10, in fp32
 IN_CI = "t5"  # the recipe's tests export BART
@@ -25,10 +27,10 @@ def exported(tmp_path_factory: pytest.TempPathFactory):
     """Return the model, the graph and the folder of a family, made once."""
     made: dict[str, tuple[torch.nn.Module, SequenceToSequenceGraph, Path]] = {}
 
-    def get(family: str) -> tuple[torch.nn.Module, SequenceToSequenceGraph, Path]:
+    def get(family: str) -> "tuple[torch.nn.Module, SequenceToSequenceGraph, Path]":
         if family not in made:
             model, folder = encoder_decoder(family), tmp_path_factory.mktemp(family)
-            made[family] = model, export_sequence_to_sequence(model, folder, precision="fp32"), folder
+            made[family] = model, onnx_seq2seq.export_sequence_to_sequence(model, folder, precision="fp32"), folder
         return made[family]
 
     return get
@@ -41,7 +43,7 @@ def rows(count: int) -> tuple[list[list[int]], list[list[int]]]:
     return sources, random.integers(6, 262, (count, 6)).tolist()
 
 
-def of_torch(model: torch.nn.Module, source: list[int], target: list[int]) -> np.ndarray:
+def of_torch(model: "torch.nn.Module", source: list[int], target: list[int]) -> np.ndarray:
     with torch.no_grad():
         return model(input_ids=torch.tensor([source]), decoder_input_ids=torch.tensor([target])).logits[0].numpy()
 
@@ -77,13 +79,13 @@ def test_what_the_server_must_know_is_in_the_manifest(
     exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, family: str, facts: dict
 ) -> None:
     use_graphs_of(exported("t5")[2], monkeypatch)
-    found = export_sequence_to_sequence(encoder_decoder(family), tmp_path, precision="fp32")
+    found = onnx_seq2seq.export_sequence_to_sequence(encoder_decoder(family), tmp_path, precision="fp32")
     assert {name: getattr(found, name) for name in facts} == facts
 
 
 def use_graphs_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make these graphs the result of the next traces, which take long."""
-    monkeypatch.setattr(onnx_seq2seq, "_trace", lambda _, into: shutil.copytree(folder, into, dirs_exist_ok=True))
+    monkeypatch.setattr("tunewright_trainer.export.onnx_seq2seq._trace", lambda _, into: shutil.copytree(folder, into, dirs_exist_ok=True))
 
 
 @pytest.mark.slow
@@ -99,7 +101,7 @@ def test_no_weight_but_the_embedding_is_in_both_graphs(exported) -> None:
 def test_weights_are_quantised_in_both_graphs(exported, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: str) -> None:
     model, _, folder = exported("t5")
     use_graphs_of(folder, monkeypatch)
-    graph = export_sequence_to_sequence(model, tmp_path, precision=precision)
+    graph = onnx_seq2seq.export_sequence_to_sequence(model, tmp_path, precision=precision)
     found = ExportedSequenceToSequence(tmp_path, graph, threads=1)
     off = []
     for source, target in zip(*rows(4), strict=True):

@@ -4,10 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnx
-import peft.tuners.lora.layer
 import pytest
-from onnx import numpy_helper
+from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ParityReport
@@ -15,8 +13,12 @@ from tunewright_contract.trainer_config import EvaluationConfig, ParityConfig
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.evaluation import parity
-from tunewright_trainer.export import convert, merge
+from tunewright_trainer.export import merge
 from tunewright_trainer.recipes.export import run
+
+convert = lazily("tunewright_trainer.export.convert")
+onnx = lazily("onnx")
+peft = lazily("peft")
 
 Job = Callable[..., Settings]
 QUICK = EvaluationConfig(max_samples=1)
@@ -103,12 +105,12 @@ def test_changed_weights_are_detected(job: Job, monkeypatch: pytest.MonkeyPatch)
         graph = original(model, saved, folder, **options)
         broken = onnx.load(folder / "model.onnx")
         weight = next(tensor for tensor in broken.graph.initializer if tensor.name == "model.layers.1.mlp.down_proj.MatMul.weight")
-        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.02), weight.name))
+        weight.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(weight) * np.float32(1.02), weight.name))
         (folder / "model.onnx.data").unlink()
         onnx.save_model(broken, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
         return graph
 
-    monkeypatch.setattr(convert, "export_onnx", perturbed)
+    monkeypatch.setattr("tunewright_trainer.export.convert.export_onnx", perturbed)
     assert "maxLogitDifference 0.001" in assert_refused(job(evaluation=QUICK))
 
 

@@ -3,14 +3,16 @@
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from lazily import lazily
 
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.export.small_model import MOST_PARAMETERS, small_model
 
+transformers = lazily("transformers")
 
-def small(family: str, **changes: Any) -> PreTrainedModel:
-    return small_model(AutoConfig.for_model(family, **changes), AutoModelForCausalLM, trust_remote_code=False)
+
+def small(family: str, **changes: Any) -> "transformers.PreTrainedModel":
+    return small_model(transformers.AutoConfig.for_model(family, **changes), transformers.AutoModelForCausalLM, trust_remote_code=False)
 
 
 def rotary(factors: int) -> dict[str, Any]:

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lazily import lazily
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
 
 from tunewright_contract.fenced import Fence, without_signs
 from tunewright_server.text import conversation
 from tunewright_server.text.chat_template import ChatTemplate
 from tunewright_server.text.tokenizer import TextTokenizer
 from tunewright_trainer.data.chat import Conversations
+
+transformers = lazily("transformers")
 
 SPECIALS = ["<unk>", "<s>", "</s>", "<|user|>", "<|assistant|>", "<|end|>", "<|e"]
 TEMPLATE = (
@@ -66,7 +68,9 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False, rstrip=text == "<|end|>") for text in SPECIALS])
     file: Path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
     tokenizer.save(str(file))
-    fast = PreTrainedTokenizerFast(tokenizer_file=str(file), bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=TEMPLATE)
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_file=str(file), bos_token="<s>", eos_token="</s>", unk_token="<unk>", chat_template=TEMPLATE
+    )
     return Conversations(fast), TextTokenizer(Tokenizer.from_file(str(file))), ChatTemplate(TEMPLATE, {"bos_token": "<s>"})
 
 

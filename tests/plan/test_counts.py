@@ -1,13 +1,15 @@
 """Counting a model without having it: against the published figures, and against the models and PEFT themselves on the meta device."""
 
 import pytest
-import torch
-from peft import LoraConfig, get_peft_model
+from lazily import lazily
 from plan_jobs import PHI3_MEDIUM, PHI3_MINI
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tunewright.plan.memory.architectures import UnknownArchitecture, shapes_of
 from tunewright.plan.memory.counts import linear_modules, lora_parameters, model_facts, parameters, shapes_of_header, targeted_modules
+
+peft = lazily("peft")
+torch = lazily("torch")
+transformers = lazily("transformers")
 
 PER_LAYER = {"qkv_proj": 32, "o_proj": 32, "gate_up_proj": 32, "down_proj": 32}
 
@@ -40,10 +42,12 @@ def test_the_table_of_trainable_parameters(config, target, counts):
 def test_a_classifiers_head_takes_the_place_of_the_language_models(lora):
     labels = {str(number): str(number) for number in range(5)}
     with torch.device("meta"):
-        config = AutoConfig.for_model(**{**PHI3_MINI, "num_hidden_layers": 2, "id2label": labels, "pad_token_id": 0})
-        model = AutoModelForSequenceClassification.from_config(config)
+        config = transformers.AutoConfig.for_model(**{**PHI3_MINI, "num_hidden_layers": 2, "id2label": labels, "pad_token_id": 0})
+        model = transformers.AutoModelForSequenceClassification.from_config(config)
     whole = sum(parameter.numel() for parameter in model.parameters())
-    trained = whole if lora is None else get_peft_model(model, LoraConfig(task_type="SEQ_CLS", **lora)).get_nb_trainable_parameters()[0]
+    trained = (
+        whole if lora is None else peft.get_peft_model(model, peft.LoraConfig(task_type="SEQ_CLS", **lora)).get_nb_trainable_parameters()[0]
+    )
     found = model_facts({**PHI3_MINI, "num_hidden_layers": 2}, lora=lora, labels=5)
     assert (found.parameters, found.trainable_parameters) == (whole, trained)
 
@@ -93,7 +97,7 @@ FAMILIES = {
 
 def on_meta(config):
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+        return transformers.AutoModelForCausalLM.from_config(transformers.AutoConfig.for_model(**config))
 
 
 @pytest.mark.parametrize("config", FAMILIES.values(), ids=FAMILIES)
@@ -121,14 +125,14 @@ LORAS = {
 @pytest.mark.parametrize("lora", LORAS.values(), ids=LORAS)
 def test_trainable_parameters_are_what_peft_makes_of_them(lora):
     config = FAMILIES["llama biased"]
-    model = get_peft_model(on_meta(config), LoraConfig(task_type="CAUSAL_LM", **lora))
+    model = peft.get_peft_model(on_meta(config), peft.LoraConfig(task_type="CAUSAL_LM", **lora))
     assert lora_parameters(shapes_of(config), lora) == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "phi3", "gemma3_text"])
 def test_dora_counts_outputs_of_every_family(family):
     lora = {"r": 4, "target_modules": "all-linear", "use_dora": True}
-    model = get_peft_model(on_meta(FAMILIES[family]), LoraConfig(task_type="CAUSAL_LM", **lora))
+    model = peft.get_peft_model(on_meta(FAMILIES[family]), peft.LoraConfig(task_type="CAUSAL_LM", **lora))
     assert lora_parameters(shapes_of(FAMILIES[family]), lora) == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 

@@ -3,13 +3,15 @@
 from types import SimpleNamespace
 
 import pytest
-from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+from lazily import lazily
 from plan_jobs import job
-from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.plan.deepspeed_config import deepspeed_config
 from tunewright.plan.memory.estimate import Strategy
+
+zero_config = lazily("deepspeed.runtime.zero.config")
+integration = lazily("transformers.integrations.deepspeed")
 
 
 def config(stage=2, optimizer="none", param="none", *, on_accelerator=True, **fields):
@@ -98,10 +100,10 @@ ARGUMENTS = SimpleNamespace(
 @pytest.mark.parametrize("stage", [1, 2, 3])
 @pytest.mark.parametrize("optimizer", ["none", "cpu"])
 def test_transformers_fills_in_every_auto_and_deepspeed_accepts_the_result(stage, optimizer):
-    filled = HfTrainerDeepSpeedConfig(config(stage, optimizer))
+    filled = integration.HfTrainerDeepSpeedConfig(config(stage, optimizer))
     filled.trainer_config_process(ARGUMENTS)
     filled.trainer_config_finalize(ARGUMENTS, SimpleNamespace(config=SimpleNamespace(hidden_size=64)), 10)
     assert "auto" not in str(filled.config)
     assert (filled.config["train_batch_size"], filled.config["bf16"]) == (16, {"enabled": True})
-    zero = DeepSpeedZeroConfig(**filled.config["zero_optimization"])
+    zero = zero_config.DeepSpeedZeroConfig(**filled.config["zero_optimization"])
     assert (int(zero.stage), zero.reduce_bucket_size) == (stage, 64 * 64)

@@ -4,15 +4,17 @@ import dataclasses
 import inspect
 
 import pytest
-from peft import IA3Config, LoraConfig
+from lazily import lazily
 from plan_jobs import GPU, job
-from transformers import BitsAndBytesConfig, TrainingArguments
-from trl import SFTConfig
 
 from tunewright.api.supported import NOT_SUPPORTED_YET
 from tunewright.api.v1alpha1.training import TrainingSpec
 from tunewright.plan import library_arguments
 from tunewright.plan.library_arguments import adapter_arguments, lora_arguments, quantization_arguments, training_arguments
+
+peft = lazily("peft")
+transformers = lazily("transformers")
+trl = lazily("trl")
 
 VALIDATED = {"data": {"validation": [{"source": {"pvc": {"claimName": "corpora", "path": "valid.jsonl"}}}]}}
 
@@ -40,7 +42,7 @@ EVERYTHING = {
 @pytest.mark.parametrize("training", [{}, EVERYTHING], ids=["defaults", "everything set"])
 def test_sft_config_takes_every_argument_and_keeps_its_value(training, tmp_path):
     arguments = sft(training=training, **VALIDATED)
-    config = SFTConfig(output_dir=str(tmp_path), **arguments)
+    config = trl.SFTConfig(output_dir=str(tmp_path), **arguments)
     kept = {name: getattr(config, name) for name in arguments}
     assert {name: getattr(value, "value", value) for name, value in kept.items()} == arguments
 
@@ -48,7 +50,7 @@ def test_sft_config_takes_every_argument_and_keeps_its_value(training, tmp_path)
 @pytest.mark.parametrize("training", [{}, {**EVERYTHING, "metricForBestModel": "f1_macro", "greaterIsBetter": True}])
 def test_a_classifier_is_trained_with_the_arguments_of_transformers(training, tmp_path):
     arguments = sft(task="SingleLabelClassification", training=training, **VALIDATED)
-    config = TrainingArguments(output_dir=str(tmp_path), **arguments)
+    config = transformers.TrainingArguments(output_dir=str(tmp_path), **arguments)
     kept = {name: getattr(config, name) for name in arguments}
     assert {name: getattr(value, "value", value) for name, value in kept.items()} == arguments
 
@@ -119,7 +121,7 @@ def test_each_tuner_learns_at_the_rate_of_its_row():
 def test_ia3_is_configured_in_pefts_own_words(expected, settings):
     arguments = adapter_arguments(job({"method": {"tuner": "ia3", "ia3": settings}}).spec)
     assert arguments == {"ia3": {**expected, "task_type": "CAUSAL_LM"}}
-    assert IA3Config(**arguments["ia3"]).target_modules in (None, "all-linear", {"k_proj", "down_proj"})
+    assert peft.IA3Config(**arguments["ia3"]).target_modules in (None, "all-linear", {"k_proj", "down_proj"})
 
 
 def test_a_tuner_without_settings_has_no_arguments():
@@ -178,11 +180,11 @@ def test_lora_config_takes_every_argument():
         layersPattern=["layers"], rankPattern={"v_proj": 8}, alphaPattern={"v_proj": 32}, modulesToSave=["embed_tokens"], bias="lora_only",
         useRslora=True, useDora=True, initLoraWeights="gaussian", trainableTokenIndices=[1, 2],
     )  # fmt: skip
-    config = LoraConfig(**arguments)
+    config = peft.LoraConfig(**arguments)
     for name, value in arguments.items():
         kept = getattr(config, name)
         assert (set(kept) == set(value)) if isinstance(kept, set) else kept == value, name
-    assert arguments.keys() <= {field.name for field in dataclasses.fields(LoraConfig)}
+    assert arguments.keys() <= {field.name for field in dataclasses.fields(peft.LoraConfig)}
 
 
 def test_loftq_is_passed_in_pefts_own_shape():
@@ -205,4 +207,4 @@ def test_quantization_is_what_bitsandbytes_takes(quantization, stage, expected):
     arguments = quantization_arguments(job({"method": {"quantization": quantization}}).spec, stage=stage)
     assert arguments == expected if expected is None else expected.items() <= arguments.items()
     if arguments is not None:
-        assert BitsAndBytesConfig(**arguments).load_in_4bit == (quantization["type"] == "bnb4")
+        assert transformers.BitsAndBytesConfig(**arguments).load_in_4bit == (quantization["type"] == "bnb4")

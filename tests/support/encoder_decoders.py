@@ -7,8 +7,10 @@ token, that of the T5 family and of Marian is the padding token, as in the publi
 from typing import Any
 
 import tiny
-import torch
-from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedModel
+from lazily import lazily
+
+torch = lazily("torch")
+transformers = lazily("transformers")
 
 CONTEXT = 128  # tokens of source and target, where positions bound them
 HEADS, HEAD_SIZE = 4, 16
@@ -34,12 +36,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 
 
-def encoder_decoder(family: str, **changes: Any) -> PreTrainedModel:
+def encoder_decoder(family: str, **changes: Any) -> "transformers.PreTrainedModel":
     """Build a model of 2 decoder layers in fp32. `changes` are keyword arguments of its configuration."""
     tokens = {"vocab_size": tiny.VOCAB_SIZE, "pad_token_id": tiny.PAD_ID, "eos_token_id": tiny.EOS_ID, "bos_token_id": tiny.EOS_ID}
-    config = AutoConfig.for_model(family, **{**tokens, **FAMILIES[family], **changes})
+    config = transformers.AutoConfig.for_model(family, **{**tokens, **FAMILIES[family], **changes})
     torch.manual_seed(0)
-    model = AutoModelForSeq2SeqLM.from_config(config).eval()
+    model = transformers.AutoModelForSeq2SeqLM.from_config(config).eval()
     for parameter in model.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=1.5 / parameter.shape[-1] ** 0.5)

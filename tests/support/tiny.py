@@ -6,20 +6,12 @@ Everything is seeded: the same call makes the same bytes. A model has about 100,
 from pathlib import Path
 from typing import Any
 
-import torch
-from peft import LoraConfig, get_peft_model
+from lazily import lazily
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import (
-    AutoModelForCausalLM,
-    GPT2Config,
-    GPT2LMHeadModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    Phi3Config,
-    Phi3ForCausalLM,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
+
+peft = lazily("peft")
+torch = lazily("torch")
+transformers = lazily("transformers")
 
 SPECIALS = ("<|pad|>", "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 PAD_ID, EOS_ID, END_ID = 0, 1, 5
@@ -33,7 +25,7 @@ CHAT_TEMPLATE = (
 )
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
+def tokenizer() -> "transformers.PreTrainedTokenizerFast":
     """One token per byte: any text can be read, and the ids are known without looking."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: number for number, token in enumerate([*SPECIALS, *alphabet])}
@@ -41,7 +33,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytewise.decoder = decoders.ByteLevel()
     bytewise.add_special_tokens([AddedToken(token, special=True) for token in SPECIALS])
-    return PreTrainedTokenizerFast(
+    return transformers.PreTrainedTokenizerFast(
         tokenizer_object=bytewise,
         pad_token="<|pad|>",
         eos_token="<|endoftext|>",
@@ -51,22 +43,24 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-def phi3(**changes: Any) -> PreTrainedModel:
+def phi3(**changes: Any) -> "transformers.PreTrainedModel":
     """Build a Phi-3 with grouped keys and values; `rope_parameters` and `original_max_position_embeddings` make it a LongRoPE one."""
     settings = {"max_position_embeddings": 256, "original_max_position_embeddings": 256, "num_key_value_heads": 2, "sliding_window": None}
-    return _seeded(Phi3ForCausalLM, Phi3Config(**{**_shape(), **settings, **changes}))
+    return _seeded(transformers.Phi3ForCausalLM, transformers.Phi3Config(**{**_shape(), **settings, **changes}))
 
 
-def llama(**changes: Any) -> PreTrainedModel:
+def llama(**changes: Any) -> "transformers.PreTrainedModel":
     """Build a Llama, by default with tied embeddings: the case in which a tuned head can get lost."""
     settings = {"max_position_embeddings": 256, "num_key_value_heads": 2, "tie_word_embeddings": True}
-    return _seeded(LlamaForCausalLM, LlamaConfig(**{**_shape(), **settings, **changes}))
+    return _seeded(transformers.LlamaForCausalLM, transformers.LlamaConfig(**{**_shape(), **settings, **changes}))
 
 
-def gpt2(**changes: Any) -> PreTrainedModel:
+def gpt2(**changes: Any) -> "transformers.PreTrainedModel":
     """Build a GPT-2: an architecture that the ONNX Runtime GenAI builder does not know."""
     shape = {"vocab_size": VOCAB_SIZE, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256, "bos_token_id": EOS_ID}
-    return _seeded(GPT2LMHeadModel, GPT2Config(**{**shape, "eos_token_id": EOS_ID, "pad_token_id": PAD_ID, **changes}))
+    return _seeded(
+        transformers.GPT2LMHeadModel, transformers.GPT2Config(**{**shape, "eos_token_id": EOS_ID, "pad_token_id": PAD_ID, **changes})
+    )
 
 
 def _shape() -> dict[str, Any]:
@@ -83,14 +77,14 @@ def _shape() -> dict[str, Any]:
     }
 
 
-def _seeded(architecture: type[PreTrainedModel], config: Any) -> PreTrainedModel:
+def _seeded(architecture: "type[transformers.PreTrainedModel]", config: Any) -> "transformers.PreTrainedModel":
     torch.manual_seed(0)
     model = architecture(config).eval()
     model.generation_config.eos_token_id = [EOS_ID, END_ID]
     return model
 
 
-def save_base(model: PreTrainedModel, folder: Path) -> Path:
+def save_base(model: "transformers.PreTrainedModel", folder: Path) -> Path:
     """Write model, tokenizer and template the way a base model is found: safetensors and JSON."""
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
@@ -103,7 +97,7 @@ def save_adapter(base: Path, folder: Path, *, seed: int = 1, strength: float = 0
     Returns the arguments of `peft.LoraConfig`, as the job's configuration would hold them.
     """
     arguments = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **lora}
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(**arguments))
+    model = peft.get_peft_model(transformers.AutoModelForCausalLM.from_pretrained(base), peft.LoraConfig(**arguments))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -115,9 +109,9 @@ def save_adapter(base: Path, folder: Path, *, seed: int = 1, strength: float = 0
     return arguments
 
 
-def tuned(base: Path, *, seed: int = 2, strength: float = 0.05) -> PreTrainedModel:
+def tuned(base: Path, *, seed: int = 2, strength: float = 0.05) -> "transformers.PreTrainedModel":
     """Load a base and move every weight a little, as a full fine-tuning would."""
-    model = AutoModelForCausalLM.from_pretrained(base)
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

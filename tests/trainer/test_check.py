@@ -11,14 +11,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import torch
 from gang import Workspace, job
+from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import CheckReport, Failure
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.recipes.check import run
+
+torch = lazily("torch")
 
 NF4 = {"load_in_4bit": True}
 PLAIN = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}"

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 import tiny
 from gang import WarmGang, Workspace, deepspeed, job
+from lazily import lazily
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedModel
 
 from tunewright_contract import environment
 from tunewright_contract.capabilities.tasks import TASKS
@@ -28,13 +28,17 @@ from tunewright_trainer.recipes.check import run as check
 from tunewright_trainer.recipes.export import run as export
 from tunewright_trainer.tuning.master_weights import needs_fp32_base
 
+transformers = lazily("transformers")
+
 TASK = "SingleLabelClassification"
 TOPICS = {"nails": "The box holds nails and screws", "paint": "A bucket of red paint", "timber": "Planks of oak and pine"}
 
 
-def bert() -> PreTrainedModel:
+def bert() -> "transformers.PreTrainedModel":
     shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": tiny.VOCAB_SIZE}
-    return BertForSequenceClassification(BertConfig(**shape, max_position_embeddings=128, pad_token_id=tiny.PAD_ID))
+    return transformers.BertForSequenceClassification(
+        transformers.BertConfig(**shape, max_position_embeddings=128, pad_token_id=tiny.PAD_ID)
+    )
 
 
 def classification(**changes: object) -> dict:

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from lazily import lazily
 from questions import CONTEXT, QUESTION, bytes_, word_pieces
 from tokenizers import processors
-from transformers import PreTrainedTokenizerFast
 
 from tunewright_contract.answer_spans import AnswerSpan, find_answers
 from tunewright_contract.context_windows import QuestionTooLongError, Window, windows_of
+
+transformers = lazily("transformers")
 
 TOKENIZERS = {
     "BERT": word_pieces,
@@ -20,7 +22,7 @@ TOKENIZERS = {
 @pytest.mark.parametrize("family", TOKENIZERS)
 def test_windows_are_those_of_transformers(family: str, length: int, stride: int) -> None:
     made = TOKENIZERS[family]()
-    fast = PreTrainedTokenizerFast(tokenizer_object=TOKENIZERS[family](), model_input_names=["input_ids", "token_type_ids"])
+    fast = transformers.PreTrainedTokenizerFast(tokenizer_object=TOKENIZERS[family](), model_input_names=["input_ids", "token_type_ids"])
     fast.backend_tokenizer.post_processor = made.post_processor  # the class would replace it
     expected = fast(
         QUESTION,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny
 from gang import WarmGang, Workspace, deepspeed, job, merged
-from safetensors.torch import load_file
+from lazily import lazily
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
@@ -16,6 +16,8 @@ from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.tokenization import IGNORED, encode
 from tunewright_trainer.recipes.check import run as check
 from tunewright_trainer.recipes.export import run as export
+
+safetensors_torch = lazily("safetensors.torch")
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +87,7 @@ def test_from_scratch_a_model_is_checked_trained_and_exported(gang: WarmGang, we
     (artifact,) = export(settings).artifacts
 
     assert space.losses()[6] < space.losses()[1]
-    drawn, learned = (load_file(space.output / folder / "model.safetensors") for folder in ("base", "final"))
+    drawn, learned = (safetensors_torch.load_file(space.output / folder / "model.safetensors") for folder in ("base", "final"))
     assert all(not drawn[name].equal(learned[name]) for name in drawn)
     assert artifact.parity.top1_agreement == 1
     assert (published / "model.onnx").stat().st_size > 0
@@ -142,8 +144,8 @@ def test_the_best_checkpoint_is_kept_and_becomes_the_model(gang: WarmGang, space
     best = max(measured, key=lambda step: measured[step])
     assert best == 2, measured
     assert space.checkpoints == [f"checkpoint-{best}", "checkpoint-8"]
-    final = load_file(space.output / "final" / "adapter_model.safetensors")
-    kept = load_file(space.output / "checkpoints" / f"checkpoint-{best}" / "adapter_model.safetensors")
+    final = safetensors_torch.load_file(space.output / "final" / "adapter_model.safetensors")
+    kept = safetensors_torch.load_file(space.output / "checkpoints" / f"checkpoint-{best}" / "adapter_model.safetensors")
     assert final.keys() == kept.keys()
     assert all(final[name].equal(kept[name]) for name in final)
     assert trained(space).eval_loss == pytest.approx(measured[best])

@@ -6,14 +6,16 @@ import logging
 from pathlib import Path
 
 import pytest
-from transformers import TrainerControl, TrainerState, TrainingArguments
+from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.text import holds_control
 from tunewright_trainer import __main__ as program
 from tunewright_trainer.common.exits import StageError, read_termination
 from tunewright_trainer.common.logs import set_up
-from tunewright_trainer.tuning.progress import MetricsCallback
+
+progress = lazily("tunewright_trainer.tuning.progress")
+transformers = lazily("transformers")
 
 HOSTILE = {
     "clears the screen": "a\x1b[2Jb",
@@ -65,8 +67,13 @@ def test_a_failure_is_plain_in_the_log_and_in_the_report(written: io.StringIO, t
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_metrics_are_lines_of_ascii(tmp_path: Path, text: str) -> None:
-    state, arguments = TrainerState(global_step=1, max_steps=2), TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
-    MetricsCallback(tmp_path / "metrics.jsonl").on_log(arguments, state, TrainerControl(), {"loss": 1.0, "grad_norm": text, text: 1.0})
+    state, arguments = (
+        transformers.TrainerState(global_step=1, max_steps=2),
+        transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True),
+    )
+    progress.MetricsCallback(tmp_path / "metrics.jsonl").on_log(
+        arguments, state, transformers.TrainerControl(), {"loss": 1.0, "grad_norm": text, text: 1.0}
+    )
     (line,) = (tmp_path / "metrics.jsonl").read_bytes().splitlines()
     assert all(32 <= byte < 127 for byte in line)
     assert json.loads(line)["step"] == 1

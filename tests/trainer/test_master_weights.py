@@ -5,14 +5,16 @@ on weights that are bf16 themselves.
 """
 
 import pytest
-import torch
 from gang import WarmGang, Workspace, deepspeed, job, merged
-from safetensors.torch import load_file
+from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import TrainerConfig
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
+
+safetensors_torch = lazily("safetensors.torch")
+torch = lazily("torch")
 
 NO_BF16_SECTION = {name: value for name, value in deepspeed(1).items() if name != "bf16"}
 STRATEGIES = {
@@ -64,13 +66,16 @@ def test_without_deepspeed_all_that_is_trained_is_fp32(gang: WarmGang, space: Wo
     config = bf16_job(tuner, "no deepspeed section", training={"bf16": precision == "bf16", "max_steps": 2})
 
     assert gang.run(space, config) == [ExitCode.DONE, ExitCode.DONE], (space.root / "pod" / "log").read_text()[-6000:]
-    saved = load_file(space.output / "final" / "adapter_model.safetensors")
+    saved = safetensors_torch.load_file(space.output / "final" / "adapter_model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_trained_16_bit_parameter_without_a_master_copy_is_refused(dtype: torch.dtype) -> None:
-    model, config = torch.nn.Linear(2, 2, dtype=dtype), TrainerConfig.model_validate(bf16_job("full", "no deepspeed section"))
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_trained_16_bit_parameter_without_a_master_copy_is_refused(dtype: str) -> None:
+    model, config = (
+        torch.nn.Linear(2, 2, dtype=getattr(torch, dtype)),
+        TrainerConfig.model_validate(bf16_job("full", "no deepspeed section")),
+    )
     with pytest.raises(StageError, match=r"2 trained parameter.* the first is weight") as refused:
         require_masters(model, config)
     assert refused.value.reason == "NoMasterWeights"

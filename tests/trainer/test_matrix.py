@@ -2,10 +2,12 @@
 
 import pytest
 from gang import WarmGang, Workspace, deepspeed, job, merged
-from safetensors.torch import load_file
+from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, TrainReport
+
+safetensors_torch = lazily("safetensors.torch")
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +91,7 @@ def test_two_ranks_train_and_leave_something_that_learned(gang: WarmGang, space:
     assert list(losses) == [1, 2, 3, 4, 5, 6]
     assert losses[6] < losses[1]
     final = space.output / "final"
-    tensors = load_file(final / ("model.safetensors" if tuner == "full" else "adapter_model.safetensors"))
+    tensors = safetensors_torch.load_file(final / ("model.safetensors" if tuner == "full" else "adapter_model.safetensors"))
     assert all(tensor.numel() for tensor in tensors.values())
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (final / name).read_bytes() == (space.model / name).read_bytes()

@@ -3,17 +3,21 @@
 from collections.abc import Iterator
 
 import pytest
-from accelerate.data_loader import BatchSamplerShard
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.utils.data import BatchSampler
+from lazily import lazily
 
-from tunewright_trainer.distributed.order import GlobalOrder
+torch = lazily("torch")
+data_loader = lazily("accelerate.data_loader")
+global_order = lazily("tunewright_trainer.distributed.order")
 
 
-def global_batches(order: GlobalOrder, *, processes: int, each: int, passes: int) -> Iterator[list[int]]:
+def global_batches(order: "global_order.GlobalOrder", *, processes: int, each: int, passes: int) -> Iterator[list[int]]:
     """What the processes of a gang read together for each optimizer step, through accelerate's own sharding."""
-    shards = [list(BatchSamplerShard(BatchSampler(order, each, drop_last=False), processes, rank)) for rank in range(processes)]
+    shards = [
+        list(data_loader.BatchSamplerShard(torch.utils.data.BatchSampler(order, each, drop_last=False), processes, rank))
+        for rank in range(processes)
+    ]
     for start in range(0, len(shards[0]), passes):
         yield sorted(example for shard in shards for batch in shard[start : start + passes] for example in batch)
 
@@ -27,7 +31,7 @@ def global_batches(order: GlobalOrder, *, processes: int, each: int, passes: int
 def test_every_number_of_processes_reads_the_same_global_batches(size, shares, epoch, kind):
     processes, each, passes = shares
     lengths = [example % 7 for example in range(size)] if kind == "grouped" else None
-    order = GlobalOrder(size, global_batch=processes * each * passes, seed=3, shuffle=kind != "sequential", lengths=lengths)
+    order = global_order.GlobalOrder(size, global_batch=processes * each * passes, seed=3, shuffle=kind != "sequential", lengths=lengths)
     order.set_epoch(epoch)
     alone = list(global_batches(order, processes=1, each=1, passes=processes * each * passes))
 
@@ -43,14 +47,14 @@ def test_every_number_of_processes_reads_the_same_global_batches(size, shares, e
     ids=["even", "filled up from the beginning", "fewer examples than a batch"],
 )
 def test_an_epoch_is_a_whole_number_of_batches(want, size, global_batch):
-    order = GlobalOrder(size, global_batch=global_batch, seed=0, shuffle=False)
+    order = global_order.GlobalOrder(size, global_batch=global_batch, seed=0, shuffle=False)
     assert list(order) == want
     assert len(order) == len(want)
 
 
 def test_epochs_and_seeds_differ_and_come_back_the_same():
     def epoch(number: int, seed: int = 7) -> list[int]:
-        order = GlobalOrder(50, global_batch=5, seed=seed)
+        order = global_order.GlobalOrder(50, global_batch=5, seed=seed)
         order.set_epoch(number)
         return list(order)
 
@@ -61,6 +65,6 @@ def test_epochs_and_seeds_differ_and_come_back_the_same():
 
 def test_examples_of_like_length_share_a_batch():
     lengths = [1, 100] * 20
-    order = GlobalOrder(40, global_batch=4, seed=0, lengths=lengths)
+    order = global_order.GlobalOrder(40, global_batch=4, seed=0, lengths=lengths)
     batches = [[lengths[example] for example in batch] for batch in global_batches(order, processes=2, each=2, passes=1)]
     assert sum(len(set(batch)) == 1 for batch in batches) >= len(batches) // 2

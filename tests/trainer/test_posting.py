@@ -7,12 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from transformers import TrainerControl, TrainerState, TrainingArguments
+from lazily import lazily
 from waiting import until
 
 from tunewright_contract.progress import ProgressReport
 from tunewright_trainer.tuning.posting import TRIES, Poster
-from tunewright_trainer.tuning.progress import ProgressCallback
+
+reporting = lazily("tunewright_trainer.tuning.progress")
+transformers = lazily("transformers")
 
 
 class Operators(ThreadingHTTPServer):
@@ -74,15 +76,15 @@ def poster(operators: Operators, tmp_path: Path) -> Poster:
 
 
 @pytest.fixture
-def progress(poster: Poster, monkeypatch: pytest.MonkeyPatch) -> ProgressCallback:
+def progress(poster: Poster, monkeypatch: pytest.MonkeyPatch) -> "reporting.ProgressCallback":
     monkeypatch.setenv("KUBEFLOW_TRAINER_SERVER_URL", "http://somewhere")
-    return ProgressCallback(poster)
+    return reporting.ProgressCallback(poster)
 
 
-def run(progress: ProgressCallback, steps: int, *, of: int = 10, during=lambda _: None) -> None:
+def run(progress: "reporting.ProgressCallback", steps: int, *, of: int = 10, during=lambda _: None) -> None:
     """Train: what transformers calls, with a checkpoint after each step, which is reported whatever was said just before."""
-    state = TrainerState(max_steps=of, is_world_process_zero=True)
-    arguments, control = SimpleNamespace(spec=TrainingArguments), TrainerControl()
+    state = transformers.TrainerState(max_steps=of, is_world_process_zero=True)
+    arguments, control = SimpleNamespace(spec=transformers.TrainingArguments), transformers.TrainerControl()
     progress.on_train_begin(arguments, state, control)
     for step in range(1, steps + 1):
         state.global_step = step

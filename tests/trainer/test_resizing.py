@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from gang import WarmGang, Workspace, deepspeed, job, merged, write_chat
-from safetensors.torch import load_file
+from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, TrainReport
+
+safetensors_torch = lazily("safetensors.torch")
 
 pytestmark = pytest.mark.slow
 
@@ -125,8 +127,8 @@ def test_the_best_checkpoint_may_be_one_of_another_number_of_ranks(gang: WarmGan
 
     train(gang, space, of(1, strategy=strategy, **changes))
 
-    final = load_file(space.output / "final" / "adapter_model.safetensors")
-    kept = load_file(space.output / "checkpoints" / "checkpoint-4" / "adapter_model.safetensors")
+    final = safetensors_torch.load_file(space.output / "final" / "adapter_model.safetensors")
+    kept = safetensors_torch.load_file(space.output / "checkpoints" / "checkpoint-4" / "adapter_model.safetensors")
     assert resumed_from(space) == 4
     assert final.keys() == kept.keys()
     assert all(final[name].equal(kept[name]) for name in final)

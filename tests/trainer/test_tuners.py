@@ -3,9 +3,8 @@
 import shutil
 
 import pytest
-import torch
 from gang import WarmGang, Workspace, deepspeed, job, merged
-from safetensors.torch import load_file
+from lazily import lazily
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
@@ -13,6 +12,9 @@ from tunewright_contract.reports import TrainReport
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.recipes.check import run as check
 from tunewright_trainer.recipes.export import run as export
+
+safetensors_torch = lazily("safetensors.torch")
+torch = lazily("torch")
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +41,7 @@ def test_ia3_is_counted_trained_resumed_merged_and_exported(gang: WarmGang, spac
 
     train(gang, space, config)
     undisturbed = space.losses()
-    vectors = load_file(space.output / "final" / "adapter_model.safetensors")
+    vectors = safetensors_torch.load_file(space.output / "final" / "adapter_model.safetensors")
     assert sum(vector.numel() for vector in vectors.values()) == counted
     assert all(not torch.equal(vector, torch.ones_like(vector)) for vector in vectors.values())
     assert undisturbed[6] < undisturbed[1]
@@ -48,12 +50,12 @@ def test_ia3_is_counted_trained_resumed_merged_and_exported(gang: WarmGang, spac
     shutil.rmtree(space.output / "checkpoints" / "checkpoint-6")
     assert train(gang, space, config).resumed_from_step == 3
     assert space.losses() == pytest.approx(undisturbed, abs=1e-6)
-    again = load_file(space.output / "final" / "adapter_model.safetensors")
+    again = safetensors_torch.load_file(space.output / "final" / "adapter_model.safetensors")
     assert all(torch.equal(vectors[name], again[name]) for name in vectors)
 
     (artifact,) = export(settings).artifacts
     assert artifact.parity.top1_agreement == 1
-    base, merged_model = (load_file(folder / "model.safetensors") for folder in (space.model, space.output / "merged"))
+    base, merged_model = (safetensors_torch.load_file(folder / "model.safetensors") for folder in (space.model, space.output / "merged"))
     changed = {name.rsplit(".", 2)[-2] for name, weight in base.items() if not torch.equal(weight, merged_model[name])}
     assert changed == {"qkv_proj", "down_proj"}
     assert "sft, IA3" in (published / "README.md").read_text()
