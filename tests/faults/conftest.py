@@ -38,12 +38,6 @@ def our_plane(control_plane: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as nursery:
-        yield nursery
-
-
-@pytest.fixture(scope="session")
 def open_mortal(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Mortal]]:
     """Open a scene on a control plane, in a namespace of its own; its operator can watch further namespaces."""
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from fake_kubelet import FakeKubelet
-from operator_process import OperatorProcess, kubeconfig_of_its_own
+from operator_nursery import ForkedOperator, Nursery
+from operator_process import kubeconfig_of_its_own
 from poison import loosen
 from scene import DEFINITION, Scene, install_definition
 
@@ -23,8 +24,8 @@ def unbounded(control_plane: Any) -> Iterator[Any]:
 
 
 @pytest.fixture
-def scene(unbounded: Any, namespace: str, tmp_path: Path) -> Scene:
+def scene(unbounded: Any, namespace: str, nursery: Nursery, tmp_path: Path) -> Scene:
     """A scene whose operator has not started yet."""
-    operator = OperatorProcess(kubeconfig_of_its_own(unbounded, namespace), namespace, tmp_path)
+    operator = ForkedOperator(nursery, kubeconfig_of_its_own(unbounded, namespace), namespace, tmp_path)
     kubelet = FakeKubelet(unbounded.api, namespace)
     return Scene(api=unbounded.api, namespace=namespace, operator=operator, kubelet=kubelet, audit=unbounded.audit)

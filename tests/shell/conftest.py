@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fake_kubelet import FakeKubelet
+from operator_nursery import ForkedOperator, Nursery
 from operator_process import OperatorProcess, kubeconfig_of_its_own
 from scene import DEFINITION, Scene, install_definition
 
@@ -27,7 +28,7 @@ def make_scene(control_plane: Any, definition: None, namespace: str) -> Callable
 
 
 @pytest.fixture
-def scene(make_scene: Any, control_plane: Any, namespace: str, tmp_path: Path) -> Iterator[Scene]:
+def scene(make_scene: Any, control_plane: Any, namespace: str, nursery: Nursery, tmp_path: Path) -> Iterator[Scene]:
     """An operator at work, as administrator."""
-    with OperatorProcess(kubeconfig_of_its_own(control_plane, namespace), namespace, tmp_path) as operator:
+    with ForkedOperator(nursery, kubeconfig_of_its_own(control_plane, namespace), namespace, tmp_path) as operator:
         yield make_scene(operator)

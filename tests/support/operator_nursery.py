@@ -73,12 +73,22 @@ class Forked:
             os.kill(self.pid, number)
 
 
-class MortalOperator(OperatorProcess):
-    """An operator out of the nursery that restarts whenever it ends, as under a kubelet."""
+class ForkedOperator(OperatorProcess):
+    """An operator out of the nursery."""
 
     def __init__(self, nursery: Nursery, kubeconfig: Path, namespace: str, folder: Path) -> None:
         super().__init__(kubeconfig, namespace, folder)
         self._nursery = nursery
+
+    def _launch(self) -> Any:
+        return self._nursery.start(self.environment(), self.log)
+
+
+class MortalOperator(ForkedOperator):
+    """An operator out of the nursery that restarts whenever it ends, as under a kubelet."""
+
+    def __init__(self, nursery: Nursery, kubeconfig: Path, namespace: str, folder: Path) -> None:
+        super().__init__(nursery, kubeconfig, namespace, folder)
         self._looking_after: threading.Thread | None = None
         self._let_go = threading.Event()
         self.starts = 0
@@ -109,9 +119,6 @@ class MortalOperator(OperatorProcess):
             if self.ended():
                 self._process = self._launch()
                 self.starts += 1
-
-    def _launch(self) -> Any:
-        return self._nursery.start(self.environment(), self.log)
 
 
 class Elected(MortalOperator):
