@@ -8,6 +8,8 @@ from sharing import encodable, group_of, place_of
     ("group", "nodeid", "one_cluster"),
     [
         ("tests/plan/test_zero.py", "tests/plan/test_zero.py::test_a[1]", False),  # a file stays whole
+        ("training", "tests/export/test_merge.py::test_a", False),  # one worker imports torch
+        ("training", "tests/plan/test_counts.py::test_a", False),
         ("node", "tests/node/test_jobs.py::test_a", False),  # there is one node on a machine
         ("cluster", "tests/node/test_jobs.py::test_a", True),  # on an existing cluster they run one after another
         ("cluster", "tests/shell/test_election.py::test_a", True),

@@ -1,7 +1,7 @@
 """Which tests one worker of pytest-xdist runs together, and which of them start first (`pytest -n 3`).
 
-A file is run by one worker, so its fixtures are made once. Some folders share what is expensive (a trained model, a node): one worker runs
-the whole folder. What takes longest starts first, so that no worker is left alone with it at the end. cluster/test_which_cluster.py needs an
+A file is run by one worker, so its fixtures are made once. Some tests share what is expensive: one worker has the node, and one imports
+torch and trains. What takes longest starts first, so that no worker is left alone with it at the end. cluster/test_which_cluster.py needs an
 API server on which no other test has installed the definition, so it comes before them.
 
 `--dist loadgroup` cannot do this: pytest-xdist 3.8.0 names groups in `Item._nodeid`, which pytest 9.2 no longer reads.
@@ -12,24 +12,34 @@ from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
-FOLDERS_RUN_WHOLE = ("node", "export")  # one node on a machine; one trained and exported model
+GROUPS = {  # folder or file -> the group that one worker runs whole
+    "node": "node",  # one on a machine
+    "trainer": "training",
+    "export": "training",
+    "plan/test_counts.py": "training",
+    "plan/test_deepspeed_config.py": "training",
+    "plan/test_library_arguments.py": "training",
+    "hostile/test_base_models.py": "training",
+    "hostile/test_special_tokens.py": "training",
+    "server/test_encoder_exactness.py": "training",
+    "server/test_engine_exactness.py": "training",
+    "server/test_generation_config.py": "training",
+}
 FOLDERS_ON_A_CLUSTER = ("chart", "contract", "faults", "gitops", "hostile", "kube", "node", "runtime", "shell")
-FIRST = ("node", "cluster/test_which_cluster.py", "e2e", "export", "trainer", "faults", "shell", "local", "server")
+FIRST = ("node", "cluster/test_which_cluster.py", "trainer", "export", "e2e", "faults", "shell", "local", "server")
 
 
 def group_of(nodeid: str, *, one_cluster: bool) -> str:
     """Return the group of a test, by its id (`tests/plan/test_zero.py::…`). `one_cluster`: all workers use the cluster of `KUBECONFIG`."""
-    path = PurePath(nodeid.split("::", maxsplit=1)[0])
-    folder = _folder(path)
+    folder, file = names = _names(nodeid)
     if one_cluster and folder in FOLDERS_ON_A_CLUSTER:
         return "cluster"  # these tests replace FineTuneJobs' definition
-    return folder if folder in FOLDERS_RUN_WHOLE else str(path)
+    return next((GROUPS[name] for name in names if name in GROUPS), f"tests/{file}")
 
 
 def place_of(nodeid: str) -> int:
     """Return where a test stands in the order; equal numbers keep the order of collection."""
-    path = PurePath(nodeid.split("::", maxsplit=1)[0])
-    names = (_folder(path), path.relative_to("tests").as_posix())
+    names = _names(nodeid)
     return next((place for place, name in enumerate(FIRST) if name in names), len(FIRST))
 
 
@@ -51,5 +61,7 @@ def encodable(data: Any) -> Any:
     return type(data)(encodable(item) for item in data) if isinstance(data, list | tuple) else data
 
 
-def _folder(path: PurePath) -> str:
-    return path.relative_to("tests").parts[0]
+def _names(nodeid: str) -> tuple[str, str]:
+    """Return a test's folder and its file, both without `tests/`."""
+    path = PurePath(nodeid.split("::", maxsplit=1)[0]).relative_to("tests")
+    return path.parts[0], path.as_posix()
