@@ -11,8 +11,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from tunewright.api.rules import RULES
+from tunewright.api.rules.predicates import field, size
 from tunewright.api.structural import Schema, structural
 from tunewright.api.supported import CODE, NOT_SUPPORTED_YET
+from tunewright.api.v1alpha1.common import DNS_LABEL, LONGEST_LABEL
 from tunewright.api.v1alpha1.job import GROUP, KIND, VERSION, FineTuneJobSpec
 from tunewright.api.v1alpha1.status import FineTuneJobStatus
 
@@ -21,8 +23,8 @@ FILENAME = f"{PLURAL}.{GROUP}.yaml"
 _YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 IMMUTABLE = "field is immutable"
 UNSEEN = -1  # no generation is this one
-NAME_RULE = r"size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')"
-NAME_MESSAGE = "metadata.name must be a DNS label of at most 63 characters: names of Services are made from it"
+NAME_RULE = (size("metadata.name").at_most(LONGEST_LABEL) & field("metadata.name").matches(DNS_LABEL)).cel()
+NAME_MESSAGE = f"metadata.name must be a DNS label of at most {LONGEST_LABEL} characters: names of Services are made from it"
 
 # What a model is made from. Serving, suspension, deadlines, evaluation.allowRegression, and how many pods train and where, stay open.
 IMMUTABLE_FIELDS = (
@@ -145,9 +147,9 @@ def _rules() -> Iterator[tuple[str, Schema]]:
 def _immutability() -> Iterator[tuple[str, Schema]]:
     """Yield the rules. A rule on an optional field does not see its addition or removal, so a rule on its parent does."""
     spec = structural(FineTuneJobSpec)
-    for field in IMMUTABLE_FIELDS:
-        yield f"spec.{field}", {"rule": "self == oldSelf", "message": IMMUTABLE}
-        *above, name = field.split(".")
+    for path in IMMUTABLE_FIELDS:
+        yield f"spec.{path}", {"rule": "self == oldSelf", "message": IMMUTABLE}
+        *above, name = path.split(".")
         owner = node_at({"properties": {"spec": spec}}, ".".join(["spec", *above]))
         if name not in owner.get("required", ()) and "default" not in owner["properties"][name]:
             rule = f"has(self.{name}) == has(oldSelf.{name})"
@@ -156,10 +158,10 @@ def _immutability() -> Iterator[tuple[str, Schema]]:
 
 def _not_added() -> Iterator[tuple[str, Schema]]:
     for entry in NOT_SUPPORTED_YET:
-        if entry.not_added:
-            field = entry.path.removeprefix("spec").removesuffix("[*]")
+        if entry.not_added is not None:
+            place = entry.path.removeprefix("spec").removesuffix("[*]")
             message = f"{CODE}. {entry.instead}"
-            yield "spec", {"rule": entry.not_added, "message": message, "reason": "FieldValueInvalid", "fieldPath": field}
+            yield "spec", {"rule": entry.not_added.cel(), "message": message, "reason": "FieldValueInvalid", "fieldPath": place}
 
 
 def _column(name: str, kind: str, path: str, priority: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from tunewright.api.problems import Problem
-from tunewright.api.rules.predicates import variable
+from tunewright.api.rules.predicates import OLD_SELF, Predicate, field, has, variable
 from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.written import as_written
@@ -33,7 +33,7 @@ class NotYet:
     path: str
     instead: str
     values: tuple[str, ...] = ()  # only these values are refused; empty: everything but the field's default
-    not_added: str = ""  # CEL on `spec` for a field that may change, true unless an edit adds this: a job that runs is not made wrong
+    not_added: Predicate | None = None  # of a field that may change: true unless an edit adds this, so a running job stays valid
 
 
 _DATASETS = ("spec.data.train[*]", "spec.data.validation[*]", "spec.data.test[*]")
@@ -43,10 +43,14 @@ def _in_every_dataset(field: str, instead: str, values: tuple[str, ...] = ()) ->
     return tuple(NotYet(f"{dataset}.{field}", instead, values) for dataset in _DATASETS)
 
 
-def _names(path: str, table: Table[Any], *, not_added: str = "") -> NotYet:
+def _names(path: str, table: Table[Any], *, not_added: Predicate | None = None) -> NotYet:
     """Return the entry for the names of a table that are not supported yet."""
     return NotYet(path, table.instead, table.unsupported, not_added)
 
+
+_PROVIDERS = "serving.executionProviders"
+_WAS_THERE = has("serving", of=OLD_SELF) & field(_PROVIDERS, of=OLD_SELF).exists("old", variable("old").equals(variable("name")))
+_ADDS_PROVIDER = has("serving") & field(_PROVIDERS).exists("name", ~variable("name").among(EXECUTION_PROVIDERS.supported) & ~_WAS_THERE)
 
 NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     _names("spec.task", TASKS),
@@ -84,15 +88,10 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     NotYet("spec.deepspeed.offloadParam.device", "Use cpu: the images hold no asynchronous I/O for DeepSpeed.", ("nvme",)),
     NotYet("spec.evaluation.gates", "Compare status.evaluation by hand."),
     NotYet("spec.output.destinations[1]", "Name one destination."),
-    _names(
-        "spec.serving.executionProviders[*]", EXECUTION_PROVIDERS,
-        not_added="!has(self.serving) || self.serving.executionProviders.all(name, "
-        f"{variable('name').among(EXECUTION_PROVIDERS.supported).cel()} || "
-        "(has(oldSelf.serving) && name in oldSelf.serving.executionProviders))",
-    ),
+    _names("spec.serving.executionProviders[*]", EXECUTION_PROVIDERS, not_added=~_ADDS_PROVIDER),
     NotYet(
         "spec.ttlSecondsAfterFinished", "Delete the job by hand.",
-        not_added="!has(self.ttlSecondsAfterFinished) || has(oldSelf.ttlSecondsAfterFinished)",
+        not_added=~has("ttlSecondsAfterFinished") | has("ttlSecondsAfterFinished", of=OLD_SELF),
     ),
 )  # fmt: skip
 

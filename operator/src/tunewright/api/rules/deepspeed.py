@@ -6,8 +6,8 @@ Sources: deepspeed 0.19.8 (runtime/config.py, runtime/zero/), transformers 5.23.
 from typing import Any
 
 from tunewright.api.rules.facts import HAS_DEEPSPEED, STAGE_3, block, raw_deepspeed, raw_device, raw_stage
-from tunewright.api.rules.predicates import Predicate, any_of, field, flag, has, text
-from tunewright.api.rules.table import Rule, fault_rule, job_rule
+from tunewright.api.rules.predicates import Predicate, field, flag, has, text
+from tunewright.api.rules.table import Faults, Rule, fault_rule, job_rule
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.written import as_written
@@ -107,8 +107,8 @@ _STAGE = text("deepspeed.stage")
 _NOT_3 = _STAGE.among(["0", "1", "2"])  # Auto may still become 3
 _OPTIMIZER, _PARAM = field("deepspeed.offloadOptimizer.device"), field("deepspeed.offloadParam.device")
 _OPTIMIZER_PATH, _PARAM_PATH = has("deepspeed.offloadOptimizer.nvmePath"), has("deepspeed.offloadParam.nvmePath")
-# What can be wrong with the typed offload settings, and its text.
-OFFLOAD_FAULTS: tuple[tuple[Predicate, str], ...] = (
+# What can be wrong with the typed offload settings.
+_OFFLOAD_FAULTS: tuple[tuple[Predicate, str], ...] = (
     (_NOT_3 & _PARAM.among(["cpu", "nvme"]), "offloadParam.device {param.device} needs stage 3, but stage is {stage}"),
     (
         _NOT_3 & field("deepspeed.offloadOptimizer.ratio").below(1.0),
@@ -125,13 +125,15 @@ OFFLOAD_FAULTS: tuple[tuple[Predicate, str], ...] = (
     (_PARAM.differs("nvme") & _PARAM_PATH, "offloadParam.nvmePath {param.nvme_path} would be ignored by device {param.device}"),
 )
 
+OFFLOAD_FAULTS = Faults[FineTuneJobSpec](_OFFLOAD_FAULTS)
+
 
 def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
     """Return what is wrong with the typed offload settings of a job that has any."""
     typed = spec.deepspeed or DeepSpeedSpec()
     ratio = as_written(typed.offload_optimizer.ratio)
     values = {"stage": typed.stage, "optimizer": typed.offload_optimizer, "param": typed.offload_param, "ratio": ratio}
-    return [says.format(**values) for broken, says in OFFLOAD_FAULTS if broken(spec)]
+    return OFFLOAD_FAULTS.texts(spec, **values)
 
 
 def _raw_gathers(spec: FineTuneJobSpec) -> bool:
@@ -194,7 +196,7 @@ RULES: tuple[Rule[Any], ...] = (
         says="{}",
         refuses="offloading that the ZeRO stage cannot do, or NVMe without a path",
         way_out="Set deepspeed.stage to 3 or Auto, or the device to none or cpu; with nvme give nvmePath.",
-        broken=HAS_DEEPSPEED & any_of(*(broken for broken, _ in OFFLOAD_FAULTS)),
+        broken=HAS_DEEPSPEED & OFFLOAD_FAULTS.any,
     ),
     job_rule(
         code="E204",

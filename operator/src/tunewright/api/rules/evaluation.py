@@ -5,9 +5,10 @@ Sources: transformers 5.23.0 (training_args.py, optimization.py), trl 1.16.0, Az
 
 from typing import Any
 
-from tunewright.api.rules.predicates import field, flag, has, size
-from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.rules.predicates import any_of, field, flag, has, size, variable
+from tunewright.api.rules.table import Faults, Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.method import DpoSpec
 from tunewright.api.written import as_written
 from tunewright_contract.capabilities.tasks import TASKS
 
@@ -15,35 +16,43 @@ METRIC_SCHEDULERS = ("reduce_lr_on_plateau", "greedy")
 # trl/trainer/dpo_trainer.py: f_divergence_loss_types
 F_DIVERGENCE_LOSSES = frozenset({"sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft"})
 
+# Settings that decide by eval_loss.
+DECIDES_BY_LOSS = Faults[FineTuneJobSpec](
+    (
+        (has("training.earlyStopping"), "earlyStopping"),
+        (field("training.lrSchedulerType").among(METRIC_SCHEDULERS), "lrSchedulerType {scheduler}"),
+    )
+)
 NO_EVALUATION = field("training.evalStrategy").equals("no")
 UNLIKE_STRATEGIES = (
     flag("training.loadBestModelAtEnd")
     & field("training.saveStrategy").differs("best")
     & field("training.evalStrategy").differs(field("training.saveStrategy"))
 )
-UNEVEN_WEIGHTS = (
-    has("method.dpo") & size("method.dpo.lossWeights").above(0) & size("method.dpo.lossWeights").differs(size("method.dpo.lossType"))
+BEST_UNMEASURED = field("training.saveStrategy").equals("best") & (
+    NO_EVALUATION | (~has("training.metricForBestModel") & ~flag("training.loadBestModelAtEnd"))
 )
-
-
-def needs_evaluation(spec: FineTuneJobSpec) -> list[str]:
-    """Return the settings that decide by eval_loss."""
-    training = spec.training
-    wants = {
-        "earlyStopping": training.early_stopping is not None,
-        f"lrSchedulerType {training.lr_scheduler_type}": training.lr_scheduler_type in METRIC_SCHEDULERS,
-    }
-    return [name for name, present in wants.items() if present]
+UNEVEN_WEIGHTS = size("method.dpo.lossWeights").above(0) & size("method.dpo.lossWeights").differs(size("method.dpo.lossType"))
+WITHOUT_DIVERGENCE = field("method.dpo.fDivergenceType").differs("reverse_kl") & field("method.dpo.lossType").exists(
+    "loss", ~variable("loss").among(sorted(F_DIVERGENCE_LOSSES))
+)
+UNMEASURED_METRIC = any_of(
+    *(
+        field("task").equals(name) & ~field("training.metricForBestModel").among([*measured, *(f"eval_{metric}" for metric in measured)])
+        for name, measured in ((name, ("loss", *task.metrics)) for name, task in TASKS.items())
+    )
+)
 
 
 def best_model_conflict(spec: FineTuneJobSpec) -> str:
     """Return why the best model cannot be known at the end, or nothing."""
     training = spec.training
-    if training.save_strategy == "best":
-        measured = training.eval_strategy != "no" and (training.metric_for_best_model is not None or training.load_best_model_at_end)
-        lack = f"metricForBestModel is {as_written(training.metric_for_best_model)} and evalStrategy {training.eval_strategy}"
-        return "" if measured else f"saveStrategy best saves when a metric improves, but {lack}"
-    if not training.load_best_model_at_end:
+    if BEST_UNMEASURED(spec):
+        return (
+            f"saveStrategy best saves when a metric improves, but metricForBestModel is {as_written(training.metric_for_best_model)} "
+            f"and evalStrategy {training.eval_strategy}"
+        )
+    if not training.load_best_model_at_end or training.save_strategy == "best":
         return ""
     if UNLIKE_STRATEGIES(spec):
         return (
@@ -79,18 +88,11 @@ def generation_conflict(spec: FineTuneJobSpec) -> str:
 
 
 def dpo_conflict(spec: FineTuneJobSpec) -> str:
-    """Return what is wrong with DPO's losses, or nothing."""
-    dpo = spec.method.dpo
-    if dpo is None:
-        return ""
+    """Return what is wrong with DPO's losses, of which something is."""
+    dpo = spec.method.dpo or DpoSpec()
     if UNEVEN_WEIGHTS(spec):
         return f"{len(dpo.loss_weights)} lossWeights for {len(dpo.loss_type)} losses"
-    unfit = sorted(set(dpo.loss_type) - F_DIVERGENCE_LOSSES)
-    return (
-        f"fDivergenceType {dpo.f_divergence_type} does not go with {', '.join(unfit)}"
-        if unfit and dpo.f_divergence_type != "reverse_kl"
-        else ""
-    )
+    return f"fDivergenceType {dpo.f_divergence_type} does not go with {', '.join(sorted(set(dpo.loss_type) - F_DIVERGENCE_LOSSES))}"
 
 
 def scheduler_conflict(spec: FineTuneJobSpec) -> str:
@@ -102,17 +104,15 @@ def scheduler_conflict(spec: FineTuneJobSpec) -> str:
     return f"{name} needs num_decay_steps" if name == "warmup_stable_decay" and "num_decay_steps" not in given else ""
 
 
-def metrics_of(spec: FineTuneJobSpec) -> tuple[str, ...]:
-    """Return the metrics by which a best model may be chosen."""
-    return ("loss", *TASKS[spec.task].metrics)
-
-
 RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E305",
         path="training.evalStrategy",
-        broken=NO_EVALUATION & (has("training.earlyStopping") | field("training.lrSchedulerType").among(METRIC_SCHEDULERS)),
-        says=lambda spec: f"{' and '.join(needs_evaluation(spec))} decides by eval_loss, but evalStrategy is {spec.training.eval_strategy}",
+        broken=NO_EVALUATION & DECIDES_BY_LOSS.any,
+        says=lambda spec: (
+            f"{' and '.join(DECIDES_BY_LOSS.texts(spec, scheduler=spec.training.lr_scheduler_type))} decides by eval_loss, "
+            f"but evalStrategy is {spec.training.eval_strategy}"
+        ),
         refuses="a decision by eval_loss without evaluation",
         way_out="Set evalStrategy to steps or epoch.",
     ),
@@ -134,7 +134,7 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E306",
         path="training.loadBestModelAtEnd",
-        broken=UNLIKE_STRATEGIES,
+        broken=BEST_UNMEASURED | UNLIKE_STRATEGIES,
         also=lambda spec: bool(best_model_conflict(spec)),
         says=best_model_conflict,
         refuses="a best model where saved steps are not evaluated",
@@ -143,7 +143,8 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E307",
         path="method.grpo.numGenerations",
-        broken=lambda spec: bool(generation_conflict(spec)),
+        broken=has("method.grpo") & field("method.grpo.numGenerations").below(2),
+        also=lambda spec: bool(generation_conflict(spec)),
         says=generation_conflict,
         refuses="fewer than two generations, or a batch that they do not divide",
         way_out="Choose numGenerations of at least 2 that divides perDeviceTrainBatchSize x gradientAccumulationSteps x ranks.",
@@ -152,8 +153,7 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E308",
         path="method.dpo",
-        broken=UNEVEN_WEIGHTS,
-        also=lambda spec: bool(dpo_conflict(spec)),
+        broken=has("method.dpo") & (UNEVEN_WEIGHTS | WITHOUT_DIVERGENCE),
         says=dpo_conflict,
         refuses="DPO losses without weights of their own, or with a divergence they cannot take",
         way_out="Give lossWeights one entry for each of lossType, and fDivergenceType: reverse_kl with these losses.",
@@ -180,7 +180,7 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E311",
         path="training.metricForBestModel",
-        broken=lambda spec: (spec.training.metric_for_best_model or "loss").removeprefix("eval_") not in metrics_of(spec),
+        broken=has("training.metricForBestModel") & UNMEASURED_METRIC,
         says=lambda spec: f"{spec.training.metric_for_best_model} is not measured for task {spec.task}",
         refuses="a metric that the task does not have",
         way_out="Choose loss or a metric of the task (docs/capabilities.md).",

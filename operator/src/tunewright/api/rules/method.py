@@ -4,7 +4,7 @@ from typing import Any
 
 from tunewright.api.rules.facts import HAS_DEEPSPEED, QUANTIZED, asked_stage, is_quantized, raw_stage
 from tunewright.api.rules.predicates import field, flag, has, size, text
-from tunewright.api.rules.table import Rule, job_rule
+from tunewright.api.rules.table import Faults, Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.lora import LoraSpec
 from tunewright.api.v1alpha1.method import QuantizationSpec
@@ -19,21 +19,16 @@ WITHOUT_CHECKPOINTING = TUNERS.where(lambda row: not row.gradient_checkpointing)
 FOUR_BIT = QUANTIZATIONS.where(lambda row: row.four_bit)
 QUANT_TYPE = QuantizationSpec().quant_type
 USES_DORA = has("method.lora") & flag("method.lora.useDora")
+# Settings that peft refuses together with DoRA.
+BESIDE_DORA = Faults[FineTuneJobSpec](
+    ((flag("method.lora.loraBias"), "loraBias"), (size("method.lora.targetParameters").above(0), "targetParameters"))
+)
 WITHOUT_DORA = [str(stage) for stage in range(4) if not dora_works(quantized=True, stage=stage)]
 
 
 def lora_of(spec: FineTuneJobSpec) -> LoraSpec:
     """Return the lora settings in force, or defaults, which break no rule."""
     return spec.method.effective_lora() or LoraSpec()
-
-
-def dora_conflicts(lora: LoraSpec) -> list[str]:
-    """Return the lora settings that peft refuses together with DoRA."""
-    conflicts = {
-        "loraBias": lora.lora_bias,
-        "targetParameters": bool(lora.target_parameters),
-    }
-    return [name for name, present in conflicts.items() if lora.use_dora and present]
 
 
 def layer_conflict(lora: LoraSpec) -> str:
@@ -129,8 +124,8 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E106",
         path="method.lora.useDora",
-        broken=USES_DORA & (flag("method.lora.loraBias") | size("method.lora.targetParameters").above(0)),
-        says=lambda spec: f"useDora excludes {', '.join(dora_conflicts(lora_of(spec)))}",
+        broken=USES_DORA & BESIDE_DORA.any,
+        says=lambda spec: f"useDora excludes {', '.join(BESIDE_DORA.texts(spec))}",
         refuses="DoRA with loraBias or targetParameters",
         way_out="Remove those settings, or set useDora to false.",
     ),

@@ -18,6 +18,7 @@ Scope = Mapping[str, Any]  # `self` and the variables of `all` and `exists` -> v
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt}
 _NEGATED = {"==": "!=", "!=": "=="}
 SELF = "self"
+OLD_SELF = "oldSelf"  # in a rule on an edit: what `self` was before
 
 
 class Predicate(ABC):

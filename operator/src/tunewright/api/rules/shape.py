@@ -1,12 +1,12 @@
 """E001-E015, E020: parts of a job that exclude or need each other, independent of any library."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from tunewright.api.rules.predicates import Predicate, Term, any_of, field, flag, has, number_given, size
-from tunewright.api.rules.table import DATASET, Rule, job_rule
+from tunewright.api.rules.predicates import Predicate, Term, field, flag, has, number_given, size
+from tunewright.api.rules.table import DATASET, Faults, Rule, job_rule
 from tunewright.api.v1alpha1.data import DATA_SOURCES
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.model import MODEL_SOURCES
@@ -19,7 +19,6 @@ from tunewright_contract.quantities import amount
 # Settings block under `method` -> the tuner or type that it belongs to.
 TUNER_BLOCKS = {row.settings: row.name for row in TUNERS.values() if row.settings is not None}
 TYPE_BLOCKS = {row.settings: row.name for row in METHODS.values() if row.settings is not None}
-NEW_CLAIM = ("size", "storage_class_name", "access_modes")
 OFT_BOTH = field("method.oft.r").above(0) & field("method.oft.oftBlockSize").above(0)
 OFT_NEITHER = field("method.oft.r").at_most(0) & field("method.oft.oftBlockSize").at_most(0)
 
@@ -29,26 +28,29 @@ def names(attributes: Sequence[str]) -> str:
     return ", ".join(map(to_camel, attributes))
 
 
-def given(part: Any, attributes: Iterable[str]) -> list[str]:
-    """Return the attributes that have a value."""
-    return [name for name in attributes if part is not None and getattr(part, name)]
-
-
-def foreign_blocks(spec: FineTuneJobSpec) -> list[str]:
-    """Return the settings blocks under `method` that the chosen tuner and type would ignore."""
-    method = spec.method
-    tuners = [block for block in given(method, TUNER_BLOCKS) if TUNER_BLOCKS[block] != method.tuner]
-    return tuners + [block for block in given(method, TYPE_BLOCKS) if TYPE_BLOCKS[block] != method.type]
-
-
 def number_of(fields: Sequence[str], owner: str) -> Term:
     """Return how many of the fields are given."""
     return number_given([f"{owner}.{to_camel(field)}" for field in fields])
 
 
-def _foreign_block() -> Predicate:
-    owners = [*(("tuner", *item) for item in TUNER_BLOCKS.items()), *(("type", *item) for item in TYPE_BLOCKS.items())]
-    return any_of(*(has(f"method.{to_camel(block)}") & field(f"method.{by}").differs(owner) for by, block, owner in owners))
+def _foreign_blocks(by: str, owners: Mapping[str, str]) -> Iterator[tuple[Predicate, str]]:
+    for block, owner in owners.items():
+        name = to_camel(block)
+        yield has(f"method.{name}") & field(f"method.{by}").differs(owner), name
+
+
+# Settings under `method` that the chosen tuner and type would ignore.
+FOREIGN_BLOCKS = Faults[FineTuneJobSpec]((*_foreign_blocks("tuner", TUNER_BLOCKS), *_foreign_blocks("type", TYPE_BLOCKS)))
+# Settings of a claim to create.
+NEW_CLAIM = Faults[FineTuneJobSpec](
+    (
+        (has("output.storage.size"), "size"),
+        (has("output.storage.storageClassName"), "storageClassName"),
+        (size("output.storage.accessModes").above(0), "accessModes"),
+    )
+)
+UNUSED_PROBABILITIES = field("data.mixStrategy").equals("concat")
+UNEVEN_PROBABILITIES = size("data.interleaveProbs").differs(size("data.train"))
 
 
 def bad_probabilities(spec: FineTuneJobSpec) -> str:
@@ -56,9 +58,9 @@ def bad_probabilities(spec: FineTuneJobSpec) -> str:
     data = spec.data
     if not data.interleave_probs:
         return ""
-    if data.mix_strategy == "concat":
+    if UNUSED_PROBABILITIES(spec):
         return "mixStrategy concat takes all examples, so interleaveProbs would be ignored"
-    if len(data.interleave_probs) != len(data.train):
+    if UNEVEN_PROBABILITIES(spec):
         return f"{len(data.interleave_probs)} probabilities for {len(data.train)} train entries"
     total = sum(data.interleave_probs)
     return "" if abs(total - 1) <= 1e-6 else f"the probabilities sum to {total:g}"
@@ -98,7 +100,8 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E005",
         path="data.interleaveProbs",
-        broken=lambda spec: bool(bad_probabilities(spec)),
+        broken=size("data.interleaveProbs").above(0) & (UNUSED_PROBABILITIES | UNEVEN_PROBABILITIES),
+        also=lambda spec: bool(bad_probabilities(spec)),
         says=bad_probabilities,
         refuses="interleaveProbs that do not fit mixStrategy and train",
         way_out="Give one probability per train entry, summing to 1, with mixStrategy interleave_under or interleave_over.",
@@ -106,9 +109,9 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E006",
         path="method",
-        broken=_foreign_block(),
+        broken=FOREIGN_BLOCKS.any,
         says=lambda spec: (
-            f"tuner {spec.method.tuner} and type {spec.method.type} would ignore the settings in {names(foreign_blocks(spec))}"
+            f"tuner {spec.method.tuner} and type {spec.method.type} would ignore the settings in {', '.join(FOREIGN_BLOCKS.texts(spec))}"
         ),
         refuses="settings of another tuner or type than the chosen one",
         way_out="Remove those settings, or choose the tuner or type they belong to.",
@@ -116,11 +119,9 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E007",
         path="output.storage",
-        broken=has("output.storage.claimName")
-        & (has("output.storage.size") | has("output.storage.storageClassName") | size("output.storage.accessModes").above(0)),
+        broken=has("output.storage.claimName") & NEW_CLAIM.any,
         says=lambda spec: (
-            f"claimName {spec.output.storage.claim_name} is an existing claim, so "
-            f"{names(given(spec.output.storage, NEW_CLAIM))} would be ignored"
+            f"claimName {spec.output.storage.claim_name} is an existing claim, so {', '.join(NEW_CLAIM.texts(spec))} would be ignored"
         ),
         refuses="an existing claim together with the settings of a new one",
         way_out="Keep claimName, or describe the claim to create.",

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tunewright.api.problems import Problem
-from tunewright.api.rules.predicates import Predicate
+from tunewright.api.rules.predicates import Predicate, any_of
 from tunewright.api.v1alpha1.data import Dataset
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
@@ -55,6 +55,22 @@ class Rule(Generic[S]):
         for place, value in self.subject.places(spec):
             if self.broken(value) or (self.also is not None and self.also(value)):
                 yield Problem(code=self.code, path=f"{place}.{self.path}", message=self.says(value), way_out=self.way_out)
+
+
+@dataclass(frozen=True)
+class Faults(Generic[S]):
+    """What can be wrong: each condition with its text. A rule is broken where one of them holds."""
+
+    rows: tuple[tuple[Predicate, str], ...]
+
+    @property
+    def any(self) -> Predicate:
+        """Return the condition that something is wrong."""
+        return any_of(*(condition for condition, _ in self.rows))
+
+    def texts(self, subject: S, **values: Any) -> list[str]:
+        """Return the text of each fault, with `values` in place of its `{}` fields."""
+        return [text.format(**values) for condition, text in self.rows if condition(subject)]
 
 
 def job_rule(

@@ -27,9 +27,10 @@ T = TypeVar("T")
 
 Items = Annotated[tuple[T, ...], Strict(False)]  # a list in YAML; frozen here, hence a tuple
 
-_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+LONGEST_LABEL = 63
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_DNS_LABEL)]
+DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_LABEL, pattern=DNS_LABEL)]
 DnsSubdomain = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_DNS_SUBDOMAIN)]
 ConfigKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 LabelKey = Annotated[
@@ -79,7 +80,7 @@ Quantity = Annotated[
 
 # Each pattern in words.
 FORMS = {
-    _DNS_LABEL: "Use lower-case letters, digits and dashes, beginning and ending with a letter or digit.",
+    DNS_LABEL: "Use lower-case letters, digits and dashes, beginning and ending with a letter or digit.",
     _DNS_SUBDOMAIN: "Use lower-case letters, digits, dashes and dots, beginning and ending with a letter or digit.",
     _VOLUME_PATH: "Give a path below the volume's root: no leading slash, no `.` or `..` in it.",
     QUANTITY_PATTERN: "Give a Kubernetes quantity such as 1, 500m or 16Gi.",
