@@ -48,7 +48,7 @@ ReadsAsKubectl.add_implicit_resolver(
 )
 
 
-def test_kubectl_and_helm_read_the_file_as_it_was_meant():
+def test_kubectl_and_helm_read_the_same_values_from_the_file():
     assert yaml.load(crd_yaml(), ReadsAsKubectl) == json.loads(json.dumps(crd()))  # noqa: S506 - a SafeLoader
 
 
@@ -86,7 +86,7 @@ def test_every_node_is_structural_and_bounded():
     assert checked > 400
 
 
-def test_a_bound_with_a_fraction_is_said_in_cel():
+def test_a_bound_with_a_fraction_is_expressed_in_cel():
     """The API server's own check cuts the fraction off where the value is whole, and takes 0 for too large below 0.5."""
     smoothing = node_at(SCHEMA, "spec.method.dpo.labelSmoothing")
 
@@ -133,7 +133,7 @@ def test_defaults_satisfy_the_schema():
             jsonschema.Draft4Validator(node).validate(defaulted(node, node["default"])), path
 
 
-def test_what_the_api_server_fills_in_is_what_pydantic_fills_in():
+def test_the_api_server_and_pydantic_fill_in_the_same_defaults():
     for changes in ({}, {"deepspeed": {}, "method.lora": {}, "serving": {}, "training.earlyStopping": {}}):
         raw = raw_job(changes)
         assert parse({**raw, "spec": defaulted(SPEC, raw["spec"])}) == parse(raw)
@@ -184,7 +184,7 @@ def verdicts(raw):
 
 @settings(max_examples=250, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(mutated_jobs())
-def test_the_schema_and_pydantic_give_one_verdict(raw):
+def test_the_schema_and_pydantic_accept_the_same_values(raw):
     by_schema, by_pydantic, beyond_schema = verdicts(raw)
     assume(not beyond_schema)
     assert by_schema == by_pydantic
@@ -289,7 +289,7 @@ def test_the_rest_may_change(field):
     assert "self == oldSelf" not in validations(f"spec.{field}")
 
 
-def test_names_are_held_to_what_services_can_carry():
+def test_job_names_are_limited_to_those_of_services():
     program = ENVIRONMENT.program(ENVIRONMENT.compile(SCHEMA["x-kubernetes-validations"][0]["rule"]))
     for name, want in (("a-1", True), ("x" * 63, True), ("x" * 64, False), ("a.b", False)):
         assert bool(program.evaluate({"self": json_to_cel({"metadata": {"name": name}})})) is want

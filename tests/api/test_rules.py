@@ -20,7 +20,7 @@ def test_the_smallest_job_breaks_no_rule():
 
 
 @pytest.mark.parametrize(("code", "path", "broken", "kept"), CASES, ids=IDS)
-def test_a_rule_names_the_field_and_spares_the_nearest_valid_job(code, path, broken, kept):
+def test_a_rule_names_the_field_and_accepts_a_similar_valid_job(code, path, broken, kept):
     problem = found(broken)[code, path]
     assert problem.message
     assert problem.way_out
@@ -42,21 +42,21 @@ def test_every_rule_has_a_case():
         ({"E202"}, {"deepspeed": {"config": {}, "stage": 2}, "training.globalBatchSize": 3, "workers.replicas": 2}),
     ],
 )
-def test_how_many_ranks_may_begin_is_not_asked_of_a_job_that_has_begun(left, changes):
+def test_rules_about_the_first_ranks_do_not_apply_after_the_start(left, changes):
     spec = parse(raw_job(changes)).spec
     assert {problem.code for problem in check(spec, begun=True)} == left
     assert {problem.code for problem in check(spec)} > left
 
 
 @pytest.mark.parametrize("changes", [changes for case in CASES for changes in case[2:]])
-def test_no_other_rule_looks_at_a_number_that_may_change(changes):
+def test_no_other_rule_reads_the_mutable_number_of_workers(changes):
     """Else an edit of `workers.replicas` would make a job that runs look wrong."""
     spec = parse(raw_job(changes)).spec
     others = [spec.model_copy(update={"workers": spec.workers.model_copy(update={"replicas": replicas})}) for replicas in (2, 3, 4, 7)]
     assert [check(other, begun=True) for other in others] == [check(spec, begun=True)] * len(others)
 
 
-def test_messages_name_the_value_at_fault():
+def test_messages_name_the_wrong_value():
     wanted = {
         "E209": (
             {"training.globalBatchSize": 3, "workers.replicas": 2},

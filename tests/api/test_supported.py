@@ -44,7 +44,7 @@ HONOURED = {
 
 
 @pytest.mark.parametrize("path", REFUSED)
-def test_asking_for_it_is_refused_by_name(path):
+def test_an_unsupported_setting_is_refused_by_name(path):
     problems = {problem.path: problem for problem in unsupported(parse(raw_job(REFUSED[path])).spec)}
     assert list(problems) == [path]
     assert problems[path].code == CODE
@@ -53,7 +53,7 @@ def test_asking_for_it_is_refused_by_name(path):
 
 
 @pytest.mark.parametrize("name", HONOURED)
-def test_what_is_honoured_passes(name):
+def test_supported_settings_pass(name):
     assert unsupported(parse(raw_job(HONOURED[name])).spec) == ()
 
 
@@ -65,7 +65,7 @@ def test_every_entry_names_a_field_that_exists(entry):
     assert last in names_in(owner)
 
 
-def test_what_may_change_is_not_added_by_an_edit():
+def test_unsupported_mutable_fields_have_a_rule_against_adding():
     may_change = [
         entry.path for entry in NOT_SUPPORTED_YET if not entry.path.startswith(tuple(f"spec.{field}" for field in IMMUTABLE_FIELDS))
     ]

@@ -61,14 +61,14 @@ async def test_the_served_model_is_asked_the_whole_conversation(home, stored, ec
     assert console.export_text() == "\nuser:      Two teas\nreference: ORDER\nbase:      What?\nserved:    TWO TEAS\n"
 
 
-async def test_a_prompt_is_completed_and_not_chatted_with(home, stored, echo, console):
+async def test_a_prompt_is_sent_to_completions(home, stored, echo, console):
     url, asked = echo
     job = served_job(home, stored, url, [{"question": "a box of ", "reference": "nails", "base": "air"}], task="TextGeneration")
     await result.show_answers(console, home, job, [])
     assert [body["prompt"] for body in asked] == ["a box of "]
 
 
-async def test_own_questions_take_the_place_of_held_out_ones(home, stored, echo, console):
+async def test_own_questions_replace_held_out_ones(home, stored, echo, console):
     url, asked = echo
     job = served_job(home, stored, url, [{"question": "Two teas", "messages": TURNS}], evaluation={"maxNewTokens": 7})
     await result.show_answers(console, home, job, ["first", "second\nline"])
@@ -76,7 +76,7 @@ async def test_own_questions_take_the_place_of_held_out_ones(home, stored, echo,
     assert "served:    SECOND\n           LINE\n" in console.export_text()
 
 
-async def test_a_few_questions_are_taken_from_all_over_the_file(home, stored, echo, console):
+async def test_the_shown_questions_are_spread_over_the_file(home, stored, echo, console):
     url, asked = echo
     job = served_job(home, stored, url, [{"question": str(number)} for number in range(100)])
     await result.show_answers(console, home, job, [])
@@ -137,7 +137,7 @@ def converse(home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return type_in
 
 
-async def test_a_conversation_remembers_what_was_said(home, stored, echo, converse, capsys):
+async def test_a_conversation_sends_its_earlier_messages(home, stored, echo, converse, capsys):
     url, asked = echo
     served_job(home, stored, url, [])
     assert await converse("hi\n\nbye\n") == 0
@@ -145,7 +145,7 @@ async def test_a_conversation_remembers_what_was_said(home, stored, echo, conver
     assert [message["content"] for message in asked[-1]["messages"]] == ["hi", "HI", "bye"]
 
 
-async def test_a_refused_message_is_taken_back_and_the_conversation_goes_on(home, stored, echo, converse, capsys):
+async def test_a_refused_message_is_removed_and_the_conversation_continues(home, stored, echo, converse, capsys):
     url, asked = echo
     served_job(home, stored, url, [])
     assert await converse("hi\nforbidden\nbye\n") == 1
@@ -154,14 +154,14 @@ async def test_a_refused_message_is_taken_back_and_the_conversation_goes_on(home
     assert [message["content"] for message in asked[-1]["messages"]] == ["hi", "HI", "bye"]
 
 
-async def test_with_a_model_that_goes_on_with_texts_each_line_stands_alone(home, stored, echo, converse):
+async def test_for_text_generation_each_line_is_a_separate_prompt(home, stored, echo, converse):
     url, asked = echo
     served_job(home, stored, url, [], task="TextGeneration")
     assert await converse("one\ntwo\n") == 0
     assert [body["prompt"] for body in asked] == ["one", "two"]
 
 
-async def test_with_a_classifier_each_line_gets_its_label(home, stored, echo, converse, capsys):
+async def test_for_a_classifier_each_line_gets_its_label(home, stored, echo, converse, capsys):
     url, asked = echo
     served_job(home, stored, url, [], task="SingleLabelClassification")
     assert await converse("one\ntwo\n") == 0

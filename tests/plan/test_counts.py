@@ -39,7 +39,7 @@ def test_the_table_of_trainable_parameters(config, target, counts):
 
 
 @pytest.mark.parametrize("lora", [None, {"r": 8, "target_modules": "all-linear", "modules_to_save": ["embed_tokens"]}])
-def test_a_classifiers_head_takes_the_place_of_the_language_models(lora):
+def test_a_classifiers_head_replaces_the_language_models(lora):
     labels = {str(number): str(number) for number in range(5)}
     with torch.device("meta"):
         config = transformers.AutoConfig.for_model(**{**PHI3_MINI, "num_hidden_layers": 2, "id2label": labels, "pad_token_id": 0})
@@ -123,7 +123,7 @@ LORAS = {
 
 
 @pytest.mark.parametrize("lora", LORAS.values(), ids=LORAS)
-def test_trainable_parameters_are_what_peft_makes_of_them(lora):
+def test_trainable_parameters_equal_pefts(lora):
     config = FAMILIES["llama biased"]
     model = peft.get_peft_model(on_meta(config), peft.LoraConfig(task_type="CAUSAL_LM", **lora))
     assert lora_parameters(shapes_of(config), lora) == sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -136,7 +136,7 @@ def test_dora_counts_outputs_of_every_family(family):
     assert lora_parameters(shapes_of(FAMILIES[family]), lora) == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def test_layers_that_no_pattern_finds_are_not_adapted():
+def test_layers_that_no_pattern_matches_are_not_adapted():
     lora = {"target_modules": ["q_proj"], "layers_to_transform": [0], "layers_pattern": "blocks"}
     assert targeted_modules(shapes_of(FAMILIES["llama"]), lora) == {}
 
@@ -152,7 +152,7 @@ HEADER = {
 }
 
 
-def test_a_safetensors_header_says_the_same_without_the_family_being_known():
+def test_a_safetensors_header_gives_the_same_counts_for_an_unknown_family():
     facts = model_facts(SMALL | {"model_type": "brand_new"}, shapes=shapes_of_header(HEADER), lora={"r": 8})
     assert facts.parameters == 2 * 320 * 64 + 64 * 64 + 160 * 64 + 64
     assert facts.linear_parameters == 64 * 64, "experts are fused when transformers loads them"

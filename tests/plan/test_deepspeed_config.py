@@ -27,7 +27,7 @@ def test_stage_0_is_plain_ddp_because_deepspeeds_own_differs_from_the_second_ste
     assert config(0) is None
 
 
-def test_a_raw_configuration_is_kept_as_it_is_and_is_a_copy():
+def test_a_raw_configuration_is_copied_unchanged():
     raw = {"zero_optimization": {"stage": 1}, "train_batch_size": "auto"}
     spec = DeepSpeedSpec(config=raw)
     found = deepspeed_config(spec, Strategy(stage=1), on_accelerator=False)
@@ -49,7 +49,7 @@ def test_stage_2():
     }
 
 
-def test_stage_3_gathers_on_save_and_sizes_nothing_itself():
+def test_stage_3_gathers_on_save_and_leaves_sizes_to_transformers():
     zero = config(3)["zero_optimization"]
     assert zero == {
         "stage": 3,
@@ -75,12 +75,12 @@ def test_offloading_needs_no_compiler_on_the_worker():
     ("stage", "asked", "on_accelerator", "overlap"),
     [(1, None, True, False), (2, None, True, False), (3, None, True, True), (3, None, False, False), (2, True, True, True), (3, False, True, False)],
 )  # fmt: skip
-def test_communication_overlaps_as_asked_or_as_deepspeed_does_by_default(stage, asked, on_accelerator, overlap):
+def test_communication_overlaps_as_set_or_by_deepspeeds_default(stage, asked, on_accelerator, overlap):
     fields = {} if asked is None else {"overlapComm": asked}
     assert config(stage, on_accelerator=on_accelerator, **fields)["zero_optimization"]["overlap_comm"] is overlap
 
 
-def test_typed_sizes_and_quantised_communication_are_passed_on():
+def test_typed_sizes_and_quantised_communication_are_copied():
     zero = config(
         3, reduceBucketSize=1000, stage3PrefetchBucketSize=900, stage3ParamPersistenceThreshold=0, zeroQuantizedWeights=True,
         zeroHpzPartitionSize=8, zeroQuantizedGradients=True, zeroQuantizedNontrainableWeights=True, stage3Gather16bitWeightsOnModelSave=False,

@@ -118,7 +118,7 @@ def test_each_tuner_learns_at_the_rate_of_its_row():
         ),
     ],
 )
-def test_ia3_is_configured_in_pefts_own_words(expected, settings):
+def test_ia3_has_pefts_arguments(expected, settings):
     arguments = adapter_arguments(job({"method": {"tuner": "ia3", "ia3": settings}}).spec)
     assert arguments == {"ia3": {**expected, "task_type": "CAUSAL_LM"}}
     assert peft.IA3Config(**arguments["ia3"]).target_modules in (None, "all-linear", {"k_proj", "down_proj"})
@@ -128,12 +128,12 @@ def test_a_tuner_without_settings_has_no_arguments():
     assert adapter_arguments(job({"method": {"tuner": "full"}}).spec) == {}
 
 
-def test_with_accelerators_the_processor_is_not_asked_for():
+def test_with_accelerators_use_cpu_is_false():
     assert sft(workers=GPU)["use_cpu"] is False
 
 
 @pytest.mark.parametrize(("stage", "tuner", "reentrant"), [(0, "lora", False), (2, "lora", False), (3, "lora", True), (3, "full", False)])
-def test_checkpointing_is_reentrant_only_where_trl_insists(stage, tuner, reentrant):
+def test_checkpointing_is_reentrant_only_where_trl_requires_it(stage, tuner, reentrant):
     assert sft(stage, method={"tuner": tuner})["gradient_checkpointing_kwargs"] == {"use_reentrant": reentrant}
 
 
@@ -157,12 +157,12 @@ def test_evaluation_follows_the_logs_when_no_step_is_given():
         ({"task": "TextGeneration", "data": {"completionOnlyLoss": False}}, {"completion_only_loss": False}),
     ],
 )
-def test_on_which_tokens_the_loss_is_taken(spec, expected):
+def test_tokens_of_the_loss(spec, expected):
     arguments = sft(**spec)
     assert {name: arguments[name] for name in ("assistant_only_loss", "completion_only_loss") if name in arguments} == expected
 
 
-def test_packing_is_passed_on():
+def test_packing_is_copied():
     arguments = sft(data={"packing": True, "paddingFree": True})
     assert (arguments["packing"], arguments["padding_free"]) == (True, True)
 
@@ -187,7 +187,7 @@ def test_lora_config_takes_every_argument():
     assert arguments.keys() <= {field.name for field in dataclasses.fields(peft.LoraConfig)}
 
 
-def test_loftq_is_passed_in_pefts_own_shape():
+def test_loftq_is_copied_in_pefts_form():
     assert lora(initLoraWeights="loftq", loftqConfig={"loftqBits": 2})["loftq_config"] == {"loftq_bits": 2, "loftq_iter": 1}
 
 

@@ -55,13 +55,13 @@ NOT_STATE = 0.21
         (2, 2, 4, 12.50), (3, 2, 4, 10.43),
     ],
 )  # fmt: skip
-def test_model_states_are_within_8_percent_of_what_was_measured(stage, ranks, compute_bytes, measured):
+def test_model_states_are_within_8_percent_of_the_measurements(stage, ranks, compute_bytes, measured):
     load = full(loaded_bytes=compute_bytes, compute_bytes=compute_bytes)
     states = on_gpu(load, Strategy(stage=stage), ranks).states
     assert (measured - NOT_STATE) / (states / PHI3) == pytest.approx(1.0, abs=0.08)
 
 
-def test_plain_ddp_in_fp32_holds_16_bytes_per_parameter_as_was_measured():
+def test_plain_ddp_in_fp32_takes_16_bytes_per_parameter_as_measured():
     assert on_gpu(full(loaded_bytes=4, compute_bytes=4), Strategy(stage=0), 2).states == 16 * PHI3
 
 
@@ -70,7 +70,7 @@ def test_plain_ddp_trains_16_bit_weights_in_fp32():
 
 
 @pytest.mark.parametrize(("stage", "measured"), [(0, 2.69), (1, 2.45), (2, 2.45), (3, 1.45)])
-def test_lora_states_on_two_ranks_are_within_8_percent_of_what_was_measured(stage, measured):
+def test_lora_states_on_two_ranks_are_within_8_percent_of_the_measurements(stage, measured):
     adapter = 34_000_000
     load = Workload(facts=facts(parameters=1_000_000_000 - adapter, trainable=adapter))
     states = on_gpu(load, Strategy(stage=stage), 2).states
@@ -118,7 +118,7 @@ def test_nvme_takes_the_states_out_of_memory():
     assert (option.states, option.host) == (0, PHI3)  # the fp32 gradients pass through the host: 4 bytes each over 4 ranks
 
 
-def test_without_an_accelerator_what_is_offloaded_to_the_cpu_stays_where_it_was():
+def test_without_an_accelerator_offload_to_the_cpu_frees_no_memory():
     kept = estimate(full(), Strategy(stage=2), 2, on_accelerator=False)
     offloaded = estimate(full(), Strategy(stage=2, offload_optimizer="cpu"), 2, on_accelerator=False)
     assert (offloaded.needed, offloaded.host) == (kept.needed, 0)
@@ -148,7 +148,7 @@ def test_adapters_are_fp32_under_ddp_on_a_quantised_base_too():
 
 
 @pytest.mark.parametrize(("moments", "optimizer"), [(8.0, 12), (2.0, 6), (0.0, 4)])
-def test_the_optimizer_decides_what_is_kept_beside_the_master_copy(moments, optimizer):
+def test_the_optimizer_determines_its_state_bytes(moments, optimizer):
     assert on_gpu(full(moment_bytes=moments), Strategy(stage=2), 1).optimizer == optimizer * PHI3
 
 
@@ -180,7 +180,7 @@ def test_activations_of_one_pass():
     assert activation_bytes(lora(batch=4, eager_attention=True)) == activation_bytes(lora(batch=4)) + 5 * 48 * 1024**2 * 4
 
 
-def test_the_step_counts_when_it_needs_more_than_the_activations():
+def test_the_peak_is_the_larger_of_step_and_activations():
     short = full(length=1)
     assert on_gpu(short, Strategy(stage=2), 2).activations == 4 * PHI3 // 2
     assert on_gpu(short, Strategy(stage=3), 2).activations == 4 * 10**9, "stage 3 steps through its share in sub groups"
@@ -188,7 +188,7 @@ def test_the_step_counts_when_it_needs_more_than_the_activations():
     assert on_gpu(full(length=1, compute_bytes=4), Strategy(stage=2), 2).activations == activation_bytes(full(length=1, compute_bytes=4))
 
 
-def test_a_process_costs_something_before_it_has_a_model():
+def test_a_process_without_a_model_takes_memory():
     assert on_gpu(lora(), Strategy(stage=0), 1).process == ACCELERATOR_PROCESS_BYTES
     assert estimate(lora(), Strategy(stage=0), 1, on_accelerator=False).process == CPU_PROCESS_BYTES
 

@@ -20,7 +20,7 @@ def all_of(names):
     return [names.config, names.output, *names.stages.values()]
 
 
-def test_a_name_that_fits_is_kept_as_it_is():
+def test_a_valid_name_is_not_changed():
     names = names_of("support-bot")
     assert all_of(names) == [f"support-bot-{role}" for role in ROLES]
     assert attempt_name(names[TRAIN], 3) == "support-bot-train-3"
@@ -31,7 +31,7 @@ def test_a_name_that_fits_is_kept_as_it_is():
     [("a" * 60, "a" * 37), ("team.bot", "team-bot"), ("7b-bot", "ftj-7b-bot")],
     ids=["too long", "a dot", "a leading digit"],
 )
-def test_a_name_that_does_not_fit_keeps_what_it_can_and_gets_a_hash(job, readable):
+def test_an_invalid_name_is_shortened_and_gets_a_hash(job, readable):
     assert re.fullmatch(rf"{readable}-[0-9a-f]{{8}}-serve", child_name(job, "serve"))
 
 
@@ -73,7 +73,7 @@ def test_any_folder_becomes_a_volume_name(folder):
     assert len(name) <= 30
 
 
-def test_volumes_of_folders_that_look_alike_are_told_apart():
+def test_volumes_of_similar_folders_have_different_names():
     assert volume_name("corpora:chat") != volume_name("corpora:other/chat")
     assert volume_name("corpora:data/chat").startswith("chat-")
 
@@ -91,7 +91,7 @@ def test_bytes_as_a_quantity(size, quantity):
 
 
 @given(st.integers(0, 2**70))
-def test_a_written_quantity_reads_the_same(size):
+def test_a_written_quantity_has_the_same_value(size):
     assert whole(quantity_of_bytes(size)) == size
 
 

@@ -70,7 +70,7 @@ def test_a_regressed_model_fails_the_job_with_both_figures_and_a_way_out():
     ("base", "tuned", "figures"),
     [(2.99, NAN, "is not a finite number, and the base model's is 2.99"), (NAN, NAN, "the base model's is not finite")],
 )
-def test_losses_that_are_not_finite_are_named(base, tuned, figures):
+def test_losses_that_are_not_finite_are_reported(base, tuned, figures):
     assert figures in regression_of(job(), exported(base, tuned)).figures
 
 
@@ -84,7 +84,7 @@ def test_losses_that_are_not_finite_are_named(base, tuned, figures):
         pytest.param({}, past_of(seen("check", "train", "export").past, export=StageOutcome(state=StageState.SUCCEEDED)), id="no scores"),
     ],
 )
-def test_other_jobs_are_left_as_they_are(spec, past):
+def test_other_jobs_are_not_changed(spec, past):
     assert judged(job(spec), past) is past
 
 
@@ -97,7 +97,7 @@ def test_scores_that_status_has_recorded_count_when_the_report_is_gone():
     assert judged(job(), past).export.state is StageState.FAILED
 
 
-def test_allowing_a_regression_is_no_other_model():
+def test_allowing_a_regression_keeps_the_revision():
     assert revision_of(job(ALLOWED)) == revision_of(job())
     assert revision_of(job({"evaluation": {"maxSamples": 5, "allowRegression": True}})) == revision_of(
         job({"evaluation": {"maxSamples": 5}})
@@ -128,7 +128,7 @@ OWN, KEPT, NONE = "its own", "what runs", None
         pytest.param(NONE, 19_820.0, False, None, None, OWN, id="worse, serves, and the user wants no server any more"),
     ],
 )
-def test_which_model_is_served(expected, *, tuned, allowed, serving, served, runs):
+def test_the_model_to_serve(expected, *, tuned, allowed, serving, served, runs):
     """`its own` and a model are rolled out; `what runs` is left as it is; None stops it."""
     spec = {"evaluation": {"allowRegression": allowed}} | ({} if serving is None else {"serving": serving})
     live = None if runs is None else ServingRevision(name="live", template={}, model=None if runs is OWN else runs)
@@ -151,7 +151,7 @@ def test_which_model_is_served(expected, *, tuned, allowed, serving, served, run
     ],
     ids=["no server yet", "a server runs", "a server that is not wanted any more"],
 )
-def test_the_failure_says_what_becomes_of_the_server(told, way_out, serving, live):
+def test_the_failure_describes_the_state_of_the_server(told, way_out, serving, live):
     past = past_of(exported(2.99, 19_820.0), serve=ServeOutcome(rollout=Rollout(live=live, current=True)))
     found = judged(job({} if serving is None else {"serving": serving}), past)
     assert stopped_by_regression(found)

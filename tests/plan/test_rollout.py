@@ -60,7 +60,7 @@ def rollout(live: ServingRevision | None, **more) -> Rollout:
         pytest.param(Choice(run=A, previous=A, refused=NO_B), None, rollout(A, previous=A, refused=NO_B), id="a refusal is remembered"),
     ],
 )
-def test_what_is_run(expected: Choice | None, wanted: ServingRevision | None, found: Rollout):
+def test_the_revision_to_run(expected: Choice | None, wanted: ServingRevision | None, found: Rollout):
     assert choose(wanted, found) == expected
 
 
@@ -84,7 +84,7 @@ rollouts = st.builds(
 
 
 @given(revisions, rollouts)
-def test_a_choice_is_made_again_when_nothing_but_its_own_words_has_changed(wanted: ServingRevision, found: Rollout):
+def test_a_choice_is_stable_after_it_is_applied(wanted: ServingRevision, found: Rollout):
     found = after(choose(wanted, found), found)
     first = choose(wanted, replace(found, current=True))
     second = after(first, replace(found, current=True))
@@ -92,7 +92,7 @@ def test_a_choice_is_made_again_when_nothing_but_its_own_words_has_changed(wante
 
 
 @given(revisions, rollouts)
-def test_what_runs_is_what_is_wanted_or_what_is_kept_or_what_ran_before(wanted: ServingRevision, found: Rollout):
+def test_the_revision_is_the_requested_the_previous_or_the_live_one(wanted: ServingRevision, found: Rollout):
     choice = choose(wanted, found)
     assert choice.run in (wanted, found.previous, found.live)
     assert choice.refused is None or choice.run != wanted or not found.current

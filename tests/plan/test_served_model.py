@@ -54,7 +54,7 @@ def test_servers_share_a_node_for_the_claim_of_the_model_they_serve(expected, mo
     assert planned(SERVES_NEXT | shared, served=model).placement.servers == expected
 
 
-def test_from_a_claim_of_a_single_pod_no_server_can_take_over_from_another():
+def test_a_read_write_once_pod_claim_allows_no_replacement_server():
     found = planned(SERVES_NEXT, served=NEXT.model_copy(update={"access_modes": ("ReadWriteOncePod",)})).serve.model
     assert isinstance(found, Missing)
     assert (found.field, found.kind, found.name) == ("spec.serving.modelRef.name", "PersistentVolumeClaim", "next-output")

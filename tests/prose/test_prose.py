@@ -27,7 +27,7 @@ def words(found: list[str]) -> list[str]:
         (["told"], "```\nnobody\n```\nThey are told."),
     ],
 )
-def test_a_word_is_found_in_markdown_outside_of_what_is_quoted(tmp_path: Path, found: list[str], text: str):
+def test_a_word_is_found_in_markdown_outside_of_quotes(tmp_path: Path, found: list[str], text: str):
     (tmp_path / "page.md").write_text(text)
     assert words(forbidden_words.findings(tmp_path)) == found
 
@@ -128,7 +128,7 @@ def test_the_groups_of_a_release_stand_once_and_in_order(problems: int, changelo
         ("two topics", "Add a check and then remove another"),
     ],
 )
-def test_a_subject_is_imperative_short_and_about_one_thing(wrong: str, subject: str):
+def test_a_subject_is_imperative_short_and_about_one_topic(wrong: str, subject: str):
     why = commit_subjects.wrong(subject)
     assert (bool(why), wrong in why) == (bool(wrong), True), why
 

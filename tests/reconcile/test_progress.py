@@ -61,7 +61,7 @@ async def endpoint():
         "too long",
     ],
 )
-async def test_what_is_accepted_and_what_is_refused(endpoint, status, url, token, body):
+async def test_reports_are_accepted_or_refused(endpoint, status, url, token, body):
     client, board, woken = endpoint
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = await client.post(url, headers=headers, **({"data": body} if isinstance(body, str) else {"json": body}))
@@ -76,7 +76,7 @@ async def test_what_is_accepted_and_what_is_refused(endpoint, status, url, token
         assert woken == []
 
 
-async def test_a_refused_report_leaves_the_one_before(endpoint):
+async def test_a_refused_report_keeps_the_earlier_one(endpoint):
     client, board, _ = endpoint
     headers = {"Authorization": "Bearer right"}
     await client.post(URL, headers=headers, json=REPORT)
@@ -84,7 +84,7 @@ async def test_a_refused_report_leaves_the_one_before(endpoint):
     assert board.latest(KEY, "uid-1").trainer_status.progress_percentage == 40
 
 
-async def test_a_refusal_says_which_field_is_wrong(endpoint):
+async def test_a_refusal_names_the_wrong_field(endpoint):
     client, _, _ = endpoint
     answer = await client.post(URL, headers={"Authorization": "Bearer right"}, json={"trainerStatus": {"progressPercentage": 101}})
     assert "progressPercentage" in (await answer.json())["message"]
@@ -98,7 +98,7 @@ async def test_a_successor_of_the_same_name_starts_without_progress(endpoint):
     assert board.latest(KEY, "uid-1") is None
 
 
-async def test_who_reports_too_often_is_told_when_to_come_back():
+async def test_a_client_that_reports_too_often_gets_retry_after():
     now, asked = [0.0], []
 
     class Counting(Gate):
@@ -125,6 +125,6 @@ async def test_who_reports_too_often_is_told_when_to_come_back():
         assert await post() == 200  # another job of the same address
 
 
-async def test_an_operator_that_does_not_work_takes_no_reports():
+async def test_a_standby_operator_refuses_reports():
     async with TestClient(TestServer(application(Board(), Gate(), wake=lambda _: None, ready=lambda: False))) as client:
         assert (await client.post(URL, json=REPORT, headers={"Authorization": "Bearer right"})).status == 503

@@ -93,7 +93,7 @@ async def test_a_new_job_gets_its_first_children_and_a_status():
     assert world.raw["status"]["observedGeneration"] == 1
 
 
-async def test_a_stage_that_has_just_begun_is_looked_at_sooner_than_one_that_goes_on():
+async def test_a_new_stage_is_reconciled_again_sooner():
     world, now = World(make_raw()), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     looks = []
     for _ in range(4):
@@ -102,7 +102,7 @@ async def test_a_stage_that_has_just_begun_is_looked_at_sooner_than_one_that_goe
     assert looks == [BEGUN_SECONDS, BEGUN_SECONDS, RUNNING_SECONDS, RUNNING_SECONDS]
 
 
-async def test_a_reconcile_that_finds_nothing_new_writes_nothing():
+async def test_a_reconcile_without_a_change_writes_nothing():
     world = World(make_raw())
     for _ in range(4):
         await reconcile(KEY, ports(world))
@@ -147,7 +147,7 @@ async def test_a_reconcile_that_finds_nothing_new_writes_nothing():
         "the world refuses",
     ],
 )
-async def test_why_a_job_does_not_go_on_is_in_its_status(want, phase, next_look, world):
+async def test_the_reason_for_a_blocked_job_is_in_its_status(want, phase, next_look, world):
     assert await reconcile(KEY, ports(world)) == ReconcileResult(requeue_after=next_look)
     assert conditions(world)["Ready"] == ("False", want)
     assert ("Stalled" in conditions(world)) == (phase == "Failed")
@@ -158,14 +158,14 @@ async def test_why_a_job_does_not_go_on_is_in_its_status(want, phase, next_look,
 @pytest.mark.parametrize(
     "raw", [None, make_raw() | {"metadata": make_raw()["metadata"] | {"deletionTimestamp": "2026-01-02T03:04:05Z"}}], ids=["gone", "going"]
 )
-async def test_a_job_that_is_gone_or_going_is_left_alone(raw):
+async def test_a_deleted_job_is_not_changed(raw):
     world = World(raw)
     with pytest.raises(Gone):
         await reconcile(KEY, ports(world))
     assert (world.applied, world.patches) == ([], [])
 
 
-async def test_what_was_made_just_now_is_in_the_first_status():
+async def test_new_children_are_in_the_first_status():
     """One status where there would be two: what apply has made counts at once."""
 
     class Telling(World):
@@ -180,7 +180,7 @@ async def test_what_was_made_just_now_is_in_the_first_status():
     assert [patch["phase"] for patch in world.patches] == ["Checking"]
 
 
-async def test_a_right_that_the_operator_lacks_is_in_the_status_until_it_is_there():
+async def test_a_missing_right_is_in_status_until_it_is_granted():
     world = World(make_raw())
     await reconcile(KEY, ports(world))
     await reconcile(KEY, ports(world))
@@ -224,7 +224,7 @@ class Training(World):
         ),
     ],
 )
-async def test_what_a_job_began_with_is_not_held_against_another_number_of_workers(told, refused, training, deepspeed, replicas):
+async def test_rules_about_the_first_gang_do_not_refuse_a_resize(told, refused, training, deepspeed, replicas):
     raw = {"deepspeed": {"config": deepspeed}} if deepspeed else {}
     world = Training(make_raw(training=training, workers={"replicas": 2}, **raw))
     for _ in range(3):
@@ -246,7 +246,7 @@ async def test_what_a_job_began_with_is_not_held_against_another_number_of_worke
     ],
     ids=["its own model", "another job's, which may be made again", "its own by name"],
 )
-async def test_a_job_at_rest_is_looked_at_as_often_as_what_it_follows_may_change(expected, serving):
+async def test_a_job_that_serves_another_jobs_model_is_reconciled_more_often(expected, serving):
     world = Training(make_raw(suspend=True, serving=serving))
     await reconcile(KEY, ports(world))
     assert await reconcile(KEY, ports(world)) == ReconcileResult(requeue_after=expected)
@@ -296,7 +296,7 @@ class Exported(World):
         ),
     ],
 )
-async def test_a_model_worse_than_its_base_is_served_only_if_the_job_allows_it_and_no_server_is_stopped(expected, tuned, changes):
+async def test_a_regressed_model_is_served_only_if_allowed_and_stops_no_server(expected, tuned, changes):
     world = Exported(make_raw(serving={}), base=2.99, tuned=tuned)
     found = []
     for allowed in changes:
@@ -309,7 +309,7 @@ async def test_a_model_worse_than_its_base_is_served_only_if_the_job_allows_it_a
     assert conditions(world).get("ModelRegressed", ("False",))[0] == ("False" if tuned == 1.31 else "True")
 
 
-async def test_an_upgraded_operator_keeps_the_server_of_a_job_whose_recorded_scores_are_worse():
+async def test_an_upgrade_keeps_the_server_of_a_regressed_model():
     world = Exported(make_raw(serving={}), base=2.99, tuned=1.31)
     for _ in range(6):
         await reconcile(KEY, ports(world))
@@ -326,7 +326,7 @@ async def test_no_gang_begins_with_a_number_of_workers_that_cannot_share_the_bat
     assert (world.applied, conditions(world)["Stalled"]) == ([], ("True", "InvalidSpec"))
 
 
-async def test_a_conflict_is_left_to_the_driver():
+async def test_a_conflict_is_raised_to_the_driver():
     world = World(make_raw(), refuse=Conflict("409"))
     with pytest.raises(Conflict):
         await reconcile(KEY, ports(world))
@@ -334,7 +334,7 @@ async def test_a_conflict_is_left_to_the_driver():
 
 
 @pytest.mark.parametrize("error", [RecursionError("maximum recursion depth exceeded"), ValueError("a\x1b[2Jb"), MemoryError()])
-async def test_an_error_that_is_not_expected_is_in_the_status_and_raised(error):
+async def test_an_unexpected_error_is_in_status_and_raised(error):
     world = World(make_raw(), refuse=error)
     with pytest.raises(type(error)):
         await reconcile(KEY, ports(world))
@@ -343,7 +343,7 @@ async def test_an_error_that_is_not_expected_is_in_the_status_and_raised(error):
     assert "\x1b" not in world.raw["status"]["message"]
 
 
-async def test_a_job_of_which_not_all_can_be_decoded_is_reported_and_nothing_of_it_is_made():
+async def test_an_unreadable_job_is_reported_and_has_no_children():
     world = World({**make_raw(), "spec": None, "tunewright.io/unreadable": "it nests too deeply"})
     await reconcile(KEY, ports(world))
     assert (conditions(world)["Stalled"], world.raw["status"]["message"], world.applied) == (

@@ -191,7 +191,7 @@ def test_a_new_attempt_and_later_stages_leave_the_templates_of_earlier_jobs_as_t
         assert templates[job["metadata"]["name"]] == job["spec"]["template"]
 
 
-def test_the_checker_of_the_standard_would_notice():
+def test_the_checker_of_the_standard_finds_violations():
     (pod,) = [item["spec"]["template"]["spec"] for item in render(changed(hub_plan(), train=None)).children if item["kind"] == "Job"]
     loose = deepcopy(pod)
     loose["hostNetwork"] = True

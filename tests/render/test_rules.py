@@ -42,21 +42,21 @@ def mounts(manifest):
 
 
 class TestStages:
-    def test_a_stage_that_is_not_wanted_renders_nothing(self):
+    def test_a_stage_that_is_not_planned_renders_nothing(self):
         idle = quickstart_plan(check=None, train=None)
         assert [item["kind"] for item in render(idle).children] == ["ConfigMap", "PersistentVolumeClaim"]
 
-    def test_every_stage_that_is_wanted_is_there_in_the_order_of_the_story(self):
+    def test_planned_stages_are_rendered_in_order(self):
         everything = serving(quickstart_plan(), replicas=2)
         workloads = [item["metadata"]["name"] for item in render(everything).children if item["kind"] in {"Job", "Deployment"}]
         assert workloads == ["support-bot-check", "support-bot-train-0", "support-bot-export", "support-bot-serve"]
 
-    def test_what_a_pod_needs_comes_before_the_pod(self):
+    def test_objects_that_a_pod_needs_come_before_it(self):
         kinds = [item["kind"] for item in render(serving(quickstart_plan(), replicas=2)).children]
         first_workload = kinds.index("Job")
         assert {"ConfigMap", "PersistentVolumeClaim", "NetworkPolicy", "PodDisruptionBudget", "Service"} == set(kinds[:first_workload])
 
-    def test_the_config_map_holds_the_very_configuration(self):
+    def test_the_config_map_has_the_configuration(self):
         plan = hub_plan()
         (config,) = [item for item in render(plan).children if item["kind"] == "ConfigMap"]
         assert TrainerConfig.model_validate_json(config["data"]["config.json"]) == plan.config
@@ -88,18 +88,18 @@ class TestGang:
         assert (spec["backoffLimit"], spec["completions"], spec["parallelism"]) == (0, 2, 2)
         assert {"Ignore"}.isdisjoint(rule["action"] for rule in spec["podFailurePolicy"]["rules"])
 
-    def test_hopeless_exit_codes_end_the_job_and_a_drained_node_costs_a_single_pod_no_try(self):
+    def test_permanent_exit_codes_fail_the_job_and_a_drain_costs_no_retry(self):
         rules = find(quickstart_plan(), "Job", "support-bot-check")["spec"]["podFailurePolicy"]["rules"]
         assert rules[0] == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [64, 65, 70]}}
         assert rules[1]["action"] == "Ignore"
 
-    def test_ranks_find_the_master_of_their_own_attempt(self):
+    def test_ranks_connect_to_the_master_of_their_attempt(self):
         found = env(find(quickstart_plan(train=replace(GANG, attempt=3)), "Job", "support-bot-train-3"))
         assert found["PET_MASTER_ADDR"] == "support-bot-train-3-0.support-bot-train"
         assert found["PET_NODE_RANK"] == {"fieldRef": {"fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']"}}
 
     @pytest.mark.parametrize(("grace", "expected"), [(300, "285"), (60, "57"), (1, "1")])
-    def test_ranks_may_save_for_almost_the_whole_grace_period_of_their_pod(self, grace, expected):
+    def test_ranks_have_most_of_the_grace_period_to_save(self, grace, expected):
         job = find(quickstart_plan(train=replace(GANG, termination_grace_seconds=grace)), "Job", "support-bot-train-0")
         assert env(job)["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] == expected
         assert job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == grace
@@ -118,7 +118,7 @@ class TestGang:
         plan = quickstart_plan(train=replace(GANG, resources={"limits": limits}, processes_per_replica=processes))
         assert env(find(plan, "Job", "support-bot-train-0")).get("OMP_NUM_THREADS") == expected
 
-    def test_deepspeed_is_told_of_the_processor_only_where_there_is_no_device(self):
+    def test_deepspeed_uses_the_cpu_only_without_a_device(self):
         assert env(find(quickstart_plan(), "Job", "support-bot-train-0"))["DS_ACCELERATOR"] == "cpu"
         assert "DS_ACCELERATOR" not in env(find(hub_plan(), "Job", "phi3-train-0"))
 
@@ -148,7 +148,7 @@ class TestSuspensionAndQueues:
         assert pod["kai.scheduler/queue"] == "team-a"
         assert "kueue.x-k8s.io/queue-name" not in pod
 
-    def test_topology_wishes_are_the_gangs_alone(self):
+    def test_topology_requests_are_on_the_gang_only(self):
         plan = hub_plan()
         wish = "kueue.x-k8s.io/podset-required-topology"
         assert find(plan, "Job", "phi3-train-0")["spec"]["template"]["metadata"]["annotations"][wish] == "rack"
@@ -180,17 +180,17 @@ class TestFolders:
         assert output["name"] == models["name"]
         assert (output.get("subPath"), models.get("subPath")) == ("runs", None)
 
-    def test_models_go_to_the_folder_that_was_asked_for(self):
+    def test_models_are_published_to_the_requested_folder(self):
         job = find(exporting(hub_plan()), "Job", "phi3-export")
         assert mounts(job)["/workspace/models"]["subPath"] == "tuned"
         assert env(job)["TUNEWRIGHT_PUBLISH_DIR"] == f"/workspace/models/phi3/{REVISION}"
 
-    def test_check_does_not_touch_the_output_claim(self):
+    def test_check_does_not_mount_the_output_claim(self):
         job = find(quickstart_plan(), "Job", "support-bot-check")
         (output,) = [volume for volume in job["spec"]["template"]["spec"]["volumes"] if volume["name"] == "output"]
         assert output == {"name": "output", "emptyDir": {}}
 
-    def test_a_server_only_reads(self):
+    def test_a_server_mounts_read_only(self):
         deployment = find(serving(quickstart_plan()), "Deployment", "support-bot-serve")
         assert mounts(deployment)["/workspace/models"]["readOnly"] is True
         assert "/workspace/output" not in mounts(deployment)
@@ -202,17 +202,17 @@ class TestEnvironment:
         assert env(find(plan, "Job", "phi3-train-0"))["HF_TOKEN"] == {"secretKeyRef": {"name": "hugging-face", "key": "token"}}
         assert "HF_TOKEN" not in env(find(hub_plan(hub_token=None), "Job", "phi3-train-0"))
 
-    def test_without_a_way_to_the_hub_nobody_tries(self):
+    def test_without_access_to_the_hub_libraries_are_offline(self):
         assert env(find(quickstart_plan(), "Job", "support-bot-check"))["HF_HUB_OFFLINE"] == "1"
         assert "HF_HUB_OFFLINE" not in env(find(hub_plan(), "Job", "phi3-check"))
 
-    def test_a_user_tunes_what_is_tunable_and_never_bends_the_contract(self):
+    def test_user_variables_never_replace_the_contracts(self):
         plan = quickstart_plan(env={"OMP_NUM_THREADS": "3", "NCCL_DEBUG": "INFO", "TUNEWRIGHT_OUTPUT_DIR": "/elsewhere", "PET_NNODES": "9"})
         found = env(find(plan, "Job", "support-bot-train-0"))
         assert (found["OMP_NUM_THREADS"], found["NCCL_DEBUG"]) == ("3", "INFO")
         assert (found["TUNEWRIGHT_OUTPUT_DIR"], found["PET_NNODES"]) == (f"/workspace/output/support-bot/{REVISION}", "2")
 
-    def test_the_server_learns_its_limits(self):
+    def test_the_server_gets_its_limits(self):
         found = env(find(serving(quickstart_plan(), max_length=2048, max_slots=4, drain_seconds=7), "Deployment", "support-bot-serve"))
         assert found["TUNEWRIGHT_MAX_LENGTH"] == "2048"
         assert found["TUNEWRIGHT_MAX_SLOTS"] == "4"
@@ -226,7 +226,7 @@ class TestEnvironment:
         assert "TUNEWRIGHT_API_KEY" not in env(find(serving(quickstart_plan()), "Deployment", "support-bot-serve"))
 
 
-def test_scratch_volumes_hold_what_the_container_may_use():
+def test_scratch_volumes_have_the_containers_limit():
     plan = quickstart_plan(check=PodPlan(resources={"limits": {"ephemeral-storage": "50Gi"}}))
     found = find(plan, "Job", "support-bot-check")["spec"]["template"]["spec"]["volumes"]
     assert {volume["name"]: volume["emptyDir"] for volume in found if "emptyDir" in volume} == {
@@ -239,7 +239,7 @@ class TestServer:
         spec = find(serving(quickstart_plan()), "Deployment", "support-bot-serve")["spec"]
         assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
-    def test_the_kernel_waits_longer_than_the_server_drains(self):
+    def test_the_grace_period_is_longer_than_the_drain(self):
         pod = find(serving(quickstart_plan(), drain_seconds=45), "Deployment", "support-bot-serve")["spec"]["template"]["spec"]
         before_stop = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert pod["terminationGracePeriodSeconds"] > 45 + before_stop
@@ -250,7 +250,7 @@ class TestServer:
         assert deployment["spec"]["template"]["metadata"]["labels"]["tunewright.io/revision"] == REVISION
         assert "tunewright.io/revision" not in deployment["spec"]["selector"]["matchLabels"]
 
-    def test_whatever_changes_the_pods_changes_their_revision_and_nothing_else_does(self):
+    def test_the_revision_changes_exactly_with_the_pod_template(self):
         plan = quickstart_plan()
         first = revision_of_pods(serving(plan))
         assert first.startswith(f"{REVISION}-")
@@ -258,7 +258,7 @@ class TestServer:
         others = [serving(plan, max_slots=3), serving(replace(plan, server_image="other:1")), serving(replace(plan, revision="abc"))]
         assert len({first, *map(revision_of_pods, others)}) == 4
 
-    def test_a_revision_that_was_rolled_back_is_not_rendered_and_both_are_written_down(self):
+    def test_after_a_rollback_both_revisions_are_recorded(self):
         good = ServingRevision(name="older-000000", template={"metadata": {"annotations": {}}, "spec": {"containers": []}})
         why = Failure(reason="SmokeTestFailed", message="the model answered nothing")
         wanted = ServingRevision(name=revision_of_pods(serving(quickstart_plan())), template={})
@@ -270,18 +270,18 @@ class TestServer:
         assert ServingRevision.model_validate_json(notes["tunewright.io/previous"]) == good
         assert Refusal.model_validate_json(notes["tunewright.io/refused"]) == Refusal(revision=wanted.name, failure=why)
 
-    def test_the_smoke_question_reaches_the_server_as_it_was_written(self):
+    def test_the_smoke_test_reaches_the_server_unchanged(self):
         asked = SmokeTest(prompt="How much is $(2) in $$?", contains="$2")
         found = env(find(serving(quickstart_plan(), smoke_test=asked), "Deployment", "support-bot-serve"))["TUNEWRIGHT_SMOKE_TEST"]
         assert SmokeTest.model_validate_json(found.replace("$$", "$")) == asked  # as Kubernetes reads it: $$ is a $
         assert "TUNEWRIGHT_SMOKE_TEST" not in env(find(serving(quickstart_plan()), "Deployment", "support-bot-serve"))
 
-    def test_surges_first_and_drains_after(self):
+    def test_a_new_server_starts_before_the_old_one_drains(self):
         spec = find(serving(quickstart_plan(), progress_deadline_seconds=60), "Deployment", "support-bot-serve")["spec"]
         assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
         assert spec["progressDeadlineSeconds"] == 60 > spec["minReadySeconds"]
 
-    def test_selectors_match_the_pods_they_mean(self):
+    def test_selectors_match_their_pods(self):
         plan = serving(quickstart_plan())
         for service, workload in (("support-bot-train", "Job"), ("support-bot-serve", "Deployment")):
             wanted = find(plan, "Service", service)["spec"]["selector"].items()
@@ -302,18 +302,18 @@ class TestProtection:
         ],
         ids=["a gang that trains", "a suspended one", "none yet", "none any more", "one server", "several servers"],
     )
-    def test_budgets_protect_what_is_there_to_protect(self, plan, expected):
+    def test_budgets_exist_only_with_pods_to_protect(self, plan, expected):
         budgets = {item["metadata"]["name"]: item["spec"] for item in render(plan).children if item["kind"] == "PodDisruptionBudget"}
         limits = {name: {key: value for key, value in spec.items() if key.endswith("vailable")} for name, spec in budgets.items()}
         assert limits == expected
 
     @pytest.mark.parametrize("plan", [quickstart_plan(), hub_plan()], ids=["offline", "hub"])
-    def test_only_a_job_that_needs_the_hub_may_leave_the_cluster(self, plan):
+    def test_only_a_job_with_a_hub_model_can_reach_the_internet(self, plan):
         for policy in [item for item in render(exporting(plan)).children if item["kind"] == "NetworkPolicy"]:
             leaves = [rule for rule in policy["spec"]["egress"] if any("ipBlock" in peer for peer in rule.get("to", ()))]
             assert bool(leaves) == plan.hub_access
 
-    def test_nobody_reaches_a_worker_but_its_gang(self):
+    def test_only_its_gang_can_reach_a_worker(self):
         plan = serving(quickstart_plan())
         ingress = {name: find(plan, "NetworkPolicy", name)["spec"].get("ingress") for name in names(plan, "NetworkPolicy")}
         gang = {"podSelector": {"matchLabels": {"tunewright.io/job-name": "support-bot", "tunewright.io/component": "trainer"}}}
@@ -345,13 +345,13 @@ class TestProtection:
 
 
 class TestOwnership:
-    def test_everything_but_a_retained_claim_goes_with_the_job(self):
+    def test_every_child_but_a_retained_claim_has_an_owner(self):
         plan = serving(quickstart_plan(), replicas=2)
         ownerless = [item["kind"] for item in render(plan).children if "ownerReferences" not in item["metadata"]]
         assert ownerless == ["PersistentVolumeClaim"]
         assert "tunewright.io/retain" in find(plan, "PersistentVolumeClaim", "support-bot-output")["metadata"]["annotations"]
 
-    def test_a_claim_that_need_not_stay_has_an_owner(self):
+    def test_a_claim_that_is_not_retained_has_an_owner(self):
         storage = Storage(output_claim="mine", models_claim="mine", create=NewClaim(size="1Gi"), retain=False)
         claim = find(quickstart_plan(storage=storage), "PersistentVolumeClaim", "mine")
         assert claim["metadata"]["ownerReferences"][0]["uid"] == UID
@@ -361,7 +361,7 @@ class TestOwnership:
         plan = quickstart_plan(storage=Storage(output_claim="mine", models_claim="mine"))
         assert names(plan, "PersistentVolumeClaim") == []
 
-    def test_scheduling_wishes_are_passed_on_unchanged(self):
+    def test_scheduling_fields_are_copied_unchanged(self):
         wishes = Scheduling(
             node_selector={"pool": "a"},
             tolerations=({"key": "gpu", "operator": "Exists"},),
@@ -384,17 +384,17 @@ class TestOwnership:
             "trainer",
         )
 
-    def test_a_secret_never_lies_in_a_manifest(self):
+    def test_a_manifest_never_contains_a_secret(self):
         assert "secretKeyRef" in json.dumps(render(hub_plan()).children)
         assert '"kind": "Secret"' not in json.dumps(render(hub_plan()).children)
 
 
 class TestPlacement:
-    def test_pods_are_free_unless_a_volume_ties_them(self):
+    def test_pods_have_an_affinity_only_for_a_shared_volume(self):
         plan = serving(quickstart_plan())
         assert all("affinity" not in pod_spec(item) for item in render(plan).children if item["kind"] in {"Job", "Deployment"})
 
-    def test_a_gang_and_servers_that_share_a_volume_of_one_node_are_kept_together(self):
+    def test_pods_that_share_a_read_write_once_volume_have_an_affinity(self):
         plan = serving(quickstart_plan(placement=Placement(gang="why", servers="why")))
         for name, component in (("support-bot-train-0", "trainer"), ("support-bot-serve", "server")):
             (term,) = pod_spec(find_any(plan, name))["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
@@ -404,7 +404,7 @@ class TestPlacement:
             }  # fmt: skip
         assert "affinity" not in pod_spec(find_any(plan, "support-bot-export"))
 
-    def test_an_affinity_that_the_job_asks_for_stays_beside_it(self):
+    def test_a_jobs_own_affinity_is_kept(self):
         asked = {"nodeAffinity": {"a": "b"}, "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}}
         plan = quickstart_plan(placement=Placement(gang="why"), scheduling=Scheduling(affinity=asked))
         affinity = pod_spec(find_any(plan, "support-bot-train-0"))["affinity"]

@@ -210,7 +210,7 @@ async def test_a_holder_that_could_not_renew_ends_if_another_may_have_worked(ben
     assert not holds(bench.one)
 
 
-async def test_a_lease_of_another_holder_is_not_released(bench, until_told):
+async def test_a_lease_that_another_process_took_is_lost_and_not_overwritten(bench, until_told):
     held, lost = await until_told({5.0: lambda: bench.cluster.store(bench.spec | {"holderIdentity": "two"})}, seconds=100)
     assert (max(held), lost) == (6, True)
     assert bench.spec["holderIdentity"] == "two"

@@ -34,7 +34,7 @@ TEMPLATES = {
 
 @pytest.mark.parametrize("chat", CHATS.values(), ids=CHATS)
 @pytest.mark.parametrize("source", [None, *TEMPLATES.values()], ids=["the model's own", *TEMPLATES])
-def test_the_prompt_is_the_one_transformers_makes(source: str | None, chat: list[dict[str, str]], tiny: BuiltModel) -> None:
+def test_the_prompt_equals_transformers(source: str | None, chat: list[dict[str, str]], tiny: BuiltModel) -> None:
     from transformers import AutoTokenizer
 
     reference = AutoTokenizer.from_pretrained(tiny.torch_dir)
@@ -56,7 +56,7 @@ def test_a_plain_prompt_gets_the_special_tokens_that_transformers_adds(tiny: Bui
     assert list(load_tokenizer(tiny.served_dir).encode("Paris is", add_special_tokens=True)) == expected
 
 
-def test_a_template_may_ask_for_the_date() -> None:
+def test_a_template_can_use_the_date() -> None:
     template = ChatTemplate("{{ strftime_now('%d %b %Y') }}", {}, now=lambda: datetime(2026, 3, 1))  # noqa: DTZ001
     assert template.render(HELLO) == "01 Mar 2026"
 
@@ -70,7 +70,7 @@ def test_a_template_may_ask_for_the_date() -> None:
         ("undefined", "{{ nothing.at_all }}"),
     ],
 )
-def test_what_a_template_refuses_is_told(reason: str, source: str) -> None:
+def test_a_templates_refusal_is_returned_to_the_client(reason: str, source: str) -> None:
     with pytest.raises(TemplateRefusedError, match=reason):
         ChatTemplate(source, {}).render(HELLO)
 
@@ -91,7 +91,7 @@ def test_what_a_template_refuses_is_told(reason: str, source: str) -> None:
         ("<s>", {"chat_template.jinja": "{{ bos_token }}", "tokenizer_config.json": '{"bos_token": {"content": "<s>", "special": true}}'}),
     ],
 )
-def test_where_a_template_is_found(expected: str, files: dict[str, str], tmp_path: Path) -> None:
+def test_sources_of_a_template(expected: str, files: dict[str, str], tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     found = load_chat_template(tmp_path)

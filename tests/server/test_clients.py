@@ -78,7 +78,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("body", [pytest.param(body, id=name) for name, body in BODIES.items()])
-def test_a_clients_own_body_is_served(server: Server, body: dict[str, Any]) -> None:
+def test_a_clients_usual_body_is_accepted(server: Server, body: dict[str, Any]) -> None:
     path = "/v1/chat/completions" if "messages" in body else "/v1/completions"
     response = server.post(
         path, json={"model": "tiny", "max_tokens": 3, **body} if "max_completion_tokens" not in body else {"model": "tiny", **body}
@@ -86,7 +86,7 @@ def test_a_clients_own_body_is_served(server: Server, body: dict[str, Any]) -> N
     assert response.status_code == 200, response.text
 
 
-def test_openais_plainest_loop_runs(server: Server) -> None:
+def test_openais_simplest_loop_works(server: Server) -> None:
     messages: list[Any] = []
     for question in ("Hello", "Again", "And again"):
         messages.append({"role": "user", "content": question})
@@ -104,7 +104,7 @@ def test_continuous_usage_counts_up(server: Server) -> None:
     assert usages[-1] == 4
 
 
-def test_min_tokens_outlasts_a_stop_token(server: Server) -> None:
+def test_min_tokens_has_priority_over_a_stop_token(server: Server) -> None:
     """Of the two halves of the vocabulary one ends the answer with its first token."""
     body = {"model": "tiny", "prompt": "Hello", "temperature": 0, "max_tokens": 8, "ignore_eos": True}
 

@@ -87,7 +87,7 @@ def test_greedy_answers_equal_torch_while_rows_join_finish_and_move(wanted: Tiny
 
 
 @pytest.mark.slow
-def test_an_answer_that_outgrows_its_rotary_table_is_read_again_as_torch_does(generate_with_torch) -> None:
+def test_an_answer_that_exceeds_its_rotary_table_is_read_again_with_the_other(generate_with_torch) -> None:
     prompts = [tuple(range(100, 100 + length)) for length in (60, 63, 64, 65, 20)]
     expected = [generate_with_torch(build(TWO_ROTARY_TABLES).torch_dir, prompt, 60) for prompt in prompts]
     with engine_over(TWO_ROTARY_TABLES, slots=3) as engine:
@@ -95,7 +95,7 @@ def test_an_answer_that_outgrows_its_rotary_table_is_read_again_as_torch_does(ge
 
 
 @pytest.mark.parametrize("wanted", [PHI3, EXPORTED_BY_TORCH], ids=["gqa", "dynamic_cache"])
-def test_nothing_of_a_former_request_is_left_in_its_row(wanted: TinyModel) -> None:
+def test_a_row_has_no_state_of_an_earlier_request(wanted: TinyModel) -> None:
     prompt = GenerationRequest(prompt=(300, 301, 302), max_tokens=40)
     with engine_over(wanted, slots=1) as engine:
         fresh = answers_of(engine, [prompt])
@@ -130,7 +130,7 @@ ALONE_AND_AMID = [
     ids=["one request with ten answers", "requests that take turns"],
 )
 @pytest.mark.parametrize("wanted", ALONE_AND_AMID, ids=lambda wanted: f"{wanted.architecture}-{wanted.graph}-{wanted.precision}")
-def test_an_answer_is_the_same_alone_and_amid_others_whose_rows_are_taken_away(wanted: TinyModel, several: int, turns: Turns) -> None:
+def test_an_answer_is_the_same_alone_and_among_preempted_ones(wanted: TinyModel, several: int, turns: Turns) -> None:
     """Prompts of every length around a chunk's, among them those whose last token would be a chunk of its own."""
     random = np.random.default_rng(5)
     requests = [
@@ -167,7 +167,7 @@ def test_where_a_single_row_rounds_differently_no_row_is_run_alone(wanted: TinyM
 
 
 @pytest.mark.parametrize("row", [0, 1, 2])
-def test_the_neighbour_that_a_row_is_run_beside_is_left_as_it_was(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_neighbour_of_a_row_is_not_changed(row: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gqa, "differs_alone", lambda *_: True)
     folder = open_folder(build(PHI3).served_dir)
     session = open_session(folder.graph, providers=["CPUExecutionProvider"], threads=1)

@@ -62,7 +62,7 @@ def test_a_short_question_does_not_wait_for_a_large_request(slots: int, held: in
     kind=st.sampled_from([*KINDS]),
     turns=st.builds(Turns, st.integers(1, 12), st.integers(0, 4)),
 )
-def test_every_answer_is_its_own_while_rows_are_shared_and_taken_away(  # noqa: PLR0917 - what hypothesis varies
+def test_answers_are_not_mixed_while_rows_are_shared_and_preempted(  # noqa: PLR0917 - what hypothesis varies
     groups, repeat: int, slots: int, chunk: int, kind: str, turns: Turns
 ) -> None:
     groups = [[request for request in requests for _ in range(repeat)] for requests in groups]
@@ -110,7 +110,7 @@ def test_a_prompt_is_always_cut_the_same_way_and_never_to_one_token(length: int,
 
 
 @given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=6), chunk=st.integers(1, 16))
-def test_the_cuts_do_not_depend_on_what_else_is_read(lengths: list[int], chunk: int) -> None:
+def test_the_cuts_of_a_prompt_do_not_depend_on_other_prompts(lengths: list[int], chunk: int) -> None:
     def reads(prompts: Sequence[int]) -> list[int]:
         decoder, gate = ListDecoder(slots=len(prompts)), threading.Event()
         decoder.before_run = lambda _: gate.wait(60)
@@ -138,7 +138,7 @@ def test_a_queue_holds_so_many_tokens_and_no_more() -> None:
         release.set()
 
 
-def test_who_has_waited_too_long_for_a_first_row_is_told_so() -> None:
+def test_an_answer_that_waits_too_long_for_its_first_row_fails() -> None:
     decoder, release, started, now = ListDecoder(slots=1), threading.Event(), threading.Event(), [0.0]
     decoder.before_run = lambda _: (started.set(), release.wait(60))
     with running(decoder, queue_seconds=10.0, clock=lambda: now[0]) as engine:

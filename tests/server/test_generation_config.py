@@ -48,7 +48,7 @@ def read(**fields: Any) -> GenerationDefaults:
         (GREEDY, {"num_beams": 1, "no_repeat_ngram_size": 0, "suppress_tokens": [], "max_length": 4096, "transformers_version": "5"}),
     ],
 )
-def test_what_a_request_gets_that_sets_nothing(expected: GenerationDefaults | dict[str, Any], fields: dict[str, Any]) -> None:
+def test_defaults_of_a_request(expected: GenerationDefaults | dict[str, Any], fields: dict[str, Any]) -> None:
     assert read(**fields) == (expected if isinstance(expected, GenerationDefaults) else GenerationDefaults(**expected))
 
 
@@ -77,7 +77,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("named", "fields"), REFUSED.values(), ids=REFUSED)
-def test_what_would_be_answered_otherwise_is_refused(named: str, fields: dict[str, Any]) -> None:
+def test_fields_that_the_server_cannot_apply_are_refused(named: str, fields: dict[str, Any]) -> None:
     with pytest.raises(GenerationConfigError) as refused:
         read(**fields)
     assert named in str(refused.value)
@@ -99,7 +99,7 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
-def test_a_nonsensical_file_is_refused_by_the_server_with_a_way_out(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_file_is_refused_by_the_server_with_a_way_out(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "generation_config.json").write_bytes(content)
     with pytest.raises(RefusalError) as refused:
         generation_defaults(tmp_path)

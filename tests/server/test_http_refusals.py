@@ -61,7 +61,7 @@ def without(body: dict, name: str) -> dict:
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )
-def test_a_refusal_names_what_is_wrong(  # noqa: PLR0917 - a table
+def test_a_refusal_names_the_wrong_parameter(  # noqa: PLR0917 - a table
     status: int, code: str, param: str | None, path: str, body: object, server: Server
 ) -> None:
     content = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -77,19 +77,19 @@ def test_a_refusal_names_what_is_wrong(  # noqa: PLR0917 - a table
 @pytest.mark.parametrize(
     ("status", "method", "path"), [(404, "GET", "/v1/embeddings"), (405, "GET", "/v1/completions"), (404, "GET", "/v1/models/gpt-4")]
 )
-def test_a_route_that_does_not_exist_answers_in_the_same_shape(status: int, method: str, path: str, server: Server) -> None:
+def test_a_missing_route_answers_with_the_same_error_format(status: int, method: str, path: str, server: Server) -> None:
     response = server.get(path)
     assert response.status_code == status
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_the_client_turns_refusals_into_its_own_errors(server: Server) -> None:
+def test_openais_client_raises_its_own_errors(server: Server) -> None:
     with pytest.raises(openai.NotFoundError) as refused:
         server.openai.completions.create(model="gpt-4", prompt="Hello")
     assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
 
 
-def test_a_refused_request_leaves_nothing_behind(server: Server) -> None:
+def test_a_refused_request_leaves_no_state(server: Server) -> None:
     before = server.metric("vllm:request_success_total")
     server.post("/v1/completions", json={**PLAIN, "tools": [TOOL]})
     assert server.metric("vllm:request_success_total") == before

@@ -14,7 +14,7 @@ SEPARATE = Lengths.separate(prompt=32, answer=8)
     ("room", "lengths", "prompt"),
     [(31, SHARED, 1), (1, SHARED, 31), (0, SHARED, 32), (0, SHARED, 33), (8, SEPARATE, 1), (8, SEPARATE, 32), (0, SEPARATE, 33)],
 )
-def test_the_room_of_an_answer(room: int, lengths: Lengths, prompt: int) -> None:
+def test_most_tokens_of_an_answer(room: int, lengths: Lengths, prompt: int) -> None:
     assert lengths.room(prompt) == room
 
 

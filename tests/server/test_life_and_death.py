@@ -40,7 +40,7 @@ def test_the_server_needs_neither_torch_nor_transformers() -> None:
         (64, "AddressUnusable", {"HOST": "203.0.113.1"}),
     ],
 )
-def test_a_server_that_cannot_start_says_why_and_what_to_do(
+def test_a_server_that_cannot_start_reports_reason_and_way_out(
     code: int, reason: str, variables: dict[str, str], tiny: BuiltModel, tmp_path: Path
 ) -> None:
     with start_server(tiny.served_dir, tmp_path, **variables) as server:
@@ -77,7 +77,7 @@ def test_a_port_in_use_is_named_with_the_way_out(tiny: BuiltModel, tmp_path: Pat
         assert environment.PORT in server.failure.suggestion
 
 
-def test_a_probe_can_tell_loading_from_ready(tiny: BuiltModel, tmp_path: Path) -> None:
+def test_a_probe_distinguishes_loading_from_ready(tiny: BuiltModel, tmp_path: Path) -> None:
     with start_server(tiny.served_dir, tmp_path) as server:
         assert server.get("/v2/health/live").status_code == 200  # from the first moment
         server.logged("ready")
@@ -85,7 +85,7 @@ def test_a_probe_can_tell_loading_from_ready(tiny: BuiltModel, tmp_path: Path) -
         assert server.get("/health").status_code == 200
 
 
-def test_a_server_that_still_loads_ends_at_once_when_told_to(tiny: BuiltModel, tmp_path: Path) -> None:
+def test_a_loading_server_exits_at_once_on_sigterm(tiny: BuiltModel, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(tiny.served_dir, folder)
     endless = ModelFile(path="more.bin", bytes=2**42, sha256="0" * 64)
@@ -113,7 +113,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
         pause.wait(0.02)
 
 
-def test_a_client_that_leaves_frees_its_row(one_slot: Server) -> None:
+def test_a_disconnected_client_frees_its_row(one_slot: Server) -> None:
     with one_slot.openai.completions.create(stream=True, **LONG) as stream:
         next(iter(stream))
     wait_until(lambda: one_slot.metric("vllm:num_requests_running") == 0)
@@ -122,14 +122,14 @@ def test_a_client_that_leaves_frees_its_row(one_slot: Server) -> None:
     assert one_slot.openai.completions.create(**SHORT).usage.completion_tokens == 4
 
 
-def test_a_client_that_leaves_without_streaming_frees_its_row_too(one_slot: Server) -> None:
+def test_a_disconnected_client_without_streaming_frees_its_row(one_slot: Server) -> None:
     with pytest.raises(openai.APITimeoutError):
         one_slot.openai.with_options(timeout=0.3).completions.create(**LONG)
     wait_until(lambda: one_slot.metric("vllm:num_requests_running") == 0)
     assert one_slot.metric("vllm:request_success_total") == 0
 
 
-def test_a_full_queue_is_refused_with_a_time_to_come_back(one_slot: Server) -> None:
+def test_a_full_queue_gets_429_with_retry_after(one_slot: Server) -> None:
     with contextlib.ExitStack() as streams:
         for _ in range(17):  # one has the row, by turns, and the others wait
             streams.enter_context(one_slot.openai.completions.create(stream=True, **{**LONG, "max_tokens": 1800}))
@@ -142,7 +142,7 @@ def test_a_full_queue_is_refused_with_a_time_to_come_back(one_slot: Server) -> N
     assert one_slot.openai.completions.create(**SHORT).usage.completion_tokens == 4
 
 
-def test_sigterm_finishes_what_was_begun_and_sends_later_clients_elsewhere(one_slot: Server) -> None:
+def test_after_sigterm_requests_are_finished_and_connections_closed(one_slot: Server) -> None:
     client = one_slot.openai
     before = client.completions.with_raw_response.create(**SHORT)
     assert before.headers.get("connection") != "close"
@@ -159,14 +159,14 @@ def test_sigterm_finishes_what_was_begun_and_sends_later_clients_elsewhere(one_s
     assert one_slot.exit_code() == 0
 
 
-def test_a_server_that_is_done_draining_takes_nothing_new() -> None:
+def test_a_drained_server_accepts_no_request() -> None:
     with pytest.raises(ApiError) as refused:
         ServerState(draining=True, closed=True).open()
     assert refused.value.response.status_code == 503
     assert b"shutting_down" in refused.value.response.body
 
 
-def test_what_is_not_finished_in_time_is_ended_with_an_error(tiny: BuiltModel, tmp_path: Path) -> None:
+def test_requests_beyond_the_drain_limit_end_with_an_error(tiny: BuiltModel, tmp_path: Path) -> None:
     with ready_server(tiny.served_dir, tmp_path, DRAIN_SECONDS="0") as server:
         with server.openai.completions.create(stream=True, **LONG) as stream:
             chunks = iter(stream)
@@ -177,7 +177,7 @@ def test_what_is_not_finished_in_time_is_ended_with_an_error(tiny: BuiltModel, t
         assert server.exit_code() == 0
 
 
-def test_a_second_signal_does_not_wait(one_slot: Server) -> None:
+def test_a_second_signal_ends_the_drain(one_slot: Server) -> None:
     with one_slot.openai.completions.create(stream=True, **LONG) as stream:
         chunks = iter(stream)
         next(chunks)
@@ -189,12 +189,12 @@ def test_a_second_signal_does_not_wait(one_slot: Server) -> None:
     assert one_slot.exit_code() == 0
 
 
-def test_an_idle_server_leaves_at_once(one_slot: Server) -> None:
+def test_an_idle_server_exits_at_once(one_slot: Server) -> None:
     one_slot.signal(signal.SIGTERM)
     assert one_slot.exit_code() == 0
 
 
-def test_a_killed_server_leaves_nothing_that_hinders_the_next(tiny: BuiltModel, tmp_path: Path) -> None:
+def test_a_server_can_start_after_a_killed_one(tiny: BuiltModel, tmp_path: Path) -> None:
     with ready_server(tiny.served_dir, tmp_path) as first:
         port = first.port
         answer = first.openai.completions.create(**SHORT).choices[0].text
@@ -204,7 +204,7 @@ def test_a_killed_server_leaves_nothing_that_hinders_the_next(tiny: BuiltModel, 
         assert second.openai.completions.create(**SHORT).choices[0].text == answer
 
 
-def test_the_log_is_json_and_says_nothing_that_was_said(one_slot: Server) -> None:
+def test_the_log_is_json_without_prompts_and_answers(one_slot: Server) -> None:
     answer = one_slot.openai.completions.create(**{**SHORT, "prompt": "a very private prompt", "max_tokens": 16}).choices[0].text
     one_slot.post("/v1/completions", json={**SHORT, "prompt": "a very private prompt", "tools": ["private"]})
     one_slot.signal(signal.SIGTERM)
@@ -216,7 +216,7 @@ def test_the_log_is_json_and_says_nothing_that_was_said(one_slot: Server) -> Non
     assert answer not in text
 
 
-def test_metrics_carry_vllms_names(server: Server) -> None:
+def test_metrics_have_vllms_names(server: Server) -> None:
     before = {
         name: server.metric(name) for name in ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:request_success_total")
     }

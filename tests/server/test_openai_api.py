@@ -22,7 +22,7 @@ def complete(server: Server, **options: object):
     return server.openai.completions.create(**{"model": "tiny", "prompt": "Paris is", "max_tokens": 24, "temperature": 0, **options})
 
 
-def test_a_chat_answer_is_the_text_torch_would_give(server: Server, tiny: BuiltModel, generate_with_torch) -> None:
+def test_a_chat_answer_equals_torchs(server: Server, tiny: BuiltModel, generate_with_torch) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny.torch_dir)
@@ -58,7 +58,7 @@ def test_a_dozen_clients_at_once_each_get_torchs_tokens(
 
 
 @pytest.mark.parametrize("ask", [chat, complete])
-def test_streamed_pieces_make_the_whole_answer(ask, server: Server) -> None:
+def test_streamed_pieces_add_up_to_the_answer(ask, server: Server) -> None:
     whole = ask(server, **SAMPLED)
     chunks = list(ask(server, stream=True, stream_options={"include_usage": True}, **SAMPLED))
     choices = [choice for chunk in chunks for choice in chunk.choices]
@@ -75,7 +75,7 @@ def test_streamed_pieces_make_the_whole_answer(ask, server: Server) -> None:
     assert len({chunk.id for chunk in chunks}) == 1
 
 
-def test_a_stream_ends_with_done_and_says_no_usage_unless_asked(server: Server) -> None:
+def test_a_stream_ends_with_done_and_has_usage_only_on_request(server: Server) -> None:
     body = {"model": "tiny", "prompt": "Paris is", "max_tokens": 2, "stream": True}
     response = server.post("/v1/completions", json=body)
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -114,7 +114,7 @@ def test_a_stop_token_ends_the_answer_and_is_not_shown(
     assert answer.usage.completion_tokens == at + 1
 
 
-def test_several_choices_differ_and_the_first_is_the_one_that_is_asked_for_alone(server: Server) -> None:
+def test_several_choices_differ_and_the_first_equals_a_single_one(server: Server) -> None:
     alone = complete(server, **SAMPLED).choices[0].text
     several = complete(server, n=3, **SAMPLED)
     assert [choice.index for choice in several.choices] == [0, 1, 2]
@@ -129,7 +129,7 @@ def test_several_prompts_are_answered_in_their_order(server: Server) -> None:
     assert [choice.text for choice in complete(server, prompt=prompts).choices] == alone
 
 
-def test_streamed_choices_are_told_apart_by_their_index(server: Server) -> None:
+def test_streamed_choices_have_their_index(server: Server) -> None:
     whole = [choice.text for choice in complete(server, n=2, **SAMPLED).choices]
     streamed = ["", ""]
     for chunk in complete(server, n=2, stream=True, **SAMPLED):
@@ -160,7 +160,7 @@ def test_content_may_come_in_parts(server: Server) -> None:
     assert chat(server, messages=[{"role": "user", "content": parts}]).choices == chat(server).choices
 
 
-def test_what_shows_in_no_answer_is_accepted(server: Server) -> None:
+def test_parameters_without_effect_are_accepted(server: Server) -> None:
     options = {
         "user": "u1",
         "metadata": {"team": "a"},
@@ -172,7 +172,7 @@ def test_what_shows_in_no_answer_is_accepted(server: Server) -> None:
     assert chat(server, max_tokens=openai.omit, max_completion_tokens=24, n=1, **options).choices == chat(server).choices
 
 
-def test_an_answer_may_use_all_the_room_there_is(tiny: BuiltModel, tmp_path: Path) -> None:
+def test_an_answer_can_use_the_whole_context(tiny: BuiltModel, tmp_path: Path) -> None:
     with ready_server(tiny.served_dir, tmp_path, MAX_LENGTH="40") as server:
         answer = chat(server, max_tokens=openai.omit, extra_body={"ignore_eos": True})
         assert answer.usage.total_tokens == 40
@@ -204,7 +204,7 @@ def test_a_model_may_be_served_under_another_name(tiny: BuiltModel, tmp_path: Pa
     ids=lambda wanted: f"{wanted.graph}-{wanted.precision}",
 )
 @pytest.mark.slow
-def test_other_graphs_are_served_alike(wanted: TinyModel, tmp_path: Path) -> None:
+def test_other_graphs_are_served_in_the_same_way(wanted: TinyModel, tmp_path: Path) -> None:
     with ready_server(build(wanted).served_dir, tmp_path, MAX_SLOTS="2", MAX_LENGTH="128") as server:
         whole = complete(server).choices[0].text
         assert "".join(chunk.choices[0].text for chunk in complete(server, stream=True)) == whole

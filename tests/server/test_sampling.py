@@ -36,7 +36,7 @@ def test_temperature_zero_takes_the_most_likely_token() -> None:
     assert Sampler(Sampling(temperature=0, seed=1)).choose(LOGITS) == 1
 
 
-def test_tokens_are_drawn_as_often_as_the_model_says() -> None:
+def test_tokens_are_drawn_with_the_models_probabilities() -> None:
     sampler = Sampler(Sampling(temperature=1.0, seed=11))
     drawn = np.bincount([sampler.choose(LOGITS) for _ in range(20_000)], minlength=4) / 20_000
     assert drawn == pytest.approx([0.1, 0.5, 0.15, 0.25], abs=0.02)
@@ -48,14 +48,14 @@ def test_a_low_temperature_sharpens_without_overflowing() -> None:
 
 
 @given(seed=st.integers(0, 2**64 - 1), temperature=st.floats(0.05, 2), top_p=st.floats(0.05, 1))
-def test_a_seed_decides_everything(seed: int, temperature: float, top_p: float) -> None:
+def test_the_same_seed_gives_the_same_tokens(seed: int, temperature: float, top_p: float) -> None:
     samplers = [Sampler(Sampling(temperature=temperature, top_p=top_p, seed=seed)) for _ in range(2)]
     first, second = ([sampler.choose(LOGITS) for _ in range(8)] for sampler in samplers)
     assert first == second
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_number_that_is_none_is_never_turned_into_a_token(bad: float) -> None:
+def test_a_nan_is_never_turned_into_a_token(bad: float) -> None:
     with pytest.raises(LogitsError):
         Sampler(Sampling()).choose(np.array([0.0, bad, 1.0], np.float32))
 

@@ -20,7 +20,7 @@ SOURCES = pytest.mark.parametrize("source", [None, 40], ids=["a prompt", "a sour
 @given(
     requests=st.lists(REQUESTS, min_size=1, max_size=10), slots=st.integers(1, 4), chunk=st.integers(1, 20), kind=st.sampled_from([*KINDS])
 )
-def test_every_answer_is_its_own_whoever_else_is_served(requests: list[GenerationRequest], slots: int, chunk: int, kind: str) -> None:
+def test_answers_of_parallel_requests_are_not_mixed(requests: list[GenerationRequest], slots: int, chunk: int, kind: str) -> None:
     decoder, options = KINDS[kind]
     with running(ListDecoder(slots=slots, **decoder), chunk=chunk, **options) as engine:
         found = [[event.token for event in events] for events in ask(engine, requests)]
@@ -36,7 +36,7 @@ def test_live_answers_share_a_run(source: int | None) -> None:
     assert max(decoder.runs) == 4
 
 
-def test_a_long_prompt_lets_the_others_go_on() -> None:
+def test_a_long_prompt_does_not_block_other_answers() -> None:
     """While a prompt of 40 tokens is read in chunks of 4, the answer beside it gets a token after each chunk."""
     decoder, order, gate, begun = ListDecoder(slots=2), [], threading.Event(), threading.Event()
 
@@ -90,7 +90,7 @@ def test_a_penalty_counts_the_sequence_that_the_answer_continues(source: int | N
 
 
 @SOURCES
-def test_a_cancelled_answer_makes_room(source: int | None) -> None:
+def test_a_cancelled_answer_frees_its_row(source: int | None) -> None:
     decoder, started = ListDecoder(slots=1, max_length=100_000, source=source), threading.Event()
     with running(decoder) as engine:
         ticket = engine.submit(GenerationRequest(prompt=(1,), max_tokens=99_000), lambda _: started.set())
@@ -139,7 +139,7 @@ def test_a_full_queue_refuses() -> None:
 
 @SOURCES
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
-def test_a_failing_run_fails_those_in_it_and_nobody_else(phase: str, source: int | None) -> None:
+def test_a_failing_run_fails_only_its_answers(phase: str, source: int | None) -> None:
     decoder = ListDecoder(slots=1, source=source)
 
     def fail_for_seven(rows: list[list[int]]) -> None:
@@ -154,7 +154,7 @@ def test_a_failing_run_fails_those_in_it_and_nobody_else(phase: str, source: int
     assert [event.token for event in whole] == expected_answer(GenerationRequest(prompt=(8,), max_tokens=5))
 
 
-def test_numbers_that_are_none_fail_their_own_answer_only() -> None:
+def test_a_nan_fails_only_its_answer() -> None:
     class Poisoned(ListDecoder):
         def _run(self, first_row: int, count: int, *, fresh: bool) -> np.ndarray:
             logits = super()._run(first_row, count, fresh=fresh)
@@ -169,7 +169,7 @@ def test_numbers_that_are_none_fail_their_own_answer_only() -> None:
     assert whole[-1].finish is FinishReason.LENGTH
 
 
-def test_a_defect_ends_the_loop_and_everybody_is_told() -> None:
+def test_a_defect_ends_the_loop_and_fails_all_answers() -> None:
     decoder, gate = ListDecoder(slots=2), threading.Event()
 
     def defect(_source: int, _target: int) -> None:
@@ -186,7 +186,7 @@ def test_a_defect_ends_the_loop_and_everybody_is_told() -> None:
 
 
 @SOURCES
-def test_stopping_tells_everybody_and_takes_nothing_more(source: int | None) -> None:
+def test_stopping_fails_all_answers_and_accepts_no_more(source: int | None) -> None:
     decoder, started = ListDecoder(slots=1, max_length=100_000, source=source), threading.Event()
     events: list[queue.Queue[Event]] = [queue.Queue(), queue.Queue()]
     with running(decoder) as engine:

@@ -56,14 +56,14 @@ def test_each_model_answers_as_it_does_alone(both: Server, folders: list[Path], 
             assert alone.openai.completions.create(model=name, **SHORT).choices[0].text == together[name]
 
 
-def test_an_unknown_model_is_not_found_and_those_that_exist_are_named(both: Server) -> None:
+def test_an_unknown_model_gets_404_with_the_existing_ones(both: Server) -> None:
     with pytest.raises(openai.NotFoundError, match="the model 'three' does not exist; this server has 'one', 'two'") as refused:
         both.openai.completions.create(model="three", **SHORT)
     assert (refused.value.code, refused.value.param) == ("model_not_found", "model")
 
 
 @pytest.mark.parametrize(("status", "name"), [(200, "one"), (200, "two"), (404, "three")])
-def test_readiness_is_known_for_each_model(status: int, name: str, both: Server) -> None:
+def test_each_model_has_its_readiness(status: int, name: str, both: Server) -> None:
     assert both.get(f"/v2/models/{name}/ready").status_code == status
 
 
@@ -106,7 +106,7 @@ def test_two_models_of_one_name_are_refused(tiny: BuiltModel, folders: list[Path
         assert str(twin) in server.failure.message
 
 
-def test_a_model_that_cannot_be_served_is_named_and_ends_the_process(folders: list[Path], tiny: BuiltModel, tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_ends_the_process(folders: list[Path], tiny: BuiltModel, tmp_path: Path) -> None:
     broken = named(tiny, "broken", tmp_path)
     weights = (broken / "model.onnx.data").read_bytes()
     (broken / "model.onnx.data").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))

@@ -35,12 +35,12 @@ def answer(server: Server) -> str:
     return said
 
 
-def test_a_server_that_answers_as_wanted_is_ready(answer: str, tiny: BuiltModel, tmp_path: Path) -> None:
+def test_a_server_with_the_expected_answer_is_ready(answer: str, tiny: BuiltModel, tmp_path: Path) -> None:
     with ready_server(tiny.served_dir, tmp_path, SMOKE_TEST=question(contains=answer)) as server:
         assert server.get("/v2/health/ready").status_code == 200
 
 
-def test_a_server_that_answers_otherwise_never_is_and_says_what_it_said(answer: str, tiny: BuiltModel, tmp_path: Path) -> None:
+def test_a_server_with_another_answer_fails_and_reports_it(answer: str, tiny: BuiltModel, tmp_path: Path) -> None:
     with start_server(tiny.served_dir, tmp_path, SMOKE_TEST=question(contains="in Paris, of course")) as server:
         assert (server.exit_code(), server.failure.reason) == (65, "SmokeTestFailed")
         assert "in Paris, of course" in server.failure.message
@@ -98,14 +98,14 @@ def test_answers_that_pass(test: dict[str, Any]) -> None:
     ],
     ids=["nothing", "something else", "too long a question", "a template that refuses", "a long answer is cut"],
 )
-def test_answers_that_do_not(expected: str, engine: Parrot, test: dict[str, Any]) -> None:
+def test_answers_that_fail(expected: str, engine: Parrot, test: dict[str, Any]) -> None:
     with pytest.raises(RefusalError) as refused:
         put(engine, **test)
     assert (refused.value.reason, int(refused.value.exit_code)) == ("SmokeTestFailed", 65)
     assert expected in str(refused.value)
 
 
-def test_an_engine_that_breaks_is_named_as_such() -> None:
+def test_a_failing_engine_is_reported_as_such() -> None:
     with pytest.raises(RefusalError, match="the graph broke") as refused:
         put(Parrot(("a", "!")))
     assert refused.value.reason == "SelfTestFailed"
@@ -119,7 +119,7 @@ def test_an_engine_that_breaks_is_named_as_such() -> None:
         pytest.param("Hi", {}, id="as text where there is no template"),
     ],
 )
-def test_how_the_question_is_put(text: str, how: dict[str, Any]) -> None:
+def test_requests_of_the_smoke_test(text: str, how: dict[str, Any]) -> None:
     engine = Parrot(("x",))
     put(engine, **how, max_tokens=64)
     (request,) = engine.asked

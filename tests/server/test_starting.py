@@ -20,7 +20,7 @@ from tunewright_server.settings import ServerSettings, read_settings
 GIB = 2**30
 
 
-def test_a_folder_is_all_that_must_be_said() -> None:
+def test_only_the_model_folder_is_required() -> None:
     assert read_settings({environment.MODEL_DIR: "/models/a"}) == ServerSettings(
         model_dirs=(Path("/models/a"),),
         host="127.0.0.1",
@@ -48,7 +48,7 @@ def test_a_folder_is_all_that_must_be_said() -> None:
         ("TUNEWRIGHT_EXECUTION_PROVIDERS=','", {environment.EXECUTION_PROVIDERS: ","}),
     ],
 )
-def test_a_setting_that_cannot_be_meant_is_named_with_its_value(named: str, variables: dict[str, str]) -> None:
+def test_an_invalid_setting_is_named_with_its_value(named: str, variables: dict[str, str]) -> None:
     with pytest.raises(RefusalError) as refused:
         read_settings({environment.MODEL_DIR: "/models/a", **variables})
     assert named in str(refused.value)
@@ -88,15 +88,15 @@ def test_a_setting_for_one_model_is_refused_for_several(named: str, variables: d
         ([4, 2], [6, 4], 6),  # less than the weights: each of the two is refused when it is planned
     ],
 )
-def test_models_of_one_process_share_what_their_weights_leave(expected: list[int], weights: list[int], memory: int) -> None:
+def test_models_of_one_process_share_the_memory_without_weights(expected: list[int], weights: list[int], memory: int) -> None:
     assert share_memory(weights, memory) == expected
 
 
-def test_an_execution_provider_goes_by_its_short_or_its_long_name() -> None:
+def test_an_execution_provider_has_a_short_and_a_long_name() -> None:
     assert resolve_providers(["cpu"]) == resolve_providers(["CPUExecutionProvider"]) == ["CPUExecutionProvider"]
 
 
-def test_an_execution_provider_that_is_not_there_is_refused_with_those_that_are() -> None:
+def test_a_missing_execution_provider_is_refused_with_a_list() -> None:
     with pytest.raises(RefusalError, match="asks for 'ROCM'") as refused:
         resolve_providers(["ROCM", "CPU"])
     assert "CPU" in refused.value.suggestion
@@ -190,7 +190,7 @@ def test_the_cache_of_phi_3_mini_costs_768_kib_per_token(manifest: ModelManifest
         (2, 8192, 28, {"max_length": 8192}),
     ],
 )
-def test_slots_and_length_are_obeyed_or_decided_from_memory(
+def test_slots_and_length_are_set_or_computed_from_memory(
     slots: int, length: int, memory: int, asked: dict[str, int], manifest: ModelManifest
 ) -> None:
     wanted = {"max_slots": None, "max_length": None, **asked}
@@ -207,9 +207,7 @@ def test_slots_and_length_are_obeyed_or_decided_from_memory(
         ("MaxLengthTooLong", 900, {"max_length": 131_073}),
     ],
 )
-def test_a_cache_that_does_not_fit_is_refused_before_the_kernel_does_it(
-    reason: str, memory: int, asked: dict[str, int], manifest: ModelManifest
-) -> None:
+def test_a_cache_that_does_not_fit_is_refused(reason: str, memory: int, asked: dict[str, int], manifest: ModelManifest) -> None:
     wanted = {"max_slots": None, "max_length": None, **asked}
     with pytest.raises(RefusalError) as refused:
         plan_capacity(manifest.graph, context=manifest.context_length, weight_bytes=4 * GIB, memory_bytes=memory * GIB, **wanted)

@@ -34,7 +34,7 @@ def pieces(tokenizer: Tokenizer, tokens: list[int], context: tuple[int, ...] = (
 
 
 @given(text=st.text(max_size=60))
-def test_no_piece_shows_half_a_character(text: str) -> None:
+def test_no_piece_has_a_partial_character(text: str) -> None:
     found = pieces(byte_level(), byte_level().encode(text).ids)
     assert "".join(found) == text
     if REPLACEMENT not in text:
@@ -42,7 +42,7 @@ def test_no_piece_shows_half_a_character(text: str) -> None:
 
 
 @given(tokens=st.lists(st.integers(0, VOCABULARY - 1), max_size=60))
-def test_the_pieces_of_any_tokens_make_the_whole(tokens: list[int]) -> None:
+def test_the_pieces_of_any_tokens_add_up_to_the_text(tokens: list[int]) -> None:
     tokens = [token for token in tokens if byte_level().id_to_token(token) is not None]
     assert "".join(pieces(byte_level(), tokens)) == byte_level().decode(tokens)
 
@@ -54,7 +54,7 @@ def test_bytes_that_a_vocabulary_spells_out_are_put_together(text: str) -> None:
     assert "".join(pieces(tokenizer, tokens)) == tokenizer.decode(tokens)
 
 
-def test_a_words_leading_space_survives_after_a_prompt() -> None:
+def test_a_words_leading_space_is_kept_after_a_prompt() -> None:
     tokenizer = sentence_piece()
     hello, world = tokenizer.token_to_id("▁Hello"), tokenizer.token_to_id("▁world")
     assert pieces(tokenizer, [hello, world]) == ["Hello", " world", ""]
@@ -83,7 +83,7 @@ def test_an_answer_ends_before_the_first_stop_string(expected: str, stop: list[s
     stop=st.lists(st.text(alphabet="ab", min_size=1, max_size=4), max_size=3),
     shown=st.lists(st.text(alphabet="abc", max_size=4), max_size=12),
 )
-def test_where_text_is_cut_does_not_depend_on_how_it_arrived(stop: list[str], shown: list[str]) -> None:
+def test_the_cut_at_a_stop_string_does_not_depend_on_the_pieces(stop: list[str], shown: list[str]) -> None:
     whole = "".join(shown)
     assert watched(stop, shown) == whole[: earliest_end_of_text(whole, stop)]
 

@@ -92,7 +92,7 @@ def test_a_short_question_does_not_wait_for_the_end_of_an_answer(slots: int, lar
     ("slots", "at_most", "end_by"),
     [(1, 12 * TURN_STEPS, 4000), (2, 8 * TURN_STEPS, 4000), (4, TURN_STEPS, 4000), (16, TURN_STEPS, 4000)],
 )
-def test_a_stream_of_short_questions_neither_starves_nor_is_starved(slots: int, at_most: int, end_by: int) -> None:
+def test_a_stream_of_short_questions_and_a_long_answer_both_progress(slots: int, at_most: int, end_by: int) -> None:
     asked, runs, _ = serve(slots, large_requests(slots), first=50, questions=10_000)
     assert max(asked.took) <= at_most
     assert sorted(asked.took)[len(asked.took) // 2] <= ALONE + 3, "most of them wait for nothing"
@@ -104,7 +104,7 @@ def test_a_stream_of_short_questions_neither_starves_nor_is_starved(slots: int, 
     [(4, 4, 900, 0), (4, 5, TURN_STEPS, 0), (4, 8, 900, 16), (16, 32, 900, 64), (16, 24, 300, 8)],
     ids=["all have a row", "short answers", "twice the rows", "twice sixteen rows", "ordinary answers"],
 )
-def test_turns_cost_less_than_the_work_once_again(slots: int, large: int, tokens: int, taken: int) -> None:
+def test_turns_take_less_than_twice_the_steps(slots: int, large: int, tokens: int, taken: int) -> None:
     _, runs, rows_taken = serve(slots, large_requests(large, tokens), first=0, questions=0)
     assert rows_taken <= taken
     assert runs <= 1.9 * -(-large // slots) * (tokens + 2 * slots), "against one large request after the other"
@@ -121,7 +121,7 @@ def test_turns_cost_less_than_the_work_once_again(slots: int, large: int, tokens
         (True, 500, 1500, 500),
     ],
 )
-def test_a_turn_is_long_against_what_coming_back_takes(over: bool, begun_with: int, generated: int, steps_to_return: float) -> None:
+def test_a_turn_is_longer_than_reading_its_tokens_again(over: bool, begun_with: int, generated: int, steps_to_return: float) -> None:
     assert Turn(begun_with).is_over(generated, steps_to_return=steps_to_return, turns=Turns()) is over
 
 
@@ -130,11 +130,11 @@ def test_a_turn_is_long_against_what_coming_back_takes(over: bool, begun_with: i
     [(False, None, 200, 10), (True, 10, 200, 10), (True, 10, 200, 209), (False, 10, 200, 210), (False, 10, 201, 20)],
     ids=["never paused", "just paused", "for as long as coming back takes", "no longer", "it is back"],
 )
-def test_a_paused_answer_steps_aside_for_a_while(aside: bool, paused_at: int | None, generated: int, step: int) -> None:
+def test_a_paused_answer_gives_way_for_a_limited_time(aside: bool, paused_at: int | None, generated: int, step: int) -> None:
     assert Turn(200, paused_at).steps_aside(generated, step, steps_to_return=200) is aside
 
 
-def test_an_answer_that_is_interrupted_while_it_comes_back_is_still_in_its_first_pause() -> None:
+def test_an_answer_interrupted_while_it_is_read_again_stays_in_its_pause() -> None:
     turn = Turn()
     turn.pause(200, 10)
     turn.pause(200, 50)

@@ -168,7 +168,7 @@ async def lead() -> None:
         await Controller(OperatorSettings(), Silent(), clock=lambda: 0.0, chance=lambda: 0.0).run()
 
 
-async def test_the_operator_ends_with_kopf_even_before_work_begins(kopf_given):
+async def test_kopf_runs_with_the_operators_settings(kopf_given):
     await lead()
     assert isinstance(kopf_given["memories"], NothingToRemember)
     assert isinstance(kopf_given["settings"].persistence.diffbase_storage, NothingToCompare)

@@ -14,9 +14,9 @@ def test_a_reason_has_a_way_out_in_one_sentence(reason):
 
 
 @pytest.mark.parametrize("reason", sorted(set(WAITING.values())))
-def test_a_reason_for_waiting_is_one_of_them(reason):
+def test_waiting_reasons_are_in_the_table(reason):
     assert reason in WAYS_OUT
 
 
-def test_a_failures_own_words_come_first():
+def test_a_failures_own_suggestion_has_priority():
     assert suggestion(Failure(reason="OutOfMemory", message="x", suggestion="Use ZeRO-3.")) == "Use ZeRO-3."

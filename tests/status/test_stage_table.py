@@ -78,7 +78,7 @@ def test_the_table_is_the_real_one():
 
 
 @each_row
-def test_a_row_is_in_order(table, stage):
+def test_a_row_is_consistent(table, stage):
     assert stage.predecessor is (table[table.index(stage) - 1] if stage is not CHECK else None)
     if stage.shape is not Shape.SERVER:
         assert stage.report.model_fields["kind"].default == stage.name
@@ -127,5 +127,5 @@ def test_a_stage_gives_the_job_its_phase_and_a_condition(table, stage, state, ph
     assert [found[row.condition] for row in table] == ["True"] * at + [condition] + ["Unknown"] * (len(table) - at - 1)
 
 
-def test_the_report_of_an_imaginary_stage_is_read():
+def test_the_report_of_an_added_stage_is_read():
     assert load(dump(CompressReport(ratio=0.5))) == CompressReport(ratio=0.5)

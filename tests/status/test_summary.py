@@ -78,11 +78,11 @@ class TestPhase:
             (seen("train", "export", "serve"), serving(quickstart_plan()), "Serving", "Serving"),
         ],
     )
-    def test_a_phase_is_one_word_for_where_the_job_stands(self, observation, plan, phase, reason):
+    def test_phases_of_a_job(self, observation, plan, phase, reason):
         summary = status(observation, plan)
         assert (summary.phase, summary.reason) == (phase, reason)
 
-    def test_a_job_without_a_server_is_complete_when_its_model_is_written(self):
+    def test_a_job_without_a_server_is_complete_after_its_export(self):
         summary = status(seen("check", "train", "export"), exporting(quickstart_plan()), job=a_job(serving=False))
         assert summary.phase == "Complete"
         assert conditions(summary)["Ready"] == ("True", "Complete")
@@ -91,7 +91,7 @@ class TestPhase:
 
 
 class TestConditions:
-    def test_a_job_at_work_is_reconciling_and_not_ready(self):
+    def test_an_unfinished_job_is_reconciling_and_not_ready(self):
         assert conditions(status(seen("check", train=RUNNING))) == {
             "Ready": ("False", "Running"),
             "Reconciling": ("True", "Running"),
@@ -101,7 +101,7 @@ class TestConditions:
             "Deployed": ("Unknown", "Pending"),
         }
 
-    def test_a_job_that_is_done_is_ready_and_nothing_else(self):
+    def test_a_finished_job_is_only_ready(self):
         found = conditions(status(seen("check", "train", "export", "serve"), serving(quickstart_plan())))
         assert found == {
             "Ready": ("True", "Serving"),
@@ -146,7 +146,7 @@ class TestConditions:
         ],
         ids=["it answers", "it does not answer now", "the job wants no server"],
     )
-    def test_a_regressed_model_that_is_served_already_is_no_success_and_goes_on(self, phase, deployed, ready_replicas, wanted):
+    def test_a_regressed_model_that_is_already_served_stays_and_is_stalled(self, phase, deployed, ready_replicas, wanted):
         report = EXPORTED.model_copy(update={"evaluation": EXPORTED.evaluation.model_copy(update={"tuned": WORSE})})
         runs = ServeOutcome(state=StageState.SUCCEEDED, ready_replicas=ready_replicas, url=URL, rollout=Rollout(live=OLD, current=True))
         observation = seen("check", "train", export=StageOutcome(state=StageState.SUCCEEDED, report=report), serve=runs)
@@ -158,7 +158,7 @@ class TestConditions:
         assert "19820" in summary.message
         assert ("the running server" in summary.message) is wanted
 
-    def test_a_loss_that_is_not_finite_is_told(self):
+    def test_a_loss_that_is_not_finite_is_in_the_message(self):
         worse = WORSE.model_copy(update={"loss": None})
         report = EXPORTED.model_copy(update={"evaluation": EXPORTED.evaluation.model_copy(update={"tuned": worse})})
         summary = status(seen("check", "train", export=StageOutcome(state=StageState.SUCCEEDED, report=report)), job=a_job())
@@ -174,21 +174,21 @@ class TestConditions:
         "failure", [None, Failure(reason="Unschedulable", message="no node")], ids=["saving", "still waiting for a node"]
     )
     @pytest.mark.parametrize("state", [StageState.RUNNING, StageState.PENDING])
-    def test_a_job_whose_pods_have_yet_to_go_is_not_suspended_but_told_to_be(self, state, failure):
+    def test_a_job_with_remaining_pods_is_suspending_not_suspended(self, state, failure):
         summary = status(seen("check", train=TrainOutcome(state=state, attempts=1, failure=failure)), quickstart_plan(suspend=True))
         assert conditions(summary)["Suspended"] == ("False", "Suspending")
         assert conditions(summary)["Reconciling"] == ("True", "Suspending")
         assert summary.message == "train is being suspended (spec.suspend): its pods save and end"
 
     @pytest.mark.parametrize("failure", [None, Failure(reason="NoProgress", message="no step")], ids=["saving", "long without a step"])
-    def test_a_gang_that_its_queue_evicts_is_told_of_as_going(self, failure):
+    def test_a_gang_that_its_queue_evicts_is_evicting(self, failure):
         summary = status(evicted("check", train=replace(RUNNING, failure=failure)), hub_plan())
         assert conditions(summary)["Reconciling"] == ("True", "Evicting")
         assert conditions(summary)["Trained"] == ("Unknown", "Evicting")
         assert "Suspended" not in conditions(summary)
         assert summary.message == "train is being evicted by its queue: its pods save and end"
 
-    def test_a_failed_attempt_that_is_followed_by_another_is_no_failure_of_the_job(self):
+    def test_a_failed_attempt_with_a_retry_does_not_fail_the_job(self):
         outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=1, counted_failures=1)
         summary = status(seen("check", train=outcome), quickstart_plan(train=replace(GANG, attempt=1)))
         assert summary.phase == "Training"
@@ -196,7 +196,7 @@ class TestConditions:
         assert "Stalled" not in conditions(summary)
         assert "attempt 1 failed, the next one follows: no space left" in summary.message
 
-    def test_a_failed_attempt_that_is_the_last_is(self):
+    def test_the_last_failed_attempt_fails_the_job(self):
         outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=2, counted_failures=2)
         summary = status(seen("check", train=outcome), quickstart_plan(train=replace(GANG, attempt=1)))
         assert (summary.phase, conditions(summary)["Trained"]) == ("Failed", ("False", "DiskFull"))
@@ -215,7 +215,7 @@ class TestConditions:
         summary = status(seen(), now=NOON + timedelta(microseconds=5))
         assert {condition.last_transition_time for condition in summary.conditions} == {NOON}
 
-    def test_every_condition_names_the_generation_it_speaks_of(self):
+    def test_every_condition_has_its_observed_generation(self):
         summary = status(seen(), job=a_job(generation=7))
         assert {condition.observed_generation for condition in summary.conditions} == {summary.observed_generation} == {7}
 
@@ -226,7 +226,7 @@ class TestConditions:
 
 
 class TestFailures:
-    def test_a_failure_is_named_with_its_pod_and_its_way_out(self):
+    def test_a_failure_has_its_pod_and_its_way_out(self):
         failed_pod = PodState(name="support-bot-train-0-1-abcde", index=1, exit_code=65)
         observation = seen(
             "check", train=TrainOutcome(state=StageState.FAILED, failure=BROKEN, attempts=1), failed_pods={TRAIN: failed_pod}
@@ -242,18 +242,18 @@ class TestFailures:
             "exitCode": 65,
         }
 
-    def test_a_failure_without_words_of_its_own_gets_the_tables(self):
+    def test_a_failure_without_a_suggestion_gets_the_tables(self):
         stuck = StageOutcome(state=StageState.PENDING, failure=Failure(reason="Unschedulable", message="0/3 nodes"))
         summary = status(seen("check", "train", export=stuck), exporting(quickstart_plan()))
         assert "Add nodes that fit" in summary.failure.suggestion
         assert summary.message.startswith("export is pending: 0/3 nodes. Add nodes")
 
-    def test_a_reason_that_nobody_knows_has_no_way_out(self):
+    def test_an_unknown_reason_has_no_suggestion(self):
         stuck = StageOutcome(state=StageState.PENDING, failure=Failure(reason="Novelty", message="who knows"))
         summary = status(seen(check=stuck))
         assert (summary.failure.suggestion, summary.message) == ("", "check is pending: who knows")
 
-    def test_of_a_failure_that_was_overcome_its_name_is_left(self):
+    def test_a_resolved_failure_is_only_named_in_the_message(self):
         outcome = TrainOutcome(state=StageState.FAILED, failure=LOST, attempts=1)
         first = status(seen("check", train=outcome), quickstart_plan(train=replace(GANG, attempt=1)))
         second = status(seen("check", train=replace(RUNNING, attempts=2, before=LOST)), previous=first.wire())
@@ -268,7 +268,7 @@ class TestFailures:
 
 
 class TestBeforeAPlan:
-    def test_an_invalid_job_is_stalled_and_says_why(self):
+    def test_an_invalid_job_is_stalled_with_its_problems(self):
         summary = summarise_invalid("spec.method.lora.r: 0 is below 1", generation=3, now=NOON, previous=None)
         assert conditions(summary) == {"Ready": ("False", "InvalidSpec"), "Stalled": ("True", "InvalidSpec")}
         assert (summary.phase, summary.message, summary.observed_generation) == ("Failed", "spec.method.lora.r: 0 is below 1", 3)
@@ -288,33 +288,33 @@ class TestBeforeAPlan:
         assert summary.phase == "Waiting"
         assert "Secret hf: create it; spec.data.train[0]: Folder /x: is not there" in summary.message
 
-    def test_what_is_gone_while_a_gang_trains_is_a_warning(self):
+    def test_an_object_missing_during_training_is_a_warning(self):
         gone = Missing(field="spec.workers.serviceAccountName", kind="ServiceAccount", name="tuner", message="create it")
         summary = status(seen("check", train=RUNNING), quickstart_plan(lacking=(gone,)))
         assert summary.phase == "Training"
         assert summary.warnings[0] == "spec.workers.serviceAccountName: ServiceAccount tuner: create it"
 
     @pytest.mark.parametrize(("phase", "previous"), [("Waiting", None), ("Training", {"phase": "Training"})])
-    def test_a_right_that_the_operator_lacks_leaves_the_job_where_it_is(self, phase, previous):
+    def test_a_missing_right_keeps_the_jobs_phase(self, phase, previous):
         summary = summarise_forbidden("cannot create jobs", generation=1, now=NOON, previous=previous)
         assert conditions(summary) == {"Ready": ("False", "OperatorForbidden"), "Reconciling": ("True", "OperatorForbidden")}
         assert (summary.phase, summary.message) == (phase, "cannot create jobs")
 
     @pytest.mark.parametrize(("phase", "previous"), [("Waiting", None), ("Training", {"phase": "Training"})])
-    def test_a_defect_of_the_operator_leaves_the_job_where_it_is(self, phase, previous):
+    def test_a_defect_of_the_operator_keeps_the_jobs_phase(self, phase, previous):
         summary = summarise_defect(ValueError("bad\nvalue"), generation=1, now=NOON, previous=previous)
         assert conditions(summary) == {"Ready": ("False", "OperatorFailed"), "Reconciling": ("True", "OperatorFailed")}
         assert summary.phase == phase
         assert "ValueError: bad value. It tries again" in summary.message
 
-    def test_what_was_reached_is_kept_meanwhile(self):
+    def test_results_are_kept_meanwhile(self):
         before = status(seen("check", "train", "export", "serve"), serving(quickstart_plan())).wire()
         summary = summarise_invalid("no", generation=2, now=NOON + timedelta(hours=1), previous=before)
         assert summary.serving.url == URL
         assert conditions(summary)["Trained"] == ("True", "Succeeded")
         assert [condition.type for condition in summary.conditions[:2]] == ["Ready", "Stalled"]
 
-    def test_a_stored_status_that_makes_no_sense_is_as_good_as_none(self):
+    def test_an_invalid_stored_status_counts_as_none(self):
         assert status(seen(), previous={"conditions": "none"}).wire() == status(seen()).wire()
 
 
@@ -339,18 +339,18 @@ class TestResults:
             "why": "because",
         }
 
-    def test_what_check_found_outlives_its_pods(self):
+    def test_checks_result_is_kept_after_its_pods(self):
         first = status(seen("check", train=RUNNING)).wire()
         later = status(seen(check=StageOutcome(state=StageState.SUCCEEDED), train=RUNNING), previous=first)
         assert later.data.train_samples == 3000
         assert later.warnings == tuple(CHECKED.warnings)
 
-    def test_numbers_of_other_inputs_are_forgotten(self):
+    def test_numbers_of_other_inputs_are_dropped(self):
         first = status(seen("check", "train", "export"), quickstart_plan(revision="older")).wire()
         later = status(seen(), previous=first)
         assert (later.data, later.progress, later.artifacts, later.evaluation) == (None, None, (), None)
 
-    def test_a_held_out_share_of_train_is_said(self):
+    def test_a_held_out_share_of_train_is_shown(self):
         plan = quickstart_plan()
         share = plan.config.data.model_copy(update={"val_set_size": 0.1})
         summary = status(seen("check"), replace(plan, config=plan.config.model_copy(update={"data": share})))
@@ -364,7 +364,7 @@ class TestResults:
         assert found["evaluation"]["tuned"] == {"loss": "1.31", "tokenAccuracy": "0.7", "exactMatch": "0.42", "samples": 50}
         assert found["evaluation"]["base"] == {"loss": "3.2", "tokenAccuracy": "0.31", "samples": 50}
 
-    def test_an_artifact_at_the_root_of_a_claim_has_a_clean_address(self):
+    def test_an_artifact_at_the_root_of_a_claim_has_a_valid_path(self):
         plan = exporting(quickstart_plan(storage=Storage(output_claim="out", models_claim="out", models_path="/a/b/")))
         assert status(seen("check", "train", "export"), plan).artifacts[0].uri == "pvc://out/a/b/support-bot/3f9a1c2b"
 
@@ -386,19 +386,19 @@ class TestServing:
         ],
         ids=["the first starts", "the first", "another one starts", "another one", "another one that lost a pod", "rolled back"],
     )
-    def test_which_revision_answers_and_which_is_kept(self, expected, state, rollout):
+    def test_serving_and_previous_revision(self, expected, state, rollout):
         found = serving_status(ServeOutcome(state=state, url=URL, ready_replicas=1, rollout=rollout), None)
         assert (found.revision, found.previous_revision, found.rolled_back_revision) == expected
         assert found.url == (URL if expected[0] else None)
 
-    def test_no_address_is_given_before_anything_answers(self):
+    def test_there_is_no_url_before_a_server_is_ready(self):
         starting = seen("check", "train", "export", serve=ServeOutcome(state=StageState.RUNNING, url=URL))
         assert status(starting, serving(quickstart_plan())).serving.url is None
 
-    def test_a_server_that_is_not_there_leaves_what_was_known(self):
+    def test_a_missing_server_keeps_the_recorded_revision(self):
         assert status(Observation(past=seen("check").past)).serving is None
 
 
-def test_a_phase_of_another_version_is_as_good_as_no_status():
+def test_a_status_with_an_unknown_phase_counts_as_none():
     stored = status(seen("check", train=RUNNING)).wire() | {"phase": "Baking", "revision": "f"}
     assert status(seen(), quickstart_plan(train=None), previous=stored).phase == "Checking"

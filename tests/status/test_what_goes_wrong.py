@@ -181,7 +181,7 @@ def status_of(children, *, plan=None, progress=None, previous=None, now=LATER):
 
 
 @pytest.mark.parametrize(("reason", "stage", "words", "way_out", "children"), TABLE, ids=[f"{row[0]}: {row[2]}" for row in TABLE])
-def test_status_says_what_is_wrong_where_and_what_to_do(reason, stage, words, way_out, children):
+def test_status_has_reason_place_and_way_out(reason, stage, words, way_out, children):
     status = status_of(children)
     assert status.failure is not None
     assert (status.failure.reason, status.failure.stage) == (reason, stage)
@@ -196,7 +196,7 @@ def test_status_says_what_is_wrong_where_and_what_to_do(reason, stage, words, wa
 @pytest.mark.parametrize(
     "children", [refused(QUOTA)[:1], hanging("FailedMount", NO_CONFIG)[:2]], ids=["a Job without pods", "a pod that hangs"]
 )
-def test_what_stands_still_without_a_word_is_asked_about_after_a_while(children):
+def test_events_are_needed_for_blocked_children_after_a_grace_period(children):
     (asked,) = unexplained(children, LATER)
     assert asked == children[-1]["metadata"]["uid"]
     assert unexplained(children, NOON + timedelta(seconds=5)) == []
@@ -224,18 +224,18 @@ def a_gang(there, **more):
         pytest.param([], [a_bound_pod(phase="Running")], id="a pod that runs"),
     ],
 )
-def test_only_what_lacks_an_explanation_is_asked_about(asked, children):
+def test_events_are_needed_only_without_another_reason(asked, children):
     assert unexplained(children, LATER) == asked
 
 
-def test_few_are_asked_about_at_a_time_the_oldest_first():
+def test_events_are_listed_for_few_children_the_oldest_first():
     pods = [a_bound_pod() for _ in range(5)]
     for number, pod in enumerate(pods):
         pod["metadata"] |= {"uid": f"p{number}", "creationTimestamp": f"2026-01-01T11:0{5 - number}:00Z"}
     assert unexplained(pods, LATER) == ["p4", "p3", "p2"]
 
 
-def test_the_newest_words_count_and_none_from_before_the_pods():
+def test_the_newest_event_counts_and_none_from_before_the_pods():
     earlier, later = an_event("FailedCreate", CLASS), an_event("FailedCreate", QUOTA, at="", eventTime="2026-01-01T12:00:40.000000Z")
     for events in ([earlier, later], [later, earlier]):
         assert status_of([a_lonely_job(), *events]).failure.reason == "QuotaExceeded"
@@ -246,7 +246,7 @@ def test_the_newest_words_count_and_none_from_before_the_pods():
     assert status_of([a_lonely_job(), an_event("BackOff", "of no meaning here")]).failure is None
 
 
-def test_an_event_is_silent_once_its_pod_runs():
+def test_an_event_is_ignored_once_its_pod_runs():
     pod = a_bound_pod(**running("checker"))
     assert status_of([a_lonely_job(), pod, an_event("FailedMount", NO_CONFIG, about="p1")]).failure is None
 
@@ -254,7 +254,7 @@ def test_an_event_is_silent_once_its_pod_runs():
 RUNNING = [*CHECK_DONE, a_job("trainer", attempt=0), rank(0, running())]  # since 10:00
 
 
-def test_a_gang_that_makes_no_step_is_said_to_and_left_alone():
+def test_a_gang_without_a_step_is_reported_and_continues():
     status = status_of(RUNNING)
     assert (status.phase, status.reason) == ("Training", "NoProgress")
     assert "the start of its pods at 2026-01-01T10:00:00Z" in status.failure.message
@@ -267,7 +267,7 @@ def at_step(step, *, at):
     return posted(at=at, **{words.STEP: step, words.MAX_STEPS: 10})
 
 
-def test_a_step_is_progress_and_saying_the_same_again_is_not():
+def test_only_a_new_step_is_progress():
     first = status_of(RUNNING, progress=at_step(5, at=0), now=NOON)
     assert (first.failure, first.progress.step_time) == (None, NOON)
     again = at_step(5, at=3600)

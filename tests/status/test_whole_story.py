@@ -89,7 +89,7 @@ def failure(reason: str) -> str:
     return dump(Failure(reason=reason, message="it happened", suggestion="Do this."))
 
 
-def test_everything_goes_well(machine):
+def test_every_stage_succeeds(machine):
     told = [machine.reconcile()]
     machine.end("support-bot-check", 0, dump(CHECKED))
     told += [machine.reconcile(), machine.reconcile()]
@@ -110,14 +110,14 @@ def test_everything_goes_well(machine):
     assert machine.status["serving"]["url"] == "http://support-bot-serve.default.svc"
 
 
-def test_once_it_serves_nothing_changes_any_more(machine):
-    test_everything_goes_well(machine)
+def test_a_serving_job_does_not_change(machine):
+    test_every_stage_succeeds(machine)
     status, children = machine.status, dict(machine.children)
     machine.reconcile()
     assert (machine.status, machine.children) == (status, children)
 
 
-def test_data_that_cannot_be_used_ends_the_job_before_a_gang_is_made(machine):
+def test_unusable_data_fails_the_job_before_training(machine):
     machine.reconcile()
     machine.end("support-bot-check", 65, failure("DataInvalid"))
     assert machine.reconcile() == "Failed: DataInvalid"
@@ -125,7 +125,7 @@ def test_data_that_cannot_be_used_ends_the_job_before_a_gang_is_made(machine):
     assert machine.status["failure"]["suggestion"] == "Do this."
 
 
-def test_a_gang_that_failed_for_the_worlds_reasons_goes_on_as_a_new_attempt(machine):
+def test_a_gang_with_a_temporary_failure_is_retried(machine):
     machine.reconcile()
     machine.end("support-bot-check", 0, dump(CHECKED))
     machine.reconcile()
@@ -136,7 +136,7 @@ def test_a_gang_that_failed_for_the_worlds_reasons_goes_on_as_a_new_attempt(mach
     assert machine.status["attempts"] == 2
 
 
-def test_the_patience_with_a_failing_gang_has_an_end(machine):
+def test_retries_of_a_gang_are_limited(machine):
     machine.reconcile()
     machine.end("support-bot-check", 0, dump(CHECKED))
     told = []
@@ -147,7 +147,7 @@ def test_the_patience_with_a_failing_gang_has_an_end(machine):
     assert told == ["Training: Retrying"] * 3 + ["Failed: DiskFull"]  # backoffLimit is 3
 
 
-def test_a_gang_that_stopped_after_saving_may_do_so_for_ever(machine):
+def test_stops_after_saving_are_not_limited(machine):
     machine.reconcile()
     machine.end("support-bot-check", 0, dump(CHECKED))
     for attempt in range(8):
@@ -156,7 +156,7 @@ def test_a_gang_that_stopped_after_saving_may_do_so_for_ever(machine):
         assert machine.reconcile() == "Training: Retrying"
 
 
-def test_a_suspended_job_is_checked_and_then_rests(machine):
+def test_a_suspended_job_is_checked_and_then_suspended(machine):
     machine.job = machine.job.model_copy(update={"spec": machine.job.spec.model_copy(update={"suspend": True})})
     assert machine.reconcile() == "Checking: Pending"
     machine.end("support-bot-check", 0, dump(CHECKED))
@@ -181,7 +181,7 @@ def serving(machine) -> Machine:
 WRONG = Failure(reason="SmokeTestFailed", message="the model answered nothing", suggestion="Train it.")
 
 
-def test_an_update_is_rolled_out_and_the_one_before_is_kept(serving):
+def test_an_update_is_rolled_out_and_the_previous_revision_is_kept(serving):
     first, image = serving.status["serving"]["revision"], serving.image()
     serving.ask(image="server:2")
     assert serving.reconcile() == "Deploying: Pending"  # not the wanted revision yet, although all servers are ready
@@ -201,7 +201,7 @@ def test_an_update_is_rolled_out_and_the_one_before_is_kept(serving):
     assert (serving.status["serving"]["revision"], serving.status["serving"]["previousRevision"]) == (first, found["revision"])
 
 
-def test_an_update_that_answers_wrongly_is_rolled_back_by_itself_and_stays_so_until_something_else_is_asked_for(serving):
+def test_a_failed_update_is_rolled_back_until_another_revision_is_requested(serving):
     first, image = serving.status["serving"]["revision"], serving.image()
     serving.ask(image="server:broken")
     serving.reconcile()
@@ -236,7 +236,7 @@ def test_an_update_that_answers_wrongly_is_rolled_back_by_itself_and_stays_so_un
     assert serving.status["serving"]["previousRevision"] == first
 
 
-def test_a_first_server_that_answers_wrongly_has_failed_for_there_is_nothing_to_go_back_to(machine):
+def test_a_first_server_that_answers_wrongly_fails_the_job(machine):
     machine.reconcile()
     for name, report in (("check", CHECKED), ("train-0", TRAINED), ("export", EXPORTED)):
         machine.end(f"support-bot-{name}", 0, dump(report))
@@ -251,7 +251,7 @@ NEXT = PublishedModel(job="next", revision="2", claim="next-output", path="model
 NOT_YET = Missing(field="spec.serving.modelRef.name", kind="FineTuneJob", name="next", message="it has not exported its model yet")
 
 
-def test_the_model_of_another_job_takes_the_place_of_this_ones_once_it_is_there(serving):
+def test_the_model_of_another_job_is_served_once_it_is_exported(serving):
     first, before = serving.status["serving"]["revision"], serving.children["Deployment", "support-bot-serve"]
     serving.served = NOT_YET
     serving.ask(modelRef={"name": "next"})
@@ -275,7 +275,7 @@ def test_the_model_of_another_job_takes_the_place_of_this_ones_once_it_is_there(
     assert (serving.status["serving"]["revision"][:2], serving.image()) == ("2-", "server:2")
 
 
-def test_a_model_of_another_job_that_answers_wrongly_is_rolled_back_to_this_ones(serving):
+def test_a_failing_model_of_another_job_is_rolled_back(serving):
     first = serving.status["serving"]["revision"]
     serving.served = NEXT
     serving.ask(modelRef={"name": "next"})
@@ -288,7 +288,7 @@ def test_a_model_of_another_job_that_answers_wrongly_is_rolled_back_to_this_ones
     assert (serving.status["serving"]["revision"], serving.status["serving"]["rolledBackRevision"][:2]) == (first, "2-")
 
 
-def test_where_nothing_is_served_yet_the_model_of_another_job_is_waited_for(machine):
+def test_without_a_server_the_job_waits_for_another_jobs_model(machine):
     machine.ask(modelRef={"name": "next"})
     machine.served = NOT_YET
     machine.reconcile()

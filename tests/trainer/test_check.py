@@ -40,7 +40,7 @@ def own_model(space: Workspace, tmp_path: Path) -> Path:
     return space.model
 
 
-def test_it_counts_the_model_and_what_is_trained_of_it(space: Workspace) -> None:
+def test_check_counts_all_and_trained_parameters(space: Workspace) -> None:
     """Hidden 64, 2 layers, 4 heads of 16 with 2 for keys and values, intermediate 128, 288 tokens; r = 4 adds r x (in + out)."""
     facts = check(space).model
 
@@ -67,7 +67,7 @@ def test_trainable_parameters_follow_the_method(space: Workspace, method: dict, 
     assert check(space, method=method).model.trainable_parameters == trainable
 
 
-def test_it_counts_the_data(space: Workspace) -> None:
+def test_check_counts_the_data(space: Workspace) -> None:
     """One token per byte: `<|user|>say 7<|end|><|assistant|>7 it is<|end|>` is 5 + 7 letters and 4 marks, of which 8 are learned."""
     report = check(space, data={"train": [{"path": "corpus/train.jsonl"}], "validation": [{"path": "corpus/validation.jsonl"}]})
 
@@ -81,7 +81,7 @@ def test_it_counts_the_data(space: Workspace) -> None:
     assert report.warnings == ["6 of 6 validation example(s) are also in train, so their score is too good"]
 
 
-def test_long_samples_are_cut_or_dropped_as_asked(space: Workspace) -> None:
+def test_long_samples_are_cut_or_dropped(space: Workspace) -> None:
     cut = check(space, data={"maxLength": 16})
     dropped = check(space, data={"maxLength": 16, "overlongPolicy": "drop"})
 
@@ -106,7 +106,7 @@ OBJECTIONS = {
 
 
 @pytest.mark.parametrize(("changes", "reason", "message"), OBJECTIONS.values(), ids=OBJECTIONS)
-def test_an_objection_names_the_field_and_the_way_out(space: Workspace, changes: dict, reason: str, message: str) -> None:
+def test_a_refusal_names_the_field_and_the_way_out(space: Workspace, changes: dict, reason: str, message: str) -> None:
     with pytest.raises(StageError) as caught:
         check(space, **changes)
 
@@ -147,7 +147,7 @@ SPOILED = {
 
 
 @pytest.mark.parametrize(("spoil", "reason"), SPOILED.values(), ids=SPOILED)
-def test_a_spoiled_base_model_is_refused(space: Workspace, own_model: Path, spoil: Callable[[Path], object], reason: str) -> None:
+def test_a_damaged_base_model_is_refused(space: Workspace, own_model: Path, spoil: Callable[[Path], object], reason: str) -> None:
     spoil(own_model)
 
     with pytest.raises(StageError) as caught:
@@ -254,7 +254,7 @@ def checked(base_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.mark.parametrize("repository", HUB_ANSWERS)
-def test_what_the_hub_has_against_it_is_said(checked: dict[str, tuple[Failure, int]], repository: str) -> None:
+def test_errors_of_the_hub_are_reported(checked: dict[str, tuple[Failure, int]], repository: str) -> None:
     *_, reason, code = HUB_ANSWERS[repository]
     report, ended = checked[repository]
 
@@ -262,7 +262,7 @@ def test_what_the_hub_has_against_it_is_said(checked: dict[str, tuple[Failure, i
     assert f"someone/{repository}@main" in report.message
 
 
-def test_no_network_is_worth_a_retry_and_says_how_to_do_without(space: Workspace) -> None:
+def test_a_missing_network_is_retried_and_names_an_alternative(space: Workspace) -> None:
     report, code = check_from_hub(space, "http://127.0.0.1:9", "something")["something"]
 
     assert (report.reason, code) == ("HubUnreachable", ExitCode.RETRY)

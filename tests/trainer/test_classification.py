@@ -125,7 +125,7 @@ def served_label(folder: Path, manifest: ModelManifest, text: str) -> str:
         ({"text": "oak", "label": 3}, {"text": "oak", "label": "3"}),
     ],
 )
-def test_a_labeled_text_is_taken(row: dict, result: dict) -> None:
+def test_a_labeled_text_is_accepted(row: dict, result: dict) -> None:
     format_ = recognise(row, {}, TASK)
     assert (format_, normalise(row, format_=format_, columns={}, task=TASK)) == ("labeledText", result)
 
@@ -133,16 +133,16 @@ def test_a_labeled_text_is_taken(row: dict, result: dict) -> None:
 @pytest.mark.parametrize(
     ("label", "words"), [(None, "not nothing"), (True, "not bool"), (1.5, "not float"), ("  ", "has 0 characters"), ("x" * 200, "has 200")]
 )
-def test_a_label_that_is_none_is_refused(label: object, words: str) -> None:
+def test_an_invalid_label_is_refused(label: object, words: str) -> None:
     with pytest.raises(BadRow, match=words):
         normalise({"text": "oak", "label": label}, format_="labeledText", columns={}, task=TASK)
 
 
-def test_with_a_label_beside_it_a_text_is_still_a_text_where_texts_are_learned() -> None:
+def test_for_text_generation_a_labeled_text_is_plain_text() -> None:
     assert recognise({"text": "oak", "label": "timber"}, {}, "TextGeneration") == "text"
 
 
-def test_a_held_out_label_that_training_never_sees_is_named_with_its_line(space: Workspace, tmp_path: Path) -> None:
+def test_a_held_out_label_missing_in_train_is_named_with_its_line(space: Workspace, tmp_path: Path) -> None:
     write_labeled(space)
     (space.data / "corpus" / "labeled-test.jsonl").write_text(json.dumps({"text": "cement", "label": "mortar"}) + "\n")
     settings = Settings.from_environment({**os.environ, **space.environment(classification())})
@@ -170,7 +170,7 @@ def test_each_metric_of_the_task_can_choose_the_best_checkpoint() -> None:
     assert training_metrics((np.eye(3, dtype=np.float32)[one], one))["mcc"] == 0.0
 
 
-def test_modules_of_another_type_than_the_new_head_do_not_meet_it() -> None:
+def test_a_classifier_without_deepspeed_is_loaded_in_fp32() -> None:
     """In fp32 training nothing fits 16-bit layers to the head, which PEFT trains whole."""
     lora = {"method": METHODS["lora"], "deepspeed": None}
     assert needs_fp32_base(TrainerConfig.model_validate(classification(**lora)))

@@ -151,7 +151,7 @@ def test_parquet_is_read_row_by_row(tmp_path: Path) -> None:
     ]
 
 
-def test_exact_duplicates_go_and_order_stays(tmp_path: Path) -> None:
+def test_exact_duplicates_are_removed_and_the_order_is_kept(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "{word}"}}\n' for word in ("b", "a", "b", "c", "a")))
 
     rows = read_split([DataFile(path="rows.jsonl")], settings(tmp_path, task="TextGeneration", dedup="exact"))
@@ -159,7 +159,7 @@ def test_exact_duplicates_go_and_order_stays(tmp_path: Path) -> None:
     assert rows["completion"][:] == ["b", "a", "c"]
 
 
-def test_a_share_of_train_becomes_validation_and_the_same_one_each_time(tmp_path: Path) -> None:
+def test_the_same_share_of_train_becomes_validation_each_time(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("".join(f'{{"text": "{n}"}}\n' for n in range(10)))
     given = settings(tmp_path, task="TextGeneration", valSetSize=0.2)
 

@@ -50,7 +50,7 @@ MEANINGS = {
 
 
 @pytest.mark.parametrize(("raised", "code", "reason"), MEANINGS.values(), ids=MEANINGS)
-def test_an_exception_becomes_a_typed_end_with_a_way_out(raised: Exception, code: ExitCode, reason: str) -> None:
+def test_an_exception_becomes_a_failure_with_a_way_out(raised: Exception, code: ExitCode, reason: str) -> None:
     error = stage_error(raised)
 
     assert (error.code, error.reason) == (code, reason)
@@ -64,7 +64,7 @@ def test_the_cause_of_a_wrapped_exception_decides() -> None:
     assert stage_error(wrapped).reason == "DiskFull"
 
 
-def test_the_first_failure_of_a_pod_stands_and_its_echoes_do_not(tmp_path: Path) -> None:
+def test_the_first_failure_of_a_pod_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "log"
     first = StageError(ExitCode.DATA, "DataInvalid", "line 3", "correct it")
     echo = StageError(ExitCode.RETRY, "PeerLost", "gone", "wait")
@@ -75,7 +75,7 @@ def test_the_first_failure_of_a_pod_stands_and_its_echoes_do_not(tmp_path: Path)
     assert read_termination(path) == Failure(reason="DataInvalid", message="line 3", rank=1, suggestion="correct it")
 
 
-def test_a_cause_replaces_what_somebody_said_who_did_not_know_it(tmp_path: Path) -> None:
+def test_a_failure_with_a_cause_replaces_one_without(tmp_path: Path) -> None:
     path = tmp_path / "log"
     for reason in "PeerLost", "InternalError", "OutOfMemory", "InternalError", "DataInvalid":
         write_termination(Failure(reason=reason, message=reason), path)
@@ -98,7 +98,7 @@ DEATHS = {  # how the workers of a pod ended by rank, what they had said, did th
 
 
 @pytest.mark.parametrize(("codes", "said", "for_memory", "code", "reason", "rank"), DEATHS.values(), ids=DEATHS)
-def test_a_pod_says_how_its_worker_ended(
+def test_a_pod_reports_how_its_worker_ended(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     *,
@@ -130,7 +130,7 @@ GROUPS = {  # /proc/self/cgroup, the kernel's file -> how many it has killed
 
 
 @pytest.mark.parametrize(("own", "file", "content", "kills"), GROUPS.values(), ids=GROUPS)
-def test_the_kernel_counts_what_it_has_killed_for_memory(tmp_path: Path, own: str, file: str, content: str, kills: int | None) -> None:
+def test_kills_by_the_kernel_are_counted(tmp_path: Path, own: str, file: str, content: str, kills: int | None) -> None:
     for path, text in {tmp_path / "proc/self/cgroup": own, tmp_path / "sys/fs/cgroup" / file: content}.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -138,7 +138,7 @@ def test_the_kernel_counts_what_it_has_killed_for_memory(tmp_path: Path, own: st
     assert oom_kills(tmp_path) == kills
 
 
-def test_a_failure_replaces_a_success_that_was_said_too_early(tmp_path: Path) -> None:
+def test_a_failure_replaces_an_early_success(tmp_path: Path) -> None:
     path = tmp_path / "log"
     write_termination(TrainReport(step=1, max_steps=1, train_loss=1.0), path)
     write_termination(Failure(reason="PeerLost", message="gone"), path)
@@ -158,7 +158,7 @@ def test_a_missing_variable_is_named(tmp_path: Path, missing: str) -> None:
 
 
 @pytest.mark.parametrize("stage", ["check", "train", "export"])
-def test_a_configuration_of_another_release_ends_every_stage_with_its_field_named(tmp_path: Path, stage: str) -> None:
+def test_a_configuration_of_another_release_is_refused_with_its_field(tmp_path: Path, stage: str) -> None:
     env = good_environment(tmp_path)
     Path(env[environment.CONFIG]).write_text('{"job": 1}')
 

@@ -16,7 +16,7 @@ NAN, INFINITE = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize("value", [NAN, INFINITE])
-def test_weights_that_are_not_finite_are_a_divergence_and_no_defect(tmp_path, value) -> None:
+def test_weights_that_are_not_finite_are_reported_as_divergence(tmp_path, value) -> None:
     safetensors_torch.save_file({"lora_B": torch.tensor([1.0, value])}, tmp_path / "adapter_model.safetensors")
     for look in (lambda: require_trained_weights(tmp_path), lambda: require_trained_adapter(tmp_path, {})):
         with pytest.raises(StageError, match="lora_B") as raised:
@@ -33,7 +33,7 @@ VECTOR = "base_model.model.layers.0.down_proj.ia3_l"
     [("NothingLearned", {VECTOR: 1.0}), ("AdapterBroken", {"another": 1.0}), (None, {VECTOR: 1.1})],
     ids=["as it began", "without the vector", "moved"],
 )
-def test_an_adapter_that_training_did_not_move_is_no_result(tmp_path, reason, saved) -> None:
+def test_an_unchanged_adapter_is_refused(tmp_path, reason, saved) -> None:
     tensors = {name: torch.full((4,), value) for name, value in saved.items()}
     safetensors_torch.save_file(tensors, tmp_path / "adapter_model.safetensors")
     began = {VECTOR: torch.ones(4)}
@@ -54,7 +54,7 @@ def test_an_adapter_that_training_did_not_move_is_no_result(tmp_path, reason, sa
     ],
     ids=["LoRA", "DoRA", "IA3"],
 )
-def test_what_starts_elsewhere_than_at_zero_is_recorded_under_its_saved_name(expected, config) -> None:
+def test_parameters_that_do_not_start_at_zero_have_their_saved_name(expected, config) -> None:
     model = peft.get_peft_model(tiny.phi3(), peft.get_peft_config({"target_modules": ["down_proj"], **config}))
     began = starts(model)
     assert {name.rpartition(".")[2] for name in began} == expected

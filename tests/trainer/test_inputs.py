@@ -72,7 +72,7 @@ CHANGED = {
 
 
 @pytest.mark.parametrize(("change", "changes", "named", "way_out"), CHANGED.values(), ids=CHANGED)
-def test_what_differs_is_named_with_the_way_out(
+def test_differences_are_named_with_the_way_out(
     space: Workspace, change: Callable[[Workspace], None] | None, changes: dict, named: str, way_out: str
 ) -> None:
     written = json.loads(json.dumps(inputs(space)))
@@ -106,18 +106,18 @@ SAME = {
 
 
 @pytest.mark.parametrize("changes", SAME.values(), ids=SAME)
-def test_what_does_not_shape_training_may_change(space: Workspace, changes: dict) -> None:
+def test_settings_without_effect_on_the_model_can_change(space: Workspace, changes: dict) -> None:
     written = json.loads(json.dumps(inputs(space)))
 
     require_same(written, inputs(space, **changes), checkpoint=CHECKPOINT)
 
 
-def test_a_checkpoint_that_says_nothing_of_its_inputs_is_not_trusted(space: Workspace) -> None:
+def test_a_checkpoint_without_recorded_inputs_is_refused(space: Workspace) -> None:
     with pytest.raises(StageError, match="checkpoint-4 does not record its inputs"):
         require_same({}, inputs(space), checkpoint=CHECKPOINT)
 
 
-def test_random_weights_are_known_by_their_seed_and_configuration(space: Workspace) -> None:
+def test_random_weights_are_identified_by_seed_and_configuration(space: Workspace) -> None:
     before = inputs(space, model={"fromScratch": True})
     rebuild(space)
 
@@ -125,7 +125,7 @@ def test_random_weights_are_known_by_their_seed_and_configuration(space: Workspa
     assert "model.safetensors" not in before["base model"]
 
 
-def test_a_model_from_the_hub_is_known_by_its_commit(space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_from_the_hub_is_identified_by_its_commit(space: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The hub's cache, as a download leaves it: a branch's commit, and a folder of that name."""
     commit = "1f" * 20
     cached = tmp_path / "hub" / f"models--{FROM_A_HUB.replace('/', '--')}"
@@ -142,7 +142,7 @@ def test_a_model_from_the_hub_is_known_by_its_commit(space: Workspace, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_run_whose_base_was_rebuilt_is_refused_and_goes_on_once_it_is_restored(gang: WarmGang, space: Workspace) -> None:
+def test_a_run_with_a_rebuilt_base_is_refused_until_it_is_restored(gang: WarmGang, space: Workspace) -> None:
     def config(**training):
         saving = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4, **training}
         return job(**merged({"worldSize": 2, "deepspeed": deepspeed(2), "training": saving}, {}))

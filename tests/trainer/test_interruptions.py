@@ -72,7 +72,7 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_run_to_the_end_says_so_everywhere(undisturbed: Workspace) -> None:
+def test_a_finished_run_is_in_report_progress_and_metrics(undisturbed: Workspace) -> None:
     report = train_report(undisturbed)
     assert (report.step, report.max_steps, report.resumed_from_step) == (STEPS, STEPS, None)
     assert report.tokens > 0
@@ -81,7 +81,7 @@ def test_a_run_to_the_end_says_so_everywhere(undisturbed: Workspace) -> None:
     assert all(line["tokens_per_second"] > 0 for line in undisturbed.metrics)
 
 
-def test_started_again_a_finished_run_trains_nothing(gang: WarmGang, undisturbed: Workspace) -> None:
+def test_a_finished_run_that_starts_again_trains_nothing(gang: WarmGang, undisturbed: Workspace) -> None:
     before = (undisturbed.output / "metrics.jsonl").read_bytes()
 
     assert gang.run(undisturbed, config()) == DONE
@@ -94,9 +94,7 @@ def shared_buffers() -> set[str]:
     return {path.name for path in Path("/dev/shm").glob("deepspeed_allreduce_buffer_*")}
 
 
-def test_a_killed_rank_costs_the_steps_since_the_last_checkpoint_and_nothing_else(
-    gang: WarmGang, space: Workspace, undisturbed: Workspace
-) -> None:
+def test_after_a_killed_rank_the_run_resumes_from_the_last_checkpoint(gang: WarmGang, space: Workspace, undisturbed: Workspace) -> None:
     before = shared_buffers()
     ranks = gang.start(space, config())
     ranks.until(lambda: len(space.checkpoints) >= 2, "the second checkpoint")
@@ -115,7 +113,7 @@ def test_a_killed_rank_costs_the_steps_since_the_last_checkpoint_and_nothing_els
 @pytest.mark.parametrize(
     "spoil", [flip_a_bit, Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])], ids=["flipped", "removed", "cut"]
 )
-def test_a_spoiled_newest_checkpoint_is_passed_over(gang: WarmGang, space: Workspace, undisturbed: Workspace, spoil) -> None:
+def test_a_corrupt_newest_checkpoint_is_skipped(gang: WarmGang, space: Workspace, undisturbed: Workspace, spoil) -> None:
     ranks = gang.start(space, config())
     ranks.until(lambda: len(space.checkpoints) >= 2, "the second checkpoint")
     os.kill(ranks.pids[0], signal.SIGTERM)
@@ -160,7 +158,7 @@ def test_sigterm_to_one_pod_stops_all_pods_after_the_same_step(
 
 
 @pytest.mark.parametrize("stage", ["launch", "train"])
-def test_whoever_waits_for_the_others_goes_when_told_to(space: Workspace, stage: str) -> None:
+def test_a_rank_that_waits_for_others_exits_on_sigterm(space: Workspace, stage: str) -> None:
     """The agent and its workers wait inside a library, where Python hears no signal."""
     port = free_port()
     as_worker = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -177,7 +175,7 @@ def is_listening(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_full_disk_while_saving_keeps_what_was_saved_before(gang: WarmGang, space: Workspace) -> None:
+def test_a_full_disk_while_saving_keeps_earlier_checkpoints(gang: WarmGang, space: Workspace) -> None:
     """A limit on file size stands in for the disk."""
     ranks = gang.start(space, config())
     ranks.until(lambda: len(space.checkpoints) == 1, "the first checkpoint")

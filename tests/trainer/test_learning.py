@@ -110,7 +110,7 @@ def test_plain_text_is_learned_to_its_end(gang: WarmGang, space: Workspace) -> N
     assert answer(space.model, "soup ") != "of the day<|endoftext|>"
 
 
-def test_of_a_prompt_and_its_completion_only_the_completion_is_learned(gang: WarmGang, space: Workspace) -> None:
+def test_only_the_completion_of_a_prompt_is_learned(gang: WarmGang, space: Workspace) -> None:
     rows = [{"prompt": f"{n} and one is ", "completion": str(n + 1)} for n in range(32)]
     (space.data / "corpus" / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = two_ranks(task="TextGeneration", data={"train": [{"path": "corpus/sums.jsonl", "format": "promptCompletion"}]})
@@ -123,7 +123,7 @@ def test_of_a_prompt_and_its_completion_only_the_completion_is_learned(gang: War
 
 
 @pytest.mark.parametrize("stage", [2, 3])
-def test_the_best_checkpoint_is_kept_and_becomes_the_model(gang: WarmGang, space: Workspace, stage: int) -> None:
+def test_the_best_checkpoint_becomes_the_model(gang: WarmGang, space: Workspace, stage: int) -> None:
     """The highest loss counts as the best here, so that it is known to be an early one. Only one checkpoint may stay beside it."""
     training = {
         "max_steps": 8,

@@ -53,7 +53,7 @@ def test_a_line_of_the_log_stays_one_line_of_plain_text(written: io.StringIO, te
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("error", [ValueError, lambda text: StageError(ExitCode.DATA, "DataInvalid", text, text)], ids=["a bug", "typed"])
-def test_a_failure_is_plain_in_the_log_and_in_the_report(written: io.StringIO, tmp_path: Path, error, text: str) -> None:
+def test_a_failure_has_no_control_characters_in_log_and_report(written: io.StringIO, tmp_path: Path, error, text: str) -> None:
     def fail() -> None:
         raise error(text)
 
@@ -66,7 +66,7 @@ def test_a_failure_is_plain_in_the_log_and_in_the_report(written: io.StringIO, t
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_metrics_are_lines_of_ascii(tmp_path: Path, text: str) -> None:
+def test_metrics_are_ascii_lines(tmp_path: Path, text: str) -> None:
     state, arguments = (
         transformers.TrainerState(global_step=1, max_steps=2),
         transformers.TrainingArguments(output_dir=str(tmp_path), use_cpu=True),

@@ -71,7 +71,7 @@ def test_the_operators_defaults_train(gang: WarmGang, space: Workspace, strategy
 
 
 @pytest.mark.parametrize("config", OFFLOADS.values(), ids=OFFLOADS)
-def test_offloading_trains_the_same_way(gang: WarmGang, space: Workspace, config: dict) -> None:
+def test_offloading_gives_the_same_losses(gang: WarmGang, space: Workspace, config: dict) -> None:
     codes = gang.run(space, job(worldSize=2, deepspeed=config))
 
     assert codes == [ExitCode.DONE, ExitCode.DONE], (space.root / "pod" / "log").read_text()[-6000:]
@@ -80,7 +80,7 @@ def test_offloading_trains_the_same_way(gang: WarmGang, space: Workspace, config
 
 
 @pytest.mark.parametrize(("tuner", "strategy"), CELLS)
-def test_two_ranks_train_and_leave_something_that_learned(gang: WarmGang, space: Workspace, tuner: str, strategy: str) -> None:
+def test_two_ranks_train_and_save_changed_weights(gang: WarmGang, space: Workspace, tuner: str, strategy: str) -> None:
     codes = gang.run(space, two_ranks(tuner, strategy))
 
     assert codes == [ExitCode.DONE, ExitCode.DONE], (space.root / "pod" / "log").read_text()[-6000:]

@@ -52,7 +52,7 @@ def test_an_epoch_is_a_whole_number_of_batches(want, size, global_batch):
     assert len(order) == len(want)
 
 
-def test_epochs_and_seeds_differ_and_come_back_the_same():
+def test_epochs_and_seeds_differ_and_are_reproducible():
     def epoch(number: int, seed: int = 7) -> list[int]:
         order = global_order.GlobalOrder(50, global_batch=5, seed=seed)
         order.set_epoch(number)
@@ -63,7 +63,7 @@ def test_epochs_and_seeds_differ_and_come_back_the_same():
     assert epoch(0, seed=7) != epoch(0, seed=8)
 
 
-def test_examples_of_like_length_share_a_batch():
+def test_examples_of_similar_length_share_a_batch():
     lengths = [1, 100] * 20
     order = global_order.GlobalOrder(40, global_batch=4, seed=0, lengths=lengths)
     batches = [[lengths[example] for example in batch] for batch in global_batches(order, processes=2, each=2, passes=1)]

@@ -15,7 +15,7 @@ def job(uid: str = "u1", namespace: str = "default") -> JobIdentity:
 
 
 @pytest.mark.parametrize("before", ["nothing", "an empty folder", "its own mark", "a mark cut short"])
-def test_a_folder_without_another_jobs_mark_is_taken(tmp_path: Path, before: str):
+def test_a_folder_without_another_jobs_mark_is_accepted(tmp_path: Path, before: str):
     folder = tmp_path / "runs" / "demo" / "0a"
     if before != "nothing":
         folder.mkdir(parents=True)
@@ -30,7 +30,7 @@ def test_a_folder_without_another_jobs_mark_is_taken(tmp_path: Path, before: str
 
 
 @pytest.mark.parametrize("other", [job(uid="u2"), job(uid="u3", namespace="team")], ids=["an earlier job", "another namespace"])
-def test_another_jobs_folder_is_refused_and_left_as_it_is(tmp_path: Path, other: JobIdentity):
+def test_another_jobs_folder_is_refused_and_not_changed(tmp_path: Path, other: JobIdentity):
     mark(tmp_path, other, entries=["*"])
     before = (tmp_path / RUN_MANIFEST_NAME).read_bytes()
     with pytest.raises(StageError, match=rf"belongs to FineTuneJob {other.namespace}/demo \(uid {other.uid}\)"):

@@ -106,7 +106,7 @@ def run(progress: "reporting.ProgressCallback", steps: int, *, of: int = 10, dur
     ],
     ids=["two of three stand by", "all stand by", "too often", "not ours", "gone meanwhile"],
 )
-def test_only_who_stands_by_is_asked_again_each_time_on_a_connection_of_its_own(operators, poster, heard, answers) -> None:
+def test_only_a_503_is_retried_each_time_on_a_new_connection(operators, poster, heard, answers) -> None:
     operators.answers = answers
     poster.post(b'{"trainerStatus": {"progressPercentage": 40}}')
     poster.close()
@@ -114,7 +114,7 @@ def test_only_who_stands_by_is_asked_again_each_time_on_a_connection_of_its_own(
     assert len(set(operators.connections)) == len(heard)
 
 
-def test_training_goes_on_while_nobody_answers_and_the_newest_report_is_the_next(operators, progress) -> None:
+def test_training_continues_without_an_answer_and_the_newest_report_is_sent_next(operators, progress) -> None:
     operators.may_answer.clear()
 
     def hold_the_first(step: int) -> None:
@@ -128,13 +128,13 @@ def test_training_goes_on_while_nobody_answers_and_the_newest_report_is_the_next
 
 
 @pytest.mark.parametrize(("percent", "steps"), [(100, 10), (40, 4)], ids=["done", "stopped"])
-def test_the_last_word_is_heard_before_training_ends(operators, progress, percent, steps) -> None:
+def test_the_last_report_is_sent_before_training_ends(operators, progress, percent, steps) -> None:
     operators.answers = [503, 200, 503, 200]
     run(progress, steps)
     assert operators.load_universal()[-1] == percent
 
 
-def test_a_token_that_cannot_be_read_costs_the_report_and_nothing_else(operators, poster, tmp_path, caplog) -> None:
+def test_an_unreadable_token_loses_only_the_report(operators, poster, tmp_path, caplog) -> None:
     (tmp_path / "token").rename(tmp_path / "away")
     with caplog.at_level("DEBUG"):
         poster.post(b"{}")

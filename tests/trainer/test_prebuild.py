@@ -11,7 +11,7 @@ from gang import WarmGang, Workspace, deepspeed, job
 from tunewright_contract.exit_codes import ExitCode
 
 
-def test_without_a_compiler_prebuild_says_which_package_brings_it() -> None:
+def test_without_a_compiler_prebuild_names_its_package() -> None:
     script = (
         "import sys, pathlib; from tunewright_trainer.distributed import prebuild;"
         "prebuild.library_path = lambda: pathlib.Path('/nowhere/op.so');"

@@ -92,7 +92,7 @@ def examples(space: Workspace) -> dict[int, list[list[int]]]:
 
 
 @pytest.mark.parametrize(("tuner", "strategy"), CELLS)
-def test_another_number_of_ranks_goes_on_at_the_right_example(gang: WarmGang, space: Workspace, tuner: str, strategy: str) -> None:
+def test_another_number_of_ranks_resumes_at_the_right_example(gang: WarmGang, space: Workspace, tuner: str, strategy: str) -> None:
     train(gang, space, of(2, tuner=tuner, strategy=strategy))
     undisturbed, read = space.losses(), examples(space)
     assert {len(batch) for batch in read.values()} == {4}
@@ -112,7 +112,7 @@ def test_another_number_of_ranks_goes_on_at_the_right_example(gang: WarmGang, sp
 
 
 @pytest.mark.parametrize("strategy", ["zero2", "zero3"])
-def test_the_best_checkpoint_may_be_one_of_another_number_of_ranks(gang: WarmGang, space: Workspace, strategy: str) -> None:
+def test_the_best_checkpoint_can_be_from_another_number_of_ranks(gang: WarmGang, space: Workspace, strategy: str) -> None:
     """The highest loss counts as the best here, so that it is known to be the first."""
     best = {
         "eval_strategy": "steps",
@@ -153,7 +153,7 @@ def test_another_global_batch_is_refused(gang: WarmGang, space: Workspace) -> No
     assert "settings (training.global_batch_size)" in said.message
 
 
-def test_shards_of_an_optimizer_that_cannot_be_cut_anew_are_refused(gang: WarmGang, space: Workspace) -> None:
+def test_shards_of_an_optimizer_that_cannot_be_partitioned_again_are_refused(gang: WarmGang, space: Workspace) -> None:
     train(gang, space, of(2, training={"save_steps": 12, "optim": "sgd"}))
     set_back_to(space, STEPS)
 

@@ -32,7 +32,7 @@ def failure(space: Workspace) -> Failure:
 
 
 @pytest.mark.parametrize("at", [2, 4], ids=["in the middle", "after the last step"])
-def test_a_stop_during_an_evaluation_saves_and_the_run_goes_on_from_there(gang: WarmGang, space: Workspace, at: int) -> None:
+def test_a_stop_during_an_evaluation_saves_and_the_run_resumes_from_it(gang: WarmGang, space: Workspace, at: int) -> None:
     """Many examples, one by one, so that a stop can come in between."""
     write_chat(space.data / "corpus" / "validation.jsonl", 200)
     settings = merged(
@@ -54,7 +54,7 @@ def test_a_stop_during_an_evaluation_saves_and_the_run_goes_on_from_there(gang: 
     assert (report.step, report.resumed_from_step, report.eval_loss is not None) == (4, at, True)
 
 
-def test_a_stop_saves_also_where_the_job_saves_nothing(gang: WarmGang, space: Workspace) -> None:
+def test_a_stop_saves_even_without_a_save_strategy(gang: WarmGang, space: Workspace) -> None:
     settings = config(max_steps=400, save_strategy="no")
     ranks = gang.start(space, settings)
     ranks.until(lambda: logged(space, 3), "step 3")
@@ -72,7 +72,7 @@ def test_a_stop_saves_also_where_the_job_saves_nothing(gang: WarmGang, space: Wo
     assert list(space.losses()) == sorted(space.losses()), "each step once, in order: it went on and did not start over"
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_checkpoints_before_it_whole(gang: WarmGang, space: Workspace) -> None:
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_earlier_checkpoints(gang: WarmGang, space: Workspace) -> None:
     """The first step has a learning rate of zero, the second an absurd one; from the third on there is no number."""
     codes = gang.run(space, config(learning_rate=1e30, warmup_steps=5, max_steps=6, save_strategy="steps", save_steps=1))
 

@@ -52,7 +52,7 @@ class NothingToRemember(ResourceMemories):
 
 
 def kopf_settings(*, silence_seconds: float = SILENCE_SECONDS) -> kopf.OperatorSettings:
-    """Return the settings. `silence_seconds`: how long a watch may have no event."""
+    """Return kopf's settings; `silence_seconds` is how long a watch may have no event."""
     settings = kopf.OperatorSettings()
 
     # K13: peering pauses all operators of equal priority, and compares wall clocks to decide which are alive.
