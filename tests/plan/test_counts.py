@@ -115,6 +115,8 @@ LORAS = {
     "two layers by pattern": {"r": 4, "target_modules": ["q_proj"], "layers_to_transform": [0, 2], "layers_pattern": ["layers"]},
     "ranks by pattern": {"r": 4, "target_modules": ["q_proj", "v_proj"], "rank_pattern": {"v_proj": 16}},
     "with embeddings": {"r": 4, "target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+    "norms, by the end of their names": {"r": 4, "target_modules": ["q_proj"], "modules_to_save": ["norm"]},
+    "whole blocks": {"r": 4, "target_modules": ["q_proj"], "modules_to_save": ["mlp"]},
     "tokens": {"r": 4, "target_modules": ["q_proj"], "trainable_token_indices": [0, 1, 2]},
     "lora bias": {"r": 4, "target_modules": ["q_proj"], "lora_bias": True},
     "all biases": {"r": 4, "target_modules": ["q_proj"], "bias": "all"},

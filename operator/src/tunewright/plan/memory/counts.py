@@ -7,7 +7,7 @@ module matching as in peft 0.21.2 (`tuners/tuners_utils.py`).
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 from typing import Any
 
@@ -105,8 +105,20 @@ def lora_parameters(shapes: Shapes, lora: Mapping[str, Any]) -> int:
         count += sum(prod(shape) for name, shape in shapes.items() if name.endswith(".bias"))
     rows_trained = len(lora.get("trainable_token_indices") or [])
     count += sum(rows_trained * shape[1] for name, shape in shapes.items() if name.endswith(("embed_tokens.weight", "wte.weight")))
-    kept: _Matcher = _matcher(lora.get("modules_to_save") or [])
-    return count + sum(size for module, size in _by_module(shapes).items() if kept(module))
+    return count + _saved_parameters(shapes, tuple(lora.get("modules_to_save") or ()))
+
+
+def _saved_parameters(shapes: Shapes, names: tuple[str, ...]) -> int:
+    """Return how many parameters lie in modules to save. PEFT compares the ends of names, so `norm` is also `input_layernorm`."""
+    return sum(prod(shape) for name, shape in shapes.items() if any(module.endswith(names) for module in _modules_around(name)))
+
+
+def _modules_around(parameter: str) -> Iterator[str]:
+    """Yield the names of the modules that hold a parameter, the innermost first."""
+    module = parameter.rpartition(".")[0]
+    while module:
+        yield module
+        module = module.rpartition(".")[0]
 
 
 def _matcher(targets: str | list[str] | tuple[str, ...]) -> _Matcher:
