@@ -8,9 +8,7 @@ import fcntl
 import hashlib
 import inspect
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from typing import Any, Literal
 
 from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, Lineage, ModelFile, ModelManifest
 from tunewright_contract.reports import ParityReport
+from tunewright_trainer.common.logs import quiet
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "models"
@@ -165,13 +164,12 @@ def _save_torch(wanted: TinyModel, folder: Path) -> Any:
 
 
 def _build_gqa(wanted: TinyModel, into: BuiltModel) -> None:
-    """Run the ONNX Runtime GenAI model builder in its own process: it changes global state and prints."""
-    command = [sys.executable, "-m", "onnxruntime_genai.models.builder", "-i", str(into.torch_dir), "-o", str(into.served_dir)]
-    command += ["-p", wanted.precision, "-e", "cpu", "-c", str(into.torch_dir.parent / "cache")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "2"})
-    if done.returncode:
-        msg = f"the model builder failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-        raise RuntimeError(msg)
+    """Run the ONNX Runtime GenAI model builder with its own defaults, and keep what a server reads."""
+    where = ("", str(into.torch_dir), str(into.served_dir), wanted.precision, "cpu", str(into.torch_dir.parent / "cache"))
+    with quiet():
+        from onnxruntime_genai.models.builder import create_model, parse_extra_options
+
+        create_model(*where, **parse_extra_options(*where, ["hf_token=false"]))
     for path in into.served_dir.iterdir():
         if path.name not in {"model.onnx", "model.onnx.data", "genai_config.json"}:
             path.unlink()
