@@ -1,4 +1,4 @@
-"""Time from the last training step to the first token that the trained model says to a client, phase by phase.
+"""Time from the last training step to the first token of the served model, phase by phase.
 
     python benchmarks/last_step_to_first_token.py                      # examples/quickstart.yaml as it is
     python benchmarks/last_step_to_first_token.py --steps 8            # a shorter training: what comes after it stays the same
@@ -33,7 +33,7 @@ from tunewright.local.app import Home
 
 QUICKSTART = Path(__file__).resolve().parent.parent / "examples" / "quickstart.yaml"
 TIMED = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}) INFO (?:\[rank 0\] )?(.*)$", flags=re.MULTILINE)
-# What the logs say -> which phase has then ended. In the order of the stages.
+# Text of a log line -> the phase that it ends. In the order of the stages.
 TRAINER_SAYS = (("final/ is complete", "checkpoint and trained weights saved"),)
 EXPORT_SAYS = (
     ("base model scored", "export: libraries loaded, base model scored"),

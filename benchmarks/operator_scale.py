@@ -6,8 +6,8 @@
     python benchmarks/operator_scale.py --steady 0 --burst 0             # the idle ones alone, in a few minutes; needs no quiet machine
 
 etcd, kube-apiserver, kube-controller-manager (`make control-plane`) and the operator share this machine with this program, which creates
-jobs and plays the kubelet: each pod's status is written as Succeeded, with a real report as its last word, as soon as it is created.
-The controller manager's client limits (20 requests/s by default) are lifted: it would be what is measured otherwise.
+jobs and plays the kubelet: each pod's status is written as Succeeded, with a real report as its termination message, as soon as it is
+created. The controller manager's client limits (20 requests/s by default) are lifted: it would be what is measured otherwise.
 
 Times are read from the API server's audit log, from when it received the request that creates a job to when it had answered the operator's
 request that creates the child. The train Job comes after the check has ended, so its time has two controllers' and the kubelet's work in
@@ -83,7 +83,7 @@ class Wire:
         return json.loads(answer.data)
 
     def watch(self, path: str) -> Iterator[Mapping[str, Any]]:
-        """Yield events for ever, from now on."""
+        """Yield events without end, from now on."""
         version = self.send("GET", f"{path}?limit=1")["metadata"]["resourceVersion"]
         while True:
             query = f"watch=1&allowWatchBookmarks=true&resourceVersion={version}"
@@ -351,7 +351,7 @@ def main() -> None:
         with bench.operator:
             at_rest = usage(bench.pid)
             bench.create()
-            bench.kubelet.wait_for(1)  # from now on everybody knows the new kind
+            bench.kubelet.wait_for(1)  # from now on every watch has the new kind
             rows = []
             for rate in arguments.rate if arguments.steady else []:
                 load = functools.partial(bench.at_a_rate, rate, arguments.steady)

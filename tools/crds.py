@@ -14,7 +14,7 @@ def main() -> int:
     if "--check" in sys.argv[1:]:
         if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == text:
             return 0
-        print(f"crds/{FILENAME} is not what the API room says. Way out: make crds", file=sys.stderr)
+        print(f"crds/{FILENAME} differs from the API's models. Way out: make crds", file=sys.stderr)
         return 1
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(text, encoding="utf-8")

@@ -29,7 +29,7 @@ DEBIAN_BASE = (
 BASE_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 UV_CACHE = "/var/cache/uv-of-the-host"
-# What pip knows about where packages come from -> what pip and uv read it from.
+# pip's settings of package indexes -> the variables of pip and uv with these settings.
 INDEX_VARIABLES = {
     "index-url": ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
     "extra-index-url": ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
@@ -39,7 +39,7 @@ INDEX_VARIABLES = {
 
 
 class NoEngineError(Exception):
-    """Nothing here can build images; the text says what would."""
+    """No engine on this machine can build images; the message names one."""
 
 
 def find_engine() -> "Buildah | Docker":

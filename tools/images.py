@@ -36,7 +36,7 @@ def archives(root: Path = ROOT) -> dict[str, Path]:
 
 
 def archive_path(image: Image, base: str, root: Path = ROOT) -> Path:
-    """Return where this very build lies, whether it is there or not."""
+    """Return the path of this build's archive, whether it exists or not."""
     return cache() / "images" / f"{image.name}-{content_hash(image, root)}-{_base_hash(base)}.tar"
 
 
@@ -52,7 +52,7 @@ def cache() -> Path:
 
 
 def chosen_base() -> str:
-    """Return what the environment asks for; nothing for the Dockerfiles' default."""
+    """Return the base image that the environment names; empty for the Dockerfiles' default."""
     return os.environ.get("TUNEWRIGHT_BASE_IMAGE", "")
 
 

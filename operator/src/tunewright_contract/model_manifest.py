@@ -85,7 +85,7 @@ class SequenceToSequenceGraph(Message):
     head_size: int
     kv_dtype: Literal["float32"] = "float32"
     decoder_start_token_id: int  # the first target token, which the model does not generate
-    forced_bos_token_id: int | None = None  # the first token that is generated, whatever the logits say: a language, say
+    forced_bos_token_id: int | None = None  # the first token of each answer, whatever the logits are, such as a language
     suppressed_token_ids: list[int] = Field(default_factory=list)  # never generated: transformers' suppress_tokens and bad_words_ids
     max_target_length: int | None = None  # tokens with the start, where positions bound them; None: unbounded, as in T5
 

@@ -16,7 +16,7 @@ from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec, parse
 
 
 def admit(raw: Mapping[str, Any], *, begun: bool = False) -> FineTuneJob:
-    """Read a job and hold it against every rule. Raises `InvalidJob` with all problems.
+    """Read a job and check every rule. Raises `InvalidJob` with all problems.
 
     Rules between fields apply only if each field is valid by itself. Rules about the number of ranks of a new gang do not apply after it
     has `begun`: their other fields are immutable, and the plan decides about another number.
@@ -32,7 +32,7 @@ def admit(raw: Mapping[str, Any], *, begun: bool = False) -> FineTuneJob:
 
 
 def objections(spec: FineTuneJobSpec, *, begun: bool = False) -> tuple[Problem, ...]:
-    """Return what stands against a well-formed specification: broken rules, and settings that nothing honours yet.
+    """Return the problems of a well-formed specification: broken rules, and settings that no stage implements yet.
 
     A field is reported once: rules about a value that is not supported anyway are left out.
     """

@@ -17,7 +17,7 @@ from tunewright.api.written import as_written
 UNKNOWN, MISSING, INVALID = "unknown field", "missing field", "invalid value"
 LONGEST_VALUE = 80
 MOST_PLACES = 100  # that are listed
-_UNQUOTED = re.compile(r"^([-+]?[0-9.]+([eE][-+]?[0-9]+)?|true|false)$")  # means a number or a truth value without quotes
+_UNQUOTED = re.compile(r"^([-+]?[0-9.]+([eE][-+]?[0-9]+)?|true|false)$")  # a number or a Boolean without quotes
 
 
 def explain(errors: Iterable[ErrorDetails], raw: Mapping[str, Any]) -> tuple[Problem, ...]:
@@ -47,7 +47,7 @@ def written(steps: Sequence[Step]) -> str:
 
 
 def _place(error: ErrorDetails, raw: Mapping[str, Any]) -> tuple[Step, ...]:
-    """Return where the error lies in the raw job, without the names of types that pydantic puts between."""
+    """Return the place of the error in the raw job, without the type names that pydantic adds."""
     here: Any = raw
     steps: list[Step] = []
     for step in error["loc"]:

@@ -11,12 +11,12 @@ Step = str | int
 
 
 def names_in(model: type[Spec]) -> tuple[str, ...]:
-    """Return the fields of a part as they stand in YAML."""
+    """Return the fields of a part by their names in YAML."""
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 def model_at(steps: Sequence[Step]) -> type[Spec] | None:
-    """Return the part that lies at this place of a job, or None for scalars, maps and places that are not there."""
+    """Return the model of the part at this place of a job, or None for scalars, maps and missing places."""
     model: type[Spec] | None = FineTuneJob
     for step in steps:
         if isinstance(step, int) or model is None:

@@ -31,7 +31,7 @@ def read_job(text: str, filename: str) -> FineTuneJob:
         try:
             job = admit(document.value)
         except InvalidJob as error:
-            # What is ambiguous has been said already; that the value then has the wrong type would only confuse.
+            # The ambiguous value was reported already, so an additional error about its type would only confuse.
             said = {problem.path for problem in problems}
             problems += [_placed(problem, document) for problem in error.problems if problem.path not in said]
     elif not problems:

@@ -46,7 +46,7 @@ def _node(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
         return {**node, "anyOf": [{"type": "integer"}, {"type": "string"}]}
     if DEPTH in raw:
         return {**node, **_json(raw[DEPTH])}
-    if kinds:  # several types: which it is only the operator can tell
+    if kinds:  # several types: only the operator can check the value
         return {**node, **_either(kinds, defs)}
     if "const" in raw:
         node["enum"] = [raw["const"]]
@@ -78,7 +78,7 @@ def _either(kinds: Sequence[Mapping[str, Any]], defs: Mapping[str, Any]) -> Sche
 
 
 def _inlined(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Replace a reference by what it refers to. What stands beside it (a description, a default) is closer to the reader and wins."""
+    """Replace a reference by its target. Keys beside the reference (a description, a default) have priority over the target's."""
     if "$ref" not in raw:
         return raw
     target = defs[raw["$ref"].rsplit("/", 1)[-1]]
@@ -86,7 +86,7 @@ def _inlined(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _bounds(raw: Mapping[str, Any]) -> Schema:
-    """Bounds of numbers. The API server cuts a bound's fraction off where the value is whole (0 < 0.5 becomes 0 < 0), so CEL says those."""
+    """Return the bounds of a number. The API server truncates a bound for whole numbers (0 < 0.5 becomes 0 < 0), so CEL has those."""
     bounds: Schema = {}
     for word, name, exclusive, sign in _BOUNDS:
         bound = raw.get(word)
@@ -114,7 +114,7 @@ def _object(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
         parts = {name: _node(value, defs) for name, value in raw["properties"].items()}
         # The parts have defaults of their own: an empty object is enough for the API server to fill them in.
         return {"properties": parts, **({"default": {}} if raw.get("default") is not None else {})}
-    # Keys of a certain form stand as a pattern in JSON schema; the dialect has no patterns for keys.
+    # JSON schema has a pattern for keys of a certain form; the dialect has none.
     values = next(iter(raw.get("patternProperties", {}).values()), raw.get("additionalProperties"))
     if isinstance(values, Mapping) and _inlined(values, defs).keys() & {"type", "anyOf", "x-kubernetes-int-or-string", DEPTH}:
         return {"additionalProperties": _node(values, defs)}

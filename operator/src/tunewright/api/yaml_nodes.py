@@ -110,7 +110,7 @@ def _compose(text: str) -> Node:
 
 
 def _refuse_size(text: str) -> None:
-    """Stop at the first part that is too deep or one too many, before anything recursive or quadratic sees the text."""
+    """Stop at the first part that is too deep or one too many, before any recursive or quadratic code reads the text."""
     depth = nodes = 0
     mark: StringMark | None = None
     try:

@@ -98,7 +98,7 @@ class KubeWorld:
         return References(missing=found.missing, claims=found.claims, progress_url=url, served=found.served)
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
-        """Return what the job owns, at any depth, what is to outlive it, and Events about pods that do not start.
+        """Return the job's objects at any depth, retained ones, and Events about pods that do not start.
 
         Raises Forbidden when a kind is hidden.
         """

@@ -1,4 +1,4 @@
-"""The DeepSpeed configuration for a strategy: complete, with `auto` wherever transformers knows the value and checks it.
+"""The DeepSpeed configuration for a strategy: complete, with `auto` for every value that transformers fills in and checks.
 
 It has no optimizer block: transformers builds the optimizer that `training.optim` names, and DeepSpeed wraps it. So nothing is compiled
 on the worker.

@@ -84,7 +84,7 @@ class TrainOutcome(StageOutcome[TrainReport]):
     before: Failure | None = None  # the failure of the attempt before the newest
     replicas: int | None = None  # pods of the newest attempt
     global_batch_size: int | None = None  # of the first attempt; see plan/resize.py
-    zero_stage: int | None = None  # likewise
+    zero_stage: int | None = None  # of the first attempt
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,9 +28,9 @@ def render(plan: FineTunePlan) -> Rendering:
     workloads, serving = _workloads(plan)
     children = (
         *render_config_map(plan),  # pods mount it: without it they stay in ContainerCreating
-        *render_volume_claim(plan),  # likewise
+        *render_volume_claim(plan),  # pods mount it, too
         *render_network_policies(plan),  # before the pods, so that no pod starts without its policy
-        *render_disruption_budgets(plan),  # likewise
+        *render_disruption_budgets(plan),  # before the pods, too
         *render_services(plan),  # before the gang: DNS caches keep a failed lookup of a name
         *workloads,
     )

@@ -96,7 +96,7 @@ class RowQueue:
         return wanted, taken
 
     def drop_cancelled(self) -> None:
-        """Forget rows that are not wanted any more."""
+        """Remove cancelled rows."""
         self._keep(lambda ticket: not ticket.cancelled)
 
     def take_expired(self, before: float) -> list[RowTicket]:
@@ -110,7 +110,7 @@ class RowQueue:
         return tickets
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all rows."""
         self._groups.clear()
 
     def _remove(self, taken: list[RowTicket]) -> None:

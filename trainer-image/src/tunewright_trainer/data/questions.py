@@ -125,7 +125,7 @@ def _place(window: Window, start: int, end: int) -> tuple[int, int]:
 
 
 def windows_review(train: EncodedQuestions, reading: ReadingWindows) -> list[str]:
-    """Warn of answers that no window holds, and say how many contexts have several windows."""
+    """Warn about answers that no window contains, and report how many contexts have several windows."""
     facts, warnings = train.facts, []
     if facts.dropped:
         warnings.append(

@@ -16,8 +16,8 @@ from tunewright_trainer.common.cgroup import oom_kills
 from tunewright_trainer.common.exits import NAMELESS, StageError, killed_for_memory, read_termination
 from tunewright_trainer.common.signals import exit_on_signal_during_rendezvous, stopped
 
-# Seconds the agent leaves its workers to save after SIGTERM, and its healthy workers to notice that one has failed. The pod's
-# terminationGracePeriodSeconds should be a little longer; set the variable to go beyond.
+# Seconds that the agent gives its workers to save after SIGTERM, and its healthy workers to end after one has failed. The pod's
+# terminationGracePeriodSeconds should be a little longer; the variable sets another value.
 _SHUTDOWN_TIMEOUT = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
 _SHUTDOWN_SECONDS = "120"
 
@@ -51,10 +51,10 @@ def launch() -> None:
 
 
 def worker_failed(first: int, codes: Mapping[int, int], *, for_memory: bool | None) -> StageError:
-    """Return what the exit codes of a pod's failed workers, by rank, say. A code of the contract comes with the worker's own message.
+    """Return the error for the exit codes of a pod's failed workers, by rank. With a code of the contract, the worker wrote its message.
 
-    A negative code is a signal. `for_memory`: whether the kernel has killed one for want of memory; None if it does not tell.
-    Then the survivors' words, whose peer or whose helper it was, are echoes.
+    A negative code is a signal. `for_memory`: whether the kernel has killed one because memory ran out; None if that is unknown.
+    The other workers' failures then follow from the killed one.
     """
     said, code = _last_word(), codes[first]
     if for_memory and (not isinstance(said, Failure) or said.reason in NAMELESS):
@@ -81,7 +81,7 @@ def worker_failed(first: int, codes: Mapping[int, int], *, for_memory: bool | No
 
 
 def _after_signal(asked: signal.Signals) -> None:
-    """The agent got a stop signal, passed it on and waited. The workers' results decide; a finished run is a success."""
+    """Decide the result after a stop signal, which the agent has passed on. The workers' results count: a finished run is a success."""
     said = _last_word()
     if said is None:
         raise StageError(

@@ -1,7 +1,7 @@
 """Turns training's result into one plain model: the trained weights in fp32, without adapter or quantisation.
 
-Promises exactly the values that training used. The base is loaded in the job's dtype and quantised as the job says, then brought to fp32
-exactly; only then is the adapter merged. Merging in bf16 would round most of an adapter away (8 bits of mantissa); merging a QLoRA
+Promises exactly the values that training used. The base is loaded in the job's dtype and quantised by the job's settings, then brought to
+fp32 exactly; only then is the adapter merged. Merging in bf16 would round most of an adapter away (8 bits of mantissa); merging a QLoRA
 adapter into the unquantised base would give a model that was never trained. Parity is also measured in fp32.
 """
 

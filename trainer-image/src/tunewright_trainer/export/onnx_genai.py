@@ -1,4 +1,4 @@
-"""ONNX export through the ONNX Runtime GenAI model builder, for the decoder architectures it knows.
+"""ONNX export through the ONNX Runtime GenAI model builder, for the decoder architectures that it supports.
 
 Promises a graph of GroupQueryAttention nodes for the CPU provider, with one full-length cache per layer. It refuses nothing
 itself. The builder ignores unknown options and ends without an error on wrong results, so `graph_check` and `parity` check them.

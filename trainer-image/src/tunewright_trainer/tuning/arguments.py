@@ -1,7 +1,7 @@
 """Builds the libraries' objects from the configuration: training arguments and a DeepSpeed configuration.
 
-Refuses what this machine or these versions cannot do, before any weight is loaded. Every addition to the job's settings is named here, with
-its reason. No setting of the job is replaced.
+Refuses settings that this machine or these versions do not support, before any weight is loaded. Every addition to the job's settings is
+named here, with its reason. No setting of the job is replaced.
 """
 
 import copy
@@ -47,8 +47,8 @@ def training_arguments(settings: Settings, kind: type[ArgumentsT], *, has_valida
     always: dict[str, Any] = {
         "output_dir": str(settings.checkpoints_dir),
         "deepspeed": deepspeed_config(settings),
-        "disable_tqdm": True,  # a log is read by machines; progress is posted
-        "logging_nan_inf_filter": False,  # or a loss that is not finite would be logged as the mean of those before
+        "disable_tqdm": True,  # logs get no progress bar, because progress is posted
+        "logging_nan_inf_filter": False,  # otherwise a loss that is not finite would be logged as the mean of earlier ones
         "use_cpu": on_cpu,
         "ddp_backend": "gloo" if on_cpu else "nccl",
         "dataloader_pin_memory": not on_cpu,
@@ -58,13 +58,13 @@ def training_arguments(settings: Settings, kind: type[ArgumentsT], *, has_valida
         config = kind(**{**asked, **always, **ours})
     except (ValueError, TypeError) as error:
         raise _refuse(f"training: {error}", "Correct the setting named above.") from error
-    # transformers adds its own poster when it sees the endpoint; ours, which reports stops honestly, is added by the recipe.
+    # transformers adds its own poster if the endpoint is set. The recipe adds one that reports stops correctly.
     config.report_to = [name for name in config.report_to if name != "kubeflow"]
     return config
 
 
 def deepspeed_config(settings: Settings) -> dict[str, Any] | None:
-    """The job's DeepSpeed configuration, with what only this side can know. None: plain data parallelism."""
+    """Return the job's DeepSpeed configuration, with the settings that depend on this process. None: plain data parallelism."""
     if settings.config.deepspeed is None:
         return None
     config = copy.deepcopy(settings.config.deepspeed)
@@ -83,7 +83,7 @@ def zero_stage(settings: Settings) -> int | None:
 
 
 def refuse_impossible(settings: Settings) -> None:
-    """What no machine can do with these versions. Raises `StageError`."""
+    """Raise `StageError` for settings that fail with these versions on every machine."""
     method = settings.config.method
     quantized = method.quantization is not None
     dora = bool(adapter_arguments(method).get("use_dora"))

@@ -41,5 +41,5 @@ RULES: tuple[Rule[Any], ...] = tuple(rule for room in _ROOMS for rule in room.RU
 
 
 def check(spec: FineTuneJobSpec, *, begun: bool = False) -> tuple[Problem, ...]:
-    """Return every violation, in the table's order. `begun`: a gang has; what holds for another number of workers the plan decides."""
+    """Return every violation, in the table's order. `begun`: a gang exists; then the plan decides about another number of workers."""
     return tuple(problem for rule in RULES if not (begun and rule.at_start) for problem in rule.find(spec))

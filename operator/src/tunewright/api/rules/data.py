@@ -15,13 +15,13 @@ WITHOUT_TURNS = DATA_FORMATS.where(lambda row: row.turns is False)
 
 
 def formats(spec: FineTuneJobSpec, unfit: tuple[str, ...]) -> list[str]:
-    """Return which of these formats the job's data sets are said to have. A format that is left out is Check's to judge."""
+    """Return which of these formats the job sets for its data sets. Check detects a format that is left out."""
     data = spec.data
     return sorted({entry.format for entry in (*data.train, *data.validation, *data.test) if entry.format in unfit})
 
 
 def _any_format(unfit: tuple[str, ...]) -> Predicate:
-    """Return the condition that a data set is said to have one of these formats."""
+    """Return the condition that a data set has one of these formats by its `format` field."""
     named = has("format", of="d") & field("format", of="d").among(unfit)
     return any_of(*(field(f"data.{split}").exists("d", named) for split in ("train", "validation", "test")))
 

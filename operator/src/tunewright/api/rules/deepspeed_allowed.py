@@ -65,7 +65,7 @@ ALLOWED: Allowed = {
         "partition_activations contiguous_memory_optimization cpu_checkpointing number_checkpoints synchronize_checkpoint_boundary profile"
     ),
 }
-# What a person may well have in a configuration that is refused; the others are refused as unknown.
+# Common keys that are refused, each with its reason. Other keys are refused as unknown.
 REASONS = {
     "flops_profiler": "writes a file that it names",
     "csv_monitor": "writes files",

@@ -14,7 +14,7 @@ def raw_deepspeed(spec: FineTuneJobSpec) -> Mapping[str, Any]:
 
 
 def block(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a nested block of a raw configuration, empty when it is absent or no block."""
+    """Return a nested block of a raw configuration, empty if it is absent or not a map."""
     value = config.get(name)
     return value if isinstance(value, Mapping) else {}
 

@@ -10,7 +10,7 @@ from tunewright_contract.capabilities.precisions import TRAINING_PRECISIONS
 
 
 def needs_accelerator(spec: FineTuneJobSpec) -> list[str]:
-    """Return the settings that only an accelerator can carry out."""
+    """Return the settings that need an accelerator."""
     training, model = spec.training, spec.model
     optim = training.optim
     wants = {

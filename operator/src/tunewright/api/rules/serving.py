@@ -8,7 +8,7 @@ from tunewright_contract.capabilities.execution_providers import EXECUTION_PROVI
 
 
 def not_in_image(spec: FineTuneJobSpec) -> list[str]:
-    """Return the execution providers that are in no image the job can be served from. An image of the job's own is taken at its word."""
+    """Return the execution providers that are in no image the job can be served from. The job's own image is assumed to have them."""
     serving = spec.serving
     if serving is None or serving.image is not None:
         return []
