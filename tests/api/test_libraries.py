@@ -60,7 +60,7 @@ def test_lora_fields_are_the_arguments_of_lora_config():
 
 def test_ia3_fields_are_the_arguments_of_ia3_config():
     theirs = annotated(source("peft", "tuners", "ia3", "config.py"), "IA3Config")
-    assert theirs - set(Ia3Spec.model_fields) == {"fan_in_fan_out"}  # PEFT sees from the layer how it stores weights
+    assert theirs - set(Ia3Spec.model_fields) == {"fan_in_fan_out"}  # PEFT reads from the layer how it stores weights
     assert set(Ia3Spec.model_fields) <= theirs
 
 

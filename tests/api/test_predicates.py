@@ -1,4 +1,4 @@
-"""A predicate, and the CEL that it prints, say the same."""
+"""A predicate and its CEL give the same result."""
 
 import celpy
 import pytest

@@ -9,7 +9,7 @@ from tunewright.api.supported import CODE, NOT_SUPPORTED_YET, unsupported
 from tunewright.api.v1alpha1.job import parse
 
 PVC = {"pvc": {"claimName": "c"}}
-# field -> the change that asks for it
+# field -> the change that sets it
 REFUSED = {
     "spec.task": {"task": "Summarization"},
     "spec.model.source.oci": {"model.source": {"oci": {"image": "registry/model:1"}}},

@@ -41,7 +41,7 @@ class Tool:
         path.write_text(text.replace(edit.before, edit.after, 1), encoding="utf-8")
 
     def run(self, *options):
-        """Return the exit status and what was said."""
+        """Return the exit status and the output."""
         self._monkeypatch.setattr(sys, "argv", ["chart.py", *options])
         return chart.main(), self._capsys.readouterr().err
 

@@ -104,7 +104,7 @@ def test_uninstalling_keeps_the_crd_and_jobs_and_allows_reinstalling(on_cluster,
     uid = create_job(api)["metadata"]["uid"]
     said = good(on_cluster("uninstall", RELEASE))
 
-    assert "finetunejobs.tunewright.io" in said  # helm says what it kept
+    assert "finetunejobs.tunewright.io" in said  # helm prints what it kept
     assert api.get(*JOB)["metadata"]["uid"] == uid
     until(lambda: api.get(*DEPLOYMENT) is None, "the operator goes")
     left = plane.kubectl("get", "clusterroles,clusterrolebindings", "-l", "app.kubernetes.io/part-of=tunewright", "-o", "name")
@@ -163,7 +163,7 @@ def test_changing_to_namespaced_mode_removes_cluster_rights(on_cluster, plane):
 
 @pytest.fixture
 def older_chart(tmp_path):
-    """The chart as it was when a FineTuneJob could say less: without `spec.serving` and `spec.evaluation`, and with another column."""
+    """The chart of an earlier release, with a CRD without `spec.serving` and `spec.evaluation`, and with another column."""
     chart = Path(shutil.copytree(CHART, tmp_path / "older"))
     crd = committed_crd()
     (version,) = crd["spec"]["versions"]

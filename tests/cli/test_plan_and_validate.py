@@ -105,7 +105,7 @@ def _replace(path: Path, make: Callable[[Path], object]) -> None:
 
 
 def _sparse(path: Path, size: int) -> None:
-    """A file of this size that says it is one header, and takes no room."""
+    """A sparse file of this size whose first bytes declare one header."""
     with path.open("wb") as file:
         file.write(struct.pack("<Q", size - 8))
         file.truncate(size)

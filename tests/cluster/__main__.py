@@ -21,7 +21,7 @@ sys.path.append(str(ROOT / "tools"))
 
 
 def build_or_say() -> int:
-    """Build. Without Go that is no failure, unless REQUIRE_CLUSTER=1: the tests that need it will say that they were skipped."""
+    """Build. Without Go that is no failure, unless REQUIRE_CLUSTER=1: the tests that need it are skipped with that reason."""
     try:
         print(f"test cluster: {build().apiserver.parent}")
     except NoProgramsError as lacking:

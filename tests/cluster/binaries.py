@@ -47,7 +47,7 @@ BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "
 
 
 class NoProgramsError(Exception):
-    """A program is not here; the text says which, and what would bring it."""
+    """A program is missing; the message names it and the way to get it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
-"""A certificate authority that lives as long as one control plane, made by the openssl command line (3.0 or newer)."""
+"""A certificate authority for one control plane, made by the openssl command line (3.0 or newer)."""
 
 import subprocess
 from pathlib import Path
 
-DAYS = "2"  # outlives any test run, and nothing else
+DAYS = "2"  # longer than any test run
 
 
 def make_authority(folder: Path) -> None:

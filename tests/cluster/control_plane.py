@@ -3,7 +3,7 @@
 Promises: everything listens on 127.0.0.1 on free ports; keys, data and logs lie in one temporary folder; RBAC and an audit log are on.
 There is no node: Jobs make pods, and the pods stay Pending (node.py puts one under it, at another `Place`). All of it ends with the process
 that started it, however that ends (processes.py); after `kill -9` the next start sweeps the folder.
-etcd speaks without TLS on its loopback port: fit for tests, and for nothing else.
+etcd has no TLS on its loopback port, which is acceptable for tests only.
 """
 
 import atexit
@@ -38,7 +38,7 @@ ADMIN, CONTROLLERS = "admin", "system:kube-controller-manager"
 class Place:
     """Where a control plane stands: its address, its Services' addresses, and the words that bring a command there.
 
-    With `nodes` the API server asks kubelets, for `kubectl logs` and `exec`, and is what the Service `kubernetes` leads to.
+    With `nodes` the API server connects to kubelets, for `kubectl logs` and `exec`, and is the endpoint of the Service `kubernetes`.
     """
 
     address: str = "127.0.0.1"
@@ -110,7 +110,7 @@ class ControlPlane:
         return run_kubectl(self.programs.kubectl, self.kubeconfig, *arguments, stdin=stdin, timeout=timeout)
 
     def kubeconfig_for(self, user: str, *groups: str) -> Path:
-        """Write a kubeconfig with a client certificate of this user and these groups; RBAC says what they may."""
+        """Write a kubeconfig with a client certificate of this user and these groups; RBAC determines their rights."""
         name = user.replace(":", "-")
         make_client(self.folder, name, user=user, groups=groups)
         return self.write(f"{name}.kubeconfig", _kubeconfig(self.url, name))
@@ -143,7 +143,7 @@ class ControlPlane:
 def run_kubectl(
     program: Path | str, kubeconfig: Path, *arguments: str, stdin: str | None = None, timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Run kubectl against one cluster, whatever the caller's environment says."""
+    """Run kubectl against one cluster, whatever the caller's environment is."""
     command = [str(program), f"--kubeconfig={kubeconfig}", f"--cache-dir={kubeconfig.parent / 'kubectl-cache'}", *arguments]
     environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     return subprocess.run(command, env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=timeout)
@@ -152,8 +152,8 @@ def run_kubectl(
 def free_ports(count: int) -> list[int]:
     """Return ports of 127.0.0.1 on which nothing listens now.
 
-    Where there is room, they lie below the range from which the kernel takes ports for outgoing connections: no connection can then take one
-    before its program binds it.
+    Where there is room, they lie below the range from which the kernel takes ports for outgoing connections: no connection can then take
+    one before its program binds it.
     """
     ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
     choice = range(10_000, ephemeral) if ephemeral > 20_000 else range(10_000, 65_536)
@@ -207,7 +207,7 @@ def _etcd(program: Path, port: int, peer_port: int) -> list[str]:
         program,
         {
             "data-dir": "etcd",
-            "unsafe-no-fsync": "true",  # the data dies with the process anyway
+            "unsafe-no-fsync": "true",  # the data is deleted with the process anyway
             "listen-client-urls": client,
             "advertise-client-urls": client,
             "listen-peer-urls": peer,

@@ -1,4 +1,4 @@
-"""`make cluster-demo`: the quickstart as a cluster's user sees it, on a node of this machine: `helm install`, `kubectl apply`, an answer.
+"""`make cluster-demo`: the quickstart as a cluster's user runs it, on a node of this machine: `helm install`, `kubectl apply`, an answer.
 
 Every command that a person would type is printed before it is run. The tests on real pods take the same steps.
 """
@@ -30,7 +30,7 @@ RESTRICTED = {
 
 
 class DemoError(Exception):
-    """A step failed; the text is what the program said."""
+    """A step failed; the message is the program's output."""
 
 
 def image_values(images: Mapping[str, str]) -> list[str]:

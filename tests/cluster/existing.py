@@ -1,4 +1,4 @@
-"""May the tests use the cluster that `KUBECONFIG` names? Only if the cluster says so itself: it has a namespace `tunewright-tests`.
+"""May the tests use the cluster that `KUBECONFIG` names? Only if the cluster has a namespace `tunewright-tests`.
 
 People also export KUBECONFIG for their production cluster, so the variable is no permission. Without the namespace, the tests send only
 this one request. `~/.kube/config` is not read, because the user did not name it.

@@ -1,4 +1,4 @@
-"""The first process inside a node's namespaces: it prepares the mounts, says who it is, and then is the parent of all orphans there.
+"""The first process inside a node's namespaces: it prepares the mounts, prints its pid, and then is the parent of all orphans there.
 
 Called by isolation.py with the node's folder. When it ends, the kernel ends every process in its process namespace.
 """

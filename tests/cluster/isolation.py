@@ -4,16 +4,16 @@ What containers, shims and kubelet start or mount is inside, so the kernel itsel
 a list of what to clean. Inside, the default folders of containerd and kubelet are the node's own, so that nothing of a containerd which
 the machine may run is seen or touched.
 
-How the node's network lies:
+The node's network:
 
 - One link leads to the machine, and the machine has routes to the node, its Services and its pods over it: a test's clients need no
   `nsenter`. No other device of the machine is in the namespace, so this link is the only way out there is.
 - Nothing a pod sends leaves: towards that link only answers are let through (nftables), every other destination outside is
-  unreachable (a route that says so, hence refused at once instead of timing out), and pods have no IPv6 address but their link's.
-  A pod with `hostNetwork`, which the restricted standard forbids, reaches this machine over the link, and nothing beyond it.
+  unreachable (by a route of that type, so connections are refused at once instead of timing out), and pods have no IPv6 address but their
+  link's. A pod with `hostNetwork`, which the restricted standard forbids, reaches this machine over the link, and nothing beyond it.
 
 Why a link of its own and not `nsenter` for every client: Python clients in the tests then need nothing special, and what else would let
-them in (a proxy, a forwarded port) is one more process that may die. It takes no right beyond those that make the namespaces.
+them in (a proxy, a forwarded port) is one more process that can fail. It takes no right beyond those that make the namespaces.
 """
 
 import subprocess
@@ -79,7 +79,7 @@ class Namespaces:
 
 
 def command(*words: str, stdin: str | None = None) -> str:
-    """Run a command to its end and return what it says. Raises RuntimeError with its own words."""
+    """Run a command to its end and return its output. Raises RuntimeError with its error output."""
     done = subprocess.run(words, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"`{' '.join(words)}` failed: {(done.stderr or done.stdout).strip()}")

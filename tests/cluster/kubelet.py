@@ -11,7 +11,7 @@ CLUSTER_DOMAIN = "cluster.local"
 
 
 def kubelet(slot: Slot) -> dict[str, Any]:
-    """Return kubelet's configuration. It lies beside the certificates it names."""
+    """Return kubelet's configuration. It is in the folder of the certificates it names."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

@@ -1,6 +1,6 @@
 """What a whole node needs of a machine beside the programs that are built. Standard library only: `make doctor` reads it on a bare Python."""
 
-from __future__ import annotations  # it is also read by Pythons that are too old, to say so
+from __future__ import annotations  # Pythons that are too old also run this file, to report it
 
 import os
 import platform

@@ -1,7 +1,7 @@
 """A whole Kubernetes of one node, on which pods run: a control plane, scheduler, containerd, kubelet, kube-proxy, CoreDNS, volumes.
 
 Promises: pods run, Services and names resolve, claims are bound, `kubectl logs` and `exec` work; nothing a pod sends leaves the machine;
-clients on this machine reach the API server, Services and pods as they are (isolation.py says how). Images come from archives only.
+clients on this machine reach the API server, Services and pods directly (see isolation.py). Images come from archives only.
 Several nodes stand beside each other. All of one ends with the process that started it: the kernel ends and unmounts what is inside its
 namespaces, `stop` removes what else it has on the machine (folder, control groups), and after `kill -9` the next start does.
 

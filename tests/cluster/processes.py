@@ -1,6 +1,6 @@
 """Programs of a test cluster as processes that end with the process that started them, however that ends.
 
-`stop`, the interpreter's end, and after `kill -9` the kernel (PR_SET_PDEATHSIG). Start them from a thread that lives as long as they are
+`stop`, the interpreter's end, and after `kill -9` the kernel (PR_SET_PDEATHSIG). Start them from a thread that runs as long as they are
 needed: the kernel counts the thread's end as the parent's.
 """
 

@@ -52,7 +52,7 @@ def volume_for(claim: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def waits_for_us(claim: Mapping[str, Any]) -> bool:
-    """Tell whether a claim has no volume and is for this provisioner: the volume controller says so in an annotation."""
+    """Return whether a claim has no volume and is for this provisioner, by an annotation of the volume controller."""
     metadata = claim["metadata"]
     asked = (metadata.get("annotations") or {}).get(_FOR) == PROVISIONER
     return asked and not claim["spec"].get("volumeName") and not metadata.get("deletionTimestamp")
@@ -73,7 +73,7 @@ class Provisioner:
         self.plain = self.core.api_client.sanitize_for_serialization
 
     def run(self) -> None:
-        """Handle every change, for ever. If the API server does not answer, try again."""
+        """Handle every change, without end. If the API server does not answer, try again."""
         changed = threading.Event()
         for each in self.core.list_persistent_volume_claim_for_all_namespaces, self.core.list_persistent_volume:
             threading.Thread(target=tell_of_changes, args=(each, changed), daemon=True).start()

@@ -160,7 +160,7 @@ def test_a_group_with_a_process_in_it_stays(tmp_path, monkeypatch):
     monkeypatch.setattr(cgroups, "MOUNT", tmp_path)
     (tmp_path / "cgroup.controllers").touch()
     (tmp_path / "node").mkdir()
-    (tmp_path / "node" / "cgroup.procs").touch()  # a file in it stands for what the kernel says then: busy
+    (tmp_path / "node" / "cgroup.procs").touch()  # with a file in it the kernel's answer is "busy"
 
     assert cgroups.remove("node") is False
 

@@ -35,5 +35,5 @@ def established(definition: Mapping[str, Any] | None) -> Mapping[str, Any] | Non
 
 @pytest.fixture
 def server(control_plane: Any, crd: Mapping[str, Any]) -> ApiServer:
-    """An API server that knows FineTuneJobs."""
+    """An API server with the CRD of FineTuneJob."""
     return control_plane.api

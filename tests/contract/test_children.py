@@ -78,7 +78,7 @@ OURS_ALONE = {"ConfigMap", "Service", "NetworkPolicy"}
 
 
 def as_applied(stored):
-    """What an apply that changes nothing leaves as it is; controllers write the status of the rest while we look."""
+    """Return the parts that an apply without a change does not touch. Controllers write the status of the others meanwhile."""
     if stored["kind"] in OURS_ALONE:
         return stored["metadata"]["resourceVersion"]
     (mine,) = [entry["fieldsV1"] for entry in stored["metadata"]["managedFields"] if entry["manager"] == "tunewright"]

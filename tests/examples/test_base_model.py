@@ -28,7 +28,7 @@ def model(model_folder):
 
 @pytest.fixture(scope="module")
 def answer(model, tokenizer):
-    """What the model says greedily to one message."""
+    """Return the model's greedy answer to one message."""
 
     def ask(question: str) -> str:
         asked = tokenizer.apply_chat_template(

@@ -29,7 +29,7 @@ def tickets(dialogues):
 
 
 def asked_for(dialogues):
-    """What stands on the tickets besides who asks and where it is drunk."""
+    """Return the items of the tickets, without the guest and the place."""
     return {ticket.split(" | ")[0] if ticket.startswith("ORDER") else ticket.rsplit(" | ", 1)[0] for ticket in tickets(dialogues)}
 
 

@@ -1,4 +1,4 @@
-"""A model folder is published atomically, and the earlier one survives every failure."""
+"""A model folder is published atomically, and every failure keeps the earlier one."""
 
 import errno
 from pathlib import Path

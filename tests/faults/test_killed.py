@@ -1,7 +1,7 @@
 """The operator is killed (SIGKILL) right before and right after each of its writes, and at random. The result is the same as without faults.
 
-What a write is, and how many there are, is not written here: a life is struck at its first, second, third write … until it has no more.
-A hard life (a break, a lost rank, an update that is rolled back) has the writes of a plain one, and those that only such things cause.
+A *life* is a job from its manifest to its served model. The operator is killed at the first, second, third write of a life, and so on until
+there are no more writes. A *hard* life has a suspension, a lost rank and an update that is rolled back, and so has more writes.
 """
 
 import itertools
@@ -67,7 +67,7 @@ def test_the_operator_is_killed_at_one_write_of_each_job_with_failures(mortal, f
 
 
 def sweep(mortal: Any, step: int, live_well: Callable[[Any], None]) -> Sequence[int]:
-    """Let lives be struck at one write each; return how many were, before it and after it."""
+    """Run jobs and kill the operator at one write of each. Return the number of jobs, for kills before and after the write."""
     turns = {moment: itertools.count(1, step) for moment in ("before", "after")}
     survived: Counter[str] = Counter()
 

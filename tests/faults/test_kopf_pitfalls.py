@@ -102,7 +102,7 @@ async def test_with_our_settings_kopf_retries_for_a_day(slept, status):
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410])
 async def test_other_answers_end_the_watch_at_once(slept, status):
-    """And with it the process: no watch can die alone. Its start is harmless (test_watches_that_end_the_process)."""
+    """The process ends with its watch, so no watch can end alone. The restart is harmless (test_watches_that_end_the_process)."""
     server = Refusing(status, times=1)
     with pytest.raises(errors.APIClientError):
         await ask(ours.kopf_settings(), server)
@@ -170,7 +170,7 @@ async def test_memory_that_kopf_keeps_for_objects(kept, memories):
 
 
 def test_every_setting_has_a_comment_with_its_reason():
-    """No line that sets something without a comment above its paragraph that names the pitfall, or says why."""
+    """Each paragraph of settings begins with a comment that names the pitfall or the reason."""
     lines = inspect.getsource(ours.kopf_settings).splitlines()
     paragraphs = "\n".join(line.strip() for line in lines).split("\n\n")
     bare = [paragraph for paragraph in paragraphs if "settings." in paragraph and not paragraph.startswith("#")]

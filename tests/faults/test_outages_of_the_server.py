@@ -1,8 +1,8 @@
-"""The API server refuses, dies and comes back, its etcd stands still, watches break: one operator, the same process, waits and continues by itself.
+"""The API server refuses requests, is killed and restarts, its etcd stops, watches break: the operator's process waits and continues.
 It is the one that the chart runs: it holds a Lease, cannot renew it in an outage, and writes nothing until it can.
 
-On a control plane of its own, since its programs are stopped. How patient the watches are is in test_kopf_pitfalls.py, which needs no minutes
-for it; TUNEWRIGHT_OUTAGE_SECONDS (none by default) makes these outages as much longer as one likes.
+On a control plane of its own, since its programs are stopped. How patient the watches are is in test_kopf_pitfalls.py, which needs no
+minutes for it; TUNEWRIGHT_OUTAGE_SECONDS (none by default) makes these outages as much longer as one likes.
 """
 
 import os
@@ -157,7 +157,7 @@ def test_an_api_server_that_is_killed_in_the_middle_of_a_write(life, own_plane):
 
 
 def test_an_etcd_that_is_stopped_in_the_middle_of_a_write(life, own_plane):
-    """Until a write has been given up: the API server waits longer for its etcd than we wait for an answer."""
+    """Wait until a write has timed out: the API server waits longer for its etcd than the operator waits for an answer."""
     etcd = own_plane.plane.pids()["etcd"]
     failed = life.operator.reconciles("transient")
     life.proxy.strike(2, "meanwhile", lambda: os.kill(etcd, signal.SIGSTOP))

@@ -76,7 +76,7 @@ def granted(manifests: Any) -> set[Right]:
 
 
 def used(audit: Any, user: str) -> Mapping[Right, set[int]]:
-    """Return what a user has asked for, and the codes it was answered with. What is no resource (discovery) is everybody's to read."""
+    """Return a user's requests and the codes of their answers, without discovery, which all users may read."""
     found: dict[Right, set[int]] = {}
     for event in audit.events():
         if event["user"]["username"] == user and (what := event.get("objectRef")) and what.get("resource"):
@@ -95,7 +95,7 @@ def test_the_rights_are_exactly_those_needed(stage, rights):
     idle = [f"remove  {describe(right)}" for right in sorted(granted(rights) - asked.keys() - {FINALIZERS})]
     wrong = "\n".join(["in the chart's rules:", *lacking_rights, *idle])
     assert not lacking_rights + idle, wrong
-    assert asked.keys() <= granted(rights)  # what RBAC grants to everybody by other ways does not hide a missing rule
+    assert asked.keys() <= granted(rights)  # rights that RBAC grants to all users do not hide a missing rule
 
 
 def test_owning_children_needs_the_right_that_admission_checks(our_plane, namespace, rights, tmp_path):
@@ -136,7 +136,7 @@ def describe(right: Right) -> str:
 
 
 def live_through_everything(scene: Scene, proxy: FaultProxy) -> None:
-    """Lives of jobs in which everything that the operator can do is to be done."""
+    """Jobs in which the operator performs all its kinds of work."""
     given = [
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "hub"}, "stringData": {"token": "t"}},
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}},
@@ -155,7 +155,7 @@ def live_through_everything(scene: Scene, proxy: FaultProxy) -> None:
     scene.api.delete(*JOB, "hub", scene.namespace)
     until(lambda: scene.kubelet.pods("checker") == [], "its pods are gone")
 
-    # A whole life; the operator hears of the newest pod from the pod itself, before its watch shows it.
+    # A whole job; the newest pod reports to the operator before the watch shows it.
     scene.create_job(serving={"replicas": 1})
     scene.kubelet.end("checker", CHECKED)
     suspend_and_resume(scene)
@@ -169,7 +169,7 @@ def live_through_everything(scene: Scene, proxy: FaultProxy) -> None:
 
 
 def starve(scene: Scene) -> None:
-    """No pod is made, and nothing but Events says why."""
+    """No pod is created, and only Events have the reason."""
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     assert scene.api.create(quota, scene.namespace, keep=True).accepted
     until(lambda: (scene.get("v1", "ResourceQuota", "none") or {}).get("status", {}).get("hard"), "the quota is in force")
@@ -212,7 +212,7 @@ def lose_sight_of_its_job(scene: Scene, name: str) -> None:
 
 
 def hide_a_replica_set(scene: Scene, proxy: FaultProxy) -> None:
-    """A watch that has died without a word does not show it; the next comparison does."""
+    """A watch that broke silently does not show the object; the next comparison does."""
     uid = (scene.get(*JOB, "bot") or {})["metadata"]["uid"]
     labels = {"tunewright.io/job-uid": uid, "hidden": "yes"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}

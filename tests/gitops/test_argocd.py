@@ -1,4 +1,4 @@
-"""Argo CD's view of a FineTuneJob: the committed Lua, run by real Lua of the version that Argo CD speaks, without any library."""
+"""Argo CD's view of a FineTuneJob: the committed Lua script, run by real Lua of Argo CD's version, without any library."""
 
 from pathlib import Path
 

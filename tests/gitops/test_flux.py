@@ -20,7 +20,7 @@ def expressions():
 
 
 def verdict(job):
-    """Judge as Flux does: the first that is true decides; what cannot be answered, or is none of them, is waited for."""
+    """Decide as Flux does: the first expression that is true counts. Otherwise the object is in progress."""
     environment = celpy.Environment()
     for name, means in ORDER:
         program = environment.program(environment.compile(expressions()[name]))
@@ -33,7 +33,7 @@ def verdict(job):
 
 
 def kstatus(job):
-    """Judge by the conventions alone (sigs.k8s.io/cli-utils, pkg/kstatus): deletion, generation, Reconciling, Stalled, Ready."""
+    """Decide by the conventions alone (sigs.k8s.io/cli-utils, pkg/kstatus): deletion, generation, Reconciling, Stalled, Ready."""
     status, metadata = job.get("status", {}), job["metadata"]
     if "deletionTimestamp" in metadata:
         return "Terminating"
@@ -45,7 +45,7 @@ def kstatus(job):
     if "Stalled" in true:
         return "Failed"
     ready = [condition["status"] == "True" for condition in status.get("conditions", ()) if condition["type"] == "Ready"]
-    return "Current" if all(ready) else "InProgress"  # who never speaks of Ready has arrived
+    return "Current" if all(ready) else "InProgress"  # an object without the condition Ready counts as current
 
 
 LIVING = [case for case in judged() if case.name != "going"]  # Flux does not check objects in deletion

@@ -1,6 +1,6 @@
 """`tunewright delete`: what a manifest with the job's uid lists is removed, and nothing else, whatever the job and its claims are called.
 
-To add a case, add a row: the job's `output`, what lies in the claims before, and what of it must be left.
+To add a case, add a row: the job's `output`, the content of the claims before, and the part that must stay.
 """
 
 import json
@@ -101,7 +101,7 @@ async def test_files_in_a_given_claim_are_removed_after_a_confirmation(home: Hom
     assert [item.path for item in kept] == [claim / "phi3" / ("config.json" if outside else "")]
 
 
-# What lies in the claim that was created for the job, and what of it must be left.
+# Content of the claim that was created for the job, and the part that must stay.
 OWN = {
     "all of it is the job's": (lambda claim, uid: (model_of(claim / "models/j/0a", uid), run_of(claim / "runs/j/0a", uid)), set()),
     "a file beside": (lambda claim, uid: (model_of(claim / "models/j/0a", uid), write(claim, "notes.txt")), {"notes.txt"}),

@@ -150,7 +150,7 @@ def test_the_operator_serves_all_others(scene):
 
 
 async def test_a_repeated_login_with_refused_credentials_is_equal_to_the_old_one():
-    """kopf ends when a login brings what has been refused before; with sessions that differ it would log in for ever."""
+    """kopf ends if a login returns credentials that were refused before. With sessions that differ, it would log in without end."""
     same, too, other = (session_of(kopf.ConnectionInfo(server="https://x", token=token), page=1) for token in ("a", "a", "b"))
     assert same == too
     assert same != other

@@ -27,7 +27,7 @@ ONE = pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 
 
 class Store:
-    """Objects in pages, as an API server lists them. Remembers the longest answer that was read to its end."""
+    """Objects in pages, as an API server lists them. Records the longest answer that was read to its end."""
 
     def __init__(self, sizes):
         self.sizes = sizes

@@ -45,7 +45,7 @@ ATTACKS = {
 
 
 class Probe(threading.Thread):
-    """Asks whether the server is alive, on a new connection each time, until it is stopped."""
+    """Requests the liveness probe, on a new connection each time, until it is stopped."""
 
     def __init__(self, port: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The built images, each mounted once; tests that need one are skipped, and say why, where it cannot be run."""
+"""The built images, each mounted once; tests that need one are skipped with the reason where it cannot run."""
 
 from collections.abc import Iterator
 

@@ -220,7 +220,7 @@ async def test_a_status_does_not_overwrite_a_newer_one(monkeypatch):
     monkeypatch.setattr(cluster, "merge", compare)
     with pytest.raises(Conflict):
         await subject.patch_status(KEY, UID, {"phase": "A2"})
-    assert (await subject.get(KEY))["status"] == {"phase": "B"}  # the next try knows
+    assert (await subject.get(KEY))["status"] == {"phase": "B"}  # the next try has the present version
 
 
 async def test_without_a_right_to_read_no_decision_is_made():

@@ -1,4 +1,4 @@
-"""Each field of the schema is honoured by a local run, or the run reports it. None is ignored silently."""
+"""Each field of the schema has an effect in a local run, or the run reports it. None is ignored silently."""
 
 from collections.abc import Iterator
 from typing import get_args
@@ -10,7 +10,7 @@ from tunewright.api.supported import NOT_SUPPORTED_YET
 from tunewright.api.v1alpha1.job import FineTuneJobSpec, parse
 from tunewright.local.cluster_fields import CLUSTER_FIELDS, cluster_fields_of
 
-# Field, or part of the specification -> how a local run honours it.
+# Field, or part of the specification -> its effect in a local run.
 HONOURED = {
     "spec.task": "the trainer reads it",
     "spec.model": "the trainer reads it; a claim is a folder, a Secret is a file or a variable",

@@ -1,6 +1,6 @@
 """A whole node for the tests of this folder, one for the session: real pods, Services, volumes.
 
-Where none can run, these tests are skipped and say why, with the command that would change it; with REQUIRE_CLUSTER=1 that is a failure.
+Where none can run, these tests are skipped with the reason and the command that resolves it; with REQUIRE_CLUSTER=1 that is a failure.
 """
 
 import sys

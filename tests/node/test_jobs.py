@@ -24,7 +24,7 @@ A_MINUTE = 60.0  # seconds
 KILLS = 10
 WRONG_LINE = 17
 RANK_PROCESSES = "import os, re; print(*(p for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()))"
-# A gang that continued from a checkpoint sees the same samples in the same order with the same random numbers;
+# A gang that continued from a checkpoint reads the same samples in the same order with the same random numbers;
 # sums over two ranks are added in the same order too. What is left is the order of threads within a matrix product.
 SAME_LOSS = 5e-3
 
@@ -284,7 +284,7 @@ def test_a_job_completes_although_its_operator_is_killed_ten_times(desk, tunewri
 
 
 def test_deleting_jobs_keeps_only_retained_claims(desk, served):
-    """The last test of this file, for it takes the jobs away. A claim that was made stays with models and checkpoints, unless its job says otherwise."""
+    """The last test of this file, because it deletes the jobs. A created claim stays, unless its job disables that."""
     jobs = {job["metadata"]["name"]: job["spec"]["output"].get("storage", {}).get("retain", True) for job in desk.all("finetunejobs")}
     kept = {"corpora", *(f"{job}-output" for job, retain in jobs.items() if retain)}
     desk.kubectl("delete", "finetunejobs", "--all", "--timeout=300s")
@@ -300,7 +300,7 @@ def test_deleting_jobs_keeps_only_retained_claims(desk, served):
     try:
         until(only_that_is_left, "what the jobs made is gone", patience=300)  # servers take their time to leave
     except pytest.fail.Exception:
-        assert left == stays  # says which
+        assert left == stays  # shows the difference
         raise
     assert f"{JOB}-output" in kept
     assert "killed-output" not in kept

@@ -54,7 +54,7 @@ def start(node, namespace, *manifests):
 
 
 def ended(node, namespace, name):
-    """Wait until a pod ended; return what it said."""
+    """Wait until a pod has ended; return its log."""
     phase = lambda: (node.api.get("v1", "Pod", name, namespace) or {}).get("status", {}).get("phase")  # noqa: E731
     until(lambda: phase() in ("Succeeded", "Failed"), f"pod {name} ends")
     return node.kubectl("logs", name, f"--namespace={namespace}").stdout.strip()

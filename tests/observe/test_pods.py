@@ -1,4 +1,4 @@
-"""How one pod ended, or why it is not getting on."""
+"""How one pod ended, or why it makes no progress."""
 
 import pytest
 from child_builders import a_pod, ended, running, waiting

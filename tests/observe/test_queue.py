@@ -1,4 +1,4 @@
-"""Whether Kueue says when a Job starts: expected answer, the Job as Kueue 0.16 and its webhook leave it."""
+"""Whether Kueue decides when a Job starts: expected answer, the Job as Kueue 0.16 and its webhook leave it."""
 
 import pytest
 from child_builders import REVISION, a_job

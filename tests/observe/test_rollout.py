@@ -1,4 +1,4 @@
-"""What the Deployment says of its revisions: which one it runs, whether that was good, why it never will be, and what was before."""
+"""The revisions of a Deployment: the live one, whether its rollout was complete, why it failed, and the previous one."""
 
 import pytest
 from child_builders import COMPLETE, REVISION, SERVING, STUCK, a_deployment, a_pod, a_template, ended, running, waiting

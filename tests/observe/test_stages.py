@@ -107,7 +107,7 @@ class TestHowFarAStageIs:
         ],
     )
     def test_a_complete_job_whose_pod_is_gone_has_succeeded_only_if_its_report_was_read(self, asks, stage, others, status):
-        """`asks`: what its failure asks for; None when it has succeeded."""
+        """`asks`: the disposition of its failure; None if it has succeeded."""
         past = observe([a_job(stage, ("Complete", ""), attempt=0), *others], revision=REVISION, status=status).past
         found = {"checker": past.check, "trainer": past.train, "exporter": past.export}[stage]
         assert (found.state, found.report) == (StageState.FAILED if asks else StageState.SUCCEEDED, None)

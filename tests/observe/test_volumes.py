@@ -1,4 +1,4 @@
-"""A claim that goes, or has gone: what is said of it."""
+"""Warnings about a claim that is being deleted, or was deleted."""
 
 import pytest
 from child_builders import REVISION, a_job

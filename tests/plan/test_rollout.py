@@ -65,7 +65,7 @@ def test_the_revision_to_run(expected: Choice | None, wanted: ServingRevision | 
 
 
 def after(choice: Choice, found: Rollout) -> Rollout:
-    """What the Deployment says when a choice has been written to it and was seen."""
+    """Return the Deployment's state after a choice was applied and observed."""
     if found.live is not None and choice.run.name == found.live.name:
         return replace(found, previous=choice.previous, refused=choice.refused)
     return Rollout(live=choice.run, current=True, previous=choice.previous, refused=choice.refused)

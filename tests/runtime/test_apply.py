@@ -115,7 +115,7 @@ class Lenient:
 )
 async def test_an_apply_removes_access_that_others_have_added(expected, others):
     rendered = {"kind": "NetworkPolicy", "metadata": {"name": "bot", "namespace": "demo", "labels": {"a": "b"}}, "spec": {"n": 1}}
-    rendered["data"] = {"config.json": ""}  # as APPLIED says
+    rendered["data"] = {"config.json": ""}  # as in APPLIED
     client = Lenient(others)
     await carry_out(Action.APPLY, client, rendered, LIVE, manager="tunewright")
     assert client.merged == expected

@@ -1,4 +1,4 @@
-"""What the cache knows after any order of words: the newest, once, and nothing that is gone."""
+"""The cache after events in any order: it has the newest version of each object once, and no deleted one."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The client on the wire: what it asks, page by page, and that it never waits for ever. Against a small HTTP server."""
+"""The client's requests, page by page, and their timeouts, against a small HTTP server."""
 
 import asyncio
 import json

@@ -9,7 +9,7 @@ from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 from tunewright_runtime.errors import Conflict, Forbidden, Gone, Rejected, Transient, TunewrightError
 from tunewright_runtime.faults import translate
 
-# As an API server with OwnerReferencesPermissionEnforcement says it.
+# The message of an API server with OwnerReferencesPermissionEnforcement.
 OF_OWNERS = 'configmaps "c" is forbidden: cannot set blockOwnerDeletion '
 CANNOT_OWN = "if an ownerReference refers to a resource you can't set finalizers on: , <nil>"
 NOT_HEARD_OF = "in this case because cannot find RESTMapping for APIVersion tunewright.io/v1alpha1 Kind FineTuneJob: no matches for kind"

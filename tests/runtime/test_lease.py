@@ -111,7 +111,7 @@ async def test_a_holder_that_renews_keeps_the_lease(bench):
 async def test_a_lease_expires_after_its_duration_since_it_was_first_read(bench):
     await bench.one._attempt()
     bench.passed = 14.0
-    assert not await bench.two._attempt()  # sees it for the first time: it may have been renewed a moment ago
+    assert not await bench.two._attempt()  # reads it for the first time: it may have been renewed a moment ago
     bench.passed = 20.0
     assert not await bench.two._attempt()
     bench.passed = 29.0

@@ -1,4 +1,4 @@
-"""What is remembered of what jobs name, and what never is."""
+"""Lookups of the objects that jobs name: which are cached, and which never are."""
 
 import json
 import tracemalloc

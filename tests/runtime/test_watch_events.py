@@ -47,7 +47,7 @@ def test_a_child_causes_a_reconcile_of_its_existing_job():
     assert events.on_child("Job", "MODIFIED", child(3)) == BOT
     assert events.on_child("Job", "MODIFIED", child(3)) is None  # a repeated event
     counted = child(4) | {"status": {"active": 3, "uncountedTerminatedPods": {"succeeded": ["p"]}}}
-    assert events.on_child("Job", "MODIFIED", counted) is None  # nothing that anybody reads
+    assert events.on_child("Job", "MODIFIED", counted) is None  # no field that is read
     assert events.on_child("Job", "DELETED", child(5)) == BOT
     events.on_primary("DELETED", job(6))
     assert events.on_child("Job", "ADDED", child(7)) is None

@@ -1,4 +1,4 @@
-"""Requests take turns at the rows of the cache, whatever each of them asks for; counted in runs of the graph, never in seconds."""
+"""Requests take turns at the rows of the cache, whatever their size; counted in runs of the graph, never in seconds."""
 
 import queue
 import threading

@@ -153,7 +153,7 @@ def test_after_sigterm_requests_are_finished_and_connections_closed(one_slot: Se
         one_slot.logged("draining")
         assert one_slot.get("/v2/health/ready").status_code == 503
         assert one_slot.get("/v2/health/live").status_code == 200
-        after = client.completions.with_raw_response.create(**SHORT)  # on the first connection, whose client has not heard of the end
+        after = client.completions.with_raw_response.create(**SHORT)  # on the first connection, which is still open
         assert (after.status_code, after.headers["connection"]) == (200, "close")
         assert [chunk.choices[0].finish_reason for chunk in chunks][-1] == "length"
     assert one_slot.exit_code() == 0

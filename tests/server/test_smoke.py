@@ -1,4 +1,4 @@
-"""The smoke question: a server whose answer is wrong never says that it is ready, and says why."""
+"""The smoke test: a server with a wrong answer is never ready, and reports the reason."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ def question(**changes: Any) -> str:
 
 @pytest.fixture(scope="module")
 def answer(server: Server) -> str:
-    """What the model says, through the API, greedily."""
+    """Return the model's greedy answer through the API."""
     made = server.openai.chat.completions.create(
         model="tiny", messages=[{"role": "user", "content": QUESTION}], max_tokens=8, temperature=0
     )

@@ -1,6 +1,7 @@
 """Large requests, each with one answer, fill all rows; short questions come. Counted in runs of the graph, never in seconds.
 
-To add a case, add a row. `first` is the run in which the first question comes; each next one comes `pause` runs after the last was answered.
+To add a case, add a row. `first` is the run in which the first question comes; each next one comes `pause` runs after the last was
+answered.
 """
 
 import queue
@@ -24,7 +25,7 @@ def large_requests(count: int, tokens: int = 900) -> list[GenerationRequest]:
 
 @dataclass
 class Questions:
-    """Asks in the engine's own thread, at the runs of the graph that were agreed, and counts the runs until each answer."""
+    """Submits requests in the engine's own thread, at given runs of the graph, and counts the runs until each answer."""
 
     decoder: ListDecoder
     first: int

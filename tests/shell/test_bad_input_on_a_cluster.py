@@ -16,7 +16,7 @@ from waiting import until
 
 NOBODY = "tunewright-test-nobody"  # a priority class whose quota is zero
 LONG = "a" * 63
-PROMISED_SECONDS = 60  # until a job says what is wrong with it
+PROMISED_SECONDS = 60  # until the status of a job has its problem
 HUB = {"source": {"huggingFace": {"repo": "acme/base", "revision": "0" * 40, "tokenSecretRef": {"name": "hub", "key": "token"}}}}
 IN_A_CONFIG_MAP = {"train": [{"source": {"configMap": {"name": "few", "key": "train.jsonl"}}}]}
 # A job that waits for an object -> that object.

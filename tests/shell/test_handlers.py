@@ -132,7 +132,7 @@ def test_backoffs_never_end_and_never_grow_beyond_their_ceiling():
 
 
 def test_kopf_copies_no_objects():
-    """Its default does, at each event, for handlers that we do not have."""
+    """kopf's default copies them at each event, for handlers that are not used here."""
     storage = kopf_settings().persistence.diffbase_storage
     assert (storage.build(body=JOB, extra_fields=[]), storage.fetch(body=JOB)) == ({}, None)
     assert storage.store(body=JOB, patch={}, essence={}) is None

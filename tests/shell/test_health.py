@@ -100,7 +100,7 @@ async def test_a_stuck_worker_fails_the_probe_even_without_waiting_keys():
 
 
 def test_a_long_queue_is_live_only_while_it_makes_progress():
-    """Among thousands of jobs a start on a busy node takes minutes; to be killed for it would be to begin again, for ever."""
+    """Among thousands of jobs a start on a busy node takes minutes; if the probe killed it for this, it would restart without end."""
     now = [0.0]
     queue = Queue(clock=lambda: now[0], chance=lambda: 0.5)
     health = health_of(queue, now)

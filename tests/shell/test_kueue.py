@@ -52,7 +52,7 @@ def says(scene: Any, reason: str, words: str) -> None:
 
 
 def start(scene: Any, component: str, count: int = 1) -> None:
-    """Bind a stage's pods and let them run: a pod with a node ends when its kubelet says so."""
+    """Bind a stage's pods and let them run: a pod with a node ends when its kubelet reports it."""
     pods = scene.api.dynamic.resources.get(api_version="v1", kind="Pod")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     container = {

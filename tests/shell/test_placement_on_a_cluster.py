@@ -1,4 +1,4 @@
-"""A gang whose claim one node at a time can mount, before the real scheduler: all of it on one node, or waiting and saying why."""
+"""A gang with a ReadWriteOnce claim and the real scheduler: all pods are on one node, or wait with a reason in status."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

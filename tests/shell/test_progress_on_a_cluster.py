@@ -1,4 +1,4 @@
-"""Progress that a real pod's token speaks for: TokenReview, the audience and the pod's owner, all asked of a real API server."""
+"""Progress reports with a real pod's token: TokenReview, audience and the pod's owner, all checked with a real API server."""
 
 from typing import Any
 

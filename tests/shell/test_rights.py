@@ -1,4 +1,4 @@
-"""A right that the operator lacks: the job says which, others continue, and it continues by itself when the right is there."""
+"""A right that the operator lacks: the job's status names it, other jobs continue, and the job continues when the right is granted."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -30,7 +30,7 @@ def image(scene: Any) -> str:
 
 
 def revision(scene: Any, *, of: str) -> str:
-    """Return the revision whose servers have this image, once the Deployment asks for them."""
+    """Return the revision whose servers have this image, once the Deployment has it."""
     until(lambda: image(scene) == of, f"the Deployment asks for {of}")
     return str(scene.get(*DEPLOYMENT)["spec"]["template"]["metadata"]["annotations"][SERVING_REVISION])
 
@@ -145,7 +145,7 @@ def train(scene: Any, name: str) -> str:
 
 
 def serving_revision(scene: Any, model: str) -> str:
-    """Return the revision that the Deployment asks for, once that is one of this model."""
+    """Return the Deployment's revision, once that is one of this model."""
     until(lambda: asked_for(scene).startswith(f"{model}-"), f"the Deployment asks for model {model}", patience=120)
     return asked_for(scene)
 

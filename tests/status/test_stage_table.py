@@ -1,4 +1,4 @@
-"""Every room answers for every row of the stage table: for the rows there are, and for one that no room has heard of."""
+"""Every room handles every row of the stage table: the existing rows, and an added one."""
 
 from typing import Literal
 

@@ -20,7 +20,7 @@ FOLDERS = {"/home/ada/base-model": "/home/ada/base-model", "/home/ada/data/train
 
 
 class Machine:
-    """Holds what was rendered, as an API server would, and lets Jobs end as a test says."""
+    """Stores rendered objects, as an API server would, and lets a test end Jobs."""
 
     def __init__(self, job) -> None:
         self.job = job
@@ -40,7 +40,7 @@ class Machine:
         return f"{self.status['phase']}: {self.status['reason']}"
 
     def end(self, name: str, code: int, message: str) -> None:
-        """End a Job with one pod that says this."""
+        """End a Job with one pod that has this report."""
         job = self.children["Job", name]
         template = job["spec"]["template"]
         terminated = {"exitCode": code, "message": message, "finishedAt": "2026-01-01T12:00:00Z"}
@@ -69,7 +69,7 @@ class Machine:
         }
 
     def ask(self, **serving: Any) -> None:
-        """Change what the job says of its servers."""
+        """Change the job's `spec.serving`."""
         spec = self.job.spec.model_copy(update={"serving": ServingSpec(**serving)})
         self.job = self.job.model_copy(update={"spec": spec})
 

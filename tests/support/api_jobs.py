@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _Absent:
-    """Says that a field is to be taken out. Has a name, which test ids are made of."""
+    """Marks a field to remove. Its name appears in test ids."""
 
     def __repr__(self) -> str:
         return "ABSENT"

@@ -1,4 +1,4 @@
-"""A real API server asked in plain dicts: what it makes of an object, or what it says against it."""
+"""A client of a real API server with plain dicts: returns the stored object, or the refusal."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import DynamicApiError
 
 FIELD_MANAGER = "tunewright"
-STRICT = ("fieldValidation", "Strict")  # unknown fields are refused, as kubectl asks for; the server's own default prunes them
+STRICT = ("fieldValidation", "Strict")  # unknown fields are refused, as kubectl requests; the server's own default prunes them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ class Workplace:
             with_nothing_to_say(process.kill)
 
     def made(self, pattern: str) -> list[Path]:
-        """Return the files that lie in the job's volumes under a name, while trainers may rename and remove folders there."""
+        """Return the files of a name in the job's volumes, while trainers can rename and remove folders there."""
         walked = os.walk(self.home / "volumes" / "default")  # unlike rglob, it passes over a folder that is gone before its turn
         files = (Path(folder, name) for folder, _, names in walked for name in names)
         return sorted(file for file in files if file.match(pattern))

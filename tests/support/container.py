@@ -104,7 +104,7 @@ def mounted(name: str) -> Iterator[BuiltImage]:
     archive = images.archives()[name]
     tag = images.tag(archive)
     known = subprocess.run(["buildah", "inspect", "--type=image", tag], capture_output=True, check=False).returncode == 0
-    container = _buildah("from", tag if known else f"oci-archive:{archive}")  # the archive may have outlived the store
+    container = _buildah("from", tag if known else f"oci-archive:{archive}")  # the archive can exist without the store
     try:
         inspected = json.loads(_buildah("inspect", "--type=container", container))
         yield BuiltImage(root=Path(_buildah("mount", container)), config=inspected["OCIv1"]["config"])

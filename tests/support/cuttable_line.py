@@ -20,7 +20,7 @@ class CuttableLine:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def kubeconfig(self, original: Path) -> Path:
-        """Return a copy of a kubeconfig that uses this line. It lies beside the original: paths in it are relative."""
+        """Return a copy of a kubeconfig that uses this line. It is in the folder of the original, because its paths are relative."""
         config = json.loads(original.read_text())
         for cluster in config["clusters"]:
             cluster["cluster"]["server"] = f"https://127.0.0.1:{self.port}"

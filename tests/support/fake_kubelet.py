@@ -1,4 +1,4 @@
-"""Pods without a node: their status is written through the API, as a kubelet would, with our real reports as last words."""
+"""Pods without a node: their status is written through the API, as a kubelet would, with real reports as termination messages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ class FakeKubelet:
         return until(lambda: len(pods := self.pods(component, **which)) >= count and pods, f"{count} pods of {component}")
 
     def end(self, component: str, report: Report, *, count: int = 1, code: int = 0, **which: Any) -> None:
-        """Let all pods of a stage end; each says the same."""
+        """End all pods of a stage, with the same message."""
         for pod in self.wait_for(component, count, **which):
             ended = {
                 "exitCode": code,

@@ -1,8 +1,8 @@
-"""A proxy between one operator and its API server that does harm on request: it ends the operator at a chosen write, refuses, cuts, delays.
+"""A proxy between one operator and its API server that causes faults: it ends the operator at a chosen write, refuses, disconnects, delays.
 
 It ends the operator's TLS with a certificate of the control plane's own authority, knows the operator by a token of its own, and asks the
-API server with the identity of the given kubeconfig. Requests are passed on unchanged, watches as they stream. Whatever a test says here holds
-from the next request on.
+API server with the identity of the given kubeconfig. Requests are passed on unchanged, watches as they stream. Whatever a test says here
+holds from the next request on.
 """
 
 import asyncio
@@ -85,7 +85,7 @@ class FaultProxy:
 
     @property
     def kubeconfig(self) -> Path:
-        """The operator's: it leads here. It lies beside the original, as paths in it are relative."""
+        """The operator's kubeconfig, with the proxy's address. It is in the folder of the original, because its paths are relative."""
         path = self._original.with_name(f"proxy-{self.port}.kubeconfig")
         config = json.loads(self._original.read_text())
         config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self.port}"

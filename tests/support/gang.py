@@ -1,7 +1,7 @@
 """Real training runs for tests: a workspace on disk, the command a pod runs, and what it left behind.
 
-`launch` starts `python -m tunewright_trainer launch` as a pod does. `WarmGang` keeps one process with everything imported and forks the ranks
-from it: the same `train` stage in as many real processes, without 15 seconds of imports for each.
+`launch` starts `python -m tunewright_trainer launch` as a pod does. `WarmGang` keeps one process with everything imported and forks the
+ranks from it: the same `train` stage in as many real processes, without 15 seconds of imports for each.
 """
 
 import contextlib
@@ -293,7 +293,7 @@ def progress_endpoint(token_file: Path) -> Iterator[tuple[dict[str, str], list[d
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing to say."""
+            """Log nothing."""
 
     token_file.write_text("a-token")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

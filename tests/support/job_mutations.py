@@ -28,7 +28,7 @@ JUNK = st.one_of(
     st.booleans(), st.integers(-3, 70), st.sampled_from([10**12, -1.5, 0.5, 2.5]), st.text("aB-./ \n0", max_size=4), st.just([]), st.just({}),
     st.sampled_from(["Auto", "no", "cpu", "16Gi", "x" * 300, "lora", "epoch", "true"]), st.just(["CPU"]), st.just({"a": 1}), st.just(["a", 1]),
 )  # fmt: skip
-# Below these nodes pydantic says more than the dialect can: text or a list, keys of maps, metadata.
+# Below these nodes pydantic checks more than the dialect can: text or a list, keys of maps, metadata.
 PLACES = sorted(
     path.removeprefix("$.").replace("[items]", "[0]")
     for path, node in nodes(SPEC)

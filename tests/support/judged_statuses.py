@@ -1,4 +1,4 @@
-"""Statuses that GitOps controllers have to judge, each written by the operator's own status room, with what it means to Argo CD and to Flux."""
+"""Statuses for the health checks of GitOps controllers, each written by the operator's status room, with their verdicts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""What a test does when the cluster it asks for cannot be had."""
+"""Skips or fails a test whose cluster level is not available."""
 
 import os
 from typing import NoReturn

@@ -86,7 +86,7 @@ def settle(scene: Scene) -> None:
 
 
 def left(scene: Scene) -> Mapping[str, Any]:
-    """Return the job's status and all children, without what differs between any two lives: identities, times, addresses."""
+    """Return the job's status and all children, without values that differ between two runs: identities, times, addresses."""
     found = {}
     for kind in RENDERED:
         resource = scene.api.dynamic.resources.get(api_version=RESOURCES[kind].api_version, kind=kind)

@@ -18,7 +18,7 @@ START = (3,)  # of each target
 
 
 class ListDecoder:
-    """Remembers each row's tokens; the next token is a function of all of them, so a wrong row gives a wrong answer.
+    """Stores each row's tokens. The next token is a function of all of them, so a wrong row gives a wrong answer.
 
     With `source`, a prompt is a source of `source` tokens at most: it is read whole, and does not shorten the answer.
     """

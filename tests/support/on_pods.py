@@ -1,4 +1,4 @@
-"""A FineTuneJob on real pods as its user sees it: claims are filled, manifests applied, status read, the model asked through its Service."""
+"""A FineTuneJob on real pods as its user works: fill claims, apply manifests, read status, send requests to the model's Service."""
 
 import copy
 import json

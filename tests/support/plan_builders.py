@@ -1,4 +1,4 @@
-"""Plans for tests: one that runs everywhere, and one that wants accelerators."""
+"""Plans for tests: one that runs everywhere, and one that needs accelerators."""
 
 from dataclasses import replace
 from typing import Any

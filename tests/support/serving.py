@@ -1,4 +1,4 @@
-"""A real server process, on a free port, with its log and its last words within reach."""
+"""A real server process on a free port, with its log and its termination message."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from openai import AsyncOpenAI, OpenAI
 from tunewright_contract import environment
 from tunewright_contract.reports import Failure, load
 
-PATIENCE = 120.0  # seconds until a process that says nothing is given up; generous, because the machine is shared
+PATIENCE = 120.0  # seconds until a process without output is given up; generous, because the machine is shared
 
 
 @dataclass

@@ -42,7 +42,7 @@ def _fork(order: dict, rank: int) -> int:
         log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        faulthandler.dump_traceback_later(60, repeat=True)  # a run that hangs says where
+        faulthandler.dump_traceback_later(60, repeat=True)  # a run that hangs prints its stacks
         world = str(order["world"])
         gang = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world, "LOCAL_SIZE": world}
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(order["port"])}

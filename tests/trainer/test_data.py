@@ -1,4 +1,4 @@
-"""What the data can do wrong, and what is said about it: file, line, cause."""
+"""Errors in data files, and their messages: file, line, cause."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How a stage ends: settings that are missing, exceptions and what they mean, the last word in the termination log."""
+"""The end of a stage: missing settings, exceptions and their meaning, the termination message."""
 
 import errno
 import os
@@ -84,7 +84,7 @@ def test_a_failure_with_a_cause_replaces_one_without(tmp_path: Path) -> None:
 
 
 KILLED, NOTHING = -signal.SIGKILL, ""
-DEATHS = {  # how the workers of a pod ended by rank, what they had said, did the kernel kill one for memory -> what the pod says
+DEATHS = {  # exit codes of a pod's workers by rank, their messages, whether the kernel killed one for memory -> the pod's message
     "killed for memory": ({3: KILLED}, NOTHING, True, ExitCode.OUT_OF_MEMORY, "OutOfMemory", 3),
     "killed for memory, and its neighbour was quicker to say something": ({2: 75, 3: KILLED}, "PeerLost", True, 137, "OutOfMemory", 3),
     "a loader of it was killed for memory": ({2: 70}, "InternalError", True, ExitCode.OUT_OF_MEMORY, "OutOfMemory", 2),

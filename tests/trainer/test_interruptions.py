@@ -159,7 +159,7 @@ def test_sigterm_to_one_pod_stops_all_pods_after_the_same_step(
 
 @pytest.mark.parametrize("stage", ["launch", "train"])
 def test_a_rank_that_waits_for_others_exits_on_sigterm(space: Workspace, stage: str) -> None:
-    """The agent and its workers wait inside a library, where Python hears no signal."""
+    """The agent and its workers wait inside a library, where Python runs no signal handler."""
     port = free_port()
     as_worker = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     pod = launch(space, config(), nodes=2, port=port, extra=as_worker, stage=stage)

@@ -1,1 +1,1 @@
-"""Stands in for the trainer in tests of the world around it: same commands, same environment, same last words, no torch."""
+"""Replaces the trainer in tests: same commands, same environment, same termination messages, no torch."""
