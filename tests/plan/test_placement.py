@@ -45,7 +45,7 @@ def planned(spec, **claims):
         ),
     ],
 )
-def test_pods_share_a_node_when_a_claim_of_theirs_is_one_nodes_at_a_time(expected, spec, claims):
+def test_pods_with_a_read_write_once_claim_share_a_node(expected, spec, claims):
     assert planned(spec, **claims).placement == expected
 
 
@@ -66,20 +66,20 @@ def test_pods_share_a_node_when_a_claim_of_theirs_is_one_nodes_at_a_time(expecte
         pytest.param("VolumeReadOnly", "spec.output.storage.claimName", MINE, {"mine": READ_ONLY}, id="nothing can be written"),
     ],
 )
-def test_what_placing_cannot_mend_is_refused_with_the_field_and_the_way_out(reason, field, spec, claims):
+def test_an_impossible_placement_is_refused_with_field_and_way_out(reason, field, spec, claims):
     refused = rejected(planned(spec, **claims), "use a claim with ReadWriteMany")
     assert (refused.reason, refused.field) == (reason, field)
 
 
-def test_one_worker_may_have_a_claim_for_one_pod():
+def test_one_worker_can_use_a_read_write_once_pod_claim():
     assert planned(MINE, mine=ONE_POD).placement == Placement()
 
 
-def test_a_plan_says_it_in_words():
+def test_a_plan_explains_a_shared_node():
     text = explain_text(planned(GANG | SERVED))
     assert text.count(f"all on one node, for {because('support-bot-output')}") == 2
 
 
-def test_only_claims_are_claims():
+def test_folders_do_not_restrict_placement():
     local = {"data": {"train": [{"source": {"path": "chat.jsonl"}}]}, "model": {"source": {"pvc": None, "path": "base"}}}
     assert list(named_claims(job(local))) == []

@@ -49,7 +49,7 @@ def stages(made):
         (past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED), ["check", "train", "export", "serve"]),
     ],
 )
-def test_each_stage_is_wanted_when_the_one_before_it_has_succeeded(so_far, expected):
+def test_each_stage_is_planned_when_its_predecessor_has_succeeded(so_far, expected):
     assert stages(planned(so_far, **SERVED)) == expected
 
 
@@ -77,25 +77,25 @@ def test_without_serving_a_job_ends_with_its_export():
         "the last retry", "no retries left", "stopped after saving counts nothing", "also when no retries are left",
     ],
 )  # fmt: skip
-def test_which_attempt_is_the_last(train, attempts, failures, asks, attempt):
+def test_number_of_the_last_attempt(train, attempts, failures, asks, attempt):
     so_far = past(check=SUCCEEDED, train=train, attempts=attempts, failures=failures, asks=asks)
     assert planned(so_far, backoffLimit=2).train.attempt == attempt
 
 
-def test_the_gang_is_as_asked():
+def test_the_gang_follows_the_spec():
     found = planned(past(check=SUCCEEDED), workers={"replicas": 3, "resources": {"limits": {"nvidia.com/gpu": 4, "memory": "64Gi"}}})
     assert (found.train.replicas, found.train.processes_per_replica, found.config.world_size) == (3, 4, 12)
     limits = {"nvidia.com/gpu": "4", "memory": "64Gi", "ephemeral-storage": "50Gi"}
     assert found.train.resources == {"limits": limits, "requests": {"ephemeral-storage": "1Gi"}}
 
 
-def test_no_accelerator_is_taken_but_by_the_gang():
+def test_only_the_gang_takes_accelerators():
     found = planned(past(check=SUCCEEDED, train=SUCCEEDED, attempts=1), workers=GPU)
     assert "nvidia.com/gpu" not in str([found.check.resources, found.export.resources])
 
 
 @pytest.mark.parametrize(("parameters", "memory"), [(4_000_000, "2Gi"), (3_821_079_552, "43Gi")])
-def test_export_asks_for_memory_by_the_size_of_the_model(parameters, memory):
+def test_export_requests_memory_by_the_size_of_the_model(parameters, memory):
     so_far = past(check=checked(facts(parameters=parameters, linear_parameters=1)), train=SUCCEEDED, attempts=1)
     assert planned(so_far).export.resources["requests"]["memory"] == memory
 
@@ -110,7 +110,7 @@ LIMITS = [
 
 
 @pytest.mark.parametrize(("resources", "check", "export", "scratch"), LIMITS)
-def test_every_pod_has_limits_and_the_user_s_own_win(resources, check, export, scratch):
+def test_every_pod_has_limits_and_the_users_have_priority(resources, check, export, scratch):
     done = {"check": checked(facts(parameters=3_821_079_552, linear_parameters=1)), "attempts": 1}
     found = planned(past(**done, train=SUCCEEDED, export=SUCCEEDED), workers={"resources": resources}, **SERVED)
     assert found.check.resources["limits"] == {"memory": check, "ephemeral-storage": "50Gi"}
@@ -119,7 +119,7 @@ def test_every_pod_has_limits_and_the_user_s_own_win(resources, check, export, s
     assert found.serve.resources["limits"]["ephemeral-storage"] == "50Gi"
 
 
-def test_the_server_is_as_asked():
+def test_the_server_follows_the_spec():
     serving = SERVED["serving"] | {
         "nodeSelector": {"disk": "ssd"},
         "tolerations": [{"key": "gpu", "operator": "Exists", "tolerationSeconds": 5}],
@@ -137,7 +137,7 @@ def test_the_server_is_as_asked():
     assert serve.scheduling.image_pull_secrets == ("registry",)
 
 
-def test_the_rollout_is_as_asked_and_knows_what_was_found():
+def test_the_rollout_has_the_spec_and_the_observed_state():
     found = Rollout(current=True, completed=True)
     done = past_of(past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED), serve=ServeOutcome(rollout=found))
     serving = {"image": "server:2", "smokeTest": {"prompt": "Hi", "contains": "there"}, "progressDeadlineSeconds": 60}
@@ -149,7 +149,7 @@ def test_the_rollout_is_as_asked_and_knows_what_was_found():
     assert (plain.serve.smoke_test, plain.serve.drain_seconds, plain.server_image) == (None, 300, Defaults().server_image)
 
 
-def test_what_is_passed_through():
+def test_fields_that_are_copied_to_pods():
     workers = {
         "nodeSelector": {"pool": "a100"}, "tolerations": [{"key": "gpu", "effect": "NoSchedule"}], "affinity": {"nodeAffinity": {}},
         "priorityClassName": "high", "runtimeClassName": "nvidia", "schedulerName": "kai", "serviceAccountName": "trainer",
@@ -226,7 +226,7 @@ def test_validation_data_is_taken_from_train_unless_there_is_some():
     assert planned(method={"tuner": "full"}).config.method.lora is None
 
 
-def test_the_check_decides_the_stage_that_the_gang_is_given():
+def test_checks_counts_determine_the_gangs_zero_stage():
     asked = {**ROOMY, "method": {"tuner": "full"}, "deepspeed": {}, "workers": {"replicas": 8, "acceleratorMemory": "20Gi", **GPU}}
     before = planned(past(), **asked)
     after = planned(past(check=checked(facts(trainable=None))), **asked)
@@ -237,7 +237,7 @@ def test_the_check_decides_the_stage_that_the_gang_is_given():
     assert before.config.model_dump(exclude=read_by_check) == after.config.model_dump(exclude=read_by_check)
 
 
-def test_facts_given_beforehand_stand_in_until_check_has_counted():
+def test_given_facts_are_used_until_check_has_counted():
     counted = model_facts(PHI3_MINI, lora={"r": 8})
     assert planned(counted=counted).fit.estimated_bytes_per_rank is not None
     theirs = facts(parameters=10_000_000, linear_parameters=1_000_000)
@@ -250,13 +250,13 @@ def missing(kind, field="spec.data.train[0].source.pvc.claimName"):
     )
 
 
-def test_what_may_still_appear_is_waited_for():
+def test_a_job_waits_for_missing_objects():
     waiting = planned(refs=missing("PersistentVolumeClaim"))
     assert (waiting.reason, waiting.missing[0].name) == ("ReferencesMissing", "corpora")
     assert str(waiting) == "spec.data.train[0].source.pvc.claimName: there is no such thing; create it"
 
 
-def test_a_folder_that_is_not_there_is_refused():
+def test_a_missing_folder_is_refused():
     refused = rejected(planned(refs=missing("Folder", "spec.model.source.path")), "there is no such thing")
     assert (refused.reason, refused.field) == ("ReferenceMissing", "spec.model.source.path")
 
@@ -268,7 +268,7 @@ def test_a_folder_of_one_machine_is_refused_where_pods_run_elsewhere(where):
     assert rejected(planned(**asked)).reason == "PathNeedsOneMachine"
 
 
-def test_a_finished_model_is_served_on_when_its_sources_are_gone():
+def test_a_finished_model_is_served_without_its_sources():
     done = past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED)
     assert planned(done, refs=missing("PersistentVolumeClaim"), **SERVED).serve is not None
 
@@ -284,7 +284,7 @@ def test_a_finished_model_is_served_on_when_its_sources_are_gone():
     ids=["check", "a gang that starts", "a gang", "export"],
 )
 @pytest.mark.parametrize("kind", ["Secret", "Folder"])
-def test_what_runs_goes_on_without_what_is_gone_and_says_so(at_work, kind):
+def test_running_work_continues_without_missing_objects_and_reports_them(at_work, kind):
     refs = missing(kind)
     assert planned(at_work, refs=refs).lacking == refs.missing
 
@@ -299,7 +299,7 @@ def test_what_runs_goes_on_without_what_is_gone_and_says_so(at_work, kind):
     ],
     ids=["before the gang", "before its next attempt", "before it goes on", "before the export"],
 )
-def test_what_comes_next_waits_for_what_is_gone(between):
+def test_the_next_stage_waits_for_missing_objects(between):
     assert isinstance(planned(between, refs=missing("Secret")), ReferencesMissing)
 
 
@@ -317,7 +317,7 @@ def test_a_forecast_has_every_stage_and_waits_like_a_plan():
         {"output": {"onnx": {"precision": "fp32"}}}, {"deepspeed": {}}, {"evaluation": {"maxSamples": 1}}, {"task": "TextGeneration"},
     ],
 )  # fmt: skip
-def test_another_result_is_another_revision(change):
+def test_a_change_of_an_input_changes_the_revision(change):
     assert revision_of(job(change)) != revision_of(job())
 
 
@@ -328,11 +328,11 @@ def test_another_result_is_another_revision(change):
         {"output": {"storage": {"size": "9Gi"}}}, {"training": {"seed": 42}},
     ],
 )  # fmt: skip
-def test_what_leaves_the_result_as_it_is_leaves_the_revision_too(change):
+def test_other_changes_keep_the_revision(change):
     assert revision_of(job(change)) == revision_of(job())
 
 
-def test_a_job_made_again_under_its_name_has_another_revision():
+def test_a_job_created_again_has_another_revision():
     assert revision_of(job(uid="1")) != revision_of(job(uid="2"))
     assert len(revision_of(job())) == 10
 
@@ -349,7 +349,7 @@ def test_a_job_made_again_under_its_name_has_another_revision():
         ("memory limit 3Gi", "Serve", {"serving": {"resources": {"limits": {"memory": "3Gi"}}}}),
     ],
 )
-def test_a_plan_in_words_says_what_memory_each_pod_may_take(expected, stage, spec):
+def test_an_explanation_names_each_pods_memory_limit(expected, stage, spec):
     done = past(check=checked(), train=StageState.SUCCEEDED, attempts=1, export=StageState.SUCCEEDED)
     decided = plan(job({"method": {"tuner": "lora"}, "deepspeed": {"stage": 2}} | spec), References(), done, Defaults())
     assert expected in dict(explain(decided).stages)[stage]
@@ -393,7 +393,7 @@ def test_the_formula_is_written_out_with_its_numbers(method, counted, lines):
         assert line in text
 
 
-def test_an_explanation_says_what_does_not_fit_and_what_may_not_be_used():
+def test_an_explanation_names_options_that_do_not_fit_or_are_refused():
     qdora = {"method": {"lora": {"useDora": True}, "quantization": {"type": "bnb4"}}, "deepspeed": {}}
     rows = {row[0]: row[-1] for row in explain(planned(counted=facts(), workers=GPU | {"acceleratorMemory": "6Gi"}, **qdora)).options}
     assert rows["ZeRO-3"].startswith("E101")
@@ -415,7 +415,7 @@ def test_an_explanation_says_what_does_not_fit_and_what_may_not_be_used():
         ({"output": {"storage": {"retain": False}}}, ["deleted with the job"]),
     ],
 )  # fmt: skip
-def test_an_explanation_is_in_words(spec, words):
+def test_an_explanation_is_plain_text(spec, words):
     text = explain_text(planned(**spec))
     for word in words:
         assert word in text
@@ -483,7 +483,7 @@ OUTCOMES = st.builds(
 
 @settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(changes=VARIED, so_far=OUTCOMES, on_one_machine=st.booleans())
-def test_a_job_that_admission_lets_through_is_planned_or_refused_in_words(changes, so_far, on_one_machine):
+def test_any_admitted_job_is_planned_or_refused_with_a_message(changes, so_far, on_one_machine):
     asked = job(merged({}, changes))
     if objections(asked.spec):
         return

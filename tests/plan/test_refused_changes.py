@@ -48,7 +48,7 @@ def asked(reason):
 
 @pytest.mark.parametrize("reason", STOPS)
 @pytest.mark.parametrize(("goes_on", "so_far"), BEGUN)
-def test_what_has_begun_goes_on_as_it_is(reason, goes_on, so_far):
+def test_running_work_continues_unchanged_after_a_refused_change(reason, goes_on, so_far):
     _, field, words = STOPS[reason]
     decided = plan(asked(reason), CLUSTER, so_far, Defaults())
     assert decided.objection.reason == reason
@@ -60,23 +60,23 @@ def test_what_has_begun_goes_on_as_it_is(reason, goes_on, so_far):
 
 @pytest.mark.parametrize("reason", STOPS)
 @pytest.mark.parametrize("so_far", NOT_BEGUN)
-def test_nothing_is_begun_against_a_job_s_own_words(reason, so_far):
+def test_a_job_that_has_not_begun_is_refused(reason, so_far):
     _, field, words = STOPS[reason]
     refused = rejected(plan(asked(reason), CLUSTER, so_far, Defaults()), words)
     assert (refused.reason, refused.field) == (reason, field)
 
 
 @pytest.mark.parametrize("reason", STOPS)
-def test_it_is_foreseen(reason):
+def test_a_forecast_refuses_the_job(reason):
     rejected(forecast(asked(reason), CLUSTER, Defaults(), model_facts=facts()), STOPS[reason][2])
 
 
 @pytest.mark.parametrize("reason", STOPS)
-def test_it_means_nothing_when_the_model_is_written(reason):
+def test_after_the_export_nothing_is_refused(reason):
     assert plan(asked(reason), CLUSTER, past(export=SUCCEEDED), Defaults()).objection is None
 
 
-def test_each_of_several_changes_is_told_of():
+def test_each_of_several_refused_changes_is_reported():
     wanted = job({"workers": {"replicas": 1}, "suspend": True}, labels=QUEUE, annotations=PARTIAL)
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     decided = plan(wanted, CLUSTER, past_of(check=checked(), train=gang), Defaults())
@@ -89,7 +89,7 @@ def test_each_of_several_changes_is_told_of():
     assert (decided.objection.reason, decided.train.replicas, decided.suspend) == ("HeldByQueue", 2, False)
 
 
-def test_a_number_of_workers_that_will_do_is_not_taken_back_with_what_will_not():
+def test_a_valid_resize_is_kept_when_another_change_is_refused():
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     decided = plan(job({"workers": {"replicas": 1}}, annotations=PARTIAL), CLUSTER, past_of(check=checked(), train=gang), Defaults())
     assert (decided.objection.reason, decided.train.stopping) == ("GangIsWhole", True)
@@ -100,18 +100,18 @@ SINGLE = {"output": {"storage": {"accessModes": ["ReadWriteOncePod"]}}, "serving
 
 
 @pytest.mark.parametrize(("goes_on", "so_far"), BEGUN)
-def test_a_server_that_cannot_be_ends_nothing_before_its_time(goes_on, so_far):
+def test_an_impossible_server_does_not_stop_earlier_stages(goes_on, so_far):
     decided = plan(job(SINGLE), CLUSTER, so_far, Defaults())
     assert (decided.train and decided.train.attempt, decided.export and True) == goes_on
     assert decided.objection.reason == "VolumeNotShared"
 
 
 @pytest.mark.parametrize("so_far", [*NOT_BEGUN, pytest.param(past(train=SUCCEEDED, attempts=1, export=SUCCEEDED), id="its time has come")])
-def test_but_nothing_is_begun_for_it_nor_is_it_left_out(so_far):
+def test_an_impossible_server_is_refused_at_the_start_and_after_the_export(so_far):
     assert rejected(plan(job(SINGLE), CLUSTER, so_far, Defaults()), "is ReadWriteOncePod").reason == "VolumeNotShared"
 
 
-def test_of_a_server_and_a_number_of_workers_the_one_that_is_refused_is_told():
+def test_only_the_refused_one_of_two_changes_is_reported():
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     decided = plan(job({"serving": {}, "workers": {"replicas": 3}}), CLUSTER, past_of(check=checked(), train=gang), Defaults())
     assert decided.objection.reason == "BatchNotDivisible"
@@ -119,7 +119,7 @@ def test_of_a_server_and_a_number_of_workers_the_one_that_is_refused_is_told():
     assert decided.train.replicas == 2
 
 
-def test_a_change_is_not_blamed_for_what_is_wrong_besides():
+def test_another_error_of_the_job_is_reported_as_such():
     taken = {"storage": {"claimName": "c"}, "destinations": [{"pvc": {"claimName": "c", "path": "runs"}}]}
     decided = plan(
         job({"suspend": True, "output": taken}, labels=QUEUE), CLUSTER, past(check=checked(), train=RUNNING, attempts=1), Defaults()
@@ -131,7 +131,7 @@ def test_a_change_is_not_blamed_for_what_is_wrong_besides():
     ("field", "change"), [("spec.suspend", {"suspend": True}), ("spec.workers.replicas", {"workers": {"replicas": 1}})]
 )
 @pytest.mark.parametrize(("labels", "queued"), [(QUEUE, False), ({}, True)], ids=["its own queue", "the namespace's, without a request"])
-def test_a_queue_would_start_the_gang_again_that_was_stopped(field, change, labels, queued):
+def test_a_job_in_a_queue_cannot_be_suspended_or_resized(field, change, labels, queued):
     gang = TrainOutcome(state=RUNNING, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     wanted = job({"workers": {"replicas": 2}} | change, labels=labels)
     decided = plan(wanted, CLUSTER, replace(past_of(check=checked(), train=gang), queued=queued), Defaults())
@@ -140,13 +140,13 @@ def test_a_queue_would_start_the_gang_again_that_was_stopped(field, change, labe
     assert (decided.train.stopping, decided.suspend) == (False, False)
 
 
-def test_a_size_that_a_queue_holds_is_not_changed_when_the_gang_has_failed_either():
+def test_a_failed_gang_in_a_queue_cannot_be_resized():
     gang = TrainOutcome(state=FAILED, attempts=1, replicas=2, global_batch_size=2, zero_stage=0)
     wanted = job({"workers": {"replicas": 1}}, labels=QUEUE)
     refused = rejected(plan(wanted, CLUSTER, past_of(check=checked(), train=gang), Defaults()), "set it back to 2")
     assert (refused.reason, refused.field) == ("HeldByQueue", "spec.workers.replicas")
 
 
-def test_outside_a_queue_a_gang_is_suspended():
+def test_without_a_queue_a_gang_can_be_suspended():
     decided = plan(job({"suspend": True}), CLUSTER, past(check=checked(), train=RUNNING, attempts=1), Defaults())
     assert (decided.objection, decided.suspend) == (None, True)

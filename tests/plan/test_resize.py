@@ -54,7 +54,7 @@ def planned(wanted, train=None):
         "never more each",
     ],
 )
-def test_how_a_global_batch_is_shared_out(want, wanted, train):
+def test_division_of_a_global_batch(want, wanted, train):
     shares = shares_of(wanted.spec, train)
     assert (shares.global_batch_size, shares.per_device, shares.passes) == want
 
@@ -100,7 +100,7 @@ def test_the_global_batch_is_kept_or_the_change_refused(each, passes, before, af
     ],
     ids=["batch", "batch of several ranks", "many ways out", "optimizer", "raw optimizer", "raw numbers"],
 )  # fmt: skip
-def test_what_is_refused(reason, says, wanted, train):
+def test_changes_that_are_refused(reason, says, wanted, train):
     """Without a gang that could continue, the job; with one, the change alone."""
     refused = rejected(planned(wanted, replace(train, state=StageState.FAILED)))
     assert (refused.reason, refused.field) == (reason, "spec.workers.replicas")
@@ -114,19 +114,19 @@ def test_what_is_refused(reason, says, wanted, train):
     ("stays", "state"),
     [(True, StageState.PENDING), (True, StageState.RUNNING), (True, StageState.SUSPENDED), (False, StageState.FAILED)],
 )
-def test_a_gang_that_has_not_ended_outlives_a_refused_change(stays, state):
+def test_a_running_gang_continues_after_a_refused_change(stays, state):
     decided = planned(a_job(replicas=3), begun(state=state))
     assert isinstance(decided, Rejection) is not stays
     assert not stays or decided.objection
 
 
-def test_an_optimizer_that_cannot_be_cut_anew_is_no_matter_without_zero_or_without_a_change():
+def test_other_optimizers_are_refused_only_for_a_resize_under_zero():
     sgd = {"training": {"optim": "sgd"}, "deepspeed": {"stage": 2}}
     assert planned(a_job(replicas=2, **sgd), begun(zero_stage=2)).train.attempt == 0
     assert planned(a_job(replicas=1, training={"optim": "sgd"}), begun()).train.stopping
 
 
-def test_a_change_is_not_taken_back_where_that_would_not_help():
+def test_a_refusal_stays_if_reverting_the_change_would_not_help():
     """Neither the number of workers that is wanted nor the one that trains fits: the job is rejected, not its change."""
     small = a_job(replicas=1, workers=GPU | {"acceleratorMemory": "1Gi"}, deepspeed={"stage": "Auto"})
     assert rejected(planned(small, begun())).reason == "DoesNotFit"
@@ -142,7 +142,7 @@ def test_workers_that_no_longer_fit_stop_the_job_when_another_number_is_refused(
     assert rejected(plan(wanted, refs, so_far, smaller), "ZeRO-3 on 1 rank needs").reason == "DoesNotFit"
 
 
-def test_raw_numbers_that_still_hold_are_no_matter():
+def test_raw_numbers_that_still_apply_are_accepted():
     raw = {"config": {"zero_optimization": {"stage": 1}, "train_batch_size": 4, "gradient_accumulation_steps": "auto"}}
     assert planned(a_job(replicas=1, deepspeed=raw), begun(zero_stage=1)).train.stopping
 
@@ -167,18 +167,18 @@ def test_a_gang_of_another_size_is_stopped_and_followed(want, train):
     assert decided.config.world_size == 1
 
 
-def test_what_the_trainer_is_told():
+def test_the_trainers_batch_after_a_resize():
     training = planned(a_job(replicas=4), begun()).config.training
     assert (training["per_device_train_batch_size"], training["gradient_accumulation_steps"]) == (1, 1)
 
 
-def test_when_training_is_done_another_number_means_nothing():
+def test_after_training_another_number_of_workers_has_no_effect():
     done = begun(state=StageState.SUCCEEDED)
     before, after = (planned(a_job(replicas=replicas), done) for replicas in (2, 3))
     assert after == before
 
 
-def test_auto_keeps_to_the_stage_of_the_checkpoints():
+def test_auto_keeps_the_stage_of_the_checkpoints():
     """On one accelerator of 80 GiB stage 0 would do; the checkpoints are stage 2's."""
     auto = a_job(replicas=1, workers=GPU, deepspeed={"stage": "Auto"})
     assert planned(auto).fit.zero_stage == 0

@@ -47,7 +47,7 @@ def test_a_model_folder_of_this_machine():
     assert model({"path": "base"}, machine({"base": "/home/me/base"})).source == FolderSource(path="/home/me/base")
 
 
-def test_a_path_is_refused_where_pods_run_elsewhere():
+def test_a_path_is_refused_in_a_cluster():
     words = "put it into a claim and use pvc, or use `tunewright run`"
     refused = [rejected(model({"path": "base"}), words), rejected(data([claim_file("a.jsonl")], test=[local("b.jsonl")]), words)]
     assert [item.field for item in refused] == ["spec.model.source.path", "spec.data.test[0].source.path"]
@@ -89,7 +89,7 @@ def storage(output=None, counted=None, **spec):
     return storage_of(job({"output": output or {}, **spec}), "support-bot-output", Defaults(), counted)
 
 
-def test_without_a_word_a_claim_is_made_and_holds_everything():
+def test_by_default_one_claim_is_created_for_everything():
     found = storage()
     assert found.create == NewClaim(size="50Gi")
     assert (found.output_claim, found.models_claim, found.models_path, found.retain) == (
@@ -100,7 +100,7 @@ def test_without_a_word_a_claim_is_made_and_holds_everything():
     )
 
 
-def test_a_claim_that_is_named_is_used():
+def test_a_named_claim_is_used():
     found = storage({"storage": {"claimName": "scratch"}, "destinations": [{"pvc": {"claimName": "models", "path": "team/"}}]})
     assert (found.output_claim, found.models_claim, found.models_path, found.create) == ("scratch", "models", "team", None)
 
@@ -110,17 +110,17 @@ def test_a_destination_without_a_path_is_the_claims_root():
 
 
 @pytest.mark.parametrize("path", ["runs", "runs/team", "cache/"])
-def test_models_do_not_go_where_checkpoints_or_downloads_are(path):
+def test_models_are_refused_in_the_folders_of_checkpoints_and_downloads(path):
     both = {"storage": {"claimName": "shared"}, "destinations": [{"pvc": {"claimName": "shared", "path": path}}]}
     rejected(storage(both), "in claim shared holds checkpoints; name another folder, such as models")
 
 
-def test_in_another_claim_any_folder_will_do():
+def test_in_another_claim_any_folder_is_accepted():
     asked = {"storage": {"claimName": "scratch"}, "destinations": [{"pvc": {"claimName": "shared", "path": "runs"}}]}
     assert storage(asked).models_path == "runs"
 
 
-def test_the_made_claim_is_as_asked():
+def test_the_created_claim_follows_the_spec():
     found = storage({"storage": {"size": "1Ti", "storageClassName": "fast", "accessModes": ["ReadWriteMany"], "retain": False}})
     assert found.create == NewClaim(size="1Ti", storage_class="fast", access_modes=("ReadWriteMany",))
     assert found.retain is False

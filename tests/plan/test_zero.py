@@ -47,14 +47,14 @@ FULL_TUNING = {"method": {"tuner": "full"}}
         (8, 2, (3, "cpu", "none")),
     ],
 )
-def test_auto_takes_the_smallest_intervention_that_fits_a_full_fine_tune_of_phi3_mini(gib, replicas, expected):
+def test_auto_takes_the_lowest_stage_that_fits_a_full_fine_tune_of_phi3_mini(gib, replicas, expected):
     found = fit(gpu(gib, replicas=replicas, **FULL_TUNING), FULL)
     assert decided(found) == expected, found.why
     assert found.fits
     assert found.needed_bytes_per_rank <= gib * GIB
 
 
-def test_the_decision_names_its_numbers_and_what_was_passed_over():
+def test_the_decision_names_its_numbers_and_the_skipped_options():
     found = fit(gpu(20, replicas=8, **FULL_TUNING), FULL)
     assert found.why.startswith("ZeRO-2 on 8 ranks fits 20.0 GiB per rank: it needs 17.1 GiB (weights 7.12 GiB, gradients 911 MiB")
     assert found.why.endswith("; ZeRO-1 would need 23.4 GiB")
@@ -76,13 +76,13 @@ def test_without_deepspeed_it_is_plain_ddp_even_where_that_does_not_fit():
     assert "deepspeed.stage and offloadOptimizer.device: Auto, which takes ZeRO-3 + optimizer on cpu" in found.why
 
 
-def test_an_explicit_stage_is_kept_and_said_to_fit():
+def test_an_explicit_stage_is_kept_and_reported_as_fitting():
     found = fit(gpu(80, replicas=2, deepspeed={"stage": 3}), facts())
     assert (decided(found), found.fits) == ((3, "none", "none"), True)
     assert found.why.startswith("ZeRO-3 on 2 ranks fits 80.0 GiB")
 
 
-def test_an_explicit_stage_is_kept_and_said_not_to_fit():
+def test_an_explicit_stage_is_kept_and_reported_as_not_fitting():
     found = fit(gpu(10, replicas=2, deepspeed={"stage": 2, "offloadOptimizer": {"device": "none"}}, **FULL_TUNING), FULL)
     assert (decided(found), found.fits) == ((2, "none", "none"), False)
     assert (
@@ -116,7 +116,7 @@ def test_an_explicit_offload_leaves_auto_only_the_stages_that_can():
         ({}, (0, "none", "none")),
     ],
 )
-def test_a_raw_configuration_is_read_as_far_as_memory_is_concerned(config, expected):
+def test_memory_settings_of_a_raw_configuration_are_read(config, expected):
     assert decided(fit(gpu(80, deepspeed={"config": config}), facts())) == expected
 
 
@@ -133,7 +133,7 @@ def test_before_check_an_explicit_stage_is_known_but_not_whether_it_fits():
     assert found.why == "ZeRO-3 as set; Check counts the parameters, then the plan shows whether it fits"
 
 
-def test_an_accelerator_whose_size_the_job_does_not_say_has_the_operators_default():
+def test_the_operators_default_is_an_accelerators_memory():
     assert fit(spec(workers=GPU), accelerator_memory_bytes=24 * GIB).available_bytes_per_rank == 24 * GIB
 
 
@@ -142,14 +142,14 @@ def test_on_processors_a_rank_has_the_pods_memory_limit():
     assert (found.available_bytes_per_rank, found.world_size) == (4 * GIB, 2)
 
 
-def test_on_processors_nothing_is_offloaded_because_there_is_nowhere_to():
+def test_on_processors_nothing_is_offloaded():
     cpu = {"workers": {"replicas": 4, "resources": {"limits": {"memory": "25Gi"}}}, "deepspeed": {}}
     found = fit(spec(**cpu, **FULL_TUNING), FULL)
     assert [option.name for option in found.options] == ["DDP", "ZeRO-1", "ZeRO-2", "ZeRO-3"]
     assert decided(found) == (2, "none", "none")
 
 
-def test_without_a_memory_limit_there_is_nothing_to_compare_with():
+def test_without_a_memory_limit_nothing_is_compared():
     found = fit(spec(deepspeed={}), facts())
     assert (decided(found), found.available_bytes_per_rank, found.fits) == ((0, "none", "none"), None, None)
     assert "no memory limit to compare with" in found.why
@@ -187,13 +187,13 @@ def test_qdora_is_never_sharded_to_stage_3_by_auto():
         ({"tuner": "full"}, Strategy(stage=3, offload_param="cpu"), ""),
     ],
 )
-def test_what_auto_stays_away_from(method, strategy, reason):
+def test_options_that_auto_never_takes(method, strategy, reason):
     found = objection(spec(method=method), strategy)
     assert reason in found
     assert bool(reason) == bool(found)
 
 
-def test_where_every_choice_has_an_objection_the_job_is_refused():
+def test_a_job_without_an_allowed_option_is_refused():
     asked = {"method": {"quantization": {"type": "bnb4"}}, "deepspeed": {"offloadParam": {"device": "cpu"}}}
     words = r"offloadParam.device: leaves only ZeRO-3 \+ parameters on cpu to choose, and offloading"
     rejected(fit(gpu(80, **asked), facts()), words)
@@ -215,7 +215,7 @@ def test_where_every_choice_has_an_objection_the_job_is_refused():
         (9, {"workers": {"replicas": 8}}, ["deepspeed.stage: Auto", "method.tuner: lora with method.quantization.type: bnb4 (QLoRA)"]),
     ],
 )
-def test_what_would_fit_instead_is_said(gib, changes, ways):
+def test_alternatives_that_fit_are_named(gib, changes, ways):
     asked = gpu(gib, **merged({"deepspeed": {"stage": 0}}, changes))
     why = fit(asked, facts()).why
     for way in ways:
@@ -223,7 +223,7 @@ def test_what_would_fit_instead_is_said(gib, changes, ways):
     assert why.endswith("per rank")
 
 
-def test_auto_that_finds_nothing_is_refused_with_the_ways_out():
+def test_if_nothing_fits_the_job_is_refused_with_alternatives():
     refused = rejected(fit(gpu(7, deepspeed={"offloadOptimizer": {"device": "none"}}, **FULL_TUNING), FULL))
     assert refused.reason == "DoesNotFit"
     assert refused.field == "spec.deepspeed.stage"
@@ -238,7 +238,7 @@ def test_parameters_are_offloaded_by_auto_only_where_that_is_left_open():
     assert decided(fit(gpu(6, deepspeed={"offloadParam": {"device": "Auto"}}, **FULL_TUNING), FULL)) == (3, "cpu", "cpu")
 
 
-def test_more_pods_are_no_way_out_of_plain_ddp():
+def test_more_pods_are_not_suggested_for_plain_ddp():
     assert "workers.replicas" not in fit(gpu(5, deepspeed=None), facts()).why
 
 
@@ -258,7 +258,7 @@ def asked_jobs(draw):
 
 
 @given(asked_jobs())
-def test_a_decision_says_truly_whether_it_fits_and_auto_takes_nothing_before_something_that_fits(asked):
+def test_a_decision_reports_correctly_whether_it_fits(asked):
     spec, counted = asked
     found = fit(spec, counted)
     if isinstance(found, Rejection):

@@ -78,7 +78,7 @@ def cluster() -> Cluster:
     return cluster
 
 
-def test_a_gang_of_another_size_saves_stops_and_goes_on(cluster):
+def test_a_gang_of_another_size_saves_stops_and_resumes(cluster):
     cluster.ask(replicas=1)
 
     assert cluster.reconcile() == "Training: Resizing"
@@ -98,7 +98,7 @@ def test_a_gang_of_another_size_saves_stops_and_goes_on(cluster):
     assert cluster.reconcile() == "Exporting: Pending"
 
 
-def test_a_job_that_rests_goes_on_with_the_new_size_when_it_is_told_to(cluster):
+def test_a_suspended_job_resumes_with_the_new_size(cluster):
     cluster.ask(suspend=True)
     cluster.reconcile()
     cluster.jobs["train-0"]["status"] = {"conditions": [{"type": "Suspended", "status": "True"}]}  # the pods have saved and are gone
@@ -111,7 +111,7 @@ def test_a_job_that_rests_goes_on_with_the_new_size_when_it_is_told_to(cluster):
     assert cluster.gangs() == {"train-0": (2, True), "train-1": (1, False)}
 
 
-def test_a_job_that_has_failed_tries_again_with_another_size(cluster):
+def test_a_failed_job_retries_with_another_size(cluster):
     cluster.end("train-0", 64, Failure(reason="OutOfRoom", message="too big for two"))
     assert cluster.reconcile() == "Failed: OutOfRoom"
     cluster.ask(replicas=1)
@@ -119,7 +119,7 @@ def test_a_job_that_has_failed_tries_again_with_another_size(cluster):
     assert cluster.gangs() == {"train-0": (2, True), "train-1": (1, False)}
 
 
-def test_a_change_taken_back_before_the_gang_has_stopped_stops_nothing_else(cluster):
+def test_a_resize_reverted_before_the_stop_stops_no_other_gang(cluster):
     cluster.ask(replicas=1)
     cluster.reconcile()
     cluster.ask(replicas=2)
@@ -131,7 +131,7 @@ def conditions(cluster):
     return {found["type"]: (found["status"], found["reason"]) for found in cluster.status["conditions"]}
 
 
-def test_a_size_that_cannot_share_the_batch_is_refused_and_the_gang_goes_on(cluster):
+def test_a_size_that_does_not_divide_the_batch_is_refused_and_the_gang_continues(cluster):
     cluster.ask(replicas=3)
     assert cluster.reconcile() == "Training: BatchNotDivisible"
     assert cluster.gangs() == {"train-0": (2, False)}
@@ -154,7 +154,7 @@ def test_a_size_that_cannot_share_the_batch_is_refused_and_the_gang_goes_on(clus
 
 
 @pytest.mark.parametrize("code", [75, 143], ids=["it failed", "it was stopped"])
-def test_no_gang_is_begun_with_a_number_that_is_refused_nor_with_one_that_nobody_asks_for(cluster, code):
+def test_no_gang_starts_with_a_refused_or_outdated_size(cluster, code):
     cluster.ask(replicas=3)
     cluster.reconcile()
     cluster.end("train-0", code, STOPPED)
@@ -164,7 +164,7 @@ def test_no_gang_is_begun_with_a_number_that_is_refused_nor_with_one_that_nobody
     assert cluster.gangs()["train-1"] == (1, False)
 
 
-def test_what_a_queue_would_start_again_is_not_stopped_and_goes_on_to_its_end(cluster):
+def test_a_gang_in_a_queue_is_not_stopped_for_a_resize(cluster):
     cluster.job = cluster.job.model_copy(update={"metadata": cluster.job.metadata.model_copy(update={"labels": QUEUED})})
     cluster.ask(replicas=1, suspend=True)
     assert cluster.reconcile() == "Training: HeldByQueue"
@@ -188,7 +188,7 @@ def test_what_a_queue_would_start_again_is_not_stopped_and_goes_on_to_its_end(cl
     assert "ChangeRefused" not in conditions(cluster)
 
 
-def test_when_training_is_done_nothing_is_trained_again(cluster):
+def test_after_training_a_resize_starts_no_gang(cluster):
     cluster.end("train-0", 0, TRAINED)
     cluster.reconcile()
     cluster.ask(replicas=3)

@@ -1,4 +1,4 @@
-"""Loads an encoder: folder, tokenizer and running engine, put together and tried once."""
+"""Loads an encoder: folder, tokenizer and running engine, and the self-test."""
 
 from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph
 from tunewright_server import machine
@@ -23,7 +23,7 @@ HEADS: dict[str, type[ServedEncoder]] = {
 def load_encoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics, *, name: str, memory_bytes: int) -> ServedEncoder:
     """Verify, load and try the model. `memory_bytes` are for its weights and what a run needs beside them.
 
-    Blocks for seconds. Raises `RefusalError`; leaves no thread behind then.
+    Blocks for seconds. Raises `RefusalError`, after it has ended its threads.
     """
     providers = resolve_providers(settings.execution_providers)
     manifest = folder.manifest

@@ -20,7 +20,7 @@ from tunewright_server.http.parameters import String, TokenId, prompts_of
 
 
 class ClassifyRequest(EncoderRequest):
-    """What vLLM's request holds, as far as it means something here."""
+    """The fields of vLLM's request that have an effect here."""
 
     input: (
         String
