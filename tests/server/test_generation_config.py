@@ -85,6 +85,99 @@ def test_fields_that_the_server_cannot_apply_are_refused(named: str, fields: dic
     assert "in a copy of the base model" in refused.value.way_out
 
 
+MARIAN = {  # of a published base
+    "_from_model_config": True,
+    "bad_words_ids": [[58100]],
+    "bos_token_id": 0,
+    "decoder_start_token_id": 58100,
+    "eos_token_id": 0,
+    "forced_eos_token_id": 0,
+    "max_length": 512,
+    "num_beams": 4,
+    "pad_token_id": 58100,
+    "transformers_version": "4.32.0.dev0",
+}
+SUMMARIES = {  # of BART, tuned on news
+    "_from_model_config": True,
+    "bos_token_id": 0,
+    "decoder_start_token_id": 2,
+    "early_stopping": True,
+    "eos_token_id": 2,
+    "forced_bos_token_id": 0,
+    "forced_eos_token_id": 2,
+    "length_penalty": 2.0,
+    "max_length": 142,
+    "min_length": 56,
+    "no_repeat_ngram_size": 3,
+    "num_beams": 4,
+    "pad_token_id": 1,
+}
+BEAMS = "num_beams=4: answers are greedy or sampled, without beams"
+
+
+@pytest.mark.parametrize(
+    ("expected", "fields"),
+    [
+        ({}, {"decoder_start_token_id": 0, "eos_token_id": None, "pad_token_id": 0}),
+        ({"max_tokens": 64}, {"max_new_tokens": 64}),
+        ({"max_tokens": 63}, {"max_new_tokens": 64, "forced_bos_token_id": 3}),
+        ({"max_tokens": 64}, {"max_new_tokens": 64, "max_length": 20}),
+        ({"max_tokens": 19, "min_tokens": 4}, {"max_length": 20, "min_length": 5}),
+        ({"min_tokens": 7}, {"min_new_tokens": 7, "min_length": 5}),
+        ({}, {"suppress_tokens": [5, 6], "bad_words_ids": [[7], [8]]}),  # the manifest has them
+        (
+            {
+                "max_tokens": 511,
+                "eos_token_ids": [0],
+                "departures": [BEAMS, "forced_eos_token_id=0: an answer that is cut at its length ends without it"],
+            },
+            MARIAN,
+        ),
+        (
+            {
+                "max_tokens": 140,
+                "min_tokens": 54,
+                "no_repeat_ngram_size": 3,
+                "eos_token_ids": [2],
+                "departures": [BEAMS, "forced_eos_token_id=2: an answer that is cut at its length ends without it"],
+            },
+            SUMMARIES,
+        ),
+    ],
+)
+def test_fields_of_a_target_are_honoured_and_beams_are_named(expected: dict[str, Any], fields: dict[str, Any]) -> None:
+    content = json.dumps(fields).encode()
+    assert read_generation_config(content, encoder=True) == GenerationDefaults(**expected)
+
+
+def test_without_an_encoder_the_same_fields_are_refused() -> None:
+    for fields in (MARIAN, SUMMARIES):
+        with pytest.raises(GenerationConfigError):
+            read(**fields)
+
+
+@pytest.mark.parametrize(
+    ("named", "fields"),
+    [
+        ("num_beams=0", {"num_beams": 0}),
+        ("max_length='long'", {"max_length": "long"}),
+        ("min_length=-1", {"min_length": -1}),
+        ("no_repeat_ngram_size=True", {"no_repeat_ngram_size": True}),
+        ("forced_bos_token_id=-1", {"forced_bos_token_id": -1}),
+        ("forced_bos_token_id=[1]", {"forced_bos_token_id": [1]}),
+        ("bad_words_ids=[[5, 6]]", {"bad_words_ids": [[4], [5, 6]]}),
+        ("bad_words_ids", {"bad_words_ids": "never"}),
+        ("suppress_tokens", {"suppress_tokens": [1.5]}),
+        ("encoder_no_repeat_ngram_size=3", {"encoder_no_repeat_ngram_size": 3}),
+        ("penalty_alpha=0.6", {"penalty_alpha": 0.6}),
+    ],
+)
+def test_fields_that_no_target_can_follow_are_refused(named: str, fields: dict[str, Any]) -> None:
+    with pytest.raises(GenerationConfigError) as refused:
+        read_generation_config(json.dumps(fields).encode(), encoder=True)
+    assert named.partition("=")[0] in str(refused.value)
+
+
 CONTENTS = {
     "nothing": b"",
     "no JSON": b"temperature: 1",
@@ -113,11 +206,13 @@ JSON = st.recursive(
 
 
 @given(
-    content=st.binary(max_size=200) | st.dictionaries(st.sampled_from(sorted(FIELDS)), JSON).map(lambda fields: json.dumps(fields).encode())
+    content=st.binary(max_size=200)
+    | st.dictionaries(st.sampled_from(sorted(FIELDS)), JSON).map(lambda fields: json.dumps(fields).encode()),
+    encoder=st.booleans(),
 )
-def test_any_file_is_read_or_refused_with_a_way_out(content: bytes) -> None:
+def test_any_file_is_read_or_refused_with_a_way_out(content: bytes, encoder: bool) -> None:
     try:
-        found = read_generation_config(content)
+        found = read_generation_config(content, encoder=encoder)
     except GenerationConfigError as error:
         assert error.way_out  # noqa: PT017 - either may happen
     else:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright_server.engine.request import Sampling
-from tunewright_server.engine.sampling import LogitsError, Sampler, distribution, log_probability, penalised
+from tunewright_server.engine.sampling import LogitsError, Sampler, distribution, log_probability, penalised, without_repeats
 
 LOGITS = np.log(np.array([0.1, 0.5, 0.15, 0.25], np.float32))
 
@@ -107,3 +107,29 @@ def test_probabilities_are_those_of_transformers(temperature: float, top_k: int,
 
 def test_a_greedy_answer_is_penalised_too() -> None:
     assert Sampler(Sampling(repetition_penalty=5.0)).choose(np.array([2.0, 1.5, -1.0], np.float32), [0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("ruled_out", "before", "size"),
+    [
+        ([], [], 2),
+        ([], [1], 3),
+        ([1, 3], [1, 3, 1], 1),
+        ([3], [1, 3, 1], 2),
+        ([], [1, 3, 2], 2),
+        ([0, 3], [1, 3, 1, 0, 1], 2),
+        ([2], [1, 3, 2, 1, 3], 3),
+        ([], [1, 3, 2, 3], 3),
+    ],
+)
+def test_a_token_that_would_repeat_a_sequence_is_ruled_out(ruled_out: list[int], before: list[int], size: int) -> None:
+    """As in transformers."""
+    import torch
+    from transformers import NoRepeatNGramLogitsProcessor
+
+    found = without_repeats(LOGITS, before, size)
+    assert np.flatnonzero(np.isneginf(found)).tolist() == ruled_out
+    theirs = NoRepeatNGramLogitsProcessor(size)(torch.tensor([before], dtype=torch.long), torch.tensor(LOGITS)[None])[0].numpy()
+    assert np.array_equal(found, theirs)
+    sampler = Sampler(Sampling(temperature=1.0, seed=2, no_repeat_ngram_size=size))
+    assert not {sampler.choose(LOGITS, before) for _ in range(40)} & set(ruled_out)

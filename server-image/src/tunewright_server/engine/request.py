@@ -28,13 +28,14 @@ class Sampling:
     top_k: int = 0  # 0 keeps everything
     min_p: float = 0.0  # least share of the most likely token's probability (Nguyen et al. 2024, arXiv:2407.01082); 0 keeps everything
     repetition_penalty: float = 1.0  # of tokens in prompt and answer (Keskar et al. 2019, arXiv:1909.05858); 1: none
+    no_repeat_ngram_size: int = 0  # no sequence of so many tokens occurs twice (Paulus et al. 2017, arXiv:1705.04304); 0: any can
     seed: int | None = None  # None: drawn by the engine
 
 
 def sampling_of(defaults: GenerationDefaults, *, seed: int | None) -> Sampling:
     """Return the sampling of a request that sets at most a seed."""
-    named = {name: getattr(defaults, name) for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")}
-    return Sampling(**named, seed=seed)
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "no_repeat_ngram_size")
+    return Sampling(**{name: getattr(defaults, name) for name in names}, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)

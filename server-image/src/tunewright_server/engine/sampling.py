@@ -35,6 +35,8 @@ class Sampler:
             raise LogitsError(msg)
         if self._sampling.repetition_penalty != 1:
             logits = penalised(logits, before, self._sampling.repetition_penalty)
+        if self._sampling.no_repeat_ngram_size:
+            logits = without_repeats(logits, before, self._sampling.no_repeat_ngram_size)
         if self._sampling.temperature == 0:
             return int(logits.argmax())
         ids, probabilities = distribution(logits, self._sampling)
@@ -47,6 +49,15 @@ def penalised(logits: Logits, before: Sequence[int], penalty: float) -> Logits:
     seen = np.unique(np.asarray(before, np.int64))
     changed = logits.copy()
     changed[seen] = np.where(logits[seen] > 0, logits[seen] / penalty, logits[seen] * penalty)
+    return changed
+
+
+def without_repeats(logits: Logits, before: Sequence[int], size: int) -> Logits:
+    """Rule out each token that would complete a sequence of `size` tokens that occurred, as transformers does."""
+    ending = list(before[len(before) - size + 1 :])
+    repeated = [before[at + size - 1] for at in range(len(before) - size + 1) if list(before[at : at + size - 1]) == ending]
+    changed = logits.copy()
+    changed[repeated] = -np.inf
     return changed
 
 
