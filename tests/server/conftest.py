@@ -30,6 +30,32 @@ def server(tiny: BuiltModel, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="session")
+def translate_with_torch() -> Reference:
+    """The same of a model with an encoder: what follows the tokens that every target begins with."""
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, PreTrainedModel
+
+    torch.set_num_threads(1)
+
+    @cache
+    def model(folder: Path) -> PreTrainedModel:
+        loaded = AutoModelForSeq2SeqLM.from_pretrained(folder, dtype=torch.float32).eval()
+        loaded.generation_config.eos_token_id = None
+        return loaded
+
+    @cache
+    def translate(folder: Path, source: tuple[int, ...], max_new_tokens: int, **options: int) -> list[int]:
+        forced = int(model(folder).generation_config.forced_bos_token_id is not None)
+        with torch.no_grad():
+            out = model(folder).generate(
+                torch.tensor([source]), max_new_tokens=max_new_tokens + forced, do_sample=False, num_beams=1, **options
+            )
+        return out[0, 1 + forced :].tolist()
+
+    return translate
+
+
+@pytest.fixture(scope="session")
 def generate_with_torch() -> Reference:
     """`generate(do_sample=False)` of transformers on one prompt alone, in float32, without stopping at the end-of-sequence token."""
     import torch

@@ -10,7 +10,7 @@ generation_config.json.
 Version 2 names the kind of graph in `graph.kind`. Version 1 knew decoders only and had the kind of cache there; it is still read.
 """
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,6 +24,7 @@ from tunewright_contract.trainer_config import Precision
 
 MANIFEST_NAME = "tunewright.json"
 EVALUATION_NAME = "evaluation.json"
+GRAPH_FILE = "model.onnx"  # of other models
 ENCODER_FILE, DECODER_FILE = "encoder.onnx", "decoder.onnx"  # of a sequence-to-sequence model
 API_VERSION: Final = "tunewright.io/model/v2"
 UNKNOWN_VERSION: Final = "unknown_version"  # type of the validation error
@@ -45,6 +46,8 @@ class DecoderGraph(Message):
     along axis 2; padding is on the left of the past.
     """
 
+    files: ClassVar[tuple[str, ...]] = (GRAPH_FILE,)
+
     kind: Literal["decoder"] = "decoder"
     cache: Literal["gqa", "dynamic_cache"]
     layers: int
@@ -60,6 +63,8 @@ class EncoderGraph(Message):
     Inputs: `input_ids` and `attention_mask` [n, s], int64, and `token_type_ids` [n, s] where it takes them. Rows are padded on the right
     with the manifest's `pad_token_id` (0 without one), mask 0 and type 0. n and s are dynamic. The head decides about the outputs.
     """
+
+    files: ClassVar[tuple[str, ...]] = (GRAPH_FILE,)
 
     kind: Literal["encoder"] = "encoder"
     head: Head
@@ -78,6 +83,8 @@ class SequenceToSequenceGraph(Message):
     [n, heads, p + t, head_size].
     Each keeps its weights in a file of its name with `.data` appended.
     """
+
+    files: ClassVar[tuple[str, ...]] = (ENCODER_FILE, DECODER_FILE)
 
     kind: Literal["sequence_to_sequence"] = "sequence_to_sequence"
     layers: int  # of the decoder

@@ -11,7 +11,6 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import MANIFEST_NAME, UNKNOWN_VERSION, ModelFile, ModelManifest
 from tunewright_server.refusal import RefusalError
 
-GRAPH_NAME = "model.onnx"
 _EXPORT_AGAIN = "export the model again, or copy the whole folder again"
 
 
@@ -23,8 +22,14 @@ class ModelFolder:
     manifest: ModelManifest
 
     @property
+    def graphs(self) -> tuple[Path, ...]:
+        return tuple(self.path / name for name in self.manifest.graph.files)
+
+    @property
     def graph(self) -> Path:
-        return self.path / GRAPH_NAME
+        """The graph of a model that has one."""
+        (only,) = self.graphs
+        return only
 
     @property
     def created(self) -> int:
@@ -33,8 +38,8 @@ class ModelFolder:
 
     @property
     def weight_bytes(self) -> int:
-        """Size on disk of graph and weights."""
-        return sum(file.bytes for file in self.manifest.files if file.path.startswith(GRAPH_NAME))
+        """Size on disk of graphs and weights."""
+        return sum(file.bytes for file in self.manifest.files if file.path.startswith(self.manifest.graph.files))
 
 
 def open_folder(path: Path) -> ModelFolder:
@@ -51,9 +56,9 @@ def open_folder(path: Path) -> ModelFolder:
     manifest = _read_manifest(path / MANIFEST_NAME)
     for file in manifest.files:
         _compare_size(path, file)
-    for name in (GRAPH_NAME, "tokenizer.json"):
+    for name in (*manifest.graph.files, "tokenizer.json"):
         if not any(file.path == name for file in manifest.files):
-            raise _damaged("ModelFileMissing", f"{MANIFEST_NAME} lists no {name}, which every decoder needs")
+            raise _damaged("ModelFileMissing", f"{MANIFEST_NAME} lists no {name}, which a graph of kind {manifest.graph.kind} needs")
     return ModelFolder(path, manifest)
 
 

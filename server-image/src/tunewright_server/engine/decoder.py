@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.model_manifest import DecoderGraph, SequenceToSequenceGraph
+from tunewright_server.engine.graph_names import check_inputs, mismatch
 from tunewright_server.engine.lengths import Lengths
 from tunewright_server.refusal import RefusalError
 
@@ -90,14 +91,12 @@ def check_graph(session: ort.InferenceSession, graph: DecoderGraph) -> None:
     expected = {"input_ids", "attention_mask", *cache_names(graph)}
     if graph.takes_position_ids:
         expected.add("position_ids")
-    if set(found) != expected:
-        missing, extra = sorted(expected - set(found)), sorted(set(found) - expected)
-        raise _mismatch(f"lacks the inputs {missing[:4]}" if missing else f"needs inputs that the manifest does not list: {extra[:4]}")
+    check_inputs(found, expected)
     for name in cache_names(graph):
         for axis, wanted in ((1, graph.kv_heads), (3, graph.head_size)):
             size = found[name][axis]
             if isinstance(size, int) and size != wanted:  # a name instead of a number is a dynamic size
-                raise _mismatch(f"has size {size} in axis {axis} of {name}, the manifest says {wanted}")
+                raise mismatch(f"has size {size} in axis {axis} of {name}, the manifest says {wanted}")
 
 
 def differs_alone(session: ort.InferenceSession, graph: DecoderGraph) -> bool:
@@ -125,15 +124,11 @@ def graph_vocabulary(session: ort.InferenceSession) -> int:
     return int(next(node for node in session.get_outputs() if node.name == "logits").shape[-1])
 
 
-def cache_names(graph: DecoderGraph) -> list[str]:
+def cache_names(graph: DecoderGraph | SequenceToSequenceGraph, prefix: str = "past_key_values") -> list[str]:
     """Names of the cache inputs, layer by layer."""
-    return [f"past_key_values.{layer}.{part}" for layer in range(graph.layers) for part in ("key", "value")]
+    return [f"{prefix}.{layer}.{part}" for layer in range(graph.layers) for part in ("key", "value")]
 
 
 def present_name(past: str) -> str:
     """Name of the output that continues the cache input `past`."""
     return past.replace("past_key_values", "present")
-
-
-def _mismatch(message: str) -> RefusalError:
-    return RefusalError("GraphMismatch", f"the graph {message}", suggestion="export the model again", exit_code=ExitCode.DATA)

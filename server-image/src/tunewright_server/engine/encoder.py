@@ -14,10 +14,9 @@ import numpy as np
 import onnxruntime as ort
 
 from tunewright_contract.encoder_heads import EncoderHead
-from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.model_manifest import EncoderGraph
+from tunewright_server.engine.graph_names import check_inputs, check_outputs, mismatch
 from tunewright_server.engine.row_queue import Logits, TokenRow
-from tunewright_server.refusal import RefusalError
 
 _TRIED_LENGTHS = (2, 5, 13, 40)
 _TRIED_ROWS = 5
@@ -90,24 +89,17 @@ def check_graph(session: ort.InferenceSession, graph: EncoderGraph) -> None:
     """Compare inputs and outputs with the manifest. Raises `RefusalError` (65) naming the first difference."""
     found = {node.name: node.shape for node in session.get_inputs()}
     expected = {"input_ids", "attention_mask", *(["token_type_ids"] if graph.takes_token_type_ids else [])}
-    if set(found) != expected:
-        missing, extra = sorted(expected - set(found)), sorted(set(found) - expected)
-        raise _mismatch(f"lacks the inputs {missing}" if missing else f"needs inputs that the manifest does not list: {extra[:4]}")
+    check_inputs(found, expected)
     for name, shape in found.items():
         if len(shape) != 2 or any(isinstance(size, int) for size in shape):
-            raise _mismatch(f"has the shape {shape} in {name}; rows and tokens must both be dynamic")
+            raise mismatch(f"has the shape {shape} in {name}; rows and tokens must both be dynamic")
     _check_outputs({node.name: node.shape for node in session.get_outputs()}, graph.head)
 
 
 def _check_outputs(found: dict[str, list[str | int]], head: EncoderHead) -> None:
+    check_outputs(found, head.outputs)
     for name, wanted in head.outputs.items():
-        if name not in found:
-            raise _mismatch(f"lacks the output {name}")
         shape = found[name]
         sizes = [(size, expected) for size, expected in zip(shape, wanted, strict=False) if isinstance(size, int)]
         if len(shape) != len(wanted) or any(size != expected for size, expected in sizes):
-            raise _mismatch(f"has the shape {shape} in {name}; the manifest's head {head.kind} has {list(wanted)}")
-
-
-def _mismatch(message: str) -> RefusalError:
-    return RefusalError("GraphMismatch", f"the graph {message}", suggestion="export the model again", exit_code=ExitCode.DATA)
+            raise mismatch(f"has the shape {shape} in {name}; the manifest's head {head.kind} has {list(wanted)}")
