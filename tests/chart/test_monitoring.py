@@ -9,7 +9,8 @@ from chart_values import EVERYTHING
 from helm import RELEASE, kind_of
 
 from tunewright.shell.health import OperatorMetrics
-from tunewright_server.http.metrics import DecoderMetrics
+from tunewright_server.engine.lengths import Lengths
+from tunewright_server.http.metrics import GeneratorMetrics
 from tunewright_server.http.metrics import Metrics as ServerMetrics
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
@@ -23,7 +24,8 @@ class Idle:
 
 
 class IdleEngine(Idle):
-    slots = max_length = 1
+    slots = 1
+    lengths = Lengths.shared(1)
     load = Idle()
 
 
@@ -39,7 +41,7 @@ def operator():
 @pytest.fixture(scope="module")
 def server():
     metrics = ServerMetrics()
-    DecoderMetrics(metrics, IdleEngine(), "m")
+    GeneratorMetrics(metrics, IdleEngine(), "m")
     return metrics.registry
 
 

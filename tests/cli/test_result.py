@@ -61,9 +61,10 @@ async def test_the_served_model_is_asked_the_whole_conversation(home, stored, ec
     assert console.export_text() == "\nuser:      Two teas\nreference: ORDER\nbase:      What?\nserved:    TWO TEAS\n"
 
 
-async def test_a_prompt_is_sent_to_completions(home, stored, echo, console):
+@pytest.mark.parametrize("task", ["TextGeneration", "Translation", "Summarization"])
+async def test_a_prompt_or_a_source_is_sent_to_completions(home, stored, echo, console, task):
     url, asked = echo
-    job = served_job(home, stored, url, [{"question": "a box of ", "reference": "nails", "base": "air"}], task="TextGeneration")
+    job = served_job(home, stored, url, [{"question": "a box of ", "reference": "nails", "base": "air"}], task=task)
     await result.show_answers(console, home, job, [])
     assert [body["prompt"] for body in asked] == ["a box of "]
 
@@ -143,6 +144,14 @@ async def test_a_conversation_sends_its_earlier_messages(home, stored, echo, con
     assert await converse("hi\n\nbye\n") == 0
     assert capsys.readouterr().out == "HI\nBYE\n"
     assert [message["content"] for message in asked[-1]["messages"]] == ["hi", "HI", "bye"]
+
+
+async def test_each_line_to_a_translator_is_a_source_by_itself(home, stored, echo, converse, capsys):
+    url, asked = echo
+    served_job(home, stored, url, [], task="Translation")
+    assert await converse("hi\nbye\n") == 0
+    assert capsys.readouterr().out == "HI\nBYE\n"
+    assert [body["prompt"] for body in asked] == ["hi", "bye"]
 
 
 async def test_a_refused_message_is_removed_and_the_conversation_continues(home, stored, echo, converse, capsys):

@@ -17,7 +17,7 @@ from tunewright_contract.generation_config import (
     GenerationDefaults,
     read_generation_config,
 )
-from tunewright_server.decoders import generation_defaults
+from tunewright_server.generators import generation_defaults
 from tunewright_server.refusal import RefusalError
 
 transformers = lazily("transformers")

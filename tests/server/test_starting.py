@@ -9,9 +9,10 @@ import pytest
 from models import BuiltModel
 
 from tunewright_contract import environment
-from tunewright_contract.model_manifest import MANIFEST_NAME, ModelManifest
-from tunewright_server.capacity import bytes_per_token, plan_capacity, share_memory
+from tunewright_contract.model_manifest import MANIFEST_NAME, ModelManifest, SequenceToSequenceGraph
+from tunewright_server.capacity import bytes_per_token, plan_capacity, plan_source_and_target, share_memory
 from tunewright_server.engine.decoder import resolve_providers
+from tunewright_server.engine.lengths import Lengths
 from tunewright_server.machine import cpu_limit, memory_limit
 from tunewright_server.model_folder import open_folder, verify_contents
 from tunewright_server.refusal import RefusalError
@@ -176,7 +177,7 @@ def manifest(tiny: BuiltModel) -> ModelManifest:
 
 
 def test_the_cache_of_phi_3_mini_costs_768_kib_per_token(manifest: ModelManifest) -> None:
-    assert bytes_per_token(manifest.graph) == 768 * 1024
+    assert bytes_per_token(manifest.graph, manifest.graph.kv_heads) == 768 * 1024
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_slots_and_length_are_set_or_computed_from_memory(
 ) -> None:
     wanted = {"max_slots": None, "max_length": None, **asked}
     plan = plan_capacity(manifest.graph, context=manifest.context_length, weight_bytes=4 * GIB, memory_bytes=memory * GIB, **wanted)
-    assert (slots, length, slots * length * 768 * 1024) == (plan.slots, plan.max_length, plan.cache_bytes)
+    assert (slots, length, slots * length * 768 * 1024) == (plan.slots, plan.lengths.total, plan.cache_bytes)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +212,53 @@ def test_a_cache_that_does_not_fit_is_refused(reason: str, memory: int, asked: d
     wanted = {"max_slots": None, "max_length": None, **asked}
     with pytest.raises(RefusalError) as refused:
         plan_capacity(manifest.graph, context=manifest.context_length, weight_bytes=4 * GIB, memory_bytes=memory * GIB, **wanted)
+    assert refused.value.reason == reason
+
+
+TRANSLATOR = SequenceToSequenceGraph(layers=6, heads=8, head_size=64, decoder_start_token_id=0, max_target_length=512)
+UNBOUNDED = TRANSLATOR.model_copy(update={"max_target_length": None})  # T5
+PER_TOKEN = 2 * 6 * 8 * 64 * 4  # bytes
+
+
+@pytest.mark.parametrize(
+    ("lengths", "slots", "graph", "asked"),
+    [
+        ((512, 511), 16, TRANSLATOR, {}),
+        ((512, 510), 16, TRANSLATOR, {"start": 2}),
+        ((512, 511), 16, UNBOUNDED, {}),  # its context bounds the target, too
+        ((1024, 511), 16, TRANSLATOR, {"context": 1024}),
+        ((1024, 1023), 16, UNBOUNDED, {"context": 1024}),
+        ((4096, 4095), 16, UNBOUNDED, {"context": 32_768}),
+        ((100, 99), 16, TRANSLATOR, {"max_length": 100}),
+        ((512, 511), 3, TRANSLATOR, {"memory_bytes": GIB + 6 * 1024 * PER_TOKEN}),  # half of what the weights leave
+        ((512, 511), 6, TRANSLATOR, {"memory_bytes": GIB + 6 * 1024 * PER_TOKEN, "max_slots": 6}),
+    ],
+)
+def test_source_and_target_are_bounded_separately_and_cached_both(
+    lengths: tuple[int, int], slots: int, graph: SequenceToSequenceGraph, asked: dict[str, int]
+) -> None:
+    start = asked.get("start", 1)
+    plan = plan_source_and_target(graph, **{**TRANSLATION, **asked})
+    assert (plan.lengths, plan.slots) == (Lengths.separate(prompt=lengths[0], answer=lengths[1]), slots)
+    assert plan.cache_bytes == slots * (sum(lengths) + start) * PER_TOKEN
+
+
+TRANSLATION = {"start": 1, "context": 512, "weight_bytes": GIB, "memory_bytes": 9 * GIB, "max_slots": None, "max_length": None}
+
+
+@pytest.mark.parametrize(
+    ("reason", "words", "asked"),
+    [
+        ("CacheDoesNotFit", r"0.09 GiB: 4 slots x 1024 tokens x 24576 bytes, .* leave 0.05 GiB of 1.05 GiB", {"max_slots": 4}),
+        ("CacheDoesNotFit", "leave 0.00 GiB", {"memory_bytes": GIB}),
+        ("MaxLengthTooLong", "exceeds the model's context of 512 tokens", {"max_length": 513}),
+        ("MaxLengthTooShort", "a target of 2 tokens has no room for an answer: it begins with 2", {"max_length": 2, "start": 2}),
+    ],
+)
+def test_caches_of_source_and_target_that_do_not_fit_are_refused_with_their_sizes(reason: str, words: str, asked: dict[str, int]) -> None:
+    little = {**TRANSLATION, "memory_bytes": GIB + 2 * 1024 * PER_TOKEN}
+    with pytest.raises(RefusalError, match=words) as refused:
+        plan_source_and_target(TRANSLATOR, **{**little, **asked})
     assert refused.value.reason == reason
 
 

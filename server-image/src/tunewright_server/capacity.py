@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunewright_contract import environment
-from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.model_manifest import DecoderGraph, SequenceToSequenceGraph
+from tunewright_server.engine.lengths import Lengths
 from tunewright_server.refusal import RefusalError
 
 DEFAULT_SLOTS = 16  # where throughput levelled off on CPU
@@ -13,17 +14,17 @@ CACHE_SHARE = 0.5  # of the memory without weights, unless it is set; the rest i
 
 
 @dataclass(frozen=True)
-class DecoderCapacity:
-    """`slots` requests of at most `max_length` tokens each."""
+class CacheCapacity:
+    """`slots` requests of these lengths each."""
 
     slots: int
-    max_length: int
+    lengths: Lengths
     cache_bytes: int
 
 
-def bytes_per_token(graph: DecoderGraph) -> int:
-    """Key and value, in every layer: 2 x layers x kv_heads x head_size x bytes per number."""
-    return 2 * graph.layers * graph.kv_heads * graph.head_size * (4 if graph.kv_dtype == "float32" else 2)
+def bytes_per_token(graph: DecoderGraph | SequenceToSequenceGraph, heads: int) -> int:
+    """Key and value, in every layer: 2 x layers x heads x head_size x bytes per number. Alike for source and target."""
+    return 2 * graph.layers * heads * graph.head_size * (4 if graph.kv_dtype == "float32" else 2)
 
 
 def share_memory(weights: Sequence[int], memory_bytes: int) -> list[int]:
@@ -37,24 +38,72 @@ def share_memory(weights: Sequence[int], memory_bytes: int) -> list[int]:
 
 def plan_capacity(
     graph: DecoderGraph, *, context: int, weight_bytes: int, memory_bytes: int, max_slots: int | None, max_length: int | None
-) -> DecoderCapacity:
+) -> CacheCapacity:
     """Use the explicit settings and choose the others; `context` is the model's, in tokens.
 
     Raises `RefusalError` if the explicit settings cannot work.
     """
     check_length_fits(max_length, context=context)
-    length = max_length or min(context, DEFAULT_LENGTH)
-    row_bytes = length * bytes_per_token(graph)
+    lengths = Lengths.shared(max_length or min(context, DEFAULT_LENGTH))
+    return _plan(
+        lengths,
+        lengths.total,
+        bytes_per_token(graph, graph.kv_heads),
+        weight_bytes=weight_bytes,
+        memory_bytes=memory_bytes,
+        max_slots=max_slots,
+    )
+
+
+def plan_source_and_target(
+    graph: SequenceToSequenceGraph,
+    *,
+    start: int,
+    context: int,
+    weight_bytes: int,
+    memory_bytes: int,
+    max_slots: int | None,
+    max_length: int | None,
+) -> CacheCapacity:
+    """The same for a model whose row has a cache of the source and one of the target.
+
+    `context` bounds the source, and the target where the graph does not. `max_length` bounds each. `start`: tokens of each target that are
+    read before its answer. Raises `RefusalError` if the explicit settings cannot work.
+    """
+    check_length_fits(max_length, context=context)
+    source = max_length or min(context, DEFAULT_LENGTH)
+    target = min(source, graph.max_target_length or source)
+    if target <= start:
+        raise RefusalError(
+            "MaxLengthTooShort",
+            f"a target of {target} tokens has no room for an answer: it begins with {start}, which are the same for every request",
+            suggestion=f"raise {environment.MAX_LENGTH} above {start}",
+        )
+    lengths = Lengths.separate(prompt=source, answer=target - start)
+    return _plan(
+        lengths,
+        source + target,
+        bytes_per_token(graph, graph.heads),
+        weight_bytes=weight_bytes,
+        memory_bytes=memory_bytes,
+        max_slots=max_slots,
+    )
+
+
+def _plan(
+    lengths: Lengths, row_tokens: int, token_bytes: int, *, weight_bytes: int, memory_bytes: int, max_slots: int | None
+) -> CacheCapacity:
+    row_bytes = row_tokens * token_bytes
     free = max(0, memory_bytes - weight_bytes)
     slots = max_slots or max(1, min(DEFAULT_SLOTS, int(free * CACHE_SHARE) // row_bytes))
     if slots * row_bytes > free:
         raise RefusalError(
             "CacheDoesNotFit",
-            f"the key-value cache needs {_gib(slots * row_bytes)}: {slots} slots x {length} tokens x "
-            f"{bytes_per_token(graph)} bytes, and the weights leave {_gib(free)} of {_gib(memory_bytes)}",
+            f"the key-value cache needs {_gib(slots * row_bytes)}: {slots} slots x {row_tokens} tokens x "
+            f"{token_bytes} bytes, and the weights leave {_gib(free)} of {_gib(memory_bytes)}",
             suggestion=f"lower {environment.MAX_SLOTS} or {environment.MAX_LENGTH}, serve fewer models, or raise the memory limit",
         )
-    return DecoderCapacity(slots, length, slots * row_bytes)
+    return CacheCapacity(slots, lengths, slots * row_bytes)
 
 
 def check_length_fits(max_length: int | None, *, context: int) -> None:

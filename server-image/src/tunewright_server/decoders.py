@@ -1,21 +1,17 @@
 """Loads a decoder: folder, tokenizer, template and running engine, and the self-test."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.generation_config import GenerationConfigError, GenerationDefaults, generation_defaults_in
 from tunewright_contract.model_manifest import DecoderGraph
 from tunewright_server import machine
-from tunewright_server.capacity import DecoderCapacity, plan_capacity
+from tunewright_server.capacity import plan_capacity
 from tunewright_server.engine.decoder import Decoder, check_graph, open_session, resolve_providers
 from tunewright_server.engine.dynamic_cache import DynamicCacheDecoder
 from tunewright_server.engine.gqa import GqaDecoder
-from tunewright_server.engine.loop import Engine
-from tunewright_server.http.metrics import DecoderMetrics, Metrics
+from tunewright_server.generators import ServedGenerator, engine_over, generation_defaults
+from tunewright_server.http.metrics import GeneratorMetrics, Metrics
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.refusal import RefusalError
-from tunewright_server.served import ServedModel
 from tunewright_server.settings import ServerSettings
 from tunewright_server.text.chat_template import load_chat_template
 from tunewright_server.text.template_process import Template, TemplateProcess
@@ -23,27 +19,13 @@ from tunewright_server.text.tokenizer import load_tokenizer
 from tunewright_server.trial import ask, self_test
 
 DECODERS: dict[str, type[GqaDecoder] | type[DynamicCacheDecoder]] = {"gqa": GqaDecoder, "dynamic_cache": DynamicCacheDecoder}
-QUEUED_PER_SLOT = 16  # answers that may wait; further requests get an error, so that clients retry
-QUEUED_CACHES = 8  # tokens that may wait (prompts and answers), as a multiple of the cache's tokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServedDecoder(ServedModel):
-    """Generates text."""
+class ServedDecoder(ServedGenerator):
+    """Continues a prompt, which a template can make of a conversation."""
 
-    engine: Engine
     template: Template | None
-    defaults: GenerationDefaults  # for parameters that a request does not set
-    capacity: DecoderCapacity
-    metrics: DecoderMetrics
-
-    @property
-    def facts(self) -> dict[str, object]:
-        return {**super().facts, "slots": self.capacity.slots, "cacheBytes": self.capacity.cache_bytes}
-
-    @property
-    def description(self) -> dict[str, object]:
-        return {"default_sampling_params": self.defaults.model_dump(exclude={"eos_token_ids"}, by_alias=False, exclude_none=True)}
 
 
 def load_decoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics, *, name: str, memory_bytes: int) -> ServedDecoder:
@@ -69,15 +51,8 @@ def load_decoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics
     threads = machine.cpu_limit()
     session = open_session(folder.graph, providers=providers, threads=threads)
     check_graph(session, graph)
-    decoder: Decoder = DECODERS[graph.cache](session, graph, slots=capacity.slots, max_length=capacity.max_length)
-    engine = Engine(
-        decoder,
-        tokenizer.decode,
-        long_rope_switch=folder.manifest.long_rope_switch,
-        queue_limit=QUEUED_PER_SLOT * capacity.slots,
-        queue_tokens=QUEUED_CACHES * capacity.slots * capacity.max_length,
-        queue_seconds=settings.queue_seconds,
-    )
+    decoder: Decoder = DECODERS[graph.cache](session, graph, slots=capacity.slots, max_length=capacity.lengths.total)
+    engine = engine_over(decoder, tokenizer, settings, capacity, long_rope_switch=folder.manifest.long_rope_switch)
     engine.start()
     try:
         self_test(engine, folder.manifest)
@@ -95,14 +70,6 @@ def load_decoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics
         engine=engine,
         defaults=defaults,
         capacity=capacity,
-        metrics=DecoderMetrics(metrics, engine, name),
+        metrics=GeneratorMetrics(metrics, engine, name),
         threads=threads,
     )
-
-
-def generation_defaults(folder: Path) -> GenerationDefaults:
-    """Return the defaults of a request's parameters. Raises `RefusalError` (65)."""
-    try:
-        return generation_defaults_in(folder)
-    except GenerationConfigError as error:
-        raise RefusalError("GenerationConfigInvalid", str(error), suggestion=error.way_out.rstrip("."), exit_code=ExitCode.DATA) from error

@@ -17,6 +17,7 @@ from tunewright_server.encoders import load_encoder
 from tunewright_server.http import classify, openai
 from tunewright_server.model_folder import ModelFolder
 from tunewright_server.refusal import RefusalError
+from tunewright_server.sequence_to_sequence import load_sequence_to_sequence
 from tunewright_server.served import ServedModel
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -37,7 +38,13 @@ GRAPH_KINDS: dict[str, GraphKind] = {
     ),
     # Each head has routes of its own; a model answers on those of its task.
     "encoder": GraphKind(load=load_encoder, routes={**dict.fromkeys(CLASSIFY_ROUTES, classify.classify)}),
+    "sequence_to_sequence": GraphKind(load=load_sequence_to_sequence, routes={"/v1/completions": openai.completions}),
 }
+
+
+def routes_of_kinds() -> dict[str, Handler]:
+    """Return the handler of each path. Kinds that share a path share its handler, which finds the model and so the kind."""
+    return {path: handler for kind in GRAPH_KINDS.values() for path, handler in kind.routes.items()}
 
 
 def kind_of(folder: ModelFolder) -> GraphKind:

@@ -22,7 +22,7 @@ class ServerSettings:
     port: int = 8080  # 0: any free one, named in the log
     model_name: str | None = None
     max_slots: int | None = None  # requests decoded together, or texts in one run of an encoder
-    max_length: int | None = None  # tokens per request, prompt and answer together
+    max_length: int | None = None  # tokens per request: prompt and answer together, or source and target each
     execution_providers: tuple[str, ...] = DEFAULT_EXECUTION_PROVIDERS
     smoke_test: SmokeTest | None = None
     drain_seconds: float = 300.0

@@ -48,6 +48,7 @@ def ask(
     request = GenerationRequest(
         prompt=prompt,
         max_tokens=min(test.max_tokens, room),
+        min_tokens=min(test.max_tokens, room, defaults.min_tokens),
         sampling=sampling_of(defaults, seed=_SEED),
         stop_token_ids=frozenset(manifest.eos_token_ids),
     )

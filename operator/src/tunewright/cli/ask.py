@@ -11,7 +11,7 @@ from tunewright_contract import environment
 
 ChatTurn = dict[str, str]
 Asked = str | Sequence[ChatTurn]
-"""A prompt to complete, or a conversation to answer."""
+"""A prompt to complete, a source to translate or to summarize, or a conversation to answer."""
 
 
 class ToClassify(str):

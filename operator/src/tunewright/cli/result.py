@@ -103,7 +103,7 @@ async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own
 
 
 def as_asked(job: Mapping[str, Any], text: str) -> Asked:
-    """Return a user's text as the input of a job's model: a message of a chat, a prompt to continue, or a text to label."""
+    """Return a user's text as the input of a job's model: a message of a chat, a prompt, a source, or a text to label."""
     task = TASKS[job["spec"]["task"]]
     if not task.generates:
         return ToClassify(text)

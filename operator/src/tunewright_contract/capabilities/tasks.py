@@ -120,6 +120,7 @@ TASKS = Table(
         metrics=("bleu",),
         recipe="sequence_to_sequence",
         graph="sequence_to_sequence",
+        routes=("/v1/completions",),
         supported=False,
     ),
     Task(
@@ -129,6 +130,7 @@ TASKS = Table(
         metrics=("rouge1", "rouge2", "rougeL", "rougeLsum"),
         recipe="sequence_to_sequence",
         graph="sequence_to_sequence",
+        routes=("/v1/completions",),
         supported=False,
     ),
     instead="Use ChatCompletion, TextGeneration or SingleLabelClassification.",

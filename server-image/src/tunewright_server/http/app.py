@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tunewright_server.graph_kinds import GRAPH_KINDS
+from tunewright_server.graph_kinds import routes_of_kinds
 from tunewright_server.http import health, openai
 from tunewright_server.http.access import Access
 from tunewright_server.http.access_log import AccessLog
@@ -25,7 +25,7 @@ def create_app(state: ServerState, *, api_key: str | None = None, local: bool = 
     The routes are those of all kinds of graph. On a route that the named model lacks, the error names the model's routes.
     """
     routes = [
-        *(Route(path, handler, methods=["POST"]) for kind in GRAPH_KINDS.values() for path, handler in kind.routes.items()),
+        *(Route(path, handler, methods=["POST"]) for path, handler in routes_of_kinds().items()),
         Route("/v1/models", openai.models),
         Route("/v1/models/{model:path}", openai.one_model),
         Route("/v2/health/live", health.live),

@@ -8,9 +8,9 @@ from functools import partial
 from typing import TypeVar
 
 from tunewright_contract.generation_config import GenerationDefaults
-from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket, sampling_of
+from tunewright_server.generators import ServedGenerator
 from tunewright_server.http.errors import ApiError, engine_failed, invalid, too_many_requests, unavailable
 from tunewright_server.http.limits import check_room
 from tunewright_server.http.parameters import Generation
@@ -24,7 +24,7 @@ AnyEvent = TypeVar("AnyEvent")
 def generation_request(
     prompt: tuple[int, ...],
     asked: Generation,
-    model: ServedDecoder,
+    model: ServedGenerator,
     *,
     param: str,
     max_tokens: int | None,
@@ -42,11 +42,12 @@ def generation_request(
     room = check_room(len(prompt), max_tokens, model.engine.lengths, param=param)
     if (asked.min_tokens or 0) > (max_tokens or room):
         raise invalid(f"min_tokens is {asked.min_tokens}, and the answer has at most {max_tokens or room}", param="min_tokens")
+    max_tokens = max_tokens or min(room, model.defaults.max_tokens or room)
     eos = () if asked.ignore_eos else model.manifest.eos_token_ids
     return GenerationRequest(
         prompt=prompt,
-        max_tokens=max_tokens or min(room, model.defaults.max_tokens or room),
-        min_tokens=asked.min_tokens or 0,
+        max_tokens=max_tokens,
+        min_tokens=min(model.defaults.min_tokens, max_tokens) if asked.min_tokens is None else asked.min_tokens,
         sampling=_sampling(asked, model.defaults, choice),
         stop=asked.stop_strings,
         stop_token_ids=frozenset([*eos, *(asked.stop_token_ids or ())]),
@@ -75,7 +76,7 @@ def _sampling(asked: Generation, defaults: GenerationDefaults, choice: int) -> S
 class Answers:
     """The answers to some requests, as they arrive. The caller must `close` them, which frees the rows of unfinished ones."""
 
-    def __init__(self, state: ServerState, model: ServedDecoder, requests: Sequence[GenerationRequest]) -> None:
+    def __init__(self, state: ServerState, model: ServedGenerator, requests: Sequence[GenerationRequest]) -> None:
         """Submit all or none. Raises `ApiError` 429 or 503."""
         state.open()
         self._requests = requests

@@ -1,7 +1,7 @@
 """Limits of one request, checked before its prompts are tokenized completely."""
 
-from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.lengths import Lengths
+from tunewright_server.generators import ServedGenerator
 from tunewright_server.http.errors import ApiError, invalid
 from tunewright_server.http.parameters import Generation
 from tunewright_server.served import ServedModel
@@ -9,7 +9,7 @@ from tunewright_server.served import ServedModel
 _WORD = 128  # characters: WordPiece makes one unknown token of a word of any length, and no word has more
 
 
-def check_answers(prompts: int, asked: Generation, model: ServedDecoder) -> None:
+def check_answers(prompts: int, asked: Generation, model: ServedGenerator) -> None:
     """Raises `ApiError` 400 when prompts times choices are more than the queue holds."""
     choices = asked.n or 1
     if prompts * choices > model.engine.queue_limit:

@@ -118,7 +118,7 @@ class EncoderMetrics(ModelMetrics):
         self._finished("stop", prompt_tokens=tokens, queued=row.begun - row.submitted, latency=row.finished - row.submitted)
 
 
-class DecoderMetrics(ModelMetrics):
+class GeneratorMetrics(ModelMetrics):
     """Gauges read the engine when they are scraped."""
 
     def __init__(self, metrics: Metrics, engine: Engine, model_name: str) -> None:

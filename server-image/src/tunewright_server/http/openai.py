@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.request import GenerationRequest
+from tunewright_server.generators import ServedGenerator
 from tunewright_server.http.disconnect import unless_disconnected
 from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, invalid
 from tunewright_server.http.formats import ChatFormat, Collected, CompletionFormat, Format, usage
@@ -25,7 +26,7 @@ from tunewright_server.text import conversation
 from tunewright_server.text.chat_template import TemplateRefusedError
 
 _PUBLIC_LINEAGE = ("base", "method", "metrics", "versions")
-COMPLETION_MAX_TOKENS = 16  # OpenAI's default for this endpoint; a chat answer may use what fits
+COMPLETION_MAX_TOKENS = 16  # OpenAI's default for this endpoint; a chat answer and a target may use what fits
 
 
 async def chat_completions(request: Request) -> Response:
@@ -46,12 +47,20 @@ async def completions(request: Request) -> Response:
     state = state_of(request)
     state.open()
     asked = parse(CompletionRequest, await read_body(request, limit=BODY_LIMIT), longest_prompt=state.registry.longest_prompt)
-    model = state.find(asked.model, ServedDecoder)
+    model = state.find(asked.model, ServedGenerator)
     check_answers(len(asked.prompts), asked, model)
     prompts = await asyncio.to_thread(_plain_prompts, asked, model)
-    max_tokens = asked.max_tokens or COMPLETION_MAX_TOKENS
+    max_tokens = asked.max_tokens or (COMPLETION_MAX_TOKENS if model.continues_prompts else None)
     requests = [
-        generation_request(prompt, asked, model, param="prompt", max_tokens=max_tokens, context=prompt, choice=choice)
+        generation_request(
+            prompt,
+            asked,
+            model,
+            param="prompt",
+            max_tokens=max_tokens,
+            context=prompt if model.continues_prompts else (),
+            choice=choice,
+        )
         for prompt in prompts
         for choice in range(asked.n or 1)
     ]
@@ -101,12 +110,17 @@ def _chat_prompt(asked: ChatRequest, model: ServedDecoder) -> tuple[int, ...]:
     return conversation.encode(rendered, model.tokenizer)
 
 
-def _plain_prompts(asked: CompletionRequest, model: ServedDecoder) -> list[tuple[int, ...]]:
+def _plain_prompts(asked: CompletionRequest, model: ServedGenerator) -> list[tuple[int, ...]]:
     for prompt in asked.prompts:
         check_length(prompt, model, param="prompt")
-    return [
-        model.tokenizer.encode(prompt, add_special_tokens=True) if isinstance(prompt, str) else tuple(prompt) for prompt in asked.prompts
-    ]
+    return [_tokens(prompt, model) if isinstance(prompt, str) else tuple(prompt) for prompt in asked.prompts]
+
+
+def _tokens(prompt: str, model: ServedGenerator) -> tuple[int, ...]:
+    tokens = model.tokenizer.encode(prompt, add_special_tokens=True)
+    if not model.continues_prompts and model.tokenizer.only_special(tokens):
+        raise invalid("the prompt has no text", param="prompt")
+    return tokens
 
 
 def _max_tokens(asked: ChatRequest) -> int | None:
@@ -118,7 +132,7 @@ def _max_tokens(asked: ChatRequest) -> int | None:
 
 async def _answer(
     request: Request,
-    model: ServedDecoder,
+    model: ServedGenerator,
     asked: Generation,
     form: Format,
     requests: Sequence[GenerationRequest],

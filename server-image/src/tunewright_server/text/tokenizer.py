@@ -38,6 +38,10 @@ class TextTokenizer:
         # `encode` holds the interpreter's lock for the whole text, `encode_batch` does not.
         return tuple(self._tokenizer.encode_batch([text], add_special_tokens=add_special_tokens)[0].ids)
 
+    def only_special(self, tokens: Sequence[int]) -> bool:
+        """Return whether all of these token ids are special: they stand around a text, and there is none."""
+        return self._special_ids.issuperset(tokens)
+
     def has_more(self, text: str, tokens: int) -> bool:
         """Whether a text has certainly more than so many tokens. Its time and memory depend on that number, not on the whole text.
 

@@ -40,7 +40,8 @@ class ServingSpec(Spec):
     max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 16
     """Number of answers decoded together, or of texts that a classifier labels together. Further ones wait."""
     max_model_len: Annotated[int, Field(ge=1, le=2**20)] | None = None
-    """Most tokens of a request, prompt and answer together. Absent: the model's context length."""
+    """Most tokens of a request, prompt and answer together; of a translation or a summary, source and target each. Absent: the model's
+    context length."""
     resources: ResourceRequirements = ResourceRequirements()
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")] | None = None
     """Server image. Absent: the operator's default."""
