@@ -67,6 +67,7 @@ async def test_a_prompt_or_a_source_is_sent_to_completions(home, stored, echo, c
     job = served_job(home, stored, url, [{"question": "a box of ", "reference": "nails", "base": "air"}], task=task)
     await result.show_answers(console, home, job, [])
     assert [body["prompt"] for body in asked] == ["a box of "]
+    assert [body.get("max_tokens") for body in asked] == [64 if task == "TextGeneration" else None]
 
 
 async def test_own_questions_replace_held_out_ones(home, stored, echo, console):

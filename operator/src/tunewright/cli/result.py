@@ -93,6 +93,8 @@ async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own
     spread = questions(home, job)
     step = max(1, len(spread) // SHOWN_QUESTIONS)  # consecutive examples of a file are often similar
     longest = (job["spec"].get("evaluation") or {}).get("maxNewTokens", LONGEST_ANSWER)
+    if TASKS[job["spec"]["task"]].answers_sources:
+        longest = None  # the server refuses more than the target's bound, which depends on the base
     for item in [{"question": text} for text in own] or spread[::step][:SHOWN_QUESTIONS]:
         said = await answer(url, model=model, asked=item.get("messages") or as_asked(job, item["question"]), max_tokens=longest)
         console.print(f"\nuser:      {_indent(item['question'])}", style="bold", markup=False)

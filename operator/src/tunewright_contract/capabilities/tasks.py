@@ -11,6 +11,7 @@ from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
 HeadKind = Literal["sequence_classification", "token_classification", "question_answering"]  # of an encoder's graph
+SEQUENCE_TO_SEQUENCE: GraphKind = "sequence_to_sequence"
 ENCODER: GraphKind = "encoder"  # reads a whole text in one run, and generates nothing
 CLASSIFY_ROUTES = ("/classify", "/v1/classify")  # the route of vLLM, and the one of SGLang and Dynamo
 
@@ -31,6 +32,11 @@ class Task(Row):
     trl: bool = False  # trained by TRL, whose arguments are more than transformers.TrainingArguments
     windows: bool = False  # reads a long text in windows that overlap, instead of cutting it
     new_head: bool = False  # a head that the base lacks: it replaces a language model's head, and is trained in full beside an adapter
+
+    @property
+    def answers_sources(self) -> bool:
+        """Whether its models answer a source with a target, which ends by itself and has a bound of its own."""
+        return self.graph == SEQUENCE_TO_SEQUENCE
 
     @property
     def generates(self) -> bool:
@@ -119,7 +125,7 @@ TASKS = Table(
         peft_task_type="SEQ_2_SEQ_LM",
         metrics=("bleu",),
         recipe="sequence_to_sequence",
-        graph="sequence_to_sequence",
+        graph=SEQUENCE_TO_SEQUENCE,
         routes=("/v1/completions",),
         supported=False,
     ),
@@ -129,7 +135,7 @@ TASKS = Table(
         peft_task_type="SEQ_2_SEQ_LM",
         metrics=("rouge1", "rouge2", "rougeL", "rougeLsum"),
         recipe="sequence_to_sequence",
-        graph="sequence_to_sequence",
+        graph=SEQUENCE_TO_SEQUENCE,
         routes=("/v1/completions",),
         supported=False,
     ),
