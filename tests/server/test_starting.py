@@ -10,7 +10,7 @@ from models import BuiltModel
 
 from tunewright_contract import environment
 from tunewright_contract.model_manifest import MANIFEST_NAME, ModelManifest, SequenceToSequenceGraph
-from tunewright_server.capacity import bytes_per_token, plan_capacity, plan_source_and_target, share_memory
+from tunewright_server.capacity import READING_ARRAYS, bytes_per_token, plan_capacity, plan_source_and_target, share_memory
 from tunewright_server.engine.decoder import resolve_providers
 from tunewright_server.engine.lengths import Lengths
 from tunewright_server.machine import cpu_limit, memory_limit
@@ -218,6 +218,7 @@ def test_a_cache_that_does_not_fit_is_refused(reason: str, memory: int, asked: d
 TRANSLATOR = SequenceToSequenceGraph(layers=6, heads=8, head_size=64, decoder_start_token_id=0, max_target_length=512)
 UNBOUNDED = TRANSLATOR.model_copy(update={"max_target_length": None})  # T5
 PER_TOKEN = 2 * 6 * 8 * 64 * 4  # bytes
+READING = READING_ARRAYS * 8 * 512 * 512 * 4  # of a source of 512 tokens
 
 
 @pytest.mark.parametrize(
@@ -228,10 +229,10 @@ PER_TOKEN = 2 * 6 * 8 * 64 * 4  # bytes
         ((512, 511), 16, UNBOUNDED, {}),  # its context bounds the target, too
         ((1024, 511), 16, TRANSLATOR, {"context": 1024}),
         ((1024, 1023), 16, UNBOUNDED, {"context": 1024}),
-        ((4096, 4095), 16, UNBOUNDED, {"context": 32_768}),
+        ((4096, 4095), 12, UNBOUNDED, {"context": 32_768}),
         ((100, 99), 16, TRANSLATOR, {"max_length": 100}),
-        ((512, 511), 3, TRANSLATOR, {"memory_bytes": GIB + 6 * 1024 * PER_TOKEN}),  # half of what the weights leave
-        ((512, 511), 6, TRANSLATOR, {"memory_bytes": GIB + 6 * 1024 * PER_TOKEN, "max_slots": 6}),
+        ((512, 511), 3, TRANSLATOR, {"memory_bytes": GIB + READING + 6 * 1024 * PER_TOKEN}),  # half of what is left
+        ((512, 511), 6, TRANSLATOR, {"memory_bytes": GIB + READING + 6 * 1024 * PER_TOKEN, "max_slots": 6}),
     ],
 )
 def test_source_and_target_are_bounded_separately_and_cached_both(
@@ -249,14 +250,19 @@ TRANSLATION = {"start": 1, "context": 512, "weight_bytes": GIB, "memory_bytes": 
 @pytest.mark.parametrize(
     ("reason", "words", "asked"),
     [
-        ("CacheDoesNotFit", r"0.09 GiB: 4 slots x 1024 tokens x 24576 bytes, .* leave 0.05 GiB of 1.05 GiB", {"max_slots": 4}),
-        ("CacheDoesNotFit", "leave 0.00 GiB", {"memory_bytes": GIB}),
+        ("CacheDoesNotFit", r"0.09 GiB: 4 slots x 1024 tokens x 24576 bytes, .* of a source leave 0.05 GiB of 1.10 GiB", {"max_slots": 4}),
+        ("SourceDoesNotFit", "of 512 tokens needs 0.05 GiB, and the weights leave 0.00 GiB of 1.00 GiB", {"memory_bytes": GIB}),
+        (
+            "SourceDoesNotFit",
+            "of 8192 tokens needs 14.00 GiB, and the weights leave 9",
+            {"max_length": 8192, "context": 8192, "memory_bytes": 10 * GIB},
+        ),
         ("MaxLengthTooLong", "exceeds the model's context of 512 tokens", {"max_length": 513}),
         ("MaxLengthTooShort", "a target of 2 tokens has no room for an answer: it begins with 2", {"max_length": 2, "start": 2}),
     ],
 )
 def test_caches_of_source_and_target_that_do_not_fit_are_refused_with_their_sizes(reason: str, words: str, asked: dict[str, int]) -> None:
-    little = {**TRANSLATION, "memory_bytes": GIB + 2 * 1024 * PER_TOKEN}
+    little = {**TRANSLATION, "memory_bytes": GIB + READING + 2 * 1024 * PER_TOKEN}
     with pytest.raises(RefusalError, match=words) as refused:
         plan_source_and_target(TRANSLATOR, **{**little, **asked})
     assert refused.value.reason == reason
