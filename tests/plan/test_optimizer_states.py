@@ -1,10 +1,12 @@
 """The state of each optimizer, as transformers, torch and bitsandbytes make it, against the optimizers' table."""
 
 import pytest
-import torch
-from transformers import Trainer, TrainingArguments
+from lazily import lazily
 
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
+
+torch = lazily("torch")
+transformers = lazily("transformers")
 
 WEIGHTS = 256 * 256  # enough for bitsandbytes to keep 8 bits
 SCALES = 0.06  # bytes per weight: an fp32 scale for 256 values of each moment, and Adafactor's sums of rows and columns
@@ -13,7 +15,9 @@ SCALES = 0.06  # bytes per weight: an fp32 scale for 256 values of each moment, 
 def state_bytes(optim, folder):
     """Bytes of state per weight."""
     weight = torch.nn.Parameter(torch.zeros(256, 256))
-    kind, arguments = Trainer.get_optimizer_cls_and_kwargs(TrainingArguments(output_dir=str(folder), use_cpu=True, optim=optim))
+    kind, arguments = transformers.Trainer.get_optimizer_cls_and_kwargs(
+        transformers.TrainingArguments(output_dir=str(folder), use_cpu=True, optim=optim)
+    )
     optimizer = kind([weight], **arguments)
     if hasattr(optimizer, "init_state"):  # bitsandbytes: a step would need its kernels
         optimizer.init_state(optimizer.param_groups[0], weight, 0, 0)

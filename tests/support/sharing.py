@@ -19,6 +19,7 @@ GROUPS = {  # folder or file -> the group that one worker runs whole
     "plan/test_counts.py": "training",
     "plan/test_deepspeed_config.py": "training",
     "plan/test_library_arguments.py": "training",
+    "plan/test_optimizer_states.py": "training",
     "hostile/test_base_models.py": "training",
     "hostile/test_special_tokens.py": "training",
     "server/test_encoder_exactness.py": "training",
