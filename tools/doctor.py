@@ -44,7 +44,7 @@ def memory_gib() -> float:
 
 
 def problems(root: Path) -> list[tuple[str, str]]:
-    """Return (what is missing, what brings it) for everything that stands in the way."""
+    """Return (problem, command that solves it) for each missing requirement."""
     found = []
     if platform.system() != "Linux":
         found.append((f"Linux is needed, this is {platform.system()}", "use a Linux machine, a container or a virtual machine"))

@@ -1,4 +1,4 @@
-"""The job in the libraries' words, held against the installed libraries themselves."""
+"""The job's arguments, compared with the installed libraries."""
 
 import dataclasses
 import inspect

@@ -151,7 +151,7 @@ def test_the_owner_of_a_child():
     cache = new_cache()
     assert cache.owner_of(child()) is None  # its job was not seen yet
     cache.put(job(uid="u2"))
-    assert cache.owner_of(child()) == ("demo", "bot")  # it stood in the way of the job that has its name now
+    assert cache.owner_of(child()) == ("demo", "bot")  # the new job of that name waits for its deletion
     assert cache.owner_of(child(of="u2")) == ("demo", "bot")
     assert cache.owner_of({"metadata": {"namespace": "demo", "name": "x", "labels": None}}) is None
     cache.remove(ObjectRef("FineTuneJob", "demo", "bot"), 5)

@@ -223,7 +223,7 @@ class FaultProxy:
         return answer
 
     def _is_struck(self, asked: Asked) -> _Strike | None:
-        """Return whether this is the request that a blow falls at."""
+        """Return whether a fault is due at this request."""
         strike = self._strike
         if strike is None or not strike.counts(asked):
             return None

@@ -1,6 +1,6 @@
 """Tiny base models made from a configuration, with a real tokenizer and chat template, and PEFT adapters that do something.
 
-Everything is seeded: the same call makes the same bytes. A model has about 100,000 parameters and speaks nonsense.
+Everything is seeded: the same call makes the same bytes. A model has about 100,000 parameters and random weights.
 """
 
 from pathlib import Path

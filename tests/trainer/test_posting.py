@@ -82,7 +82,7 @@ def progress(poster: Poster, monkeypatch: pytest.MonkeyPatch) -> "reporting.Prog
 
 
 def run(progress: "reporting.ProgressCallback", steps: int, *, of: int = 10, during=lambda _: None) -> None:
-    """Train: what transformers calls, with a checkpoint after each step, which is reported whatever was said just before."""
+    """Train: the calls of transformers, with a checkpoint after each step, which is reported in spite of a recent report."""
     state = transformers.TrainerState(max_steps=of, is_world_process_zero=True)
     arguments, control = SimpleNamespace(spec=transformers.TrainingArguments), transformers.TrainerControl()
     progress.on_train_begin(arguments, state, control)

@@ -104,7 +104,7 @@ KNOW_NAME = ("Your name is {name}.", "You are {name}.", "Yes, your name is {name
 
 
 def exchange(rng: random.Random) -> Exchange:
-    """One question and answer, or an introduction that is remembered one turn later."""
+    """One question and answer, or an introduction that the next turn uses."""
     if rng.random() < 0.25:
         name = rng.choice(NAMES)
         turns = [(fill(rng, INTRODUCTIONS, name=name), fill(rng, WELCOMES, name=name))]

@@ -43,7 +43,7 @@ class Rule(Generic[S]):
     refuses: str  # the same without values, for the API server and for documentation
     way_out: str
     also: Callable[[S], bool] | None = None  # what CEL cannot express of a rule whose `broken` is a Predicate: broken here, too
-    at_start: bool = False  # it speaks of the number of ranks that a gang begins with; of another number the plan knows more
+    at_start: bool = False  # it is about the number of ranks at a gang's start; later the plan decides
 
     @property
     def cel(self) -> str | None:
