@@ -1,6 +1,6 @@
 """Modules that are imported when a test first uses them.
 
-torch, transformers and what builds on them cost 14 s of processor time to import, and each worker of pytest-xdist imports every test file.
+torch, transformers and what builds on them cost about 9 s of processor time to import, and each worker of pytest-xdist imports every test file.
 A test file therefore names them with `torch = lazily("torch")` instead of `import torch`, and quotes them in annotations.
 tests/house/test_collection.py finds the files that do not.
 """
