@@ -35,7 +35,7 @@ def broken_promises() -> list[str]:
         tree = trees[str(name)] = ast.parse(text)
         found += [f"{name}:{line}: {kind} is defined in {HOMES[kind]}; import it" for kind, line in second_homes(str(name), tree)]
         if tree.body and ast.get_docstring(tree) is None:
-            found.append(f"{name}: the module does not say what it is for")
+            found.append(f"{name}: the module has no docstring")
         if "tunewright_runtime" in path.parts:
             found += [f"{name}:{line}: the runtime names a FineTuneJob" for line in lines_that_name_a_job(text)]
         if "tunewright_contract" not in path.parts:

@@ -58,7 +58,7 @@ def test_a_field_with_an_effect_only_in_a_cluster_is_named(call, home, job):
 def test_a_field_that_would_change_the_result_is_refused_before_storing(call, home, job):
     ended = call("run", job({"image": "registry.example/own-trainer:1", "nodeSelector": {"zone": "a"}}))
     assert (ended.exit_code, ended.stdout) == (64, "")
-    assert "spec.workers.image cannot be honoured on this machine" in ended.stderr
+    assert "spec.workers.image is not supported on this machine" in ended.stderr
     assert "run the job in a cluster" in ended.stderr
     assert call("get").stdout == ""
 

@@ -17,7 +17,7 @@ RENAMED = {
     "maxSeqLen": "spec.data.maxLength",
     "useFlashAttention2": "spec.model.attnImplementation: flash_attention_2",
     "overwriteOutputDir": f"{GONE}: every revision has a folder of its own, and training resumes in it",
-    "outputDir": f"{GONE}: spec.output says where things are kept",
+    "outputDir": f"{GONE}: spec.output has the places of checkpoints and models",
     "resumeFromCheckpoint": f"{GONE}: a job always resumes from its newest whole checkpoint",
     "noCuda": f"{GONE}: without accelerators in spec.workers.resources.limits a job trains on processors",
     "useCpu": f"{GONE}: without accelerators in spec.workers.resources.limits a job trains on processors",

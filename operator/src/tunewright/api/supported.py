@@ -28,7 +28,7 @@ CODE = "not supported yet"
 
 @dataclass(frozen=True)
 class NotYet:
-    """A field, or some of its values, that nothing honours yet. `[*]` stands for every entry of a list, `[1]` for the second."""
+    """A field, or some of its values, that no stage implements yet. `[*]` stands for every entry of a list, `[1]` for the second."""
 
     path: str
     instead: str
@@ -97,7 +97,7 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
 
 
 def unsupported(spec: FineTuneJobSpec) -> tuple[Problem, ...]:
-    """Return every setting that nothing honours yet, in the list's order."""
+    """Return every setting that no stage implements yet, in the list's order."""
     return tuple(
         Problem(code=CODE, path=path, message=f"{_written(value)} is not supported yet", way_out=entry.instead)
         for entry in NOT_SUPPORTED_YET
@@ -111,7 +111,7 @@ def _refused(entry: NotYet, value: Any, default: Any) -> bool:
 
 
 def _places(part: Spec | None, path: str, steps: list[str]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield (path, value, default) of every place that the steps lead to, below parts that are present."""
+    """Yield (path, value, default) of every place at the end of these steps, below parts that are present."""
     if part is None:
         return
     step, *rest = steps

@@ -44,7 +44,7 @@ def _report_cluster_fields(job: FineTuneJob) -> None:
             err.print(f"note: {field.path} has no effect on this machine: {field.why}", style="dim", markup=False)
     for field in found:
         if field.refused:
-            show_error(f"{field.path} cannot be honoured on this machine: {field.why}", field.way_out)
+            show_error(f"{field.path} is not supported on this machine: {field.why}", field.way_out)
     if any(field.refused for field in found):
         raise typer.Exit(EXIT_REFUSED)
 

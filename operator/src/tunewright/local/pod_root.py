@@ -25,7 +25,7 @@ def build(pod: Mapping[str, Any], folder: PodFolder, layout: Layout, lookup: Loo
     paths = [PurePosixPath(mount["mountPath"]) for mount in mounts]
     for mount, path in zip(mounts, paths, strict=True):
         if outer := next((other for other in paths if other in path.parents), None):
-            raise Invalid(f"a mount within a mount is not supported on this machine: {path} lies in {outer}")
+            raise Invalid(f"a mount within a mount is not supported on this machine: {path} is below {outer}")
         target = _target(pod, volumes[mount["name"]], folder, layout, lookup)
         if sub_path := mount.get("subPath"):
             target = _below(target, sub_path, create=not mount.get("readOnly"))

@@ -121,4 +121,4 @@ def _declared(container: Mapping[str, Any], port: str | int) -> int:
     for declared in container.get("ports", ()):
         if port in (declared["containerPort"], declared.get("name")):
             return int(declared["containerPort"])
-    raise Invalid(f"container {container['name']}: a probe asks for port {port!r}, which the container does not declare")
+    raise Invalid(f"container {container['name']}: a probe uses port {port!r}, which the container does not declare")

@@ -22,7 +22,7 @@ def read_published(name: str, raw: Raw | None, children: Sequence[Raw]) -> Publi
     try:
         job = admit(raw, begun=has_begun(children))
     except InvalidJob:
-        return _missing(name, "it is invalid, as its status says; correct it, or name another")
+        return _missing(name, "it is invalid, see its status; correct it, or name another")
     revision = revision_of(job)
     past = observe(children, revision=revision, status=raw.get("status")).past
     if past.export.state is not StageState.SUCCEEDED:

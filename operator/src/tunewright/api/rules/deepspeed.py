@@ -14,7 +14,7 @@ from tunewright.api.written import as_written
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.precisions import PRECISION_FLAGS, TRAINING_PRECISIONS
 
-# deepspeed/runtime/config.py: _REMOVED_TOP_LEVEL_CONFIG_KEYS and _REMOVED_ZERO_CONFIG_KEYS, each with what it says instead.
+# deepspeed/runtime/config.py: _REMOVED_TOP_LEVEL_CONFIG_KEYS and _REMOVED_ZERO_CONFIG_KEYS, each with a replacement or a reason.
 REMOVED_KEYS = {
     "nebula": "checkpoints would silently be plain files",
     "compression_training": "the model would train uncompressed",
@@ -33,7 +33,7 @@ REMOVED_ZERO_KEYS = {
     "mics_hierarchical_params_gather": "MiCS is gone",
     "zeropp_loco_param": "LoCo is gone",
 }
-# deepspeed/runtime/engine.py, _configure_basic_optimizer: what each needs is compiled, or installed, when training starts.
+# deepspeed/runtime/engine.py, _configure_basic_optimizer: these are compiled, or need a package, when training starts.
 UNLESS_TORCH_ADAM = ("adam", "adamw")
 ALWAYS_LACKING = ("lamb", "lion", "muon", "muadam", "muadamw", "musgd")
 # deepspeed/runtime/precision_config.py: master copies in 16 bits, in which small updates round to nothing.
@@ -41,7 +41,7 @@ MASTERLESS = ("bf16.bf16_master_weights_and_grads", "fp16.fp16_master_weights_an
 
 
 def removed_keys(spec: FineTuneJobSpec) -> list[str]:
-    """Return the keys of the raw configuration that DeepSpeed no longer knows, each with what to know about it."""
+    """Return the keys of the raw configuration that DeepSpeed has removed, each with a replacement or a reason."""
     raw = raw_deepspeed(spec)
     zero = block(raw, "zero_optimization")
     found = [f"{key} ({why})" for key, why in REMOVED_KEYS.items() if key in raw]
@@ -58,7 +58,7 @@ def typed_beside_raw(spec: FineTuneJobSpec) -> list[str]:
 
 
 def contradictions(spec: FineTuneJobSpec) -> list[str]:
-    """Return where a raw configuration says something else than `training`. `auto` and absent keys contradict nothing."""
+    """Return where a raw configuration differs from `training`. `auto` and absent keys do not differ."""
     raw = raw_deepspeed(spec)
     training = spec.training
     optimizer = block(block(raw, "optimizer"), "params")
@@ -83,7 +83,7 @@ def contradictions(spec: FineTuneJobSpec) -> list[str]:
 
 
 def not_in_images(spec: FineTuneJobSpec) -> list[str]:
-    """Return the settings of a raw configuration that need ops of DeepSpeed's which the images do not hold."""
+    """Return the settings of a raw configuration that need DeepSpeed ops that the images lack."""
     raw = raw_deepspeed(spec)
     zero, optimizer = block(raw, "zero_optimization"), block(raw, "optimizer")
     named = str(optimizer.get("type", ""))
@@ -98,13 +98,13 @@ def not_in_images(spec: FineTuneJobSpec) -> list[str]:
 
 
 def masterless(spec: FineTuneJobSpec) -> list[str]:
-    """Return the settings of a raw configuration that give up DeepSpeed's fp32 master copies of 16-bit weights."""
+    """Return the settings of a raw configuration that turn off DeepSpeed's fp32 master copies of 16-bit weights."""
     raw = raw_deepspeed(spec)
     return [f"{path} true" for path in MASTERLESS if block(raw, path.partition(".")[0]).get(path.partition(".")[2]) is True]
 
 
 _STAGE = text("deepspeed.stage")
-_NOT_3 = _STAGE.among(["0", "1", "2"])  # Auto may still become 3
+_NOT_3 = _STAGE.among(["0", "1", "2"])  # Auto can become 3
 _OPTIMIZER, _PARAM = field("deepspeed.offloadOptimizer.device"), field("deepspeed.offloadParam.device")
 _OPTIMIZER_PATH, _PARAM_PATH = has("deepspeed.offloadOptimizer.nvmePath"), has("deepspeed.offloadParam.nvmePath")
 # What can be wrong with the typed offload settings.
@@ -129,7 +129,7 @@ OFFLOAD_FAULTS = Faults[FineTuneJobSpec](_OFFLOAD_FAULTS)
 
 
 def offload_conflicts(spec: FineTuneJobSpec) -> list[str]:
-    """Return what is wrong with the typed offload settings of a job that has any."""
+    """Return the errors of a job's typed offload settings, if it has any."""
     typed = spec.deepspeed or DeepSpeedSpec()
     ratio = as_written(typed.offload_optimizer.ratio)
     values = {"stage": typed.stage, "optimizer": typed.offload_optimizer, "param": typed.offload_param, "ratio": ratio}

@@ -45,7 +45,7 @@ UNMEASURED_METRIC = any_of(
 
 
 def best_model_conflict(spec: FineTuneJobSpec) -> str:
-    """Return why the best model cannot be known at the end, or nothing."""
+    """Return why the best model cannot be determined, or an empty text."""
     training = spec.training
     if BEST_UNMEASURED(spec):
         return (

@@ -1,6 +1,6 @@
 """A small language of conditions. Each evaluates on a parsed specification, and prints the same condition as CEL for the API server.
 
-Paths are written as in YAML, and relative to what a rule looks at (`self` in CEL). As in CEL, `has` must guard each read of a field that is
+Paths are written as in YAML, and relative to the rule's subject (`self` in CEL). As in CEL, `has` must guard each read of a field that is
 optional: `has("method.dpo") & size("method.dpo.lossWeights").above(0)`.
 """
 
@@ -22,7 +22,7 @@ OLD_SELF = "oldSelf"  # in a rule on an edit: what `self` was before
 
 
 class Predicate(ABC):
-    """A condition. Call it with what the rule looks at."""
+    """A condition. Call it with the rule's subject."""
 
     def __call__(self, subject: Any) -> bool:
         """Evaluate."""
@@ -48,7 +48,7 @@ class Predicate(ABC):
 
 @dataclass(frozen=True)
 class Term:
-    """A value: a field, or what is computed from one. `read` and `text` are the same, for Python and for CEL."""
+    """A value: a field, or a value computed from one. `read` is for Python, `text` the same for CEL."""
 
     read: Callable[[Scope], Any]
     text: str

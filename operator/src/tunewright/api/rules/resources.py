@@ -40,7 +40,7 @@ RULES: tuple[Rule[Any], ...] = tuple(
         faults=faults,
         says="{} in one pod",
         refuses="more of a resource than a node can have",
-        way_out="Give what one pod needs; workers.replicas and serving.replicas say how many pods there are.",
+        way_out="Give the amount for one pod; workers.replicas and serving.replicas are the number of pods.",
     )
     for path, faults in (("workers.resources", _of_workers), ("serving.resources", _of_servers))
 )

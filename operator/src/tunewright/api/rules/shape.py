@@ -24,7 +24,7 @@ OFT_NEITHER = field("method.oft.r").at_most(0) & field("method.oft.oftBlockSize"
 
 
 def names(attributes: Sequence[str]) -> str:
-    """Write attribute names as they stand in YAML."""
+    """Write attribute names as in YAML."""
     return ", ".join(map(to_camel, attributes))
 
 
