@@ -108,6 +108,15 @@ def test_a_classifiers_scores_are_accuracy_and_macro_f1(home, stored, console):
     assert ["tuned", "0.250", "90.0%", "85.0%", "40"] in shown
 
 
+def test_a_translations_scores_are_bleu_and_chrf_in_points(home, stored, console):
+    score = {"loss": "0.25", "tokenAccuracy": "0.9", "bleu": "31.46", "chrf": "60.25", "samples": 40}
+    key = stored({**SERVING, "evaluation": {"base": score, "tuned": score}}, make_raw(task="Translation"))
+    result.show_evaluation(console, home.job(key))
+    shown = [line.split() for line in console.export_text().splitlines()]
+    assert ["model", "loss", "token", "accuracy", "BLEU", "chrF", "examples"] in shown
+    assert ["tuned", "0.250", "90.0%", "31.5", "60.2", "40"] in shown
+
+
 def test_scores_of_answers_in_a_context_are_exact_match_and_f1(home, stored, console):
     score = {"loss": "0.25", "exactMatch": "0.5", "f1": "0.75", "samples": 40}
     key = stored({**SERVING, "evaluation": {"base": score, "tuned": score}}, make_raw(task="QuestionAnswering"))

@@ -34,6 +34,11 @@ def test_scores_of_entities_are_read_back():
     assert (found.token_accuracy, found.f1, found.precision, found.recall, found.f1_macro) == (0.9, 0.8, 0.7, 0.95, None)
 
 
+@pytest.mark.parametrize(("text", "value"), [("31.5", 31.5), ("250", 100.0), ("-1", 0.0)])
+def test_bleu_is_read_back_from_0_to_100(text, value):
+    assert recorded_scores(status(bleu=text)).tuned.bleu == value
+
+
 @pytest.mark.parametrize("loss", ["NaN", "inf", "a lot", ""])
 def test_a_loss_that_is_no_number_is_not_finite(loss):
     assert recorded_scores(status(loss=loss)).tuned.loss is None

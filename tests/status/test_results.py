@@ -4,6 +4,7 @@ import pytest
 from plan_builders import quickstart_plan
 from status_builders import CHECKED
 
+from tunewright.observe.scores import recorded_scores
 from tunewright.status.results import data_status, evaluation_status
 from tunewright_contract.reports import EvaluationReport, Score
 
@@ -24,6 +25,20 @@ def test_entities_have_precision_and_recall_and_the_accuracy_of_tags():
     score = Score(loss=0.25, token_accuracy=0.9, f1=0.8, precision=0.75, recall=0.85, samples=40)
     found = evaluation_status(EvaluationReport(base=score, tuned=score)).model_dump(mode="json", by_alias=True, exclude_none=True)
     assert found["tuned"] == {"loss": "0.25", "accuracy": "0.9", "f1": "0.8", "precision": "0.75", "recall": "0.85", "samples": 40}
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [{"bleu": "31.5", "chrf": "60.25"}, {"rouge1": "0.5", "rouge2": "0.25", "rougeL": "0.4", "rougeLsum": "0.45"}],
+    ids=["a translation", "a summary"],
+)
+def test_generated_texts_have_the_metrics_of_their_task(measured):
+    score = Score.model_validate(
+        {"loss": 0.25, "tokenAccuracy": 0.9, "samples": 40, **{name: float(text) for name, text in measured.items()}}
+    )
+    found = evaluation_status(EvaluationReport(base=score, tuned=score)).model_dump(mode="json", by_alias=True, exclude_none=True)
+    assert found["tuned"] == {"loss": "0.25", "tokenAccuracy": "0.9", "samples": 40, **measured}
+    assert recorded_scores({"evaluation": found}).tuned == score
 
 
 @pytest.mark.parametrize(

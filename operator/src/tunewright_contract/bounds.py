@@ -31,6 +31,7 @@ Count = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 """How many of something; bytes too."""
 Positive = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
 Amount = Annotated[float, Field(ge=0)]
 Loss = Annotated[float | None, BeforeValidator(_finite)]
 """None: not a finite number, which JSON cannot express."""

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
 from tunewright_contract.base import Message
-from tunewright_contract.bounds import Amount, Count, Loss, Name, Positive, Prose, Rank, ReasonWord, RelativePath, Sha256, Share
+from tunewright_contract.bounds import Amount, Count, Loss, Name, Percent, Positive, Prose, Rank, ReasonWord, RelativePath, Sha256, Share
 from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
 
@@ -127,6 +127,7 @@ class Score(Message):
     questions of the F1 of the answer's words, and `exact_match` the share of answers equal to a reference.
     Of named entities: `token_accuracy` is the share of words with the right tag. An entity is right with its type and its exact words;
     `precision`, `recall` and `f1` count entities, all types together.
+    Of generated texts: `bleu` and `chrf` of sacreBLEU for translations, the mean F1 of ROUGE for summaries. None where none was generated.
     """
 
     loss: Loss = None
@@ -136,6 +137,12 @@ class Score(Message):
     f1: Share | None = None
     precision: Share | None = None
     recall: Share | None = None
+    bleu: Percent | None = None
+    chrf: Percent | None = None
+    rouge1: Share | None = None
+    rouge2: Share | None = None
+    rouge_l: Share | None = None
+    rouge_lsum: Share | None = None
     samples: Count = 0
 
 

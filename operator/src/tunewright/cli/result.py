@@ -29,7 +29,12 @@ _SHARES = {
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",
+    "rouge1": "ROUGE-1",
+    "rouge2": "ROUGE-2",
+    "rougeL": "ROUGE-L",
+    "rougeLsum": "ROUGE-Lsum",
 }
+_POINTS = {"bleu": "BLEU", "chrf": "chrF"}  # from 0 to 100, as sacreBLEU prints them
 _CLAIM_SCHEME = "pvc://"
 
 
@@ -64,12 +69,12 @@ def show_parity(console: Console, job: Mapping[str, Any]) -> None:
 def show_evaluation(console: Console, job: Mapping[str, Any]) -> None:
     """Print the scores of the base model and of the tuned one on the same held-out examples: those that one of the two has."""
     evaluation = job["status"].get("evaluation") or {}
-    shares = {name: heading for name, heading in _SHARES.items() if any(name in score for score in evaluation.values())}
+    shares = {name: heading for name, heading in (_SHARES | _POINTS).items() if any(name in score for score in evaluation.values())}
     rows = [
         (
             which,
             f"{float(score['loss']):.3f}",
-            *(f"{float(score[name]):.1%}" if name in score else "not asked" for name in shares),
+            *(_shown(name, score) for name in shares),
             str(score["samples"]),
         )
         for which, score in evaluation.items()
@@ -77,6 +82,13 @@ def show_evaluation(console: Console, job: Mapping[str, Any]) -> None:
     if rows:
         head = ("model", "loss", *shares.values(), "examples")
         console.print(f"\nOn held-out examples\n{columns([head, *rows], indent='  ')}", markup=False)
+
+
+def _shown(name: str, score: Mapping[str, str]) -> str:
+    if name not in score:
+        return "not asked"
+    value = float(score[name])
+    return f"{value:.1f}" if name in _POINTS else f"{value:.1%}"
 
 
 def questions(home: Home, job: Mapping[str, Any]) -> list[dict[str, Any]]:

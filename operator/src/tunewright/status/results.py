@@ -94,6 +94,12 @@ def _score(score: Score) -> ScoreStatus:
         f1=_share(score.f1),
         precision=_share(score.precision),
         recall=_share(score.recall),
+        bleu=_share(score.bleu),
+        chrf=_share(score.chrf),
+        rouge1=_share(score.rouge1),
+        rouge2=_share(score.rouge2),
+        rouge_l=_share(score.rouge_l),
+        rouge_lsum=_share(score.rouge_lsum),
         exact_match=_share(score.exact_match),
         samples=score.samples,
     )

@@ -179,6 +179,16 @@ class ScoreStatus(StatusPart):
     """Share of the found entities that are right."""
     recall: Name | None = None
     """Share of the entities that are found."""
+    bleu: Name | None = None
+    """BLEU of the translations, from 0 to 100."""
+    chrf: Name | None = None
+    """chrF of the translations, from 0 to 100."""
+    rouge1: Name | None = None
+    """Mean over the summaries of the F1 of the words they share with the reference. The next three: of pairs of words, and of the
+    longest common sequence in the text and in its lines."""
+    rouge2: Name | None = None
+    rouge_l: Name | None = None
+    rouge_lsum: Name | None = None
     samples: int = 0
 
 
