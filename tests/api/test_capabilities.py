@@ -84,7 +84,7 @@ def test_each_supported_adapter_has_its_arguments_in_the_trainers_configuration(
 def test_tasks_and_formats_agree():
     assert {name for task in TASKS.supported for name in TASKS[task].formats} == set(DATA_FORMATS.supported)
     assert all(TASKS[name].formats and TASKS[name].routes for name in TASKS.supported)
-    assert tasks_of("promptCompletion") == ("ChatCompletion", "TextGeneration")
+    assert tasks_of("promptCompletion") == ("ChatCompletion", "TextGeneration", "Translation", "Summarization")
     assert tasks_of("text") == ("TextGeneration",)
 
 

@@ -55,7 +55,32 @@ def test_a_classifier_is_trained_with_the_arguments_of_transformers(training, tm
     assert {name: getattr(value, "value", value) for name, value in kept.items()} == arguments
 
 
-@pytest.mark.parametrize(("task", "type_"), [("ChatCompletion", "CAUSAL_LM"), ("SingleLabelClassification", "SEQ_CLS")])
+@pytest.mark.parametrize(
+    ("task", "metric", "generates"),
+    [
+        ("Translation", "bleu", True),
+        ("Translation", "eval_chrf", True),
+        ("Summarization", "rougeLsum", True),
+        ("Translation", "loss", None),
+        ("Translation", None, None),
+        ("SingleLabelClassification", "f1_macro", None),
+    ],
+)
+def test_texts_are_generated_in_training_for_a_metric_that_needs_them(task, metric, generates, tmp_path):
+    arguments = sft(task=task, training={"metricForBestModel": metric}, **VALIDATED)
+    assert arguments.get("predict_with_generate") is generates
+    assert transformers.Seq2SeqTrainingArguments(output_dir=str(tmp_path), **arguments).predict_with_generate is bool(generates)
+
+
+def test_nothing_is_generated_where_nothing_is_evaluated():
+    assert "predict_with_generate" not in sft(
+        task="Translation", training={"metricForBestModel": "bleu", "evalStrategy": "no"}, **VALIDATED
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "type_"), [("ChatCompletion", "CAUSAL_LM"), ("SingleLabelClassification", "SEQ_CLS"), ("Translation", "SEQ_2_SEQ_LM")]
+)
 def test_an_adapter_is_made_for_the_tasks_head(task, type_):
     assert adapter_arguments(job({"task": task}).spec)["lora"]["task_type"] == type_
 

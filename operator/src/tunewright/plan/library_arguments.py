@@ -122,6 +122,9 @@ def _evaluation_arguments(spec: FineTuneJobSpec) -> dict[str, Any]:
     arguments = {name: value for name in _BEST_MODEL if (value := getattr(training, name)) is not None}
     if not spec.data.has_validation() or training.eval_strategy == "no":
         return {**arguments, "eval_strategy": "no"}
+    task, metric = TASKS[spec.task], (training.metric_for_best_model or "").removeprefix("eval_")
+    if task.metrics_of_answers and metric in task.metrics:
+        arguments["predict_with_generate"] = True  # or transformers would measure no such metric
     arguments |= {"eval_strategy": training.eval_strategy, "eval_delay": training.eval_delay, "eval_on_start": training.eval_on_start}
     if training.eval_strategy == "steps":
         arguments["eval_steps"] = training.eval_steps or training.logging_steps

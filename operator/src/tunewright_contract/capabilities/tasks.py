@@ -24,6 +24,7 @@ class Task(Row):
     peft_task_type: str  # of peft.TaskType
     formats: tuple[str, ...] = ()
     metrics: tuple[str, ...]
+    metrics_of_answers: bool = False  # they are measured on texts that the model generates
     recipe: str  # the trainer's module under recipes/
     graph: GraphKind
     head: HeadKind | None = None  # of an encoder
@@ -123,7 +124,9 @@ TASKS = Table(
         name="Translation",
         auto_class="AutoModelForSeq2SeqLM",
         peft_task_type="SEQ_2_SEQ_LM",
-        metrics=("bleu",),
+        formats=(PROMPT_COMPLETION.name,),
+        metrics=("bleu", "chrf"),
+        metrics_of_answers=True,
         recipe="sequence_to_sequence",
         graph=SEQUENCE_TO_SEQUENCE,
         routes=("/v1/completions",),
@@ -133,6 +136,8 @@ TASKS = Table(
         name="Summarization",
         auto_class="AutoModelForSeq2SeqLM",
         peft_task_type="SEQ_2_SEQ_LM",
+        formats=(PROMPT_COMPLETION.name,),
+        metrics_of_answers=True,
         metrics=("rouge1", "rouge2", "rougeL", "rougeLsum"),
         recipe="sequence_to_sequence",
         graph=SEQUENCE_TO_SEQUENCE,
