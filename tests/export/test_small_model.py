@@ -76,3 +76,16 @@ def test_a_base_that_cannot_be_reduced_is_refused_with_the_cause() -> None:
     with pytest.raises(StageError, match=r"llama cannot be reduced to test its export: more than .* parameters are left") as refused:
         small("llama", num_attention_heads=1, hidden_size=16384, num_key_value_heads=1)
     assert refused.value.reason == "ExportUnsupported"
+
+
+ENCODER_DECODERS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "relative positions": ("t5", {"num_layers": 8, "d_kv": 64, "d_ff": 1000}, {"d_kv": 64, "num_heads": 2, "num_layers": 2, "num_decoder_layers": 2, "d_ff": 256 + 1000 % 32}),
+    "fewer layers in the decoder": ("bart", {"d_model": 1024, "encoder_layers": 12, "decoder_layers": 1}, {"d_model": 128, "encoder_layers": 2, "decoder_layers": 1, "decoder_attention_heads": 2}),
+    "a start that pads": ("marian", {"pad_token_id": 58100, "decoder_start_token_id": 58100}, {"pad_token_id": 58100 % 416, "decoder_start_token_id": 58100 % 416, "decoder_vocab_size": 416}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "changes", "kept"), ENCODER_DECODERS.values(), ids=ENCODER_DECODERS)
+def test_what_it_keeps_of_an_encoder_decoder(family: str, changes: dict[str, Any], kept: dict[str, Any]) -> None:
+    made = small_model(transformers.AutoConfig.for_model(family, **changes), transformers.AutoModelForSeq2SeqLM, trust_remote_code=False)
+    assert {name: getattr(made.config, name) for name in kept} == kept

@@ -17,9 +17,15 @@ _WINDOW = 8  # tokens that a layer with a sliding window attends to: fewer than 
 _MOST_POSITIONS = 32_768  # each has an entry in the tables of rotary positions
 _VOCABULARIES = (416, 448, 480)  # the first that differs from all widths, because the exporters distinguish some matrices by their shapes
 _BLOCK = 32  # of the quantisers: a width that is not a multiple in the base must not be one in the small model, either
-_FEED_FORWARD = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
+_FEED_FORWARD = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size", "d_ff", "encoder_ffn_dim", "decoder_ffn_dim")
 _EMBEDDING_WIDTHS = ("word_embed_proj_dim", "embedding_size")
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads")
+# What an encoder-decoder states of its decoder: transformers' own names are those of the encoder.
+_DECODER_HEADS, _DECODER_LAYERS, _DECODER_VOCABULARY = (
+    "decoder_attention_heads",
+    ("decoder_layers", "num_decoder_layers"),
+    "decoder_vocab_size",
+)
 _WINDOWS = ("sliding_window", "window_size")
 _FEW_LAYERS = 2
 _SEED = 0
@@ -65,7 +71,7 @@ def _candidates(config: "PretrainedConfig") -> Iterator[dict[str, Any]]:
     """Yield configurations from small to larger ones, because some have settings for each layer that cannot be shortened."""
     narrow = _narrow(config)
     few = _layers_of_each_kind(config)
-    if few < config.num_hidden_layers:
+    if few < max(config.num_hidden_layers, *(getattr(config, name, None) or 0 for name in _DECODER_LAYERS)):
         yield _shorter(narrow, config, few)
     yield narrow
 
@@ -86,6 +92,8 @@ def _narrow(config: "PretrainedConfig") -> dict[str, Any]:
     vocabulary = next(size for size in _VOCABULARIES if size not in taken)
     counts = {names["num_attention_heads"]: few, names["vocab_size"]: vocabulary}
     counts |= {name: few_keys for name in _KEY_HEADS if isinstance(stated.get(name), int)}
+    of_decoder = {_DECODER_HEADS: few, _DECODER_VOCABULARY: vocabulary}
+    counts |= {name: value for name, value in of_decoder.items() if isinstance(stated.get(name), int)}
     window = {name: _WINDOW for name in _WINDOWS if stated.get(name)}
     return {**stated, **widths, **counts, **window, **_special_tokens(stated, vocabulary), **_positions(config)}
 
@@ -103,7 +111,9 @@ def _special_tokens(stated: dict[str, Any], vocabulary: int) -> dict[str, Any]:
 
 def _positions(config: "PretrainedConfig") -> dict[str, int]:
     """Return a bounded context that is longer than the length from which a second rotary table is used."""
-    longest = config.max_position_embeddings
+    longest = getattr(config, "max_position_embeddings", None)
+    if longest is None:
+        return {}  # relative positions, as in T5
     switch = getattr(config, "original_max_position_embeddings", None)
     least = 2 * switch if isinstance(switch, int) and switch < longest else 0
     bounded = min(longest, max(_MOST_POSITIONS, least))
@@ -121,4 +131,5 @@ def _shorter(stated: dict[str, Any], config: "PretrainedConfig", layers: int) ->
     """Return the configuration with fewer layers; lists with an entry for each layer are shortened."""
     count = config.num_hidden_layers
     cut = {name: value[:layers] for name, value in stated.items() if isinstance(value, list) and len(value) == count}
-    return {**stated, **cut, config.attribute_map.get("num_hidden_layers", "num_hidden_layers"): layers}
+    names = (config.attribute_map.get("num_hidden_layers", "num_hidden_layers"), *_DECODER_LAYERS)
+    return {**stated, **cut, **{name: min(layers, stated[name]) for name in names if isinstance(stated.get(name), int)}}
