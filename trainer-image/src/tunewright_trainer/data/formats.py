@@ -24,7 +24,7 @@ def recognise(row: Row, columns: Mapping[str, str], task: str) -> str:
     names = dict.fromkeys((*(name for name in DATA_FORMATS if name in TASKS[task].formats), *DATA_FORMATS.supported))
     needed = {name: DATA_FORMATS[name].columns for name in names}
     for name, wanted in needed.items():
-        if all(columns.get(column, column) in row for column in wanted):
+        if all(_is_in(row, columns.get(column, column)) for column in wanted):
             return name
     found = ", ".join(map(str, row)) or "(none)"
     known = "; ".join(f"{name} ({', '.join(wanted)})" for name, wanted in needed.items())
@@ -54,9 +54,17 @@ def normalise(row: Row, *, format_: str, columns: Mapping[str, str], task: str) 
     return {"messages": _messages([{"role": "user", "content": prompt}, {"role": "assistant", "content": completion}])}
 
 
+def _is_in(row: Row, column: str) -> bool:
+    outer, _, inner = column.partition(".")
+    held = row.get(outer)
+    return column in row or (isinstance(held, dict) and inner in held)
+
+
 def _take(row: Row, column: str) -> Any:
+    """Return the value of a column; `translation.en` is the entry `en` of the column `translation`, unless a column has that very name."""
+    outer, _, inner = column.partition(".")
     try:
-        return row[column]
+        return row[column] if column in row or not isinstance(row.get(outer), dict) else row[outer][inner]
     except KeyError:
         raise BadRow(f"column {column!r} is missing; the row has {', '.join(map(str, row)) or 'none'}") from None
 

@@ -26,11 +26,11 @@ class ExportedSequenceToSequence:
         self._slots = [f"{layer}.{side}" for layer in range(graph.layers) for side in ("key", "value")]
 
     def logits(self, source: list[int], target: list[int]) -> FloatArray:
-        """Teacher-forced logits of every position of the target: [len(target), vocab]."""
+        """Return teacher-forced logits of every position of the target: [len(target), vocab]."""
         return self.in_chunks(source, target, [len(target)])
 
     def in_chunks(self, source: list[int], target: list[int], sizes: Sequence[int]) -> FloatArray:
-        """The same, the target read through the cache in chunks of these sizes, which add up to its length."""
+        """Return the same, the target read through the cache in chunks of these sizes, which add up to its length."""
         mask, cross = self._encode([source])
         past, seen, found = self._no_past(1), 0, []
         for size in sizes:
@@ -40,12 +40,12 @@ class ExportedSequenceToSequence:
         return np.concatenate(found)
 
     def together(self, sources: list[list[int]], targets: list[list[int]], *, pad: int) -> FloatArray:
-        """The same of several rows at once, sources padded on the right; targets have one length: [rows, tokens, vocab]."""
+        """Return the same of several rows at once, sources padded on the right; targets have one length: [rows, tokens, vocab]."""
         mask, cross = self._encode(sources, pad=pad)
         return self._step(targets, mask, cross, self._no_past(len(sources)))[0]
 
     def greedy(self, source: list[int], *, max_new_tokens: int, stop: frozenset[int]) -> list[int]:
-        """The most likely target without its start, token by token through the cache. The stop token, if reached, is the last."""
+        """Return the most likely target without its start, token by token through the cache. The stop token, if reached, is the last."""
         mask, cross = self._encode([source])
         answer: list[int] = []
         past, new = self._no_past(1), self._graph.decoder_start_token_id

@@ -36,6 +36,16 @@ def require_exportable(config: "PretrainedConfig", auto_class: Any) -> None:
         raise export_unsupported(f"the architecture {config.model_type} cannot be exported to ONNX: {obstacle}")
 
 
+def require_encoder_decoder(config: "PretrainedConfig") -> None:
+    """As `require_exportable`, for an encoder-decoder. Its positions may be relative, and so without a bound."""
+    obstacle = _experts(config) or _several_parts(config)
+    if obstacle:
+        raise export_unsupported(
+            f"the architecture {config.model_type} cannot be exported to ONNX: {obstacle}",
+            "Choose another base: an encoder-decoder such as T5, BART, Marian, mT5, PEGASUS or M2M100.",
+        )
+
+
 def export_unsupported(message: str, suggestion: str = ANOTHER_BASE) -> StageError:
     """Return the refusal of a model on which Export would fail."""
     return StageError(ExitCode.CONFIGURATION, "ExportUnsupported", message, suggestion)

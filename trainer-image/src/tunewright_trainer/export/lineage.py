@@ -29,6 +29,10 @@ _PACKAGES = (
 )
 
 
+# Scores of generated texts, and their names for people.
+_OF_TEXTS = {"bleu": "BLEU", "chrf": "chrF", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rouge_l": "ROUGE-L", "rouge_lsum": "ROUGE-Lsum"}
+
+
 def trace(settings: Settings, *, train: TrainReport, evaluation: EvaluationReport | None) -> Lineage:
     """Describe the job, its base, its data and the outcome of its training."""
     job = settings.config.job
@@ -75,6 +79,7 @@ def _metrics(train: TrainReport, evaluation: EvaluationReport | None) -> dict[st
                 f"{whose}_exact_match": score.exact_match,
                 f"{whose}_f1_macro": score.f1_macro,
                 f"{whose}_f1": score.f1,
+                **{f"{whose}_{name}": getattr(score, name) for name in _OF_TEXTS},
             }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -122,7 +127,7 @@ def _evaluation(evaluation: EvaluationReport | None) -> str:
         f"{_row('loss', evaluation, 'loss')}"
         f"{_row(_accuracy(evaluation.tuned), evaluation, 'token_accuracy')}"
         f"{_row('exact match', evaluation, 'exact_match')}{_row('macro F1', evaluation, 'f1_macro')}"
-        f"{_row('F1', evaluation, 'f1')}\n"
+        f"{_row('F1', evaluation, 'f1')}{''.join(_row(title, evaluation, name) for name, title in _OF_TEXTS.items())}\n"
     )
 
 

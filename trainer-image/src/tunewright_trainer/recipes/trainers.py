@@ -1,13 +1,25 @@
 """The libraries' trainer classes with the additions for distributed training (`distributed.trainer`)."""
 
+from typing import Any
+
 import transformers
 import trl
+from transformers.trainer_utils import EvalLoopOutput
 
 from tunewright_trainer.distributed.trainer import DistributedTrainerMixin
 
 
 class SFTTrainer(DistributedTrainerMixin, trl.SFTTrainer):
     """For causal language models."""
+
+
+class Seq2SeqTrainer(DistributedTrainerMixin, transformers.Seq2SeqTrainer):
+    """For encoder-decoders, whose evaluation may generate texts."""
+
+    def evaluation_loop(self, *arguments: Any, **named: Any) -> EvalLoopOutput:
+        """As transformers', but the rows that fill up the ranks' last batch do not count twice in a metric."""
+        self.gather_function = self.accelerator.gather_for_metrics
+        return super().evaluation_loop(*arguments, **named)
 
 
 class Trainer(DistributedTrainerMixin, transformers.Trainer):

@@ -33,9 +33,9 @@ def model_facts(config: "PretrainedConfig", settings: Settings) -> ModelFacts:
         "linear_parameters": sum(layer.weight.numel() for layer in linear.values() if layer is not head),
         "largest_layer_parameters": max(sum(p.numel() for p in module.parameters(recurse=False)) for module in model.modules()),
         "hidden_size": config.hidden_size,
-        "layers": config.num_hidden_layers,
+        "layers": _layers(config),
         "vocab_size": config.vocab_size,
-        "context_length": config.max_position_embeddings,
+        "context_length": getattr(config, "max_position_embeddings", None) or settings.config.data.max_length,  # T5 has no bound
     }
     adapter = adapter_config(settings)
     if adapter is None:
@@ -53,6 +53,12 @@ def _on_meta(config: "PretrainedConfig", settings: Settings) -> "PreTrainedModel
     except ValueError as error:
         way_out = f"Use an architecture of transformers' {TASKS[settings.config.task].auto_class}."
         raise _refuse("ModelUnsupported", str(error).splitlines()[0], way_out) from error
+
+
+def _layers(config: "PretrainedConfig") -> int:
+    """Return the layers of an encoder and of a decoder together: each has activations of its own."""
+    of_decoder = next((found for name in ("num_decoder_layers", "decoder_layers") if (found := getattr(config, name, None))), 0)
+    return int(config.num_hidden_layers) + int(of_decoder)
 
 
 def require_fit(tokens: int, model: ModelFacts, settings: Settings) -> None:

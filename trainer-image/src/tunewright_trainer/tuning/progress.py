@@ -22,7 +22,7 @@ from tunewright_trainer.tuning.posting import Poster
 
 _WRITTEN = (
     *(progress.LOSS, progress.EVAL_LOSS, progress.LEARNING_RATE, progress.TOKENS_PER_SECOND),
-    *("grad_norm", "mean_token_accuracy", "eval_accuracy", "eval_f1_macro"),
+    *("grad_norm", "mean_token_accuracy", "eval_accuracy", "eval_f1_macro", "eval_bleu", "eval_rougeLsum"),
 )
 
 _NOT_YET = 99  # per cent at most, until training has ended
