@@ -235,7 +235,7 @@ def test_scratch_volumes_have_the_containers_limit():
 
 
 class TestServer:
-    def test_an_update_surges_first_and_drains_after(self):
+    def test_the_deployment_starts_new_servers_before_draining_old_ones(self):
         spec = find(serving(quickstart_plan()), "Deployment", "support-bot-serve")["spec"]
         assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 

@@ -42,7 +42,7 @@ def test_settings_of_the_environment(expected, environ):
         ("TUNEWRIGHT_LOG_LEVEL", "loud"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(name, value):
+def test_an_invalid_setting_is_refused_by_name(name, value):
     with pytest.raises(Invalid, match=f"{name}='{value}'"):
         read_settings({name: value})
 
