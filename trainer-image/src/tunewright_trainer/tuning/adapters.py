@@ -1,5 +1,6 @@
 """Builds the tuner in one call of PEFT, from the row of `TUNERS`, the row of `TASKS` and the job's own arguments."""
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from tunewright_contract.capabilities.tasks import TASKS
@@ -11,6 +12,7 @@ from tunewright_trainer.common.settings import Settings
 
 if TYPE_CHECKING:
     from peft import PeftConfig
+    from transformers import PreTrainedModel
 
 
 def tuner_of(config: TrainerConfig) -> Tuner:
@@ -41,3 +43,27 @@ def adapter_config(settings: Settings) -> "PeftConfig | None":
             f"method.{tuner.settings}: {error}",
             "Correct the setting named above.",
         ) from error
+
+
+def beside_head(adapter: "PeftConfig", model: "PreTrainedModel") -> "PeftConfig":
+    """The same adapter for a model with a new head: the head is trained whole, and gets no adapter.
+
+    PEFT recognises a head by a few names, which ModernBERT's layers do not have, and keeps only a sequence classifier's out of
+    `all-linear`. Its class for question answering drops the token types (peft 0.21.2), so that task type is left out: since the head is
+    named here, the class adds nothing else.
+    """
+    import copy
+
+    from peft import TaskType
+
+    heads = [name for name, part in model.named_children() if name != model.base_model_prefix and any(True for _ in part.parameters())]
+    within = [name for name, _ in model.named_modules() if name.partition(".")[0] in heads]
+    fitted = copy.copy(adapter)
+    fitted.modules_to_save = sorted({*(adapter.modules_to_save or ()), *heads})
+    if isinstance(adapter.exclude_modules, str):
+        fitted.exclude_modules = "|".join(f"(?:{pattern})" for pattern in (adapter.exclude_modules, *map(re.escape, within)))
+    else:
+        fitted.exclude_modules = sorted({*(adapter.exclude_modules or ()), *within})
+    if adapter.task_type == TaskType.QUESTION_ANS:
+        fitted.task_type = None
+    return fitted

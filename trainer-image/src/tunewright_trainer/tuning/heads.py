@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.tuning.adapters import adapter_config
+from tunewright_trainer.tuning.adapters import adapter_config, beside_head
 from tunewright_trainer.tuning.arguments import zero_stage
 from tunewright_trainer.tuning.base_model import load_base, load_config
 
@@ -60,4 +60,4 @@ def load_headed(settings: Settings, config: "PretrainedConfig") -> "PreTrainedMo
     keeps_type = zero_stage(settings) == 3 and settings.config.method.quantization is None
     if settings.config.training.get("gradient_checkpointing"):
         model.enable_input_require_grads()
-    return get_peft_model(model, adapter, autocast_adapter_dtype=not keeps_type)
+    return get_peft_model(model, beside_head(adapter, model), autocast_adapter_dtype=not keeps_type)

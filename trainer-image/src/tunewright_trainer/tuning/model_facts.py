@@ -12,7 +12,7 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ModelFacts
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.tuning.adapters import adapter_config, tuner_of
+from tunewright_trainer.tuning.adapters import adapter_config, beside_head, tuner_of
 from tunewright_trainer.tuning.base_model import auto_class
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def model_facts(config: "PretrainedConfig", settings: Settings) -> ModelFacts:
     adapter = adapter_config(settings)
     if adapter is None:
         return ModelFacts(**facts, trainable_parameters=parameters)
+    if TASKS[settings.config.task].new_head:
+        adapter = beside_head(adapter, model)
     adapted, trainable = _adapt(model, adapter, linear, f"method.{tuner_of(settings.config).settings}")
     return ModelFacts(**facts, trainable_parameters=trainable, target_modules=adapted)
 
