@@ -111,7 +111,7 @@ def test_a_width_depends_on_the_length_alone_and_never_passes_the_longest(width:
         ("needs inputs that the manifest does not list: ['token_type_ids']", {"takes_token_type_ids": False}),
         ("in logits; the manifest's head sequence_classification has ['rows', 2]", {"head": TWO_LABELS}),
         ("in logits; the manifest's head token_classification has ['rows', 'tokens', 2]", {"head": TAGS}),
-        ("lacks the outputs ['end_logits', 'start_logits']", {"head": QuestionAnsweringHead()}),
+        ("lacks the outputs ['end_logits', 'start_logits']", {"head": QuestionAnsweringHead(doc_stride=16, no_answer=False)}),
     ],
 )
 def test_a_graph_that_is_not_the_manifests_is_refused(named: str, changes: dict[str, object]) -> None:

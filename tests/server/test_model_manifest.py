@@ -114,7 +114,11 @@ def test_a_head_that_does_not_fit_the_task_is_refused(tiny: BuiltModel) -> None:
     [
         ({"logits": ("rows", 2)}, False, SequenceClassificationHead(labels=["a", "b"], problem_type=SINGLE)),
         ({"logits": ("rows", "tokens", 2)}, True, TokenClassificationHead(labels=["O", "B-A"])),
-        ({"start_logits": ("rows", "tokens"), "end_logits": ("rows", "tokens")}, True, QuestionAnsweringHead()),
+        (
+            {"start_logits": ("rows", "tokens"), "end_logits": ("rows", "tokens")},
+            True,
+            QuestionAnsweringHead(doc_stride=16, no_answer=False),
+        ),
     ],
 )
 def test_a_head_names_the_outputs_of_its_graph(outputs: dict[str, Any], per_token: bool, head: EncoderHead) -> None:

@@ -79,7 +79,7 @@ def test_a_training_question_whose_answer_no_window_holds_is_dropped_and_counted
     assert (trained.facts.dropped, trained.facts.samples) == (1, 2)
     assert (
         "1 of 2 training question(s) are dropped, because no window of 18 tokens holds their answer whole"
-        in windows_review(trained, reading(18, 2))[0]
+        in windows_review({"train": trained}, reading(18, 2))[0]
     )
     held_out = encode_questions([row(answer=long)], reading(length=18, stride=2), held_out=True)
     assert (held_out.facts.dropped, len(held_out.asked)) == (0, 1)

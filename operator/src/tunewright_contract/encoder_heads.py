@@ -84,6 +84,8 @@ class QuestionAnsweringHead(EncoderHead):
     """For each token of a pair of question and context: the logit that the answer starts there, and that it ends there."""
 
     kind: Literal["question_answering"] = "question_answering"
+    doc_stride: int = Field(ge=0)  # tokens that neighbouring windows over a long context share; see `context_windows`
+    no_answer: bool  # whether training had questions that their context does not answer
 
     @property
     def outputs(self) -> dict[str, Shape]:

@@ -5,7 +5,7 @@ leaves no room for its context, by file and line. A training question with an an
 because its windows would teach that there is no answer.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -124,9 +124,21 @@ def _place(window: Window, start: int, end: int) -> tuple[int, int]:
     return (window.first + first, window.first + last) if first <= last else NOWHERE
 
 
-def windows_review(train: EncodedQuestions, reading: ReadingWindows) -> list[str]:
-    """Warn about answers that no window contains, and report how many contexts have several windows."""
+def has_unanswered(dataset: "Dataset") -> bool:
+    """Whether there are questions that their context does not answer."""
+    return any(not answers for answers in dataset["answers"])
+
+
+def windows_review(encoded: Mapping[str, EncodedQuestions], reading: ReadingWindows) -> list[str]:
+    """Warn about answers that no window contains, contexts in several windows, and a kind of question that training lacks."""
+    train = encoded["train"]
     facts, warnings = train.facts, []
+    for name, found in encoded.items():
+        if found.unanswered and not train.unanswered:
+            warnings.append(
+                f"{found.unanswered} of {found.facts.samples} {name} question(s) have no answer, and each training question has one: the "
+                "model always finds an answer, so these count as wrong"
+            )
     if facts.dropped:
         warnings.append(
             f"{facts.dropped} of {facts.samples} training question(s) are dropped, because no window of {reading.length} tokens holds "

@@ -3,6 +3,7 @@
 A row's numbers are one array, by the head: [labels], [tokens of the row, labels], or [tokens of the row, 2] for start and end.
 """
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +31,17 @@ class EncodedRow:
     types: list[int] | None = None
 
 
+def takes_types(model: "PreTrainedModel") -> bool:
+    """Whether the model tells the texts of a pair apart by types: GPT-2 has such an input for another use, and RoBERTa has one type."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # without its adapter
+    return TYPES in inspect.signature(type(base).forward).parameters and getattr(base.config, "type_vocab_size", None) not in {None, 0, 1}
+
+
 def run_model(model: "PreTrainedModel", head: EncoderHead, rows: Sequence[EncodedRow], *, pad: int) -> list[FloatArray]:
     """Return the numbers of an fp32 model in evaluation mode. Rows are padded on the right."""
     import torch
 
+    typed = takes_types(model)
     found: list[FloatArray] = []
     for start in range(0, len(rows), _TOGETHER):
         batch = rows[start : start + _TOGETHER]
@@ -42,7 +50,7 @@ def run_model(model: "PreTrainedModel", head: EncoderHead, rows: Sequence[Encode
             "input_ids": [row.ids + [pad] * (width - len(row.ids)) for row in batch],
             "attention_mask": [[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in batch],
         }
-        if any(row.types for row in batch):
+        if typed and any(row.types for row in batch):
             inputs[TYPES] = [(row.types or [0] * len(row.ids)) + [0] * (width - len(row.ids)) for row in batch]
         with torch.no_grad():
             outputs = model(**{name: torch.tensor(value) for name, value in inputs.items()})

@@ -4,7 +4,6 @@ Promises a graph whose rows and tokens are dynamic, with the inputs and the outp
 MatMulNBits nodes, as in a decoder's graph: their scales are per block, so the rows of one run do not change each other.
 """
 
-import inspect
 import tempfile
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.exits import StageError, stage_error
 from tunewright_trainer.common.logs import quiet
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.evaluation.encoded import TYPES, EncodedRow, ExportedEncoder, run_model
+from tunewright_trainer.evaluation.encoded import TYPES, EncodedRow, ExportedEncoder, run_model, takes_types
 from tunewright_trainer.evaluation.onnx_decoder import FloatArray
 from tunewright_trainer.export import graph_check
 from tunewright_trainer.export.exportable import export_unsupported
@@ -52,7 +51,7 @@ class _Headed(torch.nn.Module):
 def export_encoder(model: PreTrainedModel, folder: Path, head: Head, *, precision: Precision) -> EncoderGraph:
     """Write `model.onnx` and `model.onnx.data` of an fp32 model, and describe the graph. Raises `StageError` (GraphUnexpected)."""
     path = folder / graph_check.GRAPH_FILE
-    types = _takes_types(model)
+    types = takes_types(model)
     names = ["input_ids", "attention_mask", *([TYPES] if types else [])]
     outputs = list(head.outputs)
     ids = torch.full((_ROWS, _TOKENS), 1 if model.config.pad_token_id != 1 else 2)
@@ -101,15 +100,10 @@ def dry_run_encoder(settings: Settings, config: PretrainedConfig, head: Head) ->
             ) from error
 
 
-def _takes_types(model: PreTrainedModel) -> bool:
-    """Whether the model tells the texts of a pair apart by types: GPT-2 has such an input for another use, and RoBERTa has one type."""
-    return TYPES in inspect.signature(type(model).forward).parameters and getattr(model.config, "type_vocab_size", None) not in {None, 0, 1}
-
-
 def _tried(ids: list[int], model: PreTrainedModel) -> EncodedRow:
     """A pair of texts, where the model tells them apart."""
     first = len(ids) // 2
-    return EncodedRow(ids, [0] * first + [1] * (len(ids) - first) if _takes_types(model) else None)
+    return EncodedRow(ids, [0] * first + [1] * (len(ids) - first) if takes_types(model) else None)
 
 
 def _require_close(expected: list[FloatArray], found: list[FloatArray], *, tolerance: float) -> None:

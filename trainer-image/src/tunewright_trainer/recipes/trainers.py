@@ -4,6 +4,7 @@ from typing import Any
 
 import transformers
 import trl
+from torch.utils.data import SequentialSampler
 from transformers.trainer_utils import EvalLoopOutput
 
 from tunewright_trainer.distributed.trainer import DistributedTrainerMixin
@@ -24,3 +25,11 @@ class Seq2SeqTrainer(DistributedTrainerMixin, transformers.Seq2SeqTrainer):
 
 class Trainer(DistributedTrainerMixin, transformers.Trainer):
     """For models whose own forward computes the loss, such as classifiers."""
+
+
+class WindowTrainer(Trainer):
+    """For rows that are windows over longer texts: they are evaluated in order, so that the windows of one text are found again."""
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
+        """As transformers', also where training groups rows by their length."""
+        return SequentialSampler(eval_dataset)

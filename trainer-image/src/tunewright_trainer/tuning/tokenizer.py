@@ -17,6 +17,7 @@ from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.tuning.base_model import base_folder
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 # Files from which a tokenizer can be loaded. The first is the common format, the others are older or of one family.
@@ -68,6 +69,17 @@ def load_tokenizer(settings: Settings) -> "PreTrainedTokenizerBase":
     if tokenizer.eos_token_id is None and TASKS[settings.config.task].graph != ENCODER:
         raise _refuse("EosMissing", f"the tokenizer in {folder} has no eos_token, so the model could never stop", "Set eos_token in it.")
     return tokenizer
+
+
+def served_tokenizer(settings: Settings, tokenizer: "PreTrainedTokenizerBase") -> "Tokenizer":
+    """The tokenizer as the server reads it from the model folder, without truncation and padding."""
+    from tokenizers import Tokenizer
+
+    path = base_folder(settings, weights=False) / "tokenizer.json"
+    served = Tokenizer.from_file(str(path)) if path.is_file() else Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    served.no_truncation()
+    served.no_padding()
+    return served
 
 
 def copy_tokenizer(settings: Settings, folder: Path) -> None:
