@@ -24,6 +24,7 @@ MULTI = "multi_label_classification"
 
 
 CLASSIFICATION = {"task": "SingleLabelClassification"}
+READER = {"kind": "question_answering", "docStride": 8, "noAnswer": False}
 
 
 def encoder(head: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def test_a_folder_of_another_version_is_refused_with_those_that_are_read(tiny: B
         ("graph.encoder.head.sequence_classification.labels.0", sequence(labels=["", "spam"])),
         ("graph.encoder.head.sequence_classification.problemType", sequence(problemType="regression")),
         ("at least 2 are needed, and there are 1", encoder({"kind": "token_classification", "labels": ["O"]})),
-        ("graph.encoder.head.question_answering.labels", encoder({"kind": "question_answering", "labels": ["a", "b"]})),
+        ("graph.encoder.head.question_answering.labels", encoder({**READER, "labels": ["a", "b"]})),
         ("graph.encoder.head", encoder({"kind": "regression"})),
     ],
 )
@@ -129,11 +130,11 @@ def test_a_head_without_a_route_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(build_encoder().served_dir, folder)
     manifest = json.loads((folder / MANIFEST_NAME).read_text())
-    manifest |= {"task": "QuestionAnswering", "graph": encoder({"kind": "question_answering"})}
+    manifest |= {"task": "NamedEntityRecognition", "graph": encoder({"kind": "token_classification", "labels": ["O", "B"]})}
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
     with start_server(folder, tmp_path) as server:
         assert (server.exit_code(), server.failure.reason) == (64, "GraphUnsupported")
-        assert "a head for question_answering, and this server has sequence_classification" in server.failure.message
+        assert "a head for token_classification, and this server has sequence_classification, question_answering" in server.failure.message
 
 
 def test_each_head_of_the_server_belongs_to_a_task() -> None:

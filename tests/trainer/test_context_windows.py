@@ -7,7 +7,7 @@ from questions import CONTEXT, QUESTION, bytes_, word_pieces
 from tokenizers import processors
 
 from tunewright_contract.answer_spans import AnswerSpan, find_answers
-from tunewright_contract.context_windows import QuestionTooLongError, Window, windows_of
+from tunewright_contract.context_windows import UnreadableContextError, Window, windows_of
 
 transformers = lazily("transformers")
 
@@ -53,7 +53,7 @@ def trimmed(span: tuple[int, int]) -> tuple[int, int] | None:
 def test_a_question_that_leaves_no_room_is_refused_with_the_numbers() -> None:
     tokens = len(word_pieces().encode(CONTEXT, add_special_tokens=False).ids)
     with pytest.raises(
-        QuestionTooLongError,
+        UnreadableContextError,
         match=f"the question has 9 tokens and the context {tokens}; .* windows of 16 tokens that overlap by 5 have room for a question of 7",
     ):
         windows_of(word_pieces(), QUESTION, CONTEXT, length=16, stride=5)

@@ -119,4 +119,6 @@ def test_a_question_that_leaves_no_room_is_named_with_file_and_line(reader: Work
         StageError, match=r"validation.jsonl:1: the question has 25 tokens and the context 80; .* a question of 20"
     ) as refused:
         check(dataclasses.replace(settings))
-    assert refused.value.suggestion == "Shorten the question, raise data.maxLength above 32, or lower data.docStride below 8."
+    assert (
+        refused.value.suggestion == "Shorten the question or the context, raise data.maxLength above 32, or lower data.docStride below 8."
+    )

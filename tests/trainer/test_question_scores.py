@@ -86,12 +86,17 @@ def test_a_training_question_whose_answer_no_window_holds_is_dropped_and_counted
 
 
 REFUSED = {
+    "a context of too many windows": (
+        [row(context="oak " * 20_000)],
+        "f:1: the context has 20000 tokens and needs 1666 windows of 32 tokens that overlap by 8; 1024 are read at most",
+    ),
+    "a question without tokens": ([row(question="\u200b\u0000")], "f:1: the question has no tokens"),
     "no question has an answer": ([row()], r"none of 1 question\(s\) has an answer that a window of 32 tokens holds"),
     "a question that leaves no room": (
         [row(question=QUESTION * 4)],
         r"f:1: the question has 36 tokens and the context 84; .* have room for a question of 20",
     ),
-    "a context without tokens": ([row(context="\u200b\u0000")], "f:1: the tokenizer finds no token in the context"),
+    "a context without tokens": ([row(context="\u200b\u0000")], "f:1: the context has no tokens"),
 }
 
 

@@ -29,22 +29,36 @@ class Window:
     spans: tuple[tuple[int, int], ...]  # the characters [start, end) of the context that a token covers
 
 
-class QuestionTooLongError(ValueError):
-    """A question leaves too little room for its context. The message gives the numbers of tokens."""
+MOST_WINDOWS = 1024  # over one context
 
 
-def windows_of(tokenizer: PairTokenizer, question: str, context: str, *, length: int, stride: int) -> list[Window]:
-    """Return windows of at most `length` tokens, at least one.
+class UnreadableContextError(ValueError):
+    """A context cannot be read with its question. The message has the numbers of tokens, and may follow the name of a place."""
 
-    Raises `QuestionTooLongError` when a long context cannot be cut, since no window would go beyond the `stride` tokens before it.
+
+def windows_of(
+    tokenizer: PairTokenizer, question: str, context: str, *, length: int, stride: int, most: int = MOST_WINDOWS
+) -> list[Window]:
+    """Return windows of at most `length` tokens, at least one, each with tokens of the context.
+
+    Raises `UnreadableContextError` for a question or a context without tokens; for a question that leaves no room, since no window would go
+    beyond the `stride` tokens before it; and for more than `most` windows, before they are made.
     """
     asked, read = tokenizer.encode_batch([question.strip(), context], add_special_tokens=False)
+    if not asked.ids or not read.ids:
+        raise UnreadableContextError(f"the {'context' if asked.ids else 'question'} has no tokens")
     added = tokenizer.num_special_tokens_to_add(True)
     room = length - len(asked.ids) - added
     if len(read.ids) > room and room <= stride:
-        raise QuestionTooLongError(
+        raise UnreadableContextError(
             f"the question has {len(asked.ids)} tokens and the context {len(read.ids)}; beside a context that does not fit, windows of "
             f"{length} tokens that overlap by {stride} have room for a question of {max(0, length - added - stride - 1)}"
+        )
+    needed = 1 if len(read.ids) <= room else -(-(len(read.ids) - stride) // (room - stride))
+    if needed > most:
+        raise UnreadableContextError(
+            f"the context has {len(read.ids)} tokens and needs {needed} windows of {length} tokens that overlap by {stride}; {most} are "
+            "read at most"
         )
     read.truncate(max(1, room), stride=stride if len(read.ids) > room else 0)
     return [_window(tokenizer.post_process(asked, part), part) for part in (read, *read.overflowing)]

@@ -9,6 +9,7 @@ from tunewright_server.engine.encoder import Encoder
 from tunewright_server.engine.encoder_loop import RUN_ROWS, EncoderEngine
 from tunewright_server.http.metrics import EncoderMetrics, Metrics
 from tunewright_server.model_folder import ModelFolder, verify_contents
+from tunewright_server.readers import ServedReader
 from tunewright_server.refusal import RefusalError
 from tunewright_server.served_encoder import ServedEncoder
 from tunewright_server.settings import ServerSettings
@@ -17,6 +18,7 @@ from tunewright_server.text.tokenizer import load_tokenizer
 # By the kind of head in the manifest. The routes of each are in `graph_kinds`.
 HEADS: dict[str, type[ServedEncoder]] = {
     "sequence_classification": ServedClassifier,
+    "question_answering": ServedReader,
 }
 
 

@@ -13,6 +13,7 @@ GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
 HeadKind = Literal["sequence_classification", "token_classification", "question_answering"]  # of an encoder's graph
 SEQUENCE_TO_SEQUENCE: GraphKind = "sequence_to_sequence"
 ENCODER: GraphKind = "encoder"  # reads a whole text in one run, and generates nothing
+QUESTION_ROUTES = ("/question-answering", "/v1/question-answering")  # named after the pipeline of transformers
 CLASSIFY_ROUTES = ("/classify", "/v1/classify")  # the route of vLLM, and the one of SGLang and Dynamo
 
 
@@ -118,6 +119,7 @@ TASKS = Table(
         new_head=True,
         graph="encoder",
         head="question_answering",
+        routes=QUESTION_ROUTES,
         supported=False,
     ),
     Task(

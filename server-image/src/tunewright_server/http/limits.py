@@ -38,19 +38,22 @@ def check_room(prompt: int, max_tokens: int | None, lengths: Lengths, *, param: 
     raise invalid(f"this model writes at most {lengths.answer} tokens; max_tokens is {max_tokens}", param="max_tokens", code=code)
 
 
-def check_length(prompt: str | list[int], model: ServedModel, *, param: str) -> None:
-    """Raises `ApiError` 400 for a prompt that is certainly too long. Tokenizes only as much as needed. It blocks the event loop."""
+def check_length(prompt: str | list[int], model: ServedModel, *, param: str, tokens: int | None = None) -> None:
+    """Raises `ApiError` 400 for a prompt that has certainly more than so many tokens; None: than the engine takes.
+
+    Tokenizes only as much as needed. It blocks the event loop.
+    """
+    most = tokens or model.engine.max_length
     one = max(model.tokenizer.longest_token, _WORD) if isinstance(prompt, str) else 1
-    limit = model.engine.max_length * one
-    if len(prompt) > limit:
-        raise _too_long(f"{len(prompt)} {'characters' if isinstance(prompt, str) else 'tokens'}", model, param)
-    if isinstance(prompt, str) and len(prompt) > 2 * model.engine.max_length and model.tokenizer.has_more(prompt, model.engine.max_length):
-        raise _too_long("more than that", model, param)
+    if len(prompt) > most * one:
+        raise _too_long(f"{len(prompt)} {'characters' if isinstance(prompt, str) else 'tokens'}", most, param)
+    if isinstance(prompt, str) and len(prompt) > 2 * most and model.tokenizer.has_more(prompt, most):
+        raise _too_long("more than that", most, param)
 
 
-def _too_long(length: str, model: ServedModel, param: str) -> ApiError:
+def _too_long(length: str, most: int, param: str) -> ApiError:
     return invalid(
-        f"this server's maximum context length is {model.engine.max_length} tokens; the {param} has {length}",
+        f"this server's maximum context length is {most} tokens; the {param} has {length}",
         param=param,
         code="context_length_exceeded",
     )

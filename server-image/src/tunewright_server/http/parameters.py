@@ -29,11 +29,13 @@ TokenId = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 
-class _Closed(BaseModel):
+class Closed(BaseModel):
+    """An object without other fields than its own."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class Body(_Closed):
+class Body(Closed):
     """A request's body. Parameters of `without_effect` do not change an answer.
 
     Those of `unsupported` are refused unless their value changes nothing.
@@ -46,7 +48,7 @@ class Body(_Closed):
         """Raise `ApiError` 400 for parameters that exclude each other."""
 
 
-class StreamOptions(_Closed):
+class StreamOptions(Closed):
     include_usage: bool | None = None
     continuous_usage_stats: bool | None = None  # vLLM's: every chunk has the usage so far
     include_obfuscation: bool | None = None  # padding against an observer of encrypted traffic; none is added here
@@ -125,12 +127,12 @@ class Generation(Body):
             raise invalid("stream_options is only allowed together with stream", param="stream_options")
 
 
-class TextPart(_Closed):
+class TextPart(Closed):
     type: Literal["text"]
     text: String
 
 
-class ChatMessage(_Closed):
+class ChatMessage(Closed):
     """One message. The last fields are those of an answer that a client sends back as it received it, without a value."""
 
     role: Literal["system", "developer", "user", "assistant"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from tunewright_contract.context_windows import PairTokenizer
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.fenced import Encode, Fence, tokens_of
 from tunewright_server.refusal import RefusalError
@@ -41,6 +42,11 @@ class TextTokenizer:
     def only_special(self, tokens: Sequence[int]) -> bool:
         """Return whether all of these token ids are special: they stand around a text, and there is none."""
         return self._special_ids.issuperset(tokens)
+
+    @property
+    def pairs(self) -> PairTokenizer:
+        """The same for a question and its context; see `tunewright_contract.context_windows`."""
+        return self._tokenizer
 
     def has_more(self, text: str, tokens: int) -> bool:
         """Whether a text has certainly more than so many tokens. Its time and memory depend on that number, not on the whole text.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunewright_contract.context_windows import PairTokenizer, QuestionTooLongError, Window, windows_of
+from tunewright_contract.context_windows import PairTokenizer, UnreadableContextError, Window, windows_of
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import LENGTH_BUCKETS, SplitFacts
 from tunewright_trainer.common.exits import StageError
@@ -48,17 +48,16 @@ class ReadingWindows:
     stride: int
 
     def read(self, dataset: "Iterable[dict]") -> Iterator[AskedContext]:
-        """Cut each context into windows. Raises `StageError` (DATA) for a question that is too long, and a context without tokens."""
+        """Cut each context into windows. Raises `StageError` (DATA) for a question or a context that cannot be read."""
         for row in dataset:
             try:
                 windows = windows_of(self.tokenizer, row["question"], row["context"], length=self.length, stride=self.stride)
-            except QuestionTooLongError as error:
+            except UnreadableContextError as error:
                 raise _refuse(
                     f"{row['source']}: {error}",
-                    f"Shorten the question, raise data.maxLength above {self.length}, or lower data.docStride below {self.stride}.",
+                    f"Shorten the question or the context, raise data.maxLength above {self.length}, or lower data.docStride below "
+                    f"{self.stride}.",
                 ) from error
-            if not windows[0].spans:
-                raise _refuse(f"{row['source']}: the tokenizer finds no token in the context", "Correct the context, or leave the row out.")
             yield AskedContext(windows=windows, **{name: row[name] for name in ("question", "context", "answers", "starts", "source")})
 
 
