@@ -6,7 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tunewright.cli.ask import AskError, ToClassify, answer, stream_answer
+from tunewright.cli.ask import NO_ANSWER, AskError, ToClassify, ToFind, answer, stream_answer
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -149,3 +149,24 @@ async def test_a_label_that_does_not_come_has_its_reason(serve, chunks, status, 
 async def test_a_server_that_is_gone_gives_no_label():
     with pytest.raises(AskError, match="no answer from"):
         await answer("http://127.0.0.1:9", model="bot", asked=ToClassify("x"))
+
+
+@pytest.mark.parametrize(("said_", "words"), [("the terrace", "the terrace"), ("", NO_ANSWER)])
+async def test_a_question_is_sent_with_its_context(serve, said_: str, words: str):
+    url, requests = await serve([json.dumps({"data": [{"answer": said_, "score": 0.9, "start": 3, "end": 14}]}).encode()])
+    assert await answer(url, model="reader", asked=ToFind("Where?\nOn the terrace.\nAt nine.")) == words
+    assert requests == [("/v1/question-answering", {"model": "reader", "question": "Where?", "context": "On the terrace.\nAt nine."})]
+
+
+@pytest.mark.parametrize(
+    ("asked", "body", "status", "words"),
+    [
+        ("Where?", b"", 200, "the model answers from a text: write the question in the first line, and the text in the lines after it"),
+        ("Where?\nThere.", b'{"data": []}', 200, "does not answer /v1/question-answering"),
+        ("Where?\nThere.", b'{"error": {"message": "no tokens"}}', 400, "the server answered 400: no tokens"),
+    ],
+)
+async def test_a_question_without_an_answer_is_an_error(serve, asked: str, body: bytes, status: int, words: str):
+    url, _ = await serve([body], status=status)
+    with pytest.raises(AskError, match=words):
+        await answer(url, model="reader", asked=ToFind(asked))

@@ -31,6 +31,8 @@ async def echo():
     async def handle(request: web.Request) -> web.Response:
         body = await request.json()
         asked.append(body)
+        if "question" in body:
+            return web.json_response({"data": [{"answer": f"{body['question']} {body['context']}".upper()}]})
         if "input" in body:
             return web.json_response({"data": [{"label": body["input"].upper()}]})
         last = body["prompt"] if "prompt" in body else body["messages"][-1]["content"]
@@ -138,12 +140,12 @@ def test_a_job_without_export_or_evaluation_shows_neither(home, stored, console)
 def converse(home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Type lines to a job that another process serves."""
 
-    async def type_in(typed: str) -> int:
+    async def type_in(typed: str, **options: object) -> int:
         key = ("default", "support-bot")
         (tmp_path / "typed").write_text(typed)
         with hold(home.layout, *key, now=utc_now()), (tmp_path / "typed").open() as file:
             monkeypatch.setattr("sys.stdin", file)
-            return await _Chat(home, key, max_tokens=None, temperature=0.0).to_the_end(None)
+            return await _Chat(home, key, max_tokens=None, temperature=0.0, **options).to_the_end(None)
 
     return type_in
 
@@ -185,6 +187,48 @@ async def test_for_a_classifier_each_line_gets_its_label(home, stored, echo, con
     served_job(home, stored, url, [], task="SingleLabelClassification")
     assert await converse("one\ntwo\n") == 0
     assert (capsys.readouterr().out, [body["input"] for body in asked]) == ("ONE\nTWO\n", ["one", "two"])
+
+
+async def test_with_a_context_each_line_is_a_question_about_it(home, stored, echo, converse, capsys):
+    url, asked = echo
+    served_job(home, stored, url, [], task="QuestionAnswering")
+    assert await converse("who?\nwhere?\n", context="in a box\nat nine") == 0
+    assert capsys.readouterr().out == "WHO? IN A BOX\nAT NINE\nWHERE? IN A BOX\nAT NINE\n"
+    assert [body["question"] for body in asked] == ["who?", "where?"]
+
+
+async def test_held_out_questions_are_sent_with_their_context(home, stored, echo, console):
+    url, asked = echo
+    job = served_job(
+        home, stored, url, [{"question": "who?\nAnna", "reference": "Anna", "base": "", "tuned": "Anna"}], task="QuestionAnswering"
+    )
+    await result.show_answers(console, home, job, [])
+    assert [(body["question"], body["context"]) for body in asked] == [("who?", "Anna")]
+
+
+CONTEXTS = {
+    "none": ("QuestionAnswering", ["who?"], "answers from a text, and there is none"),
+    "a file that does not exist": ("QuestionAnswering", ["who?", "--context", "nothing.txt"], "nothing.txt cannot be read"),
+    "a folder": ("QuestionAnswering", ["who?", "--context", "/"], "--context"),
+    "a device": ("QuestionAnswering", ["who?", "--context", "/dev/zero"], "/dev/zero cannot be read: /dev/zero is no regular file"),
+    "a file that is no text": ("QuestionAnswering", ["who?", "--context", "latin.txt"], "latin.txt cannot be read: 'utf-8' codec"),
+    "one that is not read": (
+        "TextGeneration",
+        ["who?", "--context", "latin.txt"],
+        "--context: the model of support-bot (task TextGeneration) reads no context",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CONTEXTS)
+def test_a_context_that_cannot_be_used_is_refused(stored, call, tmp_path, monkeypatch, case):
+    task, arguments, words = CONTEXTS[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    stored(SERVING, make_raw(task=task))
+    refused = call("chat", "support-bot", *arguments)
+    assert refused.exit_code in {2, 64}
+    assert " ".join(words.split()) in " ".join(refused.stderr.split())
 
 
 @pytest.mark.parametrize("option", [("--max-tokens", "3"), ("--temperature", "0.5")])

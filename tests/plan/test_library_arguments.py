@@ -79,7 +79,13 @@ def test_nothing_is_generated_where_nothing_is_evaluated():
 
 
 @pytest.mark.parametrize(
-    ("task", "type_"), [("ChatCompletion", "CAUSAL_LM"), ("SingleLabelClassification", "SEQ_CLS"), ("Translation", "SEQ_2_SEQ_LM")]
+    ("task", "type_"),
+    [
+        ("ChatCompletion", "CAUSAL_LM"),
+        ("SingleLabelClassification", "SEQ_CLS"),
+        ("QuestionAnswering", "QUESTION_ANS"),
+        ("Translation", "SEQ_2_SEQ_LM"),
+    ],
 )
 def test_an_adapter_is_made_for_the_tasks_head(task, type_):
     assert adapter_arguments(job({"task": task}).spec)["lora"]["task_type"] == type_

@@ -73,6 +73,12 @@ CASES = [
     ("E019", "spec.data.docStride", {"data.docStride": 0}, READS | {"data.docStride": 0}),
     ("E019", "spec.data.overlongPolicy", READS | {"data.overlongPolicy": "drop"}, READS | {"data.overlongPolicy": "truncate"}),
     ("E019", "spec.training.labelSmoothingFactor", READS | {"training.labelSmoothingFactor": 0.1}, {"training.labelSmoothingFactor": 0.1}),
+    (
+        "E021",
+        "spec.serving.smokeTest.prompt",
+        READS | {"serving": {"smokeTest": {"prompt": "Where is the oak?"}}},
+        READS | {"serving": {"smokeTest": {"prompt": "Where is the oak?\nThe oak is\nin the box."}}},
+    ),
     ("E313", "spec.data.docStride", READS | {"data.maxLength": 64, "data.docStride": 64}, READS | {"data.maxLength": 64, "data.docStride": 63}),
     ("E014", "spec.evaluation.gates", {"evaluation.gates": [{"metric": "loss"}]}, {"evaluation.gates": [{"metric": "loss", "maximum": 2}]}),
     ("E020", "spec.data.train[0].source.pvc.path", {"data.train[0].source": WHOLE_CLAIM}, {"data.train[0].source": PVC}),

@@ -14,8 +14,17 @@ Asked = str | Sequence[ChatTurn]
 """A prompt to complete, a source to translate or to summarize, or a conversation to answer."""
 
 
+NO_ANSWER = "(no answer)"  # what a person reads for an empty one
+
+
 class ToClassify(str):
     """A text to label."""
+
+    __slots__ = ()
+
+
+class ToFind(str):
+    """A question in the first line, and in the lines after it the context in which to find the answer."""
 
     __slots__ = ()
 
@@ -32,6 +41,9 @@ async def stream_answer(
     The answer to `ToClassify` is its label, in one piece. Without `max_tokens` the server decides.
     The API key is read from the environment (`TUNEWRIGHT_API_KEY`). Raises AskError.
     """
+    if isinstance(asked, ToFind):
+        yield await _found(url, model=model, text=asked)
+        return
     if isinstance(asked, ToClassify):
         yield await _label(url, model=model, text=asked)
         return
@@ -74,6 +86,27 @@ async def _label(url: str, *, model: str, text: str) -> str:
         raise AskError(f"no answer from {url}: {error}") from error
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise AskError(f"{url} does not answer /v1/classify as vLLM does: {error}") from error
+
+
+async def _found(url: str, *, model: str, text: str) -> str:
+    question, _, context = text.partition("\n")
+    if not context.strip():
+        raise AskError("the model answers from a text: write the question in the first line, and the text in the lines after it")
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session,
+            session.post(
+                f"{url}/v1/question-answering", json={"model": model, "question": question, "context": context}, headers=_headers()
+            ) as response,
+        ):
+            body = await response.text()
+            if response.status != 200:
+                raise AskError(_reason(response.status, body))
+            return str(json.loads(body)["data"][0]["answer"]) or NO_ANSWER
+    except aiohttp.ClientError as error:
+        raise AskError(f"no answer from {url}: {error}") from error
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise AskError(f"{url} does not answer /v1/question-answering: {error}") from error
 
 
 def _headers() -> dict[str, str]:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -15,18 +16,22 @@ from tunewright.cli.local_operator import LocalOperator, settled
 from tunewright.cli.result import as_asked, served_name
 from tunewright.cli.terminal import Stop, typed_lines
 from tunewright.local.app import Home
+from tunewright.local.files import NotRegularError, open_regular
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_runtime.objects import Key
 
+_LONGEST_CONTEXT = 2**24  # bytes; a server refuses far shorter ones
 
-def chat_with(home: Home, key: Key, message: str | None, *, max_tokens: int | None, temperature: float) -> None:
+
+def chat_with(home: Home, key: Key, message: str | None, *, context: Path | None, max_tokens: int | None, temperature: float) -> None:
     """Send one message, or converse until the end of input. Exits with 0, 1 failed, 64 the job requests no server, 130 stopped."""
     with report_errors():
         job = stored_job(home, key)
         _refuse_unserved(home, key, job)
         _refuse_unused(job, max_tokens=max_tokens, temperature=temperature)
+        text = _context(job, context, message)
         log_to_console()
-        code = asyncio.run(_Chat(home, key, max_tokens=max_tokens, temperature=temperature).to_the_end(message))
+        code = asyncio.run(_Chat(home, key, context=text, max_tokens=max_tokens, temperature=temperature).to_the_end(message))
     raise typer.Exit(code)
 
 
@@ -49,11 +54,34 @@ def _refuse_unused(job: Mapping[str, Any], *, max_tokens: int | None, temperatur
         fail(f"{given[0]}: the model of {name} labels a text (task {task}) and generates nothing", "Leave it out.", code=EXIT_REFUSED)
 
 
+def _context(job: Mapping[str, Any], path: Path | None, message: str | None) -> str | None:
+    """Read the text that questions are about. Exit with 64 if the task needs one and has none, or has no use for one."""
+    task, name = job["spec"]["task"], job["metadata"]["name"]
+    if not TASKS[task].windows:
+        if path is not None:
+            fail(f"--context: the model of {name} (task {task}) reads no context", "Leave it out.", code=EXIT_REFUSED)
+        return None
+    if path is None:
+        if "\n" not in (message or ""):
+            fail(
+                f"the model of {name} (task {task}) answers from a text, and there is none",
+                "Name a file: --context FILE",
+                code=EXIT_REFUSED,
+            )
+        return None
+    try:
+        with open_regular(path) as file:
+            return file.read(_LONGEST_CONTEXT).decode()
+    except (OSError, NotRegularError, UnicodeDecodeError) as error:
+        fail(f"--context: {path} cannot be read: {error}", "Name a file of text in UTF-8.", code=EXIT_REFUSED)
+
+
 class _Chat:
     """One conversation."""
 
-    def __init__(self, home: Home, key: Key, *, max_tokens: int | None, temperature: float) -> None:
+    def __init__(self, home: Home, key: Key, *, max_tokens: int | None, temperature: float, context: str | None = None) -> None:
         self._home = home
+        self._context = context
         self._key = key
         self._max_tokens = max_tokens
         self._temperature = temperature
@@ -81,8 +109,11 @@ class _Chat:
         code = await stop.unless(talk)
         return EXIT_INTERRUPTED if code is None else code
 
+    def _asked(self, job: Mapping[str, Any], said: str) -> Asked:
+        return as_asked(job, said if self._context is None else f"{said.strip()}\n{self._context}")
+
     async def _one(self, job: Mapping[str, Any], message: str) -> int:
-        await self._answer(job, as_asked(job, message))
+        await self._answer(job, self._asked(job, message))
         return 0
 
     async def _many(self, job: Mapping[str, Any]) -> int:
@@ -92,7 +123,7 @@ class _Chat:
         self._prompt()
         async for said in typed_lines(sys.stdin.fileno()):
             if said.strip():
-                asked = as_asked(job, said)
+                asked = self._asked(job, said)
                 turn = [] if isinstance(asked, str) else list(asked)
                 try:
                     answer = await self._answer(job, asked if isinstance(asked, str) else [*history, *turn])

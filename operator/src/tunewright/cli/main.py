@@ -227,12 +227,19 @@ Examples:
   tunewright chat support-bot
   tunewright chat support-bot "Two flat whites, please."
   tunewright chat support-bot < questions.txt        one conversation, a line a turn
+  tunewright chat notice-reader "Who brings it?" --context notice.txt
 """
 )
 def chat(
     name: Name,
     message: Annotated[
         str | None, typer.Argument(help="One message; without it, a conversation until Ctrl-D.", metavar="MESSAGE", show_default=False)
+    ] = None,
+    context: Annotated[
+        Path | None,
+        typer.Option(
+            "--context", metavar="FILE", help="For a QuestionAnswering job: the text that the questions are about.", dir_okay=False
+        ),
     ] = None,
     max_tokens: Annotated[
         int | None,
@@ -252,7 +259,7 @@ def chat(
     from tunewright.cli.chat import chat_with
     from tunewright.cli.console import home_at
 
-    chat_with(home_at(home, prepared=True), Key(namespace, name), message, max_tokens=max_tokens, temperature=temperature)
+    chat_with(home_at(home, prepared=True), Key(namespace, name), message, context=context, max_tokens=max_tokens, temperature=temperature)
 
 
 @app.command(

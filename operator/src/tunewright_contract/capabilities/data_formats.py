@@ -21,7 +21,7 @@ class DataFormat(Row):
 MESSAGES = DataFormat(name="messages", columns=("messages",), completion=False, turns=True)
 PROMPT_COMPLETION = DataFormat(name="promptCompletion", columns=("prompt", "completion"), completion=True, turns=False)
 LABELED_TEXT = DataFormat(name="labeledText", columns=("text", "label"), completion=False, turns=False)
-SQUAD = DataFormat(name="squad", columns=("question", "context", "answers"), completion=False, turns=False, supported=False)
+SQUAD = DataFormat(name="squad", columns=("question", "context", "answers"), completion=False, turns=False)
 TEXT = DataFormat(name="text", columns=("text",), completion=False, turns=False)
 
 DATA_FORMATS = Table(
@@ -35,7 +35,7 @@ DATA_FORMATS = Table(
     DataFormat(name="preference", columns=("prompt", "chosen", "rejected"), supported=False),
     DataFormat(name="unpairedPreference", columns=("prompt", "completion", "label"), supported=False),
     DataFormat(name="promptOnly", columns=("prompt",), supported=False),
-    instead="Bring the data as messages, promptCompletion, labeledText or text.",
+    instead="Bring the data as messages, promptCompletion, labeledText, squad or text.",
 )
 
 DataFormatName = Annotated[str, OneOf(DATA_FORMATS.names)]

@@ -120,7 +120,6 @@ TASKS = Table(
         graph="encoder",
         head="question_answering",
         routes=QUESTION_ROUTES,
-        supported=False,
     ),
     Task(
         name="Translation",
@@ -146,7 +145,7 @@ TASKS = Table(
         routes=("/v1/completions",),
         supported=False,
     ),
-    instead="Use ChatCompletion, TextGeneration or SingleLabelClassification.",
+    instead="Use ChatCompletion, TextGeneration, SingleLabelClassification or QuestionAnswering.",
 )
 
 TaskName = Annotated[str, OneOf(TASKS.names)]

@@ -1,4 +1,4 @@
-"""E019: fields that the task would ignore. A classifier gives a label: it has no conversation and generates no text."""
+"""E019, E021: fields that the task would ignore, or reads in a form of its own. A classifier has no conversation and generates no text."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,7 @@ READS_WINDOWS = field("task").among(TASKS.where(lambda task: task.windows))
 GIVES_LABELS = field("task").among(TASKS.where(lambda task: not task.generates))
 _DEFAULTS = EvaluationSpec()
 _OVERLONG_POLICY = str(DataSpec.model_fields["overlong_policy"].default)
+_TWO_PARTS = r"^[^\n]+\n(.|\n)+$"
 _ANSWER_TOKENS = int(SmokeTestSpec.model_fields["max_tokens"].default)
 
 
@@ -81,5 +82,13 @@ RULES: tuple[Rule[Any], ...] = (
         ),
         refuses="training.labelSmoothingFactor with a task whose model computes the loss",
         way_out="Leave it out.",
+    ),
+    job_rule(
+        code="E021",
+        path="serving.smokeTest.prompt",
+        broken=READS_WINDOWS & has("serving") & has("serving.smokeTest") & ~field("serving.smokeTest.prompt").matches(_TWO_PARTS),
+        says=lambda spec: f"task {spec.task} answers from a context, and the prompt has one line",
+        refuses="a smoke test without a context for a task that answers from one",
+        way_out="Write the question in the first line of the prompt, and the context in the lines after it.",
     ),
 )

@@ -15,7 +15,8 @@ class SmokeTestSpec(Spec):
     """A question that a new server must answer before it gets requests. Decoding is greedy, so the same model gives the same answer."""
 
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=8192)]
-    """The question. For TextGeneration: the text to continue. For SingleLabelClassification: the text to label."""
+    """The question. For TextGeneration: the text to continue. For SingleLabelClassification: the text to label.
+    For QuestionAnswering: the question in the first line, and the context in the lines after it."""
     contains: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
     """Text that the answer or the label must contain, ignoring case. Absent: any answer that is not empty passes."""
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
