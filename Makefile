@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do command 
 BIN := .venv/bin
 UV_VERSION := 0.13.8
 ROOMS := api plan render observe status
-TYPED := tunewright tunewright_contract tunewright_runtime tunewright_server
+TYPED := tunewright tunewright_contract tunewright_runtime tunewright_server tunewright_trainer
 # One more worker than two cores: tests of controllers wait more than they compute. tests/support/sharing.py decides which worker runs what.
 WORKERS ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)

@@ -10,8 +10,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 _SHOWN = 8  # neighbours of a missing file that are named
 _SEARCHED = 1000  # entries of its folder that are looked through for them
@@ -41,7 +41,7 @@ def folder_of(data_dir: Path, file: str) -> Path:
     return data_dir / parts[0] if len(parts) > 1 and parts[0] != "/" and ".." not in parts else data_dir
 
 
-def open_own(path: Path, folder: Path) -> BinaryIO:
+def open_own(path: Path, folder: Path) -> BufferedReader:
     """Open for reading. Raises UnusableFileError for a file that is missing, not regular or outside; OSError if the storage fails."""
     with _told(path):
         target = _own(path, folder)

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
@@ -63,7 +63,7 @@ def exit_on_signal_during_rendezvous() -> None:
     readable, writable = os.pipe()
     os.set_blocking(writable, False)
     signal.set_wakeup_fd(writable, warn_on_full_buffer=False)  # C code writes to it at once, also while the main thread is blocked
-    ours = {number: signal.getsignal(number) for number in ASK_TO_STOP}
+    ours: dict[int, Any] = {number: signal.getsignal(number) for number in ASK_TO_STOP}
 
     def listen() -> None:
         while heard := os.read(readable, 1):

@@ -86,7 +86,7 @@ def separated(file: BinaryIO, name: str, delimiter: str) -> Iterator[Located | R
                 name, begin, f"not valid CSV: {error}; the row begins here and was read up to line {reader.line_num}: {way_out}"
             )
         except UnicodeDecodeError:
-            yield first_problem(text.buffer, name)  # type: ignore[arg-type] - the file itself, or its buffer
+            yield first_problem(text.buffer, name)  # the file itself, or its buffer
 
 
 class _Lines:

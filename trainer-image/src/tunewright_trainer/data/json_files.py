@@ -136,7 +136,7 @@ class _Text:
     def _next(self) -> str:
         """The next character that is not blank; empty at the end. It stays."""
         while True:
-            self._at = _BLANK.match(self._text, self._at).end()  # type: ignore[union-attr] - it matches nothing, too
+            self._at = _BLANK.match(self._text, self._at).end()  # type: ignore[union-attr]  # it matches nothing, too
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._fill(_CHUNK):

@@ -7,7 +7,7 @@ because its windows would teach that there is no answer.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunewright_contract.context_windows import PairTokenizer, UnreadableContextError, Window, windows_of
 from tunewright_contract.exit_codes import ExitCode
@@ -47,7 +47,7 @@ class ReadingWindows:
     length: int
     stride: int
 
-    def read(self, dataset: "Iterable[dict]") -> Iterator[AskedContext]:
+    def read(self, dataset: "Iterable[dict[str, Any]]") -> Iterator[AskedContext]:
         """Cut each context into windows. Raises `StageError` (DATA) for a question or a context that cannot be read."""
         for row in dataset:
             try:

@@ -15,8 +15,9 @@ from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.own_file import UnusableFileError, folder_of, sha256
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.files import read_rows
-from tunewright_trainer.data.formats import BadRow, normalise, recognise
+from tunewright_trainer.data.formats import normalise, recognise
 from tunewright_trainer.data.rows import SHARE, Budget, Located, Row, RowProblem
+from tunewright_trainer.data.values import BadRow
 
 if TYPE_CHECKING:
     from datasets import Dataset

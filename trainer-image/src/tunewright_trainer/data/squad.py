@@ -31,7 +31,7 @@ def _answers(value: Any) -> list[tuple[Any, Any]]:
         return [(each.get("text"), each.get("answer_start")) for each in value]
     if not isinstance(value, dict):
         raise BadRow(f"'answers' must be an object with the lists text and answer_start, not {kind(value)}")
-    lists = [value.get(name) for name in ("text", "answer_start")]
+    lists: list[Any] = [value.get(name) for name in ("text", "answer_start")]
     for name, found in zip(("text", "answer_start"), lists, strict=True):
         if not isinstance(found, list):
             raise BadRow(f"answers.{name} must be a list, not {kind(found)}; it is empty where the context has no answer")

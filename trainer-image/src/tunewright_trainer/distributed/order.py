@@ -40,4 +40,5 @@ class GlobalOrder(Sampler[int]):
         chance = torch.Generator().manual_seed(self._seed + self._epoch)
         if self._lengths is not None:
             return list(get_length_grouped_indices(self._lengths, self._global_batch, generator=chance))
-        return torch.randperm(self._size, generator=chance).tolist()
+        order: list[int] = torch.randperm(self._size, generator=chance).tolist()
+        return order

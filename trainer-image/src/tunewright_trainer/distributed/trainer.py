@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import TrainerCallback, TrainingArguments, set_seed
@@ -31,7 +31,13 @@ def keep_number_types(model: torch.nn.Module) -> Iterator[None]:
             parameter.data = parameter.data.to(types[name])
 
 
-class DistributedTrainerMixin:
+if TYPE_CHECKING:
+    from transformers import Trainer as _TrainerBelow
+else:
+    _TrainerBelow = object  # the class that stands after the mixin
+
+
+class DistributedTrainerMixin(_TrainerBelow):
     """Stands before a trainer class of transformers or TRL: `class SFTTrainer(DistributedTrainerMixin, trl.SFTTrainer)`.
 
     Writes each checkpoint into a staging folder and commits it (see `checkpoint`), with the inputs of `start`. Stops on `request`.
@@ -146,7 +152,7 @@ class DistributedTrainerMixin:
             engine = self.model_wrapped if self.model_wrapped is not self.model else None
             with universal.load_universal(plugin.deepspeed_config, engine):
                 yield str(copy)
-            universal.restore_groups(self.model_wrapped, self._groups)
+            universal.restore_groups(self.model_wrapped, self._groups or [])
 
     def create_optimizer(self, *arguments: Any, **named: Any) -> torch.optim.Optimizer:
         """As in transformers. The settings of each parameter group are kept for `universal.restore_groups`."""
@@ -164,12 +170,13 @@ class DistributedTrainerMixin:
     def evaluate(self, *arguments: Any, **named: Any) -> dict[str, float]:
         """As in transformers, but a stop during the evaluation saves a checkpoint of this step and ends with `Stopped`."""
         try:
-            return super().evaluate(*arguments, **named)
+            metrics: dict[str, float] = super().evaluate(*arguments, **named)
         except EvaluationLeft:
             if self._committed_step != self.state.global_step:
                 self._save_checkpoint(self.model, trial=None)
                 self.callback_handler.on_save(self.args, self.state, self.control)
             raise stopped(f"stopped during an evaluation; checkpoint-{self.state.global_step} is saved") from None
+        return metrics
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Do nothing: the exporter writes the card, with figures that exist only then."""

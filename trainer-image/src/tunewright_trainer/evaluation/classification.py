@@ -39,10 +39,9 @@ def training_metrics(prediction: tuple[FloatArray, "NDArray[np.int64]"]) -> dict
     """For `compute_metrics` of transformers: every metric of the task's row, each of which can choose the best checkpoint."""
     chosen, wanted = np.asarray(prediction[0]).argmax(-1), np.asarray(prediction[1])
     labels = np.union1d(chosen, wanted)
-    right, given, held = (
-        np.array([np.count_nonzero(where(label)) for label in labels])
-        for where in (lambda x: (chosen == x) & (wanted == x), lambda x: chosen == x, lambda x: wanted == x)
-    )
+    right = np.array([np.count_nonzero((chosen == label) & (wanted == label)) for label in labels])
+    given = np.array([np.count_nonzero(chosen == label) for label in labels])
+    held = np.array([np.count_nonzero(wanted == label) for label in labels])
     return {
         "accuracy": float((chosen == wanted).mean()),
         "f1_macro": macro_f1(chosen, wanted),

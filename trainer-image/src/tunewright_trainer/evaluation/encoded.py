@@ -79,7 +79,8 @@ class ExportedEncoder:
         feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
         if self._types:
             feeds[TYPES] = np.zeros_like(ids) if row.types is None else np.array([row.types], np.int64)
-        return _together(self._session.run(self._outputs, feeds))[0]
+        output: FloatArray = _together(self._session.run(self._outputs, feeds))[0]
+        return output
 
 
 def _together(arrays: Sequence[FloatArray]) -> FloatArray:

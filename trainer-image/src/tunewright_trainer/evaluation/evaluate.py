@@ -61,8 +61,8 @@ class Evaluator:
 
     @property
     def _pad(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return self.tokenizer.eos_token_id if pad is None else pad
+        pad, eos = self.tokenizer.pad_token_id, self.tokenizer.eos_token_id
+        return int(eos if pad is None else pad)
 
     def _answers(self, model: "PreTrainedModel") -> Iterator[str]:
         import torch

@@ -5,6 +5,7 @@ Works for both graph kinds: without a shared buffer, GroupQueryAttention too tak
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -29,7 +30,8 @@ class ExportedDecoder:
 
     def logits(self, ids: list[int]) -> FloatArray:
         """Teacher-forced logits of every position: [len(ids), vocab]."""
-        return self.together([ids])[0]
+        row: FloatArray = self.together([ids])[0]
+        return row
 
     def together(self, rows: list[list[int]]) -> FloatArray:
         """Return the logits of several sequences of one length at once: [len(rows), tokens, vocab]."""
@@ -60,7 +62,7 @@ class ExportedDecoder:
 
     def _step(self, rows: list[list[int]], past: dict[str, FloatArray], seen: int) -> tuple[FloatArray, dict[str, FloatArray]]:
         total = seen + len(rows[0])
-        feeds = {"input_ids": np.array(rows, np.int64), "attention_mask": np.ones((len(rows), total), np.int64)}
+        feeds: dict[str, NDArray[Any]] = {"input_ids": np.array(rows, np.int64), "attention_mask": np.ones((len(rows), total), np.int64)}
         feeds |= {f"past_key_values.{slot}": tensor for slot, tensor in past.items()}
         if self._takes_position_ids:
             feeds["position_ids"] = np.tile(np.arange(seen, total, dtype=np.int64), (len(rows), 1))

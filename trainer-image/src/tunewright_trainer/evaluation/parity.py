@@ -102,7 +102,8 @@ def _way_out(precision: Precision) -> str:
 def _log_softmax(logits: FloatArray) -> np.ndarray:
     wide = logits.astype(np.float64)
     wide -= wide.max(-1, keepdims=True)
-    return wide - np.log(np.exp(wide).sum(-1, keepdims=True))
+    logarithms: np.ndarray = wide - np.log(np.exp(wide).sum(-1, keepdims=True))
+    return logarithms
 
 
 class Reference:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def _adapted(small: "PreTrainedModel", job: Settings) -> "PeftModel":
     import torch
     from peft import get_peft_model
 
-    arguments = adapter_config(job)
+    arguments: Any = adapter_config(job)
     try:
         model = get_peft_model(copy.deepcopy(small), arguments)
     except ValueError:  # a pattern that names layers of the base, where Check has counted its matches

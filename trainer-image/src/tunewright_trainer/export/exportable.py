@@ -64,7 +64,8 @@ def require_attention(config: "PretrainedConfig", attention: str | None, auto_cl
 
 
 def _model_class(config: "PretrainedConfig", auto_class: Any) -> "type[PreTrainedModel] | None":
-    return auto_class._model_mapping.get(type(config), None)  # noqa: SLF001 - transformers offers no other way to ask
+    found: type[PreTrainedModel] | None = auto_class._model_mapping.get(type(config), None)  # noqa: SLF001 - there is no other way to ask
+    return found
 
 
 def _several_parts(config: "PretrainedConfig") -> str:

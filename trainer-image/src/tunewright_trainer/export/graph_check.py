@@ -114,7 +114,8 @@ def _unexpected(exporter: Exporter, precision: Precision, findings: list[str]) -
 
 def _decoder_settings(folder: Path) -> dict[str, Any]:
     """The GenAI builder leaves the head size symbolic in the graph, and writes it here."""
-    return json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]["decoder"]
+    decoder: dict[str, Any] = json.loads((folder / "genai_config.json").read_text(encoding="utf-8"))["model"]["decoder"]
+    return decoder
 
 
 def _names(inputs: dict[str, onnx.ValueInfoProto], outputs: set[str], *, layers: int) -> list[str]:

@@ -124,7 +124,8 @@ def _layers_of_each_kind(config: "PretrainedConfig") -> int:
     """Return how many of the first layers include every kind of layer; at least two."""
     kinds = getattr(config, "layer_types", None) or [""]
     each = next(count for count in range(1, len(kinds) + 1) if set(kinds[:count]) == set(kinds))
-    return min(max(each, _FEW_LAYERS), config.num_hidden_layers)
+    layers: int = config.num_hidden_layers
+    return min(max(each, _FEW_LAYERS), layers)
 
 
 def _shorter(stated: dict[str, Any], config: "PretrainedConfig", layers: int) -> dict[str, Any]:

@@ -30,5 +30,5 @@ class Recipe(Protocol):
 
 def recipe_for(settings: Settings) -> Recipe:
     """Return the recipe of the job's task. It is imported when needed, because its libraries are large."""
-    module: Recipe = import_module(f"{__name__}.{TASKS[settings.config.task].recipe}")  # type: ignore[assignment]
+    module: Recipe = import_module(f"{__name__}.{TASKS[settings.config.task].recipe}")
     return module

@@ -4,7 +4,7 @@ Read from top to bottom: `check`, `train` and `export` are the three stages for 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunewright_contract.model_manifest import EVALUATION_NAME, ModelManifest
 from tunewright_contract.reports import CheckReport, DataFacts, TrainReport
@@ -152,7 +152,7 @@ def sft_config(settings: Settings, *, has_validation: bool) -> "SFTConfig":
 
     from tunewright_trainer.tuning.arguments import training_arguments
 
-    ours = {
+    ours: dict[str, Any] = {
         "max_length": settings.config.data.max_length,
         "assistant_only_loss": False,  # `encode` has set the labels already
         "completion_only_loss": False,

@@ -55,7 +55,7 @@ def training_arguments(settings: Settings, kind: type[ArgumentsT], *, has_valida
     }
     always |= {"report_to": "none"} if "report_to" not in asked else {}
     try:
-        config = kind(**{**asked, **always, **ours})
+        config: ArgumentsT = kind(**{**asked, **always, **ours})
     except (ValueError, TypeError) as error:
         raise _refuse(f"training: {error}", "Correct the setting named above.") from error
     # transformers adds its own poster if the endpoint is set. The recipe adds one that reports stops correctly.
@@ -108,7 +108,7 @@ def refuse_impossible(settings: Settings) -> None:
 def _refuse_on_cpu(settings: Settings) -> None:
     asked = settings.config.training
     for precision in TRAINING_PRECISIONS.values():
-        if precision.needs_accelerator and asked.get(precision.flag):
+        if precision.needs_accelerator and precision.flag and asked.get(precision.flag):
             others = " or ".join(TRAINING_PRECISIONS.where(lambda row: not row.needs_accelerator))
             raise _refuse(f"E401: training.precision {precision.name} needs an accelerator", f"Use {others} on a CPU.")
     if asked.get("packing"):

@@ -5,8 +5,9 @@ cache; no other link may leave the folder.
 """
 
 import json
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from tunewright_contract.bounds import LARGEST_CONFIG
 from tunewright_contract.exit_codes import ExitCode
@@ -57,7 +58,7 @@ def require_plausible_sizes(config: Path) -> None:
                 )
 
 
-def open_model_file(path: Path) -> BinaryIO:
+def open_model_file(path: Path) -> BufferedReader:
     """Open a file of a base's folder for reading, where nothing else has looked at it. Raises `StageError`."""
     try:
         return open_own(path, path.parent)

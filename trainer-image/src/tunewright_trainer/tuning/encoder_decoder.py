@@ -146,7 +146,7 @@ def _changes(name: str, value: Any) -> bool:
     if name == "do_sample":
         return value is not False
     if name == "repetition_penalty":
-        return value != 1
+        return bool(value != 1)
     try:
         read_generation_config(json.dumps({name: value}).encode())
     except GenerationConfigError:

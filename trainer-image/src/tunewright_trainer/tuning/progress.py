@@ -80,6 +80,7 @@ class ProgressCallback(KubeflowCallback):
     A `Poster` sends them, because with transformers training would wait for the answer.
     """
 
+    _last_update_time: float  # set by KubeflowCallback; monotonic seconds
     _MIN_UPDATE_INTERVAL = 2.0  # seconds; users watch the progress
 
     def __init__(self, poster: Poster) -> None:
