@@ -10,7 +10,7 @@ import pytest
 import tiny
 from encoder_decoders import encoder_decoder
 from gang import WarmGang, Workspace, deepspeed, job, merged
-from tokenizers import Tokenizer
+from serving import ready_server
 
 from tunewright_contract import environment
 from tunewright_contract.capabilities.tasks import TASKS
@@ -21,7 +21,6 @@ from tunewright_trainer.data.formats import BadRow, normalise, recognise
 from tunewright_trainer.data.pairs import encode_pairs, target_ids
 from tunewright_trainer.data.reading import read_splits
 from tunewright_trainer.evaluation.generated_text import METRICS, text_metrics, training_metrics
-from tunewright_trainer.evaluation.onnx_seq2seq import ExportedSequenceToSequence
 from tunewright_trainer.recipes.check import run as check
 from tunewright_trainer.recipes.export import run as export
 from tunewright_trainer.tuning.encoder_decoder import unserved_generation
@@ -115,18 +114,18 @@ def test_an_encoder_decoder_is_checked_trained_and_exported(
     assert [answer["reference"] for answer in answers] == [
         f"das {one} und das {two}" for one in ("rot", "blau") for two in ("rot", "Eiche")
     ]
-    assert [served(folder, manifest, answer["question"]) for answer in answers] == [answer["tuned"] for answer in answers]
+    assert served(folder, tmp_path, [answer["question"] for answer in answers]) == [answer["tuned"] for answer in answers]
     assert json.loads((folder / "generation_config.json").read_text()).keys() <= {
         "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id",
     }  # fmt: skip
 
 
-def served(folder: Path, manifest: ModelManifest, text: str) -> str:
-    """Generate as the model server does."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    exported = ExportedSequenceToSequence(folder, manifest.graph, threads=1)
-    stop = frozenset(manifest.eos_token_ids)
-    return tokenizer.decode(exported.greedy(tokenizer.encode(text).ids, max_new_tokens=28, stop=stop)).strip()
+def served(folder: Path, scratch: Path, sources: list[str]) -> list[str]:
+    """The targets that a real server answers with, all of them in one request."""
+    with ready_server(folder, scratch) as server:
+        model = server.openai.models.list().data[0].id
+        answer = server.openai.completions.create(model=model, prompt=sources, max_tokens=28, temperature=0)
+        return [choice.text.strip() for choice in answer.choices]
 
 
 def test_a_base_without_an_encoder_is_refused(space: Workspace) -> None:
