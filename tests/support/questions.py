@@ -4,8 +4,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from lazily import lazily
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, PreTrainedTokenizerFast
+
+transformers = lazily("transformers")
 
 WORDS = ["the", "box", "of", "nails", "screws", "and", "where", "is", "oak", "plank", "##s", "a", "##b", "##c"]
 CONTEXT = "The box of nails and screws is beside oaks and planks of oak, and a plank abc of the box is oak. " * 3
@@ -62,9 +64,11 @@ def save_reader(folder: Path) -> Path:
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    fast = PreTrainedTokenizerFast(tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]")
+    fast = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
     fast.backend_tokenizer.post_processor = made.post_processor
     fast.save_pretrained(folder)
     shape = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
-    BertConfig(**shape, vocab_size=len(vocabulary), max_position_embeddings=64, pad_token_id=0).save_pretrained(folder)
+    transformers.BertConfig(**shape, vocab_size=len(vocabulary), max_position_embeddings=64, pad_token_id=0).save_pretrained(folder)
     return folder
