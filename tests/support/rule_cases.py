@@ -14,6 +14,7 @@ NO_VALIDATION = {"data.valSetSize": 0, "training.evalStrategy": "no"}
 
 TOPICS = {"task": "SingleLabelClassification"}
 READS = {"task": "QuestionAnswering"}
+TRANSLATES = {"task": "Translation"}
 
 
 def raw(**config):
@@ -70,6 +71,9 @@ CASES = [
         TOPICS | {"serving": {"smokeTest": {"prompt": "An oat latte, please", "contains": "order", "maxTokens": 8}}},
         TOPICS | {"serving": {"smokeTest": {"prompt": "An oat latte, please", "contains": "order"}}},
     ),
+    ("E019", "spec.model.chatTemplate", TRANSLATES | {"model.chatTemplate": {"jinja": "x"}}, TRANSLATES),
+    ("E019", "spec.data.completionOnlyLoss", TRANSLATES | {"data.completionOnlyLoss": False}, TRANSLATES),
+    ("E019", "spec.data.assistantOnlyLoss", TRANSLATES | {"data.assistantOnlyLoss": True}, TRANSLATES),
     ("E019", "spec.data.docStride", {"data.docStride": 0}, READS | {"data.docStride": 0}),
     ("E019", "spec.data.overlongPolicy", READS | {"data.overlongPolicy": "drop"}, READS | {"data.overlongPolicy": "truncate"}),
     ("E019", "spec.training.labelSmoothingFactor", READS | {"training.labelSmoothingFactor": 0.1}, {"training.labelSmoothingFactor": 0.1}),

@@ -1,4 +1,7 @@
-"""E019, E021: fields that the task would ignore, or reads in a form of its own. A classifier has no conversation and generates no text."""
+"""E019, E021: fields that the task would ignore, or reads in a form of its own. A classifier has no conversation and generates no text.
+
+A translator has no conversation either, and learns each token of its targets.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +17,7 @@ from tunewright_contract.capabilities.tasks import TASKS
 
 READS_WINDOWS = field("task").among(TASKS.where(lambda task: task.windows))
 GIVES_LABELS = field("task").among(TASKS.where(lambda task: not task.generates))
+LEARNS_TARGETS = field("task").among(TASKS.where(lambda task: task.generates and not task.trl))
 _DEFAULTS = EvaluationSpec()
 _OVERLONG_POLICY = str(DataSpec.model_fields["overlong_policy"].default)
 _TWO_PARTS = r"^[^\n]+\n(.|\n)+$"
@@ -28,6 +32,17 @@ def _unused(path: str, given: Predicate, value: Callable[[FineTuneJobSpec], Any]
         says=lambda spec: f"task {spec.task} generates no text, so {as_written(value(spec))} would be ignored",
         refuses=f"{path} with a task that generates no text",
         way_out=way_out,
+    )
+
+
+def _unused_beside_a_source(path: str, value: Callable[[FineTuneJobSpec], Any]) -> Rule[FineTuneJobSpec]:
+    return job_rule(
+        code="E019",
+        path=path,
+        broken=LEARNS_TARGETS & has(path),
+        says=lambda spec: f"task {spec.task} reads a source and learns the whole target, so {as_written(value(spec))} would be ignored",
+        refuses=f"{path} with a task that learns whole targets",
+        way_out="Leave it out.",
     )
 
 
@@ -57,6 +72,9 @@ RULES: tuple[Rule[Any], ...] = (
         _smoke_test_tokens,
         "Leave it out: contains is compared with the label.",
     ),
+    _unused_beside_a_source("model.chatTemplate", lambda spec: spec.model.chat_template),
+    _unused_beside_a_source("data.completionOnlyLoss", lambda spec: spec.data.completion_only_loss),
+    _unused_beside_a_source("data.assistantOnlyLoss", lambda spec: spec.data.assistant_only_loss),
     job_rule(
         code="E019",
         path="data.docStride",
