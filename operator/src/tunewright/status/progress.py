@@ -3,16 +3,20 @@
 The operator computes the time left from steps and times of the current attempt, because the trainer also counts steps of earlier attempts.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from math import isfinite
 
 from tunewright.api.v1alpha1.status import CheckpointStatus, ProgressStatus
-from tunewright.plan.inputs import StageState, TrainOutcome
+from tunewright.observe.reasons import FailureReason
+from tunewright.plan.inputs import Past, StageState, TrainOutcome
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.storage import RUNS_FOLDER
 from tunewright_contract import progress as words
 from tunewright_contract.bounds import LARGEST_COUNT
 from tunewright_contract.progress import ProgressReport
+from tunewright_contract.reports import Failure
+from tunewright_contract.stages import TRAIN
 
 MOST_SECONDS_LEFT = 10**9  # 31 years: a longer estimate is meaningless, and status holds 64 bits
 SKEW = timedelta(minutes=5)  # by which a pod's clock may be ahead of the operator's
@@ -144,3 +148,23 @@ def _numbers(report: ProgressReport | None) -> dict[str, float]:
 
 def _text(numbers: dict[str, float], name: str, before: str | None) -> str | None:
     return as_text(numbers[name]) if name in numbers else before
+
+
+def with_no_progress(past: Past, plan: FineTunePlan, progress: ProgressStatus | None, *, now: datetime) -> Past:
+    """Add the failure NoProgress to Train if it runs and has reported no step for `plan.progress_deadline_seconds`.
+
+    The operator cannot distinguish a stuck gang from a slow one, so the gang continues, and the next step removes the failure.
+    training.ddpTimeout ends collectives that wait too long, which counts as a failed attempt.
+    """
+    train = past.train
+    times = (train.running_since, progress.step_time if progress else None)
+    since = max((at for at in times if at is not None), default=None)
+    if train.state is not StageState.RUNNING or train.failure is not None or not plan.progress_url or since is None:
+        return past
+    if now - since < timedelta(seconds=plan.progress_deadline_seconds):
+        return past
+    last = f"step {progress.reported_step}" if progress and progress.reported_step is not None else "the start of its pods"
+    message = (
+        f"no step since {last} at {since:%Y-%m-%dT%H:%M:%SZ}, longer than spec.progressDeadlineSeconds ({plan.progress_deadline_seconds})."
+    )
+    return past.with_outcome(TRAIN, replace(train, failure=Failure(reason=FailureReason.NO_PROGRESS.value, message=message)))

@@ -19,8 +19,7 @@ from tunewright.plan.regression import judged, regression_of
 from tunewright.plan.rollout import Choice
 from tunewright.status.conditions import FALSE, TRUE, conditions_of, make_condition, set_conditions
 from tunewright.status.failures import PLANNING, failure_of, failure_status
-from tunewright.status.no_progress import with_no_progress
-from tunewright.status.progress import summarise_checkpoint, summarise_progress
+from tunewright.status.progress import summarise_checkpoint, summarise_progress, with_no_progress
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
 from tunewright.status.serving import as_planned, serving_status
 from tunewright.status.situation import situation_of
