@@ -25,6 +25,9 @@ GROUPS = {  # folder or file -> the group that one worker runs whole
     "server/test_encoder_exactness.py": "training",
     "server/test_engine_exactness.py": "training",
     "server/test_generation_config.py": "training",
+    "server/test_question_answering.py": "training",
+    "server/test_sequence_to_sequence.py": "training",
+    "server/test_translator_exactness.py": "training",
 }
 FOLDERS_ON_A_CLUSTER = ("chart", "contract", "faults", "gitops", "hostile", "kube", "node", "runtime", "shell")
 FIRST = ("node", "cluster/test_which_cluster.py", "trainer", "export", "e2e", "faults", "shell", "local", "server")
