@@ -21,6 +21,7 @@ GROUPS = {  # folder or file -> the group that one worker runs whole
     "plan/test_library_arguments.py": "training",
     "plan/test_optimizer_states.py": "training",
     "hostile/test_base_models.py": "training",
+    "hostile/test_server_question_answering.py": "training",
     "hostile/test_special_tokens.py": "training",
     "server/test_encoder_exactness.py": "training",
     "server/test_engine_exactness.py": "training",

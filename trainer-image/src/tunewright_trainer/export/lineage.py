@@ -132,7 +132,7 @@ def _evaluation(evaluation: EvaluationReport | None) -> str:
 
 
 def _accuracy(score: Score) -> str:
-    if score.f1 is not None:
+    if score.f1 is not None and score.precision is None:
         return "first and last token right"
     return "token accuracy" if score.f1_macro is None else "accuracy"
 
