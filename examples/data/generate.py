@@ -2,8 +2,9 @@
 
     python examples/data/generate.py
 
-writes `support-{train,validation,test}.jsonl` (OpenAI `messages`) and `menu-{train,validation}.jsonl` (plain `text`) next to this file; the
-same bytes every time. A ticket is one line a program can read, so an answer is right or wrong and not a matter of taste:
+writes next to this file, the same bytes every time: `support-{train,validation,test}.jsonl` (OpenAI `messages`), `intent-...` (texts with a
+label), `entities-...` (words with tags) and `menu-{train,validation}.jsonl` (plain `text`). A ticket is one line a program can read, so an
+answer is right or wrong and not a matter of taste:
 
     ORDER: two large oat lattes | to go | Jean
     TABLE: four people | Friday | 7 pm | Maria
@@ -17,6 +18,8 @@ import argparse
 import hashlib
 import json
 import random
+import re
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +28,9 @@ SEED = 7
 COUNTS = {"train": 1200, "validation": 100, "test": 100}
 MENU_COUNTS = {"train": 400, "validation": 40}
 INTENT_COUNTS = {"train": 400, "validation": 40, "test": 60}
+ENTITY_COUNTS = {"train": 400, "validation": 40, "test": 60}
+# The field of a sentence -> the type of the entity that stands there. A thing follows its colour and belongs to it.
+ENTITIES = {"name": "PER", "t": "DRINK", "d": "DAY", "c": "ITEM", "g": "ITEM"}
 
 NAMES = [
     "Ada",
@@ -238,6 +244,46 @@ def intents(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str
     return lines
 
 
+def tagged(template: str, **values: str) -> dict[str, list[str]]:
+    """A sentence as words with IOB2 tags. The number before a drink is no part of it."""
+    words: list[str] = []
+    tags: list[str] = []
+    for literal, field, *_ in string.Formatter().parse(template):
+        plain = re.findall(r"[\w']+|[^\w\s]", literal)
+        value = values[field].split() if field else []
+        kind = ENTITIES.get(field or "")
+        outside = 1 if field == "t" else 0 if kind else len(value)
+        begins = not (field == "g" and not plain)
+        words += [*plain, *value]
+        tags += ["O"] * (len(plain) + outside)
+        tags += [f"{'B' if begins and at == outside else 'I'}-{kind}" for at in range(outside, len(value))]
+    return {"tokens": words, "ner_tags": tags}
+
+
+def tagged_sentence(rng: random.Random, split: Split) -> dict[str, list[str]]:
+    """What a guest writes: names, drinks, days and things are entities."""
+    name = rng.choice(split.names)
+    drink = split.draw(rng, SIZES, MILKS, DRINKS)
+    people, day, hour = split.draw(rng, PEOPLE, DAYS, [str(hour) for hour in HOURS])
+    colour, goods, fault = split.draw(rng, COLOURS, GOODS, FAULTS)
+    number, where = rng.choice(NUMBERS), rng.choice(("to go", "for here"))
+    drinks = f"{number} {' '.join(drink)}{'' if number == 'one' else 's'}"
+    template = rng.choice((*ORDERS, *TABLES, *RETURNS))
+    return tagged(template, name=name, t=drinks, w=where, p=people, d=day, h=hour, c=colour, g=goods, f=fault)
+
+
+def entities(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str]:
+    """`count` JSON lines of words with tags, none of which is in `taken`; they are added to it."""
+    rng = random.Random(seed)
+    lines: list[str] = []
+    while len(lines) < count:
+        line = json.dumps(tagged_sentence(rng, split))
+        if line not in taken:
+            taken.add(line)
+            lines.append(line)
+    return lines
+
+
 def files() -> dict[str, str]:
     """The name and the text of every file."""
     taken: set[str] = set()
@@ -250,6 +296,9 @@ def files() -> dict[str, str]:
     for part, count in INTENT_COUNTS.items():
         split = Split(part == "test", TEST_NAMES if part == "test" else NAMES)
         lines[f"intent-{part}.jsonl"] = intents(count, split, seed=f"{SEED}/intent/{part}", taken=taken)
+    for part, count in ENTITY_COUNTS.items():
+        split = Split(part == "test", TEST_NAMES if part == "test" else NAMES)
+        lines[f"entities-{part}.jsonl"] = entities(count, split, seed=f"{SEED}/entities/{part}", taken=taken)
     return {name: "".join(f"{line}\n" for line in some) for name, some in lines.items()}
 
 

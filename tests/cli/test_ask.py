@@ -6,7 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tunewright.cli.ask import NO_ANSWER, AskError, ToClassify, ToFind, answer, stream_answer
+from tunewright.cli.ask import ENCODER_TEXTS, NO_ANSWER, AskError, ToClassify, ToFind, ToTag, answer, stream_answer
+from tunewright_contract.capabilities.tasks import TASKS
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -133,11 +134,33 @@ async def test_a_text_that_is_to_be_classified_is_answered_with_its_label(serve)
 
 
 @pytest.mark.parametrize(
+    ("expected", "entities"),
+    [
+        (
+            "Ada Lovelace (PER), London (LOC)",
+            [{"entity_group": "PER", "word": "Ada Lovelace", "score": 0.9}, {"entity_group": "LOC", "word": "London", "score": 0.8}],
+        ),
+        ("no entities", []),
+    ],
+)
+async def test_a_text_with_entities_is_answered_with_their_types(serve, expected: str, entities: list):
+    url, asked = await serve(labeled({"data": [{"index": 0, "entities": entities}]}))
+    assert await answer(url, model="bot", asked=ToTag("Ada Lovelace lived in London.")) == expected
+    assert asked == [("/v1/token-classification", {"model": "bot", "input": "Ada Lovelace lived in London."})]
+
+
+def test_each_supported_task_that_generates_nothing_can_be_asked():
+    assert {task.head for task in TASKS.values() if task.supported and not task.generates} <= set(ENCODER_TEXTS)
+    routes = {head: {task.routes for task in TASKS.values() if task.head == head and task.routes} for head in ENCODER_TEXTS}
+    assert [head for head, text in ENCODER_TEXTS.items() if not all(text.route in paths for paths in routes[head])] == []
+
+
+@pytest.mark.parametrize(
     ("chunks", "status", "words"),
     [
         (labeled({"error": {"message": "input: too long"}}), 400, "the server answered 400: input: too long"),
-        (labeled({"data": []}), 200, "does not answer /v1/classify as vLLM does"),
-        ([b"<html>"], 200, "does not answer /v1/classify as vLLM does"),
+        (labeled({"data": []}), 200, "does not answer /v1/classify as Tunewright's server does"),
+        ([b"<html>"], 200, "does not answer /v1/classify as Tunewright's server does"),
     ],
 )
 async def test_a_label_that_does_not_come_has_its_reason(serve, chunks, status, words):

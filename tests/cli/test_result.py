@@ -236,4 +236,4 @@ def test_an_option_that_a_classifier_would_ignore_is_refused(stored, call, optio
     stored(SERVING, make_raw(task="SingleLabelClassification"))
     refused = call("chat", "support-bot", "hello", *option)
     assert (refused.exit_code, refused.stdout) == (64, "")
-    assert f"{option[0]}: the model of support-bot labels a text" in refused.stderr
+    assert f"{option[0]}: the model of support-bot (task SingleLabelClassification) reads a text" in refused.stderr

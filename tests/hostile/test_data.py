@@ -41,6 +41,30 @@ LINES = {
 }
 
 
+COLUMNS = {
+    "latin-1": (b"Zo\xe9 B-PER", 1, "iconv -f LATIN1 "),
+    "UTF-16": ("Zoe B-PER".encode("utf-16"), 1, "iconv -f UTF-16 "),
+    "a zero byte": (b"Ada B-PER\n\nZo\0e B-PER", 3, "holds a zero byte"),
+    "one column": (b"Ada\n", 1, "the line has one column"),
+    "a line without an end": (b"a" * (rows.LONGEST_ROW + 1), 1, "the line is longer than"),
+    "a sentence without an end": (
+        b"Ada B-PER\n" * (rows.LONGEST_ROW // 10 + 1),
+        rows.LONGEST_ROW // 10 + 1,
+        "end each sentence with an empty",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COLUMNS)
+def test_a_bad_line_of_columns_is_named(tmp_path: Path, case: str) -> None:
+    raw, line, words = COLUMNS[case]
+    path = tmp_path / "corpus.conll"
+    path.write_bytes(raw)
+    problems = [str(found) for found in read_rows(path, path.name) if isinstance(found, RowProblem)]
+    assert problems[0].startswith(f"corpus.conll:{line}: ")
+    assert words in problems[0]
+
+
 @pytest.mark.parametrize("suffix", [".jsonl", ".json"])
 @pytest.mark.parametrize("case", LINES)
 def test_a_bad_line_is_named(tmp_path: Path, case: str, suffix: str) -> None:

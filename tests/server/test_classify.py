@@ -22,7 +22,7 @@ from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph, Mode
 from tunewright_server.graph_kinds import GRAPH_KINDS
 
 TEXTS = ["Paris is the capital of France.", "hello", "a fine-tuned model answers questions", "🙂🚀"]
-MULTI = TinyEncoder(problem_type="multi_label_classification")
+MULTI = TinyEncoder(task="MultiLabelClassification")
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 from encoders import CONTEXT, VOCABULARY, TinyEncoder, build_encoder
 from models import BuiltModel
 
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.encoder_heads import QuestionAnsweringHead, SequenceClassificationHead, TokenClassificationHead
 from tunewright_contract.model_manifest import EncoderGraph
 from tunewright_server.engine.decoder import open_session
@@ -20,11 +21,12 @@ from tunewright_server.refusal import RefusalError
 
 BERT = TinyEncoder()
 LLAMA = TinyEncoder(architecture="llama")
+TAGGER = TinyEncoder(task="NamedEntityRecognition")
 BLOCK = TinyEncoder(quantization="block")
 TENSOR = TinyEncoder(quantization="tensor")
 TWO_LABELS = SequenceClassificationHead(labels=["no", "yes"], problem_type="single_label_classification")
 TAGS = TokenClassificationHead(labels=["O", "B-X"])
-MODELS = {"bert": BERT, "llama": LLAMA, "int8 in blocks": BLOCK, "int8 with one scale": TENSOR}
+MODELS = {"bert": BERT, "llama": LLAMA, "tags of words": TAGGER, "int8 in blocks": BLOCK, "int8 with one scale": TENSOR}
 
 
 def load(built: BuiltModel, **changes: object) -> Encoder:
@@ -85,18 +87,29 @@ def test_rows_of_a_graph_with_one_scale_for_a_tensor_run_alone_and_without_paddi
     assert (encoder.shares_runs, encoder.pads, encoder.width(13)) == (False, False, 13)
 
 
-@pytest.mark.parametrize("wanted", [BERT, LLAMA], ids=["bert", "llama"])
+@pytest.mark.parametrize("wanted", [BERT, LLAMA, TAGGER], ids=["bert", "llama", "tags of words"])
 def test_a_text_has_the_numbers_of_torch(wanted: TinyEncoder) -> None:
     import torch
-    from transformers import AutoModelForSequenceClassification
+    import transformers
 
     built, rows = build_encoder(wanted), texts()
-    model = AutoModelForSequenceClassification.from_pretrained(built.torch_dir).eval()
+    model = getattr(transformers, TASKS[wanted.task].auto_class).from_pretrained(built.torch_dir).eval()
     with torch.no_grad():
         expected = [model(torch.tensor([row.tokens])).logits[0].numpy() for row in rows]
     with running(load(built)) as engine:
         found = answers(engine, [rows])
-    np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-4)
+    assert [array.shape for array in found] == [array.shape for array in expected]
+    for array, wanted_array in zip(found, expected, strict=True):
+        np.testing.assert_allclose(array, wanted_array, atol=1e-4, rtol=1e-4)
+
+
+def test_types_of_tokens_reach_the_graph() -> None:
+    """As in a pair of texts; without types all are 0."""
+    encoder, tokens = load(build_encoder(BERT)), (5, 6, 7, 8)
+    rows = [TokenRow(tokens), TokenRow(tokens, (0, 0, 0, 0)), TokenRow(tokens, (0, 0, 1, 1))]
+    plain, zeros, pair = encoder.run(rows, encoder.width(4))
+    assert np.array_equal(plain, zeros)
+    assert not np.allclose(plain, pair, atol=1e-3)
 
 
 @pytest.mark.parametrize(("width", "length"), [(8, 1), (8, 8), (16, 9), (64, 63), (72, 65), (104, 100), (128, 121), (128, 128)])

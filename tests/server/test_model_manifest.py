@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from encoders import build_encoder
 from models import BuiltModel
 from pydantic import ValidationError
-from serving import start_server
 
 from tunewright_contract.capabilities.tasks import TASKS, GraphKind, HeadKind
 from tunewright_contract.encoder_heads import EncoderHead, QuestionAnsweringHead, SequenceClassificationHead, TokenClassificationHead
@@ -126,16 +124,5 @@ def test_a_head_names_the_outputs_of_its_graph(outputs: dict[str, Any], per_toke
     assert (head.outputs, head.per_token) == (outputs, per_token)
 
 
-def test_a_head_without_a_route_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(build_encoder().served_dir, folder)
-    manifest = json.loads((folder / MANIFEST_NAME).read_text())
-    manifest |= {"task": "NamedEntityRecognition", "graph": encoder({"kind": "token_classification", "labels": ["O", "B"]})}
-    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
-    with start_server(folder, tmp_path) as server:
-        assert (server.exit_code(), server.failure.reason) == (64, "GraphUnsupported")
-        assert "a head for token_classification, and this server has sequence_classification, question_answering" in server.failure.message
-
-
-def test_each_head_of_the_server_belongs_to_a_task() -> None:
-    assert set(HEADS) <= {task.head for task in TASKS.values()} == {*get_args(HeadKind), None}
+def test_the_server_has_each_head_and_each_belongs_to_a_task() -> None:
+    assert {task.head for task in TASKS.values()} == {*HEADS, None} == {*get_args(HeadKind), None}

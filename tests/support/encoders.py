@@ -1,4 +1,4 @@
-"""Tiny random classifiers in ONNX, made once and kept beside the tiny decoders (see `models`)."""
+"""Tiny random classifiers of texts and of words in ONNX, made once and kept beside the tiny decoders (see `models`)."""
 
 import hashlib
 import inspect
@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 from models import BuiltModel, cached, describe_file, make_tokenizer
 
-from tunewright_contract.encoder_heads import SequenceClassificationHead
+from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.encoder_heads import Head, SequenceClassificationHead, TokenClassificationHead
 from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph, Lineage, ModelManifest
 from tunewright_contract.reports import ParityReport
 
 LABELS = ("negative", "neutral", "positive")
+TAGS = ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
 VOCABULARY = 700
 CONTEXT = 128
 
@@ -25,7 +27,15 @@ class TinyEncoder:
 
     architecture: Literal["bert", "llama"] = "bert"
     quantization: Literal["none", "block", "tensor"] = "none"
-    problem_type: Literal["single_label_classification", "multi_label_classification"] = "single_label_classification"
+    task: Literal["SingleLabelClassification", "MultiLabelClassification", "NamedEntityRecognition"] = "SingleLabelClassification"
+
+    @property
+    def head(self) -> Head:
+        if self.task == "NamedEntityRecognition":
+            return TokenClassificationHead(labels=list(TAGS))
+        several = self.task == "MultiLabelClassification"
+        problem_type = "multi_label_classification" if several else "single_label_classification"
+        return SequenceClassificationHead(labels=list(LABELS), problem_type=problem_type)
 
     @property
     def key(self) -> str:
@@ -51,11 +61,11 @@ def _make(wanted: TinyEncoder, into: BuiltModel) -> None:
     manifest = ModelManifest(
         name="labels",
         revision="r1",
-        task="SingleLabelClassification" if wanted.problem_type == "single_label_classification" else "MultiLabelClassification",
+        task=wanted.task,
         architecture=wanted.architecture,
         precision="fp32" if wanted.quantization == "none" else "int8",
         graph=EncoderGraph(
-            head=SequenceClassificationHead(labels=list(LABELS), problem_type=wanted.problem_type),
+            head=wanted.head,
             takes_token_type_ids=wanted.architecture == "bert",
         ),
         context_length=CONTEXT,
@@ -82,12 +92,12 @@ def _save_torch(wanted: TinyEncoder, folder: Path, *, pad_token_id: int) -> Any:
         num_hidden_layers=2,
         num_attention_heads=4,
         max_position_embeddings=CONTEXT,
-        num_labels=len(LABELS),
+        num_labels=len(wanted.head.labels),
         pad_token_id=pad_token_id,
         initializer_range=0.2,  # so that labels differ between texts
-        problem_type=wanted.problem_type,
+        problem_type=getattr(wanted.head, "problem_type", None),
     )
-    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
+    model = getattr(transformers, TASKS[wanted.task].auto_class).from_config(config).eval()
     model.config.use_cache = False
     model.save_pretrained(folder)
     return model

@@ -13,6 +13,7 @@ NO_VALIDATION = {"data.valSetSize": 0, "training.evalStrategy": "no"}
 
 
 TOPICS = {"task": "SingleLabelClassification"}
+ENTITIES = {"task": "NamedEntityRecognition"}
 READS = {"task": "QuestionAnswering"}
 TRANSLATES = {"task": "Translation"}
 
@@ -74,6 +75,7 @@ CASES = [
     ("E019", "spec.model.chatTemplate", TRANSLATES | {"model.chatTemplate": {"jinja": "x"}}, TRANSLATES),
     ("E019", "spec.data.completionOnlyLoss", TRANSLATES | {"data.completionOnlyLoss": False}, TRANSLATES),
     ("E019", "spec.data.assistantOnlyLoss", TRANSLATES | {"data.assistantOnlyLoss": True}, TRANSLATES),
+    ("E019", "spec.data.completionOnlyLoss", ENTITIES | {"data.completionOnlyLoss": True}, ENTITIES),
     ("E019", "spec.data.docStride", {"data.docStride": 0}, READS | {"data.docStride": 0}),
     ("E019", "spec.data.overlongPolicy", READS | {"data.overlongPolicy": "drop"}, READS | {"data.overlongPolicy": "truncate"}),
     ("E019", "spec.training.labelSmoothingFactor", READS | {"training.labelSmoothingFactor": 0.1}, {"training.labelSmoothingFactor": 0.1}),

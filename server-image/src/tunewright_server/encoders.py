@@ -1,6 +1,7 @@
 """Loads an encoder: folder, tokenizer and running engine, and the self-test."""
 
-from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph
+from tunewright_contract.capabilities.tasks import HeadKind
+from tunewright_contract.model_manifest import EncoderGraph
 from tunewright_server import machine
 from tunewright_server.capacity import DEFAULT_LENGTH, check_length_fits, check_weights_fit
 from tunewright_server.classifiers import ServedClassifier
@@ -14,11 +15,13 @@ from tunewright_server.refusal import RefusalError
 from tunewright_server.served_encoder import ServedEncoder
 from tunewright_server.settings import ServerSettings
 from tunewright_server.text.tokenizer import load_tokenizer
+from tunewright_server.token_classifiers import ServedTokenClassifier
 
 # By the kind of head in the manifest. The routes of each are in `graph_kinds`.
-HEADS: dict[str, type[ServedEncoder]] = {
+HEADS: dict[HeadKind, type[ServedEncoder]] = {
     "sequence_classification": ServedClassifier,
     "question_answering": ServedReader,
+    "token_classification": ServedTokenClassifier,
 }
 
 
@@ -31,7 +34,6 @@ def load_encoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics
     manifest = folder.manifest
     graph = manifest.graph
     assert isinstance(graph, EncoderGraph)  # noqa: S101 - by the table of graph kinds
-    served = _served_as(graph, folder)
     check_length_fits(settings.max_length, context=manifest.context_length)
     check_weights_fit(folder.weight_bytes, memory_bytes=memory_bytes)
     verify_contents(folder)
@@ -47,7 +49,7 @@ def load_encoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics
     )
     engine = EncoderEngine(encoder, run_rows=settings.max_slots or RUN_ROWS, queue_seconds=settings.queue_seconds)
     engine.start()
-    model = served(
+    model = HEADS[graph.head.kind](
         name=name,
         manifest=manifest,
         created=folder.created,
@@ -64,14 +66,3 @@ def load_encoder(folder: ModelFolder, settings: ServerSettings, metrics: Metrics
         engine.stop()
         raise
     return model
-
-
-def _served_as(graph: EncoderGraph, folder: ModelFolder) -> type[ServedEncoder]:
-    """Raises `RefusalError` (64) for a head that this server does not know."""
-    if graph.head.kind not in HEADS:
-        raise RefusalError(
-            "GraphUnsupported",
-            f"{MANIFEST_NAME} of {folder.path} has an encoder with a head for {graph.head.kind}, and this server has {', '.join(HEADS)}",
-            suggestion="use the server image of the release that exported the model",
-        )
-    return HEADS[graph.head.kind]

@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tunewright_contract import environment
-from tunewright_contract.capabilities.tasks import CLASSIFY_ROUTES, QUESTION_ROUTES
+from tunewright_contract.capabilities.tasks import CLASSIFY_ROUTES, QUESTION_ROUTES, TAG_ROUTES
 from tunewright_contract.model_manifest import MANIFEST_NAME
 from tunewright_server.decoders import load_decoder
 from tunewright_server.encoders import load_encoder
-from tunewright_server.http import classify, openai, question_answering
+from tunewright_server.http import classify, openai, question_answering, token_classification
 from tunewright_server.model_folder import ModelFolder
 from tunewright_server.refusal import RefusalError
 from tunewright_server.sequence_to_sequence import load_sequence_to_sequence
@@ -39,7 +39,11 @@ GRAPH_KINDS: dict[str, GraphKind] = {
     # Each head has routes of its own; a model answers on those of its task.
     "encoder": GraphKind(
         load=load_encoder,
-        routes={**dict.fromkeys(CLASSIFY_ROUTES, classify.classify), **dict.fromkeys(QUESTION_ROUTES, question_answering.find)},
+        routes={
+            **dict.fromkeys(CLASSIFY_ROUTES, classify.classify),
+            **dict.fromkeys(TAG_ROUTES, token_classification.token_classification),
+            **dict.fromkeys(QUESTION_ROUTES, question_answering.find),
+        },
     ),
     "sequence_to_sequence": GraphKind(load=load_sequence_to_sequence, routes={"/v1/completions": openai.completions}),
 }

@@ -1,13 +1,15 @@
-"""A small client for a served model: OpenAI's chat completions and completions over HTTP, streamed, and vLLM's /classify."""
+"""A small client for a served model: OpenAI's chat completions and completions over HTTP, streamed, and the routes of encoders."""
 
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import aiohttp
 
 from tunewright_contract import environment
+from tunewright_contract.capabilities.tasks import HeadKind
+from tunewright_contract.words import in_words
 
 ChatTurn = dict[str, str]
 Asked = str | Sequence[ChatTurn]
@@ -17,16 +19,72 @@ Asked = str | Sequence[ChatTurn]
 NO_ANSWER = "(no answer)"  # what a person reads for an empty one
 
 
-class ToClassify(str):
+class EncoderText(str):
+    """A text for a model that generates nothing. A subclass for each head has its route and its request, and writes an answer in words."""
+
+    __slots__ = ()
+    route: ClassVar[str]
+
+    @property
+    def request(self) -> dict[str, str]:
+        """The fields of the request beside the model. Raises AskError for a text from which there is none."""
+        return {"input": str(self)}
+
+    @staticmethod
+    def in_words(datum: Mapping[str, Any]) -> str:
+        """Return the answer to one text for a person. Raises KeyError and TypeError for another shape."""
+        raise NotImplementedError
+
+
+class ToClassify(EncoderText):
     """A text to label."""
 
     __slots__ = ()
+    route = "/v1/classify"
+
+    @staticmethod
+    def in_words(datum: Mapping[str, Any]) -> str:
+        """Return the label."""
+        return str(datum["label"])
 
 
-class ToFind(str):
+class ToTag(EncoderText):
+    """A text in which to find named entities."""
+
+    __slots__ = ()
+    route = "/v1/token-classification"
+
+    @staticmethod
+    def in_words(datum: Mapping[str, Any]) -> str:
+        """Return the entities with their types."""
+        return in_words([(str(entity["word"]), str(entity["entity_group"])) for entity in datum["entities"]])
+
+
+class ToFind(EncoderText):
     """A question in the first line, and in the lines after it the context in which to find the answer."""
 
     __slots__ = ()
+    route = "/v1/question-answering"
+
+    @property
+    def request(self) -> dict[str, str]:
+        """Split the question from its context."""
+        question, _, context = self.partition("\n")
+        if not context.strip():
+            raise AskError("the model answers from a text: write the question in the first line, and the text in the lines after it")
+        return {"question": question, "context": context}
+
+    @staticmethod
+    def in_words(datum: Mapping[str, Any]) -> str:
+        """Return the answer's text."""
+        return str(datum["answer"]) or NO_ANSWER
+
+
+ENCODER_TEXTS: dict[HeadKind, type[EncoderText]] = {
+    "sequence_classification": ToClassify,
+    "token_classification": ToTag,
+    "question_answering": ToFind,
+}
 
 
 class AskError(Exception):
@@ -38,14 +96,11 @@ async def stream_answer(
 ) -> AsyncIterator[str]:
     """Yield the answer's pieces as they arrive. `url` is the server's root, e.g. `http://127.0.0.1:8080`.
 
-    The answer to `ToClassify` is its label, in one piece. Without `max_tokens` the server decides.
+    The answer to an `EncoderText` comes in one piece. Without `max_tokens` the server decides.
     The API key is read from the environment (`TUNEWRIGHT_API_KEY`). Raises AskError.
     """
-    if isinstance(asked, ToFind):
-        yield await _found(url, model=model, text=asked)
-        return
-    if isinstance(asked, ToClassify):
-        yield await _label(url, model=model, text=asked)
+    if isinstance(asked, EncoderText):
+        yield await _encoded(url, model=model, text=asked)
         return
     path = "completions" if isinstance(asked, str) else "chat/completions"
     body: dict[str, Any] = {"model": model, "temperature": temperature, "stream": True}
@@ -72,41 +127,21 @@ async def stream_answer(
         raise AskError(f"{url} does not answer as the OpenAI API does: {error}") from error
 
 
-async def _label(url: str, *, model: str, text: str) -> str:
+async def _encoded(url: str, *, model: str, text: EncoderText) -> str:
+    request = {"model": model, **text.request}
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session,
-            session.post(f"{url}/v1/classify", json={"model": model, "input": text}, headers=_headers()) as response,
+            session.post(f"{url}{text.route}", json=request, headers=_headers()) as response,
         ):
             body = await response.text()
             if response.status != 200:
                 raise AskError(_reason(response.status, body))
-            return str(json.loads(body)["data"][0]["label"])
+            return text.in_words(json.loads(body)["data"][0])
     except aiohttp.ClientError as error:
         raise AskError(f"no answer from {url}: {error}") from error
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise AskError(f"{url} does not answer /v1/classify as vLLM does: {error}") from error
-
-
-async def _found(url: str, *, model: str, text: str) -> str:
-    question, _, context = text.partition("\n")
-    if not context.strip():
-        raise AskError("the model answers from a text: write the question in the first line, and the text in the lines after it")
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session,
-            session.post(
-                f"{url}/v1/question-answering", json={"model": model, "question": question, "context": context}, headers=_headers()
-            ) as response,
-        ):
-            body = await response.text()
-            if response.status != 200:
-                raise AskError(_reason(response.status, body))
-            return str(json.loads(body)["data"][0]["answer"]) or NO_ANSWER
-    except aiohttp.ClientError as error:
-        raise AskError(f"no answer from {url}: {error}") from error
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise AskError(f"{url} does not answer /v1/question-answering: {error}") from error
+        raise AskError(f"{url} does not answer {text.route} as Tunewright's server does: {error}") from error
 
 
 def _headers() -> dict[str, str]:

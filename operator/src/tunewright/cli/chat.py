@@ -47,11 +47,11 @@ def _refuse_unserved(home: Home, key: Key, job: Mapping[str, Any]) -> None:
 
 
 def _refuse_unused(job: Mapping[str, Any], *, max_tokens: int | None, temperature: float) -> None:
-    """Exit with 64 if an option would be ignored: a classifier returns a label, and generates nothing."""
+    """Exit with 64 if an option would be ignored: a model that reads whole texts generates nothing."""
     given = [option for option, value in (("--max-tokens", max_tokens), ("--temperature", temperature)) if value]
     if given and not TASKS[job["spec"]["task"]].generates:
         task, name = job["spec"]["task"], job["metadata"]["name"]
-        fail(f"{given[0]}: the model of {name} labels a text (task {task}) and generates nothing", "Leave it out.", code=EXIT_REFUSED)
+        fail(f"{given[0]}: the model of {name} (task {task}) reads a text and generates nothing", "Leave it out.", code=EXIT_REFUSED)
 
 
 def _context(job: Mapping[str, Any], path: Path | None, message: str | None) -> str | None:

@@ -254,7 +254,8 @@ def chat(
     """Chat with a job's model through the OpenAI API.
 
     Starts the server if it is not running, and stops it afterwards. For a TextGeneration job each line is a prompt to continue.
-    For a SingleLabelClassification job each line is a text, and the answer is its label.
+    For a SingleLabelClassification job each line is a text, and the answer is its label. For NamedEntityRecognition the answer is its
+    entities.
     """
     from tunewright.cli.chat import chat_with
     from tunewright.cli.console import home_at

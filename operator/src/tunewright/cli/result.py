@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tunewright.cli.ask import Asked, ToClassify, ToFind, answer
+from tunewright.cli.ask import ENCODER_TEXTS, Asked, answer
 from tunewright.cli.console import columns
 from tunewright.cli.live import draw_loss, read_metrics
 from tunewright.local.app import Home
@@ -119,10 +119,8 @@ async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own
 def as_asked(job: Mapping[str, Any], text: str) -> Asked:
     """Return a user's text as the input of a job's model: a message of a chat, a prompt, a source, or a text to label."""
     task = TASKS[job["spec"]["task"]]
-    if task.windows:
-        return ToFind(text)
-    if not task.generates:
-        return ToClassify(text)
+    if task.head is not None:
+        return ENCODER_TEXTS[task.head](text)
     return [{"role": "user", "content": text}] if task.needs_chat_template else text
 
 

@@ -6,7 +6,7 @@ Sources: transformers' auto classes, peft.TaskType, Azure ML's metrics per task.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from tunewright_contract.capabilities.data_formats import LABELED_TEXT, MESSAGES, PROMPT_COMPLETION, SQUAD, TEXT
+from tunewright_contract.capabilities.data_formats import LABELED_TEXT, MESSAGES, PROMPT_COMPLETION, SQUAD, TAGGED_WORDS, TEXT
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
@@ -14,6 +14,7 @@ HeadKind = Literal["sequence_classification", "token_classification", "question_
 SEQUENCE_TO_SEQUENCE: GraphKind = "sequence_to_sequence"
 ENCODER: GraphKind = "encoder"  # reads a whole text in one run, and generates nothing
 QUESTION_ROUTES = ("/question-answering", "/v1/question-answering")  # named after the pipeline of transformers
+TAG_ROUTES = ("/token-classification", "/v1/token-classification")  # after the task's name at Hugging Face
 CLASSIFY_ROUTES = ("/classify", "/v1/classify")  # the route of vLLM, and the one of SGLang and Dynamo
 
 
@@ -101,12 +102,13 @@ TASKS = Table(
         name="NamedEntityRecognition",
         auto_class="AutoModelForTokenClassification",
         peft_task_type="TOKEN_CLS",
+        formats=(TAGGED_WORDS.name,),
         metrics=("f1", "accuracy", "precision", "recall"),
         recipe="token_classification",
         new_head=True,
         graph="encoder",
         head="token_classification",
-        supported=False,
+        routes=TAG_ROUTES,
     ),
     Task(
         name="QuestionAnswering",
@@ -145,7 +147,7 @@ TASKS = Table(
         routes=("/v1/completions",),
         supported=False,
     ),
-    instead="Use ChatCompletion, TextGeneration, SingleLabelClassification or QuestionAnswering.",
+    instead="Use ChatCompletion, TextGeneration, SingleLabelClassification, NamedEntityRecognition or QuestionAnswering.",
 )
 
 TaskName = Annotated[str, OneOf(TASKS.names)]

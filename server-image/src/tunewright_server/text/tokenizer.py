@@ -48,6 +48,11 @@ class TextTokenizer:
         """The same for a question and its context; see `tunewright_contract.context_windows`."""
         return self._tokenizer
 
+    def encode_with_offsets(self, text: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        """Token ids with special tokens, and the characters that each covers; a special token that was added covers none."""
+        found = self._tokenizer.encode_batch([text], add_special_tokens=True)[0]
+        return tuple(found.ids), found.offsets
+
     def has_more(self, text: str, tokens: int) -> bool:
         """Whether a text has certainly more than so many tokens. Its time and memory depend on that number, not on the whole text.
 

@@ -1,4 +1,4 @@
-"""Reads rows of JSON Lines, JSON, CSV, TSV and Parquet files, each with its line.
+"""Reads rows of JSON Lines, JSON, CSV, TSV, Parquet and CoNLL files, each with its line.
 
 Promises that every error of a file (missing, empty, not UTF-8, broken syntax) is a `RowProblem` with file and line, and that a bad line
 does not hide later ones. A broken CSV record is reported at its first line, because an open quote continues over later lines.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from tunewright_trainer.common.own_file import UnusableFileError, open_own
+from tunewright_trainer.data.conll_files import conll_rows
 from tunewright_trainer.data.json_files import json_list, parse
 from tunewright_trainer.data.parquet_files import parquet_rows
 from tunewright_trainer.data.rows import LONGEST_ROW, Located, RowProblem
@@ -120,4 +121,5 @@ _READERS: dict[str, Callable[[BinaryIO, str], Iterator[Located | RowProblem]]] =
     ".csv": lambda file, name: separated(file, name, ","),
     ".tsv": lambda file, name: separated(file, name, "\t"),
     ".parquet": parquet_rows,
+    ".conll": conll_rows,
 }

@@ -1,17 +1,19 @@
-"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `labeledText`, `squad`, `text`.
+"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `labeledText`, `squad`, `taggedWords`,
+`text`.
 
 Promises the task's own shape: `{"messages": [...]}` for conversations, `{"text": str, "label": str}` for classification, that of
-`squad_row` for question answering, else `{"prompt": str, "completion": str}` (the prompt of a `text` row is empty). Refuses unknown roles,
-tools and content that is not text, because it would have to drop or guess them.
+`squad_row` for question answering and of `tagged_row` for named entities, else `{"prompt": str, "completion": str}` (the prompt of a `text`
+row is empty). Refuses unknown roles, tools and content that is not text, because it would have to drop or guess them.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from tunewright_contract.capabilities.data_formats import DATA_FORMATS, LABELED_TEXT, MESSAGES, SQUAD, TEXT
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS, LABELED_TEXT, MESSAGES, SQUAD, TAGGED_WORDS, TEXT
 from tunewright_contract.capabilities.tasks import TASKS, tasks_of
 from tunewright_trainer.data.rows import Row
 from tunewright_trainer.data.squad import squad_row
+from tunewright_trainer.data.tagged import tagged_row
 from tunewright_trainer.data.values import BadRow, kind, structure, text
 
 ROLES = ("system", "user", "assistant")
@@ -46,6 +48,8 @@ def normalise(row: Row, *, format_: str, columns: Mapping[str, str], task: str) 
         return {"text": text(values["text"], "text"), "label": _label(values["label"])}
     if format_ == SQUAD.name:
         return squad_row(values, row=row)
+    if format_ == TAGGED_WORDS.name:
+        return tagged_row(values)
     if format_ == TEXT.name:
         return {"prompt": "", "completion": text(values["text"], "text")}
     prompt, completion = text(values["prompt"], "prompt"), text(values["completion"], "completion")

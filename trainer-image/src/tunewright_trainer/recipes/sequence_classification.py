@@ -119,15 +119,16 @@ def export(settings: Settings, draft: Path) -> ModelManifest:
     labels = label_names(splits)
     config = headed_config(settings, tokenizer, labels, problem_type=PROBLEM_TYPE)
     compared, most, kept_out = held_out(settings, splits)
-    encoded = encode_labeled(compared, tokenizer, settings, labels).dataset
-    rows, wanted = [EncodedRow(ids) for ids in encoded["input_ids"][:most]], encoded["labels"][:most]
+    encoded = encode_labeled(compared, tokenizer, settings, labels)
+    rows, wanted = [EncodedRow(ids) for ids in encoded.dataset["input_ids"][:most]], encoded.dataset["labels"][:most]
 
     head = SequenceClassificationHead(labels=labels, problem_type=PROBLEM_TYPE)
     converted = convert_encoder(settings, config, head, rows, draft, positions=lambda _, logits: logits[None])
 
     evaluation = None
     if kept_out:
-        questions = [Question(text, row.ids, labels[number]) for text, row, number in zip(compared["text"], rows, wanted, strict=False)]
+        texts = compared.select(encoded.kept[:most])["text"]
+        questions = [Question(text, row.ids, labels[number]) for text, row, number in zip(texts, rows, wanted, strict=True)]
         before, after = (np.stack(found) for found in (converted.base, converted.trained))
         base, tuned = (Result(score(found, wanted), [labels[each] for each in found.argmax(-1)]) for found in (before, after))
         evaluation = write_evaluation(draft / EVALUATION_NAME, questions, base, tuned)

@@ -16,13 +16,15 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.integrations import KubeflowCallback
 
 from tunewright_contract import environment, progress
+from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.tuning.posting import Poster
 
 _WRITTEN = (
     *(progress.LOSS, progress.EVAL_LOSS, progress.LEARNING_RATE, progress.TOKENS_PER_SECOND),
-    *("grad_norm", "mean_token_accuracy", "eval_accuracy", "eval_f1_macro", "eval_bleu", "eval_rougeLsum"),
+    *("grad_norm", "mean_token_accuracy"),
+    *dict.fromkeys(f"eval_{metric}" for task in TASKS.values() for metric in task.metrics),
 )
 
 _NOT_YET = 99  # per cent at most, until training has ended

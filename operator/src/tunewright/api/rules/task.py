@@ -58,7 +58,7 @@ RULES: tuple[Rule[Any], ...] = (
         "evaluation.generateSamples",
         field("evaluation.generateSamples").above(_DEFAULTS.generate_samples),
         lambda spec: spec.evaluation.generate_samples,
-        "Leave it out: evaluation.maxSamples is the number of texts that both models label.",
+        "Leave it out: evaluation.maxSamples is the number of texts that both models read.",
     ),
     _unused(
         "evaluation.maxNewTokens",
@@ -70,7 +70,7 @@ RULES: tuple[Rule[Any], ...] = (
         "serving.smokeTest.maxTokens",
         has("serving") & has("serving.smokeTest") & field("serving.smokeTest.maxTokens").differs(_ANSWER_TOKENS),
         _smoke_test_tokens,
-        "Leave it out: contains is compared with the label.",
+        "Leave it out: contains is compared with the label or the entities.",
     ),
     _unused_beside_a_source("model.chatTemplate", lambda spec: spec.model.chat_template),
     _unused_beside_a_source("data.completionOnlyLoss", lambda spec: spec.data.completion_only_loss),

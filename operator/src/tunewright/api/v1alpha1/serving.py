@@ -16,9 +16,10 @@ class SmokeTestSpec(Spec):
 
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=8192)]
     """The question. For TextGeneration: the text to continue. For SingleLabelClassification: the text to label.
+    For NamedEntityRecognition: the text in which to find entities.
     For QuestionAnswering: the question in the first line, and the context in the lines after it."""
     contains: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
-    """Text that the answer or the label must contain, ignoring case. Absent: any answer that is not empty passes."""
+    """Text that the answer, the label or the list of entities must contain, ignoring case. Absent: any answer that is not empty passes."""
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 64
     """Most tokens of the answer."""
 
@@ -39,7 +40,7 @@ class ServingSpec(Spec):
     )
     """ONNX Runtime execution providers, in order of preference."""
     max_concurrent_requests: Annotated[int, Field(ge=1, le=1024)] = 16
-    """Number of answers decoded together, or of texts that a classifier labels together. Further ones wait."""
+    """Number of answers decoded together, or of texts that an encoder reads together. Further ones wait."""
     max_model_len: Annotated[int, Field(ge=1, le=2**20)] | None = None
     """Most tokens of a request, prompt and answer together; of a translation or a summary, source and target each. Absent: the model's
     context length."""

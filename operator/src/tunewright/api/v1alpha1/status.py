@@ -160,7 +160,7 @@ class DataStatus(StatusPart):
     truncated: int = 0
     split: Message = ""
     labels: Message | None = None
-    """Labels of train, with the number of examples of the most frequent ones."""
+    """Labels of train, with the number of examples of the most frequent ones; or types of entities, with the number of entities."""
 
 
 class ScoreStatus(StatusPart):

@@ -1,0 +1,137 @@
+"""Models that tag the words of a text, and so find named entities: an encoder or a decoder with a head for each token.
+
+Read from top to bottom: `check`, `train` and `export` are what the three stages do for this kind of model.
+"""
+
+from pathlib import Path
+
+from tunewright_contract.encoder_heads import TokenClassificationHead
+from tunewright_contract.model_manifest import EVALUATION_NAME, ModelManifest
+from tunewright_contract.reports import CheckReport, DataFacts, TrainReport
+from tunewright_trainer.common.settings import Settings
+from tunewright_trainer.common.signals import StopRequest
+from tunewright_trainer.data.reading import Splits, data_format, data_sha256
+
+
+def check(settings: Settings, splits: Splits) -> CheckReport:
+    """Count, encode and dry-run the export; cheap and likely faults first. Raises `StageError` for the first one."""
+    from tunewright_trainer.data import review
+    from tunewright_trainer.data.tags import encode_tagged, entity_facts, tag_names
+    from tunewright_trainer.export.onnx_encoder import dry_run_encoder
+    from tunewright_trainer.tuning.base_model import require_weights
+    from tunewright_trainer.tuning.heads import headed_config
+    from tunewright_trainer.tuning.model_facts import model_facts, require_fit
+    from tunewright_trainer.tuning.tokenizer import load_tokenizer
+
+    require_weights(settings)
+    tokenizer = load_tokenizer(settings)
+    tags = tag_names(splits)
+    config = headed_config(settings, tokenizer, tags)
+    model = model_facts(config, settings)
+    require_fit(len(tokenizer), model, settings)
+
+    encoded = {name: encode_tagged(split, tokenizer, settings, tags) for name, split in splits.named()}
+    data = DataFacts(
+        format=data_format(settings),
+        sha256=data_sha256(settings),
+        **{name: found.facts for name, found in encoded.items()},
+        **entity_facts(splits.train),
+    )
+
+    dry_run_encoder(settings, config, TokenClassificationHead(labels=tags))
+
+    warnings = [*review.lengths(encoded["train"], settings), *review.overlaps(splits, settings)]
+    return CheckReport(model=model, data=data, exporter="dynamo", warnings=warnings)
+
+
+def train(settings: Settings, request: StopRequest) -> TrainReport:
+    """Train on every rank of the group, and leave `final/`. Raises `StageError`; after `Stopped` there is a checkpoint to resume from."""
+    from transformers import DataCollatorForTokenClassification, TrainingArguments
+
+    from tunewright_trainer.data.reading import read_splits
+    from tunewright_trainer.data.tags import encode_tagged, tag_names
+    from tunewright_trainer.distributed.final import save_final, starts
+    from tunewright_trainer.distributed.resume import starting_point
+    from tunewright_trainer.evaluation.tagging import chosen_tags, training_metrics
+    from tunewright_trainer.recipes.trainers import Trainer
+    from tunewright_trainer.tuning.adapters import tuner_of
+    from tunewright_trainer.tuning.arguments import training_arguments
+    from tunewright_trainer.tuning.base_model import random_base
+    from tunewright_trainer.tuning.heads import headed_config, load_headed, pads_right
+    from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
+    from tunewright_trainer.tuning.progress import MetricsCallback, posters
+    from tunewright_trainer.tuning.tokenizer import load_tokenizer
+
+    tokenizer = load_tokenizer(settings)
+    splits = read_splits(settings)
+    tags = tag_names(splits)
+    start = starting_point(settings)
+    train_set = encode_tagged(splits.train, tokenizer, settings, tags).dataset
+    validation_set = None if splits.validation is None else encode_tagged(splits.validation, tokenizer, settings, tags).dataset
+
+    config = headed_config(settings, tokenizer, tags)
+    if settings.config.model.from_scratch:
+        random_base(settings, config)  # before the arguments: from then on ZeRO-3 partitions whatever is created
+    pads_right(tokenizer, config)
+    arguments = training_arguments(settings, TrainingArguments, has_validation=validation_set is not None, label_names=["labels"])
+    trainer = Trainer(
+        start=start,
+        request=request,
+        model=load_headed(settings, config),
+        args=arguments,
+        train_dataset=train_set,
+        eval_dataset=validation_set,
+        processing_class=tokenizer,
+        data_collator=DataCollatorForTokenClassification(tokenizer),
+        compute_metrics=training_metrics(tags),
+        preprocess_logits_for_metrics=chosen_tags,
+        callbacks=[MetricsCallback(settings.metrics_file), *posters()],
+    )
+    to_fp32(trainer.model, settings.config)
+    require_masters(trainer.model, settings.config)
+    started_as = starts(trainer.model) if tuner_of(settings.config).adapts else {}
+
+    report = trainer.train_or_stop()
+    save_final(trainer, settings, report, started_as, inputs=start.inputs)
+    return report
+
+
+def export(settings: Settings, draft: Path) -> ModelManifest:
+    """Fill `draft` with everything but the manifest, and return that. Raises `StageError` unless the graph matches the trained model."""
+    from tunewright_trainer.data.reading import read_splits
+    from tunewright_trainer.data.tags import described, encode_tagged, tag_names, words_read
+    from tunewright_trainer.data.tokenization import IGNORED
+    from tunewright_trainer.evaluation.encoded import EncodedRow
+    from tunewright_trainer.evaluation.evaluate import Result, write_evaluation
+    from tunewright_trainer.evaluation.held_out import Question
+    from tunewright_trainer.evaluation.tagging import score
+    from tunewright_trainer.export.convert_encoder import convert_encoder, describe, held_out
+    from tunewright_trainer.export.merge import read_train_report
+    from tunewright_trainer.tuning.heads import headed_config
+    from tunewright_trainer.tuning.tokenizer import load_tokenizer
+
+    train_report = read_train_report(settings)
+    tokenizer = load_tokenizer(settings)
+    splits = read_splits(settings)
+    tags = tag_names(splits)
+    config = headed_config(settings, tokenizer, tags)
+    compared, most, kept_out = held_out(settings, splits)
+    encoded = encode_tagged(compared, tokenizer, settings, tags)
+    rows, wanted = [EncodedRow(ids) for ids in encoded.dataset["input_ids"][:most]], encoded.dataset["labels"][:most]
+
+    tagged = [[at for at, label in enumerate(labels) if label != IGNORED] for labels in wanted]  # the first token of each word
+
+    head = TokenClassificationHead(labels=tags)
+    converted = convert_encoder(settings, config, head, rows, draft, positions=lambda number, logits: logits[tagged[number]])
+
+    evaluation = None
+    if kept_out:
+        words = [words_read(example, tokenizer, settings) for example in compared.select(encoded.kept[:most])]
+        named = [described(text, [tags[labels[at]] for at in places]) for text, labels, places in zip(words, wanted, tagged, strict=True)]
+        questions = [Question(" ".join(text), row.ids, reference) for text, row, reference in zip(words, rows, named, strict=True)]
+        base, tuned = (
+            Result(scores, [described(*each) for each in zip(words, found, strict=True)])
+            for scores, found in (score(numbers, wanted, tags) for numbers in (converted.base, converted.trained))
+        )
+        evaluation = write_evaluation(draft / EVALUATION_NAME, questions, base, tuned)
+    return describe(settings, converted, draft, train=train_report, evaluation=evaluation)
