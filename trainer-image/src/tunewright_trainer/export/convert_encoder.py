@@ -94,7 +94,7 @@ def describe(
         architecture=config.model_type,
         precision=job.export.precision,
         graph=converted.graph,
-        context_length=min(config.max_position_embeddings, job.data.max_length),
+        context_length=job.data.max_length,  # Check compared it with the positions of the model
         vocab_size=config.vocab_size,
         eos_token_ids=[],
         pad_token_id=config.pad_token_id,

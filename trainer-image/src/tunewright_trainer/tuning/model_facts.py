@@ -35,7 +35,7 @@ def model_facts(config: "PretrainedConfig", settings: Settings) -> ModelFacts:
         "hidden_size": config.hidden_size,
         "layers": _layers(config),
         "vocab_size": config.vocab_size,
-        "context_length": getattr(config, "max_position_embeddings", None) or settings.config.data.max_length,  # T5 has no bound
+        "context_length": positions(model) or settings.config.data.max_length,  # T5 has no bound
     }
     adapter = adapter_config(settings)
     if adapter is None:
@@ -55,6 +55,16 @@ def _on_meta(config: "PretrainedConfig", settings: Settings) -> "PreTrainedModel
     except ValueError as error:
         way_out = f"Use an architecture of transformers' {TASKS[settings.config.task].auto_class}."
         raise _refuse("ModelUnsupported", str(error).splitlines()[0], way_out) from error
+
+
+def positions(model: "PreTrainedModel") -> int | None:
+    """Return how many tokens have a position, None without a bound. RoBERTa and its relatives count from the place after the padding's."""
+    import torch
+
+    stated: int | None = getattr(model.config, "max_position_embeddings", None)
+    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    paddings = [table.padding_idx for table in tables if isinstance(table, torch.nn.Embedding) and table.padding_idx is not None]
+    return stated and stated - max((padding + 1 for padding in paddings), default=0)
 
 
 def _layers(config: "PretrainedConfig") -> int:
