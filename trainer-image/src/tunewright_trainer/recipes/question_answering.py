@@ -63,7 +63,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     from tunewright_trainer.tuning.adapters import tuner_of
     from tunewright_trainer.tuning.arguments import training_arguments
     from tunewright_trainer.tuning.base_model import random_base
-    from tunewright_trainer.tuning.heads import headed_config, load_headed, pads_right
+    from tunewright_trainer.tuning.heads import headed_config, load_with_tuner, pads_right
     from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
@@ -80,7 +80,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
         random_base(settings, config)  # before the arguments: from then on ZeRO-3 partitions whatever is created
     pads_right(tokenizer, config)
     arguments = training_arguments(settings, TrainingArguments, has_validation=validation is not None, label_names=_POSITIONS)
-    model = load_headed(settings, config)
+    model = load_with_tuner(settings, config)
     unknown = [] if takes_types(model) else [TYPES]
     trainer = WindowTrainer(
         start=start,

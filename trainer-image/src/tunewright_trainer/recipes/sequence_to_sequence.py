@@ -64,7 +64,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     from tunewright_trainer.tuning.arguments import training_arguments
     from tunewright_trainer.tuning.base_model import random_base
     from tunewright_trainer.tuning.encoder_decoder import encoder_decoder_config, greedy_generation
-    from tunewright_trainer.tuning.heads import load_headed, pads_right
+    from tunewright_trainer.tuning.heads import load_with_tuner, pads_right
     from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
@@ -84,7 +84,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     arguments = training_arguments(settings, Seq2SeqTrainingArguments, has_validation=validation_set is not None, label_names=["labels"])
     longest = target_room(config, settings.config.evaluation.max_new_tokens)
     arguments.generation_config = greedy_generation(settings, config, tokenizer, max_new_tokens=longest)
-    model = load_headed(settings, config)
+    model = load_with_tuner(settings, config)
     trainer = Seq2SeqTrainer(
         start=start,
         request=request,

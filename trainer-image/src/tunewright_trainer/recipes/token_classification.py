@@ -57,7 +57,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     from tunewright_trainer.tuning.adapters import tuner_of
     from tunewright_trainer.tuning.arguments import training_arguments
     from tunewright_trainer.tuning.base_model import random_base
-    from tunewright_trainer.tuning.heads import headed_config, load_headed, pads_right
+    from tunewright_trainer.tuning.heads import headed_config, load_with_tuner, pads_right
     from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
@@ -77,7 +77,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     trainer = Trainer(
         start=start,
         request=request,
-        model=load_headed(settings, config),
+        model=load_with_tuner(settings, config),
         args=arguments,
         train_dataset=train_set,
         eval_dataset=validation_set,

@@ -45,6 +45,14 @@ def adapter_config(settings: Settings) -> "PeftConfig | None":
         ) from error
 
 
+def fitted_adapter(settings: Settings, model: "PreTrainedModel") -> "PeftConfig | None":
+    """The job's adapter for this model, whose head it leaves alone if the task has put it there. None and errors as `adapter_config`."""
+    adapter = adapter_config(settings)
+    if adapter is None or not TASKS[settings.config.task].new_head:
+        return adapter
+    return beside_head(adapter, model)
+
+
 def beside_head(adapter: "PeftConfig", model: "PreTrainedModel") -> "PeftConfig":
     """The same adapter for a model with a new head: the head is trained whole, and gets no adapter.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.tuning.adapters import adapter_config, beside_head
+from tunewright_trainer.tuning.adapters import fitted_adapter
 from tunewright_trainer.tuning.arguments import zero_stage
 from tunewright_trainer.tuning.base_model import load_base, load_config
 
@@ -45,13 +45,13 @@ def pads_right(tokenizer: "PreTrainedTokenizerBase", config: "PretrainedConfig")
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
 
 
-def load_headed(settings: Settings, config: "PretrainedConfig") -> "PreTrainedModel":
-    """The base with its head and the job's tuner, ready to train. A head that the base lacks is drawn from `training.seed`."""
+def load_with_tuner(settings: Settings, config: "PretrainedConfig") -> "PreTrainedModel":
+    """The base with the task's head and the job's tuner, ready to train. A head that the base lacks is drawn from `training.seed`."""
     from transformers import set_seed
 
     set_seed(int(settings.config.training.get("seed", 42)))
     model = load_base(settings, config=config)
-    adapter = adapter_config(settings)
+    adapter = fitted_adapter(settings, model)
     if adapter is None:
         return model
     from peft import get_peft_model
@@ -60,4 +60,4 @@ def load_headed(settings: Settings, config: "PretrainedConfig") -> "PreTrainedMo
     keeps_type = zero_stage(settings) == 3 and settings.config.method.quantization is None
     if settings.config.training.get("gradient_checkpointing"):
         model.enable_input_require_grads()
-    return get_peft_model(model, beside_head(adapter, model), autocast_adapter_dtype=not keeps_type)
+    return get_peft_model(model, adapter, autocast_adapter_dtype=not keeps_type)

@@ -12,7 +12,7 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ModelFacts
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.tuning.adapters import adapter_config, beside_head, tuner_of
+from tunewright_trainer.tuning.adapters import fitted_adapter, tuner_of
 from tunewright_trainer.tuning.base_model import auto_class
 
 if TYPE_CHECKING:
@@ -37,11 +37,9 @@ def model_facts(config: "PretrainedConfig", settings: Settings) -> ModelFacts:
         "vocab_size": config.vocab_size,
         "context_length": positions(model) or settings.config.data.max_length,  # T5 has no bound
     }
-    adapter = adapter_config(settings)
+    adapter = fitted_adapter(settings, model)
     if adapter is None:
         return ModelFacts(**facts, trainable_parameters=parameters)
-    if TASKS[settings.config.task].new_head:
-        adapter = beside_head(adapter, model)
     adapted, trainable = _adapt(model, adapter, linear, f"method.{tuner_of(settings.config).settings}")
     return ModelFacts(**facts, trainable_parameters=trainable, target_modules=adapted)
 
