@@ -87,7 +87,10 @@ def _trace(model: PreTrainedModel) -> torch.onnx.ONNXProgram:
 
 
 def quantise(path: Path, *, bits: int, has_head: bool = True) -> None:
-    """Put every weight matrix into a MatMulNBits node by k-quant; the head, which is the last, always in 8 bits.
+    """Put every weight matrix into a MatMulNBits node by k-quant.
+
+    In 8 bits always: the head, which is the last matrix, and a matrix with an odd number of blocks along its inputs, because ONNX Runtime's
+    quantiser packs the zero points of 4-bit blocks in pairs and raises otherwise.
 
     `path` has its weights in a file of its name with `.data` appended, before and after. `has_head`: the last matrix gives logits.
     """
@@ -101,11 +104,11 @@ def quantise(path: Path, *, bits: int, has_head: bool = True) -> None:
     del model.graph.value_info[:]  # the old shapes contradict the new nodes
     ONNXModel(model).replace_gemm_with_matmul()
     _fold_transposed_weights(model.graph)
-    weights = {tensor.name for tensor in model.graph.initializer}
-    matmuls = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
+    inputs = {tensor.name: tensor.dims[0] for tensor in model.graph.initializer if tensor.dims}
+    matmuls = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in inputs]
     for number, node in enumerate(matmuls):
         node.name = node.name or f"weight_{number}"
-    widths = {node.name: {"bits": bits} for node in matmuls}
+    widths = {node.name: {"bits": 8 if -(-inputs[node.input[1]] // _BLOCK) % 2 else bits} for node in matmuls}
     if has_head:
         widths[matmuls[-1].name] = {"bits": 8}
     quantiser = MatMulNBitsQuantizer(
