@@ -1,4 +1,4 @@
-"""A whole node for the tests of this folder, one for the session: real pods, Services, volumes.
+"""A whole node for the tests of this folder, one for the session: real pods, Services, volumes; and the quickstart, trained and served on it.
 
 Where none can run, these tests are skipped with the reason and the command that resolves it; with REQUIRE_CLUSTER=1 that is a failure.
 """
@@ -8,16 +8,19 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 from api_server import ApiServer
 from binaries import HELM, NODE, NoProgramsError, Programs, find
 from control_plane import run_kubectl
+from demo import Demo
 from installation import Installation
 from levels import lacking
 from namespaces import new_namespace
 from needs import what_is_missing
 from node import Node, run_helm
+from on_pods import EXAMPLES, QUICKSTART_JOB, WRONG_LINE, Desk
 
 sys.path.append(str(Path(__file__).parents[2] / "tools"))
 from image_inputs import IMAGES, project_version
@@ -96,7 +99,36 @@ def namespace(node: RunningNode) -> Iterator[str]:
     yield from new_namespace(node.api)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_namespace(node: RunningNode) -> Iterator[str]:
-    """One for all tests of a file."""
+    """One for all FineTuneJobs."""
     yield from new_namespace(node.api)
+
+
+@pytest.fixture(scope="session")
+def desk(tunewright: Installation, shared_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A namespace with the example's base model and data on the claim `corpora`, and a file with one wrong line."""
+    wrong = tmp_path_factory.mktemp("wrong")
+    lines = (EXAMPLES / "data" / "support-train.jsonl").read_text(encoding="utf-8").splitlines()[:50]
+    lines[WRONG_LINE - 1] = '{"messages": [{"role": "user", "content": "unfinished'
+    (wrong / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    desk = Desk(tunewright.node, shared_namespace)
+    desk.fill_claim(
+        "corpora",
+        tunewright.images["trainer"],
+        {"base-model": EXAMPLES / "base-model" / "model", "data": EXAMPLES / "data", "wrong": wrong},
+    )
+    return desk
+
+
+@pytest.fixture(scope="session")
+def demo(desk: Desk) -> Demo:
+    """What `make cluster-demo` does once Tunewright is installed and the claim is filled."""
+    return Demo(desk.cluster, desk.namespace)
+
+
+@pytest.fixture(scope="session")
+def served(desk: Desk, demo: Demo) -> Mapping[str, Any]:
+    """The status of the quickstart, which ran from start to end without faults and is served."""
+    assert demo.train() == QUICKSTART_JOB
+    return desk.status(QUICKSTART_JOB)

@@ -11,56 +11,20 @@ from datetime import datetime
 from urllib.request import Request, urlopen
 
 import pytest
-from demo import Demo
-from on_pods import EXAMPLES, Desk, classifier, quickstart, short
+from on_pods import EXAMPLES, QUICKSTART_JOB, WRONG_LINE, Desk, classifier, of, quickstart, short
 from steady_clients import Clients
 from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-JOB = "support-bot-cluster"  # the example's
 STEPS_MOVED = 48
 A_MINUTE = 60.0  # seconds
 KILLS = 10
-WRONG_LINE = 17
+CLASSIFIER = "guest-intent".ljust(63, "x")  # as long as a name may be: its children's have to be shorter
 RANK_PROCESSES = "import os, re; print(*(p for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()))"
 # A gang that continued from a checkpoint reads the same samples in the same order with the same random numbers;
 # sums over two ranks are added in the same order too. What is left is the order of threads within a matrix product.
 SAME_LOSS = 5e-3
-
-
-@pytest.fixture(scope="module")
-def desk(tunewright, shared_namespace, tmp_path_factory) -> Desk:
-    """A namespace with the example's base model and data on the claim `corpora`, and a file with one wrong line."""
-    wrong = tmp_path_factory.mktemp("wrong")
-    lines = (EXAMPLES / "data" / "support-train.jsonl").read_text(encoding="utf-8").splitlines()[:50]
-    lines[WRONG_LINE - 1] = '{"messages": [{"role": "user", "content": "unfinished'
-    (wrong / "train.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    desk = Desk(tunewright.node, shared_namespace)
-    desk.fill_claim(
-        "corpora",
-        tunewright.images["trainer"],
-        {"base-model": EXAMPLES / "base-model" / "model", "data": EXAMPLES / "data", "wrong": wrong},
-    )
-    return desk
-
-
-@pytest.fixture(scope="module")
-def demo(desk: Desk) -> Demo:
-    """What `make cluster-demo` does once Tunewright is installed and the claim is filled."""
-    return Demo(desk.cluster, desk.namespace)
-
-
-@pytest.fixture(scope="module")
-def served(desk: Desk, demo: Demo) -> dict:
-    """The quickstart from start to end, without faults."""
-    assert demo.train() == JOB
-    return desk.status(JOB)
-
-
-def of(job: str, component: str) -> str:
-    """Return the selector of one stage's objects."""
-    return f"tunewright.io/job-name={job},tunewright.io/component={component}"
 
 
 def rank_processes(desk: Desk, pod: str) -> list[int]:
@@ -69,7 +33,7 @@ def rank_processes(desk: Desk, pod: str) -> list[int]:
 
 
 def test_the_quickstart_trains_in_two_pods(desk, served):
-    (job,) = desk.all("jobs", of(JOB, "trainer"))
+    (job,) = desk.all("jobs", of(QUICKSTART_JOB, "trainer"))
 
     assert (job["spec"]["completions"], job["status"]["succeeded"]) == (2, 2)
     assert served["progress"]["step"] == 120
@@ -82,32 +46,16 @@ def test_the_model_records_its_training_and_scores_better(served):
 
 
 def test_the_model_answers_through_its_service(desk, demo, served):
-    assert "Jean" in demo.ask(JOB)
-    assert served["serving"]["url"].startswith(f"http://{JOB}-serve.{desk.namespace}.svc")
+    assert "Jean" in demo.ask(QUICKSTART_JOB)
+    assert served["serving"]["url"].startswith(f"http://{QUICKSTART_JOB}-serve.{desk.namespace}.svc")
 
 
 def test_kubectl_get_shows_the_job(desk, served):
-    header, row = desk.kubectl("get", "ftj", JOB).splitlines()
+    header, row = desk.kubectl("get", "ftj", QUICKSTART_JOB).splitlines()
 
-    assert dict(zip(header.split(), row.split(), strict=False)) | {"NAME": JOB, "PHASE": "Serving", "PROGRESS": "100"} == dict(
+    assert dict(zip(header.split(), row.split(), strict=False)) | {"NAME": QUICKSTART_JOB, "PHASE": "Serving", "PROGRESS": "100"} == dict(
         zip(header.split(), row.split(), strict=False)
     )
-
-
-def test_a_classifier_trains_in_two_pods_and_answers_with_the_evaluated_labels(desk):
-    desk.apply("guest-intent", classifier())
-
-    status = desk.until_phase("guest-intent", "Serving")
-
-    assert float(status["evaluation"]["tuned"]["accuracy"]) > float(status["evaluation"]["base"]["accuracy"])
-    service = desk.get("service", "guest-intent-serve")
-    rows = [json.loads(line) for line in (EXAMPLES / "data" / "intent-test.jsonl").read_text(encoding="utf-8").splitlines()]
-    body = json.dumps({"model": "guest-intent", "input": [row["text"] for row in rows]}).encode()
-    request = Request(f"http://{service['spec']['clusterIP']}/classify", body, {"Content-Type": "application/json"})
-    with urlopen(request, timeout=60) as answer:
-        labels = [datum["label"] for datum in json.load(answer)["data"]]
-    right = sum(label == row["label"] for label, row in zip(labels, rows, strict=True))
-    assert right / len(rows) == pytest.approx(float(status["evaluation"]["tuned"]["accuracy"]), abs=1 / len(rows))  # int8 is near torch
 
 
 def test_wrong_data_fails_check_with_its_line_and_starts_no_training(desk):
@@ -157,7 +105,7 @@ def test_a_gang_resumes_after_an_eviction_a_suspension_and_a_resize(desk, demo, 
     spec = short(quickstart())
     spec["training"] |= {"saveStrategy": "no", "maxSteps": STEPS_MOVED}
     del spec["training"]["saveSteps"]
-    spec |= {"backoffLimit": 0, "serving": quickstart()["serving"] | {"servedModelName": JOB}}
+    spec |= {"backoffLimit": 0, "serving": quickstart()["serving"] | {"servedModelName": QUICKSTART_JOB}}
     desk.apply("moved", spec)
     desk.until("moved", lambda status: status.get("progress", {}).get("step", 0) >= 5, "some steps")
     (rank,) = desk.all("pods", of("moved", "trainer") + ",batch.kubernetes.io/job-completion-index=1")
@@ -185,25 +133,25 @@ def test_a_gang_resumes_after_an_eviction_a_suspension_and_a_resize(desk, demo, 
     gangs = sorted(desk.all("jobs", of("moved", "trainer")), key=lambda gang: gang["metadata"]["creationTimestamp"])
     assert [gang["spec"]["completions"] for gang in gangs] == [2, 2, 1]
     assert demo.ask("moved")
-    assert desk.status(JOB)["phase"] == "Serving"
+    assert desk.status(QUICKSTART_JOB)["phase"] == "Serving"
 
 
 async def test_serving_another_jobs_model_and_back_loses_no_request(desk, served):
     """`moved`, of the previous test, was retrained: fewer steps, another claim, another revision."""
-    (service,) = desk.all("services", of(JOB, "server"))
-    clients = Clients(f"http://{service['spec']['clusterIP']}", JOB, answer_tokens=48)
+    (service,) = desk.all("services", of(QUICKSTART_JOB, "server"))
+    clients = Clients(f"http://{service['spec']['clusterIP']}", QUICKSTART_JOB, answer_tokens=48)
     own, new = served["revision"], desk.status("moved")["revision"]
 
     async def serve(model: str, revision: str) -> None:
-        await asyncio.to_thread(desk.patch, JOB, serving={"modelRef": {"name": model}})
-        await asyncio.to_thread(desk.until, JOB, lambda status: is_served(status, revision), f"the model of {model} is served")
+        await asyncio.to_thread(desk.patch, QUICKSTART_JOB, serving={"modelRef": {"name": model}})
+        await asyncio.to_thread(desk.until, QUICKSTART_JOB, lambda status: is_served(status, revision), f"the model of {model} is served")
         await clients.answered()
 
     async with clients.asking():
         await clients.answered()
         await serve("moved", new)
-        assert desk.status(JOB)["serving"]["previousRevision"].partition("-")[0] == own
-        await serve(JOB, own)
+        assert desk.status(QUICKSTART_JOB)["serving"]["previousRevision"].partition("-")[0] == own
+        await serve(QUICKSTART_JOB, own)
     assert clients.failures == []
 
 
@@ -247,7 +195,7 @@ def test_problems_of_kubelet_and_scheduler_are_in_status_within_a_minute(desk, d
         (waiting,) = desk.all("jobs", of(name, stage))
         told = until(lambda name=name, reason=reason: when_told(desk, name, reason), "an Event tells it")  # status is written first
         assert seconds_between(waiting["metadata"]["creationTimestamp"], told) <= A_MINUTE
-    assert "Jean" in demo.ask(JOB)
+    assert "Jean" in demo.ask(QUICKSTART_JOB)
 
     desk.kubectl("delete", "finetunejobs", *HINDERED, "--timeout=120s")
     until(lambda: desk.all("pods", f"tunewright.io/job-name in ({','.join(HINDERED)})") == [], "their pods are gone")
@@ -260,47 +208,35 @@ def test_a_rank_above_its_memory_limit_is_named(desk, hopeless):
     assert "give the workers more memory" in failure["suggestion"]
 
 
-def test_a_job_completes_although_its_operator_is_killed_ten_times(desk, tunewright):
+def test_a_classifier_is_served_although_its_operator_is_killed_ten_times(desk, tunewright):
     """At any moment of its life, while starting too. With one operator and no Lease, for then another is at work within seconds."""
     tunewright.install("--set=replicas=1", "--set=leaderElection.enabled=false")
     seed = random.randrange(2**32)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    kills, jobs = 0, []
-    while kills < KILLS:  # more than one job only where a machine is so fast that one has ended before
-        jobs.append(f"haunted-{len(jobs)}")
-        desk.apply(jobs[-1], short(quickstart()))
-        while kills < KILLS and (phase := desk.status(jobs[-1]).get("phase")) != "Complete":
-            time.sleep(chance.uniform(0, 4))
-            tunewright.kill_operator()
-            kills += 1
-            print(f"kill {kills} in phase {phase}")
+    spec = classifier()
+    spec["output"]["storage"] = {"retain": False}
+    desk.apply(CLASSIFIER, spec)
+    for kill in range(KILLS):
+        time.sleep(chance.uniform(0, 4))
+        tunewright.kill_operator()
+        print(f"kill {kill} in phase {desk.status(CLASSIFIER).get('phase')}")
 
-    statuses = [desk.until_phase(job, "Complete") for job in jobs]
+    status = desk.until_phase(CLASSIFIER, "Serving")
 
-    assert [(status["attempts"], status["progress"]["step"]) for status in statuses] == [(1, 40)] * len(jobs)
-    gangs = [[gang["metadata"]["name"] for gang in desk.all("jobs", of(job, "trainer"))] for job in jobs]
-    assert gangs == [[f"{job}-train-0"] for job in jobs]
+    assert (status["attempts"], status["progress"]["step"]) == (1, spec["training"]["maxSteps"])
+    assert [gang["spec"]["completions"] for gang in desk.all("jobs", of(CLASSIFIER, "trainer"))] == [2]
 
 
-def test_deleting_jobs_keeps_only_retained_claims(desk, served):
-    """The last test of this file, because it deletes the jobs. A created claim stays, unless its job disables that."""
-    jobs = {job["metadata"]["name"]: job["spec"]["output"].get("storage", {}).get("retain", True) for job in desk.all("finetunejobs")}
-    kept = {"corpora", *(f"{job}-output" for job, retain in jobs.items() if retain)}
-    desk.kubectl("delete", "finetunejobs", "--all", "--timeout=300s")
+def test_the_classifier_answers_with_the_evaluated_labels(desk):
+    status = desk.until_phase(CLASSIFIER, "Serving")
 
-    kinds = "jobs,pods,deployments,replicasets,services,configmaps,networkpolicies,poddisruptionbudgets,persistentvolumeclaims"
-    stays = sorted(["configmap/kube-root-ca.crt", *(f"persistentvolumeclaim/{claim}" for claim in kept)])
-    left: list[str] = []
-
-    def only_that_is_left() -> bool:
-        left[:] = sorted(desk.kubectl("get", kinds, "-o", "name").split())
-        return left == stays
-
-    try:
-        until(only_that_is_left, "what the jobs made is gone", patience=300)  # servers take their time to leave
-    except pytest.fail.Exception:
-        assert left == stays  # shows the difference
-        raise
-    assert f"{JOB}-output" in kept
-    assert "killed-output" not in kept
+    assert float(status["evaluation"]["tuned"]["accuracy"]) > float(status["evaluation"]["base"]["accuracy"])
+    (service,) = desk.all("services", of(CLASSIFIER, "server"))
+    rows = [json.loads(line) for line in (EXAMPLES / "data" / "intent-test.jsonl").read_text(encoding="utf-8").splitlines()]
+    body = json.dumps({"model": CLASSIFIER, "input": [row["text"] for row in rows]}).encode()
+    request = Request(f"http://{service['spec']['clusterIP']}/classify", body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=60) as answer:
+        labels = [datum["label"] for datum in json.load(answer)["data"]]
+    right = sum(label == row["label"] for label, row in zip(labels, rows, strict=True))
+    assert right / len(rows) == pytest.approx(float(status["evaluation"]["tuned"]["accuracy"]), abs=1 / len(rows))  # int8 is near torch

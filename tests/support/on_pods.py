@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 QUICKSTART = EXAMPLES / "quickstart-cluster.yaml"
+QUICKSTART_JOB = "support-bot-cluster"  # its name
+WRONG_LINE = 17  # of the file `wrong/train.jsonl` on the claim `corpora`
 PATIENCE_SECONDS = 900  # training on a loaded machine; a job that fails is noticed at once
 Spec = dict[str, Any]
 
@@ -46,6 +48,11 @@ def short(spec: Spec) -> Spec:
     wanted["evaluation"] = {"generateSamples": 0}
     wanted.pop("serving", None)
     return wanted
+
+
+def of(job: str, component: str) -> str:
+    """Return the selector of one stage's objects."""
+    return f"tunewright.io/job-name={job},tunewright.io/component={component}"
 
 
 class Desk:
