@@ -95,7 +95,7 @@ MAXIMAL = {
     "every field of LoRA": {
         "method": {
             "lora": {
-                "excludeModules": ["lm_head"], "rankPattern": {"q_proj": 4}, "alphaPattern": {"q_proj": 8}, "loraplusLrRatio": 16.0, "targetParameters": ["experts"],
+                "excludeModules": ["lm_head"], "trainableTokenIndices": [1, 2], "rankPattern": {"q_proj": 4}, "alphaPattern": {"q_proj": 8}, "loraplusLrRatio": 16.0, "targetParameters": ["experts"],
             },
             "quantization": {"type": "bnb4", "quantStorage": "bfloat16"},
         },
