@@ -133,7 +133,6 @@ TASKS = Table(
         recipe="sequence_to_sequence",
         graph=SEQUENCE_TO_SEQUENCE,
         routes=("/v1/completions",),
-        supported=False,
     ),
     Task(
         name="Summarization",
@@ -145,9 +144,8 @@ TASKS = Table(
         recipe="sequence_to_sequence",
         graph=SEQUENCE_TO_SEQUENCE,
         routes=("/v1/completions",),
-        supported=False,
     ),
-    instead="Use ChatCompletion, TextGeneration, SingleLabelClassification, NamedEntityRecognition or QuestionAnswering.",
+    instead="Use SingleLabelClassification, or a task with generated text.",
 )
 
 TaskName = Annotated[str, OneOf(TASKS.names)]
