@@ -16,7 +16,7 @@ from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
 
-OURS_IN_TRAINING = {"global_batch_size", "precision", "early_stopping", "predict_with_generate"}
+OURS_IN_TRAINING = {"global_batch_size", "precision", "early_stopping"}
 OURS_IN_LORA = {"loraplus_lr_ratio"}
 # For TPUs, for Ascend NPUs, and of torchdistx: no accelerator that a job can request, and no package of the trainer image, runs them.
 NOT_OFFERED = {"adamw_torch_xla", "adamw_torch_npu_fused", "adamw_anyprecision"}

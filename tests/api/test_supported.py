@@ -25,7 +25,6 @@ REFUSED = {
     "spec.training.optim": {"training.optim": "lomo"},
     "spec.training.earlyStopping": {"training.earlyStopping": {}},
     "spec.training.reportTo": {"training.reportTo": ["wandb"]},
-    "spec.training.predictWithGenerate": {"training.predictWithGenerate": True},
     "spec.evaluation.gates": {"evaluation.gates": [{"metric": "loss", "maximum": 1}]},
     "spec.output.destinations[1]": {"output.destinations": [PVC, PVC]},
     "spec.serving.executionProviders[1]": {"serving": {"executionProviders": ["CUDA", "TensorRT"]}},

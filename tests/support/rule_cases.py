@@ -158,7 +158,6 @@ CASES = [
         {"deepspeed": {"stage": 2, "stage3Gather16bitWeightsOnModelSave": False}},
     ),
     ("E204", "spec.deepspeed.stage3Gather16bitWeightsOnModelSave", raw(zero_optimization={"stage": 3}), raw(**RAW3)),
-    ("E205", "spec.training.predictWithGenerate", ZERO3 | {"training.predictWithGenerate": True}, ZERO2 | {"training.predictWithGenerate": True}),
     ("E207", "spec.training.optim", ZERO2 | {"training.optim": "galore_adamw"}, {"training.optim": "galore_adamw"}),
     ("E207", "spec.deepspeed.config", raw(bf16={"enabled": True}, fp16={"enabled": True}), raw(bf16={"enabled": True})),
     ("E208", "spec.deepspeed.config", raw(optimizer={"type": "AdamW"}), raw(optimizer={"type": "AdamW", "params": {"torch_adam": True}})),

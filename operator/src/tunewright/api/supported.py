@@ -81,7 +81,6 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     _names("spec.training.optim", OPTIMIZERS),
     NotYet("spec.training.metricForBestModel", "Use another metric of the task (docs/capabilities.md).", ("perplexity", "eval_perplexity")),
     NotYet("spec.training.earlyStopping", "Use loadBestModelAtEnd."),
-    NotYet("spec.training.predictWithGenerate", "Use evaluation.generateSamples."),
     NotYet("spec.training.reportTo", "Leave it out: metrics are in status and in metrics.jsonl."),
     NotYet("spec.training.pushToHub", "Publish to a claim with output.destinations."),
     NotYet("spec.deepspeed.offloadOptimizer.device", "Use cpu: the images hold no asynchronous I/O for DeepSpeed.", ("nvme",)),

@@ -208,15 +208,6 @@ RULES: tuple[Rule[Any], ...] = (
         way_out="Set it to true (in a raw configuration: zero_optimization.stage3_gather_16bit_weights_on_model_save).",
     ),
     job_rule(
-        code="E205",
-        path="training.predictWithGenerate",
-        broken=STAGE_3 & flag("training.predictWithGenerate"),
-        also=lambda spec: raw_stage(spec) == 3 and spec.training.predict_with_generate,
-        says=lambda _: "predictWithGenerate: true generates during training, which sharded parameters (stage 3) do not allow",
-        refuses="generation during training under stage 3",
-        way_out="Set predictWithGenerate to false; evaluation.generateSamples generates after training.",
-    ),
-    job_rule(
         code="E207",
         path="training.optim",
         broken=HAS_DEEPSPEED & field("training.optim").among(OPTIMIZERS.where(lambda row: not row.deepspeed)),

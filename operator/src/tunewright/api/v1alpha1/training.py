@@ -95,7 +95,6 @@ class TrainingSpec(Spec):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
     data_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     full_determinism: bool = False
-    predict_with_generate: bool = False
     dataloader_num_workers: Annotated[int, Field(ge=0, le=256)] = 0
     dataloader_prefetch_factor: Annotated[int, Field(ge=1, le=1024)] | None = None
     ddp_timeout: Annotated[int, Field(ge=1, le=604800)] = 1800
