@@ -19,12 +19,15 @@ from tunewright_trainer.distributed import process_group
 from tunewright_trainer.tuning.adapters import tuner_of
 from tunewright_trainer.tuning.base_model import base_folder
 from tunewright_trainer.tuning.inputs import Inputs
+from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
 from tunewright_trainer.tuning.tokenizer import TOKENIZER_FILES
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
     from transformers import Trainer
+
+    from tunewright_trainer.distributed.trainer import DistributedTrainerMixin
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,16 @@ def finished_report(final: Path) -> TrainReport | None:
         log.warning("%s/ is not used: %s", final.name, fault)
         return None
     return TrainReport.model_validate_json((final / REPORT_NAME).read_bytes())
+
+
+def train_to_final(trainer: "DistributedTrainerMixin", settings: Settings, *, inputs: Inputs) -> TrainReport:
+    """Train in fp32 or with fp32 master copies, and leave `final/`. Raises as `require_masters`, `train_or_stop` and `save_final`."""
+    to_fp32(trainer.model, settings.config)
+    require_masters(trainer.model, settings.config)
+    started_as = starts(trainer.model) if tuner_of(settings.config).adapts else {}
+    report = trainer.train_or_stop()
+    save_final(trainer, settings, report, started_as, inputs=inputs)
+    return report
 
 
 def save_final(trainer: "Trainer", settings: Settings, report: TrainReport, started_as: dict[str, Any], *, inputs: Inputs) -> None:

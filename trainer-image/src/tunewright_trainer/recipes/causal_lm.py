@@ -59,12 +59,11 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     """Train on every rank of the group, and write `final/`. Raises `StageError`; after `Stopped` there is a checkpoint to resume from."""
     from tunewright_trainer.data.reading import read_splits
     from tunewright_trainer.data.tokenization import encode
-    from tunewright_trainer.distributed.final import save_final, starts
+    from tunewright_trainer.distributed.final import train_to_final
     from tunewright_trainer.distributed.resume import starting_point
     from tunewright_trainer.recipes.trainers import SFTTrainer
     from tunewright_trainer.tuning.adapters import adapter_config
     from tunewright_trainer.tuning.base_model import load_base, random_base
-    from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
@@ -89,13 +88,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
         peft_config=adapter,
         callbacks=[MetricsCallback(settings.metrics_file), *posters()],
     )
-    to_fp32(trainer.model, settings.config)
-    require_masters(trainer.model, settings.config)
-    started_as = starts(trainer.model) if adapter is not None else {}
-
-    report = trainer.train_or_stop()
-    save_final(trainer, settings, report, started_as, inputs=start.inputs)
-    return report
+    return train_to_final(trainer, settings, inputs=start.inputs)
 
 
 def export(settings: Settings, draft: Path) -> ModelManifest:

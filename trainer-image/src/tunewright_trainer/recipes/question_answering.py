@@ -55,16 +55,14 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
 
     from tunewright_trainer.data.questions import encode_questions
     from tunewright_trainer.data.reading import read_splits
-    from tunewright_trainer.distributed.final import save_final, starts
+    from tunewright_trainer.distributed.final import train_to_final
     from tunewright_trainer.distributed.resume import starting_point
     from tunewright_trainer.evaluation.encoded import TYPES, takes_types
     from tunewright_trainer.evaluation.question_answering import training_metrics
     from tunewright_trainer.recipes.trainers import WindowTrainer
-    from tunewright_trainer.tuning.adapters import tuner_of
     from tunewright_trainer.tuning.arguments import training_arguments
     from tunewright_trainer.tuning.base_model import random_base
     from tunewright_trainer.tuning.heads import headed_config, load_with_tuner, pads_right
-    from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
@@ -94,13 +92,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
         compute_metrics=None if validation is None else training_metrics(validation.asked, no_answer=_head(splits, reading).no_answer),
         callbacks=[MetricsCallback(settings.metrics_file), *posters()],
     )
-    to_fp32(trainer.model, settings.config)
-    require_masters(trainer.model, settings.config)
-    started_as = starts(trainer.model) if tuner_of(settings.config).adapts else {}
-
-    report = trainer.train_or_stop()
-    save_final(trainer, settings, report, started_as, inputs=start.inputs)
-    return report
+    return train_to_final(trainer, settings, inputs=start.inputs)
 
 
 def export(settings: Settings, draft: Path) -> ModelManifest:

@@ -50,15 +50,13 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
 
     from tunewright_trainer.data.reading import read_splits
     from tunewright_trainer.data.tags import encode_tagged, tag_names
-    from tunewright_trainer.distributed.final import save_final, starts
+    from tunewright_trainer.distributed.final import train_to_final
     from tunewright_trainer.distributed.resume import starting_point
     from tunewright_trainer.evaluation.tagging import chosen_tags, training_metrics
     from tunewright_trainer.recipes.trainers import Trainer
-    from tunewright_trainer.tuning.adapters import tuner_of
     from tunewright_trainer.tuning.arguments import training_arguments
     from tunewright_trainer.tuning.base_model import random_base
     from tunewright_trainer.tuning.heads import headed_config, load_with_tuner, pads_right
-    from tunewright_trainer.tuning.master_weights import require_masters, to_fp32
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
@@ -87,13 +85,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
         preprocess_logits_for_metrics=chosen_tags,
         callbacks=[MetricsCallback(settings.metrics_file), *posters()],
     )
-    to_fp32(trainer.model, settings.config)
-    require_masters(trainer.model, settings.config)
-    started_as = starts(trainer.model) if tuner_of(settings.config).adapts else {}
-
-    report = trainer.train_or_stop()
-    save_final(trainer, settings, report, started_as, inputs=start.inputs)
-    return report
+    return train_to_final(trainer, settings, inputs=start.inputs)
 
 
 def export(settings: Settings, draft: Path) -> ModelManifest:
