@@ -45,6 +45,7 @@ def test_only_a_change_of_state_is_posted(expected, before, after):
         ("Warning", status("Serving", "ModelRegressed", true="Stalled")),
         ("Warning", status(true="ChangeRefused")),
         ("Normal", status(true="Reconciling")),
+        ("Warning", status("Checking", "WebhookFailed", true="Reconciling")),
     ],
 )
 def test_failures_are_warnings(expected, told):

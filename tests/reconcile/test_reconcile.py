@@ -21,9 +21,11 @@ from tunewright.reconcile.reconcile import (
     WAITING_SECONDS,
     reconcile,
 )
+from tunewright.status.refusals import REFUSALS
 from tunewright_contract.reports import EvaluationReport, Score, dump
+from tunewright_runtime import faults
 from tunewright_runtime.driver import ReconcileResult
-from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
+from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, NotWritten, Rejected, Transient
 from tunewright_runtime.objects import Key
 
 KEY = Key("default", "demo")
@@ -195,6 +197,50 @@ async def test_a_missing_right_is_in_status_until_it_is_granted():
     world.refuse = None
     await reconcile(KEY, ports(world))
     assert conditions(world)["Ready"][1] != "OperatorForbidden"
+
+
+async def test_the_third_failed_write_in_a_row_is_in_status_until_one_succeeds():
+    world, failures = World(make_raw(), refuse=NotWritten("apply Job default/demo-check: 500 no", kind="Job", reason="WebhookFailed")), 0
+    told = []
+    for failures in range(4):
+        with pytest.raises(NotWritten):
+            await reconcile(KEY, ports(world)._replace(failures=lambda _, so_far=failures: so_far))
+        told.append((world.raw.get("status") or {}).get("reason"))
+    assert told == [None, None, "WebhookFailed", "WebhookFailed"]
+    assert len(world.patches) == 1
+    status = world.raw["status"]
+    assert (status["phase"], conditions(world)["Reconciling"]) == ("Waiting", ("True", "WebhookFailed"))
+    assert status["message"] == f"apply Job default/demo-check: 500 no. {status['failure']['suggestion']}"
+    world.refuse = None
+    await reconcile(KEY, ports(world))
+    assert conditions(world)["Ready"][1] == "Pending"
+    assert "failure" not in world.raw["status"]
+
+
+async def test_a_status_that_is_not_written_is_an_error_of_its_own(monkeypatch):
+    world = World(make_raw(), refuse=NotWritten("apply Job", kind="Job", reason="NoAnswer"))
+
+    async def refuse(*_):
+        raise NotWritten("patch FineTuneJob", kind="FineTuneJob", reason="ServerBusy")
+
+    monkeypatch.setattr(world, "patch_status", refuse)
+    with pytest.raises(NotWritten, match="patch FineTuneJob"):
+        await reconcile(KEY, ports(world)._replace(failures=lambda _: 2))
+
+
+def test_each_reason_of_a_refused_write_has_a_way_out():
+    reasons = {
+        faults.WEBHOOK_FAILED,
+        faults.SERVER_BUSY,
+        faults.NO_ANSWER,
+        faults.SERVER_FAILED,
+        faults.QUOTA_EXCEEDED,
+        faults.REFUSED_BY_POLICY,
+        faults.REFUSED_BY_CLUSTER,
+        faults.FIELD_INVALID,
+        faults.TOO_LARGE,
+    }
+    assert reasons == set(REFUSALS)
 
 
 class Training(World):

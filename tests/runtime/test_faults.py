@@ -6,13 +6,15 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
-from tunewright_runtime.errors import Conflict, Forbidden, Gone, Rejected, Transient, TunewrightError
+from tunewright_runtime.errors import Conflict, Forbidden, Gone, NotWritten, Rejected, Transient, TunewrightError
 from tunewright_runtime.faults import translate
 
 # The message of an API server with OwnerReferencesPermissionEnforcement.
 OF_OWNERS = 'configmaps "c" is forbidden: cannot set blockOwnerDeletion '
 CANNOT_OWN = "if an ownerReference refers to a resource you can't set finalizers on: , <nil>"
 NOT_HEARD_OF = "in this case because cannot find RESTMapping for APIVersion tunewright.io/v1alpha1 Kind FineTuneJob: no matches for kind"
+TYPED = "failed to create typed patch object (demo/bot-train-0; batch/v1, Kind=Job):"
+MISTYPED = f"{TYPED} .spec.template.spec.affinity.nodeAfinity: field not declared in schema"
 
 
 def answer(code, message="", *, kind="", causes=(), headers=None, retry=None):
@@ -63,12 +65,53 @@ def test_an_answer_becomes_an_error_of_the_tree(expected: type[TunewrightError],
     [
         ("QuotaExceeded", answer(403, "pods is forbidden: exceeded quota: q")),
         ("RefusedByPolicy", answer(403, "violates PodSecurity")),
+        ("RefusedByPolicy", answer(422, "ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no")),
+        ("RefusedByPolicy", answer(400, 'admission webhook "w" denied the request: no')),
         ("RefusedByCluster", answer(422, "Invalid value")),
+        ("FieldInvalid", answer(500, MISTYPED)),
         ("TooLarge", answer(413, "too large")),
     ],
 )
 def test_a_refusal_names_its_reason(reason, error):
     assert translate(error, doing="apply", primary="finetunejobs").reason == reason
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("spec.template.spec.affinity.nodeAfinity", MISTYPED),
+        ("spec.template.spec.tolerations", f"{TYPED} .spec.template.spec.tolerations: expected list, got &{{map[]}}"),
+        ("spec.a", f"{TYPED} errors:\n  .spec.a: field not declared in schema\n  .spec.b: field not declared in schema"),
+    ],
+)
+def test_a_refusal_of_an_apply_names_the_field(field, message):
+    assert translate(answer(500, message), doing="apply Job demo/bot", primary="finetunejobs", writing="Job").field == field
+
+
+def test_an_invalid_object_names_its_first_field():
+    error = answer(422, 'Job.batch "bot" is invalid')
+    causes = [{"reason": "FieldValueInvalid", "field": "spec.template.spec.nodeName", "message": "no"}]
+    error.body = json.dumps({"kind": "Status", "message": 'Job.batch "bot" is invalid', "details": {"causes": causes}})
+    assert translate(error, doing="apply", primary="finetunejobs").field == "spec.template.spec.nodeName"
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        ("WebhookFailed", answer(500, 'failed calling webhook "w.example.com": dial tcp 127.0.0.1:1: connection refused')),
+        ("WebhookFailed", answer(503, 'failed calling webhook "w.example.com": no endpoints')),
+        ("ServerBusy", answer(429, "too many requests")),
+        ("NoAnswer", answer(504, "timeout")),
+        ("NoAnswer", ReadTimeoutError(None, "/", "slow")),
+        ("NoAnswer", ConnectionResetError("reset")),
+        ("ServerFailed", answer(500, "etcdserver: leader changed")),
+        ("ServerFailed", answer(401, "Unauthorized")),
+    ],
+)
+def test_a_failed_write_names_its_kind_and_its_reason(reason, error):
+    failed = translate(error, doing="apply Job demo/bot-check", primary="finetunejobs", writing="Job")
+    assert (type(failed), failed.kind, failed.reason) == (NotWritten, "Job", reason)
+    assert type(translate(error, doing="get Job demo/bot-check", primary="finetunejobs")) is Transient
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tunewright.shell.health import Health, OperatorMetrics, WatchHealth, application
 from tunewright.shell.logs import JsonFormatter
+from tunewright.shell.write_health import WriteHealth
 from tunewright_runtime.driver import Driver, ReconcileResult
+from tunewright_runtime.errors import NotWritten
+from tunewright_runtime.objects import Key
 from tunewright_runtime.queue import Queue
 
 
@@ -66,6 +69,27 @@ async def test_probes_and_scrapes_are_answered():
         told = set((await (await client.get("/metrics")).text()).splitlines())
     assert {'tunewright_reconciles_total{result="ok"} 1.0', "tunewright_queue_depth 3.0", "tunewright_jobs 7.0"} <= told
     assert {'tunewright_forbidden_total{resource="jobs",verb="patch"} 1.0', "tunewright_cached_objects 9.0"} <= told
+
+
+async def test_failed_writes_are_notes_and_do_not_make_it_unready():
+    now = [0.0]
+    writes = WriteHealth(primary="FineTuneJob", clock=lambda: now[0])
+    metrics = OperatorMetrics(depth=int, oldest_seconds=float, jobs=int, objects=int)
+    health = Health(WatchHealth(), unready=str, stalled_seconds=float, busiest_seconds=float, clock=lambda: now[0])
+    busy = NotWritten("patch FineTuneJob a/late: 429 slow down", kind="FineTuneJob", reason="ServerBusy")
+    for number in range(7):
+        writes.failed(Key("a", f"bot-{number}"), NotWritten("apply Job a/b: 500 no", kind="Job", reason="WebhookFailed"))
+    for now[0] in (30.0, 40.0):
+        writes.failed(Key("a", "late"), busy)
+    async with TestClient(TestServer(application(health, metrics, notes=writes.notes))) as client:
+        answer = await client.get("/readyz")
+        first, second, *_, last = (await answer.text()).splitlines()
+        assert (answer.status, first) == (200, "ok")
+        assert second == "the status of a/late is not written (ServerBusy, 2 tries in 10 s): patch FineTuneJob a/late: 429 slow down"
+        assert last == "3 more jobs have failed writes"
+        for name in ("late", *(f"bot-{number}" for number in range(7))):
+            writes.succeeded(Key("a", name))
+        assert await (await client.get("/readyz")).text() == "ok\n"
 
 
 def health_of(queue, now):

@@ -14,7 +14,15 @@ from tunewright.plan.inputs import Missing, ServeOutcome, StageOutcome, StageSta
 from tunewright.plan.plan_types import MemoryFit, Storage
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
 from tunewright.render import render
-from tunewright.status import summarise, summarise_defect, summarise_forbidden, summarise_invalid, summarise_missing, summarise_rejected
+from tunewright.status import (
+    summarise,
+    summarise_defect,
+    summarise_forbidden,
+    summarise_invalid,
+    summarise_missing,
+    summarise_refused,
+    summarise_rejected,
+)
 from tunewright.status.serving import serving_status
 from tunewright_contract.reports import Failure, Score
 from tunewright_contract.stages import TRAIN
@@ -293,6 +301,24 @@ class TestBeforeAPlan:
         summary = status(seen("check", train=RUNNING), quickstart_plan(lacking=(gone,)))
         assert summary.phase == "Training"
         assert summary.warnings[0] == "spec.workers.serviceAccountName: ServiceAccount tuner: create it"
+
+    @pytest.mark.parametrize(
+        ("phase", "beside_ready", "reason", "field", "previous"),
+        [
+            ("Waiting", "Reconciling", "WebhookFailed", "", None),
+            ("Training", "Reconciling", "QuotaExceeded", "", {"phase": "Training"}),
+            ("Failed", "Stalled", "RefusedByPolicy", "", {"phase": "Training"}),
+            ("Failed", "Stalled", "FieldInvalid", "spec.template", None),
+            ("Failed", "Stalled", "NameTaken", "", None),
+        ],
+    )
+    def test_a_refused_object_is_reported_with_its_field_and_a_way_out(self, phase, beside_ready, reason, field, previous):
+        summary = summarise_refused(reason, "apply Job a/b: no", field=field, generation=1, now=NOON, previous=previous)
+        assert conditions(summary) == {"Ready": ("False", reason), beside_ready: ("True", reason)}
+        assert summary.phase == phase
+        assert summary.failure.message == "apply Job a/b: no" + (f" (field {field})" if field else "")
+        assert summary.message.startswith(summary.failure.message)
+        assert bool(summary.failure.suggestion) == (reason != "NameTaken")
 
     @pytest.mark.parametrize(("phase", "previous"), [("Waiting", None), ("Training", {"phase": "Training"})])
     def test_a_missing_right_keeps_the_jobs_phase(self, phase, previous):

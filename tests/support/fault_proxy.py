@@ -103,7 +103,10 @@ class FaultProxy:
         return self._strike is None
 
     def refuse(self, status: int, *, which: Callable[[Asked], bool] = every, retry_after: int | None = None) -> None:
-        """Answer with this status instead of asking the API server, until `relent`. What is open stays open."""
+        """Answer with this status instead of asking the API server, until `relent`. What is open stays open.
+
+        Status 0 ends the connection without an answer.
+        """
         self._refusal = _Refusal(status=status, retry_after=retry_after, which=which)
 
     def relent(self) -> None:
@@ -202,7 +205,7 @@ class FaultProxy:
         refusal = self._refusal
         if refusal is not None and refusal.which(asked):
             self.refused += 1
-            return _refusal(refusal.status, refusal.retry_after)
+            return _refusal(refusal.status, refusal.retry_after) if refusal.status else _abort(request)
         strike = self._is_struck(asked)
         moment = strike.moment if strike else ""
         if strike and moment != "after":

@@ -72,6 +72,14 @@ class OperatorProcess:
         self._process.kill()
         self._process.wait()
 
+    def text(self, path: str) -> str:
+        """Return a probe's answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
     def get(self, path: str) -> int:
         """Return the status of a probe's answer; 0 without an answer."""
         try:

@@ -52,7 +52,7 @@ def connect(
 
 
 class Client:
-    """The client of one API server. Raises Conflict, Transient, Gone and Rejected."""
+    """The client of one API server. Raises Conflict, Transient, Gone and Rejected; for a write that failed, NotWritten."""
 
     def __init__(
         self,
@@ -122,6 +122,7 @@ class Client:
             "patch",
             self._scheme.path(kind, meta["namespace"], meta["name"]),
             doing=f"apply {kind} {meta['namespace']}/{meta['name']}",
+            writing=kind,
             body=json.dumps(manifest),  # JSON is YAML
             content_type="application/apply-patch+yaml",
             query=[("fieldManager", self._scheme.field_manager), ("force", "true" if force else "false")],
@@ -134,6 +135,7 @@ class Client:
             "patch",
             self._scheme.path(kind, namespace, name, subresource),
             doing=f"patch {kind} {namespace}/{name}",
+            writing=kind,
             body=dict(patch),
             content_type="application/merge-patch+json",
             query=[("fieldManager", self._scheme.field_manager)],
@@ -145,14 +147,16 @@ class Client:
         manifest = {"apiVersion": self._scheme.resources[kind].api_version, "kind": kind, **body}
         query = [("fieldManager", self._scheme.field_manager)]
         doing = f"create {kind} in {namespace or 'the cluster'}"
-        stored: dict[str, Any] = await self._call("post", self._scheme.path(kind, namespace), doing=doing, body=manifest, query=query)
+        stored: dict[str, Any] = await self._call(
+            "post", self._scheme.path(kind, namespace), doing=doing, writing=kind, body=manifest, query=query
+        )
         return stored
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
         """Delete the object with this uid, and in the background its dependents. Succeeds if it is already gone."""
         body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         path = self._scheme.path(kind, namespace, name)
-        await self._call("delete", path, doing=f"delete {kind} {namespace}/{name}", body=body, absent_is_none=True)
+        await self._call("delete", path, doing=f"delete {kind} {namespace}/{name}", writing=kind, body=body, absent_is_none=True)
 
     def close(self) -> None:
         """Wait for running calls, and accept no more."""
@@ -184,6 +188,7 @@ class Client:
         path: str,
         *,
         doing: str,
+        writing: str = "",
         body: Any = None,
         content_type: str = JSON,
         query: Sequence[tuple[str, Any]] = (),
@@ -193,7 +198,7 @@ class Client:
         most_bytes: int = SINGLE_BYTES,
     ) -> Any:
         def request() -> Any:
-            if method != "get":
+            if writing:
                 self._may_write()  # here, after any wait for a thread
             answer = self._dynamic.request(
                 method,
@@ -215,12 +220,12 @@ class Client:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, request)
         except ApiException as error:
-            meaning = translate(error, doing=doing, primary=self._scheme.primary_plural)
+            meaning = translate(error, doing=doing, primary=self._scheme.primary_plural, writing=writing)
             if absent_is_none and error.status == 404:
                 return None
             raise meaning from error
         except TRANSPORT_ERRORS as error:
-            raise translate(error, doing=doing, primary=self._scheme.primary_plural) from error
+            raise translate(error, doing=doing, primary=self._scheme.primary_plural, writing=writing) from error
         except ValueError as error:
             raise Transient(f"{doing}: the answer cannot be read: {error}") from error
 

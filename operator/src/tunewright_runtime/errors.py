@@ -7,7 +7,8 @@
         ├── Rejected    the plan cannot be carried out    status reports it; try again later, the cluster may change
         ├── Conflict    another writer was faster         read again now, a bounded number of times
         ├── Transient   the network or server failed      back off with jitter, or for the time that the server named
-        │   └── Forbidden   the operator lacks a right        the same, and status reports it
+        │   ├── Forbidden   the operator lacks a right        the same, and status reports it
+        │   └── NotWritten  a write failed                    the same, and status reports the third in a row
         └── Gone        the object no longer exists          forget it
 
 Any other error is a defect: it is logged with its traceback, counted and retried with backoff, never ignored.
@@ -27,11 +28,12 @@ class Invalid(TunewrightError):
 
 
 class Rejected(TunewrightError):
-    """The manifest is valid, but cannot be carried out in the present state of the cluster."""
+    """The manifest is valid, but cannot be carried out in the present state of the cluster. `field`: of a child, if the answer names it."""
 
-    def __init__(self, message: str, *, reason: str) -> None:
+    def __init__(self, message: str, *, reason: str, field: str = "") -> None:
         super().__init__(message)
         self.reason = reason
+        self.field = field
 
 
 class Conflict(TunewrightError):
@@ -53,6 +55,15 @@ class Forbidden(Transient):
         super().__init__(message)
         self.verb = verb
         self.resource = resource
+
+
+class NotWritten(Transient):
+    """The API server failed a write of an object of this kind, or did not answer. `reason` is one stable word for it."""
+
+    def __init__(self, message: str, *, kind: str, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.kind = kind
+        self.reason = reason
 
 
 class Gone(TunewrightError):

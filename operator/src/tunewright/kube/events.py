@@ -12,6 +12,7 @@ from typing import Any
 from tunewright.api.v1alpha1.status import ConditionType, Phase
 from tunewright.kube.kinds import FINE_TUNE_JOB, RESOURCES
 from tunewright.observe.events import unexplained
+from tunewright.status.refusals import REFUSALS
 from tunewright_runtime.client import Client
 from tunewright_runtime.errors import Forbidden
 from tunewright_runtime.events import event_about
@@ -29,9 +30,15 @@ def is_news(before: Manifest, after: Manifest) -> bool:
     return bool(after.get("reason")) and (before.get("phase"), before.get("reason")) != (after.get("phase"), after.get("reason"))
 
 
+def is_refused(status: Manifest) -> bool:
+    """Return whether the job's objects cannot be written at present."""
+    return status.get("reason") in REFUSALS
+
+
 def event_for(job: Manifest, status: Manifest, now: datetime) -> dict[str, Any]:
     """Return the Event that reports a job's new state."""
-    needs_attention = any(found["type"] in _WARNING_CONDITIONS and found["status"] == "True" for found in status.get("conditions", ()))
+    conditions = status.get("conditions", ())
+    needs_attention = any(found["type"] in _WARNING_CONDITIONS and found["status"] == "True" for found in conditions) or is_refused(status)
     return event_about(
         job,
         api_version=RESOURCES[FINE_TUNE_JOB].api_version,

@@ -1,6 +1,6 @@
 """The interfaces that the reconciler uses. kube/ and local/ implement them; the reconciler does not depend on which."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -39,6 +39,11 @@ class ProgressBoard(Protocol):
         """Return the last accepted report, if any."""
 
 
+def never_failed(_: Key) -> int:
+    """Count no failures."""
+    return 0
+
+
 class Ports(NamedTuple):
     """All interfaces that one reconcile uses."""
 
@@ -46,6 +51,8 @@ class Ports(NamedTuple):
     progress: ProgressBoard
     clock: "Clock"
     defaults: Defaults
+    failures: Callable[[Key], int] = never_failed
+    """How often in a row a job's reconcile has failed, before the present one."""
 
 
 class Clock(Protocol):

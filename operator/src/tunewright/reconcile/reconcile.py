@@ -25,10 +25,11 @@ from tunewright.status import (
     summarise_forbidden,
     summarise_invalid,
     summarise_missing,
+    summarise_refused,
     summarise_rejected,
 )
 from tunewright_runtime.driver import ReconcileResult
-from tunewright_runtime.errors import Forbidden, Gone, Invalid, Rejected, TunewrightError
+from tunewright_runtime.errors import Forbidden, Gone, Invalid, NotWritten, Rejected, TunewrightError
 from tunewright_runtime.objects import Key, Manifest
 
 WAITING_SECONDS = 10.0  # between two lookups of a missing claim or secret, which has no watch
@@ -36,6 +37,7 @@ BEGUN_SECONDS = GRACE.total_seconds() + 5.0  # only Events show that a new stage
 RUNNING_SECONDS = 30.0  # a reconcile by event can be lost; this one cannot
 REFUSED_SECONDS = 60.0  # the quota may have been raised, or the name may be free
 RESTING_SECONDS = 600.0
+FAILED_WRITES = 3  # in a row, until status reports them: most webhooks and API servers are back before
 FOLLOWING_SECONDS = 30.0  # another job's model may be finished or replaced, which triggers no reconcile
 RESTING = frozenset({Phase.COMPLETE, Phase.FAILED, Phase.SERVING, Phase.SUSPENDED})
 
@@ -53,11 +55,15 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
     except (InvalidJob, Invalid) as error:
         status = summarise_invalid(str(error), **_context(raw, ports))
     except Rejected as error:
-        status = summarise_rejected(error.reason, str(error), **_context(raw, ports))
+        status = summarise_refused(error.reason, str(error), field=error.field, **_context(raw, ports))
         await _finish(key, raw, status, ports)
         return ReconcileResult(requeue_after=REFUSED_SECONDS)
     except Forbidden as error:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
+        raise
+    except NotWritten as error:
+        if ports.failures(key) + 1 >= FAILED_WRITES:
+            await _finish(key, raw, summarise_refused(error.reason, str(error), **_context(raw, ports)), ports)
         raise
     except TunewrightError:  # Conflict, Transient, Gone: the driver decides about a retry
         raise

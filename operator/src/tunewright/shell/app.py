@@ -44,7 +44,11 @@ async def run(settings: OperatorSettings) -> None:
         def standby() -> list[str]:
             return [f"{settings.pod_name} waits for the Lease {settings.pod_namespace}/{LEASE}"] if lease and not lease.held() else []
 
-        await serve(stack, health_application(controller.health, controller.metrics, standby=standby), settings.health_port)
+        await serve(
+            stack,
+            health_application(controller.health, controller.metrics, standby=standby, notes=controller.writes.notes),
+            settings.health_port,
+        )
         progress = progress_application(
             controller.board, controller.world, wake=controller.wake_later, ready=controller.ready, limits=Limits(clock=time.monotonic)
         )

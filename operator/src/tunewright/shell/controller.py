@@ -18,10 +18,11 @@ from tunewright.shell.handlers import registry_of
 from tunewright.shell.health import Health, OperatorMetrics, WatchHealth
 from tunewright.shell.kopf_settings import NothingToRemember, kopf_settings
 from tunewright.shell.settings import OperatorSettings
+from tunewright.shell.write_health import WriteHealth
 from tunewright_runtime.cache_sync import CacheSync, EventHandler, SyncLoop
 from tunewright_runtime.client import Client
 from tunewright_runtime.driver import Driver, ReconcileResult
-from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, Rejected, Transient
+from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, NotWritten, Rejected, Transient
 from tunewright_runtime.objects import Key
 from tunewright_runtime.queue import Backoff, Queue
 from tunewright_runtime.tokens import Tokens
@@ -61,6 +62,7 @@ class Controller:
             jobs=lambda: len(self._cache.primary_keys()),
             objects=self._cache.size,
         )
+        self.writes = WriteHealth(primary=FINE_TUNE_JOB, clock=clock)
         self.health = Health(
             self._watches,
             unready=self._unready,
@@ -127,8 +129,10 @@ class Controller:
     async def _work(self) -> None:
         """Begin when the cache is complete: a child that was not listed yet must not count as missing."""
         await self._sync.wait_for_sync()
-        ports = Ports(world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults())
-        spine = MeteredReconcile(ports, self.board, self.metrics, resync_seconds=self._settings.resync_seconds)
+        ports = Ports(
+            world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults(), failures=self._queue.failures
+        )
+        spine = MeteredReconcile(ports, self.board, self.metrics, self.writes, resync_seconds=self._settings.resync_seconds)
         await Driver(self._queue, spine, workers=self._settings.workers).run()
 
     def _wake_soon(self, key: Key) -> None:
@@ -150,10 +154,11 @@ def _raise_first(*tasks: asyncio.Task[None]) -> None:
 class MeteredReconcile:
     """`reconcile` with its metrics. Every job is reconciled again after at most `resync_seconds`."""
 
-    def __init__(self, ports: Ports, board: Board, metrics: OperatorMetrics, *, resync_seconds: float) -> None:
+    def __init__(self, ports: Ports, board: Board, metrics: OperatorMetrics, writes: WriteHealth, *, resync_seconds: float) -> None:
         self._ports = ports
         self._board = board
         self._metrics = metrics
+        self._writes = writes
         self._resync_seconds = resync_seconds
 
     async def __call__(self, key: Key) -> ReconcileResult:
@@ -161,15 +166,20 @@ class MeteredReconcile:
         began = time.monotonic()
         try:
             done = await reconcile(key, self._ports)
+            self._writes.succeeded(key)
             return ReconcileResult(min(done.requeue_after or self._resync_seconds, self._resync_seconds))
         except Gone:
             result = "gone"
             self._board.forget(key)
+            self._writes.succeeded(key)
             raise
         except (Conflict, Transient, Invalid, Rejected) as error:
             result = type(error).__name__.lower()
             if isinstance(error, Forbidden):
                 self._metrics.forbidden.labels(error.verb, error.resource).inc()
+            if isinstance(error, NotWritten):
+                self._metrics.failed_writes.labels(error.kind, error.reason).inc()
+                self._writes.failed(key, error)
             raise
         except Exception:
             result = "bug"

@@ -40,6 +40,12 @@ class OperatorMetrics:
             ["verb", "resource"],
             registry=self.registry,
         )
+        self.failed_writes = Counter(
+            "tunewright_failed_writes_total",
+            "Writes that the API server failed or did not answer, by kind and reason. FineTuneJob: its status.",
+            ["kind", "reason"],
+            registry=self.registry,
+        )
         for name, text, read in (
             ("tunewright_queue_depth", "FineTuneJobs waiting for a worker.", depth),
             ("tunewright_queue_oldest_seconds", "Waiting time of the first job in the queue.", oldest_seconds),
@@ -107,11 +113,21 @@ class Health:
         return self.problems() or ([reason] if (reason := self._unready()) else [])
 
 
-def application(health: Health, metrics: OperatorMetrics, *, standby: Callable[[], Sequence[str]] = list) -> web.Application:
-    """Build the endpoints. `standby` is why this operator does not work yet; it is ready anyway, to take over."""
+def application(
+    health: Health,
+    metrics: OperatorMetrics,
+    *,
+    standby: Callable[[], Sequence[str]] = list,
+    notes: Callable[[], Sequence[str]] = list,
+) -> web.Application:
+    """Build the endpoints. `standby` is why this operator does not work yet; it is ready anyway, to take over.
+
+    `notes` are problems that a restart does not solve. They do not change the verdict.
+    """
 
     def verdict(problems: Sequence[str]) -> web.Response:
-        return web.Response(status=503 if problems else 200, text="\n".join(problems or standby() or ["ok"]) + "\n")
+        lines = [*(problems or standby() or ["ok"]), *notes()]
+        return web.Response(status=503 if problems else 200, text="\n".join(lines) + "\n")
 
     async def livez(_: web.Request) -> web.Response:
         return verdict(health.problems())

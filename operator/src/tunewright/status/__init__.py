@@ -10,7 +10,16 @@ from tunewright.status.summary import (
     summarise_forbidden,
     summarise_invalid,
     summarise_missing,
+    summarise_refused,
     summarise_rejected,
 )
 
-__all__ = ["summarise", "summarise_defect", "summarise_forbidden", "summarise_invalid", "summarise_missing", "summarise_rejected"]
+__all__ = [
+    "summarise",
+    "summarise_defect",
+    "summarise_forbidden",
+    "summarise_invalid",
+    "summarise_missing",
+    "summarise_refused",
+    "summarise_rejected",
+]

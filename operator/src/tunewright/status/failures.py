@@ -69,9 +69,12 @@ def suggestion(failure: Failure) -> str:
 
 def explained(outcome: StageOutcome[Any]) -> str:
     """Return a failure's message with its way out; empty if there is no failure."""
-    if outcome.failure is None:
-        return ""
-    message, way_out = outcome.failure.message, suggestion(outcome.failure)
+    return explained_failure(outcome.failure) if outcome.failure else ""
+
+
+def explained_failure(failure: Failure) -> str:
+    """Return a failure's message with its way out."""
+    message, way_out = failure.message, suggestion(failure)
     stop = "" if message.endswith((".", "!", "?")) else "."
     return f"{message}{stop} {way_out}" if way_out else message
 

@@ -18,8 +18,9 @@ from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.regression import judged, regression_of
 from tunewright.plan.rollout import Choice
 from tunewright.status.conditions import FALSE, TRUE, conditions_of, make_condition, set_conditions
-from tunewright.status.failures import PLANNING, failure_of, failure_status
+from tunewright.status.failures import PLANNING, explained_failure, failure_of, failure_status
 from tunewright.status.progress import summarise_checkpoint, summarise_progress, with_no_progress
+from tunewright.status.refusals import refusal_of
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
 from tunewright.status.serving import as_planned, serving_status
 from tunewright.status.situation import situation_of
@@ -96,6 +97,20 @@ def summarise_missing(
         make_condition(ConditionType.RECONCILING, TRUE, failure.reason, failure.message),
     ]
     return _interrupted(Phase.WAITING, wanted, failure, generation=generation, now=now, previous=previous)
+
+
+def summarise_refused(
+    reason: str, message: str, *, field: str = "", generation: int, now: datetime, previous: Mapping[str, Any] | None
+) -> FineTuneJobStatus:
+    """Return the status of a job of which the API server refuses an object. Running work continues. `field`: of that object, if known."""
+    refusal = refusal_of(reason)
+    named = f"{message} (field {field})" if field and field not in message else message
+    failure = Failure(reason=reason, message=clip(named), suggestion=refusal.way_out)
+    beside_ready = ConditionType.STALLED if refusal.stalled else ConditionType.RECONCILING
+    said = explained_failure(failure)
+    wanted = [make_condition(ConditionType.READY, FALSE, reason, said), make_condition(beside_ready, TRUE, reason, said)]
+    phase = Phase.FAILED if refusal.stalled else _read(previous).phase or Phase.WAITING
+    return _interrupted(phase, wanted, failure, generation=generation, now=now, previous=previous)
 
 
 def summarise_forbidden(message: str, *, generation: int, now: datetime, previous: Mapping[str, Any] | None) -> FineTuneJobStatus:
