@@ -103,6 +103,14 @@ def rank(index, status):
     return a_pod("trainer", index=index, attempt=0, **status)
 
 
+def on_a_lost_node(*, deleted=False):
+    """A gang with one rank on a node that stopped reporting, and that cannot confirm its end."""
+    states = [{"type": kind, "status": status} for kind, status in (("Ready", "False"), ("ContainersReady", "True"))]
+    lost = rank(1, running() | {"conditions": states}) | {"spec": {"nodeName": "gpu-7"}}
+    lost["metadata"] |= {"deletionTimestamp": "2026-01-01T11:00:00Z"} if deleted else {}
+    return [*CHECK_DONE, a_job("trainer", attempt=0), rank(0, running()), lost]
+
+
 TABLE = [
     # expected reason, the stage, words of the message, words of the way out, children
     ("OutOfMemory", "trainer", "CUDA out of memory", "perDeviceTrainBatchSize", failed_training(rank(0, told(CUDA)))),
@@ -164,6 +172,8 @@ TABLE = [
     ("SandboxNotCreated", "checker", "cni", "network plugin", hanging("FailedCreatePodSandBox", "failed to set up sandbox: cni error")),
     ("DeadlineExceeded", "checker", "activeDeadlineSeconds", "Raise", [a_job("checker", ("Failed", "DeadlineExceeded"))]),
     ("Evicted", "trainer", "ephemeral-storage", "node", failed_training(rank(0, EVICTED))),
+    ("NodeNotReady", "trainer", "node gpu-7 of pod trainer-1 is not ready", "do not force-delete", on_a_lost_node()),
+    ("NodeLost", "trainer", "by 2026-01-01T11:00:00Z, and node gpu-7 does not", "powered off or gone", on_a_lost_node(deleted=True)),
 ]  # fmt: skip
 
 
@@ -172,7 +182,7 @@ def status_of(children, *, plan=None, progress=None, previous=None, now=LATER):
     return summarise(
         a_fine_tune_job(),
         plan,
-        observe(children, revision=REVISION),
+        observe(children, revision=REVISION, now=now),
         serving=render(plan).serving,
         progress=progress,
         now=now,
@@ -244,6 +254,15 @@ def test_the_newest_event_counts_and_none_from_before_the_pods():
     assert status_of([*gang, old]).failure is None
     assert status_of([*gang, earlier]).failure.reason == "PodsRefused"
     assert status_of([a_lonely_job(), an_event("BackOff", "of no meaning here")]).failure is None
+
+
+@pytest.mark.parametrize(
+    ("deleted", "words"), [(True, "save and end; pod trainer-1 was to end by"), (False, "save and end; node gpu-7 of")]
+)
+def test_a_suspension_that_a_lost_node_holds_up_names_the_node(deleted, words):
+    plan = quickstart_plan(suspend=True)
+    assert words in status_of(on_a_lost_node(deleted=deleted), plan=plan).message
+    assert status_of([*CHECK_DONE, a_job("trainer", attempt=0), rank(0, running())], plan=plan).message.endswith("save and end")
 
 
 def test_an_event_is_ignored_once_its_pod_runs():

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 
 from tunewright.observe.events import PodProblem, problem_of_job, read_events, with_event
 from tunewright.observe.jobs import ExpectedReport, JobOutcome, read_job
+from tunewright.observe.nodes import with_node
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.queue import is_held
 from tunewright.observe.raw import Raw, label, number, parts, text
@@ -38,6 +40,7 @@ class _Children:
     present: Sequence[Raw]  # of this revision
     problems: Mapping[str, PodProblem]  # problems that Events report, by the uid of the object
     recorded: Raw | None  # the stored status, if it belongs to this revision
+    now: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +52,17 @@ class _StageReading:
     leaving: bool = False
 
 
-def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None) -> Observation:
+def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None, now: datetime | None = None) -> Observation:
     """Read a job's children. Those of other revisions are ignored, except the server, which is updated to this one.
 
-    `status` is the job's stored one: its record of a stage counts when the stage's pods are gone.
+    `status` is the job's stored one: its record of a stage counts when the stage's pods are gone. `now` has a time zone.
     """
     there = _Children(
         everything=children,
         present=[child for child in children if label(child, label_names.REVISION) == revision],
         problems=read_events(children),
         recorded=status if text(status, "revision") == revision else None,
+        now=now,
     )
     readers = {Shape.POD: _read_pod_stage, Shape.GANG: _read_gang, Shape.SERVER: _read_servers}
     found = {stage: readers[stage.shape](stage, there) for stage in stages.STAGES}
@@ -109,7 +113,7 @@ def _read_gang(stage: Stage, there: _Children) -> _StageReading:
 
 def _read_servers(stage: Stage, there: _Children) -> _StageReading:
     deployment, service = (next(iter(_of(there.everything, stage, kind)), {}) for kind in ("Deployment", "Service"))
-    outcome, failed_pod = read_server(deployment, service, _of(there.everything, stage, "Pod"), there.problems)
+    outcome, failed_pod = read_server(deployment, service, _of(there.everything, stage, "Pod"), there.problems, there.now)
     return _StageReading(outcome=outcome, failed_pod=failed_pod)
 
 
@@ -122,7 +126,7 @@ def _is_recorded(stage: Stage, there: _Children) -> bool:
 
 
 def _read_job(job: Raw, pods: Sequence[Raw], there: _Children, expected: ExpectedReport, *, gang: bool = False) -> JobOutcome:
-    states = [with_event(read_pod(pod), pod, there.problems) for pod in pods]
+    states = [with_node(with_event(read_pod(pod), pod, there.problems), pod, there.now) for pod in pods]
     return read_job(job, states, expected, gang=gang, pods_refused=problem_of_job(job, pods, there.problems))
 
 

@@ -14,6 +14,8 @@ class FailureReason(StrEnum):
     STOPPED = "Stopped"
     DISRUPTED = "Disrupted"
     EVICTED = "Evicted"
+    NODE_NOT_READY = "NodeNotReady"
+    NODE_LOST = "NodeLost"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     JOB_FAILED = "JobFailed"
     IMAGE_PULL = "ImagePullBackOff"
@@ -35,6 +37,8 @@ class FailureReason(StrEnum):
     NO_PROGRESS = "NoProgress"
     ROLLOUT_STUCK = "ProgressDeadlineExceeded"
 
+
+OF_NODES = frozenset({FailureReason.NODE_NOT_READY, FailureReason.NODE_LOST})
 
 # A container's waiting reason -> the operator's. Kubernetes alternates between some of these while it retries; a condition must not.
 WAITING: dict[str, FailureReason] = {

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from tunewright.observe.events import PodProblem, with_event
+from tunewright.observe.nodes import with_node
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.raw import Raw, number, parts, text
 from tunewright.observe.rollout import of_revision, read_rollout, refused_pods
@@ -15,7 +17,7 @@ LONGEST_URL = 2048  # characters; the limit of the status field
 
 
 def read_server(
-    deployment: Raw, service: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProblem]
+    deployment: Raw, service: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProblem], now: datetime | None
 ) -> tuple[ServeOutcome, PodState | None]:
     """Read the server, and name the pod that shows its problem. A rolled-back revision is a failure, even if the earlier one answers.
 
@@ -24,7 +26,8 @@ def read_server(
     if not deployment:
         return ServeOutcome(url=_url(service)), None
     rollout, failed_pod = read_rollout(deployment, pods)
-    states = [with_event(read_pod(pod), pod, problems) for pod in of_revision(pods, rollout.live.name if rollout.live else "")]
+    mine = of_revision(pods, rollout.live.name if rollout.live else "")
+    states = [with_node(with_event(read_pod(pod), pod, problems), pod, now) for pod in mine]
     failed_pod = failed_pod or next((pod for pod in states if pod.failure), None)
     if rollout.failure is not None and failed_pod is not None and failed_pod.failure is not None:
         rollout = replace(rollout, failure=failed_pod.failure)  # the pod's failure is more exact than the Deployment's

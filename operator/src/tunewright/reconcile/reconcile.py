@@ -82,7 +82,7 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     children = await ports.world.children(key, uid)
     job = admit(raw, begun=has_begun(children))
     refs = await ports.world.dereference(job)
-    seen = observe(children, revision=revision_of(job), status=raw.get("status"))
+    seen = observe(children, revision=revision_of(job), status=raw.get("status"), now=ports.clock())
     decided = plan(job, refs, seen.past, ports.defaults)
     if isinstance(decided, ReferencesMissing):
         return summarise_missing(decided.missing, **_context(raw, ports)), False
@@ -91,7 +91,8 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     rendering = render(decided)
     if await ports.world.apply(key, uid, rendering.children):
         made = await ports.world.children(key, uid)
-        seen = observe(made, revision=revision_of(job), status=raw.get("status"))  # includes the children that were created just now
+        # includes the children that were created just now
+        seen = observe(made, revision=revision_of(job), status=raw.get("status"), now=ports.clock())
     progress = ports.progress.latest(key, uid)
     status = summarise(job, decided, seen, serving=rendering.serving, progress=progress, now=ports.clock(), previous=raw.get("status"))
     return status, job.served_job() is not None

@@ -22,6 +22,14 @@ WAYS_OUT: dict[FailureReason, str] = {
     FailureReason.STOPPED: "Nothing to do: it resumes from the last complete checkpoint.",
     FailureReason.DISRUPTED: "Nothing to do: it resumes from the last complete checkpoint, and this does not count against backoffLimit.",
     FailureReason.EVICTED: "Free the resource that the message names on the node, or raise the pod's requests to its real usage.",
+    FailureReason.NODE_NOT_READY: (
+        "Repair the node or start it again: its pods may still run, so do not force-delete them. "
+        "If it is powered off and stays so, taint it with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute, or delete the Node."
+    ),
+    FailureReason.NODE_LOST: (
+        "Start the node again, and the pod ends. Only if the node is powered off or gone: delete the Node, "
+        "or force-delete the pod (`kubectl delete pod --force --grace-period=0`)."
+    ),
     FailureReason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds, or train less: fewer epochs, fewer examples, more workers.",
     FailureReason.JOB_FAILED: "Check the Events of the Job; apply the FineTuneJob under another name to try again.",
     FailureReason.IMAGE_PULL: (

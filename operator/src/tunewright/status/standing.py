@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from tunewright.api.v1alpha1.status import ConditionType, Phase, Reason
+from tunewright.observe.reasons import OF_NODES
 from tunewright.plan.inputs import StageState
 from tunewright.status.failures import explained
 from tunewright.status.situation import Situation
@@ -85,8 +86,14 @@ def _suspended(situation: Situation) -> str:
     return f"{_name(situation)} is suspended (spec.suspend); it resumes from the last complete checkpoint"
 
 
+def _held_up(situation: Situation) -> str:
+    """Return why pods do not end, if their node is the reason."""
+    failure = situation.outcome.failure
+    return f"; {explained(situation.outcome)}" if failure and failure.reason in OF_NODES else ""
+
+
 def _suspending(situation: Situation) -> str:
-    return f"{_name(situation)} is being suspended (spec.suspend): its pods save and end"
+    return f"{_name(situation)} is being suspended (spec.suspend): its pods save and end{_held_up(situation)}"
 
 
 def _queued(situation: Situation) -> str:
@@ -94,7 +101,7 @@ def _queued(situation: Situation) -> str:
 
 
 def _evicting(situation: Situation) -> str:
-    return f"{_name(situation)} is being evicted by its queue: its pods save and end"
+    return f"{_name(situation)} is being evicted by its queue: its pods save and end{_held_up(situation)}"
 
 
 def _resizing(situation: Situation) -> str:
