@@ -227,10 +227,11 @@ PROGRAMS = [(rule, ENVIRONMENT.program(ENVIRONMENT.compile(rule.cel))) for rule 
 def cel_places(rule, spec):
     """The API server's view of every place that the rule looks at."""
     for node in rule.subject.nodes:
-        if node == "spec":
-            yield spec
-        else:
-            yield from spec["data"][node.split(".")[2].removesuffix("[*]")]
+        places = [spec]
+        for step in node.split(".")[1:]:
+            found = [place[name] for place in places if (name := step.removesuffix("[*]")) in place]
+            places = [item for items in found for item in items] if step.endswith("[*]") else found
+        yield from places
 
 
 # Where CEL says less than the rule, because a part has no schema or the arithmetic is too long to repeat.

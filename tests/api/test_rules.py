@@ -1,5 +1,7 @@
 """Every rule between fields: the job that breaks it, and the closest one that does not."""
 
+import re
+
 import pytest
 from api_jobs import raw_job
 from rule_cases import BNB4, CASES, IDS, raw
@@ -28,9 +30,10 @@ def test_a_rule_names_the_field_and_accepts_a_similar_valid_job(code, path, brok
 
 
 def test_every_rule_has_a_case():
-    in_table = {(rule.code, rule.path) for rule in RULES}
-    tried = {(code, path.removeprefix("spec.").split("].")[-1]) for code, path, _, _ in CASES}
-    assert in_table == tried
+    places = {(rule.code, rule.path, f"{node}.{rule.path}".replace("[*]", "[")) for rule in RULES for node in rule.subject.nodes}
+    tried = {(code, re.sub(r"\[[0-9]+\]", "[", path)) for code, path, _, _ in CASES}
+    assert {(code, path) for code, path, place in places if (code, place) in tried} == {(rule.code, rule.path) for rule in RULES}
+    assert tried <= {(code, place) for code, _, place in places}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from api_jobs import raw_job
-from plan_builders import GANG, exporting, hub_plan, quickstart_plan, serving
+from plan_builders import GANG, every_stage, exporting, hub_plan, quickstart_plan, serving
 
 from tunewright.plan.names import names_of
 from tunewright.plan.plan_types import ClaimSource, DataVolume, Scheduling
@@ -26,13 +26,17 @@ PLANS = {
     "name of 63 characters": serving(quickstart_plan(**CLAIMED, name=LONG, names=names_of(LONG)), replicas=2),
     "scheduling wishes": quickstart_plan(
         **CLAIMED,
-        scheduling=Scheduling(
+        pods=every_stage(
+            labels={"example.com/cost-center": "42"},
+            annotations={"sidecar.istio.io/inject": "false"},
+            env={"OMP_NUM_THREADS": "1"},
+            scheduling=Scheduling(
             node_selector={"pool": "a"},
             tolerations=({"key": "gpu", "operator": "Exists"},),
             affinity={"nodeAffinity": {}},
             scheduler_name="kai-scheduler",
             image_pull_secrets=("registry",),
-        ),
+        )),
     ),
 }  # fmt: skip
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel
 from tunewright.api.supported import NOT_SUPPORTED_YET
 from tunewright.api.v1alpha1.job import FineTuneJobSpec, parse
 from tunewright.local.cluster_fields import CLUSTER_FIELDS, cluster_fields_of
+from tunewright_contract.stages import STAGES
+
+PARTS = [stage.settings for stage in STAGES]
 
 # Field, or part of the specification -> its effect in a local run.
 HONOURED = {
@@ -22,8 +25,8 @@ HONOURED = {
     "spec.workers.replicas": "one process group for each pod",
     "spec.workers.acceleratorsPerReplica": "the plan counts ranks by it",
     "spec.workers.acceleratorMemory": "the plan chooses the ZeRO stage by it",
-    "spec.workers.resources.limits": "memory is enforced, cpu is the number of threads, accelerators are ranks; others are reported",
-    "spec.workers.env": "variables of the training processes",
+    **{f"spec.{part}.resources.limits": "memory is enforced, cpu is the number of threads; others are reported" for part in PARTS},
+    **{f"spec.{part}.env": "variables of the processes" for part in PARTS},
     "spec.output.onnx": "Export reads it",
     "spec.output.destinations": "a claim is a folder",
     "spec.output.storage.claimName": "a claim is a folder",
@@ -34,7 +37,6 @@ HONOURED = {
     "spec.serving.executionProviders": "the server reads it",
     "spec.serving.maxConcurrentRequests": "the server reads it",
     "spec.serving.maxModelLen": "the server reads it",
-    "spec.serving.resources.limits": "memory is enforced, cpu is the number of threads; others are reported",
     "spec.serving.apiKeySecretRef": "a Secret is a file or a variable",
     "spec.serving.smokeTest": "the server asks itself",
     "spec.serving.progressDeadlineSeconds": "the Deployment controller",

@@ -12,12 +12,13 @@ from tunewright.plan.explain import COLUMNS, explain, explain_text
 from tunewright.plan.inputs import Defaults, Missing, Past, References, ServeOutcome, StageState
 from tunewright.plan.memory.counts import model_facts
 from tunewright.plan.plan import forecast, plan
-from tunewright.plan.plan_types import ClaimSource, FolderSource, SecretKey
+from tunewright.plan.plan_types import ClaimSource, FolderSource, PodOptions, Scheduling, SecretKey
 from tunewright.plan.rejections import ReferencesMissing, Rejection
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import Rollout
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.smoke_test import SmokeTest
+from tunewright_contract.stages import CHECK, EXPORT, SERVE, TRAIN
 from tunewright_contract.trainer_config import TrainerConfig
 
 ABSENT, RUNNING, SUCCEEDED, FAILED, SUSPENDED = (
@@ -108,6 +109,24 @@ LIMITS = [
     ({"requests": {"ephemeral-storage": "60Gi"}}, "8Gi", "90Gi", "60Gi"),
 ]
 
+# export.resources -> requests and limits of Export's pod, for a model of 3.8 billion parameters
+OWN = [
+    ({}, ("1", "43Gi", "1Gi"), ("90Gi", "93Gi")),
+    ({"requests": {"memory": "20Gi"}}, ("1", "20Gi", "1Gi"), ("90Gi", "93Gi")),
+    ({"requests": {"memory": "100Gi"}}, ("1", "100Gi", "1Gi"), ("100Gi", "93Gi")),  # the planned limit would be below the request
+    ({"limits": {"memory": "1536Mi"}}, ("1", None, "1Gi"), ("1536Mi", "93Gi")),  # the API server makes it the request
+    ({"limits": {"ephemeral-storage": "2Gi"}, "requests": {"cpu": "3"}}, ("3", "43Gi", None), ("90Gi", "2Gi")),
+    ({"limits": {"memory": "64Gi"}, "requests": {"memory": "32Gi"}}, ("1", "32Gi", "1Gi"), ("64Gi", "93Gi")),
+]
+
+
+@pytest.mark.parametrize(("resources", "requests", "limits"), OWN)
+def test_amounts_of_a_stage_replace_the_planned_ones_by_name(resources, requests, limits):
+    so_far = past(check=checked(facts(parameters=3_821_079_552, linear_parameters=1)), train=SUCCEEDED, attempts=1)
+    found = planned(so_far, export={"resources": resources}).export.resources
+    assert tuple(found["requests"].get(name) for name in ("cpu", "memory", "ephemeral-storage")) == requests
+    assert tuple(found["limits"].get(name) for name in ("memory", "ephemeral-storage")) == limits
+
 
 @pytest.mark.parametrize(("resources", "check", "export", "scratch"), LIMITS)
 def test_every_pod_has_limits_and_the_users_have_priority(resources, check, export, scratch):
@@ -127,14 +146,15 @@ def test_the_server_follows_the_spec():
     serving |= {"resources": {"limits": {"cpu": "2"}}, "executionProviders": ["CUDA", "CPU"], "drainSeconds": 7}
     serving |= {"apiKeySecretRef": {"name": "clients", "key": "key"}}
     done = past(check=SUCCEEDED, train=SUCCEEDED, attempts=1, export=SUCCEEDED)
-    serve = planned(done, serving=serving, workers={"imagePullSecrets": ["registry"]}).serve
+    decided = planned(done, serving=serving, workers={"imagePullSecrets": ["registry"], "nodeSelector": {"disk": "none"}})
+    serve, scheduling = decided.serve, decided.pods[SERVE].scheduling
     assert (serve.replicas, serve.model_name, serve.max_slots, serve.max_length, serve.drain_seconds) == (2, "bot", 4, 512, 7)
     assert serve.execution_providers == ("CUDA", "CPU")
     assert serve.resources == {"limits": {"cpu": "2", "ephemeral-storage": "50Gi"}, "requests": {"ephemeral-storage": "1Gi"}}
     assert serve.api_key == SecretKey(name="clients", key="key")
-    assert serve.scheduling.node_selector == {"disk": "ssd"}
-    assert serve.scheduling.tolerations == ({"key": "gpu", "operator": "Exists", "tolerationSeconds": 5},)
-    assert serve.scheduling.image_pull_secrets == ("registry",)
+    assert scheduling.node_selector == {"disk": "ssd"}
+    assert scheduling.tolerations == ({"key": "gpu", "operator": "Exists", "tolerationSeconds": 5},)
+    assert scheduling.image_pull_secrets == ("registry",)
 
 
 def test_the_rollout_has_the_spec_and_the_observed_state():
@@ -154,12 +174,15 @@ def test_fields_that_are_copied_to_pods():
         "nodeSelector": {"pool": "a100"}, "tolerations": [{"key": "gpu", "effect": "NoSchedule"}], "affinity": {"nodeAffinity": {}},
         "priorityClassName": "high", "runtimeClassName": "nvidia", "schedulerName": "kai", "serviceAccountName": "trainer",
         "imagePullSecrets": ["registry"], "image": "mine:1", "env": [{"name": "NCCL_DEBUG", "value": "INFO"}],
+        "podLabels": {"team": "blue"}, "podAnnotations": {"sidecar.istio.io/inject": "false"},
     }  # fmt: skip
     labels = {"kai.scheduler/queue": "team", "app": "bot"}
     annotations = {"kueue.x-k8s.io/podset-required-topology": "rack", "note": "mine"}
     asked = job({"workers": workers, "suspend": True, "activeDeadlineSeconds": 60}, labels=labels, annotations=annotations)
     found = plan(asked, References(progress_url="http://progress"), Past(), Defaults())
-    scheduling = found.scheduling
+    assert found.pods[CHECK] == found.pods[TRAIN] == found.pods[EXPORT]
+    options = found.pods[TRAIN]
+    scheduling = options.scheduling
     assert (scheduling.node_selector, scheduling.affinity, scheduling.tolerations) == (
         {"pool": "a100"}, {"nodeAffinity": {}}, ({"key": "gpu", "effect": "NoSchedule"},),
     )  # fmt: skip
@@ -168,8 +191,30 @@ def test_fields_that_are_copied_to_pods():
     assert (found.pass_labels, found.pass_annotations) == (
         {"kai.scheduler/queue": "team"}, {"kueue.x-k8s.io/podset-required-topology": "rack"},
     )  # fmt: skip
-    assert (found.trainer_image, found.env, found.suspend) == ("mine:1", {"NCCL_DEBUG": "INFO"}, True)
+    assert (options.labels, options.annotations) == ({"team": "blue"}, {"sidecar.istio.io/inject": "false"})
+    assert (found.trainer_image, options.env, found.suspend) == ("mine:1", {"NCCL_DEBUG": "INFO"}, True)
+    assert found.pods[SERVE] == PodOptions(scheduling=Scheduling(image_pull_secrets=("registry",)))
     assert (found.active_deadline_seconds, found.progress_url) == (60, "http://progress")
+
+
+# what spec.check has -> what its pods have of spec.workers
+BESIDE = {"nodeSelector": {"pool": "a100"}, "resources": {"limits": {"cpu": "8"}}, "podLabels": {"team": "blue"}}
+
+
+@pytest.mark.parametrize(
+    ("check", "selector", "resources", "labels"),
+    [
+        (None, {"pool": "a100"}, {}, {"team": "blue"}),
+        ({}, {"pool": "a100"}, {}, {"team": "blue"}),
+        ({"nodeSelector": {}}, {}, {}, {"team": "blue"}),
+        ({"nodeSelector": {"pool": "cpu"}, "podLabels": {"team": "red"}}, {"pool": "cpu"}, {}, {"team": "red"}),
+        ({"resources": {"requests": {"cpu": "2"}}}, {"pool": "a100"}, {"requests": {"cpu": "2"}}, {"team": "blue"}),
+    ],
+)
+def test_a_stage_takes_what_is_absent_in_its_part_from_the_workers_except_for_resources(check, selector, resources, labels):
+    parts = {"workers": BESIDE} | ({} if check is None else {"check": check})
+    options = planned(Past(), **parts).pods[CHECK]
+    assert (options.scheduling.node_selector, options.resources, options.labels) == (selector, resources, labels)
 
 
 def test_a_model_on_the_hub_needs_the_network_and_its_token():

@@ -17,6 +17,7 @@ from tunewright.plan.plan_types import (
     FolderSource,
     NewClaim,
     Owner,
+    PodOptions,
     PodPlan,
     Scheduling,
     SecretKey,
@@ -26,6 +27,7 @@ from tunewright.plan.plan_types import (
 )
 from tunewright.render import render
 from tunewright_contract.smoke_test import SmokeTest
+from tunewright_contract.stages import STAGES
 
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 LABEL_KEY = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
@@ -54,6 +56,15 @@ schedulings = st.builds(
     priority_class_name=st.none() | subdomains,
     image_pull_secrets=st.lists(subdomains, max_size=2, unique=True).map(tuple),
 )
+pod_options = st.builds(
+    PodOptions,
+    labels=st.dictionaries(st.sampled_from(["team", "example.com/cost-center"]), dns_labels, max_size=2),
+    annotations=st.dictionaries(st.sampled_from(["sidecar.istio.io/inject", "note"]), st.text(max_size=10), max_size=2),
+    env=st.dictionaries(
+        st.from_regex(r"[A-Z_][A-Z0-9_]{0,20}", fullmatch=True), st.text(max_size=10).map(lambda text: f"v{text}"), max_size=3
+    ),
+    scheduling=schedulings,
+)
 
 
 @st.composite
@@ -81,7 +92,6 @@ def plans(draw, *, in_a_cluster=False):
         drain_seconds=st.integers(0, 3600),
         progress_deadline_seconds=st.integers(30, 86400),
         smoke_test=st.none() | st.builds(SmokeTest, prompt=st.text(min_size=1), contains=st.none() | st.text(min_size=1)),
-        scheduling=schedulings,
     )
     return quickstart_plan(
         name=name,
@@ -97,17 +107,12 @@ def plans(draw, *, in_a_cluster=False):
             create=draw(st.none() | st.builds(NewClaim, size=st.just("1Gi"), storage_class=st.none() | subdomains)),
             retain=draw(st.booleans()),
         ),
-        scheduling=draw(schedulings),
+        pods=draw(st.dictionaries(st.sampled_from(STAGES), pod_options)),
         hub_token=draw(st.none() | st.builds(SecretKey, name=subdomains, key=st.just("token"))) if hub else None,
         hub_access=hub,
         progress_url=draw(st.sampled_from(["", "http://127.0.0.1:20001/p", "https://tunewright.system.svc:10443/p"])),
         pass_labels=draw(st.sampled_from([{}, {"kueue.x-k8s.io/queue-name": "a"}, {"kai.scheduler/queue": "a"}])),
         pass_annotations=draw(st.sampled_from([{}, {"kueue.x-k8s.io/podset-preferred-topology": "rack"}])),
-        env=draw(
-            st.dictionaries(
-                st.from_regex(r"[A-Z_][A-Z0-9_]{0,20}", fullmatch=True), st.text(max_size=10).map(lambda text: f"v{text}"), max_size=3
-            )
-        ),
         suspend=draw(st.booleans()),
         active_deadline_seconds=draw(st.none() | st.integers(1, 10**6)),
         check=draw(st.none() | st.builds(PodPlan, resources=resources)),

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from plan_builders import GANG, REVISION, UID, exporting, hub_plan, quickstart_plan, serving
+from plan_builders import GANG, REVISION, UID, every_stage, exporting, hub_plan, quickstart_plan, serving
 
 from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, PodPlan, Scheduling, SecretKey, Storage
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
@@ -207,7 +207,8 @@ class TestEnvironment:
         assert "HF_HUB_OFFLINE" not in env(find(hub_plan(), "Job", "phi3-check"))
 
     def test_user_variables_never_replace_the_contracts(self):
-        plan = quickstart_plan(env={"OMP_NUM_THREADS": "3", "NCCL_DEBUG": "INFO", "TUNEWRIGHT_OUTPUT_DIR": "/elsewhere", "PET_NNODES": "9"})
+        variables = {"OMP_NUM_THREADS": "3", "NCCL_DEBUG": "INFO", "TUNEWRIGHT_OUTPUT_DIR": "/elsewhere", "PET_NNODES": "9"}
+        plan = quickstart_plan(pods=every_stage(env=variables))
         found = env(find(plan, "Job", "support-bot-train-0"))
         assert (found["OMP_NUM_THREADS"], found["NCCL_DEBUG"]) == ("3", "INFO")
         assert (found["TUNEWRIGHT_OUTPUT_DIR"], found["PET_NNODES"]) == (f"/workspace/output/support-bot/{REVISION}", "2")
@@ -372,7 +373,7 @@ class TestOwnership:
             service_account_name="trainer",
             image_pull_secrets=("registry",),
         )
-        pod = find(quickstart_plan(scheduling=wishes), "Job", "support-bot-train-0")["spec"]["template"]["spec"]
+        pod = find(quickstart_plan(pods=every_stage(scheduling=wishes)), "Job", "support-bot-train-0")["spec"]["template"]["spec"]
         assert pod["nodeSelector"] == {"pool": "a"}
         assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
         assert pod["affinity"] == {"nodeAffinity": {}}
@@ -383,6 +384,20 @@ class TestOwnership:
             "kai-scheduler",
             "trainer",
         )
+
+    @pytest.mark.parametrize("name", ["support-bot-check", "support-bot-train-0", "support-bot-export", "support-bot-serve"])
+    def test_labels_and_annotations_of_the_job_reach_the_pods_of_every_stage_and_replace_none_of_ours(self, name):
+        labels = {"example.com/cost-center": "42", "tunewright.io/job-name": "other", "kai.scheduler/queue": "own"}
+        notes = {"sidecar.istio.io/inject": "false", "tunewright.io/serving-revision": "other"}
+        options = every_stage(labels=labels, annotations=notes, env={"A": "1", "TUNEWRIGHT_TERMINATION_LOG": "x"})
+        plan = serving(quickstart_plan(pods=options, pass_labels={"kai.scheduler/queue": "of-the-job"}))
+        template = find_any(plan, name)["spec"]["template"]
+        found = template["metadata"]["labels"]
+        assert (found["example.com/cost-center"], found["tunewright.io/job-name"]) == ("42", "support-bot")
+        assert found["kai.scheduler/queue"] == "own"
+        assert template["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
+        variables = {item["name"]: item.get("value") for item in template["spec"]["containers"][0]["env"]}
+        assert (variables["A"], variables["TUNEWRIGHT_TERMINATION_LOG"]) == ("1", "/dev/termination-log")
 
     def test_a_manifest_never_contains_a_secret(self):
         assert "secretKeyRef" in json.dumps(render(hub_plan()).children)
@@ -406,7 +421,7 @@ class TestPlacement:
 
     def test_a_jobs_own_affinity_is_kept(self):
         asked = {"nodeAffinity": {"a": "b"}, "podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "rack"}]}}
-        plan = quickstart_plan(placement=Placement(gang="why"), scheduling=Scheduling(affinity=asked))
+        plan = quickstart_plan(placement=Placement(gang="why"), pods=every_stage(scheduling=Scheduling(affinity=asked)))
         affinity = pod_spec(find_any(plan, "support-bot-train-0"))["affinity"]
         terms = affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         assert [term["topologyKey"] for term in terms] == ["rack", "kubernetes.io/hostname"]

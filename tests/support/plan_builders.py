@@ -12,6 +12,7 @@ from tunewright.plan.plan_types import (
     MemoryFit,
     NewClaim,
     Owner,
+    PodOptions,
     PodPlan,
     SecretKey,
     ServePlan,
@@ -20,7 +21,7 @@ from tunewright.plan.plan_types import (
 )
 from tunewright.plan.rollout import PublishedModel
 from tunewright_contract import stages
-from tunewright_contract.stages import CHECK, TRAIN
+from tunewright_contract.stages import CHECK, TRAIN, Stage
 from tunewright_contract.trainer_config import DataConfig, DataFile, HubModel, JobIdentity, MethodConfig, ModelConfig, TrainerConfig
 
 REVISION = "3f9a1c2b"
@@ -93,6 +94,11 @@ def changed(plan: FineTunePlan, **changes: Any) -> FineTunePlan:
     """The same job with other fields, or other plans of the stages that are named."""
     wanted = {stage: changes.pop(stage.name, plan.stages.get(stage)) for stage in stages.STAGES}
     return replace(plan, stages={stage: found for stage, found in wanted.items() if found is not None}, **changes)
+
+
+def every_stage(**options: Any) -> dict[Stage, PodOptions]:
+    """Return the same options for the pods of all stages."""
+    return dict.fromkeys(stages.STAGES, PodOptions(**options))
 
 
 def exporting(plan: FineTunePlan) -> FineTunePlan:

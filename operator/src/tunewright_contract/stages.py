@@ -40,6 +40,8 @@ class Stage:
     summary: str  # a description for `tunewright plan`; {precision} is replaced by the export's
     shape: Shape
     command: tuple[str, ...]
+    settings: str  # the part of the specification with the settings of its pods
+    settings_from: str = ""  # the part that has those which are absent in its own. `resources` are always its own
     report: type[StageReport] = StageReport  # the report of its pods on success; its `kind` is the name. A server has none
     predecessor: "Stage | None" = None  # it starts when this one has succeeded; None: at once
     suspendable: bool = False  # spec.suspend stops it
@@ -62,6 +64,8 @@ CHECK = Stage(
     summary="counts parameters, reads the data, tests the export",
     shape=Shape.POD,
     command=(*_TRAINER, "check"),
+    settings="check",
+    settings_from="workers",
     report=CheckReport,
     resources=PodResources(cpu="500m", memory_gib=1),  # it holds no weights
 )
@@ -74,6 +78,7 @@ TRAIN = Stage(
     shape=Shape.GANG,
     # Not `torchrun -m tunewright_trainer train`: torchrun turns every failure into exit code 1, `launch` keeps the typed one.
     command=(*_TRAINER, "launch"),
+    settings="workers",
     report=TrainReport,
     predecessor=CHECK,
     suspendable=True,
@@ -86,6 +91,8 @@ EXPORT = Stage(
     summary="merge, ONNX {precision}, parity against torch",
     shape=Shape.POD,
     command=(*_TRAINER, "export"),
+    settings="export",
+    settings_from="workers",
     report=ExportReport,
     predecessor=TRAIN,
     suspendable=True,
@@ -103,6 +110,7 @@ SERVE = Stage(
     summary="answers requests",
     shape=Shape.SERVER,
     command=("python", "-m", "tunewright_server"),
+    settings="serving",
     predecessor=EXPORT,
 )
 

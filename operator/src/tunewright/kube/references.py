@@ -11,6 +11,7 @@ from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.inputs import Missing
 from tunewright.plan.placement import SERVED_MODEL, Use, named_claims
 from tunewright.plan.rollout import PublishedModel
+from tunewright_contract.stages import STAGES
 from tunewright_runtime.errors import Forbidden
 from tunewright_runtime.lookups import OwnerLookups
 from tunewright_runtime.objects import Manifest
@@ -34,7 +35,7 @@ async def look_up(client: OwnerLookups, job: FineTuneJob, served: PublishedModel
     found = [_objection(use, claim, namespace) for use, claim in claims.values()]
     found += [await _config_map(client, namespace, *named) for named in _config_maps(job)]
     found += [await _secret(client, namespace, *named) for named in _secrets(job)]
-    found += [await _service_account(client, namespace, job.spec.workers.service_account_name)]
+    found += [await _service_account(client, namespace, *named) for named in _service_accounts(job)]
     return Found(
         missing=tuple(item for item in found if item is not None),
         claims={name: _access_modes(claim) for name, (_, claim) in claims.items() if claim is not None},
@@ -75,14 +76,24 @@ def _config_maps(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
 
 def _secrets(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
     """Yield (field, name, key). A pull secret has one of two keys, which its type names."""
-    source, workers = job.spec.model.source.hugging_face, job.spec.workers
+    source = job.spec.model.source.hugging_face
     if source is not None and source.token_secret_ref is not None:
         yield "spec.model.source.huggingFace.tokenSecretRef", source.token_secret_ref.name, source.token_secret_ref.key
     serving = job.spec.serving
     if serving is not None and serving.api_key_secret_ref is not None:
         yield "spec.serving.apiKeySecretRef", serving.api_key_secret_ref.name, serving.api_key_secret_ref.key
-    for index, name in enumerate(workers.image_pull_secrets):
-        yield f"spec.workers.imagePullSecrets[{index}]", name, ""
+    for stage in STAGES:
+        settings = job.spec.written_settings(stage)
+        for index, name in enumerate((settings.image_pull_secrets if settings else None) or ()):
+            yield f"spec.{stage.settings}.imagePullSecrets[{index}]", name, ""
+
+
+def _service_accounts(job: FineTuneJob) -> Iterator[tuple[str, str]]:
+    """Yield (field, name)."""
+    for stage in STAGES:
+        settings = job.spec.written_settings(stage)
+        if settings is not None and settings.service_account_name is not None:
+            yield f"spec.{stage.settings}.serviceAccountName", settings.service_account_name
 
 
 def _objection(use: Use, claim: Manifest | None, namespace: str) -> Missing | None:
@@ -123,13 +134,11 @@ async def _secret(client: OwnerLookups, namespace: str, field: str, name: str, k
     return Missing(field=field, kind="Secret", name=name, message=f"it {lack}; kubectl create secret {kind} {name} ...")
 
 
-async def _service_account(client: OwnerLookups, namespace: str, name: str | None) -> Missing | None:
-    if name is None:
-        return None
+async def _service_account(client: OwnerLookups, namespace: str, field: str, name: str) -> Missing | None:
     try:
         if await client.get("ServiceAccount", namespace, name) is not None:
             return None
     except Forbidden:
         return None
     message = f"it does not exist in namespace {namespace}; kubectl create serviceaccount {name}, or name another"
-    return Missing(field="spec.workers.serviceAccountName", kind="ServiceAccount", name=name, message=message)
+    return Missing(field=field, kind="ServiceAccount", name=name, message=message)

@@ -10,6 +10,7 @@ from typing import Any
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
 from tunewright.plan.label_names import KUEUE
+from tunewright_contract.stages import STAGES, Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,30 +33,32 @@ _NO_IMAGE = "pods run the Python environment of this command, and no image"
 _FOLDER = "a claim is a folder of this machine"
 _WITHOUT_IMAGE = "Remove the field, or run the job in a cluster."
 
+# Of each stage's pods, under the part of the specification that has them.
+_POD_FIELDS = (
+    ("resources.requests", _NO_RESERVATION),
+    ("podLabels", "no object in a cluster has them"),
+    ("podAnnotations", "no object in a cluster has them"),
+    ("nodeSelector", _ONE_MACHINE),
+    ("tolerations", _ONE_MACHINE),
+    ("affinity", _ONE_MACHINE),
+    ("schedulerName", _ONE_MACHINE),
+    ("priorityClassName", "no pod is preempted"),
+    ("runtimeClassName", "pods are processes, and no container runtime starts them"),
+    ("serviceAccountName", "there is no API server to authenticate to"),
+    ("imagePullSecrets", _NO_IMAGE),
+)
+
 CLUSTER_FIELDS = (
-    ClusterField(path="spec.workers.resources.requests", why=_NO_RESERVATION),
-    ClusterField(path="spec.workers.nodeSelector", why=_ONE_MACHINE),
-    ClusterField(path="spec.workers.tolerations", why=_ONE_MACHINE),
-    ClusterField(path="spec.workers.affinity", why=_ONE_MACHINE),
-    ClusterField(path="spec.workers.schedulerName", why=_ONE_MACHINE),
-    ClusterField(path="spec.workers.priorityClassName", why="no pod is preempted"),
-    ClusterField(path="spec.workers.runtimeClassName", why="pods are processes, and no container runtime starts them"),
-    ClusterField(path="spec.workers.serviceAccountName", why="there is no API server to authenticate to"),
-    ClusterField(path="spec.workers.imagePullSecrets", why=_NO_IMAGE),
+    *(ClusterField(path=f"spec.{stage.settings}.{name}", why=why) for stage in STAGES for name, why in _POD_FIELDS),
     ClusterField(path="spec.workers.image", why=_NO_IMAGE, way_out=_WITHOUT_IMAGE),
-    ClusterField(path="spec.serving.resources.requests", why=_NO_RESERVATION),
-    ClusterField(path="spec.serving.nodeSelector", why=_ONE_MACHINE),
-    ClusterField(path="spec.serving.tolerations", why=_ONE_MACHINE),
     ClusterField(path="spec.serving.image", why=_NO_IMAGE, way_out=_WITHOUT_IMAGE),
     ClusterField(path="spec.output.storage.size", why=f"{_FOLDER}, and has the size of its disk"),
     ClusterField(path="spec.output.storage.storageClassName", why=_FOLDER),
     ClusterField(path="spec.output.storage.accessModes", why=_FOLDER),
 )
 # Limits that have an effect in a local run: memory is enforced, cpu is the number of threads, accelerators are the ranks of a training pod.
-_LIMITS: Mapping[str, frozenset[str]] = {
-    "workers": frozenset({"cpu", "memory", *ACCELERATOR_RESOURCES}),
-    "serving": frozenset({"cpu", "memory"}),
-}
+_LIMITS = frozenset({"cpu", "memory"})
+_LIMITS_OF_GANG = _LIMITS | set(ACCELERATOR_RESOURCES)
 
 
 def cluster_fields_of(job: FineTuneJob) -> list[ClusterField]:
@@ -74,7 +77,8 @@ def _is_set(part: Mapping[str, Any], path: str) -> bool:
 
 
 def _limits(spec: Mapping[str, Any]) -> Iterator[ClusterField]:
-    for owner, honoured in _LIMITS.items():
+    for stage in STAGES:
+        owner, honoured = stage.settings, _LIMITS_OF_GANG if stage.shape is Shape.GANG else _LIMITS
         limits = ((spec.get(owner) or {}).get("resources") or {}).get("limits") or {}
         for name in sorted(limits.keys() - honoured):
             yield ClusterField(path=f"spec.{owner}.resources.limits[{name}]", why="this limit is not enforced, and no device is assigned")

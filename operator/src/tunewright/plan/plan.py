@@ -15,13 +15,14 @@ from tunewright.plan.memory.zero import strategy_of, weigh_memory
 from tunewright.plan.names import names_of
 from tunewright.plan.placement import placement_of
 from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
+from tunewright.plan.pod_options import pod_options
 from tunewright.plan.regression import servable
 from tunewright.plan.rejections import ReferencesMissing, Rejection
 from tunewright.plan.resize import shares_of
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.sources import data_files, model_origin
-from tunewright.plan.stages import scheduling_of, served_model, wanted_stages
+from tunewright.plan.stages import served_model, wanted_stages
 from tunewright.plan.storage import storage_of
 from tunewright.plan.trainer_config import trainer_config
 from tunewright_contract import stages
@@ -74,14 +75,13 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
         data_volumes=files.volumes,
         storage=storage,
         fit=fit,
-        scheduling=scheduling_of(spec.workers),
+        pods=pod_options(spec),
         placement=placement_of(job, refs, storage, model),
         hub_token=origin.token,
         hub_access=origin.hub is not None,
         progress_url=refs.progress_url,
         pass_labels=_passed(job.metadata.labels),
         pass_annotations=_passed(job.metadata.annotations),
-        env={variable.name: variable.value for variable in spec.workers.env},
         suspend=spec.suspend,
         active_deadline_seconds=spec.active_deadline_seconds,
         progress_deadline_seconds=spec.progress_deadline_seconds,

@@ -110,6 +110,20 @@ class Scheduling:
     image_pull_secrets: tuple[str, ...] = ()
 
 
+EnvValue = str | Mapping[str, Any]  # a plain value, or Kubernetes' `valueFrom`
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodOptions:
+    """All that a job sets for the pods of one stage. It is empty for a job that sets nothing."""
+
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # without our defaults; the stage's plan has both
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, EnvValue] = field(default_factory=dict)
+    scheduling: Scheduling = Scheduling()
+
+
 @dataclass(frozen=True, kw_only=True)
 class SecretKey:
     """One key of a Secret in the job's namespace."""
@@ -201,7 +215,6 @@ class ServePlan:
     smoke_test: SmokeTest | None = None
     progress_deadline_seconds: int = 900
     drain_seconds: int = 300
-    scheduling: Scheduling = Scheduling()
     rollout: Rollout = field(default_factory=Rollout)
 
 
@@ -230,14 +243,13 @@ class FineTunePlan:
     data_volumes: tuple[DataVolume, ...]
     storage: Storage
     fit: MemoryFit
-    scheduling: Scheduling = Scheduling()  # of check, train and export pods
+    pods: Mapping[Stage, PodOptions] = field(default_factory=dict)  # of every stage, also of one that is not needed now
     placement: Placement = Placement()
     hub_token: SecretKey | None = None
     hub_access: bool = False  # True: pods may leave the cluster to reach the hub
     progress_url: str = ""
     pass_labels: Mapping[str, str] = field(default_factory=dict)  # queue labels, copied to Jobs
     pass_annotations: Mapping[str, str] = field(default_factory=dict)  # topology requests, copied to the gang
-    env: Mapping[str, str] = field(default_factory=dict)  # extra environment of the workers, from the job
     suspend: bool = False
     active_deadline_seconds: int | None = None
     progress_deadline_seconds: int = 1800
@@ -249,6 +261,10 @@ class FineTunePlan:
     def config_text(self) -> str:
         """Return the trainer's configuration as JSON: the same text for the same configuration. The ConfigMap is named after it."""
         return json.dumps(self.config.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    def options(self, stage: Stage) -> PodOptions:
+        """Return what the job sets for a stage's pods."""
+        return self.pods.get(stage, PodOptions())
 
     # The plans that rules use by name, with their types. None: that stage is not needed now.
     @property

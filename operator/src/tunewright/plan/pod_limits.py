@@ -7,7 +7,7 @@ legitimate work. The user's own figures have priority.
 from collections.abc import Mapping
 
 from tunewright.api.v1alpha1.common import ResourceRequirements
-from tunewright.plan.quantities import quantity_of_bytes, whole
+from tunewright.plan.quantities import quantity_of_bytes
 from tunewright_contract.quantities import amount
 from tunewright_contract.reports import ModelFacts
 from tunewright_contract.stages import PodResources
@@ -20,27 +20,34 @@ _SCRATCH_REQUEST, _SCRATCH_LIMIT = _GIB, 50 * _GIB  # logs, temporary files, cac
 Resources = dict[str, dict[str, str]]
 
 
-def pod_resources(defaults: PodResources, workers: ResourceRequirements, facts: ModelFacts | None) -> Resources:
+def pod_resources(defaults: PodResources, own: ResourceRequirements, workers: ResourceRequirements, facts: ModelFacts | None) -> Resources:
     """Return the resources of a stage with one pod, from its row and, once it is counted, the number of parameters.
 
-    The memory limit is twice the estimated need.
+    The memory limit is twice the estimated need. `own` are the stage's amounts in the job; they replace the planned ones.
     """
     model = facts.parameters * defaults.bytes_per_parameter if facts is not None else 0
     needed = max(defaults.memory_gib * _GIB, -(-model // _GIB) * _GIB)
-    limits = {"memory": _memory_limit(2 * needed + _LEAST_MEMORY_LIMIT // 2, workers)}
-    if defaults.bytes_per_parameter:  # it writes the model, and its temporary files are as large
-        limits[_SCRATCH] = quantity_of_bytes(_SCRATCH_LIMIT + needed)
-    return with_scratch({"requests": {"cpu": defaults.cpu, "memory": quantity_of_bytes(needed)}, "limits": limits})
+    scratch = _SCRATCH_LIMIT + (needed if defaults.bytes_per_parameter else 0)  # it writes the model, and its temporary files are as large
+    return _replaced(
+        own,
+        requests={"cpu": defaults.cpu, "memory": quantity_of_bytes(needed), _SCRATCH: quantity_of_bytes(_SCRATCH_REQUEST)},
+        limits={"memory": _memory_limit(2 * needed + _LEAST_MEMORY_LIMIT // 2, workers), _SCRATCH: quantity_of_bytes(scratch)},
+    )
 
 
-def with_scratch(resources: Mapping[str, Mapping[str, str]]) -> Resources:
-    """Add bounds of scratch space where the user has set none."""
-    limits, requests = dict(resources.get("limits", {})), dict(resources.get("requests", {}))
-    if _SCRATCH not in requests and _SCRATCH not in limits:
-        requests[_SCRATCH] = quantity_of_bytes(_SCRATCH_REQUEST)
-    if _SCRATCH not in limits:
-        limits[_SCRATCH] = quantity_of_bytes(max(_SCRATCH_LIMIT, whole(requests[_SCRATCH])))
-    return {name: values for name, values in (("limits", limits), ("requests", requests)) if values}
+def with_scratch(own: ResourceRequirements) -> Resources:
+    """Add bounds of scratch space where the job has none."""
+    return _replaced(own, requests={_SCRATCH: quantity_of_bytes(_SCRATCH_REQUEST)}, limits={_SCRATCH: quantity_of_bytes(_SCRATCH_LIMIT)})
+
+
+def _replaced(own: ResourceRequirements, *, requests: Mapping[str, str], limits: Mapping[str, str]) -> Resources:
+    """Replace planned amounts by the job's, name by name.
+
+    A limit without a request is both, as in Kubernetes. A request above the planned limit raises that limit.
+    """
+    wanted = {**{name: value for name, value in requests.items() if name not in own.limits}, **own.requests}
+    most = {name: max(value, wanted.get(name, "0"), key=amount) for name, value in limits.items()}
+    return {"limits": {**most, **own.limits}, "requests": wanted}
 
 
 def _memory_limit(needed: int, workers: ResourceRequirements) -> str:

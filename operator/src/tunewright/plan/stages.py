@@ -1,13 +1,9 @@
 """Decides which stages run now: each row of the stage table after its predecessor has succeeded."""
 
-from collections.abc import Mapping
-
-from tunewright.api.v1alpha1.common import Toleration
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.api.v1alpha1.workers import WorkersSpec
 from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
 from tunewright.plan.placement import SERVED_MODEL
-from tunewright.plan.plan_types import PodPlan, Scheduling, SecretKey, ServePlan, StagePlan, TrainPlan
+from tunewright.plan.plan_types import PodPlan, SecretKey, ServePlan, StagePlan, TrainPlan
 from tunewright.plan.pod_limits import pod_resources, with_scratch
 from tunewright.plan.resize import Shares, is_resized
 from tunewright.plan.rollout import PublishedModel, Rollout
@@ -34,7 +30,8 @@ def wanted_stages(job: FineTuneJob, past: Past, shares: Shares, model: Published
 
 def _pod(stage: Stage, job: FineTuneJob, past: Past) -> PodPlan:
     report = past.check.report
-    resources = pod_resources(stage.resources, job.spec.workers.resources, report.model if report else None)
+    own = job.spec.pod_settings(stage).resources
+    resources = pod_resources(stage.resources, own, job.spec.workers.resources, report.model if report else None)
     return PodPlan(resources=resources, backoff_limit=stage.retries)
 
 
@@ -46,7 +43,7 @@ def _gang(job: FineTuneJob, begun: TrainOutcome, shares: Shares) -> TrainPlan:
         attempt=attempt,
         replicas=workers.replicas,
         processes_per_replica=workers.processes,
-        resources=with_scratch(workers.resources.wire()),
+        resources=with_scratch(workers.resources),
         global_batch_size=shares.global_batch_size,
         stopping=resized and attempt < begun.attempts,
     )
@@ -91,7 +88,7 @@ def _server(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None
         replicas=serving.replicas,
         model=model,
         model_name=job.served_model_name(),
-        resources=with_scratch(serving.resources.wire()),
+        resources=with_scratch(serving.resources),
         execution_providers=tuple(serving.execution_providers),
         max_slots=serving.max_concurrent_requests,
         max_length=serving.max_model_len,
@@ -99,28 +96,5 @@ def _server(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None
         smoke_test=SmokeTest(**serving.smoke_test.model_dump()) if serving.smoke_test else None,
         progress_deadline_seconds=serving.progress_deadline_seconds,
         drain_seconds=serving.drain_seconds,
-        scheduling=Scheduling(
-            node_selector=dict(serving.node_selector),
-            tolerations=tuple(_wire(toleration) for toleration in serving.tolerations),
-            image_pull_secrets=tuple(job.spec.workers.image_pull_secrets),
-        ),
         rollout=past.serve.rollout,
     )
-
-
-def scheduling_of(workers: WorkersSpec) -> Scheduling:
-    """Return the scheduling fields of check, train and export pods."""
-    return Scheduling(
-        node_selector=dict(workers.node_selector),
-        tolerations=tuple(_wire(toleration) for toleration in workers.tolerations),
-        affinity=workers.affinity.wire() if workers.affinity else None,
-        priority_class_name=workers.priority_class_name,
-        runtime_class_name=workers.runtime_class_name,
-        scheduler_name=workers.scheduler_name,
-        service_account_name=workers.service_account_name,
-        image_pull_secrets=tuple(workers.image_pull_secrets),
-    )
-
-
-def _wire(toleration: Toleration) -> Mapping[str, str | int]:
-    return toleration.model_dump(mode="json", by_alias=True, exclude_none=True)

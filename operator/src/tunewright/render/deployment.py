@@ -53,7 +53,7 @@ def _revision(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: Publish
     template = _template(plan, stage, serve, model)
     text = json.dumps(template, sort_keys=True, separators=(",", ":"))
     name = f"{model.revision}-{sha256(text.encode()).hexdigest()[:DIGITS]}"
-    template["metadata"]["annotations"] = {label_names.SERVING_REVISION: name}
+    template["metadata"].setdefault("annotations", {})[label_names.SERVING_REVISION] = name
     return ServingRevision(name=name, template=template, model=model if model.job != plan.owner.name else None)
 
 
@@ -66,7 +66,7 @@ def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: Publish
             stage.component,
             image=plan.server_image,
             command=stage.command,
-            variables=serve_variables(serve, model),
+            variables=serve_variables(serve, model, plan.options(stage).env),
             mounts=mounts,
             resources=serve.resources,
             lifecycle={"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
@@ -76,7 +76,7 @@ def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: Publish
             livenessProbe=_probe("live", periodSeconds=10, failureThreshold=6),  # a slow server is not restarted
         ),
         mounts=mounts,
-        scheduling=serve.scheduling,
+        options=plan.options(stage),
         grace_seconds=PRE_STOP_SECONDS + serve.drain_seconds + MARGIN_SECONDS,
         together=bool(plan.placement.servers),
         topologySpreadConstraints=[

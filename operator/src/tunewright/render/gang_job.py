@@ -65,7 +65,7 @@ def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) 
                     ports=[{"name": "rendezvous", "containerPort": RENDEZVOUS_PORT}],
                 ),
                 mounts=mounts,
-                scheduling=plan.scheduling,
+                options=plan.options(stage),
                 grace_seconds=train.termination_grace_seconds,
                 labels=labels | pod_pass_labels(plan),
                 annotations=plan.pass_annotations,

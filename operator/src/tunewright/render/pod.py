@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewright.plan.plan_types import FineTunePlan, Scheduling
+from tunewright.plan.plan_types import EnvValue, FineTunePlan, PodOptions, Scheduling
 from tunewright.render.labels import JsonObject, child_labels, selector
-from tunewright.render.variables import TERMINATION_LOG, Value, env_list
+from tunewright.render.variables import TERMINATION_LOG, env_list
 from tunewright.render.volumes import Mount, volume_mounts, volumes
 
 USER = 65532  # the images' own user; they also run as any other
@@ -17,7 +17,7 @@ def pod_template(
     *,
     container: JsonObject,
     mounts: Sequence[Mount],
-    scheduling: Scheduling,
+    options: PodOptions,
     grace_seconds: int,
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
@@ -28,9 +28,10 @@ def pod_template(
 
     `together`: all pods of this stage run on one node. `spec` has the stage's own fields (restartPolicy, subdomain, …).
     """
-    metadata: JsonObject = {"labels": child_labels(plan, component) | dict(labels or {})}
-    if annotations:
-        metadata["annotations"] = dict(annotations)
+    own = child_labels(plan, component)
+    metadata: JsonObject = {"labels": {**own, **(labels or {}), **options.labels, **own}}
+    if notes := {**(annotations or {}), **options.annotations}:
+        metadata["annotations"] = notes
     return {
         "metadata": metadata,
         "spec": {
@@ -47,7 +48,7 @@ def pod_template(
             },
             "terminationGracePeriodSeconds": grace_seconds,
             "volumes": volumes(mounts, scratch=container["resources"].get("limits", {}).get("ephemeral-storage")),
-            **_scheduling(scheduling, beside=selector(plan, component) if together else None),
+            **_scheduling(options.scheduling, beside=selector(plan, component) if together else None),
             **spec,
         },
     }
@@ -58,7 +59,7 @@ def container(
     *,
     image: str,
     command: Sequence[str],
-    variables: Mapping[str, Value],
+    variables: Mapping[str, EnvValue],
     mounts: Sequence[Mount],
     resources: Mapping[str, Mapping[str, str]],
     **more: Any,

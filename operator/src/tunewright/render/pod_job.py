@@ -66,7 +66,7 @@ def render_pod_job(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> JsonObj
                     resources=wanted.resources,
                 ),
                 mounts=mounts,
-                scheduling=plan.scheduling,
+                options=plan.options(stage),
                 grace_seconds=stage.grace_seconds,
                 labels=pod_pass_labels(plan),
                 restartPolicy="Never",

@@ -1,6 +1,6 @@
 """The environment variables of each stage's container.
 
-Three layers, each overriding the ones before: defaults, the job's `workers.env`, and the contract's own variables.
+Three layers, each overriding the ones before: defaults, the job's `env` of the stage, and the contract's own variables.
 A secret is always a reference.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from tunewright.plan import label_names
 from tunewright.plan.names import attempt_name
-from tunewright.plan.plan_types import ClaimSource, FineTunePlan, SecretKey, ServePlan, TrainPlan
+from tunewright.plan.plan_types import ClaimSource, EnvValue, FineTunePlan, SecretKey, ServePlan, TrainPlan
 from tunewright.plan.rollout import PublishedModel
 from tunewright.render import volumes
 from tunewright_contract import environment
@@ -27,19 +27,18 @@ _ON_CPU = {"DS_ACCELERATOR": "cpu", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "MA
 # Turn off telemetry of libraries; ONNX Runtime sends it on Linux since 1.29.
 _PRIVATE = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
-Value = str | Mapping[str, Any]  # a plain value, or Kubernetes' `valueFrom`
 Resources = Mapping[str, Mapping[str, str]]
 
 
-def pod_variables(plan: FineTunePlan, stage: Stage, resources: Resources) -> dict[str, Value]:
+def pod_variables(plan: FineTunePlan, stage: Stage, resources: Resources) -> dict[str, EnvValue]:
     """Return the environment of a stage with one pod."""
-    published: dict[str, Value] = {environment.PUBLISH_DIR: _of_revision(plan, volumes.MODELS_DIR)} if stage.publishes else {}
-    return {**_tunable(plan, resources), **plan.env, **_contract(plan), **published}
+    published: dict[str, EnvValue] = {environment.PUBLISH_DIR: _of_revision(plan, volumes.MODELS_DIR)} if stage.publishes else {}
+    return {**_tunable(plan, resources), **plan.options(stage).env, **_contract(plan), **published}
 
 
-def gang_variables(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) -> dict[str, Value]:
+def gang_variables(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) -> dict[str, EnvValue]:
     """Return the environment of one pod of the gang: torchrun reads its options from PET_*, one per command-line flag."""
-    gang: dict[str, Value] = {
+    gang: dict[str, EnvValue] = {
         "PET_NNODES": str(train.replicas),
         "PET_NPROC_PER_NODE": str(train.processes_per_replica),
         "PET_NODE_RANK": {"fieldRef": {"fieldPath": f"metadata.annotations['{label_names.COMPLETION_INDEX}']"}},
@@ -49,16 +48,16 @@ def gang_variables(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: 
     }
     return {
         **_tunable(plan, train.resources, processes=train.processes_per_replica),
-        **plan.env,
+        **plan.options(stage).env,
         **_contract(plan),
         **_progress(plan),
         **gang,
     }
 
 
-def serve_variables(serve: ServePlan, model: PublishedModel) -> dict[str, Value]:
+def serve_variables(serve: ServePlan, model: PublishedModel, env: Mapping[str, EnvValue]) -> dict[str, EnvValue]:
     """Return the environment of the server."""
-    optional: dict[str, Value] = {} if serve.max_length is None else {environment.MAX_LENGTH: str(serve.max_length)}
+    optional: dict[str, EnvValue] = {} if serve.max_length is None else {environment.MAX_LENGTH: str(serve.max_length)}
     if serve.api_key is not None:
         optional[environment.API_KEY] = _secret(serve.api_key)
     if serve.smoke_test is not None:
@@ -67,6 +66,7 @@ def serve_variables(serve: ServePlan, model: PublishedModel) -> dict[str, Value]
         **_threads(serve.resources),
         **_PRIVATE,
         "PYTHONUNBUFFERED": "1",
+        **env,
         **optional,
         environment.MODEL_DIR: f"{volumes.MODELS_DIR}/{model.job}/{model.revision}",
         environment.MODEL_NAME: serve.model_name,
@@ -79,7 +79,7 @@ def serve_variables(serve: ServePlan, model: PublishedModel) -> dict[str, Value]
     }
 
 
-def env_list(variables: Mapping[str, Value]) -> list[dict[str, Any]]:
+def env_list(variables: Mapping[str, EnvValue]) -> list[dict[str, Any]]:
     """Return a container's `env`, sorted by name."""
     return [
         {"name": name, "value": value} if isinstance(value, str) else {"name": name, "valueFrom": dict(value)}
@@ -87,7 +87,7 @@ def env_list(variables: Mapping[str, Value]) -> list[dict[str, Any]]:
     ]
 
 
-def _tunable(plan: FineTunePlan, resources: Resources, *, processes: int = 1) -> dict[str, Value]:
+def _tunable(plan: FineTunePlan, resources: Resources, *, processes: int = 1) -> dict[str, EnvValue]:
     return {
         **_threads(resources, processes=processes),
         **({} if _has_devices(resources) else _ON_CPU),
@@ -99,8 +99,8 @@ def _tunable(plan: FineTunePlan, resources: Resources, *, processes: int = 1) ->
     }
 
 
-def _contract(plan: FineTunePlan) -> dict[str, Value]:
-    result: dict[str, Value] = {
+def _contract(plan: FineTunePlan) -> dict[str, EnvValue]:
+    result: dict[str, EnvValue] = {
         environment.CONFIG: f"{volumes.CONFIG_DIR}/config.json",
         environment.DATA_DIR: volumes.DATA_DIR,
         environment.OUTPUT_DIR: _of_revision(plan, volumes.OUTPUT_DIR),
@@ -114,7 +114,7 @@ def _contract(plan: FineTunePlan) -> dict[str, Value]:
     return result
 
 
-def _secret(key: SecretKey) -> Value:
+def _secret(key: SecretKey) -> EnvValue:
     return {"secretKeyRef": {"name": key.name, "key": key.key}}
 
 
@@ -123,7 +123,7 @@ def _saving_seconds(grace_seconds: int) -> int:
     return max(1, grace_seconds * 95 // 100)
 
 
-def _progress(plan: FineTunePlan) -> dict[str, Value]:
+def _progress(plan: FineTunePlan) -> dict[str, EnvValue]:
     if not plan.progress_url:
         return {}
     return {environment.PROGRESS_URL: plan.progress_url, environment.PROGRESS_TOKEN_FILE: f"{volumes.TOKEN_DIR}/token"}
@@ -133,7 +133,7 @@ def _of_revision(plan: FineTunePlan, folder: str) -> str:
     return f"{folder}/{plan.owner.name}/{plan.revision}"
 
 
-def _threads(resources: Resources, *, processes: int = 1) -> dict[str, Value]:
+def _threads(resources: Resources, *, processes: int = 1) -> dict[str, EnvValue]:
     """Divide the CPU limit among a pod's processes. Libraries count the node's CPUs, not the pod's, and would start too many threads."""
     limit = resources.get("limits", {}).get("cpu")
     return {} if limit is None else {"OMP_NUM_THREADS": str(max(1, floor(amount(limit) / processes)))}

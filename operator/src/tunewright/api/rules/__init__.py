@@ -28,6 +28,7 @@ from tunewright.api.rules import (
     evaluation,
     hardware,
     method,
+    pod_metadata,
     resources,
     serving,
     shape,
@@ -36,7 +37,7 @@ from tunewright.api.rules import (
 from tunewright.api.rules.table import Rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
-_ROOMS = (shape, environment, method, deepspeed, deepspeed_allowed, data, evaluation, hardware, resources, serving, task)
+_ROOMS = (shape, environment, method, deepspeed, deepspeed_allowed, data, evaluation, hardware, resources, pod_metadata, serving, task)
 RULES: tuple[Rule[Any], ...] = tuple(rule for room in _ROOMS for rule in room.RULES)
 
 

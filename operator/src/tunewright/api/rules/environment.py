@@ -1,15 +1,15 @@
-"""E016: environment variables that a job may not set for its training containers.
+"""E016: environment variables that a job may not set for the containers of its stages.
 
-Each row is a pattern of names and the reason. Other names are allowed: an image can read its own variables, and `workers.env` is meant for
+Each row is a pattern of names and the reason. Other names are allowed: an image can read its own variables, and `env` is meant for
 tuning (OMP_*, NCCL_*, TORCH_*).
 """
 
 import re
 from typing import Any
 
-from tunewright.api.rules.predicates import field
-from tunewright.api.rules.table import Rule, fault_rule
-from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.rules.predicates import field, has
+from tunewright.api.rules.table import Rule, pod_rule
+from tunewright.api.v1alpha1.pod_settings import PodSettings
 
 _CODE = "it decides which code runs"
 _OWN = "Tunewright and torchrun set it"
@@ -37,9 +37,9 @@ REFUSED: tuple[tuple[str, str], ...] = (
 PATTERN = "^(" + "|".join(pattern for pattern, _ in REFUSED) + ")$"
 
 
-def refused_variables(spec: FineTuneJobSpec) -> list[str]:
+def refused_variables(settings: PodSettings) -> list[str]:
     """Return the names that may not be set, each with the reason."""
-    return [f"{variable.name} ({why})" for variable in spec.workers.env if (why := _why(variable.name))]
+    return [f"{variable.name} ({why})" for variable in settings.env or () if (why := _why(variable.name))]
 
 
 def _why(name: str) -> str:
@@ -47,13 +47,12 @@ def _why(name: str) -> str:
 
 
 RULES: tuple[Rule[Any], ...] = (
-    fault_rule(
+    pod_rule(
         code="E016",
-        path="workers.env",
+        path="env",
         faults=refused_variables,
-        says="{}",
         refuses="variables that decide which code runs, where files or tokens go, or that Tunewright sets",
-        way_out="Remove them; what an image needs of its own is built into it (workers.image).",
-        broken=field("workers.env").exists("variable", field("name", of="variable").matches(PATTERN)),
+        way_out="Remove them; what an image needs of its own is built into it (workers.image, serving.image).",
+        broken=has("env") & field("env").exists("variable", field("name", of="variable").matches(PATTERN)),
     ),
 )

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tunewright.api.rules.table import Rule, fault_rule
+from tunewright.api.rules.table import Rule, pod_rule
 from tunewright.api.v1alpha1.common import Quantity, ResourceRequirements
-from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.pod_settings import PodSettings
 from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
 from tunewright_contract.quantities import amount
 
@@ -22,25 +22,22 @@ def _above(resources: ResourceRequirements) -> Iterator[str]:
                 yield f"{kind} hold {quantity} of {name}, of which {largest} are allowed"
 
 
-def _of_workers(spec: FineTuneJobSpec) -> list[str]:
-    faults = list(_above(spec.workers.resources))
-    if not faults and spec.workers.accelerators > MOST_ACCELERATORS:
-        faults.append(f"limits hold {spec.workers.accelerators} accelerators, of which {MOST_ACCELERATORS} are allowed")
+def too_large(settings: PodSettings) -> list[str]:
+    """Return the amounts that no node has."""
+    faults = list(_above(settings.resources))
+    pieces = sum(int(amount(settings.resources.limits.get(name, "0"))) for name in ACCELERATOR_RESOURCES)
+    if not faults and pieces > MOST_ACCELERATORS:
+        faults.append(f"limits hold {pieces} accelerators, of which {MOST_ACCELERATORS} are allowed")
     return faults
 
 
-def _of_servers(spec: FineTuneJobSpec) -> list[str]:
-    return list(_above(spec.serving.resources)) if spec.serving is not None else []
-
-
-RULES: tuple[Rule[Any], ...] = tuple(
-    fault_rule(
+RULES: tuple[Rule[Any], ...] = (
+    pod_rule(
         code="E017",
-        path=path,
-        faults=faults,
+        path="resources",
+        faults=too_large,
         says="{} in one pod",
         refuses="more of a resource than a node can have",
         way_out="Give the amount for one pod; workers.replicas and serving.replicas are the number of pods.",
-    )
-    for path, faults in (("workers.resources", _of_workers), ("serving.resources", _of_servers))
+    ),
 )

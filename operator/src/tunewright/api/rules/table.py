@@ -8,6 +8,8 @@ from tunewright.api.problems import Problem
 from tunewright.api.rules.predicates import Predicate, any_of
 from tunewright.api.v1alpha1.data import Dataset
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.pod_settings import PodSettings
+from tunewright_contract.stages import STAGES
 
 S = TypeVar("S")
 
@@ -27,6 +29,12 @@ DATASET = Subject[Dataset](
         (f"spec.data.{split}[{index}]", dataset)
         for split, datasets in (("train", spec.data.train), ("validation", spec.data.validation), ("test", spec.data.test))
         for index, dataset in enumerate(datasets)
+    ],
+)
+POD_SETTINGS = Subject[PodSettings](
+    nodes=tuple(f"spec.{stage.settings}" for stage in STAGES),
+    places=lambda spec: [
+        (f"spec.{stage.settings}", settings) for stage in STAGES if (settings := spec.written_settings(stage)) is not None
     ],
 )
 
@@ -86,6 +94,32 @@ def job_rule(
 ) -> Rule[FineTuneJobSpec]:
     """Return a rule on the whole specification."""
     return Rule(code=code, subject=JOB, path=path, broken=broken, says=says, refuses=refuses, way_out=way_out, also=also, at_start=at_start)
+
+
+def pod_rule(
+    *,
+    code: str,
+    path: str,
+    faults: Callable[[PodSettings], Sequence[str]],
+    refuses: str,
+    way_out: str,
+    says: str = "{}",
+    broken: Predicate | None = None,
+) -> Rule[PodSettings]:
+    """Return a rule on the pod settings of each stage that is broken where `faults` names any; they stand in `says` in place of `{}`.
+
+    `broken` is what CEL can express of it.
+    """
+    return Rule(
+        code=code,
+        subject=POD_SETTINGS,
+        path=path,
+        broken=broken or (lambda settings: bool(faults(settings))),
+        says=lambda settings: says.format("; ".join(faults(settings))),
+        refuses=refuses,
+        way_out=way_out,
+        also=(lambda settings: bool(faults(settings))) if broken else None,
+    )
 
 
 def fault_rule(

@@ -6,7 +6,7 @@ An explicit null means absent, as in the API server.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -159,27 +159,6 @@ class ResourceRequirements(Spec):
     def wire(self) -> dict[str, dict[str, str]]:
         """Return the Kubernetes object, without empty parts."""
         return {name: values for name, values in (("limits", dict(self.limits)), ("requests", dict(self.requests))) if values}
-
-
-class Toleration(Spec):
-    """Kubernetes' own toleration."""
-
-    key: LabelKey | None = None
-    operator: Literal["Exists", "Equal"] | None = None
-    value: LabelValue | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-
-
-class EnvVar(Spec):
-    """One environment variable of the training container, in plain text. Do not put secrets here."""
-
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    value: Annotated[str, StringConstraints(max_length=4096)] = ""
-
-
-NodeSelector = Annotated[dict[LabelKey, LabelValue], Field(max_length=32)]
-Tolerations = Annotated[Items[Toleration], Field(max_length=32)]
 
 
 def keyed(*keys: str) -> Any:

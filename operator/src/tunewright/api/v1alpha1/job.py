@@ -12,16 +12,21 @@ from tunewright.api.v1alpha1.evaluation import EvaluationSpec
 from tunewright.api.v1alpha1.method import MethodSpec
 from tunewright.api.v1alpha1.model import ModelSpec
 from tunewright.api.v1alpha1.output import OutputSpec
+from tunewright.api.v1alpha1.pod_settings import PodSettings
 from tunewright.api.v1alpha1.serving import ServingSpec
 from tunewright.api.v1alpha1.training import TrainingSpec
 from tunewright.api.v1alpha1.workers import WorkersSpec
 from tunewright_contract.capabilities.tasks import TaskName
 from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.stages import TRAIN, Stage
 
 GROUP = "tunewright.io"
 VERSION = "v1alpha1"
 API_VERSION = "tunewright.io/v1alpha1"
 KIND = "FineTuneJob"
+
+_ALWAYS_OWN = {"resources"}
+_OF_ALL_STAGES = {"image_pull_secrets"}  # one registry usually has all images
 
 Seconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -41,10 +46,14 @@ class FineTuneJobSpec(Spec):
     """Duration, learning rate, batch sizes, checkpoints."""
     deepspeed: DeepSpeedSpec | None = None
     """DeepSpeed ZeRO. Absent: plain DDP."""
+    check: PodSettings | None = None
+    """Pods of the stage Check. What is absent here, apart from `resources`, comes from spec.workers."""
     workers: WorkersSpec = WorkersSpec()
     """Number, resources and placement of the training pods."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """Comparison of the base model with the tuned model."""
+    export: PodSettings | None = None
+    """Pods of the stage Export. What is absent here, apart from `resources`, comes from spec.workers."""
     output: OutputSpec = OutputSpec()
     """The exported model, and its storage."""
     serving: ServingSpec | None = None
@@ -64,6 +73,18 @@ class FineTuneJobSpec(Spec):
     def world_size(self) -> int:
         """Ranks of the gang."""
         return self.workers.world_size
+
+    def pod_settings(self, stage: Stage) -> PodSettings:
+        """Return the settings of a stage's pods, with those that it takes from another part of the specification."""
+        own = self.written_settings(stage) or PodSettings()
+        others: PodSettings = getattr(self, stage.settings_from or TRAIN.settings)
+        shared = set(PodSettings.model_fields) - _ALWAYS_OWN if stage.settings_from else _OF_ALL_STAGES
+        return own.model_copy(update={name: getattr(others, name) for name in shared if getattr(own, name) is None})
+
+    def written_settings(self, stage: Stage) -> PodSettings | None:
+        """Return the part of the specification with the settings of a stage's pods. None: it is absent."""
+        settings: PodSettings | None = getattr(self, stage.settings)
+        return settings
 
     def learning_rate(self) -> float:
         """Return training.learningRate, or the tuner's default if it is absent."""

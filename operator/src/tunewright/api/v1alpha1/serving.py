@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from tunewright.api.v1alpha1.common import Items, NodeSelector, ResourceRequirements, SecretKeyRef, Spec, Tolerations
+from tunewright.api.v1alpha1.common import Items, SecretKeyRef, Spec
 from tunewright.api.v1alpha1.model import ModelReference
+from tunewright.api.v1alpha1.pod_settings import PodSettings
 from tunewright_contract.capabilities.execution_providers import DEFAULT_EXECUTION_PROVIDERS, EXECUTION_PROVIDERS, ExecutionProviderName
 
 ServedModelName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:-]*$")]
@@ -24,7 +25,7 @@ class SmokeTestSpec(Spec):
     """Most tokens of the answer."""
 
 
-class ServingSpec(Spec):
+class ServingSpec(PodSettings):
     """The model server."""
 
     replicas: Annotated[int, Field(ge=0, le=1024)] = 1
@@ -44,7 +45,6 @@ class ServingSpec(Spec):
     max_model_len: Annotated[int, Field(ge=1, le=2**20)] | None = None
     """Most tokens of a request, prompt and answer together; of a translation or a summary, source and target each. Absent: the model's
     context length."""
-    resources: ResourceRequirements = ResourceRequirements()
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")] | None = None
     """Server image. Absent: the operator's default."""
     api_key_secret_ref: SecretKeyRef | None = None
@@ -55,5 +55,3 @@ class ServingSpec(Spec):
     """Seconds without progress of a new revision (image pull, model loading) until it is rolled back."""
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
     """Seconds for open requests to finish when a server stops. Choose at least the time of your longest answer."""
-    node_selector: NodeSelector = Field(default_factory=dict)
-    tolerations: Tolerations = ()

@@ -4,49 +4,25 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from tunewright.api.v1alpha1.affinity import Affinity
-from tunewright.api.v1alpha1.common import (
-    DnsSubdomain,
-    EnvVar,
-    Items,
-    NodeSelector,
-    Quantity,
-    ResourceRequirements,
-    Spec,
-    Tolerations,
-    as_set,
-    keyed,
-)
+from tunewright.api.v1alpha1.common import Quantity
+from tunewright.api.v1alpha1.pod_settings import PodSettings
 from tunewright_contract.quantities import amount
 
 # Extended resources whose unit is one accelerator, and therefore one rank.
 ACCELERATOR_RESOURCES = ("nvidia.com/gpu", "amd.com/gpu", "gpu.intel.com/xe", "gpu.intel.com/i915", "habana.ai/gaudi")
 
 
-class WorkersSpec(Spec):
+class WorkersSpec(PodSettings):
     """The gang of training pods. All of them start together."""
 
     replicas: Annotated[int, Field(ge=1, le=1024)] = 1
     """Number of pods. On a change, the gang saves, stops, and resumes with the new number and the same examples per optimizer step."""
     accelerators_per_replica: Annotated[int, Field(ge=1, le=64)] | None = None
     """Accelerators of one pod, which must equal those in `resources.limits`. Absent: `resources.limits` alone decides."""
-    resources: ResourceRequirements = ResourceRequirements()
-    """Resources of one pod."""
     accelerator_memory: Quantity | None = None
     """Memory of one accelerator, such as 80Gi, to choose the ZeRO stage. Absent: the operator's default."""
-    node_selector: NodeSelector = Field(default_factory=dict)
-    tolerations: Tolerations = ()
-    affinity: Affinity | None = None
-    """Kubernetes' own affinity of the pods."""
-    priority_class_name: DnsSubdomain | None = None
-    runtime_class_name: DnsSubdomain | None = None
-    scheduler_name: DnsSubdomain | None = None
-    service_account_name: DnsSubdomain | None = None
-    image_pull_secrets: Annotated[Items[DnsSubdomain], Field(max_length=16), as_set()] = ()
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")] | None = None
     """Trainer image. Absent: the operator's default."""
-    env: Annotated[Items[EnvVar], Field(max_length=128), keyed("name")] = ()
-    """Additional environment variables of the training containers."""
 
     @property
     def accelerators(self) -> int:

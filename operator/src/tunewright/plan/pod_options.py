@@ -1,0 +1,42 @@
+"""What a job sets for the pods of each stage, as Kubernetes' own objects."""
+
+from typing import Any
+
+from tunewright.api.v1alpha1.common import Spec
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.pod_settings import PodSettings
+from tunewright.plan.plan_types import PodOptions, Scheduling
+from tunewright_contract import stages
+from tunewright_contract.stages import Stage
+
+
+def pod_options(spec: FineTuneJobSpec) -> dict[Stage, PodOptions]:
+    """Return the options of every stage."""
+    return {stage: _options(spec.pod_settings(stage)) for stage in stages.STAGES}
+
+
+def _options(settings: PodSettings) -> PodOptions:
+    return PodOptions(
+        resources=settings.resources.wire(),
+        labels=dict(settings.pod_labels or {}),
+        annotations=dict(settings.pod_annotations or {}),
+        env={variable.name: variable.value for variable in settings.env or ()},
+        scheduling=_scheduling(settings),
+    )
+
+
+def _scheduling(settings: PodSettings) -> Scheduling:
+    return Scheduling(
+        node_selector=dict(settings.node_selector or {}),
+        tolerations=tuple(_wire(toleration) for toleration in settings.tolerations or ()),
+        affinity=settings.affinity.wire() if settings.affinity else None,
+        priority_class_name=settings.priority_class_name,
+        runtime_class_name=settings.runtime_class_name,
+        scheduler_name=settings.scheduler_name,
+        service_account_name=settings.service_account_name,
+        image_pull_secrets=tuple(settings.image_pull_secrets or ()),
+    )
+
+
+def _wire(part: Spec) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True)
