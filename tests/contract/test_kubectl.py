@@ -74,6 +74,26 @@ def test_refusals_name_the_field(kubectl, says, changed):
     assert says in refused.stderr
 
 
-def test_explain_has_a_word_for_every_top_field(kubectl):
+def test_explain_shows_type_description_unit_and_default(kubectl):
     assert "Fine-tunes a base model" in kubectl("explain", "ftj").stdout
-    assert "learningRate" in kubectl("explain", "ftj.spec.training").stdout
+    explained = kubectl("explain", "ftj.spec.serving.drainSeconds").stdout
+    assert "<integer>" in explained
+    assert "Seconds for open requests to finish" in " ".join(explained.split())
+    assert "Default: 300." in " ".join(explained.split())
+
+
+@pytest.mark.parametrize("part", ["spec", "status"])
+def test_explain_describes_each_field(kubectl, part):
+    """tests/api/test_descriptions.py looks at all fields; `--recursive` shows no descriptions."""
+    inner = {"spec": "ftj.spec.workers.tolerations", "status": "ftj.status.conditions"}[part]
+    for path in (f"ftj.{part}", inner):
+        shown = kubectl("explain", path)
+        assert shown.returncode == 0, shown.stderr
+        assert "<no description>" not in shown.stdout, path
+
+
+def test_the_definition_can_be_applied_client_side(kubectl):
+    """It is stored a second time, in an annotation of at most 256 KiB."""
+    applied = kubectl("apply", "--server-side=false", "-f", str(ROOT / "crds" / "finetunejobs.tunewright.io.yaml"))
+
+    assert applied.returncode == 0, applied.stderr

@@ -12,10 +12,10 @@ from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from tunewright.api.rules import RULES
 from tunewright.api.rules.predicates import field, size
-from tunewright.api.structural import Schema, structural
+from tunewright.api.structural import Schema, structural, with_defaults_named
 from tunewright.api.supported import CODE, NOT_SUPPORTED_YET
 from tunewright.api.v1alpha1.common import DNS_LABEL, LONGEST_LABEL
-from tunewright.api.v1alpha1.job import GROUP, KIND, VERSION, FineTuneJobSpec
+from tunewright.api.v1alpha1.job import API_VERSION, GROUP, KIND, VERSION, FineTuneJobSpec
 from tunewright.api.v1alpha1.status import FineTuneJobStatus
 
 PLURAL = "finetunejobs"
@@ -108,10 +108,10 @@ def job_schema() -> Schema:
         "type": "object",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
-            "metadata": {"type": "object"},
-            "spec": structural(FineTuneJobSpec),
+            "apiVersion": {"type": "string", "description": f"Group and version: {API_VERSION}."},
+            "kind": {"type": "string", "description": f"Kind: {KIND}."},
+            "metadata": {"type": "object"},  # the API server describes it
+            "spec": with_defaults_named(structural(FineTuneJobSpec)),
             "status": _unseen(structural(FineTuneJobStatus)),
         },
         "x-kubernetes-validations": [{"rule": NAME_RULE, "message": NAME_MESSAGE}],

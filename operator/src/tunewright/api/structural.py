@@ -6,6 +6,7 @@ which the operator checks: a value that is text or a list (targetModules), unkno
 map keys.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,6 +33,19 @@ def structural(model: type[BaseModel]) -> Schema:
     """Return the structural schema of a model, named as in YAML."""
     raw = model.model_json_schema(by_alias=True)
     return _node(raw, raw.get("$defs", {}))
+
+
+def with_defaults_named(node: Schema) -> Schema:
+    """Name each default in the field's description, because `kubectl explain` shows no defaults."""
+    node = dict(node)
+    default = node.get("default")
+    if default not in (None, {}, [], ""):
+        node["description"] = f"{node['description']} Default: {default if isinstance(default, str) else json.dumps(default)}."
+    if "properties" in node:
+        node["properties"] = {name: with_defaults_named(part) for name, part in node["properties"].items()}
+    if isinstance(node.get("items"), dict):
+        node["items"] = with_defaults_named(node["items"])
+    return node
 
 
 def _node(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:

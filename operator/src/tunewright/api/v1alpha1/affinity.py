@@ -18,83 +18,111 @@ class NodeRequirement(Spec):
     """One requirement on a node's labels or fields."""
 
     key: LabelKey
+    """Name of the label or field."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
+    """Relation of the node's value to `values`."""
     values: Annotated[Items[Value], Field(max_length=64)] | None = None
+    """Values to compare with. None for Exists and DoesNotExist, one whole number for Gt and Lt."""
 
 
 class NodeSelectorTerm(Spec):
     """Requirements that must all be met."""
 
     match_expressions: Annotated[Items[NodeRequirement], _FEW] | None = None
+    """Requirements on labels."""
     match_fields: Annotated[Items[NodeRequirement], _FEW] | None = None
+    """Requirements on fields, such as metadata.name."""
 
 
 class NodeSelector(Spec):
     """Terms, at least one of which must be met."""
 
     node_selector_terms: Annotated[Items[NodeSelectorTerm], Field(min_length=1, max_length=16)]
+    """Terms, at least one of which must be met."""
 
 
 class PreferredNodes(Spec):
     """A term with its weight."""
 
     weight: Weight
+    """Number of points for a node that meets the term."""
     preference: NodeSelectorTerm
+    """The term."""
 
 
 class NodeAffinity(Spec):
     """Affinity to nodes."""
 
     required_during_scheduling_ignored_during_execution: NodeSelector | None = None
+    """What a node must meet."""
     preferred_during_scheduling_ignored_during_execution: Annotated[Items[PreferredNodes], _FEW] | None = None
+    """What a node should meet."""
 
 
 class LabelRequirement(Spec):
     """One requirement on labels."""
 
     key: LabelKey
+    """Name of the label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    """Relation of the label's value to `values`."""
     values: Annotated[Items[Value], Field(max_length=64)] | None = None
+    """Values to compare with. None for Exists and DoesNotExist."""
 
 
 class LabelSelector(Spec):
     """Selects objects by their labels."""
 
     match_labels: Annotated[dict[LabelKey, LabelValue], _FEW] | None = None
+    """Labels with their values."""
     match_expressions: Annotated[Items[LabelRequirement], _FEW] | None = None
+    """Requirements on labels, all of which must be met."""
 
 
 class PodAffinityTerm(Spec):
     """Selects pods, and the topology that counts as the same place."""
 
     label_selector: LabelSelector | None = None
+    """Pods to select. Absent: none."""
     namespace_selector: LabelSelector | None = None
+    """Namespaces of the pods, by labels. Absent: `namespaces`, or the job's own."""
     namespaces: Annotated[Items[DnsLabel], _FEW] | None = None
+    """Namespaces of the pods, by name."""
     topology_key: LabelKey
+    """Node label whose value names the place, such as kubernetes.io/hostname."""
     match_label_keys: Annotated[Items[LabelKey], _FEW] | None = None
+    """Pod labels whose values must be those of the new pod."""
     mismatch_label_keys: Annotated[Items[LabelKey], _FEW] | None = None
+    """Pod labels whose values must not be those of the new pod."""
 
 
 class PreferredPods(Spec):
     """A term with its weight."""
 
     weight: Weight
+    """Number of points for a node that meets the term."""
     pod_affinity_term: PodAffinityTerm
+    """The term."""
 
 
 class PodAffinity(Spec):
     """Affinity to pods, or anti-affinity."""
 
     required_during_scheduling_ignored_during_execution: Annotated[Items[PodAffinityTerm], _FEW] | None = None
+    """What a node must meet."""
     preferred_during_scheduling_ignored_during_execution: Annotated[Items[PreferredPods], _FEW] | None = None
+    """What a node should meet."""
 
 
 class Affinity(Spec):
     """Kubernetes' own affinity."""
 
     node_affinity: NodeAffinity | None = None
+    """Affinity to nodes."""
     pod_affinity: PodAffinity | None = None
+    """Affinity to pods."""
     pod_anti_affinity: PodAffinity | None = None
+    """Anti-affinity to pods."""
 
     def wire(self) -> dict[str, Any]:
         """Return the Kubernetes object."""

@@ -31,16 +31,22 @@ class HuggingFaceData(Spec):
     """A data set repository on the Hugging Face hub."""
 
     repo: RepoName
+    """`owner/name` of the data set."""
     revision: Revision = "main"
+    """Branch, tag or commit. Only a 40-digit commit makes the job repeatable, because branches move."""
     config: Word | None = None
+    """Configuration of the data set, for one that has several."""
     token_secret_ref: SecretKeyRef | None = None
+    """Secret with the access token of a gated or private repository."""
 
 
 class ConfigMapSource(Spec):
     """One key of a ConfigMap in the job's namespace."""
 
     name: DnsSubdomain
+    """Name of the ConfigMap."""
     key: ConfigKey
+    """Key within the ConfigMap. Its value is the file's content."""
 
 
 class DataSource(Spec):
@@ -51,9 +57,13 @@ class DataSource(Spec):
     path: LocalPath | None = None
     """A file on this machine. Only without a cluster."""
     hugging_face: HuggingFaceData | None = None
+    """A data set on the Hugging Face hub."""
     url: UrlSource | None = None
+    """A file to download over HTTPS."""
     s3: ObjectSource | None = None
+    """An object in S3-compatible storage."""
     config_map: ConfigMapSource | None = None
+    """One key of a ConfigMap, for small data."""
 
     def chosen(self) -> tuple[str, ...]:
         """Return the attribute names of the sources given; rule E002 requires exactly one."""
@@ -92,17 +102,23 @@ class DataSpec(Spec):
     test: Datasets = ()
     """Examples for the final comparison of base and tuned model. Absent: the validation data."""
     mix_strategy: Literal["concat", "interleave_under", "interleave_over"] = "concat"
+    """How several sources of `train` are joined: one after the other (concat), or interleaved until the first (interleave_under) or the
+    last of them (interleave_over) is used up."""
     interleave_probs: Annotated[Items[Annotated[float, Field(gt=0, le=1)]], Field(max_length=64)] = ()
+    """Probability of each source of `train` when they are interleaved, as shares of 1. Absent: all are equal."""
     val_set_size: Share | None = None
     """Share of train to validate on if `validation` is empty. Absent: 0.2. 0: no validation."""
     packing: bool = False
+    """Pack several examples into one sequence of `maxLength` tokens."""
     padding_free: bool = False
+    """Join the examples of a batch into one sequence without padding. Needs FlashAttention."""
     max_length: Annotated[int, Field(ge=1, le=2**20)] = 1024
     """Most tokens per example. For QuestionAnswering: tokens of a window, question included."""
     doc_stride: Annotated[int, Field(ge=0, le=2**20)] | None = None
     """Tokens that neighbouring windows over a long context share, as in transformers' examples. Absent: 128, or a quarter of `maxLength` if
     that is less."""
     truncation_mode: Literal["keep_start"] = "keep_start"
+    """Which end of an example that is too long stays."""
     overlong_policy: Literal["truncate", "drop", "raise"] = "truncate"
     """Treatment of examples longer than `maxLength`."""
     completion_only_loss: bool | None = None
@@ -110,11 +126,13 @@ class DataSpec(Spec):
     assistant_only_loss: bool | None = None
     """Compute the loss on the assistant's turns only. Absent: true for messages."""
     shuffle_seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 42
+    """Seed of the order of examples, and of the split into train and validation."""
     dedup: Literal["none", "exact"] = "none"
     """`exact` drops repeated examples."""
     min_samples: Annotated[int, Field(ge=1, le=2**31 - 1)] = 1
     """Smallest number of training examples. Check refuses fewer."""
     streaming: bool = False
+    """Read the examples while training instead of before it."""
 
     def validation_share(self) -> float:
         """Return the share of train that becomes validation data: 0 when there is validation data of its own."""

@@ -13,10 +13,13 @@ class Gate(Spec):
     """A condition on a metric."""
 
     metric: Word
+    """Name of the metric, such as eval_loss."""
     must_not_regress: bool = False
     """The metric must not be worse than that of the served model."""
     minimum: Bound | None = None
+    """Smallest value that passes, in the unit of the metric. Absent: not checked."""
     maximum: Bound | None = None
+    """Largest value that passes, in the unit of the metric. Absent: not checked."""
 
 
 class EvaluationSpec(Spec):
@@ -32,3 +35,4 @@ class EvaluationSpec(Spec):
     """Complete the job and serve its model even if its held-out loss is not finite or worse than the base model's. You can change this at
     any time. With true, a job that failed with ModelRegressed completes. Setting it back to false stops no running server."""
     gates: Annotated[Items[Gate], Field(max_length=32), keyed("metric")] = ()
+    """Conditions for serving the model."""

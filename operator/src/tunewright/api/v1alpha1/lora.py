@@ -18,7 +18,9 @@ class LoftqConfig(Spec):
     """peft.LoftQConfig."""
 
     loftq_bits: Literal[2, 4, 8] = 4
+    """Number of bits of the quantised weights that LoftQ approximates."""
     loftq_iter: Annotated[int, Field(ge=1, le=100)] = 1
+    """Number of alternating iterations."""
 
 
 class LoraSpec(Spec):
@@ -29,7 +31,7 @@ class LoraSpec(Spec):
     lora_alpha: Annotated[int, Field(ge=1, le=65536)] = 8
     """Scale of the update: loraAlpha/r, or loraAlpha/sqrt(r) with `useRslora`."""
     lora_dropout: Share = 0.0
-    """Dropout on the adapter's input."""
+    """Share of the adapter's inputs that are dropped in training."""
     target_modules: ModulePattern = ALL_LINEAR
     """Modules to adapt: `all-linear`, a list of name suffixes, or a regular expression for full names."""
     exclude_modules: ModulePattern | None = None
@@ -49,7 +51,9 @@ class LoraSpec(Spec):
     trainable_token_indices: Annotated[Items[Annotated[int, Field(ge=0, le=2**31 - 1)]], Field(max_length=4096)] = ()
     """Rows of the embedding to train in full."""
     ensure_weight_tying: bool = False
+    """Keep tied weights tied when both are adapted or saved in full."""
     bias: Literal["none", "all", "lora_only"] = "none"
+    """Biases to train: none, all, or those of the adapted modules (lora_only)."""
     use_rslora: bool = False
     """Scale by loraAlpha/sqrt(r) (Kalajdzievski 2023, arXiv:2312.03732)."""
     use_dora: bool = False
@@ -59,5 +63,6 @@ class LoraSpec(Spec):
     init_lora_weights: bool | InitMethod = True
     """Initialisation of the adapter: true, false, gaussian, orthogonal, pissa, pissa_niter_N, olora, loftq, eva."""
     loftq_config: LoftqConfig | None = None
+    """Settings of `initLoraWeights: loftq`."""
     loraplus_lr_ratio: Annotated[float, Field(ge=1, le=1024)] | None = None
     """LoRA+: learning rate of the second matrix, relative to the first."""

@@ -21,11 +21,17 @@ class AdaLoraSpec(Spec):
     """peft.AdaLoraConfig."""
 
     init_r: Annotated[int, Field(ge=1, le=1024)] = 12
+    """Rank of the update at the start."""
     target_r: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Mean rank of the update at the end."""
     tinit: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Number of optimizer steps before ranks are reduced."""
     tfinal: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    """Number of optimizer steps at the end, with fixed ranks."""
     delta_t: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(default=1, alias="deltaT")
+    """Number of optimizer steps between two reductions of ranks."""
     total_step: Annotated[int, Field(ge=1, le=2**31 - 1)] | None = None
+    """Number of optimizer steps of the whole training."""
 
 
 class Ia3Spec(Spec):
@@ -48,36 +54,47 @@ class PrefixTuningSpec(Spec):
     """peft.PrefixTuningConfig."""
 
     num_virtual_tokens: Annotated[int, Field(ge=1, le=4096)]
+    """Number of trained tokens before each example, in each layer."""
     prefix_projection: bool = False
+    """Compute the prefix with a small network."""
 
 
 class PromptTuningSpec(Spec):
     """peft.PromptTuningConfig."""
 
     num_virtual_tokens: Annotated[int, Field(ge=1, le=4096)]
+    """Number of trained tokens before each example."""
     prompt_tuning_init: Literal["RANDOM", "TEXT", "SAMPLE_VOCAB"] = "RANDOM"
+    """Start of the trained tokens: random, a text, or tokens of the vocabulary."""
     prompt_tuning_init_text: Annotated[str, StringConstraints(max_length=8192)] | None = None
+    """Text to start from, for `promptTuningInit: TEXT`."""
 
 
 class PTuningSpec(Spec):
     """peft.PromptEncoderConfig."""
 
     num_virtual_tokens: Annotated[int, Field(ge=1, le=4096)]
+    """Number of trained tokens before each example."""
     encoder_reparameterization_type: Literal["MLP", "LSTM"] = "MLP"
+    """Network that computes the trained tokens."""
 
 
 class VeraSpec(Spec):
     """peft.VeraConfig."""
 
     r: Annotated[int, Field(ge=1, le=4096)] = 256
+    """Rank of the frozen random matrices."""
     d_initial: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Start value of the trained vector d; a factor without a unit."""
 
 
 class OftSpec(Spec):
     """peft.OFTConfig."""
 
     r: Annotated[int, Field(ge=0, le=1024)] = 0
+    """Number of blocks in each layer. 0: `oftBlockSize` determines it."""
     oft_block_size: Annotated[int, Field(ge=0, le=4096)] = 32
+    """Rows of one block. 0: `r` determines it."""
 
 
 class QuantizationSpec(Spec):
@@ -86,9 +103,11 @@ class QuantizationSpec(Spec):
     type: QuantizationName = UNQUANTIZED.name
     """bnb4: 4 bits. bnb8: LLM.int8()."""
     quant_type: Literal["nf4", "fp4"] = "nf4"
+    """Number type of bnb4: normal float (nf4) or floating point (fp4)."""
     double_quant: bool = True
     """Also quantise the scales."""
     compute_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Number type of the computation with quantised weights."""
     quant_storage: Literal["uint8", "bfloat16", "float16", "float32"] | None = None
     """Storage type of packed weights. Absent: the compute type under ZeRO-3, otherwise uint8."""
 
@@ -97,39 +116,58 @@ class DpoSpec(Spec):
     """trl.DPOConfig's own fields."""
 
     beta: Positive = 0.1
+    """Weight of the distance to the reference model; a factor without a unit."""
     loss_type: Annotated[Items[DpoLoss], Field(min_length=1, max_length=8)] = ("sigmoid",)
+    """Losses, which are added."""
     loss_weights: Annotated[Items[Positive], Field(max_length=8)] = ()
+    """Factor of each loss of `lossType`. Absent: 1 each."""
     label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0
+    """Share of the preferences that are assumed to be wrong."""
     f_divergence_type: Literal["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"] = "reverse_kl"
+    """Divergence from the reference model."""
     precompute_ref_log_probs: bool = False
+    """Compute the reference model's probabilities once, before training."""
     sync_ref_model: bool = False
+    """Move the reference model towards the trained one while training."""
 
 
 class KtoSpec(Spec):
     """trl.KTOConfig's own fields."""
 
     beta: Positive = 0.1
+    """Weight of the distance to the reference model; a factor without a unit."""
     desirable_weight: Positive = 1.0
+    """Factor of the loss on desired answers."""
     undesirable_weight: Positive = 1.0
+    """Factor of the loss on undesired answers."""
 
 
 class GrpoSpec(Spec):
     """trl.GRPOConfig's own fields."""
 
     num_generations: Annotated[int, Field(ge=1, le=1024)] = 8
+    """Number of answers to each prompt."""
     max_completion_length: Annotated[int, Field(ge=1, le=2**20)] = 512
+    """Most tokens of an answer."""
     beta: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    """Weight of the distance to the reference model; a factor without a unit."""
     epsilon: Annotated[float, Field(gt=0, le=1)] = 0.2
+    """Clipping range of the probability ratio; a factor without a unit."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Sampling temperature of answers; a factor without a unit."""
     reward_functions: Annotated[Items[Word], Field(max_length=16)] = ()
+    """Names of the functions that score answers."""
 
 
 class DistillationSpec(Spec):
     """trl.DistillationConfig's own fields."""
 
     teacher_ref: DnsSubdomain
+    """Name of the FineTuneJob whose model is the teacher."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """Temperature of both models' probabilities; a factor without a unit."""
     lmbda: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the examples that the student writes itself."""
 
 
 class MethodSpec(Spec):
@@ -142,19 +180,29 @@ class MethodSpec(Spec):
     lora: LoraSpec | None = None
     """Settings of the lora tuner. Absent: its defaults."""
     adalora: AdaLoraSpec | None = None
+    """Settings of the adalora tuner. Absent: its defaults."""
     ia3: Ia3Spec | None = None
     """Settings of the ia3 tuner. Absent: its defaults."""
     prefix_tuning: PrefixTuningSpec | None = None
+    """Settings of the prefixTuning tuner."""
     prompt_tuning: PromptTuningSpec | None = None
+    """Settings of the promptTuning tuner."""
     p_tuning: PTuningSpec | None = None
+    """Settings of the pTuning tuner."""
     vera: VeraSpec | None = None
+    """Settings of the vera tuner. Absent: its defaults."""
     oft: OftSpec | None = None
+    """Settings of the oft tuner. Absent: its defaults."""
     quantization: QuantizationSpec = QuantizationSpec()
     """Quantization of the frozen base."""
     dpo: DpoSpec | None = None
+    """Settings of direct preference optimisation. Absent: its defaults."""
     kto: KtoSpec | None = None
+    """Settings of Kahneman-Tversky optimisation. Absent: its defaults."""
     grpo: GrpoSpec | None = None
+    """Settings of group relative policy optimisation. Absent: its defaults."""
     distillation: DistillationSpec | None = None
+    """Settings of distillation."""
 
     def tuner_settings(self) -> Spec | None:
         """Return the settings of the tuner, its defaults if the job gives none, or None for a tuner without settings."""

@@ -40,12 +40,14 @@ class OciModel(Spec):
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")]
     """Image reference. Use a digest to pin it."""
     pull_secret: DnsSubdomain | None = None
+    """Secret of type kubernetes.io/dockerconfigjson for a private registry."""
 
 
 class ModelReference(Spec):
     """The model of another FineTuneJob in the namespace."""
 
     name: DnsSubdomain
+    """Name of the FineTuneJob."""
 
 
 class ModelSource(Spec):
@@ -58,9 +60,13 @@ class ModelSource(Spec):
     path: LocalPath | None = None
     """A model folder on this machine. Only without a cluster."""
     oci: OciModel | None = None
+    """A model packed as an OCI artefact."""
     s3: ObjectSource | None = None
+    """A model folder in S3-compatible storage."""
     url: UrlSource | None = None
+    """An archive of a model folder, downloaded over HTTPS."""
     model_ref: ModelReference | None = None
+    """The model of another FineTuneJob in this namespace."""
 
     def chosen(self) -> tuple[str, ...]:
         """Return the attribute names of the sources given; rule E001 requires exactly one."""

@@ -25,12 +25,14 @@ class OnnxOutput(Spec):
     precision: ExportPrecisionName = DEFAULT_EXPORT_PRECISION
     """Number type of the exported weights."""
     parity: Parity = Parity()
+    """Largest difference between the exported and the trained model."""
 
 
 class Destination(Spec):
     """A place to publish the finished model."""
 
     pvc: PvcSource
+    """A folder in a claim of the job's namespace."""
 
 
 class StorageSpec(Spec):
@@ -41,6 +43,7 @@ class StorageSpec(Spec):
     size: Quantity | None = None
     """Size of the created claim. Absent: the operator's default."""
     storage_class_name: DnsSubdomain | None = None
+    """StorageClass of the created claim. Absent: the cluster's default."""
     access_modes: Annotated[Items[Literal["ReadWriteOnce", "ReadWriteMany", "ReadWriteOncePod"]], Field(max_length=3), as_set()] = ()
     """Absent: ReadWriteOnce."""
     retain: bool = True
@@ -51,6 +54,8 @@ class OutputSpec(Spec):
     """Export, publication and storage."""
 
     onnx: OnnxOutput = OnnxOutput()
+    """The ONNX export."""
     destinations: Annotated[Items[Destination], Field(max_length=8)] = ()
     """Places to publish the finished model. Absent: beside the checkpoints."""
     storage: StorageSpec = StorageSpec()
+    """Storage of checkpoints, and of the finished model if no destination is named."""

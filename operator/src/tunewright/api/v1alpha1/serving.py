@@ -29,6 +29,7 @@ class ServingSpec(PodSettings):
     """The model server."""
 
     replicas: Annotated[int, Field(ge=0, le=1024)] = 1
+    """Number of server pods."""
     model_ref: ModelReference | None = None
     """Serve the model of another FineTuneJob in this namespace. Absent: this job's own model. Use it to serve a retrained model at the same
     address: after its export it is rolled out like any other change."""

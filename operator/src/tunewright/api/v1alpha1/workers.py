@@ -18,7 +18,7 @@ class WorkersSpec(PodSettings):
     replicas: Annotated[int, Field(ge=1, le=1024)] = 1
     """Number of pods. On a change, the gang saves, stops, and resumes with the new number and the same examples per optimizer step."""
     accelerators_per_replica: Annotated[int, Field(ge=1, le=64)] | None = None
-    """Accelerators of one pod, which must equal those in `resources.limits`. Absent: `resources.limits` alone decides."""
+    """Number of accelerators of one pod, which must equal those in `resources.limits`. Absent: `resources.limits` alone decides."""
     accelerator_memory: Quantity | None = None
     """Memory of one accelerator, such as 80Gi, to choose the ZeRO stage. Absent: the operator's default."""
     image: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\s]+$")] | None = None
