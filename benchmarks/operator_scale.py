@@ -24,6 +24,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -185,6 +186,7 @@ class Bench:
             self.wire.send("POST", f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims", {"metadata": {"name": claim}, "spec": CLAIM})
         self.kubelet = InstantKubelet(self.wire)
         self.shares: list[list[str]] = []  # who spent the processor, a row for each load
+        self.writes: Counter[str] = Counter()  # the operator's, by verb and resource, over all loads
 
     @property
     def pid(self) -> int:
@@ -255,6 +257,7 @@ class Bench:
             if event.get("userAgent") != USER_AGENT:
                 continue
             writes += 1
+            self.writes[written(event)] += 1
             job, _, rest = str(ref.get("name")).partition("-")
             if job in wanted and ref.get("resource") not in ("finetunejobs", "events"):
                 at = moment(event["stageTimestamp"])
@@ -329,6 +332,12 @@ class Bench:
         return round(self.operator.metric("tunewright_cached_objects") - self.operator.metric("tunewright_jobs"))
 
 
+def written(event: Mapping[str, Any]) -> str:
+    """Return what a request writes, such as `patch finetunejobs/status`."""
+    ref = event.get("objectRef") or {}
+    return f"{event['verb']} {'/'.join(filter(None, (ref.get('resource'), ref.get('subresource'))))}"
+
+
 def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
@@ -368,6 +377,9 @@ def main() -> None:
         print(columns([head, *rows]), end="\n\n")
         print("Processor time per job:\n")
         print(columns([["load", *spenders], *bench.shares]), end="\n\n")
+        print("Writes of the operator per job:\n")
+        each = [[what, f"{count / bench.created:.2f}"] for what, count in bench.writes.most_common()]
+        print(columns([["request", "per job"], *each]), end="\n\n")
     if idle:
         print(columns([["operator", "idle jobs", "children", "took", "writes", "CPU", "memory", "peak", "a new job's first child"], *idle]))
 

@@ -295,13 +295,14 @@ class TestProtection:
         ("plan", "expected"),
         [
             (quickstart_plan(), {"support-bot-train": {"minAvailable": 2}}),
+            (quickstart_plan(train=replace(GANG, replicas=1)), {}),
             (quickstart_plan(suspend=True), {}),
             (quickstart_plan(train=None), {}),
             (exporting(quickstart_plan()), {}),
             (serving(quickstart_plan(), replicas=1), {}),
             (serving(quickstart_plan(), replicas=3), {"support-bot-serve": {"maxUnavailable": 1}}),
         ],
-        ids=["a gang that trains", "a suspended one", "none yet", "none any more", "one server", "several servers"],
+        ids=["a gang that trains", "a single worker", "a suspended one", "none yet", "none any more", "one server", "several servers"],
     )
     def test_budgets_exist_only_with_pods_to_protect(self, plan, expected):
         budgets = {item["metadata"]["name"]: item["spec"] for item in render(plan).children if item["kind"] == "PodDisruptionBudget"}
@@ -321,7 +322,6 @@ class TestProtection:
         assert ingress == {
             "support-bot-check": None,
             "support-bot-train": [{"from": [gang]}],
-            "support-bot-export": None,
             "support-bot-serve": [{"ports": [{"port": "http", "protocol": "TCP"}]}],
         }
 

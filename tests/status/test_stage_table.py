@@ -7,6 +7,7 @@ from child_builders import REVISION, a_deployment, a_job, a_pod, running
 from plan_builders import quickstart_plan
 from plan_jobs import CLUSTER, checked, past_of
 from plan_jobs import job as a_served_job
+from selecting import selects
 from status_builders import NOON
 
 from tunewright.observe import Observation, observe
@@ -97,13 +98,14 @@ def test_a_stage_is_planned_once_the_one_before_it_has_succeeded(table, stage):
 
 
 @each_row
-def test_a_stage_has_a_workload_and_a_network_policy_of_its_own(table, stage):
+def test_a_stage_has_a_workload_of_its_own_and_one_network_policy(table, stage):
     children = render(decided(before(table, stage))).children
     of_stage = [child for child in children if child["metadata"]["labels"]["tunewright.io/component"] == stage.component]
     (workload,) = [child for child in of_stage if child["kind"] in {"Job", "Deployment"}]
     assert workload["spec"]["template"]["spec"]["containers"][0]["command"] == list(stage.command)
     assert workload["metadata"]["name"].startswith(names_of("support-bot")[stage])
-    assert "NetworkPolicy" in {child["kind"] for child in of_stage}
+    labels = workload["spec"]["template"]["metadata"]["labels"]
+    assert [selects(child["spec"]["podSelector"], labels) for child in children if child["kind"] == "NetworkPolicy"].count(True) == 1
 
 
 @each_row

@@ -16,10 +16,14 @@ def render_disruption_budgets(plan: FineTunePlan) -> list[JsonObject]:
 def _gang(plan: FineTunePlan) -> JsonObject:
     """Losing one member loses the attempt, so none may be evicted while the gang trains.
 
+    A single worker gets no budget: its eviction loses no other worker's time. It saves, stops, and the next attempt resumes elsewhere.
+
     It is a `minAvailable`, because `maxUnavailable` needs a controller with a scale subresource, which a Job lacks. Without a gang
     the budget is removed, because dashboards would show it as violated.
     """
     if plan.train is None or plan.suspend or plan.export is not None or plan.serve is not None:
+        return {}
+    if plan.train.replicas == 1:
         return {}
     return {"minAvailable": plan.train.replicas}
 

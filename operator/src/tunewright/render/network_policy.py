@@ -1,10 +1,13 @@
 """Allowed traffic. To a worker: from its own gang. From a worker: to its gang, DNS, the progress endpoint, and the hub if used.
 
-Storage needs no rule: volumes are mounted by the node.
+Stages of one shape need the same traffic, so they share one policy. Different shapes do not: policies add up, and one policy for all
+would let servers connect to the hub, and Check's pod to the gang. Storage needs no rule: volumes are mounted by the node.
 """
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from tunewright.plan.label_names import COMPONENT
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render.labels import JsonObject, metadata, selector
 from tunewright_contract import stages
@@ -21,37 +24,47 @@ _HUB: JsonObject = {
 
 
 def render_network_policies(plan: FineTunePlan) -> list[JsonObject]:
-    """Return one policy for each planned stage."""
+    """Return one policy for each shape of the planned stages. It selects the pods of all stages of that shape."""
     rules = {Shape.POD: _pod, Shape.GANG: _gang, Shape.SERVER: _server}
-    return [_policy(plan, stage, *rules[stage.shape](plan, stage)) for stage in stages.STAGES if stage in plan.stages]
+    planned = dict.fromkeys(stage.shape for stage in stages.STAGES if stage in plan.stages)
+    return [_policy(plan, stages.of_shape(shape), *rules[shape](plan, stages.of_shape(shape))) for shape in planned]
 
 
-def _pod(plan: FineTunePlan, _: Stage) -> tuple[list[JsonObject], list[JsonObject]]:
+def _pod(plan: FineTunePlan, _: Sequence[Stage]) -> tuple[list[JsonObject], list[JsonObject]]:
     return [], _outside(plan)
 
 
-def _gang(plan: FineTunePlan, stage: Stage) -> tuple[list[JsonObject], list[JsonObject]]:
-    members = [{"podSelector": {"matchLabels": selector(plan, stage.component)}}]
+def _gang(plan: FineTunePlan, gangs: Sequence[Stage]) -> tuple[list[JsonObject], list[JsonObject]]:
+    members = [{"podSelector": _pods_of(plan, gangs)}]
     return [{"from": members}], [{"to": members}, *_outside(plan), *_progress(plan)]
 
 
-def _server(_: FineTunePlan, __: Stage) -> tuple[list[JsonObject], list[JsonObject]]:
+def _server(_: FineTunePlan, __: Sequence[Stage]) -> tuple[list[JsonObject], list[JsonObject]]:
     return [{"ports": [{"port": "http", "protocol": "TCP"}]}], []
 
 
-def _policy(plan: FineTunePlan, stage: Stage, ingress: list[JsonObject], egress: list[JsonObject]) -> JsonObject:
+def _policy(plan: FineTunePlan, alike: Sequence[Stage], ingress: list[JsonObject], egress: list[JsonObject]) -> JsonObject:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(plan, plan.names[stage], stage.component),
+        "metadata": metadata(plan, plan.names[alike[0]], alike[0].component),
         "spec": {
-            "podSelector": {"matchLabels": selector(plan, stage.component)},
+            "podSelector": _pods_of(plan, alike),
             "policyTypes": ["Ingress", "Egress"],
             # An empty list and no list both mean no peer, but each apply of an empty list counts as a change.
             **({"ingress": ingress} if ingress else {}),
             **({"egress": egress} if egress else {}),
         },
     }
+
+
+def _pods_of(plan: FineTunePlan, alike: Sequence[Stage]) -> JsonObject:
+    """Select the pods of these stages."""
+    if len(alike) == 1:
+        return {"matchLabels": selector(plan, alike[0].component)}
+    components = {"key": COMPONENT, "operator": "In", "values": [stage.component for stage in alike]}
+    job = {key: value for key, value in selector(plan, alike[0].component).items() if key != COMPONENT}
+    return {"matchLabels": job, "matchExpressions": [components]}
 
 
 def _outside(plan: FineTunePlan) -> list[JsonObject]:
