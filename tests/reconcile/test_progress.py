@@ -14,6 +14,22 @@ REPORT = {
 }
 
 
+@pytest.mark.parametrize(
+    ("pauses", "arrivals"),
+    [
+        ([0.0], [100.0]),  # the first is shown at once
+        ([0.0, 14.0, 10.0, 1.0], [100.0, 101.0, 105.0, 114.0]),
+        ([0.0, 14.0, 0.0], [100.0, 101.0, 130.0]),
+        ([0.0, 0.0, 14.0], [100.0, 150.0, 151.0]),
+    ],
+)
+def test_status_shows_the_first_report_at_once_and_then_one_in_fifteen_seconds(pauses, arrivals):
+    board = Board()
+    assert [board.pause(KEY, now=now, every=15.0) for now in arrivals] == pauses
+    board.forget(KEY)
+    assert board.pause(KEY, now=arrivals[-1], every=15.0) == 0.0
+
+
 class Gate:
     async def authenticate(self, key: Key, token: str) -> str | None:
         if key != KEY:

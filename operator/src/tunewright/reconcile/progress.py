@@ -34,6 +34,7 @@ class Board:
 
     def __init__(self) -> None:
         self._latest: dict[Key, tuple[str, ProgressReport]] = {}
+        self._due: dict[Key, float] = {}  # when the latest report of a job is, or was, shown in its status
 
     def post(self, key: Key, uid: str, report: ProgressReport) -> None:
         """Keep a report, and drop the earlier one."""
@@ -44,9 +45,16 @@ class Board:
         owner, report = self._latest.get(key, ("", None))
         return report if owner == uid else None
 
+    def pause(self, key: Key, *, now: float, every: float) -> float:
+        """Return the seconds until status shows a report that arrives `now`: none for the first, then one report in `every` seconds."""
+        if (due := self._due.get(key, -every)) <= now:
+            self._due[key] = due = max(now, due + every)
+        return due - now
+
     def forget(self, key: Key) -> None:
         """Drop a job's report."""
         self._latest.pop(key, None)
+        self._due.pop(key, None)
 
 
 class Limits:

@@ -28,7 +28,7 @@ from tunewright_runtime.queue import Backoff, Queue
 from tunewright_runtime.tokens import Tokens
 
 SETTLE_SECONDS = 0.05  # children change in bursts: a Job, its pods and their status
-PROGRESS_SECONDS = 5.0  # at most one status write per job in this time, however often its pods report
+PROGRESS_SECONDS = 15.0  # at most one status write per job in this time, however often its pods report
 PROBE_SECONDS = 30.0  # between two requests for a kind that may not be read
 JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of the watches with a list
 RETRY_CEILING = 60.0  # longest delay of the work after an outage
@@ -77,7 +77,7 @@ class Controller:
 
     def wake_later(self, key: Key) -> None:
         """Reconcile a job soon: a pod has reported."""
-        self._queue.add_after(key, PROGRESS_SECONDS)
+        self._queue.add_after(key, self.board.pause(key, now=self._clock(), every=PROGRESS_SECONDS))
 
     async def run(self) -> None:
         """Work until a signal. Raises the error that ended it otherwise, and RuntimeError if a task ended without an error."""
