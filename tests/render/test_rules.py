@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from plan_builders import GANG, REVISION, UID, every_stage, exporting, hub_plan, quickstart_plan, serving
 
+from tunewright.plan.ending import Ending, StageRecord
 from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, PodPlan, Scheduling, SecretKey, Storage
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
 from tunewright.render import render
@@ -90,8 +91,16 @@ class TestGang:
 
     def test_permanent_exit_codes_fail_the_job_and_a_drain_costs_no_retry(self):
         rules = find(quickstart_plan(), "Job", "support-bot-check")["spec"]["podFailurePolicy"]["rules"]
-        assert rules[0] == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [64, 65, 70]}}
+        assert rules[0] == {"action": "FailJob", "onExitCodes": {"containerName": "checker", "operator": "In", "values": [64, 65, 70]}}
         assert rules[1]["action"] == "Ignore"
+
+    @pytest.mark.parametrize(("suspends", "expected"), [(True, {"suspend": True}), (False, {"suspend": False, "activeDeadlineSeconds": 1})])
+    def test_a_job_that_an_injected_container_keeps_is_ended_with_a_record(self, suspends, expected):
+        ending = Ending(record=StageRecord(report="{}", pod="p", kept_by=("proxy",)), suspend=suspends)
+        plan = quickstart_plan(check=PodPlan(ending=ending), train=replace(GANG, ending=(0, ending)))
+        for job in (find(plan, "Job", name) for name in ("support-bot-check", "support-bot-train-0")):
+            assert {"suspend": False} | {name: job["spec"][name] for name in expected if name in job["spec"]} == expected
+            assert "proxy" in job["metadata"]["annotations"]["tunewright.io/ended"]
 
     def test_ranks_connect_to_the_master_of_their_attempt(self):
         found = env(find(quickstart_plan(train=replace(GANG, attempt=3)), "Job", "support-bot-train-3"))

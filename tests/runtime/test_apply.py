@@ -18,8 +18,8 @@ def config_map(data="x", *, labels=None, deleting=False, managed=(APPLIED,)):
     return {"kind": "ConfigMap", "metadata": meta | ({"deletionTimestamp": "now"} if deleting else {}), "data": {"config.json": data}}
 
 
-def job(*, suspend=None, condition="", labels=None, managers=(), deleting=False, **spec):
-    meta = {"name": "bot-check", "uid": "2", "labels": labels or {}}
+def job(*, suspend=None, condition="", labels=None, managers=(), deleting=False, ended="", **spec):
+    meta = {"name": "bot-check", "uid": "2", "labels": labels or {}, "annotations": {"ended": ended} if ended else {}}
     meta["managedFields"] = [{"manager": name, "operation": "Update", "fieldsV1": {"f:spec": {"f:suspend": {}}}} for name in managers]
     return {
         "kind": "Job",
@@ -62,10 +62,13 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
         pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, condition="Failed"), id="an attempt that failed is history"),
         pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, condition="Complete"), id="a Job that is done"),
         pytest.param(Action.KEEP, job(suspend=True), job(suspend=False, deleting=True), id="a Job that is being deleted"),
+        pytest.param(Action.END, job(suspend=True, ended="done"), job(suspend=False), id="a Job whose pods an injected container keeps"),
+        pytest.param(Action.KEEP, job(suspend=True, ended="done"), job(suspend=True, ended="done"), id="it was ended before"),
+        pytest.param(Action.KEEP, job(suspend=True, ended="done"), job(suspend=False, condition="Complete"), id="it ended by itself"),
     ],
 )
 def test_the_action_for_a_child(expected, rendered, live):
-    assert decide(rendered, live, manager="tunewright", may_suspend=may_suspend) is expected
+    assert decide(rendered, live, manager="tunewright", may_suspend=may_suspend, ended="ended") is expected
 
 
 LIVE = {"metadata": {"uid": "1", "resourceVersion": "7"}}

@@ -19,7 +19,7 @@ def a_job(component: str, *conditions: tuple[str, str], attempt: int | None = No
     }
     return {
         "kind": "Job",
-        "metadata": {"name": name, "labels": _labels(component, attempt, revision)},
+        "metadata": {"name": name, "labels": _labels(component, attempt, revision), "annotations": more.get("annotations", {})},
         "spec": {"suspend": more.get("suspend", False)},
         "status": status | more.get("status", {}),
     }
@@ -44,6 +44,13 @@ def ended(code: int, message: str = "", *, component: str = "trainer", reason: s
     """The status of a pod whose container ended."""
     terminated = {"exitCode": code, "message": message, "reason": reason or ("Error" if code else "Completed"), "finishedAt": at}
     return {"phase": "Failed" if code else "Succeeded", "containerStatuses": [{"name": component, "state": {"terminated": terminated}}]}
+
+
+def kept(code: int, message: str = "", *, component: str = "trainer", phase: str = "Running", proxy: Raw | None = None) -> Raw:
+    """The status of a pod whose own container ended, and which an injected container keeps; `proxy` is that one's state."""
+    status = ended(code, message, component=component)
+    status["containerStatuses"].insert(0, {"name": "proxy", "state": proxy or {"running": {"startedAt": "2026-01-01T09:59:00Z"}}})
+    return {**status, "phase": phase}
 
 
 def running(component: str = "trainer") -> Raw:

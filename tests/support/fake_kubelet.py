@@ -39,6 +39,14 @@ class FakeKubelet:
             }
             self._write(pod, "Failed" if code else "Succeeded", component, {"terminated": ended}, ready=False)
 
+    def keep(self, component: str, report: Report, *, count: int = 1, code: int = 0, **which: Any) -> None:
+        """End a stage's own containers, while an injected one keeps their pods."""
+        terminated = {"exitCode": code, "message": dump(report), "reason": "Error" if code else "Completed"}
+        proxy = {"name": "proxy", "image": "i", "imageID": "i", "ready": True, "restartCount": 0, "lastState": {}}
+        for pod in self.wait_for(component, count, **which):
+            state = {"terminated": {**terminated, "finishedAt": "2026-01-01T10:00:00Z"}}
+            self._write(pod, "Running", component, state, ready=False, more=[{**proxy, "state": {"running": {}}}])
+
     def serve(self, component: str = "server", *, count: int = 1) -> None:
         """Let all pods of a stage run and be ready."""
         for pod in self.wait_for(component, count):
@@ -89,12 +97,13 @@ class FakeKubelet:
         *,
         ready: bool,
         last: Mapping[str, Any] | None = None,
+        more: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         word = "True" if ready else "False"
         container = {"name": component, "image": "i", "imageID": "i", "ready": ready, "restartCount": 0, "state": state}
         container["lastState"] = last or {}
         conditions = [{"type": kind, "status": word, "lastTransitionTime": "2026-01-01T10:00:00Z"} for kind in ("Ready", "ContainersReady")]
-        status = {"phase": phase, "containerStatuses": [container], "conditions": conditions}
+        status = {"phase": phase, "containerStatuses": [container, *more], "conditions": conditions}
         self._pods.status.patch(
             name=pod["metadata"]["name"],
             namespace=self._namespace,

@@ -4,7 +4,8 @@
 from as its precondition: it never creates over an existing object, and changes or deletes only the object that was read.
 
 A Job is created once: its template is immutable, and node selectors and tolerations that Kueue or people have added stay. Of an
-existing Job only labels and `spec.suspend` are updated, the latter unless the Job has ended or another program controls it.
+existing Job only labels and `spec.suspend` are updated, the latter unless the Job has ended or another program controls it. A Job whose
+rendered annotations have `ended` (an annotation of the operator) is ended in one patch with that annotation.
 """
 
 from collections.abc import Callable
@@ -26,11 +27,15 @@ class Action(Enum):
     APPLY = "apply"
     LABEL = "label"  # of a Job whose labels were removed, because the operator finds it by them
     SUSPEND = "suspend"  # or resume
+    END = "end"  # a Job: record why in an annotation, and end its pods
     KEEP = "keep"
 
 
-def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspend: Callable[[Manifest], bool]) -> Action:
-    """Return the action that makes `live` equal to `rendered`. `may_suspend`: whether this operator may change `spec.suspend` of a Job."""
+def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspend: Callable[[Manifest], bool], ended: str = "") -> Action:
+    """Return the action that makes `live` equal to `rendered`. `may_suspend`: whether this operator may change `spec.suspend` of a Job.
+
+    `ended`: the annotation with which a Job is ended.
+    """
     if live is None:
         return Action.CREATE
     if live["metadata"].get("deletionTimestamp"):
@@ -38,13 +43,17 @@ def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspe
     if rendered["kind"] == "Job":
         if not rendered["metadata"].get("labels", {}).items() <= (live["metadata"].get("labels") or {}).items():
             return Action.LABEL
+        if _annotation(rendered, ended) != "" and _annotation(rendered, ended) != _annotation(live, ended) and not _has_ended(live):
+            return Action.END
         wanted = rendered["spec"].get("suspend")
         differs = wanted is not None and wanted != live["spec"].get("suspend", False)
         return Action.SUSPEND if differs and not _has_ended(live) and may_suspend(live) else Action.KEEP
     return Action.KEEP if is_as_rendered(live, rendered, manager=manager) else Action.APPLY
 
 
-async def carry_out(action: Action, client: Client, rendered: Manifest, live: Manifest | None, *, manager: str) -> Manifest | None:
+async def carry_out(
+    action: Action, client: Client, rendered: Manifest, live: Manifest | None, *, manager: str, ended: str = ""
+) -> Manifest | None:
     """Perform an action, and return the stored object; None if there was nothing to do. Raises the client's errors."""
     meta = rendered["metadata"]
     if action is Action.CREATE:
@@ -69,6 +78,10 @@ async def carry_out(action: Action, client: Client, rendered: Manifest, live: Ma
     if action is Action.SUSPEND and live is not None:
         patch = {"metadata": {"uid": live["metadata"]["uid"]}, "spec": {"suspend": rendered["spec"]["suspend"]}}
         return await client.merge("Job", meta["namespace"], meta["name"], patch)
+    if action is Action.END and live is not None:
+        ends = {name: rendered["spec"][name] for name in ("suspend", "activeDeadlineSeconds") if rendered["spec"].get(name)}
+        mark = {"annotations": {ended: _annotation(rendered, ended)}}
+        return await client.merge("Job", meta["namespace"], meta["name"], {"metadata": _identity(live) | mark, "spec": ends})
     return None
 
 
@@ -85,10 +98,11 @@ async def make(client: Client, rendered: Manifest) -> Manifest:
 class ChildWriter:
     """Writes children and puts every answer into the cache at once."""
 
-    def __init__(self, client: Client, cache: Cache, *, may_suspend: Callable[[Manifest], bool]) -> None:
+    def __init__(self, client: Client, cache: Cache, *, may_suspend: Callable[[Manifest], bool], ended: str = "") -> None:
         self._client = client
         self._cache = cache
         self._may_suspend = may_suspend
+        self._ended = ended
 
     async def apply(self, manifest: Manifest, live: Manifest | None, *, refuse_others: Callable[[Manifest], None]) -> bool:
         """Update one child to the rendered one. Returns whether anything was written.
@@ -129,11 +143,11 @@ class ChildWriter:
 
     async def _change(self, ref: ObjectRef, manifest: Manifest, live: Manifest) -> bool:
         manager = self._cache.scheme.field_manager
-        action = decide(manifest, live, manager=manager, may_suspend=self._may_suspend)
+        action = decide(manifest, live, manager=manager, may_suspend=self._may_suspend, ended=self._ended)
         if action is Action.KEEP:
             return False
         try:
-            stored = await carry_out(action, self._client, manifest, live, manager=manager)
+            stored = await carry_out(action, self._client, manifest, live, manager=manager, ended=self._ended)
         except Conflict:
             await self.fetch(ref, int(live["metadata"]["resourceVersion"]))
             raise
@@ -143,8 +157,15 @@ class ChildWriter:
 
 
 def _bound(rendered: Manifest, live: Manifest) -> dict[str, Any]:
-    identity = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
-    return {**rendered, "metadata": {**rendered["metadata"], **identity}}
+    return {**rendered, "metadata": {**rendered["metadata"], **_identity(live)}}
+
+
+def _identity(live: Manifest) -> dict[str, Any]:
+    return {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
+
+
+def _annotation(item: Manifest, name: str) -> str:
+    return str((item["metadata"].get("annotations") or {}).get(name, ""))
 
 
 def _has_ended(job: Manifest) -> bool:

@@ -20,6 +20,7 @@ from tunewright.observe.published import read_published
 from tunewright.observe.queue import is_held, suspenders
 from tunewright.observe.volumes import mounted_config_maps
 from tunewright.plan.inputs import Missing, References
+from tunewright.plan.label_names import ENDED
 from tunewright.plan.rollout import PublishedModel
 from tunewright_runtime.apply import ChildWriter
 from tunewright_runtime.cache import Cache
@@ -76,7 +77,7 @@ class KubeWorld:
     ) -> None:
         self._client = client
         self._cache = cache
-        self._writer = ChildWriter(client, cache, may_suspend=may_suspend)
+        self._writer = ChildWriter(client, cache, may_suspend=may_suspend, ended=ENDED)
         self._lookups = Lookups(client, clock=lambda: clock().timestamp())
         self._progress_url = progress_url.rstrip("/")
         self._tokens = tokens

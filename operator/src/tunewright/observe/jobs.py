@@ -2,18 +2,26 @@
 
 A stage has succeeded when its pods ended with exit code 0 and its own report was read. The report of a pod that is gone cannot be read
 again. Then a status that records the stage, or a Job of the next stage, proves that it was read.
+
+An injected container that never ends keeps a pod whose own container has ended. Such a Job gets a record of that end, and is then ended;
+`record` is the one to write. A recorded success counts from then on, a recorded failure once the Job has failed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+from pydantic import ValidationError
 
 from tunewright.observe.pods import SECONDARY, PodState
 from tunewright.observe.raw import Raw, condition, number, part, text
 from tunewright.observe.reasons import FailureReason
+from tunewright.observe.reports import read_termination
+from tunewright.plan import label_names
+from tunewright.plan.ending import StageRecord
 from tunewright.plan.inputs import StageState
 from tunewright_contract.exit_codes import Disposition
-from tunewright_contract.reports import Failure, StageReport
+from tunewright_contract.reports import Failure, Report, StageReport, dump
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
@@ -41,6 +49,7 @@ class JobOutcome:
     failed_pod: PodState | None = None  # the pod that failed
     running_since: datetime | None = None  # all running pods have run since then
     leaving: bool = False  # the Job is suspended, and its pods have not ended yet
+    record: StageRecord | None = None  # injected containers keep its pods: end the Job with this record
 
 
 def read_job(
@@ -51,13 +60,20 @@ def read_job(
     `pods_refused`: why it lacks pods; empty if it does not.
     """
     failed_pod = _first_cause(pods) if gang else _last_failure(pods)
+    record, report = _read_record(job)
+    if isinstance(report, expected.kind):
+        return JobOutcome(state=StageState.SUCCEEDED, report=report, record=record)
     if condition(job, "Complete"):
         return _done(pods, expected, gang=gang)
     failed = condition(job, "Failed")
+    if isinstance(report, Failure):
+        return _failing(record, report, ended=bool(failed), pods=pods)
+    if _all_succeeded(job, pods):
+        return _recorded(_done(pods, expected, gang=gang), pods, gang=gang)
     if failed:
         return _failed(job, failed, failed_pod)
-    if _all_succeeded(job, pods):
-        return _done(pods, expected, gang=gang)
+    if failed_pod is not None and failed_pod.kept_by:
+        return _failing(_record(failed_pod, failed_pod.failure, failed_pod.disposition), failed_pod.failure, ended=False, pods=pods)
     suspended, busy = part(job, "spec").get("suspend") is True, _busy(job, pods)
     if suspended and condition(job, "Suspended") and not busy:
         return JobOutcome(state=StageState.SUSPENDED)
@@ -76,7 +92,39 @@ def read_job(
 def _all_succeeded(job: Raw, pods: Sequence[PodState]) -> bool:
     """Return whether all pods of a Job have succeeded. Its controller records this a second or more later (its syncJobBatchPeriod)."""
     indices = {pod.index for pod in pods if pod.succeeded}
-    return bool(indices) and len(indices) >= (number(job, "spec", "completions") or 1) and not condition(job, "FailureTarget")
+    complete = bool(indices) and len(indices) >= (number(job, "spec", "completions") or 1)
+    return complete and not any(text(condition(job, kind), "reason") == "DeadlineExceeded" for kind in ("FailureTarget", "Failed"))
+
+
+def _read_record(job: Raw) -> tuple[StageRecord | None, Report | None]:
+    """Return the record of a Job that was ended because injected containers kept its pods. An invalid one counts as absent."""
+    try:
+        record = StageRecord.model_validate_json(text(job, "metadata", "annotations", label_names.ENDED))
+    except ValidationError:
+        return None, None
+    return record, read_termination(record.report).report
+
+
+def _record(pod: PodState, report: Report | None, then: Disposition | None, kept_by: Iterable[str] = ()) -> StageRecord | None:
+    return StageRecord(report=dump(report), disposition=then, pod=pod.name, kept_by=tuple(kept_by) or pod.kept_by) if report else None
+
+
+def _recorded(outcome: JobOutcome, pods: Sequence[PodState], *, gang: bool) -> JobOutcome:
+    """Add the record to write, if other containers keep the pods of a stage that is done."""
+    kept = dict.fromkeys(name for pod in pods for name in pod.kept_by)
+    reporter = _reporter([pod for pod in pods if pod.succeeded and not (gang and pod.index)])
+    if not kept or reporter is None:
+        return outcome
+    return replace(outcome, record=_record(reporter, outcome.report or outcome.failure, outcome.disposition, kept))
+
+
+def _failing(record: StageRecord | None, failure: Failure | None, *, ended: bool, pods: Sequence[PodState]) -> JobOutcome:
+    """Return a recorded failure. It counts when the Job has failed, because its pods write until then."""
+    if ended:
+        then = record.disposition if record else None
+        return JobOutcome(state=StageState.FAILED, failure=failure, disposition=then or Disposition.FAIL, record=record)
+    running = any(pod.running for pod in pods)
+    return JobOutcome(state=StageState.RUNNING if running else StageState.PENDING, failure=failure, record=record)
 
 
 def _failed(job: Raw, failed: Raw, failed_pod: PodState | None) -> JobOutcome:
@@ -112,7 +160,7 @@ def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
 def _done(pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool) -> JobOutcome:
     """Return the outcome of a finished Job, by the report of rank 0, or of the pod that succeeded."""
     reporters = [pod for pod in pods if pod.succeeded and not (gang and pod.index)]
-    reporter = next((pod for pod in reporters if isinstance(pod.report, expected.kind)), reporters[-1] if reporters else None)
+    reporter = _reporter(reporters, expected.kind)
     if reporter is not None:
         return _proven(reporter, expected)
     if any(not pod.succeeded and pod.disposition is None for pod in pods):  # the Job was read as finished before its pod
@@ -121,6 +169,10 @@ def _done(pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool) -> 
         return JobOutcome(state=StageState.SUCCEEDED)
     why = "its pod is gone before the operator read its report, so its result is unknown"
     return replace(_unproven(FailureReason.REPORT_MISSING, why), disposition=expected.otherwise)
+
+
+def _reporter(pods: Sequence[PodState], kind: type[StageReport] = StageReport) -> PodState | None:
+    return next((pod for pod in pods if isinstance(pod.report, kind)), pods[-1] if pods else None)
 
 
 def _proven(reporter: PodState, expected: ExpectedReport) -> JobOutcome:

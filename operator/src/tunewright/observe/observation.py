@@ -1,6 +1,6 @@
 """`observe` sorts all children of a job by stage and reads them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -75,7 +75,7 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
         ),
         failed_pods={stage: reading.failed_pod for stage, reading in found.items() if reading.failed_pod is not None},
         leaving=frozenset(stage for stage, reading in found.items() if reading.leaving),
-        warnings=claim_warnings(children),
+        warnings=(*claim_warnings(children), *_kept(found)),
     )
 
 
@@ -142,6 +142,7 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
         disposition=outcome.disposition,
         attempts=newest + 1,
         running_since=attempts[newest].running_since,
+        record=outcome.record,
         counted_failures=sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values()),
         before=next((attempts[number].failure for number in sorted(attempts, reverse=True)[1:]), None),
         replicas=number(jobs[newest], "spec", "completions"),
@@ -151,7 +152,18 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
 
 
 def _outcome(job: JobOutcome) -> StageOutcome[Any]:
-    return StageOutcome(state=job.state, report=job.report, failure=job.failure, disposition=job.disposition)
+    return StageOutcome(state=job.state, report=job.report, failure=job.failure, disposition=job.disposition, record=job.record)
+
+
+def _kept(found: Mapping[Stage, _StageReading]) -> Iterator[str]:
+    """Yield a warning for each stage whose pods were kept by injected containers."""
+    for stage, reading in found.items():
+        record = reading.outcome.record
+        if record is not None:
+            yield (
+                f"{stage.name}: container {', '.join(record.kept_by)} still ran in pod {record.pod} after the stage's own container had "
+                "ended, so the Job is ended; inject it as a native sidecar (an init container with restartPolicy Always), or not at all"
+            )
 
 
 def _of(children: Sequence[Raw], stage: Stage, kind: str) -> list[Raw]:

@@ -12,7 +12,7 @@ from tunewright.observe.reasons import WAITING, FailureReason
 from tunewright.observe.reports import NO_MESSAGE, TerminationMessage, read_termination
 from tunewright.plan import label_names
 from tunewright_contract.exit_codes import Disposition, ExitCode, disposition
-from tunewright_contract.reports import Failure, Report
+from tunewright_contract.reports import Failure, Report, StageReport
 
 _LAST_WORDS = 300  # characters of a log's end that a failure quotes
 SECONDARY = 2  # the weight of a failure that another rank caused
@@ -33,6 +33,7 @@ class PodState:
     termination: TerminationMessage = NO_MESSAGE
     failure: Failure | None = None  # why it failed, or makes no progress
     disposition: Disposition | None = None  # None while it may still succeed
+    kept_by: tuple[str, ...] = ()  # containers that still run, although the stage's own one has ended
     weight: int = 0  # rank of its failure in its gang: 0 has a cause, 1 only an exit code; or SECONDARY
 
     @property
@@ -45,16 +46,20 @@ def read_pod(raw: Raw) -> PodState:
     """Read one pod."""
     container = _container(raw)
     terminated = part(container, "state", "terminated")
-    failed = text(raw, "status", "phase") == "Failed" or bool(number(terminated, "exitCode"))
+    code, termination = number(terminated, "exitCode"), read_termination(text(terminated, "message"))
+    # A pod whose own container has ended well fails if an injected one fails, and the stage is done nevertheless.
+    done = code == 0 and (text(raw, "status", "phase") != "Failed" or isinstance(termination.report, StageReport))
+    failed = bool(code) or (text(raw, "status", "phase") == "Failed" and not done)
     state = PodState(
         name=text(raw, "metadata", "name"),
         index=_index(raw),
+        kept_by=_others_alive(raw, container) if terminated else (),
         running=bool(part(container, "state", "running")) and not failed,
-        succeeded=text(raw, "status", "phase") == "Succeeded",
+        succeeded=done or text(raw, "status", "phase") == "Succeeded",
         started=moment(container, "state", "running", "startedAt"),
         ended=moment(terminated, "finishedAt"),
-        exit_code=number(terminated, "exitCode"),
-        termination=read_termination(text(terminated, "message")),
+        exit_code=code,
+        termination=termination,
     )
     return _ended(raw, state, terminated) if failed else _under_way(raw, state, container)
 
@@ -140,6 +145,14 @@ def _container(raw: Raw) -> Raw:
     statuses = parts(raw, "status", "containerStatuses")
     ours = text(raw, "metadata", "labels", label_names.COMPONENT)
     return next((status for status in statuses if status.get("name") == ours), statuses[0] if statuses else {})
+
+
+def _others_alive(raw: Raw, own: Raw) -> tuple[str, ...]:
+    """Return the other containers that keep a pod. The kubelet ends native sidecars itself, and a pod that is being deleted ends anyway."""
+    if text(raw, "status", "phase") in ("Succeeded", "Failed") or text(raw, "metadata", "deletionTimestamp"):
+        return ()
+    others = [status for status in parts(raw, "status", "containerStatuses") if status is not own]
+    return tuple(text(status, "name") for status in others if not part(status, "state", "terminated"))
 
 
 def _index(raw: Raw) -> int | None:

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar, cast
 
+from tunewright.plan.ending import StageRecord
 from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import CheckReport, EvaluationReport, ExportReport, Failure, StageReport, TrainReport
@@ -72,6 +73,7 @@ class StageOutcome(Generic[R]):
     report: R | None = None  # when it succeeded
     failure: Failure | None = None  # when it failed, or why it makes no progress
     disposition: Disposition | None = None  # when it failed: what follows from the failure
+    record: StageRecord | None = None  # its own containers have ended, and others keep its pods: end its Job, with this record
 
 
 @dataclass(frozen=True, kw_only=True)

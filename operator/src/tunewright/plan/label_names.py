@@ -14,6 +14,7 @@ ATTEMPT = "tunewright.io/attempt"
 GLOBAL_BATCH_SIZE = "tunewright.io/global-batch-size"  # annotation of train Jobs: examples per optimizer step, whatever the number of ranks
 ZERO_STAGE = "tunewright.io/zero-stage"  # annotation of train Jobs: the ZeRO stage of their checkpoints
 RETAIN = "tunewright.io/retain"  # annotation: why this object stays when its job is deleted
+ENDED = "tunewright.io/ended"  # annotation of a Job that the operator ended: the StageRecord of its pods
 URL = "tunewright.io/url"  # annotation on a Service: its address, if it is not the cluster's DNS name
 
 # Annotations of the rollout; see plan/rollout.py.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
+from tunewright.plan.ending import Ending
 from tunewright.plan.inputs import Missing
 from tunewright.plan.rollout import PublishedModel, Rollout
 from tunewright_contract.capabilities.execution_providers import DEFAULT_EXECUTION_PROVIDERS
@@ -184,6 +185,7 @@ class PodPlan:
 
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     backoff_limit: int = 2
+    ending: Ending | None = None  # end the Job, because an injected container keeps its pod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +197,7 @@ class TrainPlan:
     processes_per_replica: int  # ranks per pod: accelerators per pod, at least 1
     global_batch_size: int  # examples per optimizer step: recorded on the Job, because it must not change with the number of replicas
     resources: Mapping[str, Mapping[str, str]]
+    ending: tuple[int, Ending] | None = None  # end the Job of this attempt, because injected containers keep its pods
     stopping: bool = False  # the newest attempt has another number of pods than the job: it saves and stops, and another follows
     termination_grace_seconds: int = 300
     shared_memory: str = "2Gi"  # /dev/shm

@@ -1,7 +1,9 @@
 """Decides which stages run now: each row of the stage table after its predecessor has succeeded."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.plan.ending import ending_of
 from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
+from tunewright.plan.label_names import is_queued
 from tunewright.plan.placement import SERVED_MODEL
 from tunewright.plan.plan_types import PodPlan, SecretKey, ServePlan, StagePlan, TrainPlan
 from tunewright.plan.pod_limits import pod_resources, with_scratch
@@ -22,7 +24,7 @@ def wanted_stages(job: FineTuneJob, past: Past, shares: Shares, model: Published
                 case Shape.POD:
                     plans[stage] = _pod(stage, job, past)
                 case Shape.GANG:
-                    plans[stage] = _gang(job, past.train, shares)
+                    plans[stage] = _gang(job, past, shares)
                 case _:  # a server
                     plans[stage] = _server(job, past, model)
     return {stage: plan for stage, plan in plans.items() if plan is not None}
@@ -32,11 +34,13 @@ def _pod(stage: Stage, job: FineTuneJob, past: Past) -> PodPlan:
     report = past.check.report
     own = job.spec.pod_settings(stage).resources
     resources = pod_resources(stage.resources, own, job.spec.workers.resources, report.model if report else None)
-    return PodPlan(resources=resources, backoff_limit=stage.retries)
+    ending = ending_of(past[stage].record, queued=_is_held(job, past))
+    return PodPlan(resources=resources, backoff_limit=stage.retries, ending=ending)
 
 
-def _gang(job: FineTuneJob, begun: TrainOutcome, shares: Shares) -> TrainPlan:
-    workers = job.spec.workers
+def _gang(job: FineTuneJob, past: Past, shares: Shares) -> TrainPlan:
+    workers, begun = job.spec.workers, past.train
+    ending = ending_of(begun.record, queued=_is_held(job, past))
     resized = is_resized(job.spec, begun)
     attempt = attempt_of(begun, backoff_limit=job.spec.backoff_limit, resized=resized)
     return TrainPlan(
@@ -46,7 +50,12 @@ def _gang(job: FineTuneJob, begun: TrainOutcome, shares: Shares) -> TrainPlan:
         resources=with_scratch(workers.resources),
         global_batch_size=shares.global_batch_size,
         stopping=resized and attempt < begun.attempts,
+        ending=(begun.attempts - 1, ending) if ending else None,
     )
+
+
+def _is_held(job: FineTuneJob, past: Past) -> bool:
+    return past.queued or is_queued(job.metadata.labels)
 
 
 def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False) -> int:

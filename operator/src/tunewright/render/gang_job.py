@@ -9,7 +9,7 @@ from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import FineTunePlan, TrainPlan
 from tunewright.render.labels import JsonObject, metadata, pod_pass_labels
 from tunewright.render.pod import container, pod_template
-from tunewright.render.pod_job import GANG_POLICY, deadline, suspension
+from tunewright.render.pod_job import deadline, ended_annotation, ended_spec, failure_policy, suspension
 from tunewright.render.variables import RENDEZVOUS_PORT, gang_variables
 from tunewright.render.volumes import gang_mounts
 from tunewright_contract.stages import Stage
@@ -33,6 +33,7 @@ def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) 
     mounts = gang_mounts(plan, train.shared_memory)
     labels = {label_names.ATTEMPT: str(attempt)}
     newest = attempt == train.attempt
+    ending = train.ending[1] if train.ending and train.ending[0] == attempt else None
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -41,16 +42,17 @@ def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) 
             attempt_name(plan.names[stage], attempt),
             stage.component,
             labels=labels | dict(plan.pass_labels),
-            annotations={**plan.pass_annotations, **_begun_with(plan, train)},
+            annotations={**plan.pass_annotations, **_begun_with(plan, train), **ended_annotation(ending)},
         ),
         "spec": {
             **deadline(plan),
             **(suspension(plan, stage) if newest and not train.stopping else _STOPPED),
+            **ended_spec(ending),
             "backoffLimit": 0,
             "completionMode": "Indexed",
             "completions": train.replicas,
             "parallelism": train.replicas,
-            "podFailurePolicy": GANG_POLICY,
+            "podFailurePolicy": failure_policy(stage),
             "podReplacementPolicy": "Failed",  # never two writers of one checkpoint folder
             "template": pod_template(
                 plan,

@@ -3,25 +3,43 @@
 `ttlSecondsAfterFinished` is never set: the operator reads a stage's report from its finished pods.
 """
 
+from tunewright.plan import label_names
+from tunewright.plan.ending import AT_ONCE, Ending
 from tunewright.plan.plan_types import FineTunePlan, PodPlan
 from tunewright.render.labels import JsonObject, is_queued, metadata, pod_pass_labels
 from tunewright.render.pod import container, pod_template
 from tunewright.render.variables import pod_variables
 from tunewright.render.volumes import pod_mounts
 from tunewright_contract.exit_codes import DISPOSITIONS, Disposition
-from tunewright_contract.stages import Stage
+from tunewright_contract.stages import Shape, Stage
 
 _DISRUPTED = [{"type": "DisruptionTarget", "status": "True"}]
 
 # Exit codes after which a retry cannot succeed.
-_HOPELESS: JsonObject = {
-    "action": "FailJob",
-    "onExitCodes": {"operator": "In", "values": sorted(code.value for code, then in DISPOSITIONS.items() if then is Disposition.FAIL)},
-}
-# A single pod: if a drain evicts it, a new pod replaces it, and no retry is counted.
-SINGLE_POD_POLICY: JsonObject = {"rules": [_HOPELESS, {"action": "Ignore", "onPodConditions": _DISRUPTED}]}
-# A gang cannot continue with a replaced member: the whole attempt ends, and the next one resumes from the checkpoint.
-GANG_POLICY: JsonObject = {"rules": [_HOPELESS, {"action": "FailJob", "onPodConditions": _DISRUPTED}]}
+_HOPELESS = sorted(code.value for code, then in DISPOSITIONS.items() if then is Disposition.FAIL)
+
+
+def failure_policy(stage: Stage) -> JsonObject:
+    """Return the Job's `podFailurePolicy`. Only the stage's own container counts: an injected one can end with the same exit code.
+
+    If a drain evicts a single pod, a new pod replaces it, and no retry is counted. A gang cannot continue with a replaced member: the whole
+    attempt ends, and the next one resumes from the checkpoint.
+    """
+    hopeless = {"containerName": stage.component, "operator": "In", "values": _HOPELESS}
+    disrupted = "FailJob" if stage.shape is Shape.GANG else "Ignore"
+    return {"rules": [{"action": "FailJob", "onExitCodes": hopeless}, {"action": disrupted, "onPodConditions": _DISRUPTED}]}
+
+
+def ended_annotation(ending: Ending | None) -> JsonObject:
+    """Return the annotation with the record of a Job that is ended, or nothing."""
+    return {label_names.ENDED: ending.record.model_dump_json(exclude_none=True)} if ending else {}
+
+
+def ended_spec(ending: Ending | None) -> JsonObject:
+    """Return the field that ends a Job, or nothing."""
+    if ending is None:
+        return {}
+    return {"suspend": True} if ending.suspend else {"activeDeadlineSeconds": AT_ONCE}
 
 
 def deadline(plan: FineTunePlan) -> JsonObject:
@@ -47,12 +65,15 @@ def render_pod_job(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> JsonObj
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(plan, plan.names[stage], stage.component, labels=plan.pass_labels),
+        "metadata": metadata(
+            plan, plan.names[stage], stage.component, labels=plan.pass_labels, annotations=ended_annotation(wanted.ending)
+        ),
         "spec": {
             **suspension(plan, stage),
             **deadline(plan),
+            **ended_spec(wanted.ending),
             "backoffLimit": wanted.backoff_limit,
-            "podFailurePolicy": SINGLE_POD_POLICY,
+            "podFailurePolicy": failure_policy(stage),
             "podReplacementPolicy": "Failed",
             "template": pod_template(
                 plan,
