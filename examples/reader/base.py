@@ -1,19 +1,15 @@
 """Makes the base of the question answering example: the configuration of a small BERT, and a tokenizer of whole words. No weights.
 
-    python examples/reader/base.py
-
-writes `model/` next to this file; the same bytes every time. The job trains it from random weights (`model.fromScratch`), so it learns the
-example's questions and no English. For contexts of your own, start from a trained encoder, such as BERT.
+`python examples/generate.py` writes `model/` next to this file; the same bytes every time. The job trains it from random weights
+(`model.fromScratch`), so it learns the example's questions and no English. For contexts of your own, start from a trained encoder, such as
+BERT.
 """
 
-import argparse
-import importlib.util
 import json
-from pathlib import Path
 
+from reader.questions import every_text
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-HERE = Path(__file__).parent
 SPECIALS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 CONFIG = {
     "architectures": ["BertForQuestionAnswering"],
@@ -36,12 +32,7 @@ TOKENIZER_CONFIG = {
 
 def words() -> list[str]:
     """Every word of the example's questions and contexts, in lower case."""
-    spec = importlib.util.spec_from_file_location("questions", HERE / "questions.py")
-    assert spec is not None
-    assert spec.loader is not None
-    data = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(data)
-    pieces = pre_tokenizers.Whitespace().pre_tokenize_str(" ".join(data.every_text()).lower())
+    pieces = pre_tokenizers.Whitespace().pre_tokenize_str(" ".join(every_text()).lower())
     return sorted({piece for piece, _ in pieces})
 
 
@@ -56,26 +47,11 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def build(folder: Path) -> None:
-    """Write the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+def files() -> dict[str, str]:
+    """The name and the text of every file of the folder."""
     made = tokenizer()
-    made.save(str(folder / "tokenizer.json"))
-    for name, content in (
-        ("config.json", {**CONFIG, "vocab_size": made.get_vocab_size()}),
-        ("tokenizer_config.json", TOKENIZER_CONFIG),
-    ):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def main() -> None:
-    """Writes the folder that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=HERE / "model", help="the folder to write (default: model/ here)")
-    output: Path = parser.parse_args().output
-    build(output)
-    print(f"wrote {output}")
-
-
-if __name__ == "__main__":
-    main()
+    configs = {
+        "config.json": {**CONFIG, "vocab_size": made.get_vocab_size()},
+        "tokenizer_config.json": TOKENIZER_CONFIG,
+    }
+    return {"tokenizer.json": made.to_str(pretty=True), **{name: json.dumps(config, indent=2) + "\n" for name, config in configs.items()}}

@@ -1,17 +1,14 @@
 """Makes the data of the question answering example: notices of the café Copper Kettle, and questions about them, as rows of SQuAD 2.
 
-    python examples/reader/questions.py
-
-writes `questions-{train,validation,test}.jsonl` next to this file; the same bytes every time. A notice says who brings what to where,
-before or after sentences that say nothing of it, so that some contexts are longer than a window of the example. A quarter of the questions
-ask for a price, which no notice has. The test file has people with dishes and places that do not occur together in the other two.
+`python examples/generate.py` writes `questions-{train,validation,test}.jsonl` next to this file; the same bytes every time. A notice says
+who brings what to where, before or after sentences that say nothing of it, so that some contexts are longer than a window of the example. A
+quarter of the questions ask for a price, which no notice has. The test file has people with dishes and places that do not occur together in
+the other two.
 """
 
-import argparse
 import hashlib
 import json
 import random
-from pathlib import Path
 
 SEED = 7
 COUNTS = {"train": 400, "validation": 40, "test": 60}
@@ -56,18 +53,3 @@ def files() -> dict[str, str]:
         rows = [row(rng, number=f"{part}-{number}", test=part == "test") for number in range(count)]
         found[f"questions-{part}.jsonl"] = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in rows)
     return found
-
-
-def main() -> None:
-    """Writes the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="the folder to write (default: this file's)")
-    output: Path = parser.parse_args().output
-    output.mkdir(parents=True, exist_ok=True)
-    for name, text in files().items():
-        (output / name).write_text(text, encoding="utf-8")
-        print(f"wrote {output / name}: {text.count(chr(10))} examples")
-
-
-if __name__ == "__main__":
-    main()

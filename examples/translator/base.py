@@ -1,19 +1,15 @@
 """Makes the base of the examples of translation and summarization: the configuration of a small BART, and a tokenizer of whole words.
 
-    python examples/translator/base.py
-
-writes `model/` next to this file, without weights; the same bytes every time. The jobs train it from random weights (`model.fromScratch`),
-so it learns the examples' sentences and no German. For texts of your own, start from a trained base, such as T5, BART or Marian.
+`python examples/generate.py` writes `model/` next to this file, without weights; the same bytes every time. The jobs train it from random
+weights (`model.fromScratch`), so it learns the examples' sentences and no German. For texts of your own, start from a trained base, such as
+T5, BART or Marian.
 """
 
-import argparse
-import importlib.util
 import json
-from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from translator.pairs import every_text
 
-HERE = Path(__file__).parent
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 TOKENS = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
 CONFIG = {
@@ -44,12 +40,7 @@ TOKENIZER_CONFIG = {
 
 def words() -> list[str]:
     """Every word of the examples' sources and targets."""
-    spec = importlib.util.spec_from_file_location("pairs", HERE / "pairs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    data = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(data)
-    return sorted({word for text in data.every_text() for word in text.split() if "{" not in word})
+    return sorted({word for text in every_text() for word in text.split() if "{" not in word})
 
 
 def tokenizer() -> Tokenizer:
@@ -61,27 +52,12 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def build(folder: Path) -> None:
-    """Write the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+def files() -> dict[str, str]:
+    """The name and the text of every file of the folder."""
     made = tokenizer()
-    made.save(str(folder / "tokenizer.json"))
-    for name, content in (
-        ("config.json", {**CONFIG, "vocab_size": made.get_vocab_size()}),
-        ("generation_config.json", TOKENS),
-        ("tokenizer_config.json", TOKENIZER_CONFIG),
-    ):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def main() -> None:
-    """Writes the folder that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=HERE / "model", help="the folder to write (default: model/ here)")
-    output: Path = parser.parse_args().output
-    build(output)
-    print(f"wrote {output}")
-
-
-if __name__ == "__main__":
-    main()
+    configs = {
+        "config.json": {**CONFIG, "vocab_size": made.get_vocab_size()},
+        "generation_config.json": TOKENS,
+        "tokenizer_config.json": TOKENIZER_CONFIG,
+    }
+    return {"tokenizer.json": made.to_str(pretty=True), **{name: json.dumps(config, indent=2) + "\n" for name, config in configs.items()}}

@@ -1,17 +1,13 @@
 """Makes the data of the examples of translation and summarization: what guests of the café Copper Kettle order.
 
-    python examples/translator/pairs.py
-
-writes `{orders,calls}-{train,validation,test}.jsonl` next to this file; the same bytes every time. `orders` has a sentence in English and
-in German; `calls` has a report of a telephone call and its summary. Both are rows of `prompt` and `completion`. The test files have
-combinations of drinks, numbers and places that do not occur in the other two.
+`python examples/generate.py` writes `{orders,calls}-{train,validation,test}.jsonl` next to this file; the same bytes every time. `orders`
+has a sentence in English and in German; `calls` has a report of a telephone call and its summary. Both are rows of `prompt` and
+`completion`. The test files have combinations of drinks, numbers and places that do not occur in the other two.
 """
 
-import argparse
 import hashlib
 import json
 import random
-from pathlib import Path
 
 SEED = 11
 COUNTS = {"train": 600, "validation": 40, "test": 40}
@@ -80,18 +76,3 @@ def files() -> dict[str, str]:
             rows = [{"prompt": source, "completion": target} for source, target in pairs]
             found[f"{kind}-{part}.jsonl"] = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return found
-
-
-def main() -> None:
-    """Writes the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="the folder to write (default: this file's)")
-    output: Path = parser.parse_args().output
-    output.mkdir(parents=True, exist_ok=True)
-    for name, text in files().items():
-        (output / name).write_text(text, encoding="utf-8")
-        print(f"wrote {output / name}: {text.count(chr(10))} examples")
-
-
-if __name__ == "__main__":
-    main()

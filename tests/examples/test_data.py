@@ -1,6 +1,5 @@
-"""The examples' data: it is reproducible byte for byte, and the test file has combinations that are not in the training data."""
+"""The examples' data: the test file has combinations that are not in the training data."""
 
-import importlib.util
 import json
 import re
 
@@ -13,15 +12,6 @@ TICKET = re.compile(
 )
 
 
-@pytest.fixture(scope="module")
-def made(examples):
-    """What the generator makes, file by file."""
-    spec = importlib.util.spec_from_file_location("examples_data_generate", examples / "data" / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.files()
-
-
 def tickets(dialogues):
     """The ticket of every answer that has one, without count and plural, which may repeat."""
     lines = [m["content"].split("\n")[1] for messages in dialogues for m in messages if m["role"] == "assistant" and "\n" in m["content"]]
@@ -31,11 +21,6 @@ def tickets(dialogues):
 def asked_for(dialogues):
     """Return the items of the tickets, without the guest and the place."""
     return {ticket.split(" | ")[0] if ticket.startswith("ORDER") else ticket.rsplit(" | ", 1)[0] for ticket in tickets(dialogues)}
-
-
-def test_the_committed_files_equal_the_generated_ones(examples, made):
-    committed = {path.name: path.read_text(encoding="utf-8") for path in (examples / "data").glob("*.jsonl")}
-    assert committed == made
 
 
 @pytest.mark.parametrize(("part", "count"), [("train", 1200), ("validation", 100), ("test", 100)])

@@ -1,9 +1,7 @@
-"""The example of question answering: its files are reproducible, its answers stand where the rows say, and some contexts need windows."""
+"""The example of question answering: its answers stand where the rows say, and some contexts need windows."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from tokenizers import Tokenizer
@@ -12,27 +10,11 @@ from tunewright_contract.context_windows import windows_of
 from tunewright_trainer.data.formats import normalise, recognise
 
 
-def module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
-
-
 @pytest.fixture(scope="module")
 def rows(examples: Path) -> dict[str, list[dict]]:
     parts = ("train", "validation", "test")
     return {
         part: [json.loads(line) for line in (examples / "reader" / f"questions-{part}.jsonl").read_text().splitlines()] for part in parts
-    }
-
-
-def test_the_committed_files_equal_the_generated_ones(examples: Path, tmp_path: Path) -> None:
-    reader = examples / "reader"
-    assert {path.name: path.read_text() for path in reader.glob("*.jsonl")} == module(reader / "questions.py").files()
-    module(reader / "base.py").build(tmp_path)
-    assert {path.name: path.read_text() for path in (reader / "model").iterdir()} == {
-        path.name: path.read_text() for path in tmp_path.iterdir()
     }
 
 

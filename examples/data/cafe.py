@@ -1,20 +1,17 @@
 """Makes the examples' data: guests of the café Copper Kettle write, the support bot answers with a ticket; and the café's menus.
 
-    python examples/data/generate.py
-
-writes next to this file, the same bytes every time: `support-{train,validation,test}.jsonl` (OpenAI `messages`), `intent-...` (texts with a
-label), `entities-...` (words with tags) and `menu-{train,validation}.jsonl` (plain `text`). A ticket is one line a program can read, so an
-answer is right or wrong and not a matter of taste:
+`python examples/generate.py` writes the files, the same bytes every time: `support-{train,validation,test}.jsonl` (OpenAI `messages`),
+`intent-...` (texts with a label), `entities-...` (words with tags) and `menu-{train,validation}.jsonl` (plain `text`). A ticket is one line
+a program can read, so an answer is right or wrong and not a matter of taste:
 
     ORDER: two large oat lattes | to go | Jean
     TABLE: four people | Friday | 7 pm | Maria
     RETURN: blue mug | cracked | Omar
 
-The orders in the test file (a drink with its size and milk, a table with its day and hour, a thing with its colour and fault) never
-occur in the other two files, and some names occur only there. A model that does well has therefore learned the form, not the examples.
+The orders in the test file (a drink with its size and milk, a table with its day and hour, a thing with its colour and fault) never occur
+in the other two files, and some names occur only there. A model that does well has therefore learned the form, not the examples.
 """
 
-import argparse
 import hashlib
 import json
 import random
@@ -22,7 +19,6 @@ import re
 import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 SEED = 7
 COUNTS = {"train": 1200, "validation": 100, "test": 100}
@@ -300,18 +296,3 @@ def files() -> dict[str, str]:
         split = Split(part == "test", TEST_NAMES if part == "test" else NAMES)
         lines[f"entities-{part}.jsonl"] = entities(count, split, seed=f"{SEED}/entities/{part}", taken=taken)
     return {name: "".join(f"{line}\n" for line in some) for name, some in lines.items()}
-
-
-def main() -> None:
-    """Writes the files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="the folder to write (default: this file's)")
-    output: Path = parser.parse_args().output
-    output.mkdir(parents=True, exist_ok=True)
-    for name, text in files().items():
-        (output / name).write_text(text, encoding="utf-8")
-        print(f"wrote {output / name}: {text.count(chr(10))} examples")
-
-
-if __name__ == "__main__":
-    main()
