@@ -15,26 +15,29 @@ class Cluster:
 
     def __init__(self):
         self.lease, self.version, self.away, self.before_write = None, 0, False, None
+        self.asked, self.wait = [], lambda: None
 
-    def reach(self):
+    def reach(self, verb):
+        self.asked.append(verb)
+        self.wait()
         if self.away:
             raise Transient("no answer")
 
     async def get(self, kind, namespace, name):
-        self.reach()
+        self.reach("get")
         return self.lease
 
     async def create(self, kind, namespace, body):
-        self.reach()
+        self.reach("create")
         if self.lease is not None:
             raise Conflict("it exists")
         return self.store(body["spec"])
 
     async def merge(self, kind, namespace, name, patch):
-        self.reach()
+        self.reach("merge")
         if self.before_write:
             self.before_write()
-        if patch["metadata"]["resourceVersion"] != str(self.version):
+        if self.lease is None or patch["metadata"]["resourceVersion"] != str(self.version):
             raise Conflict("the object has been modified")
         return self.store(self.lease["spec"] | patch["spec"])
 
@@ -234,3 +237,58 @@ async def test_waiting_continues_during_an_outage(bench, monkeypatch):
     bench.cluster.away = True
     await bench.one.acquire()
     assert holds(bench.one)
+
+
+async def test_a_renewal_is_one_write_and_reads_only_after_another_process_wrote(bench):
+    await bench.one._attempt()
+    assert await bench.one._attempt()
+    assert bench.cluster.asked == ["get", "create", "merge"]
+    bench.cluster.store(bench.spec)  # as the answer to a renewal that was lost
+    assert await bench.one._attempt()
+    assert bench.cluster.asked[3:] == ["merge", "get", "merge"]
+
+
+@pytest.mark.parametrize(("held_always", "latency"), [(True, 0.0), (True, 1.0), (True, 4.0), (True, 4.9), (False, 5.5)])
+async def test_a_holder_keeps_the_lease_if_answers_come_within_half_of_its_time(bench, monkeypatch, held_always, latency):
+    held = []
+
+    def wait():
+        for _ in range(10):
+            bench.passed += latency / 10
+            held.append(holds(bench.one))
+
+    async def sleep(pause):
+        bench.passed += pause
+        if bench.passed > 120:
+            raise EnoughError
+
+    bench.cluster.wait = wait
+    monkeypatch.setattr("tunewright_runtime.lease.asyncio.sleep", sleep)
+    await bench.one.acquire()
+    held.clear()
+    with pytest.raises(EnoughError):
+        await bench.one.keep()
+    assert all(held) is held_always
+
+
+@pytest.mark.parametrize(
+    ("expected", "unanswered", "story"),
+    [
+        ("", False, "held"),
+        ("waits for the Lease system/op for 7 s: it is held by two", False, "held by another"),
+        ("waits for the Lease system/op for 7 s: it cannot be read or written: no answer", True, "never answered"),
+        ("waits for the Lease system/op for 20 s: it cannot be read or written: no answer", False, "lost after it was held"),
+    ],
+)
+async def test_why_and_since_when_it_is_not_held(bench, expected, unanswered, story):
+    if story == "held by another":
+        await bench.two._attempt()
+    bench.cluster.away = story == "never answered"
+    bench.passed += 7.0
+    await bench.one._attempt()
+    if story == "lost after it was held":
+        bench.cluster.away = True
+        bench.passed += 30.0
+        await bench.one._attempt()
+    assert bench.one.why_not_held() == expected
+    assert bench.one.unanswered() == (expected if unanswered else "")

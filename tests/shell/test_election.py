@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from cuttable_line import CuttableLine
+from fault_proxy import FaultProxy
 from life import made
-from operator_process import OperatorProcess
+from operator_process import OperatorProcess, kubeconfig_of_its_own
 from status_builders import CHECKED
 from waiting import until
 
@@ -98,3 +99,19 @@ def test_a_leader_that_cannot_renew_stops_writing_and_the_other_continues(conten
         assert "LeaseLostError" in cut_off.log.read_text()
     assert holder(scene).startswith("other_")
     assert made(scene) == ["bot-check", "bot-train-0"]
+
+
+def test_an_operator_leads_if_each_answer_takes_four_seconds_and_reports_longer_ones(contend, make_scene, control_plane, namespace):
+    if control_plane.plane is None:
+        pytest.skip("the proxy needs a kubeconfig with a client certificate")
+    with FaultProxy(kubeconfig_of_its_own(control_plane, namespace)) as proxy:
+        proxy.delay_seconds = 4.0
+        slow = contend("slow", proxy.kubeconfig)
+        scene = make_scene(slow)
+        scene.create_job()
+        until(lambda: scene.status().get("phase") == "Checking", "it works", patience=180)
+        assert holder(scene).startswith("slow_")
+        proxy.delay_seconds = 30.0
+        words = f"slow waits for the Lease {namespace}/tunewright-operator for ", "read timeout=6"
+        until(lambda: all(word in slow.text("/readyz") for word in words), "/readyz has the reason")
+        assert slow.get("/readyz") == 200  # it is still ready to take over

@@ -48,15 +48,18 @@ def test_liveness_and_readiness(live, ready, state):
 
 
 async def test_probes_and_scrapes_are_answered():
-    unseen, waited, standby = ["Pod"], [0.0], ["op-2 waits"]
+    unseen, waited, standby, unanswered = ["Pod"], [0.0], ["op-2 waits"], ["op-2 gets no answer"]
     metrics = OperatorMetrics(depth=lambda: 3, oldest_seconds=lambda: waited[0], jobs=lambda: 7, objects=lambda: 9)
     metrics.reconciles.labels("ok").inc()
     metrics.forbidden.labels("patch", "jobs").inc()
     health = Health(
         WatchHealth(), unready=lambda: "".join(unseen), stalled_seconds=lambda: waited[0], busiest_seconds=float, clock=lambda: 0.0
     )
-    app = application(health, metrics, standby=lambda: standby)
+    app = application(health, metrics, standby=lambda: standby, unanswered=lambda: unanswered)
     async with TestClient(TestServer(app)) as client:
+        answer = await client.get("/readyz")
+        assert (answer.status, await answer.text()) == (503, "op-2 gets no answer\n")  # it could not take over
+        unanswered.clear()
         answer = await client.get("/readyz")
         assert (answer.status, await answer.text()) == (200, "op-2 waits\n")  # ready to take over
         standby.clear()

@@ -4,6 +4,10 @@ Promises: two holders never overlap if their clocks run at the same speed, whate
 last renewal request. Others wait LEASE_SECONDS, which is longer, from the last change of the Lease that they have read. Each write is
 conditional on the version that was read.
 
+A renewal is one request, as in client-go: a write conditional on the version of the holder's last write, without a read. The next one
+begins RETRY_SECONDS after the beginning of the last, or at once if that took longer. So a holder keeps the Lease while the API server
+answers within half of RENEW_SECONDS.
+
 Difference from client-go: a holder that cannot renew writes nothing and waits. When the API server answers again, the Lease shows whether
 another process worked meanwhile. If it still names this holder, none did, and work continues.
 """
@@ -52,7 +56,11 @@ class Lease:
         self._seen: Mapping[str, Any] = {}  # the Lease's spec as last read, its version, and when that version was first read
         self._seen_version = ""
         self._seen_at = 0.0
+        self._stored: Mapping[str, Any] = {}  # the Lease as this candidate has last written it; empty if it was not the last writer
         self._held_since: float | None = None  # time of the request of the last successful renewal
+        self._began = clock()
+        self._answered = False  # a request about the Lease has succeeded
+        self._trouble = ""  # why the last attempt failed; empty if it was answered
 
     @property
     def holder(self) -> str:
@@ -62,6 +70,18 @@ class Lease:
     def held(self) -> bool:
         """Return whether the last renewal is recent enough that no other process can hold the Lease."""
         return self._held_since is not None and self._clock() - self._held_since <= RENEW_SECONDS
+
+    def why_not_held(self) -> str:
+        """Return why it is not held, and for how long; empty if it is held."""
+        if self.held():
+            return ""
+        since = self._began if self._held_since is None else self._held_since + RENEW_SECONDS
+        why = f"it cannot be read or written: {self._trouble}" if self._trouble else f"it is held by {self.holder or 'no operator yet'}"
+        return f"waits for the Lease {'/'.join(self._where)} for {self._clock() - since:.0f} s: {why}"
+
+    def unanswered(self) -> str:
+        """Return why no request about the Lease has succeeded yet; empty if one has."""
+        return "" if self._answered else self.why_not_held()
 
     def require(self) -> None:
         """Raise NotHeldError unless it is held now. Call it before every write."""
@@ -77,8 +97,10 @@ class Lease:
     async def keep(self) -> None:
         """Renew it in an endless loop. Raises LeaseLostError if another process holds it, or may have held it since the last renewal."""
         was_held = True
+        began = self._clock() if self._held_since is None else self._held_since
         while True:
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(max(0.0, RETRY_SECONDS - (self._clock() - began)))
+            began = self._clock()
             if not await self._attempt(free_too=False) and self.holder != self._identity:
                 self._held_since = None
                 raise LeaseLostError(f"the Lease {'/'.join(self._where)} is held by {self.holder or 'no operator'}")
@@ -90,7 +112,7 @@ class Lease:
 
     async def release(self) -> None:
         """Release it, so that another process can take it at once. Never raises, because it expires anyway."""
-        self._held_since = None
+        self._held_since, self._stored = None, {}
         if self.holder != self._identity:
             return
         try:
@@ -102,17 +124,30 @@ class Lease:
 
     async def _attempt(self, *, free_too: bool = True) -> bool:
         """Renew it once, or take it if it is free; return if it is held. Without `free_too`, only a Lease held without a gap is renewed."""
-        asked = self._clock()
         try:
-            taken = await self._take(free_too=free_too)
+            taken = await self._renew() or await self._take(free_too=free_too)
         except Conflict:
+            self._answered, self._trouble = True, ""
             return False  # another process was faster; the next read shows which
         except (TunewrightError, TimeoutError) as error:
+            self._trouble = str(error)
             log.warning("the Lease %s/%s could not be read or renewed: %s", *self._where, error)
             return False
-        if taken:
-            self._held_since = asked
+        self._answered, self._trouble = True, ""
         return taken
+
+    async def _renew(self) -> bool:
+        """Renew the Lease that this candidate wrote last, without reading it. Return False if another process has written it."""
+        if not self._stored:
+            return False
+        asked = self._clock()
+        acquired, transitions = (self._stored["spec"].get(name) for name in ("acquireTime", "leaseTransitions"))
+        try:
+            self._wrote(await self._write(self._stored, self._spec(acquired=acquired, transitions=transitions)), asked)
+        except Conflict:
+            self._stored = {}
+            return False
+        return True
 
     async def _take(self, *, free_too: bool) -> bool:
         found = await self._client.get(KIND, *self._where)
@@ -120,15 +155,21 @@ class Lease:
         ours = self.holder == self._identity
         if not ours and not (self._is_free() and (free_too or self.held())):
             return False
-        spec = self._seen
+        spec, asked = self._seen, self._clock()
         if found is None:
             created = {"metadata": {"name": self._where[1]}, "spec": self._spec(acquired=self._time(), transitions=0)}
-            self._see(await self._client.create(KIND, self._where[0], created))
+            self._wrote(await self._client.create(KIND, self._where[0], created), asked)
             return True
         transitions = int(spec.get("leaseTransitions") or 0) + (not ours)
         acquired = spec.get("acquireTime") if ours else self._time()
-        self._see(await self._write(found, self._spec(acquired=acquired, transitions=transitions)))
+        self._wrote(await self._write(found, self._spec(acquired=acquired, transitions=transitions)), asked)
         return True
+
+    def _wrote(self, stored: Mapping[str, Any], asked: float) -> None:
+        """Record a write of this candidate that was requested at `asked`. Others wait from a later time: they must read it first."""
+        self._see(stored)
+        self._stored = stored
+        self._held_since = asked
 
     async def _write(self, found: Mapping[str, Any], spec: Mapping[str, Any]) -> Mapping[str, Any]:
         meta = {name: found["metadata"][name] for name in ("uid", "resourceVersion")}

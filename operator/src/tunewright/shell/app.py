@@ -22,7 +22,8 @@ from tunewright_runtime.listening import serve
 
 LEASE = "tunewright-operator"
 USER_AGENT = "tunewright-operator"  # in the API server's audit log
-LEASE_READ_SECONDS = 4.0  # for one request about the Lease: two of them fit between a renewal and its deadline
+# For one request about the Lease. Renewals begin every 2 s; after one without an answer, another fits before the deadline of 10 s.
+LEASE_READ_SECONDS = 6.0
 
 log = logging.getLogger(__name__)
 
@@ -42,11 +43,18 @@ async def run(settings: OperatorSettings) -> None:
         controller = Controller(settings, client, clock=time.monotonic, chance=random.random)
 
         def standby() -> list[str]:
-            return [f"{settings.pod_name} waits for the Lease {settings.pod_namespace}/{LEASE}"] if lease and not lease.held() else []
+            why = lease.why_not_held() if lease else ""
+            return [f"{settings.pod_name} {why}"] if why else []
+
+        def unanswered() -> list[str]:
+            why = lease.unanswered() if lease else ""
+            return [f"{settings.pod_name} {why}"] if why else []
 
         await serve(
             stack,
-            health_application(controller.health, controller.metrics, standby=standby, notes=controller.writes.notes),
+            health_application(
+                controller.health, controller.metrics, standby=standby, unanswered=unanswered, notes=controller.writes.notes
+            ),
             settings.health_port,
         )
         progress = progress_application(

@@ -118,10 +118,12 @@ def application(
     metrics: OperatorMetrics,
     *,
     standby: Callable[[], Sequence[str]] = list,
+    unanswered: Callable[[], Sequence[str]] = list,
     notes: Callable[[], Sequence[str]] = list,
 ) -> web.Application:
     """Build the endpoints. `standby` is why this operator does not work yet; it is ready anyway, to take over.
 
+    `unanswered` is why it cannot take over: the API server has not answered it yet.
     `notes` are problems that a restart does not solve. They do not change the verdict.
     """
 
@@ -133,7 +135,7 @@ def application(
         return verdict(health.problems())
 
     async def readyz(_: web.Request) -> web.Response:
-        return verdict([] if standby() else health.unready())
+        return verdict(unanswered() or ([] if standby() else health.unready()))
 
     async def scrape(_: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})
