@@ -1,9 +1,12 @@
 """The progress endpoint: Kubeflow Trainer's protocol, its refusals, and the client that transformers ships."""
 
+from datetime import UTC, datetime
+
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tunewright.reconcile.progress import Board, Limits, application
+from tunewright_contract.progress import ProgressReport
 from tunewright_runtime.errors import Gone, Transient
 from tunewright_runtime.objects import Key
 
@@ -139,6 +142,51 @@ async def test_a_client_that_reports_too_often_gets_retry_after():
         codes = [(await client.post(other, json=REPORT, headers={"Authorization": "Bearer x"})).status for _ in range(21)]
         assert codes == [404] * 20 + [429]
         assert await post() == 200  # another job of the same address
+
+
+def job_url(number: int) -> str:
+    return URL.replace("demo", f"demo-{number}")
+
+
+class Open(Gate):
+    """Sixty jobs, whose tokens are all right but one."""
+
+    async def authenticate(self, key: Key, token: str) -> str | None:
+        return "uid-1" if token == "right" else None
+
+
+async def test_sixty_jobs_behind_one_address_lose_no_report():
+    """As behind a NAT or an egress gateway: each reports every two seconds, for two minutes."""
+    now, board = [0.0], Board()
+    app = application(board, Open(), wake=lambda _: None, limits=Limits(clock=lambda: now[0]))
+    async with TestClient(TestServer(app)) as client:
+        for _ in range(20):
+            for number in range(60):
+                answer = await client.post(job_url(number), json=REPORT, headers={"Authorization": "Bearer right"})
+                assert answer.status == 200
+            now[0] += 2.0
+
+
+async def test_refused_reports_are_limited_by_address_and_do_not_delay_jobs_that_were_accepted():
+    now = [0.0]
+    app = application(Board(), Open(), wake=lambda _: None, limits=Limits(clock=lambda: now[0]))
+    async with TestClient(TestServer(app)) as client:
+
+        async def post(number: int, token: str) -> int:
+            return (await client.post(job_url(number), json=REPORT, headers={"Authorization": f"Bearer {token}"})).status
+
+        assert await post(0, "right") == 200
+        assert [await post(number, "wrong") for number in range(1, 52)] == [403] * 50 + [429]
+        assert await post(0, "right") == 200
+        assert await post(60, "right") == 429  # unknown yet: it waits until the address may try again
+        now[0] = 1.0
+        assert await post(60, "right") == 200
+
+
+def test_a_report_has_the_time_of_its_arrival():
+    board = Board(clock=lambda: datetime(2031, 1, 1, tzinfo=UTC))
+    board.post(KEY, "uid-1", ProgressReport.model_validate(REPORT))
+    assert board.latest(KEY, "uid-1").trainer_status.last_updated_time == datetime(2031, 1, 1, tzinfo=UTC)
 
 
 async def test_a_standby_operator_refuses_reports():

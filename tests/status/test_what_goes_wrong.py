@@ -11,13 +11,16 @@ from status_builders import a_job as a_fine_tune_job
 
 from tunewright.observe import observe
 from tunewright.observe.events import unexplained
+from tunewright.reconcile.progress import Board
 from tunewright.render import render
 from tunewright.status import summarise
 from tunewright_contract import progress as words
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import dump
+from tunewright_runtime.objects import Key
 from tunewright_trainer.common.exits import StageError, failure, stage_error
 
+KEY = Key("demo", "bot")
 LATER = NOON + timedelta(minutes=1)
 FAILED = ("Failed", "BackoffLimitExceeded")
 
@@ -273,13 +276,17 @@ def test_an_event_is_ignored_once_its_pod_runs():
 RUNNING = [*CHECK_DONE, a_job("trainer", attempt=0), rank(0, running())]  # since 10:00
 
 
-def test_a_gang_without_a_step_is_reported_and_continues():
-    status = status_of(RUNNING)
-    assert (status.phase, status.reason) == ("Training", "NoProgress")
-    assert "the start of its pods at 2026-01-01T10:00:00Z" in status.failure.message
-    assert "progressDeadlineSeconds" in status.failure.suggestion
-    assert status_of(RUNNING, plan=quickstart_plan(progress_deadline_seconds=3 * 3600)).failure is None
-    assert status_of(RUNNING, plan=quickstart_plan(progress_url="")).failure is None, "who cannot report is not judged"
+def test_a_gang_that_does_not_report_is_not_called_stuck():
+    first = status_of(RUNNING, now=NOON)
+    assert (first.failure, first.running_since) == (None, NOON), "the kubelet's clock, which says 10:00, does not count"
+    hour = {"now": NOON + timedelta(hours=1), "previous": first.wire()}
+    status = status_of(RUNNING, **hour)
+    assert (status.phase, status.reason) == ("Training", "NoReports")
+    assert "no progress report since the start of its pods at 2026-01-01T12:00:00Z" in status.failure.message
+    assert "training may continue" in status.failure.message
+    assert [words for words in ("log of rank 0", "NetworkPolicies", "NO_PROXY") if words not in status.failure.suggestion] == []
+    assert status_of(RUNNING, **hour, plan=quickstart_plan(progress_deadline_seconds=3 * 3600)).failure is None
+    assert status_of(RUNNING, **hour, plan=quickstart_plan(progress_url="")).failure is None, "who cannot report is not judged"
 
 
 def at_step(step, *, at):
@@ -292,6 +299,41 @@ def test_only_a_new_step_is_progress():
     again = at_step(5, at=3600)
     still = status_of(RUNNING, progress=again, previous=first.wire(), now=NOON + timedelta(hours=1))
     assert still.failure.reason == "NoProgress"
-    assert "step 5 at 2026-01-01T12:00:00Z" in still.failure.message
+    assert "reports arrive, but no step since step 5 at 2026-01-01T12:00:00Z" in still.failure.message
+    assert "progressDeadlineSeconds" in still.failure.suggestion
+    silent = status_of(RUNNING, progress=at_step(5, at=0), previous=first.wire(), now=NOON + timedelta(hours=1))
+    assert silent.failure.reason == "NoReports"
+    assert "no progress report since step 5 at 2026-01-01T12:00:00Z" in silent.failure.message
     healed = status_of(RUNNING, progress=at_step(6, at=3700), previous=still.wire(), now=NOON + timedelta(seconds=3700))
     assert (healed.failure, healed.reason) == (None, "Running")
+
+
+SKEWS = [timedelta(hours=hours) for hours in (-1, 0, 1)]
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+@pytest.mark.parametrize(
+    ("reason", "steps"),
+    [
+        pytest.param(None, [(0, 1), (20, 2), (40, 3)], id="steps arrive"),
+        pytest.param("NoProgress", [(0, 1), (20, 1), (40, 1)], id="reports arrive without a step"),
+        pytest.param("NoReports", [(0, 1), (20, None), (40, None)], id="nothing arrives any more"),
+        pytest.param("NoReports", [(0, None), (20, None), (40, None)], id="nothing has ever arrived"),
+    ],
+)
+def test_an_hour_of_clock_skew_changes_nothing(reason, steps, skew):
+    """`skew`: how far the clocks of pods, nodes and API server differ from the operator's. Each report bears its pod's time."""
+    began = NOON + skew
+    pods = [*CHECK_DONE, a_job("trainer", attempt=0), rank(0, running(since=began.isoformat()))]
+    now = [NOON]
+    board, status = Board(clock=lambda: now[0]), None
+    for minute, step in steps:
+        now[0] = NOON + timedelta(minutes=minute)
+        if step is not None:
+            board.post(KEY, "u", at_step(step, at=minute * 60 + skew.total_seconds()))
+        report = board.latest(KEY, "u")
+        status = status_of(pods, progress=report, previous=status.wire() if status else None, now=now[0])
+    assert (status.failure.reason if status.failure else None) == reason
+    if reason is None:
+        assert status.progress.estimated_remaining_seconds == 7 * 20 * 60
+        assert status.progress.last_updated_time == now[0]

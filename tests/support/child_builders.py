@@ -53,9 +53,9 @@ def kept(code: int, message: str = "", *, component: str = "trainer", phase: str
     return {**status, "phase": phase}
 
 
-def running(component: str = "trainer") -> Raw:
+def running(component: str = "trainer", *, since: str = "2026-01-01T10:00:00Z") -> Raw:
     """The status of a pod whose container runs."""
-    return {"phase": "Running", "containerStatuses": [{"name": component, "state": {"running": {"startedAt": "2026-01-01T10:00:00Z"}}}]}
+    return {"phase": "Running", "containerStatuses": [{"name": component, "state": {"running": {"startedAt": since}}}]}
 
 
 def waiting(reason: str, message: str = "", *, last_message: str = "", component: str = "trainer") -> Raw:

@@ -134,6 +134,30 @@ def test_the_last_report_is_sent_before_training_ends(operators, progress, perce
     assert operators.load_universal()[-1] == percent
 
 
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy"])
+def test_a_proxy_in_the_environment_gets_no_report(operators, poster, monkeypatch, variable) -> None:
+    """A proxy of the organisation does not reach a Service of the cluster, and would keep the report."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with Operators() as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        monkeypatch.setenv(variable, f"http://127.0.0.1:{proxy.server_port}")
+        poster.post(b'{"trainerStatus": {"progressPercentage": 40}}')
+        poster.close()
+        proxy.shutdown()
+    assert (operators.load_universal(), proxy.connections) == ([40], [])
+
+
+def test_the_last_report_is_repeated_until_training_ends(operators, tmp_path) -> None:
+    (tmp_path / "token").write_text("the token\n")
+    poster = Poster(f"http://127.0.0.1:{operators.server_port}/status", tmp_path / "token", heartbeat_seconds=0.05)
+    poster.post(b'{"trainerStatus": {"progressPercentage": 40}}')
+    until(lambda: len(operators.heard) >= 3, "the report is repeated")
+    poster.close()
+    assert not poster._thread.is_alive()
+    assert set(operators.load_universal()) == {40}
+
+
 def test_an_unreadable_token_loses_only_the_report(operators, poster, tmp_path, caplog) -> None:
     (tmp_path / "token").rename(tmp_path / "away")
     with caplog.at_level("DEBUG"):

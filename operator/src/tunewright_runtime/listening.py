@@ -44,7 +44,8 @@ DEFAULT = PortBounds()
 class PortGuard:
     """Keeps one port's connections within its bounds, and creates the protocol of each.
 
-    If there are too many, the address with most connections loses its oldest, so that a flood from some addresses does not block probes.
+    If an address has too many, it loses its oldest: requests take milliseconds, and an open one must not block others behind the same NAT.
+    If there are too many in total, the address with most connections loses its oldest, so that a flood does not block probes.
     """
 
     def __init__(self, server: web.Server, bounds: PortBounds) -> None:
@@ -55,10 +56,10 @@ class PortGuard:
     def __call__(self) -> "GuardedConnection":
         return GuardedConnection(self)
 
-    def admit(self, connection: "GuardedConnection", address: str) -> asyncio.Protocol | None:
-        """Return the protocol of a connection, or None if its address has too many."""
-        if len(self._open.get(address, ())) >= self.bounds.from_one_address:
-            return None
+    def admit(self, connection: "GuardedConnection", address: str) -> asyncio.Protocol:
+        """Return the protocol of a connection."""
+        if len(there := self._open.get(address, [])) >= self.bounds.from_one_address:
+            there[0].cut()
         if sum(map(len, self._open.values())) >= self.bounds.connections:
             busiest = max(self._open, key=lambda other: len(self._open[other]))
             self._open[busiest][0].cut()
@@ -83,13 +84,10 @@ class GuardedConnection(asyncio.Protocol):
         self._left = guard.bounds.bytes_in
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Serve it, or close it at once."""
+        """Serve it."""
         self._transport = transport = cast("asyncio.Transport", transport)  # of TCP, as all are here
         self._address = str((transport.get_extra_info("peername") or ("",))[0])
         self._inner = self._guard.admit(self, self._address)
-        if self._inner is None:
-            transport.abort()
-            return
         self._deadline = asyncio.get_running_loop().call_later(self._guard.bounds.seconds, self.cut)
         self._inner.connection_made(transport)
 
@@ -153,6 +151,12 @@ class RateLimit:
         self._burst = burst
         self._clock = clock
         self._empty_until: dict[Hashable, float] = {}  # when the bucket is full again without further requests; oldest first
+
+    def peek(self, who: Hashable) -> float:
+        """Return what `wait` would, without counting a request."""
+        now = self._clock()
+        over = max(self._empty_until.get(who, now), now) + 1 / self._per_second - now - self._burst / self._per_second
+        return over if over > 1e-9 else 0.0
 
     def wait(self, who: Hashable) -> float:
         """Count a request. Returns 0.0 if it is allowed, else the seconds until one is. A refused request does not count."""

@@ -47,7 +47,6 @@ class JobOutcome:
     failure: Failure | None = None
     disposition: Disposition | None = None
     failed_pod: PodState | None = None  # the pod that failed
-    running_since: datetime | None = None  # all running pods have run since then
     leaving: bool = False  # the Job is suspended, and its pods have not ended yet
     record: StageRecord | None = None  # injected containers keep its pods: end the Job with this record
 
@@ -84,7 +83,6 @@ def read_job(
         state=StageState.RUNNING if running else StageState.PENDING,
         failure=blocked.failure if blocked else pods_refused,
         failed_pod=blocked,
-        running_since=max((pod.started for pod in pods if pod.running and pod.started), default=None),
         leaving=suspended and busy,
     )
 

@@ -141,7 +141,6 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
         failure=outcome.failure,
         disposition=outcome.disposition,
         attempts=newest + 1,
-        running_since=attempts[newest].running_since,
         record=outcome.record,
         counted_failures=sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values()),
         before=next((attempts[number].failure for number in sorted(attempts, reverse=True)[1:]), None),

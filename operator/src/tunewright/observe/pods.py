@@ -27,7 +27,6 @@ class PodState:
     index: int | None = None  # completion index, the node's rank in the gang
     running: bool = False
     succeeded: bool = False
-    started: datetime | None = None  # of the running container
     ended: datetime | None = None
     exit_code: int | None = None
     termination: TerminationMessage = NO_MESSAGE
@@ -56,7 +55,6 @@ def read_pod(raw: Raw) -> PodState:
         kept_by=_others_alive(raw, container) if terminated else (),
         running=bool(part(container, "state", "running")) and not failed,
         succeeded=done or text(raw, "status", "phase") == "Succeeded",
-        started=moment(container, "state", "running", "startedAt"),
         ended=moment(terminated, "finishedAt"),
         exit_code=code,
         termination=termination,

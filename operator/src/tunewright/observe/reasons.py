@@ -35,6 +35,7 @@ class FailureReason(StrEnum):
     REPORT_INVALID = "ReportInvalid"
     REPORT_MISSING = "ReportMissing"
     NO_PROGRESS = "NoProgress"
+    NO_REPORTS = "NoReports"
     ROLLOUT_STUCK = "ProgressDeadlineExceeded"
 
 

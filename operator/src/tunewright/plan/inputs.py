@@ -5,7 +5,6 @@ All are plain values. kube/ and local/ fill `References`; observe/ fills `Past`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar, cast
 
@@ -81,7 +80,6 @@ class TrainOutcome(StageOutcome[TrainReport]):
     """Train, over all its attempts. A gang is restarted whole, as a new attempt."""
 
     attempts: int = 0  # Jobs that exist for this revision
-    running_since: datetime | None = None  # all running pods of the newest attempt have run since then
     counted_failures: int = 0  # attempts that ended with Disposition.RETRY
     before: Failure | None = None  # the failure of the attempt before the newest
     replicas: int | None = None  # pods of the newest attempt

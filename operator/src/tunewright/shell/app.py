@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from tunewright.kube.kinds import SCHEME
-from tunewright.reconcile.progress import Limits
+from tunewright.reconcile.progress import BOUNDS, Limits
 from tunewright.reconcile.progress import application as progress_application
 from tunewright.shell.controller import Controller
 from tunewright.shell.health import application as health_application
@@ -60,7 +60,7 @@ async def run(settings: OperatorSettings) -> None:
         progress = progress_application(
             controller.board, controller.world, wake=controller.wake_later, ready=controller.ready, limits=Limits(clock=time.monotonic)
         )
-        await serve(stack, progress, settings.progress_port)
+        await serve(stack, progress, settings.progress_port, bounds=BOUNDS)
         if lease is None:
             await controller.run()
             return

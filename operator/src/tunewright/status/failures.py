@@ -64,6 +64,10 @@ WAYS_OUT: dict[FailureReason, str] = {
         "Read the logs of all ranks; delete the pods to restart from the last complete checkpoint, "
         "or raise spec.progressDeadlineSeconds if steps take that long."
     ),
+    FailureReason.NO_REPORTS: (
+        "Check in the log of rank 0 whether steps continue. If so, open the way to the operator's progress port: NetworkPolicies of the "
+        "namespace, and NO_PROXY for an image of your own. If not, delete the pods to restart from the last complete checkpoint."
+    ),
     FailureReason.ROLLOUT_STUCK: "Read the log of the newest server pod; correct spec.serving, or raise its progressDeadlineSeconds.",
 }
 PLANNING = "planner"  # the stage of a failure before any pod exists

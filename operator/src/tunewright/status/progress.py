@@ -1,6 +1,8 @@
 """Progress of training, from the reports of pods and the earlier status.
 
 The operator computes the time left from steps and times of the current attempt, because the trainer also counts steps of earlier attempts.
+All times are of the operator's clock: of the arrival of a report, and of the reconcile that first saw an attempt run. Clocks of pods, nodes
+and the API server can differ from it by any amount.
 """
 
 from dataclasses import replace
@@ -150,21 +152,34 @@ def _text(numbers: dict[str, float], name: str, before: str | None) -> str | Non
     return as_text(numbers[name]) if name in numbers else before
 
 
-def with_no_progress(past: Past, plan: FineTunePlan, progress: ProgressStatus | None, *, now: datetime) -> Past:
-    """Add the failure NoProgress to Train if it runs and has reported no step for `plan.progress_deadline_seconds`.
+def since_running(train: TrainOutcome, previous: datetime | None, *, same_attempt: bool, now: datetime) -> datetime | None:
+    """Return since when the operator has seen the running attempt run; None if none runs."""
+    if train.state is not StageState.RUNNING:
+        return None
+    return previous if same_attempt and previous is not None else now.replace(microsecond=0)
 
-    The operator cannot distinguish a stuck gang from a slow one, so the gang continues, and the next step removes the failure.
+
+def with_no_progress(past: Past, plan: FineTunePlan, progress: ProgressStatus | None, *, since: datetime | None, now: datetime) -> Past:
+    """Add a failure to Train if it has run without a new step for `plan.progress_deadline_seconds`. `since`: it has run since then.
+
+    NoReports: no report has arrived for that time, so training may continue unseen. NoProgress: reports arrive, without a new step. The
+    operator cannot distinguish a stuck gang from a slow one, so the gang continues, and the next step removes the failure.
     training.ddpTimeout ends collectives that wait too long, which counts as a failed attempt.
     """
-    train = past.train
-    times = (train.running_since, progress.step_time if progress else None)
-    since = max((at for at in times if at is not None), default=None)
-    if train.state is not StageState.RUNNING or train.failure is not None or not plan.progress_url or since is None:
+    train, deadline = past.train, timedelta(seconds=plan.progress_deadline_seconds)
+    if train.failure is not None or not plan.progress_url or since is None:
         return past
-    if now - since < timedelta(seconds=plan.progress_deadline_seconds):
-        return past
-    last = f"step {progress.reported_step}" if progress and progress.reported_step is not None else "the start of its pods"
-    message = (
-        f"no step since {last} at {since:%Y-%m-%dT%H:%M:%SZ}, longer than spec.progressDeadlineSeconds ({plan.progress_deadline_seconds})."
+    stepped, heard = (
+        max(at for at in (since, reported) if at is not None)
+        for reported in ((progress.step_time, progress.last_updated_time) if progress else (None, None))
     )
-    return past.with_outcome(TRAIN, replace(train, failure=Failure(reason=FailureReason.NO_PROGRESS.value, message=message)))
+    if now - stepped < deadline:
+        return past
+    seconds = f"longer than spec.progressDeadlineSeconds ({plan.progress_deadline_seconds})"
+    last = f"step {progress.reported_step}" if progress and progress.reported_step is not None else "the start of its pods"
+    if now - heard < deadline:
+        reason, message = FailureReason.NO_PROGRESS, f"reports arrive, but no step since {last} at {stepped:%Y-%m-%dT%H:%M:%SZ}, {seconds}."
+    else:
+        reason, message = FailureReason.NO_REPORTS, f"no progress report since {last} at {heard:%Y-%m-%dT%H:%M:%SZ}, {seconds}."
+        message += " The pods run, so training may continue."
+    return past.with_outcome(TRAIN, replace(train, failure=Failure(reason=reason.value, message=message)))

@@ -19,7 +19,7 @@ from tunewright.plan.regression import judged, regression_of
 from tunewright.plan.rollout import Choice
 from tunewright.status.conditions import FALSE, TRUE, conditions_of, make_condition, set_conditions
 from tunewright.status.failures import PLANNING, explained_failure, failure_of, failure_status
-from tunewright.status.progress import summarise_checkpoint, summarise_progress, with_no_progress
+from tunewright.status.progress import since_running, summarise_checkpoint, summarise_progress, with_no_progress
 from tunewright.status.refusals import refusal_of
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
 from tunewright.status.serving import as_planned, serving_status
@@ -46,9 +46,11 @@ def summarise(
     """
     before = _of_revision(_read(previous), plan.revision)
     attempts = seen.past.train.attempts
-    posted = summarise_progress(progress, seen.past.train, before.progress, same_attempt=before.attempts == attempts, now=now)
+    same_attempt = before.attempts == attempts
+    posted = summarise_progress(progress, seen.past.train, before.progress, same_attempt=same_attempt, now=now)
+    since = since_running(seen.past.train, before.running_since, same_attempt=same_attempt, now=now)
     regression = regression_of(job, seen.past)
-    past = judged(job, with_no_progress(as_planned(seen.past, plan, serving), plan, posted, now=now))
+    past = judged(job, with_no_progress(as_planned(seen.past, plan, serving), plan, posted, since=since, now=now))
     situation = situation_of(past, plan, serving=job.spec.serving is not None, leaving=seen.leaving)
     generation = job.metadata.generation
     conditions = set_conditions(_read(previous).conditions, conditions_of(situation, regression), generation=generation, now=now)
@@ -63,6 +65,7 @@ def summarise(
         reason=conditions[0].reason,
         message=conditions[0].message,
         attempts=attempts or None,
+        running_since=since,
         failure=failure_status(at.component, failure, seen.failed_pods.get(at)) if failure and at else None,
         plan=plan_status(plan.fit, plan.placement),
         progress=posted,

@@ -65,7 +65,7 @@ class FineTuneJobSpec(Spec):
     active_deadline_seconds: Seconds | None = None
     """Seconds until a stage that has not ended fails."""
     progress_deadline_seconds: Seconds = 1800
-    """Seconds without a training step until status has the reason NoProgress. It ends no process; training.ddpTimeout does."""
+    """Seconds without a training step until status has the reason NoProgress or NoReports. It ends no process; training.ddpTimeout does."""
     backoff_limit: Annotated[int, Field(ge=0, le=100)] = 3
     """How often a failed gang restarts from its last checkpoint."""
 

@@ -149,7 +149,7 @@ class ProgressStatus(StatusPart):
     tokens_per_second: Name | None = None
     """Tokens per second of all ranks, as text."""
     last_updated_time: AwareDatetime | None = None
-    """Time of the last report."""
+    """Time of the last report's arrival, by the operator's clock."""
     reported_step: int | None = None
     """The last reported step. It is below `step` while an attempt repeats lost steps."""
     step_time: AwareDatetime | None = None
@@ -316,6 +316,8 @@ class FineTuneJobStatus(StatusPart):
     """Message of the condition Ready."""
     attempts: int | None = None
     """Number of gangs that were started."""
+    running_since: AwareDatetime | None = None
+    """Time since when the operator has seen the present attempt of training run, by the operator's clock."""
     failure: FailureStatus | None = None
     """The last failure and how to resolve it. Absent after the problem is resolved."""
     plan: PlanStatus | None = None
