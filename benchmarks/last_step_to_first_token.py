@@ -27,7 +27,8 @@ from tunewright.api.yaml_nodes import read_document
 from tunewright.cli.ask import stream_answer
 from tunewright.cli.console import columns
 from tunewright.cli.live import headline, read_metrics
-from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged, settled
+from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged
+from tunewright.cli.places import settled
 from tunewright.cli.result import as_asked, output_folder, served_name
 from tunewright.local.app import Home
 

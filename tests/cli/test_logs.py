@@ -92,7 +92,7 @@ def test_following_shows_each_old_and_new_line_once_until_ctrl_c(call, print_log
             raise KeyboardInterrupt
         step()
 
-    monkeypatch.setattr("tunewright.cli.show_logs.time.sleep", wait)
+    monkeypatch.setattr("tunewright.cli.machine.time.sleep", wait)
     ended = call("logs", "support-bot", "-f", "--tail", "1")
     assert ended.exit_code == 130
     assert ended.stdout.splitlines() == [

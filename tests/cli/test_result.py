@@ -11,7 +11,8 @@ from rich.console import Console
 from stored_jobs import REVISION, SERVING, make_raw
 
 from tunewright.cli import result
-from tunewright.cli.chat import _Chat
+from tunewright.cli.chat import Answering, _Chat
+from tunewright.cli.machine import ThisMachine
 from tunewright.local.app import utc_now
 from tunewright.local.supervisor import hold
 
@@ -58,7 +59,7 @@ def served_job(home, stored, url: str, answers: list[dict], **spec) -> dict:
 async def test_the_served_model_is_asked_the_whole_conversation(home, stored, echo, console):
     url, asked = echo
     job = served_job(home, stored, url, [{"question": "Two teas", "messages": TURNS, "reference": "ORDER", "base": "What?", "tuned": "x"}])
-    await result.show_answers(console, home, job, [])
+    await result.show_answers(console, result.questions(home, job), job, [])
     assert [body["messages"] for body in asked] == [TURNS]
     assert console.export_text() == "\nuser:      Two teas\nreference: ORDER\nbase:      What?\nserved:    TWO TEAS\n"
 
@@ -67,7 +68,7 @@ async def test_the_served_model_is_asked_the_whole_conversation(home, stored, ec
 async def test_a_prompt_or_a_source_is_sent_to_completions(home, stored, echo, console, task):
     url, asked = echo
     job = served_job(home, stored, url, [{"question": "a box of ", "reference": "nails", "base": "air"}], task=task)
-    await result.show_answers(console, home, job, [])
+    await result.show_answers(console, result.questions(home, job), job, [])
     assert [body["prompt"] for body in asked] == ["a box of "]
     assert [body.get("max_tokens") for body in asked] == [64 if task == "TextGeneration" else None]
 
@@ -75,7 +76,7 @@ async def test_a_prompt_or_a_source_is_sent_to_completions(home, stored, echo, c
 async def test_own_questions_replace_held_out_ones(home, stored, echo, console):
     url, asked = echo
     job = served_job(home, stored, url, [{"question": "Two teas", "messages": TURNS}], evaluation={"maxNewTokens": 7})
-    await result.show_answers(console, home, job, ["first", "second\nline"])
+    await result.show_answers(console, result.questions(home, job), job, ["first", "second\nline"])
     assert [(body["messages"][-1]["content"], body["max_tokens"]) for body in asked] == [("first", 7), ("second\nline", 7)]
     assert "served:    SECOND\n           LINE\n" in console.export_text()
 
@@ -83,7 +84,7 @@ async def test_own_questions_replace_held_out_ones(home, stored, echo, console):
 async def test_the_shown_questions_are_spread_over_the_file(home, stored, echo, console):
     url, asked = echo
     job = served_job(home, stored, url, [{"question": str(number)} for number in range(100)])
-    await result.show_answers(console, home, job, [])
+    await result.show_answers(console, result.questions(home, job), job, [])
     assert [body["messages"][-1]["content"] for body in asked] == ["0", "33", "66"]
 
 
@@ -132,7 +133,7 @@ def test_a_job_without_export_or_evaluation_shows_neither(home, stored, console)
     key = stored({"phase": "Complete", "artifacts": []})
     for show in (result.show_parity, result.show_evaluation):
         show(console, home.job(key))
-    result.show_training(console, home, home.job(key))
+    result.show_training(console, ThisMachine(home.layout.home).losses(home.job(key)))
     assert console.export_text() == ""
 
 
@@ -145,7 +146,8 @@ def converse(home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / "typed").write_text(typed)
         with hold(home.layout, *key, now=utc_now()), (tmp_path / "typed").open() as file:
             monkeypatch.setattr("sys.stdin", file)
-            return await _Chat(home, key, max_tokens=None, temperature=0.0, **options).to_the_end(None)
+            answering = Answering(max_tokens=None, temperature=0.0, api_key=None)
+            return await _Chat(ThisMachine(home.layout.home), home.job(key), answering, **options).to_the_end(None)
 
     return type_in
 
@@ -202,20 +204,20 @@ async def test_held_out_questions_are_sent_with_their_context(home, stored, echo
     job = served_job(
         home, stored, url, [{"question": "who?\nAnna", "reference": "Anna", "base": "", "tuned": "Anna"}], task="QuestionAnswering"
     )
-    await result.show_answers(console, home, job, [])
+    await result.show_answers(console, result.questions(home, job), job, [])
     assert [(body["question"], body["context"]) for body in asked] == [("who?", "Anna")]
 
 
 CONTEXTS = {
     "none": ("QuestionAnswering", ["who?"], "answers from a text, and there is none"),
-    "a file that does not exist": ("QuestionAnswering", ["who?", "--context", "nothing.txt"], "nothing.txt cannot be read"),
-    "a folder": ("QuestionAnswering", ["who?", "--context", "/"], "--context"),
-    "a device": ("QuestionAnswering", ["who?", "--context", "/dev/zero"], "/dev/zero cannot be read: /dev/zero is no regular file"),
-    "a file that is no text": ("QuestionAnswering", ["who?", "--context", "latin.txt"], "latin.txt cannot be read: 'utf-8' codec"),
+    "a file that does not exist": ("QuestionAnswering", ["who?", "--context-file", "nothing.txt"], "nothing.txt cannot be read"),
+    "a folder": ("QuestionAnswering", ["who?", "--context-file", "/"], "--context-file"),
+    "a device": ("QuestionAnswering", ["who?", "--context-file", "/dev/zero"], "/dev/zero cannot be read: /dev/zero is no regular file"),
+    "a file that is no text": ("QuestionAnswering", ["who?", "--context-file", "latin.txt"], "latin.txt cannot be read: 'utf-8' codec"),
     "one that is not read": (
         "TextGeneration",
-        ["who?", "--context", "latin.txt"],
-        "--context: the model of support-bot (task TextGeneration) reads no context",
+        ["who?", "--context-file", "latin.txt"],
+        "--context-file: the model of support-bot (task TextGeneration) reads no context",
     ),
 }
 

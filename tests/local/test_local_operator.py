@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pretended_trainer import pretended_trainer  # noqa: F401 - a fixture
 
-from tunewright.cli.local_operator import Event, LocalOperator, LogLine, StatusChanged, settled
+from tunewright.cli.local_operator import Event, LocalOperator, LogLine, StatusChanged
+from tunewright.cli.places import settled
 from tunewright.local.app import Home
 from tunewright.local.container import processes_of
 from tunewright_runtime.errors import Gone, Rejected

@@ -30,7 +30,7 @@ GROUPS = {  # folder or file -> the group that one worker runs whole
     "server/test_sequence_to_sequence.py": "training",
     "server/test_translator_exactness.py": "training",
 }
-FOLDERS_ON_A_CLUSTER = ("chart", "contract", "faults", "gitops", "hostile", "kube", "node", "runtime", "shell")
+FOLDERS_ON_A_CLUSTER = ("chart", "command_line", "contract", "faults", "gitops", "hostile", "kube", "node", "runtime", "shell")
 FIRST = ("node", "cluster/test_which_cluster.py", "trainer", "export", "e2e", "faults", "shell", "local", "server")
 
 

@@ -92,15 +92,15 @@ class AskError(Exception):
 
 
 async def stream_answer(
-    url: str, *, model: str, asked: Asked, max_tokens: int | None = None, temperature: float = 0.0
+    url: str, *, model: str, asked: Asked, max_tokens: int | None = None, temperature: float = 0.0, api_key: str | None = None
 ) -> AsyncIterator[str]:
     """Yield the answer's pieces as they arrive. `url` is the server's root, e.g. `http://127.0.0.1:8080`.
 
     The answer to an `EncoderText` comes in one piece. Without `max_tokens` the server decides.
-    The API key is read from the environment (`TUNEWRIGHT_API_KEY`). Raises AskError.
+    Without `api_key`, the key of the environment (`TUNEWRIGHT_API_KEY`) is sent. Raises AskError.
     """
     if isinstance(asked, EncoderText):
-        yield await _encoded(url, model=model, text=asked)
+        yield await _encoded(url, model=model, text=asked, api_key=api_key)
         return
     path = "completions" if isinstance(asked, str) else "chat/completions"
     body: dict[str, Any] = {"model": model, "temperature": temperature, "stream": True}
@@ -109,7 +109,7 @@ async def stream_answer(
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=120)) as session,
-            session.post(f"{url}/v1/{path}", json=body, headers=_headers()) as response,
+            session.post(f"{url}/v1/{path}", json=body, headers=_headers(api_key)) as response,
         ):
             if response.status != 200:
                 raise AskError(_reason(response.status, await response.text()))
@@ -127,12 +127,12 @@ async def stream_answer(
         raise AskError(f"{url} does not answer as the OpenAI API does: {error}") from error
 
 
-async def _encoded(url: str, *, model: str, text: EncoderText) -> str:
+async def _encoded(url: str, *, model: str, text: EncoderText, api_key: str | None) -> str:
     request = {"model": model, **text.request}
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session,
-            session.post(f"{url}{text.route}", json=request, headers=_headers()) as response,
+            session.post(f"{url}{text.route}", json=request, headers=_headers(api_key)) as response,
         ):
             body = await response.text()
             if response.status != 200:
@@ -144,8 +144,8 @@ async def _encoded(url: str, *, model: str, text: EncoderText) -> str:
         raise AskError(f"{url} does not answer {text.route} as Tunewright's server does: {error}") from error
 
 
-def _headers() -> dict[str, str]:
-    key = os.environ.get(environment.API_KEY)
+def _headers(api_key: str | None) -> dict[str, str]:
+    key = api_key or os.environ.get(environment.API_KEY)
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 

@@ -1,54 +1,61 @@
-"""`tunewright chat`: chat with a job's model. Starts the server if no process runs the job, and stops it afterwards."""
+"""`tunewright chat`: chat with a job's model, through the server that its place makes reachable."""
 
 import asyncio
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from tunewright.api.v1alpha1.status import Phase
 from tunewright.cli.ask import Asked, AskError, ChatTurn, stream_answer
 from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, err, fail, log_to_console, out, report_errors, show_error
-from tunewright.cli.jobs import stored_job
-from tunewright.cli.listing import SERVED
-from tunewright.cli.local_operator import LocalOperator, settled
+from tunewright.cli.jobs import find
+from tunewright.cli.places import Job, Place, asks_for_a_server
 from tunewright.cli.result import as_asked, served_name
 from tunewright.cli.terminal import Stop, typed_lines
-from tunewright.local.app import Home
 from tunewright.local.files import NotRegularError, open_regular
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_runtime.objects import Key
 
+
+@dataclass(frozen=True, kw_only=True)
+class Answering:
+    """What a request to the server has beside the text."""
+
+    max_tokens: int | None
+    temperature: float
+    api_key: str | None = field(repr=False)
+
+
 _LONGEST_CONTEXT = 2**24  # bytes; a server refuses far shorter ones
 
 
-def chat_with(home: Home, key: Key, message: str | None, *, context: Path | None, max_tokens: int | None, temperature: float) -> None:
+def chat_with(place: Place, key: Key, message: str | None, *, context: Path | None, options: Answering) -> None:
     """Send one message, or converse until the end of input. Exits with 0, 1 failed, 64 the job requests no server, 130 stopped."""
     with report_errors():
-        job = stored_job(home, key)
-        _refuse_unserved(home, key, job)
-        _refuse_unused(job, max_tokens=max_tokens, temperature=temperature)
+        job = find(place, key)
+        _refuse_unserved(place, job)
+        _refuse_unused(job, options)
         text = _context(job, context, message)
         log_to_console()
-        code = asyncio.run(_Chat(home, key, context=text, max_tokens=max_tokens, temperature=temperature).to_the_end(message))
+        code = asyncio.run(_Chat(place, job, options, context=text).to_the_end(message))
     raise typer.Exit(code)
 
 
-def _refuse_unserved(home: Home, key: Key, job: Mapping[str, Any]) -> None:
-    name, phase, holder = key[1], job.get("status", {}).get("phase", "Pending"), home.holder(key)
-    if not (job["spec"].get("serving") or {}).get("replicas", "serving" in job["spec"]):
+def _refuse_unserved(place: Place, job: Mapping[str, Any]) -> None:
+    name, status = job["metadata"]["name"], job.get("status", {})
+    if not asks_for_a_server(job):
         fail(f"{name} requests no server", "Put `serving: {replicas: 1}` into its spec and run it again.", code=EXIT_REFUSED)
-    if phase == "Failed":
-        fail(f"{name} has failed: {job['status'].get('message', '')}", f"See: tunewright describe {name}")
-    if phase not in SERVED or (holder is not None and phase != "Serving"):
-        way_out = f"Process {holder.pid} runs it; wait for it." if holder else "Run it first: tunewright run MANIFEST"
-        fail(f"{name} is not served yet (phase {phase})", way_out)
+    if status.get("phase") == Phase.FAILED:
+        fail(f"{name} has failed: {status.get('message', '')}", f"See: {place.command(f'describe {name}', job['metadata']['namespace'])}")
 
 
-def _refuse_unused(job: Mapping[str, Any], *, max_tokens: int | None, temperature: float) -> None:
+def _refuse_unused(job: Mapping[str, Any], wanted: Answering) -> None:
     """Exit with 64 if an option would be ignored: a model that reads whole texts generates nothing."""
-    given = [option for option, value in (("--max-tokens", max_tokens), ("--temperature", temperature)) if value]
+    given = [option for option, value in (("--max-tokens", wanted.max_tokens), ("--temperature", wanted.temperature)) if value]
     if given and not TASKS[job["spec"]["task"]].generates:
         task, name = job["spec"]["task"], job["metadata"]["name"]
         fail(f"{given[0]}: the model of {name} (task {task}) reads a text and generates nothing", "Leave it out.", code=EXIT_REFUSED)
@@ -59,13 +66,13 @@ def _context(job: Mapping[str, Any], path: Path | None, message: str | None) -> 
     task, name = job["spec"]["task"], job["metadata"]["name"]
     if not TASKS[task].windows:
         if path is not None:
-            fail(f"--context: the model of {name} (task {task}) reads no context", "Leave it out.", code=EXIT_REFUSED)
+            fail(f"--context-file: the model of {name} (task {task}) reads no context", "Leave it out.", code=EXIT_REFUSED)
         return None
     if path is None:
         if "\n" not in (message or ""):
             fail(
                 f"the model of {name} (task {task}) answers from a text, and there is none",
-                "Name a file: --context FILE",
+                "Name a file: --context-file FILE",
                 code=EXIT_REFUSED,
             )
         return None
@@ -73,36 +80,23 @@ def _context(job: Mapping[str, Any], path: Path | None, message: str | None) -> 
         with open_regular(path) as file:
             return file.read(_LONGEST_CONTEXT).decode()
     except (OSError, NotRegularError, UnicodeDecodeError) as error:
-        fail(f"--context: {path} cannot be read: {error}", "Name a file of text in UTF-8.", code=EXIT_REFUSED)
+        fail(f"--context-file: {path} cannot be read: {error}", "Name a file of text in UTF-8.", code=EXIT_REFUSED)
 
 
 class _Chat:
     """One conversation."""
 
-    def __init__(self, home: Home, key: Key, *, max_tokens: int | None, temperature: float, context: str | None = None) -> None:
-        self._home = home
+    def __init__(self, place: Place, job: Job, options: Answering, *, context: str | None = None) -> None:
+        self._place = place
+        self._job = job
+        self._options = options
         self._context = context
-        self._key = key
-        self._max_tokens = max_tokens
-        self._temperature = temperature
 
     async def to_the_end(self, message: str | None) -> int:
         """Return the exit code."""
-        if self._home.holder(self._key) is not None:  # another process runs it: its server is up
-            stop = Stop(again=lambda: None)
-            stop.listen()
-            return await self._converse(self._home.job(self._key), message, stop)
-        operator = LocalOperator(self._home, self._key, on_event=lambda _: None)
-        stop = Stop(again=operator.hurry)
-        stop.listen()
-        async with operator:
-            err.print(f"starting {self._key[1]} …", style="dim", markup=False)
-            job = await stop.unless(operator.wait(settled))
-            if job is None:
-                return EXIT_INTERRUPTED
-            if job["status"]["phase"] != "Serving":
-                fail(f"{self._key[1]}: {job['status'].get('message')}", f"See: tunewright describe {self._key[1]}")
-            return await self._converse(job, message, stop)
+        stop = Stop(again=lambda: None)
+        async with self._place.server(self._job, stop) as job:
+            return EXIT_INTERRUPTED if job is None else await self._converse(job, message, stop)
 
     async def _converse(self, job: Mapping[str, Any], message: str | None, stop: Stop) -> int:
         talk = self._one(job, message) if message is not None else self._many(job)
@@ -142,8 +136,9 @@ class _Chat:
                 job["status"]["serving"]["url"],
                 model=served_name(job),
                 asked=asked,
-                max_tokens=self._max_tokens,
-                temperature=self._temperature,
+                max_tokens=self._options.max_tokens,
+                temperature=self._options.temperature,
+                api_key=self._options.api_key,
             ):
                 pieces.append(piece)
                 out.print(piece, end="", markup=False)

@@ -71,7 +71,7 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except (TunewrightError, AskError) as error:
-        fail(str(error))
+        fail(str(error), getattr(error, "way_out", ""))
     except OSError as error:
         if error.errno == errno.EPIPE:  # `| head` has closed the pipe
             raise

@@ -10,44 +10,36 @@ from ruamel.yaml import YAML
 from ruamel.yaml.resolver import implicit_resolvers
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
-from tunewright.api.v1alpha1.status import ConditionType, Phase
 from tunewright.cli.console import columns
 from tunewright.cli.live import duration
-from tunewright.local.supervisor import Holder
+from tunewright.cli.places import Child, Job, PresentState
 from tunewright.plan.quantities import people_bytes
-from tunewright_contract.stages import SERVE, TRAIN
+from tunewright_contract.stages import TRAIN
 
-Job = Mapping[str, Any]
-RESTING = {"Complete", "Failed", "Suspended"}  # these phases need no process
-SERVED = {Phase.SERVING, SERVE.phase}  # the model is exported; only a process for its server is missing
-COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY", "PROCESS", "AGE")
+COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY")  # then those of the place, and AGE
 WIDE_COLUMNS = ("MODEL", "WORKERS", "ZERO", "ENDPOINT", "REASON")
 FIRST_KEYS = ("apiVersion", "kind", "metadata", "spec", "status")
 FAILURE_KEYS = ("stage", "reason", "message", "suggestion", "pod", "rank", "exitCode")
 LABEL_WIDTH = 24
 
 
-def phase_now(job: Mapping[str, Any], holder: Holder | None) -> str:
-    """Return the phase; `Stopped` for an unfinished or serving job that no process runs."""
-    phase = str(job.get("status", {}).get("phase") or "Pending")
-    return phase if holder is not None or phase in RESTING else "Stopped"
-
-
-def ready_now(job: Mapping[str, Any], holder: Holder | None) -> str:
-    """Return the Ready condition's status; a server without a process is not ready, even if its stored condition is true."""
-    if phase_now(job, holder) == "Stopped":
-        return "False"
-    return next((item["status"] for item in job.get("status", {}).get("conditions", ()) if item["type"] == ConditionType.READY), "Unknown")
-
-
-def job_table(jobs: Sequence[tuple[Job, Holder | None]], *, now: datetime, wide: bool, namespaces: bool) -> str:
-    """Return the columns of `kubectl get ftj`, and the process that runs each job on this machine. `namespaces` adds a column for them."""
-    head = (*(("NAMESPACE",) if namespaces else ()), *COLUMNS, *(WIDE_COLUMNS if wide else ()))
+def job_table(
+    jobs: Sequence[tuple[Job, PresentState]], *, now: datetime, wide: bool, namespaces: bool, more: Sequence[str] = (), head: bool = True
+) -> str:
+    """Return the columns of `kubectl get ftj`, and the cells of standings that `more` names. `namespaces` adds a column for them."""
+    first = ("NAMESPACE",) if namespaces else ()
+    titles = [(*first, *COLUMNS, *more, "AGE", *(WIDE_COLUMNS if wide else ()))] if head else []
     rows = [
-        (*((job["metadata"]["namespace"],) if namespaces else ()), *_row(job, holder, now), *(_wide(job) if wide else ()))
-        for job, holder in jobs
+        (
+            *((job["metadata"]["namespace"],) if namespaces else ()),
+            *_row(job, standing),
+            *(standing.cells.get(name, "-") for name in more),
+            _age(job, now),
+            *(_wide(job) if wide else ()),
+        )
+        for job, standing in jobs
     ]
-    return columns([head, *rows])
+    return columns([*titles, *rows])
 
 
 def dump(item: Mapping[str, Any], *, style: str) -> str:
@@ -65,17 +57,15 @@ def dump(item: Mapping[str, Any], *, style: str) -> str:
     return stream.getvalue().rstrip("\n")
 
 
-def describe(job: Job, children: Sequence[Mapping[str, Any]], holder: Holder | None) -> str:
+def describe(job: Job, standing: PresentState, children: Sequence[Child], events: Sequence[Mapping[str, Any]]) -> str:
     """Return the page that `describe` prints for one job."""
-    return "\n".join(_lines(job, children, holder))
+    return "\n".join(_lines(job, standing, children, events))
 
 
-def _lines(job: Job, children: Sequence[Mapping[str, Any]], holder: Holder | None) -> Iterator[str]:
+def _lines(job: Job, standing: PresentState, children: Sequence[Child], events: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     meta, status = job["metadata"], job.get("status", {})
-    phase = phase_now(job, holder)
     yield from _pairs("", {"name": meta["name"], "namespace": meta["namespace"], "created": meta["creationTimestamp"]})
-    yield _pair("phase", phase, indent="")
-    yield _pair("process", f"{holder.pid} ({holder.command}) since {holder.since}" if holder else _no_process(job, phase), indent="")
+    yield from _pairs("", {"phase": standing.phase, **standing.facts})
     yield from _pairs("", {name: status[name] for name in ("revision", "attempts", "message") if status.get(name) not in (None, "")})
     for warning in status.get("warnings", ()):
         yield _pair("warning", warning, indent="")
@@ -91,25 +81,35 @@ def _lines(job: Job, children: Sequence[Mapping[str, Any]], holder: Holder | Non
         yield from _pairs("Artifact", {**artifact, **(artifact.get("parity") or {})}, {"bytes": people_bytes})
     if children:
         yield "\nChildren"
-        rows = [(child["kind"], child["metadata"]["name"], child.get("status", {}).get("phase", "")) for child in children]
+        rows = [(child.kind, child.name, child.state) for child in children]
         yield columns([("KIND", "NAME", "PHASE"), *rows], indent="  ")
+    if events:
+        yield "\nEvents"
+        seen = [(one.get("type", ""), one.get("reason", ""), last_seen(one), str(one.get("message", "")).strip()) for one in events]
+        yield columns([("TYPE", "REASON", "LAST SEEN", "MESSAGE"), *seen], indent="  ")
 
 
-def _row(job: Job, holder: Holder | None, now: datetime) -> tuple[str, ...]:
+def last_seen(event: Mapping[str, Any]) -> str:
+    """Return when an Event was last reported."""
+    times = ((event.get("series") or {}).get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return next((str(time) for time in times if time), "-")
+
+
+def _row(job: Job, standing: PresentState) -> tuple[str, ...]:
     progress = job.get("status", {}).get("progress") or {}
     percentage, eta = progress.get("progressPercentage"), progress.get("estimatedRemainingSeconds")
-    age = now - datetime.fromisoformat(job["metadata"]["creationTimestamp"])
-    phase = phase_now(job, holder)
     return (
         job["metadata"]["name"],
-        phase,
+        standing.phase,
         f"{percentage}%" if percentage is not None else "-",
         progress.get("loss") or "-",
-        duration(eta) if eta is not None and phase == TRAIN.phase else "-",
-        ready_now(job, holder),
-        str(holder.pid) if holder else "-",
-        duration(int(age.total_seconds())),
+        duration(eta) if eta is not None and standing.phase == TRAIN.phase else "-",
+        standing.ready,
     )
+
+
+def _age(job: Job, now: datetime) -> str:
+    return duration(int((now - datetime.fromisoformat(job["metadata"]["creationTimestamp"])).total_seconds()))
 
 
 def _wide(job: Job) -> tuple[str, ...]:
@@ -124,14 +124,6 @@ def _wide(job: Job) -> tuple[str, ...]:
         serving.get("url") or "-",
         status.get("reason") or "-",
     )
-
-
-def _no_process(job: Job, phase: str) -> str:
-    name = job["metadata"]["name"]
-    if phase != "Stopped":
-        return "none"
-    served = job.get("status", {}).get("phase") in SERVED
-    return f"none; `tunewright {f'chat {name}` starts its server' if served else 'run MANIFEST` resumes from the last good checkpoint'}"
 
 
 def _conditions(status: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
-from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.local.app import Home, utc_now
 from tunewright.local.logs import Follower
 from tunewright.local.network import LOOPBACK, free_port, is_free
@@ -34,7 +33,6 @@ from tunewright_runtime.objects import Key
 from tunewright_runtime.queue import Queue
 
 POLL_SECONDS = 0.3  # between two reads of what other processes write
-_SETTLED = frozenset({ConditionType.READY, ConditionType.STALLED})
 
 
 @dataclass(frozen=True)
@@ -193,11 +191,3 @@ class _StoppableWorld(LocalWorld):
 
     async def apply(self, key: Key, uid: str, manifests: Sequence[Mapping[str, Any]]) -> bool:
         return False if self.closed else await super().apply(key, uid, manifests)
-
-
-def settled(job: Object) -> bool:
-    """Return whether a job has reached its spec, or cannot reach it without a change (kstatus: Current or Failed)."""
-    status = job.get("status", {})
-    if status.get("observedGeneration") != job["metadata"]["generation"]:
-        return False
-    return any(item["type"] in _SETTLED and item["status"] == "True" for item in status.get("conditions", ()))

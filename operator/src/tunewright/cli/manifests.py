@@ -1,15 +1,34 @@
 """`tunewright validate`, and reading a manifest for the other commands: every problem of it is printed at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from tunewright.api.manifest import ManifestError, read_job
-from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.v1alpha1.job import FineTuneJob, parse
 from tunewright.api.yaml_nodes import read_document
-from tunewright.cli.console import EXIT_FAILED, EXIT_REFUSED, out, read_text, show_manifest_error
+from tunewright.cli.console import EXIT_FAILED, EXIT_REFUSED, fail, out, read_text, report_errors, show_manifest_error
+from tunewright.cli.places import Place, Run
+
+
+def run_manifest(place: Place, wanted: Run, namespace: str | None) -> None:
+    """Run a manifest's job at a place. Exits with the code that the place returns."""
+    _, raw = load(wanted.path)
+    located = in_namespace(raw, place, namespace)
+    with report_errors():
+        code = place.run(parse(located), located, wanted)
+    raise typer.Exit(code)
+
+
+def in_namespace(raw: Mapping[str, Any], place: Place, namespace: str | None) -> dict[str, Any]:
+    """Return a manifest with a namespace: its own, else that of `-n`, else the place's. Exits with 64 if it and `-n` differ."""
+    own = raw["metadata"].get("namespace")
+    if own and namespace and own != namespace:
+        message = f"metadata.namespace of the manifest is {own}, and --namespace is {namespace}"
+        fail(message, "Leave --namespace out, or change the manifest.", code=EXIT_REFUSED)
+    return {**raw, "metadata": {**raw["metadata"], "namespace": own or namespace or place.namespace}}
 
 
 def load(path: Path) -> tuple[FineTuneJob, dict[str, Any]]:

@@ -6,13 +6,18 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.cli.console import EXIT_REFUSED, fail, out, report_errors
+import typer
+
+from tunewright.api.manifest import ManifestError, read_job
+from tunewright.api.v1alpha1.job import FineTuneJob, parse
+from tunewright.api.yaml_nodes import read_document
+from tunewright.cli.console import EXIT_REFUSED, fail, out, read_text, report_errors, show_error, show_manifest_error
 from tunewright.cli.listing import dump
-from tunewright.cli.manifests import load
+from tunewright.cli.manifests import in_namespace
+from tunewright.cli.places import Place
 from tunewright.local.files import NotRegularError, open_regular
 from tunewright.plan.explain import explain_text
-from tunewright.plan.inputs import Defaults, References
+from tunewright.plan.inputs import Defaults
 from tunewright.plan.library_arguments import lora_arguments
 from tunewright.plan.memory.architectures import UnknownArchitecture
 from tunewright.plan.memory.counts import model_facts, shapes_of_header
@@ -28,15 +33,6 @@ LARGEST_HEADER = 100_000_000  # bytes: what the safetensors library reads itself
 FEWEST_LABELS = 2  # of a classifier: Check counts them; each costs one row of the head
 
 HEADING = "# The manifests to apply. The API server sets the job's uid, and therefore the revision, when the job is created."
-
-
-def references(job: FineTuneJob, directory: Path) -> References:
-    """Return where the manifest's `path` sources are, whether they exist or not: users can plan before the data exists."""
-    spec = job.spec
-    data = (*spec.data.train, *spec.data.validation, *spec.data.test)
-    sources: list[Any] = [spec.model.source, *(item.source for item in data)]
-    folders = {source.path: os.path.abspath(directory / source.path) for source in sources if source.path}  # noqa: PTH100 - keeps links
-    return References(folders=folders, host_paths=True)
 
 
 def facts_of(job: FineTuneJob, folder: str | None) -> tuple[ModelFacts | None, str]:
@@ -82,13 +78,13 @@ def _header(file: Path) -> dict[str, Any]:
     return header
 
 
-def show_plan(path: Path, *, style: str) -> None:
-    """Plan a manifest as if every stage succeeded, and print the plan."""
-    job, _ = load(path)
+def show_plan(place: Place, path: Path, *, namespace: str | None, style: str) -> None:
+    """Plan a manifest as if every stage succeeded, and print the plan. Print what the place would refuse, too."""
     with report_errors():
-        refs = references(job, path.parent)
+        job = _accepted(place, path, namespace)
+        refs = place.references(job, path.parent)
         source = job.spec.model.source.path
-        facts, how = facts_of(job, refs.folders[source] if source else None)
+        facts, how = facts_of(job, refs.folders.get(source) if source else None)
         decided = forecast(job, refs, Defaults(), model_facts=facts)
         if not isinstance(decided, FineTunePlan):
             fail(f"{decided.reason}: {decided}", code=EXIT_REFUSED)
@@ -99,3 +95,23 @@ def show_plan(path: Path, *, style: str) -> None:
             out.print(HEADING, markup=False)
             for manifest in render(decided).children:
                 out.print(f"---\n{dump(manifest, style='yaml')}", markup=False)
+
+
+def _accepted(place: Place, path: Path, namespace: str | None) -> FineTuneJob:
+    """Return the manifest's job. Prints the problems that this program finds and those of the place, and exits with 64 if there is one."""
+    text = read_text(path)
+    problems: ManifestError | None = None
+    try:
+        read_job(text, str(path))
+    except ManifestError as error:
+        show_manifest_error(problems := error)
+    raw = read_document(text).value
+    if not isinstance(raw, dict) or not isinstance(raw.get("metadata"), dict) or not raw["metadata"].get("name"):
+        raise typer.Exit(EXIT_REFUSED)  # nothing that a place could look at
+    located = in_namespace(raw, place, namespace)
+    refusals = place.objections(located)
+    for refusal in refusals:
+        show_error(f"{place.name} refuses it: {refusal}")
+    if problems or refusals:
+        raise typer.Exit(EXIT_REFUSED)
+    return parse(located)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tunewright.cli.ask import ENCODER_TEXTS, Asked, answer
 from tunewright.cli.console import columns
-from tunewright.cli.live import draw_loss, read_metrics
+from tunewright.cli.live import draw_loss
 from tunewright.local.app import Home
 from tunewright.plan.quantities import people_bytes
 from tunewright_contract.capabilities.tasks import TASKS
@@ -38,12 +38,9 @@ _POINTS = {"bleu": "BLEU", "chrf": "chrF"}  # from 0 to 100, as sacreBLEU prints
 _CLAIM_SCHEME = "pvc://"
 
 
-def show_training(console: Console, home: Home, job: Mapping[str, Any]) -> None:
-    """Draw the loss curve."""
-    folder = output_folder(home, job)
-    metrics = folder / "metrics.jsonl" if folder else None
-    if metrics is not None and metrics.exists():
-        curve = draw_loss(read_metrics(metrics), width=min(CURVE_WIDTH, console.width))
+def show_training(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Draw the loss curve of rows as in metrics.jsonl."""
+    if curve := draw_loss(rows, width=min(CURVE_WIDTH, console.width)):
         console.print(f"\nLoss\n{curve}", markup=False)
 
 
@@ -99,10 +96,9 @@ def questions(home: Home, job: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(json.loads((folder / EVALUATION_NAME).read_text(encoding="utf-8"))["answers"])
 
 
-async def show_answers(console: Console, home: Home, job: Mapping[str, Any], own: Sequence[str]) -> None:
-    """Send the served model a few held-out questions, or the user's own, through the OpenAI API, and print its answers."""
+async def show_answers(console: Console, spread: Sequence[Mapping[str, Any]], job: Mapping[str, Any], own: Sequence[str]) -> None:
+    """Send the served model a few of the held-out questions, or the user's own, through the OpenAI API, and print its answers."""
     url, model = job["status"]["serving"]["url"], served_name(job)
-    spread = questions(home, job)
     step = max(1, len(spread) // SHOWN_QUESTIONS)  # consecutive examples of a file are often similar
     longest = (job["spec"].get("evaluation") or {}).get("maxNewTokens", LONGEST_ANSWER)
     if TASKS[job["spec"]["task"]].answers_sources:

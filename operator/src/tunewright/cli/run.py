@@ -1,20 +1,20 @@
 """`tunewright run`: a FineTuneJob through all its stages on this machine, with live progress, to a served answer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import typer
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.cli import result
-from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, err, home_at, log_to_console, out, report_errors, show_error
+from tunewright.cli.console import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_REFUSED, err, log_to_console, out, show_error
 from tunewright.cli.live import LiveView
-from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged, settled
-from tunewright.cli.manifests import load
+from tunewright.cli.local_operator import Event, LocalOperator, StatusChanged
+from tunewright.cli.places import Place, Run, settled
 from tunewright.cli.same_inputs import adopt
 from tunewright.cli.terminal import Stop
+from tunewright.cli.watch import show_failure
 from tunewright.local.app import Home
 from tunewright.local.cluster_fields import cluster_fields_of
 from tunewright_runtime.objects import Key
@@ -22,18 +22,14 @@ from tunewright_runtime.objects import Key
 LOG_TAIL = 20  # lines of the failed pod's log
 
 
-def run_job(path: Path, *, home_folder: Path | None, questions: Sequence[str], keep_serving: bool, verbose: bool) -> None:
-    """Run a manifest's job until it is served (or, without `serving`, exported). Exits with 0, 1 failed, 64 refused, 130 stopped."""
-    job, raw = load(path)
+def run_job(home: Home, place: Place, job: FineTuneJob, raw: Mapping[str, Any], wanted: Run) -> int:
+    """Run a manifest's job until it is served (or, without `serving`, exported). Returns 0, 1 failed, 130 stopped; exits with 64."""
     _report_cluster_fields(job)
-    with report_errors():
-        home = home_at(home_folder, prepared=True)
-        adopted, found = adopt(home, raw, path.parent)
-        key = home.apply(adopted, path.parent, found=found)
-        home.retry(key)
-        log_to_console()
-        code = asyncio.run(_Run(home, key, path, questions, keep_serving=keep_serving, verbose=verbose).to_the_end())
-    raise typer.Exit(code)
+    adopted, found = adopt(home, raw, wanted.path.parent)
+    key = home.apply(adopted, wanted.path.parent, found=found)
+    home.retry(key)
+    log_to_console()
+    return asyncio.run(_Run(home, place, key, wanted).to_the_end())
 
 
 def _report_cluster_fields(job: FineTuneJob) -> None:
@@ -52,13 +48,11 @@ def _report_cluster_fields(job: FineTuneJob) -> None:
 class _Run:
     """One run of one job, in the foreground."""
 
-    def __init__(self, home: Home, key: Key, path: Path, questions: Sequence[str], *, keep_serving: bool, verbose: bool) -> None:
+    def __init__(self, home: Home, place: Place, key: Key, wanted: Run) -> None:
         self._home = home
+        self._place = place
         self._key = key
-        self._path = path
-        self._questions = questions
-        self._keep_serving = keep_serving
-        self._verbose = verbose
+        self._wanted = wanted
         self._operator = LocalOperator(home, key, on_event=self._on_event)
         self._stop = Stop(again=self._operator.hurry)
         self._view = LiveView(err, name=key[1])
@@ -76,24 +70,24 @@ class _Run:
                 await self._serve_on(job)
                 return EXIT_FAILED if "failure" in job["status"] else 0
             err.print("stopping; training saves a checkpoint first. Press Ctrl-C again to kill it at once", markup=False)
-        err.print(f"stopped. To resume from the last good checkpoint: tunewright run {self._path}", markup=False)
+        err.print(f"stopped. To resume from the last good checkpoint: tunewright run {self._wanted.path}", markup=False)
         return EXIT_INTERRUPTED
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, StatusChanged):
             self._view.show(event.job.get("status", {}))
-        elif self._verbose:
+        elif self._wanted.verbose:
             self._view.note(f"{event.pod} | {event.text}")
 
     async def _show_success(self, job: Mapping[str, Any]) -> bool:
         """Show the results, and answers of the served model. Returns True if all of them were shown."""
-        result.show_training(out, self._home, job)
+        result.show_training(out, self._place.losses(job))
         result.show_parity(out, job)
         result.show_evaluation(out, job)
         if "failure" in job["status"]:  # rolled back, or its model is worse than its base: the previous server answers
             self._show_failure(job)
         if _is_served(job):
-            await result.show_answers(out, self._home, job, self._questions)
+            await result.show_answers(out, result.questions(self._home, job), job, self._wanted.questions)
         result.show_places(out, self._home, job)
         return True
 
@@ -101,21 +95,15 @@ class _Run:
         """Keep the server running until Ctrl-C if that was requested, and print what happens to it."""
         if not _is_served(job):
             return
-        if self._keep_serving:
+        if self._wanted.keep_serving:
             err.print(f"\nserving {result.served_name(job)} at {job['status']['serving']['url']}/v1 until Ctrl-C", markup=False)
             with self._view:
                 await self._stop.wait()
         err.print(f"\nThe server stops now. To chat with the model later: tunewright chat {self._key[1]}", markup=False)
 
     def _show_failure(self, job: Mapping[str, Any]) -> None:
-        status = job["status"]
-        failure = status.get("failure") or {"reason": status.get("reason"), "message": status.get("message")}
-        where = f" in {failure['stage']}" if failure.get("stage") else ""
-        err.print(f"{self._key[1]} failed{where}: {failure['reason']}", style="bold red", markup=False)
-        err.print(f"    {failure.get('message') or 'no message'}", markup=False)
-        way_out = failure.get("suggestion") or "Correct that, then run the same command again: completed stages are kept."
-        err.print(f"    → {way_out}", style="green", markup=False)
-        log = self._home.logs(self._key).get(failure.get("pod", ""))
+        show_failure(job, "Correct that, then run the same command again: completed stages are kept.")
+        log = self._home.logs(self._key).get((job["status"].get("failure") or {}).get("pod", ""))
         if log is not None and (lines := log.read_text(errors="replace").splitlines()[-LOG_TAIL:]):
             err.print(f"\nThe last lines of {log}:", style="dim", markup=False)
             err.print("\n".join(lines), style="dim", markup=False)

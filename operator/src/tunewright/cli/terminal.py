@@ -17,7 +17,7 @@ class Stop:
 
     def __init__(self, *, again: Callable[[], None]) -> None:
         self._asked = asyncio.Event()
-        self._again = again
+        self.again = again
 
     def listen(self) -> None:
         """Take over SIGINT and SIGTERM of this process's event loop."""
@@ -43,7 +43,7 @@ class Stop:
 
     def _ask(self) -> None:
         if self._asked.is_set():
-            self._again()
+            self.again()
         self._asked.set()
 
 
