@@ -6,7 +6,10 @@ import lupa.lua51
 import lupa.lua54
 import pytest
 from judged_statuses import judged, stored
+from plan_builders import exporting, quickstart_plan, serving
 from ruamel.yaml import YAML
+
+from tunewright.render import render
 
 FOLDER = Path(__file__).parents[2] / "examples/gitops/argocd"
 KEY = "resource.customizations.health.tunewright.io_FineTuneJob"
@@ -75,3 +78,19 @@ def test_the_patch_keeps_other_settings_of_argo_cd(control_plane, namespace):
 
     assert patched.returncode == 0, patched.stderr
     assert control_plane.api.get("v1", "ConfigMap", "argocd-cm", namespace)["data"] == {"url": "https://argocd.example.com", KEY: script()}
+
+
+@pytest.mark.parametrize(
+    "plan", [quickstart_plan(), exporting(quickstart_plan()), serving(quickstart_plan())], ids=["train", "export", "serve"]
+)
+def test_label_tracking_takes_no_child_for_an_application_of_the_jobs_name(plan):
+    """Argo CD manages an object without an owner whose tracking label is the Application's name, and prunes it if Git lacks it.
+
+    Source: gitops-engine, pkg/cache/cluster.go, GetManagedLiveObjs, and argo-cd, util/argo/resource_tracking.go.
+    """
+    children = render(plan).children
+    unowned = [child for child in children if not child["metadata"].get("ownerReferences")]
+
+    assert [child["kind"] for child in unowned] == ["PersistentVolumeClaim"]
+    assert [child for child in unowned if child["metadata"]["labels"].get("app.kubernetes.io/instance")] == []
+    assert {child["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] for child in unowned} == {"Prune=false,Delete=false"}

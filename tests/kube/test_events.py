@@ -38,17 +38,23 @@ def test_only_a_change_of_state_is_posted(expected, before, after):
     ("expected", "told"),
     [
         ("Normal", status()),
-        ("Normal", status("Serving")),
-        ("Warning", status("Failed")),
-        ("Warning", status("Waiting")),
-        ("Warning", status(true="Stalled")),
+        ("Normal", status("Serving", "Serving")),
+        ("Normal", status("Suspended", "Suspended")),
+        ("Normal", status(true="Reconciling")),
+        ("Warning", status("Failed", "DataInvalid", true="Stalled")),
+        ("Warning", status("Waiting", "ReferenceMissing", true="Reconciling")),
+        ("Warning", status(reason="Retrying", true="Reconciling")),
+        ("Warning", status(reason="NoProgress", true="Reconciling")),
+        ("Warning", status(reason="OutOfMemory", true="Reconciling")),
+        ("Warning", status(reason="OperatorForbidden", true="Reconciling")),
+        ("Warning", status("Checking", "Unschedulable", true="Reconciling")),
+        ("Warning", status("Checking", "WebhookFailed", true="Reconciling")),
+        ("Warning", status("Serving", "RolledBack", true="Stalled")),
         ("Warning", status("Serving", "ModelRegressed", true="Stalled")),
         ("Warning", status(true="ChangeRefused")),
-        ("Normal", status(true="Reconciling")),
-        ("Warning", status("Checking", "WebhookFailed", true="Reconciling")),
     ],
 )
-def test_failures_are_warnings(expected, told):
+def test_faults_and_refused_changes_are_warnings(expected, told):
     assert event_for(JOB, told, NOON)["type"] == expected
 
 

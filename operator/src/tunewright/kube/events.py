@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from tunewright.api.v1alpha1.status import ConditionType, Phase
+from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.kube.kinds import FINE_TUNE_JOB, RESOURCES
 from tunewright.observe.events import unexplained
+from tunewright.status.reasons import is_fault
 from tunewright.status.refusals import REFUSALS
 from tunewright_runtime.client import Client
 from tunewright_runtime.errors import Forbidden
@@ -19,7 +20,6 @@ from tunewright_runtime.events import event_about
 from tunewright_runtime.objects import Manifest
 
 COMPONENT = "tunewright"
-_WARNING_PHASES = frozenset({Phase.WAITING.value, Phase.FAILED.value})
 _WARNING_CONDITIONS = frozenset({ConditionType.STALLED, ConditionType.CHANGE_REFUSED})
 
 log = logging.getLogger(__name__)
@@ -36,14 +36,14 @@ def is_refused(status: Manifest) -> bool:
 
 
 def event_for(job: Manifest, status: Manifest, now: datetime) -> dict[str, Any]:
-    """Return the Event that reports a job's new state."""
+    """Return the Event that reports a job's new state: a Warning for a fault, a refused change, and a job that needs a person."""
     conditions = status.get("conditions", ())
-    needs_attention = any(found["type"] in _WARNING_CONDITIONS and found["status"] == "True" for found in conditions) or is_refused(status)
+    needs_attention = any(found["type"] in _WARNING_CONDITIONS and found["status"] == "True" for found in conditions)
     return event_about(
         job,
         api_version=RESOURCES[FINE_TUNE_JOB].api_version,
         kind=FINE_TUNE_JOB,
-        severity="Warning" if status.get("phase") in _WARNING_PHASES or needs_attention else "Normal",
+        severity="Warning" if needs_attention or is_fault(str(status["reason"])) else "Normal",
         state=str(status.get("phase")),
         reason=str(status["reason"]),
         message=str(status.get("message") or status["reason"]),

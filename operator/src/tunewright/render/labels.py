@@ -7,6 +7,7 @@ from tunewright.plan import label_names
 from tunewright.plan.names import label_value
 from tunewright.plan.plan_types import FineTunePlan, Owner
 
+INSTANCE = "app.kubernetes.io/instance"
 JsonObject = dict[str, Any]  # a manifest under construction, or a part of one
 
 
@@ -39,7 +40,7 @@ def child_labels(plan: FineTunePlan, component: str) -> dict[str, str]:
     """
     return {
         "app.kubernetes.io/name": "tunewright",
-        "app.kubernetes.io/instance": label_value(plan.owner.name),
+        INSTANCE: label_value(plan.owner.name),
         "app.kubernetes.io/component": component,
         "app.kubernetes.io/part-of": "tunewright",
         "app.kubernetes.io/managed-by": "tunewright",

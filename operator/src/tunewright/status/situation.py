@@ -7,6 +7,7 @@ from typing import Any
 from tunewright.plan.inputs import Past, StageOutcome, StageState
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.regression import stopped_by_regression
+from tunewright.status.reasons import heals, needs_change
 from tunewright_contract import stages
 from tunewright_contract.stages import EXPORT, TRAIN, Shape, Stage
 
@@ -79,6 +80,18 @@ class Situation:
     def failed(self) -> bool:
         """The present stage failed permanently."""
         return self.outcome.state is StageState.FAILED and not self.retrying
+
+    @property
+    def heals(self) -> bool:
+        """The server missed its deadline for a reason that can end by itself: its Deployment keeps trying."""
+        failure = self.outcome.failure
+        return self.failed and self._is_at(Shape.SERVER) and failure is not None and heals(failure.reason)
+
+    @property
+    def waits_in_vain(self) -> bool:
+        """The present stage waits, and only a change lets it continue."""
+        failure = self.outcome.failure
+        return self.outcome.state is StageState.PENDING and failure is not None and needs_change(failure.reason)
 
     @property
     def _asked_to_suspend(self) -> bool:
