@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tunewright.cli.main import app
+
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["run", "validate", "plan", "get", "describe", "watch", "logs", "chat", "suspend", "resume", "retry", "delete"]
+COMMANDS = ["run", "validate", "plan", "get", "describe", "watch", "logs", "chat", "suspend", "resume", "retry", "delete", "completion"]
 PLACE_OPTIONS = ["--context", "--kubeconfig", "-n", "--home"]
 DOCUMENTS = ["README.md", "docs/command-line.md", "examples/README.md", "Makefile"]
 
@@ -76,3 +78,9 @@ def test_a_wrong_command_line_ends_with_2_and_names_what_is_wrong(call, argument
 
 def test_the_version_is_printed(call):
     assert re.fullmatch(r"tunewright \d+\.\d+\.\d+\n", call("--version").stdout)
+
+
+def test_the_page_of_the_command_line_has_each_command_and_its_aliases():
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    rows = {name for cell in re.findall(r"^\| (`[^|]+) \|", page, flags=re.MULTILINE) for name in re.findall(r"`([a-z]+)", cell)}
+    assert rows == {command.name for command in app.registered_commands if command.name} | set(COMMANDS)

@@ -153,6 +153,6 @@ def chat(place: Workplace, name: str, question: str) -> str:
     """Return what `tunewright chat` prints. The lines below a question are its context, which comes from a file."""
     first, _, context = question.partition("\n")
     (place.home / "notice.txt").write_text(context)
-    said = place.tunewright("chat", name, first, *(("--context", str(place.home / "notice.txt")) if context else ()))
+    said = place.tunewright("chat", name, first, *(("--context-file", str(place.home / "notice.txt")) if context else ()))
     assert said.returncode == 0, said.stderr
     return said.stdout.strip()

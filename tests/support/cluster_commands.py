@@ -30,10 +30,10 @@ class User:
     home: Path
     kubectl: Path | None = None
 
-    def call(self, *arguments: str, typed: str | None = None, program: str = "kubectl tunewright") -> Any:
-        """Run a command in this process, as the plugin would."""
+    def call(self, *arguments: str, typed: str | None = None, plugin: bool = True) -> Any:
+        """Run a command in this process, as the plugin would in this user's namespace, or as `tunewright`."""
         environment = {"KUBECONFIG": str(self.kubeconfig), "TUNEWRIGHT_HOME": str(self.home)}
-        obj = Selection(in_cluster=True, namespace=self.namespace, program=program)
+        obj = Selection(in_cluster=True, namespace=self.namespace, program="kubectl tunewright") if plugin else None
         return CliRunner().invoke(app, list(arguments), obj=obj, env=environment, input=typed)
 
     def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -49,10 +49,6 @@ class User:
     def environment(self, **more: str) -> dict[str, str]:
         path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
         return {**os.environ, "PATH": path, "KUBECONFIG": str(self.kubeconfig), "TUNEWRIGHT_HOME": str(self.home), "COLUMNS": "100", **more}
-
-    def plugin(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `kubectl tunewright`, through the cluster's kubectl."""
-        return self.run(str(self.kubectl), "tunewright", *arguments)
 
 
 def roles_of_users() -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The command line's parser, to which main.py and job_commands.py add their commands."""
 
 import typer
+from typer.completion import completion_init
 
 app = typer.Typer(
     name="tunewright",
@@ -10,3 +11,4 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+completion_init()  # the shells for which `add_completion` would add options; `tunewright completion` prints their scripts

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from tunewright.cli.places import Place
 
 StageName = StrEnum("StageName", [(stage.name, stage.name) for stage in STAGES])  # type: ignore[misc]
-Name = Annotated[str, typer.Argument(help="The FineTuneJob's metadata.name.", metavar="NAME", show_default=False)]
+
+
+def _job_names(context: typer.Context, incomplete: str) -> list[str]:
+    from tunewright.cli.completion import job_names
+
+    return job_names(context, incomplete)
+
+
+Name = Annotated[
+    str, typer.Argument(help="The FineTuneJob's metadata.name.", metavar="NAME", show_default=False, autocompletion=_job_names)
+]
 
 
 @app.command(
@@ -38,7 +48,10 @@ On this machine, PROCESS is the process that runs the job now. An unfinished or 
 def get(
     place: "Place",
     chosen: Selection,
-    name: Annotated[str | None, typer.Argument(help="Name of a FineTuneJob. Default: all.", metavar="NAME", show_default=False)] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Name of a FineTuneJob. Default: all.", metavar="NAME", show_default=False, autocompletion=_job_names),
+    ] = None,
     output: Annotated[Literal["table", "wide", "yaml", "json", "name"], typer.Option("--output", "-o", help="Output format.")] = "table",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Then print each change until Ctrl-C.")] = False,
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="List all namespaces.")] = False,

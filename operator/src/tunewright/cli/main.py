@@ -158,6 +158,32 @@ def plan(
     show_plan(place, manifest, namespace=chosen.namespace, style=output)
 
 
+@app.command(
+    short_help="Print the completion script of a shell.",
+    epilog="""
+\b
+Examples:
+  source <(tunewright completion bash)
+  tunewright completion zsh > "${fpath[1]}/_tunewright"
+
+\b
+`kubectl tunewright` is completed by kubectl's own script, if kubectl_complete-tunewright is on PATH.
+""",
+)
+def completion(shell: Annotated[Literal["bash", "zsh"], typer.Argument(metavar="SHELL", help="bash or zsh.", show_default=False)]) -> None:
+    """Print a script that completes commands, options, stages and names of jobs."""
+    from tunewright.cli.completion import script
+
+    typer.echo(script(shell))
+
+
 def kubectl_plugin() -> None:
     """Run as `kubectl tunewright`: in the cluster of the current context, unless an option selects another one."""
     app(obj=Selection(in_cluster=True, program="kubectl tunewright"), prog_name="kubectl tunewright")
+
+
+def complete_for_kubectl() -> None:
+    """Run as `kubectl_complete-tunewright`."""
+    from tunewright.cli import completion as words
+
+    words.complete_for_kubectl()
