@@ -38,6 +38,7 @@ COMPRESS = Stage(
     shape=Shape.POD,
     command=("python", "-m", "tunewright_trainer", "compress"),
     report=CompressReport,
+    settings="workers",
     predecessor=TRAIN,
     suspendable=True,
     keeps_output=True,

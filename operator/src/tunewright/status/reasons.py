@@ -63,6 +63,7 @@ REASONS: Mapping[str, Meaning] = {
     FailureReason.VOLUME: _HEALS,
     FailureReason.VOLUME_BUSY: _HEALS,
     FailureReason.NO_PROGRESS: _HEALS,
+    FailureReason.NO_REPORTS: _HEALS,
     Reason.REFERENCE_MISSING: _HEALS,
     Reason.OPERATOR_FORBIDDEN: _HEALS,
     Reason.OPERATOR_FAILED: _HEALS,
@@ -93,10 +94,10 @@ def is_fault(reason: str) -> bool:
 
 
 def heals(reason: str) -> bool:
-    """Return whether a stage with this reason can continue although nobody changes anything."""
+    """Return whether a stage with this reason can continue without a change by a person."""
     return REASONS.get(reason, _STALLED).outlook is Outlook.HEALS
 
 
 def needs_change(reason: str) -> bool:
-    """Return whether a stage that waits for this reason waits in vain until a person changes something."""
+    """Return whether a stage that waits for this reason continues only when a person changes something."""
     return reason in REASONS and REASONS[reason].outlook is Outlook.STALLED

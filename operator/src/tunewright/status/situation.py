@@ -88,7 +88,7 @@ class Situation:
         return self.failed and self._is_at(Shape.SERVER) and failure is not None and heals(failure.reason)
 
     @property
-    def waits_in_vain(self) -> bool:
+    def needs_change(self) -> bool:
         """The present stage waits, and only a change lets it continue."""
         failure = self.outcome.failure
         return self.outcome.state is StageState.PENDING and failure is not None and needs_change(failure.reason)

@@ -141,7 +141,7 @@ TABLE = (
     Case(lambda now: now.retrying,                                     _GOES_ON, None,            Reason.RETRYING,    _retrying),
     Case(lambda now: now.heals,                                        _GOES_ON, None,            None,               _by_state),
     Case(lambda now: now.failed,                                       _STALLED, Phase.FAILED,    None,               _by_state),
-    Case(lambda now: now.waits_in_vain,                                _STALLED, None,            None,               _by_state),
+    Case(lambda now: now.needs_change,                                 _STALLED, None,            None,               _by_state),
     Case(lambda _: True,                                               _GOES_ON, None,            None,               _by_state),
 )
 # fmt: on
