@@ -1,7 +1,7 @@
 """The command line's parser, to which main.py and job_commands.py add their commands."""
 
 import typer
-from typer.completion import completion_init
+from typer.completion import completion_init  # type: ignore[attr-defined]
 
 app = typer.Typer(
     name="tunewright",

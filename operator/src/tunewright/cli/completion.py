@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 import typer
-from typer.completion import get_completion_script
+from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
 from tunewright.cli.app import app
 from tunewright.cli.place_options import OPTIONS, Selection, selection
