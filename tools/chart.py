@@ -1,6 +1,7 @@
-"""Generates the chart's CRD and versions, `deploy/install.yaml` and the table of values. With `--check`, it only compares.
+"""Generates the chart's CRD, policy and versions, `deploy/install.yaml` and the table of values. With `--check`, it only compares.
 
-`deploy/install.yaml` is the CRD and the output of `helm template`. Without helm, only the CRD part is compared, and a line reports that.
+`deploy/install.yaml` is the CRD, the policy and the output of `helm template`. Without helm, only the first two are
+compared, and a line reports that.
 Helm is the program in $HELM, or the one on PATH, or the one that `make test-cluster` built.
 """
 
@@ -18,11 +19,13 @@ from values_table import values_table
 ROOT = Path(__file__).resolve().parent.parent
 CHART = Path("charts/tunewright")
 CRD = Path("crds/finetunejobs.tunewright.io.yaml")
+POLICY = Path("deploy/immutable-inputs.yaml")
 INSTALL = Path("deploy/install.yaml")
 TABLE = Path("docs/install.md")
 NAMESPACE = "tunewright-system"
 KUBE_VERSION = "1.35.0"  # for charts that ask; a helm built from source says nothing sensible by itself
 _TABLE = re.compile(r"(<!-- values:begin -->\n).*(<!-- values:end -->)", re.DOTALL)
+_METADATA = re.compile(r"^metadata:\n", re.MULTILINE)
 _OF_HELM = re.compile(r"^ +(app\.kubernetes\.io/managed-by: Helm|helm\.sh/chart: .*)\n|^# Source: .*\n", re.MULTILINE)
 
 _INSTALL_HEAD = f"""\
@@ -42,6 +45,15 @@ _REST = "# What follows is made by helm template.\n"
 _CRD_HEAD = """\
 {{- /* Generated from crds/ by `python tools/chart.py`; do not edit. */}}
 {{- if .Values.crds.enabled }}
+"""
+_POLICY_HEAD = """\
+{{- /* Generated from deploy/immutable-inputs.yaml by `python tools/chart.py`; do not edit. */}}
+{{- if and .Values.crds.enabled (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) }}
+"""
+_LABELS = """\
+metadata:
+  labels:
+    {{- include "tunewright.labels" . | nindent 4 }}
 """
 _CRD_METADATA = """\
 metadata:
@@ -77,10 +89,12 @@ def generated() -> Iterator[tuple[Path, str]]:
     """Yield each file and what it should hold. Later ones are made from what earlier ones hold on disk."""
     crd = read(CRD)
     yield CHART / "templates/crd.yaml", crd_template(crd)
+    policy = read(POLICY)
+    yield CHART / "templates/immutable-inputs.yaml", policy_template(policy)
     yield CHART / "Chart.yaml", with_version(read(CHART / "Chart.yaml"), project_version())
     table = values_table(read(CHART / "values.yaml"))
     yield TABLE, _TABLE.sub(lambda found: found[1] + table + found[2], read(TABLE))
-    yield INSTALL, _INSTALL_HEAD + crd + _REST + rest_of_install()
+    yield INSTALL, _INSTALL_HEAD + crd + "---\n" + policy + _REST + rest_of_install()
 
 
 def read(path: Path) -> str:
@@ -106,6 +120,11 @@ def crd_template(crd: str) -> str:
     if not found:
         raise ValueError("the CRD has no metadata")
     return _CRD_HEAD + before + _CRD_METADATA + after + "{{- end }}\n"
+
+
+def policy_template(policy: str) -> str:
+    """Return the policy and its binding as a template of the chart."""
+    return _POLICY_HEAD + _METADATA.sub(lambda _: _LABELS, policy.partition("\n")[2]) + "{{- end }}\n"
 
 
 def rest_of_install() -> str:

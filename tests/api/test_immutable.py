@@ -1,10 +1,15 @@
-"""Changes to a job's specification that are refused without an API server."""
+"""Changes to a job's specification that are refused without an API server, and the policy that is generated from the same table."""
+
+from pathlib import Path
 
 import pytest
 from api_jobs import raw_job
 
-from tunewright.api.immutable import changed_inputs
+from tunewright.api.immutable import changed_inputs, inputs
+from tunewright.api.policygen import POLICY_FILENAME, policy, policy_yaml
 from tunewright.api.v1alpha1.job import parse
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -13,10 +18,29 @@ from tunewright.api.v1alpha1.job import parse
         ((), {}, {}),
         ((), {}, {"training": {}, "workers.replicas": 1}),  # defaults written out are no change
         ((), {"serving": {"replicas": 1}}, {"serving": {"replicas": 2}, "suspend": True, "workers.nodeSelector": {"pool": "a"}}),
-        (("spec.training",), {}, {"training.maxSteps": 5}),
+        (("spec.training.maxSteps",), {}, {"training.maxSteps": 5}),
+        (("spec.deepspeed.stage",), {"deepspeed": {"stage": 1}}, {"deepspeed": {"stage": 2}}),
+        (("spec.workers.acceleratorMemory",), {"workers.acceleratorMemory": "80Gi"}, {"workers.acceleratorMemory": "40Gi"}),
+        ((), {"workers.acceleratorMemory": "80Gi"}, {"workers.acceleratorMemory": "81920Mi"}),
+        ((), {"workers.resources.limits": {"cpu": 1}}, {"workers.resources.limits": {"cpu": "1000m"}}),
+        (("spec.workers.resources.limits",), {"workers.resources.limits": {"cpu": 1}}, {"workers.resources.limits": {"cpu": 2}}),
+        (
+            (),
+            *({"output.storage.accessModes": modes} for modes in (["ReadWriteOnce", "ReadWriteMany"], ["ReadWriteMany", "ReadWriteOnce"])),
+        ),
+        (("spec.output.storage.accessModes",), {}, {"output.storage.accessModes": ["ReadWriteMany"]}),
         (("spec.deepspeed",), {}, {"deepspeed": {}}),
         (("spec.workers.image",), {}, {"workers.replicas": 2, "workers.image": "trainer:2"}),
     ],
 )
 def test_changed_inputs(want, before, after):
     assert changed_inputs(parse(raw_job(before)), parse(raw_job(after))) == want
+
+
+def test_the_policy_has_an_entry_for_each_field():
+    expressions = "".join(variable["expression"] for variable in policy()["spec"]["variables"])
+    assert [row.field for row in inputs() if f"'{row.field}: '" not in expressions] == []
+
+
+def test_the_committed_policy_is_the_generated_one():
+    assert (ROOT / "deploy" / POLICY_FILENAME).read_text(encoding="utf-8") == policy_yaml()

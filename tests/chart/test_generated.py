@@ -10,8 +10,14 @@ import chart
 import pytest
 from helm import ROOT
 
-GENERATED = ("charts/tunewright/templates/crd.yaml", "charts/tunewright/Chart.yaml", "docs/install.md", "deploy/install.yaml")
-CRD, IN_CHART, INSTALL = "crds/finetunejobs.tunewright.io.yaml", GENERATED[0], GENERATED[3]
+GENERATED = (
+    "charts/tunewright/templates/crd.yaml",
+    "charts/tunewright/Chart.yaml",
+    "docs/install.md",
+    "deploy/install.yaml",
+    "charts/tunewright/templates/immutable-inputs.yaml",
+)
+CRD, POLICY, IN_CHART, INSTALL = "crds/finetunejobs.tunewright.io.yaml", "deploy/immutable-inputs.yaml", GENERATED[0], GENERATED[3]
 
 
 class Edit(NamedTuple):
@@ -60,6 +66,7 @@ def tool(tmp_path, monkeypatch, capsys):
     ("named", "edit"),
     [
         ({IN_CHART, INSTALL}, Edit(CRD, "name: PHASE", "name: STAGE")),
+        ({GENERATED[4], INSTALL}, Edit(POLICY, "failurePolicy: Fail", "failurePolicy: Ignore")),
         ({IN_CHART}, Edit(IN_CHART, "name: PHASE", "name: STAGE")),
         ({"charts/tunewright/Chart.yaml"}, Edit("pyproject.toml", '\nversion = "0.', '\nversion = "9.')),
         ({"docs/install.md", INSTALL}, Edit("charts/tunewright/values.yaml", "workers: 8", "workers: 9")),
@@ -67,7 +74,7 @@ def tool(tmp_path, monkeypatch, capsys):
         ({INSTALL}, Edit(INSTALL, "replicas: 1", "replicas: 2")),
         (set(), Edit("charts/tunewright/templates/NOTES.txt", "Wait", "Hold on")),
     ],
-    ids=["CRD", "CRD in the chart", "version", "values", "template", "install.yaml", "notes"],
+    ids=["CRD", "policy", "CRD in the chart", "version", "values", "template", "install.yaml", "notes"],
 )
 def test_a_changed_file_is_detected_and_regenerated(tool, helm_program, named, edit):
     tool.change(edit)

@@ -6,10 +6,12 @@ from golden import as_yaml, compare
 from helm import CHART, NAMESPACE, committed_crd, images_of, kind_of
 from pod_security import violations
 
+from tunewright.api.policygen import binding, policy
 from tunewright.plan.inputs import Defaults
 from tunewright.shell.settings import OperatorSettings, read_settings
 
-CLUSTER_WIDE = {"CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding"}
+DEFINITION = {"CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}  # with crds.enabled
+CLUSTER_WIDE = DEFINITION | {"ClusterRole", "ClusterRoleBinding"}
 
 
 def deployment(manifests):
@@ -38,7 +40,7 @@ def test_the_chart_lints(helm):
 
 @pytest.mark.parametrize("name", VALUE_SETS)
 def test_values_render_as_recorded(helm, request, name):
-    manifests = [item for item in helm.template(VALUE_SETS[name]) if item["kind"] != "CustomResourceDefinition"]
+    manifests = [item for item in helm.template(VALUE_SETS[name]) if item["kind"] not in DEFINITION]
     manifests.sort(key=lambda item: (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]))
     expected, rendered = compare(request, f"chart-{name}", as_yaml(manifests))
 
@@ -53,6 +55,13 @@ def test_the_crd_is_the_generated_one(helm):
     assert rendered == committed_crd(), "make chart"
 
 
+def test_the_policy_of_immutable_inputs_is_the_generated_one(helm):
+    rendered = [item for item in helm.template() if item["kind"] in {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}]
+
+    assert all(item["metadata"].pop("labels")["app.kubernetes.io/managed-by"] == "Helm" for item in rendered)
+    assert rendered == [policy(), binding()], "make chart"
+
+
 def test_without_keep_the_crd_belongs_to_the_release(helm):
     (rendered,) = kind_of(helm.template({"crds": {"keep": False}}), "CustomResourceDefinition")
 
@@ -64,10 +73,10 @@ def test_without_keep_the_crd_belongs_to_the_release(helm):
     [
         (CLUSTER_WIDE, {}),
         (CLUSTER_WIDE, NAMESPACED),
-        (CLUSTER_WIDE - {"CustomResourceDefinition"}, {**NAMESPACED, "crds": {"enabled": False}}),
+        (CLUSTER_WIDE - DEFINITION, {**NAMESPACED, "crds": {"enabled": False}}),
         (set(), NOTHING_CLUSTER_WIDE),
-        ({"CustomResourceDefinition", "ClusterRole"}, {"rbac": {"create": False}}),
-        ({"CustomResourceDefinition"}, {"rbac": {"create": False, "aggregate": False}}),
+        (DEFINITION | {"ClusterRole"}, {"rbac": {"create": False}}),
+        (DEFINITION, {"rbac": {"create": False, "aggregate": False}}),
     ],
     ids=["cluster", "namespaced", "CRD by others", "nothing", "operator's RBAC by others", "all RBAC by others"],
 )
@@ -160,7 +169,7 @@ def test_names(helm, expected, release):
 def test_two_releases_share_no_cluster_wide_object_but_the_crd(helm):
     def cluster_wide(release):
         found = helm.template(release=release)
-        return {item["metadata"]["name"] for item in found if item["kind"] in CLUSTER_WIDE - {"CustomResourceDefinition"}}
+        return {item["metadata"]["name"] for item in found if item["kind"] in CLUSTER_WIDE - DEFINITION}
 
     assert cluster_wide("one").isdisjoint(cluster_wide("two"))
 

@@ -1,15 +1,25 @@
-"""The API server enforces that a model's inputs are immutable; all other fields are mutable."""
+"""The API server enforces that a model's inputs are immutable; all other fields are mutable.
+
+The policy that enforces it and `changed_inputs`, for machines without a cluster, are compared in each row.
+"""
+
+import re
 
 import pytest
 from api_jobs import ABSENT, put, raw_job
+from waiting import until
 
-from tunewright.api.crdgen import IMMUTABLE, IMMUTABLE_FIELDS
+from tunewright.api.crdgen import IMMUTABLE_FIELDS
+from tunewright.api.immutable import changed_inputs
+from tunewright.api.policygen import WAY_OUT, binding, policy
+from tunewright.api.v1alpha1.job import parse
 
 BEFORE = {
-    "workers": {"replicas": 2, "resources": {"limits": {"nvidia.com/gpu": 1}}, "acceleratorsPerReplica": 1, "acceleratorMemory": "80Gi", "image": "trainer:1"},
+    "workers": {"replicas": 2, "resources": {"limits": {"nvidia.com/gpu": 1, "memory": "1Gi"}}, "acceleratorsPerReplica": 1, "acceleratorMemory": "80Gi", "image": "trainer:1"},
     "workers.env": [{"name": "A", "value": "1"}],
     "serving": {"replicas": 1},
     "deepspeed": {"stage": 2},
+    "output.storage": {"size": "20Gi", "accessModes": ["ReadWriteMany", "ReadWriteOnce"]},
 }  # fmt: skip
 CHANGED = {
     "task": {"task": "TextGeneration"},
@@ -24,7 +34,7 @@ CHANGED = {
     "evaluation.gates": {"evaluation.gates": [{"metric": "loss", "maximum": 2.0}]},
     "output": {"output.storage": {"retain": False}},
     "workers.acceleratorsPerReplica": {"workers.acceleratorsPerReplica": ABSENT},
-    "workers.resources": {"workers.resources.limits.memory": "1Gi"},
+    "workers.resources": {"workers.resources.limits.memory": "2Gi"},
     "workers.acceleratorMemory": {"workers.acceleratorMemory": "40Gi"},
     "workers.image": {"workers.image": "trainer:2"},
     "workers.env": {"workers.env[0].value": "2"},
@@ -44,9 +54,39 @@ OPEN = [
 ]
 
 
+SAME = [  # values of another form that mean the same
+    {"training": {}},
+    {"method": {"type": "sft", "tuner": "lora"}},
+    {"evaluation": {}},
+    {"workers.resources.limits": {"nvidia.com/gpu": "1", "memory": "1024Mi"}},
+    {"workers.acceleratorMemory": "81920Mi"},
+    {"output.storage.size": "20480Mi"},
+    {"output.storage.accessModes": ["ReadWriteOnce", "ReadWriteMany"]},
+]
+SHOWN = [  # field, old and new value in the message
+    ("spec.training.maxSteps: -1 -> 7", {"training.maxSteps": 7}),
+    ("spec.model.dtype: bfloat16 -> float32", {"model.dtype": "float32"}),
+    ("spec.deepspeed: removed", {"deepspeed": ABSENT}),
+    ("spec.workers.env: changed", {"workers.env[0].value": "2"}),
+    ("spec.output.storage.size: 20Gi -> 1Gi", {"output.storage.size": "1Gi"}),
+    (f"4k-instruct -> microsoft/{'x' * 30}…", {"model.source.huggingFace.repo": f"microsoft/{'x' * 50}"}),
+]
+
+
 @pytest.fixture(scope="module")
 def update(control_plane, crd, shared_namespace):
     """One job in the store, and a way to ask whether it may become another."""
+    kinds = [(made["apiVersion"], made["kind"], made["metadata"]["name"]) for made in (policy(), binding())]
+    for made in (policy(), binding()):
+        assert (applied := control_plane.api.apply(made, keep=True)).accepted, applied.message
+    ask = _asking(control_plane, shared_namespace)
+    until(lambda: ask({"task": "TextGeneration"}).code == 422, "the policy is in force")
+    yield ask
+    for kind in kinds:
+        control_plane.api.delete(*kind)
+
+
+def _asking(control_plane, shared_namespace):
     stored = control_plane.api.create(raw_job(BEFORE), shared_namespace, keep=True)
     assert stored.accepted, stored.message
 
@@ -101,8 +141,9 @@ def test_what_a_model_is_made_from_cannot_change(update, field):
     refused = update(CHANGED[field])
 
     assert refused.code == 422
-    assert f"spec.{field}" in refused.fields
-    assert IMMUTABLE in refused.message
+    assert f"spec.{field}" in refused.message
+    assert WAY_OUT in refused.message
+    assert named(refused) == as_on_one_machine(CHANGED[field])
 
 
 @pytest.mark.parametrize("field", OPTIONAL)
@@ -110,14 +151,22 @@ def test_nor_can_it_be_taken_away(update, field):
     refused = update({field: ABSENT})
 
     assert refused.code == 422
-    assert f"spec.{field}" in refused.fields
+    assert named(refused) == as_on_one_machine({field: ABSENT}) == (f"spec.{field}",)
 
 
-def test_nor_can_it_come_later(update):
-    assert update({}).accepted
-    refused = update({"workers.env": ABSENT})
+@pytest.mark.parametrize(("says", "changes"), SHOWN, ids=str)
+def test_the_refusal_shows_the_field_and_both_values(update, says, changes):
+    refused = update(changes)
 
-    assert (refused.code, IMMUTABLE in refused.message) == (422, True)
+    assert refused.code == 422
+    assert says in refused.message
+    assert named(refused) == as_on_one_machine(changes)
+
+
+def test_all_changes_are_named_at_once(update):
+    changes = {"training.maxSteps": 7, "task": "TextGeneration", "workers.env": ABSENT}
+
+    assert set(named(update(changes))) == set(as_on_one_machine(changes)) == {"spec.training.maxSteps", "spec.task", "spec.workers.env"}
 
 
 @pytest.mark.parametrize("changes", OPEN, ids=str)
@@ -125,6 +174,20 @@ def test_the_rest_may_change(update, changes):
     assert update(changes).message == ""
 
 
-@pytest.mark.parametrize("changes", [{"training": {}}, {"method": {"type": "sft", "tuner": "lora"}}, {"evaluation": {}}], ids=str)
-def test_writing_out_a_default_is_no_change(update, changes):
+@pytest.mark.parametrize("changes", SAME, ids=str)
+def test_writing_the_same_in_another_form_is_no_change(update, changes):
     assert update(changes).message == ""
+    assert as_on_one_machine(changes) == ()
+
+
+def named(refused):
+    """The fields that a refusal names."""
+    return tuple(re.findall(r"(spec[\w.]+): ", refused.message))
+
+
+def as_on_one_machine(changes):
+    """The fields that a machine without a cluster names."""
+    job = raw_job(BEFORE)
+    for path, value in changes.items():
+        put(job["spec"], path, value)
+    return changed_inputs(parse(raw_job(BEFORE)), parse(job))

@@ -182,7 +182,7 @@ class TestHowFarAStageIs:
 
     def test_children_of_another_revision_are_ignored(self):
         old = [a_job("checker", ("Complete", ""), revision="old"), a_pod("checker", revision="old", **ended(0, dump(CHECKED)))]
-        assert past(*old) == Past()
+        assert past(*old) == Past(made_from="old")
 
     def test_a_failed_pod_explains_a_pending_retry(self):
         found = past(a_job("checker"), a_pod("checker", **ended(75, failure("HubUnreachable")))).check

@@ -301,6 +301,13 @@ def test_a_job_waits_for_missing_objects():
     assert str(waiting) == "spec.data.train[0].source.pvc.claimName: there is no such thing; create it"
 
 
+def test_a_job_whose_inputs_changed_after_its_first_jobs_is_refused():
+    refused = rejected(planned(Past(made_from="0123456789")))
+    assert (refused.reason, refused.field) == ("InputsChanged", "spec")
+    assert "0123456789" in refused.message
+    assert "Apply the earlier specification again" in refused.message
+
+
 def test_a_missing_folder_is_refused():
     refused = rejected(planned(refs=missing("Folder", "spec.model.source.path")), "there is no such thing")
     assert (refused.reason, refused.field) == ("ReferenceMissing", "spec.model.source.path")

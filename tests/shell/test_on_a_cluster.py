@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from operator_process import OperatorProcess, kubeconfig_of_its_own
+from scene import JOB
 from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
@@ -100,6 +101,26 @@ def test_manual_edits_and_deletions_of_children_are_reverted(scene):
         lambda: scene.get(NET, "NetworkPolicy", "bot-check")["spec"]["policyTypes"] == ["Ingress", "Egress"],
         "the policy says again what is rendered",
     )
+
+
+def test_inputs_that_change_where_no_policy_forbids_it_stop_a_job_until_they_are_restored(scene):
+    scene.create_job()
+    scene.reaches("Checking")
+    before, since = scene.get(*JOB, "bot"), scene.audit.end()
+    change(scene, {"training": {"maxSteps": 7}})
+    status = scene.reaches("Failed")
+    assert (status["reason"], "Apply the earlier specification again" in status["message"]) == ("InputsChanged", True)
+    scene.kubelet.end("checker", CHECKED)  # the Job that runs continues
+    scene.look_again("ended")
+    assert [write for write in scene.writes(since) if "finetunejobs" not in write and "events" not in write] == []
+    change(scene, {"training": before["spec"]["training"]})
+    scene.reaches("Training")
+
+
+def change(scene, spec):
+    """Change a job's specification as a user does."""
+    resource = scene.api.dynamic.resources.get(api_version=JOB[0], kind=JOB[1])
+    resource.patch(name="bot", namespace=scene.namespace, body={"spec": spec}, content_type="application/merge-patch+json")
 
 
 def test_another_owners_object_with_a_childs_name_is_kept_and_reported(scene):

@@ -1,4 +1,4 @@
-"""Generates the CustomResourceDefinition: structural schema, CEL rules, immutability, and the columns of kubectl.
+"""Generates the CustomResourceDefinition: structural schema, CEL rules, and the columns of kubectl.
 
 `make crds` writes it to `crds/` through tools/crds.py, because this room does not touch files. A test compares.
 """
@@ -21,12 +21,12 @@ from tunewright.api.v1alpha1.status import FineTuneJobStatus
 PLURAL = "finetunejobs"
 FILENAME = f"{PLURAL}.{GROUP}.yaml"
 _YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
-IMMUTABLE = "field is immutable"
 UNSEEN = -1  # no generation is this one
 NAME_RULE = (size("metadata.name").at_most(LONGEST_LABEL) & field("metadata.name").matches(DNS_LABEL)).cel()
 NAME_MESSAGE = f"metadata.name must be a DNS label of at most {LONGEST_LABEL} characters: names of Services are made from it"
 
-# What a model is made from. Serving, suspension, deadlines, evaluation.allowRegression, and how many pods train and where, stay open.
+# What a model is made from; immutable.py has the table of all their fields.
+# Serving, suspension, deadlines, evaluation.allowRegression, and how many pods train and where, stay open.
 IMMUTABLE_FIELDS = (
     "task", "model", "data", "method", "training", "deepspeed", "output",
     "evaluation.maxSamples", "evaluation.generateSamples", "evaluation.maxNewTokens", "evaluation.gates",
@@ -116,7 +116,7 @@ def job_schema() -> Schema:
         },
         "x-kubernetes-validations": [{"rule": NAME_RULE, "message": NAME_MESSAGE}],
     }
-    for path, validation in (*_rules(), *_immutability(), *_not_added()):
+    for path, validation in (*_rules(), *_not_added()):
         node_at(schema, path).setdefault("x-kubernetes-validations", []).append(validation)
     return schema
 
@@ -142,18 +142,6 @@ def _rules() -> Iterator[tuple[str, Schema]]:
             message = f"{rule.code}: {rule.refuses}. {rule.way_out}"
             for node in rule.subject.nodes:
                 yield node, {"rule": rule.cel, "message": message, "reason": "FieldValueInvalid", "fieldPath": f".{rule.path}"}
-
-
-def _immutability() -> Iterator[tuple[str, Schema]]:
-    """Yield the rules. A rule on an optional field does not see its addition or removal, so a rule on its parent does."""
-    spec = structural(FineTuneJobSpec)
-    for path in IMMUTABLE_FIELDS:
-        yield f"spec.{path}", {"rule": "self == oldSelf", "message": IMMUTABLE}
-        *above, name = path.split(".")
-        owner = node_at({"properties": {"spec": spec}}, ".".join(["spec", *above]))
-        if name not in owner.get("required", ()) and "default" not in owner["properties"][name]:
-            rule = f"has(self.{name}) == has(oldSelf.{name})"
-            yield ".".join(["spec", *above]), {"rule": rule, "message": IMMUTABLE, "fieldPath": f".{name}"}
 
 
 def _not_added() -> Iterator[tuple[str, Schema]]:

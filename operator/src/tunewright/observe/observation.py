@@ -70,6 +70,7 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
     return Observation(
         past=Past(
             outcomes={stage: reading.outcome for stage, reading in found.items() if reading.outcome != nothing[stage]},
+            made_from=_other_inputs(children, revision),
             recorded_scores=recorded_scores(there.recorded) if parts(there.recorded, "artifacts") else None,
             queued=any(is_held(child) for child in there.present if child.get("kind") == "Job"),
         ),
@@ -77,6 +78,12 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
         leaving=frozenset(stage for stage, reading in found.items() if reading.leaving),
         warnings=(*claim_warnings(children), *_kept(found)),
     )
+
+
+def _other_inputs(children: Sequence[Raw], revision: str) -> str:
+    """Return the revision of Jobs that were made before the job's inputs changed."""
+    jobs = (label(child, label_names.REVISION) for child in children if child.get("kind") == "Job")
+    return next((made for made in jobs if made and made != revision), "")
 
 
 def has_begun(children: Sequence[Raw]) -> bool:

@@ -43,7 +43,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
 
     If a change is refused, the plan has the running work unchanged, and the objection.
     """
-    if (stop := _missing_to_begin(refs, past)) is not None:
+    if (stop := _other_inputs(job, past) or _missing_to_begin(refs, past)) is not None:
         return stop
     origin, files, names, revision = model_origin(job, refs), data_files(job, refs), names_of(job.metadata.name), revision_of(job)
     if isinstance(origin, Rejection):
@@ -100,6 +100,17 @@ def forecast(job: FineTuneJob, refs: References, defaults: Defaults, *, model_fa
 
 def _objection(rejections: Sequence[Rejection]) -> Objection | None:
     return Objection(reason=rejections[0].reason, message="; ".join(map(str, rejections))) if rejections else None
+
+
+def _other_inputs(job: FineTuneJob, past: Past) -> Rejection | None:
+    """Return why a job whose inputs have changed cannot continue. A cluster without the policy of immutable inputs lets them change."""
+    if not past.made_from:
+        return None
+    message = (
+        f"the inputs changed after the first stage began: they have revision {revision_of(job)}, and the Jobs were made from"
+        f" {past.made_from}. Nothing is started or stopped. Apply the earlier specification again, or this one under another metadata.name"
+    )
+    return Rejection(reason="InputsChanged", field="spec", message=message)
 
 
 def _missing_to_begin(refs: References, past: Past) -> Rejection | ReferencesMissing | None:

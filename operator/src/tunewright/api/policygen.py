@@ -1,0 +1,125 @@
+"""Generates the ValidatingAdmissionPolicy that keeps a job's inputs immutable, and its binding.
+
+The API server evaluates it only for an update that changes the specification. The same rules in the CRD are evaluated at each write of
+a status, which then costs half as much again (docs/benchmarks.md). `make crds` writes it to `deploy/`, and a test compares.
+"""
+
+import io
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tunewright.api.crdgen import PLURAL
+from tunewright.api.immutable import Input, Kind, inputs
+from tunewright.api.v1alpha1.job import GROUP, VERSION
+
+POLICY_FILENAME = "immutable-inputs.yaml"
+NAME = f"inputs.{PLURAL}.{GROUP}"
+WAY_OUT = (
+    "A model is made from these fields, so they cannot change. Way out: restore them, or give the job another metadata.name to make a"
+    " second model (docs/when-it-fails.md)"
+)
+_API = "admissionregistration.k8s.io/v1"
+_LONGEST = 40  # characters of a value in the message
+_UNSET = "unset"
+
+
+def policy() -> dict[str, Any]:
+    """Return the policy. One validation lists all changed fields; a variable for each part keeps the expressions short."""
+    parts: dict[str, list[Input]] = {}
+    for row in inputs():
+        parts.setdefault(row.path[0], []).append(row)
+    changed = {f"changed_{part}": f"[{', '.join(map(_change, rows))}].filter(change, change != '')" for part, rows in parts.items()}
+    every = " + ".join(f"variables.{name}" for name in changed)
+    validation = {
+        "expression": "size(variables.changed) == 0",
+        "messageExpression": f"variables.changed.join('; ') + {_text('. ' + WAY_OUT)}",
+        "message": WAY_OUT,
+        "reason": "Invalid",
+    }
+    rule = {"apiGroups": [GROUP], "apiVersions": [VERSION], "operations": ["UPDATE"], "resources": [PLURAL], "scope": "Namespaced"}
+    return {
+        "apiVersion": _API,
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": NAME},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [rule]},
+            "matchConditions": [{"name": "the-specification-changes", "expression": "object.spec != oldObject.spec"}],
+            "variables": [
+                *({"name": name, "expression": expression} for name, expression in changed.items()),
+                {"name": "changed", "expression": every},
+            ],
+            "validations": [validation],
+        },
+    }
+
+
+def binding() -> dict[str, Any]:
+    """Return the binding of the policy to all namespaces."""
+    spec = {"policyName": NAME, "validationActions": ["Deny"]}
+    return {"apiVersion": _API, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": NAME}, "spec": spec}
+
+
+def policy_yaml() -> str:
+    """Return the file's text."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 140
+    text = io.StringIO()
+    yaml.dump_all([policy(), binding()], text)
+    return f"# Generated from operator/src/tunewright/api by `make crds`. A test compares; do not edit.\n{text.getvalue()}"
+
+
+def _change(row: Input) -> str:
+    """Return the CEL of what a row contributes to the message: nothing if the field is the same."""
+    old, new = _at("oldObject", row.path), _at("object", row.path)
+    same = _same(row.kind, old, new)
+    if row.within:
+        both = " && ".join(f"{_at(version, row.within)}.hasValue()" for version in ("oldObject", "object"))
+        same = f"!({both}) || {same}"
+    return f"({same}) ? '' : {_message(row, old, new)}"
+
+
+def _message(row: Input, old: str, new: str) -> str:
+    if row.kind in {Kind.SCALAR, Kind.QUANTITY}:
+        return f"'{row.field}: ' + {_shown(old)} + ' -> ' + {_shown(new)}"
+    return f"'{row.field}: ' + ({old}.hasValue() ? ({new}.hasValue() ? 'changed' : 'removed') : 'added')"
+
+
+def _same(kind: Kind, old: str, new: str) -> str:
+    match kind:
+        case Kind.PRESENCE:
+            return f"{old}.hasValue() == {new}.hasValue()"
+        case Kind.QUANTITY:
+            return _if_both(old, new, f"quantity(string({old}.value())).compareTo(quantity(string({new}.value()))) == 0")
+        case Kind.QUANTITIES:
+            equal = "quantity(string({one}[name])).compareTo(quantity(string({other}[name]))) == 0"
+            return _each_in(old, new, f"{{one}}.all(name, name in {{other}} && {equal})")
+        case Kind.SET:
+            return _each_in(old, new, "{one}.all(item, item in {other})")
+        case _:
+            return f"{old} == {new}"
+
+
+def _each_in(old: str, new: str, each: str) -> str:
+    """Return that each entry of one is in the other, and the other way round."""
+    one, other = f"{old}.value()", f"{new}.value()"
+    return _if_both(old, new, " && ".join((each.format(one=one, other=other), each.format(one=other, other=one))))
+
+
+def _if_both(old: str, new: str, same: str) -> str:
+    return f"({old}.hasValue() && {new}.hasValue() ? {same} : {old}.hasValue() == {new}.hasValue())"
+
+
+def _shown(value: str) -> str:
+    cut = f"size(string(shown)) > {_LONGEST} ? string(shown).substring(0, {_LONGEST}) + '…' : string(shown)"
+    return f"{value}.optMap(shown, {cut}).orValue('{_UNSET}')"
+
+
+def _at(version: str, path: tuple[str, ...]) -> str:
+    return f"{version}.spec" + "".join(f".?{name}" for name in path)
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
