@@ -237,6 +237,9 @@ def _apiserver(program: Path, place: Place, port: int, etcd_port: int) -> list[s
         "audit-log-path": "audit.log",
         "audit-log-mode": "blocking",  # who has an answer finds the request in the log
         "profiling": "false",
+        # Policies that change objects; off by default until they are stable.
+        "feature-gates": "MutatingAdmissionPolicy=true",
+        "runtime-config": "admissionregistration.k8s.io/v1beta1=true",
         "enable-admission-plugins": "OwnerReferencesPermissionEnforcement",  # some clusters have it; a node is as most are
     }
     if place.nodes:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tunewright.kube.events import event_for, is_news
+from tunewright.kube.events import event_for, is_news, warnings_for
 
 JOB = {"metadata": {"name": "bot", "namespace": "demo", "uid": "1"}}
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -14,6 +14,11 @@ LATER = datetime(2026, 1, 1, 13, tzinfo=UTC)
 def status(phase="Training", reason="Running", message="", *, true=None):
     conditions = [{"type": true, "status": "True"}] if true else []
     return {"phase": phase, "reason": reason, "message": message, "conditions": conditions}
+
+
+def altered(message):
+    """A status with the condition of an object that a policy changed."""
+    return {**status(), "conditions": [{"type": "ObjectsAltered", "status": "True", "reason": "WriteAltered", "message": message}]}
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,23 @@ def test_only_a_change_of_state_is_posted(expected, before, after):
 )
 def test_faults_and_refused_changes_are_warnings(expected, told):
     assert event_for(JOB, told, NOON)["type"] == expected
+
+
+@pytest.mark.parametrize(
+    ("posted", "before", "after"),
+    [
+        (["spec.a"], {}, altered("spec.a")),
+        ([], altered("spec.a"), altered("spec.a")),
+        (["spec.b"], altered("spec.a"), altered("spec.b")),
+        ([], altered("spec.a"), status()),
+        ([], {}, status(true="Stalled")),
+    ],
+)
+def test_an_altered_object_is_one_warning(posted, before, after):
+    found = warnings_for(JOB, before, after, NOON)
+    assert [(event["message"], event["type"], event["reason"]) for event in found] == [
+        (words, "Warning", "WriteAltered") for words in posted
+    ]
 
 
 def test_equal_events_have_equal_names_and_others_differ():

@@ -70,6 +70,9 @@ class World:
             raise self.refuse
         self.applied.append(manifests)
 
+    def altered(self, manifests: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        return ()
+
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         assert self.raw is not None
         self.patches.append(status)

@@ -120,7 +120,7 @@ async def test_an_apply_removes_access_that_others_have_added(expected, others):
     rendered = {"kind": "NetworkPolicy", "metadata": {"name": "bot", "namespace": "demo", "labels": {"a": "b"}}, "spec": {"n": 1}}
     rendered["data"] = {"config.json": ""}  # as in APPLIED
     client = Lenient(others)
-    await carry_out(Action.APPLY, client, rendered, LIVE, manager="tunewright")
+    await carry_out(Action.APPLY, client, rendered, LIVE)
     assert client.merged == expected
 
 
@@ -132,9 +132,9 @@ async def test_lists_with_conflicting_items_are_replaced():
     }
     bound = {**rendered, "metadata": {**rendered["metadata"], **LIVE["metadata"]}}
     client = Clashing("RefusedByCluster")
-    assert await carry_out(Action.APPLY, client, rendered, LIVE, manager="tunewright") == bound
+    assert await carry_out(Action.APPLY, client, rendered, LIVE) == bound
     assert client.merged == ("Service", "demo", "bot-serve", bound)
     client = Clashing("QuotaExceeded")
     with pytest.raises(Rejected):
-        await carry_out(Action.APPLY, client, rendered, LIVE, manager="tunewright")
+        await carry_out(Action.APPLY, client, rendered, LIVE)
     assert client.merged is None

@@ -1,7 +1,9 @@
 """Injected containers, mutating policies and autoscalers, on a real API server. The kubelet is played."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
@@ -34,3 +36,95 @@ def test_a_stage_is_done_and_its_pods_end_although_a_sidecar_runs(scene: Any) ->
     scene.operator.start()
     until(lambda: scene.operator.reconciles() >= 1, "the job has been looked at")
     assert (scene.writes(settled), scene.status()["phase"]) == ([], "Complete")
+
+
+MIRROR = "JSONPatch{op: 'replace', path: '/spec/template/spec/containers/0/image', value: 'mirror.example/' + object.spec.template.spec.containers[0].image}"
+LABEL = "JSONPatch{op: 'add', path: '/spec/template/metadata/labels/cost-centre', value: 'ml'}"
+SIDECAR = "JSONPatch{op: 'add', path: '/spec/template/spec/containers/-', value: Object.spec.template.spec.containers{name: 'proxy', image: 'proxy'}}"
+PRIVILEGED = "JSONPatch{op: 'remove', path: '/spec/template/spec/containers/0/securityContext/readOnlyRootFilesystem'}"
+ADMISSION = "admissionregistration.k8s.io/v1beta1"
+
+
+@pytest.fixture
+def policy(control_plane: Any, namespace: str) -> Iterator[Callable[..., None]]:
+    """Put a MutatingAdmissionPolicy for Deployments and Jobs of the namespace into effect."""
+    api, name = control_plane.api, f"mutate-{namespace}"
+
+    def put(*patches: str) -> None:
+        rules = [
+            {"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": [plural]}
+            for group, plural in (("apps", "deployments"), ("batch", "jobs"))
+        ]
+        mutations = [{"patchType": "JSONPatch", "jsonPatch": {"expression": f"[{', '.join(patches)}]"}}]
+        match = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}, "resourceRules": rules}
+        spec = {"failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": match, "mutations": mutations}
+        for kind, body in (
+            ("MutatingAdmissionPolicy", spec),
+            ("MutatingAdmissionPolicyBinding", {"policyName": name}),
+        ):
+            made = api.apply({"apiVersion": ADMISSION, "kind": kind, "metadata": {"name": name}, "spec": body}, keep=True)
+            assert made.accepted, made.message
+        until(lambda: in_effect(patches), "the policy is in effect")
+
+    def in_effect(patches: tuple[str, ...]) -> bool:
+        container = {"name": "a", "image": "a", "securityContext": {"readOnlyRootFilesystem": True}}
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}
+        spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+        tried = api.create({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "probe"}, "spec": spec}, namespace)
+        if not tried.accepted:
+            return False
+        made = tried.object["spec"]["template"]
+        kept = "readOnlyRootFilesystem" in (made["spec"]["containers"][0].get("securityContext") or {})
+        return "cost-centre" in made["metadata"]["labels"] and kept == (PRIVILEGED not in patches)
+
+    yield put
+    for kind in ("MutatingAdmissionPolicyBinding", "MutatingAdmissionPolicy"):
+        api.delete(ADMISSION, kind, name)
+
+
+def altered(scene: Any) -> str:
+    return next((found["message"] for found in scene.status().get("conditions", ()) if found["type"] == "ObjectsAltered"), "")
+
+
+def test_a_policy_that_rewrites_objects_causes_few_writes(scene: Any, policy: Callable[..., None]) -> None:
+    policy(MIRROR, LABEL)
+    scene.create_job(serving={"replicas": 1})
+    scene.kubelet.end("checker", CHECKED)
+    scene.kubelet.end("trainer", TRAINED, count=2)
+    scene.kubelet.end("exporter", EXPORTED)
+    scene.kubelet.wait_for("server")
+    scene.kubelet.serve()
+    scene.reaches("Serving")
+    served = scene.get("apps/v1", "Deployment", "bot-serve")
+    template = served["spec"]["template"]
+    assert template["spec"]["containers"][0]["image"].startswith("mirror.example/")
+    assert (template["metadata"]["labels"]["cost-centre"], altered(scene)) == ("ml", "")
+
+    settled = scene.audit.end()
+    for mark in ("1", "2", "3"):
+        scene.look_again(mark)
+    assert [write for write in scene.writes(settled) if "/status" not in write and "/events" not in write] == []
+
+    policy(MIRROR, LABEL, PRIVILEGED)
+    since = scene.audit.end()
+    patch = {"spec": {"serving": {"maxConcurrentRequests": 4}}}
+    job = scene.api.dynamic.resources.get(api_version="tunewright.io/v1alpha1", kind="FineTuneJob")
+    job.patch(name="bot", namespace=scene.namespace, body=patch, content_type="application/merge-patch+json")
+    until(lambda: altered(scene), "the status names what is not stored as written")
+    assert (
+        "Deployment bot-serve: spec.template.spec.containers[server].securityContext.readOnlyRootFilesystem: True was written"
+        in altered(scene)
+    )
+    assert "an admission webhook or policy made it nothing" in altered(scene)
+    for mark in ("4", "5", "6", "7"):
+        scene.look_again(mark)
+    writes = [write for write in scene.writes(since) if "/deployments/bot-serve" in write]
+    assert 1 <= len(writes) <= 4, writes  # two tries at most, not one for each look
+    told = scene.api.list("v1", "Event", scene.namespace)
+    assert [event["type"] for event in told if event["reason"] == "WriteAltered"] == ["Warning"]
+    revision = scene.get("apps/v1", "Deployment", "bot-serve")["spec"]["template"]["metadata"]["annotations"][
+        "tunewright.io/serving-revision"
+    ]
+    scene.kubelet.serve_revision(revision)
+    until(lambda: scene.status().get("serving", {}).get("revision") == revision, "the new revision serves")
+    assert scene.status()["phase"] == "Serving"

@@ -41,7 +41,7 @@ TRAIN_DONE = [*CHECK_DONE, a_job("trainer", DONE, attempt=0), rank(0, SUCCEEDED)
 SEQUENCES = {
     "a stage of one pod": [
         (("Checking", "Running"), [a_job("checker"), a_pod("checker", **running("checker"))]),
-        (("Checking", "Running"), [a_job("checker"), a_pod("checker", **ended_in_a_running_pod(CHECKED, "checker"))]),
+        (("Training", "Pending"), [a_job("checker"), a_pod("checker", **ended_in_a_running_pod(CHECKED, "checker"))]),
         (("Training", "Pending"), [a_job("checker"), a_pod("checker", **ended(0, dump(CHECKED), component="checker"))]),
         (("Training", "Pending"), CHECK_DONE),
         (("Training", "Pending"), [*CHECK_DONE, GANG]),
@@ -51,13 +51,13 @@ SEQUENCES = {
         (("Training", "Running"), [*CHECK_DONE, GANG, rank(0, running()), rank(1, running())]),
         (("Training", "Running"), [*CHECK_DONE, GANG, rank(0, ended_in_a_running_pod(TRAINED, "trainer")), rank(1, running())]),
         (("Training", "Running"), [*CHECK_DONE, GANG, rank(0, SUCCEEDED), rank(1, running())]),
-        (("Training", "Running"), [*CHECK_DONE, GANG, rank(0, SUCCEEDED), rank(1, ended_in_a_running_pod(TRAINED, "trainer"))]),
+        (("Exporting", "Pending"), [*CHECK_DONE, GANG, rank(0, SUCCEEDED), rank(1, ended_in_a_running_pod(TRAINED, "trainer"))]),
         (("Exporting", "Pending"), [*CHECK_DONE, GANG, rank(0, SUCCEEDED), rank(1, SUCCEEDED)]),
         (("Exporting", "Pending"), TRAIN_DONE),
     ],
     "an export": [
         (("Exporting", "Running"), [*TRAIN_DONE, a_job("exporter"), a_pod("exporter", **running("exporter"))]),
-        (("Exporting", "Running"), [*TRAIN_DONE, a_job("exporter"), a_pod("exporter", **ended_in_a_running_pod(EXPORTED, "exporter"))]),
+        (("Deploying", "Pending"), [*TRAIN_DONE, a_job("exporter"), a_pod("exporter", **ended_in_a_running_pod(EXPORTED, "exporter"))]),
         (("Deploying", "Pending"), [*TRAIN_DONE, a_job("exporter"), a_pod("exporter", **ended(0, dump(EXPORTED), component="exporter"))]),
     ],
 }

@@ -34,14 +34,21 @@ WORSE = Score(loss=19_820.0, token_accuracy=0.0, samples=50)
 LOST = Failure(reason="DiskFull", message="no space left", suggestion="Free space.")
 
 
-def status(observation, plan=None, *, job=None, now=NOON, previous=None, progress=None):
+def status(observation, plan=None, *, job=None, now=NOON, previous=None, progress=None, altered=()):
     plan = plan or quickstart_plan()
     serving = render(plan).serving
-    return summarise(job or a_job(), plan, observation, serving=serving, progress=progress, now=now, previous=previous)
+    known = {"progress": progress, "now": now, "previous": previous, "altered": altered}
+    return summarise(job or a_job(), plan, observation, serving=serving, **known)
 
 
 def conditions(summary):
     return {condition.type: (condition.status, condition.reason) for condition in summary.conditions}
+
+
+def test_objects_that_a_policy_changed_are_a_condition_beside_the_jobs_state():
+    plain, told = status(seen()), status(seen(), altered=["Deployment a: b", "Job c: d"])
+    assert conditions(told) == conditions(plain) | {"ObjectsAltered": ("True", "WriteAltered")}
+    assert told.conditions[-1].message == "Deployment a: b; Job c: d"
 
 
 def failed(failure=None, **more):

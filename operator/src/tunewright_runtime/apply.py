@@ -8,13 +8,15 @@ existing Job only labels and `spec.suspend` are updated, the latter unless the J
 rendered annotations have `ended` (an annotation of the operator) is ended in one patch with that annotation.
 """
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
+from tunewright_runtime.alterations import Alterations
 from tunewright_runtime.cache import Cache
 from tunewright_runtime.client import Client
-from tunewright_runtime.differences import closing_patch, is_as_rendered
+from tunewright_runtime.differences import can_close, closing_patch, is_as_rendered
 from tunewright_runtime.errors import Conflict, Rejected
 from tunewright_runtime.faults import REFUSED_BY_CLUSTER
 from tunewright_runtime.objects import Manifest, ObjectRef, ref_of
@@ -51,9 +53,7 @@ def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspe
     return Action.KEEP if is_as_rendered(live, rendered, manager=manager) else Action.APPLY
 
 
-async def carry_out(
-    action: Action, client: Client, rendered: Manifest, live: Manifest | None, *, manager: str, ended: str = ""
-) -> Manifest | None:
+async def carry_out(action: Action, client: Client, rendered: Manifest, live: Manifest | None, *, ended: str = "") -> Manifest | None:
     """Perform an action, and return the stored object; None if there was nothing to do. Raises the client's errors."""
     meta = rendered["metadata"]
     if action is Action.CREATE:
@@ -69,7 +69,7 @@ async def carry_out(
                 raise
             # An item that another writer added to a list can conflict with a rendered one (two equal ports). A merge replaces whole lists.
             return await client.merge(rendered["kind"], meta["namespace"], meta["name"], bound)
-        if is_as_rendered(applied, rendered, manager=manager):
+        if not can_close(applied, rendered):
             return applied
         return await client.merge(rendered["kind"], meta["namespace"], meta["name"], closing_patch(applied, _bound(rendered, applied)))
     if action is Action.LABEL and live is not None:
@@ -98,11 +98,20 @@ async def make(client: Client, rendered: Manifest) -> Manifest:
 class ChildWriter:
     """Writes children and puts every answer into the cache at once."""
 
-    def __init__(self, client: Client, cache: Cache, *, may_suspend: Callable[[Manifest], bool], ended: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        cache: Cache,
+        *,
+        may_suspend: Callable[[Manifest], bool],
+        ended: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._client = client
         self._cache = cache
         self._may_suspend = may_suspend
         self._ended = ended
+        self._alterations = Alterations(clock=clock)
 
     async def apply(self, manifest: Manifest, live: Manifest | None, *, refuse_others: Callable[[Manifest], None]) -> bool:
         """Update one child to the rendered one. Returns whether anything was written.
@@ -112,7 +121,9 @@ class ChildWriter:
         ref, unknown = ref_of(manifest), live is None
         if live is None:
             try:
-                self._cache.put(await make(self._client, manifest))
+                made = await make(self._client, manifest)
+                self._alterations.note(ref, manifest, made, manager=self._cache.scheme.field_manager)
+                self._cache.put(made)
             except Conflict:
                 # An object without the operator's labels may exist: another owner's, or a child whose labels were removed.
                 live = await self.fetch(ref, 0)
@@ -131,6 +142,11 @@ class ChildWriter:
         ref, meta = ref_of(item), item["metadata"]
         await self._client.delete(*ref, uid=meta["uid"])
         self._cache.remove(ref, int(meta["resourceVersion"]))
+        self._alterations.forget(ref)
+
+    def altered(self, manifests: Sequence[Manifest]) -> tuple[str, ...]:
+        """Return a message for each of these objects that is stored differently from what was written."""
+        return self._alterations.messages(map(ref_of, manifests))
 
     async def fetch(self, ref: ObjectRef, version: int) -> Manifest | None:
         """Read the present object into the cache. `version` is that of the cached one."""
@@ -145,13 +161,19 @@ class ChildWriter:
         manager = self._cache.scheme.field_manager
         action = decide(manifest, live, manager=manager, may_suspend=self._may_suspend, ended=self._ended)
         if action is Action.KEEP:
+            if manifest["kind"] != "Job":  # a Job is compared when it is created, and never written again
+                self._alterations.forget(ref)
+            return False
+        if action is Action.APPLY and self._alterations.rests(ref, manifest, live):
             return False
         try:
-            stored = await carry_out(action, self._client, manifest, live, manager=manager, ended=self._ended)
+            stored = await carry_out(action, self._client, manifest, live, ended=self._ended)
         except Conflict:
             await self.fetch(ref, int(live["metadata"]["resourceVersion"]))
             raise
         if stored is not None:
+            if action is Action.APPLY:
+                self._alterations.note(ref, manifest, stored, manager=manager)
             self._cache.put(stored)
         return True
 

@@ -6,9 +6,9 @@ from the rendered manifest. In doubt the answer is no: a superfluous apply chang
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunewright_contract.quantities import amount
 from tunewright_runtime.objects import Manifest
@@ -34,6 +34,52 @@ _CLOSED: Mapping[str, frozenset[str]] = {  # fields that others may not add to a
 def is_as_rendered(live: Manifest, rendered: Manifest, *, manager: str) -> bool:
     """Return whether applying `rendered` over `live` under the field manager `manager` would change nothing."""
     return _holds(live, rendered) and not _left_over(live, rendered, manager)
+
+
+class Difference(NamedTuple):
+    """A field that is not stored as rendered. `ours` None: the field may not be there; `stored` None: it is missing."""
+
+    path: str
+    ours: Any
+    stored: Any
+
+
+def differences(live: Any, wanted: Any, name: str = "", path: str = "") -> Iterator[Difference]:
+    """Yield the fields for which an object is not as rendered; none exactly if every rendered field has its value."""
+    if _holds(live, wanted, name):
+        return
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        for field in sorted(_opened(name, live, wanted)):
+            yield Difference(_joined(path, field), None, live[field])
+        for field, value in wanted.items():
+            if field not in _WHOLE:
+                yield from differences(live.get(field), value, field, _joined(path, field))
+            elif not _holds_field(field, live.get(field), value):
+                yield Difference(_joined(path, field), value, live.get(field))
+        return
+    named = [(item, next((item[key] for key in _KEYS if key in item), None)) for item in wanted] if _is_list_of_maps(wanted) else []
+    if not named or any(key is None for _, key in named):
+        yield Difference(path, wanted, live)
+        return
+    found = [
+        difference
+        for item, key in named
+        for difference in differences(next((one for one in live or () if _same_item(one, item)), None), item, "", f"{path}[{key}]")
+    ]
+    yield from found or [Difference(path, wanted, live)]  # nothing but the order differs
+
+
+def can_close(live: Manifest, rendered: Manifest) -> bool:
+    """Return whether a merge patch can remove what an apply keeps: fields and items that others have added."""
+    return any(found.ours is None or isinstance(found.ours, (Mapping, list, tuple)) for found in differences(live, rendered))
+
+
+def _is_list_of_maps(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value)
+
+
+def _joined(path: str, field: str) -> str:
+    return f"{path}.{field}" if path else field
 
 
 def closing_patch(live: Any, rendered: Any, name: str = "") -> Any:

@@ -22,6 +22,8 @@ from tunewright_runtime.objects import Manifest
 COMPONENT = "tunewright"
 _WARNING_CONDITIONS = frozenset({ConditionType.STALLED, ConditionType.CHANGE_REFUSED})
 
+_EVENT_CONDITIONS = frozenset({ConditionType.OBJECTS_ALTERED})
+
 log = logging.getLogger(__name__)
 
 
@@ -50,6 +52,27 @@ def event_for(job: Manifest, status: Manifest, now: datetime) -> dict[str, Any]:
         component=COMPONENT,
         now=now,
     )
+
+
+def warnings_for(job: Manifest, before: Manifest, after: Manifest, now: datetime) -> Sequence[dict[str, Any]]:
+    """Return Events for conditions beside the job's state that have become true, or whose message has changed."""
+    known = {(found["type"], found["message"]) for found in before.get("conditions", ()) if found["type"] in _EVENT_CONDITIONS}
+    fresh = [found for found in after.get("conditions", ()) if found["type"] in _EVENT_CONDITIONS]
+    return [
+        event_about(
+            job,
+            api_version=RESOURCES[FINE_TUNE_JOB].api_version,
+            kind=FINE_TUNE_JOB,
+            severity="Warning",
+            state=str(found["type"]),
+            reason=str(found["reason"]),
+            message=str(found["message"]),
+            component=COMPONENT,
+            now=now,
+        )
+        for found in fresh
+        if (found["type"], found["message"]) not in known
+    ]
 
 
 async def warnings_about(client: Client, namespace: str, children: Sequence[Manifest], now: datetime) -> Sequence[Manifest]:

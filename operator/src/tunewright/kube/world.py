@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.kube.events import event_for, is_news, warnings_about
+from tunewright.kube.events import event_for, is_news, warnings_about, warnings_for
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED, RESOURCES
 from tunewright.kube.ownership import is_retained, refuse_others
 from tunewright.kube.references import look_up
@@ -129,6 +129,10 @@ class KubeWorld:
             wrote = True
         return wrote
 
+    def altered(self, manifests: Sequence[Manifest]) -> Sequence[str]:
+        """Return a message for each of these children that admission has changed in a way that matters."""
+        return self._writer.altered(manifests)
+
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status, and post an Event about a new state. A job that is gone, or was replaced, is left alone."""
         job = self._cache.primary(key)
@@ -147,6 +151,8 @@ class KubeWorld:
             return
         if is_news(before, status):
             await post(self._client, event_for(job, status, self._clock()))
+        for event in warnings_for(job, before, status, self._clock()):
+            await post(self._client, event)
 
     async def authenticate(self, key: Key, token: str) -> str | None:
         """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""

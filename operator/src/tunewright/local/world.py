@@ -104,6 +104,10 @@ class LocalWorld:
                 self._store.delete(child["kind"], key[0], child["metadata"]["name"])
         return False
 
+    def altered(self, manifests: Sequence[Manifest]) -> Sequence[str]:  # noqa: ARG002 - of the interface
+        """Return nothing: on this machine no policy changes objects."""
+        return ()
+
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status, unless the job is gone or another job has its name now."""
 

@@ -77,11 +77,10 @@ def read_job(
     if suspended and condition(job, "Suspended") and not busy:
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
-    finishing = any(pod.ended and not pod.failure and not pod.succeeded for pod in pods)  # the kubelet reports the end of the pod later
     ending = not running or bool(condition(job, "FailureTarget"))  # the others of the gang are still being stopped
     blocked = next((pod for pod in pods if pod.failure and pod.disposition is None), failed_pod if ending else None)
     return JobOutcome(
-        state=StageState.RUNNING if running or finishing else StageState.PENDING,
+        state=StageState.RUNNING if running else StageState.PENDING,
         failure=blocked.failure if blocked else pods_refused,
         failed_pod=blocked,
         leaving=suspended and busy,

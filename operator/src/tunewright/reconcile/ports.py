@@ -28,6 +28,9 @@ class World(Protocol):
         Returns whether anything was written; then objects that were read before are out of date.
         """
 
+    def altered(self, manifests: Sequence[Manifest]) -> Sequence[str]:
+        """Return a message for each applied child that is stored differently from what was written, because a policy changed it."""
+
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status. Does nothing if the job is gone, or if another job has its name now."""
 

@@ -94,7 +94,16 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
         # includes the children that were created just now
         seen = observe(made, revision=revision_of(job), status=raw.get("status"), now=ports.clock())
     progress = ports.progress.latest(key, uid)
-    status = summarise(job, decided, seen, serving=rendering.serving, progress=progress, now=ports.clock(), previous=raw.get("status"))
+    status = summarise(
+        job,
+        decided,
+        seen,
+        serving=rendering.serving,
+        progress=progress,
+        now=ports.clock(),
+        previous=raw.get("status"),
+        altered=ports.world.altered(rendering.children),
+    )
     return status, job.served_job() is not None
 
 

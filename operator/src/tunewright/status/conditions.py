@@ -21,8 +21,8 @@ FALSE: Final = "False"
 UNKNOWN: Final = "Unknown"
 
 
-def conditions_of(situation: Situation, regression: Regression | None = None) -> list[Condition]:
-    """Return a job's conditions without times."""
+def conditions_of(situation: Situation, regression: Regression | None = None, altered: Sequence[str] = ()) -> list[Condition]:
+    """Return a job's conditions without times. `altered`: objects that a policy has changed."""
     plan, (_, reason, message, beside_ready) = situation.plan, standing_with_objection(situation)
     wanted = [make_condition(ConditionType.READY, FALSE if situation.at else TRUE, reason, message)]
     if beside_ready:
@@ -35,6 +35,8 @@ def conditions_of(situation: Situation, regression: Regression | None = None) ->
     if regression is not None:
         why = Reason.REGRESSION_ALLOWED if regression.allowed else Reason.MODEL_REGRESSED
         wanted.append(make_condition(ConditionType.MODEL_REGRESSED, TRUE, why.value, regression.figures))
+    if altered:
+        wanted.append(make_condition(ConditionType.OBJECTS_ALTERED, TRUE, Reason.WRITE_ALTERED.value, "; ".join(altered)))
     return wanted
 
 

@@ -47,6 +47,7 @@ REASONS: Mapping[str, Meaning] = {
     Reason.SERVING: _NORMAL_SETTLED,
     Reason.COMPLETE: _NORMAL_SETTLED,
     Reason.REGRESSION_ALLOWED: _NORMAL_SETTLED,
+    Reason.WRITE_ALTERED: Meaning(True, Outlook.SETTLED),  # a condition of its own, beside the state of the job
     Reason.RETRYING: _HEALS,
     FailureReason.DISRUPTED: _HEALS,
     FailureReason.NODE_NOT_READY: _HEALS,

@@ -39,10 +39,12 @@ def summarise(
     progress: ProgressReport | None,
     now: datetime,
     previous: Mapping[str, Any] | None,
+    altered: Sequence[str] = (),
 ) -> FineTuneJobStatus:
     """Return a job's status.
 
-    `serving` is the server revision that was rendered, `previous` the status as stored, `now` the time with a time zone.
+    `serving` is the server revision that was rendered, `previous` the status as stored, `now` the time with a time zone,
+    `altered` the objects that a policy has changed.
     """
     before = _of_revision(_read(previous), plan.revision)
     attempts = seen.past.train.attempts
@@ -53,7 +55,7 @@ def summarise(
     past = judged(job, with_no_progress(as_planned(seen.past, plan, serving), plan, posted, since=since, now=now))
     situation = situation_of(past, plan, serving=job.spec.serving is not None, leaving=seen.leaving)
     generation = job.metadata.generation
-    conditions = set_conditions(_read(previous).conditions, conditions_of(situation, regression), generation=generation, now=now)
+    conditions = set_conditions(_read(previous).conditions, conditions_of(situation, regression, altered), generation=generation, now=now)
     failure, at = situation.outcome.failure, situation.at
     check, export = seen.past.check.report, seen.past.export.report
     warnings = (*map(str, plan.lacking), *seen.warnings, *(check.warnings if check else before.warnings))

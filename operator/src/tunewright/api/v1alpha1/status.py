@@ -17,7 +17,7 @@ Long = Annotated[str, StringConstraints(max_length=2048)]
 class ConditionType(StrEnum):
     """The conditions of a whole job; the condition of a stage is in its row of the stage table.
 
-    `Reconciling`, `Stalled` (kstatus), `ChangeRefused` and `ModelRegressed` exist only while true.
+    `Reconciling`, `Stalled` (kstatus), `ChangeRefused`, `ModelRegressed` and `ObjectsAltered` exist only while true.
     """
 
     READY = "Ready"
@@ -26,6 +26,7 @@ class ConditionType(StrEnum):
     SUSPENDED = "Suspended"
     CHANGE_REFUSED = "ChangeRefused"
     MODEL_REGRESSED = "ModelRegressed"
+    OBJECTS_ALTERED = "ObjectsAltered"
 
 
 class Reason(StrEnum):
@@ -54,6 +55,7 @@ class Reason(StrEnum):
     COMPLETE = "Complete"
     MODEL_REGRESSED = "ModelRegressed"
     REGRESSION_ALLOWED = "RegressionAllowed"
+    WRITE_ALTERED = "WriteAltered"
 
 
 class Phase(StrEnum):
