@@ -7,9 +7,10 @@ import signal
 import pytest
 from api_jobs import raw_job
 from cluster_commands import JOB, PROGRAMS, write_kubeconfig
+from probe_pods import pod
 from stored_jobs import FAILED, SERVING, TRAINING
 
-from tunewright.plan.label_names import JOB_UID
+from tunewright.plan.label_names import COMPONENT, JOB_UID
 
 
 def cells(line: str) -> list[str]:
@@ -213,6 +214,59 @@ def test_a_plan_asks_the_api_server_and_stores_nothing(editor, manifest, stored)
 def test_a_change_that_the_api_server_refuses_is_found_by_the_plan(editor, store, manifest):
     store("support-bot")
     told(editor.call("plan", str(manifest(raw_job({"task": "TextGeneration"})))), 64, "context test refuses it: spec")
+
+
+@pytest.fixture
+def pod_of(control_plane, editor):
+    """Create a pod of a stage with a status, as a kubelet would leave it. No kubelet answers for it."""
+    api, made = control_plane.api, []
+
+    def create(job: dict, component: str, **status) -> str:
+        manifest = pod("pause", labels={JOB_UID: job["metadata"]["uid"], COMPONENT: component})
+        manifest["spec"]["containers"][0]["name"] = component
+        created = api.create(manifest, editor.namespace, keep=True)
+        assert created.accepted, created.message
+        name = manifest["metadata"]["name"]
+        made.append(name)
+        resource = api.dynamic.resources.get(api_version="v1", kind="Pod")
+        resource.status.patch(name=name, namespace=editor.namespace, body={"status": status}, content_type="application/merge-patch+json")
+        return name
+
+    yield create
+    for name in made:
+        api.delete("v1", "Pod", name, editor.namespace)
+
+
+READY = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T12:00:00Z"}]}
+
+
+def test_chat_without_the_right_to_forward_ports_names_the_role(viewer, store, pod_of):
+    pod_of(store("bot", SERVING, serving={"replicas": 1}), "server", **READY)
+    told(viewer.call("chat", "bot", "hello"), 1, "you lack a right", 'resource "pods/portforward"', "for the role edit")
+
+
+def test_chat_with_a_pod_that_cannot_be_reached_names_the_reason(editor, store, pod_of):
+    name = pod_of(store("bot", SERVING, serving={"replicas": 1}), "server", **READY)
+    told(editor.call("chat", "bot", "hello"), 1, f"pod {name} does not have a host assigned")
+
+
+def test_chat_without_a_ready_server_names_the_phase(editor, store, pod_of):
+    pod_of(store("bot", TRAINING, serving={"replicas": 1}), "server", phase="Pending")
+    told(editor.call("chat", "bot", "hello"), 1, "no server of bot is ready (phase Training)", "describe bot")
+
+
+def test_a_pod_whose_container_waits_has_no_log(editor, store, pod_of):
+    job = store("bot", TRAINING)
+    waiting = {
+        "name": "trainer",
+        "image": "i",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": {"waiting": {"reason": "Creating"}},
+    }
+    pod_of(job, "trainer", phase="Pending", containerStatuses=[waiting])
+    told(editor.call("logs", "bot", "--stage", "train"), 1, "bot has printed nothing in train yet", "kubectl tunewright describe bot")
 
 
 KUBECONFIGS = {

@@ -1,16 +1,14 @@
 """The node that end-to-end tests stand on: pods run, names and Services lead to them, volumes are made, and nothing leaves the machine."""
 
 import json
-import uuid
 from pathlib import Path
 
 import pytest
 import requests
-from node import PROBE_IMAGE
+from probe_pods import SECURITY, pod
 from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.harness]
-SECURITY = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 OUTSIDE = {
     "the internet": "192.0.2.200:443",  # RFC 5737: an unassigned address, which every machine would send to its gateway
     "a private network": "10.1.2.3:443",
@@ -24,25 +22,6 @@ OUTSIDE = {
 def of_our_own(node):
     if node.own is None:
         pytest.skip("a cluster that exists is not ours to test")
-
-
-def pod(*command, name=None, labels=None, claim=None, **container):
-    """A pod of one container that the restricted standard admits."""
-    mounts = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]} if claim else {}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name or f"probe-{uuid.uuid4().hex[:8]}", "labels": labels or {}},
-        "spec": {
-            "restartPolicy": "Never",
-            "terminationGracePeriodSeconds": 1,
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [
-                {"name": "probe", "image": PROBE_IMAGE, "command": ["probe", *command], "securityContext": SECURITY} | mounts | container
-            ],
-            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": claim}}] if claim else [],
-        },
-    }
 
 
 def start(node, namespace, *manifests):

@@ -14,7 +14,7 @@ from tunewright_contract.stages import STAGES, Shape, of_shape
 from tunewright_runtime.user_client import RefusedError, UserClient
 
 LOOK_SECONDS = 1.0  # between two looks for new pods while following
-TEXT = "text/plain"
+TEXT = "application/json, */*"  # as kubectl: with text/plain alone, errors are refused with 406
 _STAGES = {stage.component: stage.name for stage in STAGES}
 _COMPONENTS = {stage.name: stage.component for stage in STAGES}
 _SERVERS = {stage.component for stage in of_shape(Shape.SERVER)}
