@@ -21,9 +21,15 @@ from tunewright.api.crdgen import FILENAME, crd, crd_yaml, node_at
 from tunewright.api.fields import model_at, names_in
 from tunewright.api.rules import RULES
 from tunewright.api.v1alpha1.job import parse
+from tunewright_contract.quantities import amount
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = celpy.Environment()
+# Of the API server's library of quantities.
+QUANTITIES = {
+    "quantity": lambda text: celpy.celtypes.DoubleType(amount(str(text))),
+    "isGreaterThan": lambda left, right: celpy.celtypes.BoolType(left > right),
+}
 VALIDATOR = jsonschema.Draft4Validator(SCHEMA)  # CRDs keep draft 4's exclusiveMinimum
 NOT_STRUCTURAL = {"$ref", "$defs", "oneOf", "allOf", "not", "title", "const", "definitions", "propertyNames", "prefixItems", "nullable"}
 
@@ -64,10 +70,10 @@ def refuse_unstructural(path, node):
     assert "anyOf" not in node or node["x-kubernetes-int-or-string"]
     kind = node.get("type")
     if kind == "array":
-        assert node["x-kubernetes-list-type"] in {"atomic", "set", "map"}
+        assert node.get("x-kubernetes-list-type", "atomic") in {"atomic", "set", "map"}
         assert "maxItems" in node
         keys = node.get("x-kubernetes-list-map-keys", [])
-        assert bool(keys) == (node["x-kubernetes-list-type"] == "map")
+        assert bool(keys) == (node.get("x-kubernetes-list-type") == "map")
         assert set(keys) <= set(node["items"].get("required", []))
     if kind == "object" and path not in {"$", "$.metadata"}:
         assert "properties" in node or "maxProperties" in node
@@ -106,7 +112,7 @@ def test_no_bound_that_the_api_server_checks_itself_has_a_fraction():
     "node",
     [
         {"description": "typeless"},
-        {"type": "array", "items": {"type": "string", "maxLength": 1}, "x-kubernetes-list-type": "atomic"},
+        {"type": "array", "items": {"type": "string", "maxLength": 1}},
         {"type": "string"},
         {"type": "object"},
         {"type": "integer", "exclusiveMinimum": 0},
@@ -221,7 +227,7 @@ def test_verdicts_at_the_edges(want, changes):
 
 # --- one verdict: CEL and the rules -------------------------------------------------------------------------------------------------
 
-PROGRAMS = [(rule, ENVIRONMENT.program(ENVIRONMENT.compile(rule.cel))) for rule in RULES if rule.cel]
+PROGRAMS = [(rule, ENVIRONMENT.program(ENVIRONMENT.compile(rule.cel), functions=QUANTITIES)) for rule in RULES if rule.cel]
 
 
 def cel_places(rule, spec):

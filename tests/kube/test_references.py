@@ -73,6 +73,47 @@ async def test_missing_references_are_named_with_field_and_way_out(expected, way
     assert all(way_out in missing.message for missing in found.missing)
 
 
+LENT = {"kind": "Secret", "metadata": {"name": "proxy"}, "data": {"user": "eA=="}}
+CA = {"kind": "ConfigMap", "metadata": {"name": "ca"}, "data": {"ca.crt": "x"}}
+SHELF_B = SHELF | {"metadata": {"name": "b"}}
+
+
+def variable(kind, name, key, **more):
+    return {"env": [{"name": "A", "valueFrom": {f"{kind}KeyRef": {"name": name, "key": key, **more}}}]}
+
+
+def volume(**source):
+    return {"volumes": [{"name": "a", **source}]}
+
+
+@pytest.mark.parametrize(
+    ("expected", "way_out", "workers"),
+    [
+        ([], "", variable("secret", "proxy", "user")),
+        (["env[0].valueFrom.secretKeyRef"], "has no key password; kubectl create secret generic proxy", variable("secret", "proxy", "password")),
+        (["env[0].valueFrom.secretKeyRef"], "does not exist", variable("secret", "other", "user")),
+        ([], "", variable("secret", "other", "user", optional=True)),
+        (["env[0].valueFrom.configMapKeyRef"], "has no key x", variable("configMap", "ca", "x")),
+        ([], "", variable("configMap", "other", "x", optional=True)),
+        ([], "", volume(secret={"secretName": "proxy"})),
+        (["volumes[0].secret"], "kubectl create secret generic other", volume(secret={"secretName": "other"})),
+        ([], "", volume(secret={"secretName": "other", "optional": True})),
+        (["volumes[0].secret"], "has no key b", volume(secret={"secretName": "proxy", "items": [{"key": "user", "path": "a"}, {"key": "b", "path": "b"}]})),
+        ([], "", volume(configMap={"name": "ca"})),
+        (["volumes[0].configMap"], "does not exist", volume(configMap={"name": "other"})),
+        ([], "", volume(configMap={"name": "other", "optional": True})),
+        ([], "", volume(persistentVolumeClaim={"claimName": "b"})),
+        (["volumes[0].persistentVolumeClaim.claimName"], "no such claim", volume(persistentVolumeClaim={"claimName": "c"})),
+        ([], "", volume(emptyDir={}) | {"env": [{"name": "A", "value": "1"}]}),
+        (["imagePullSecrets[1]"], "kubectl create secret docker-registry gone", {"imagePullSecrets": ["proxy", {"name": "gone"}]}),
+    ],
+)  # fmt: skip
+async def test_what_a_stage_names_in_env_and_volumes_must_exist(expected, way_out, workers):
+    found = await look_up(Holding(SHELF, SHELF_B, TEXTS, LENT, CA), a_job(**workers))
+    assert [missing.field for missing in found.missing] == [f"spec.workers.{field}" for field in expected]
+    assert all(way_out in missing.message for missing in found.missing)
+
+
 async def test_references_that_may_not_be_read_are_left_to_the_kubelet():
     found = await look_up(Holding(SHELF, TEXTS, forbidden=("Secret", "ServiceAccount")), a_job(**PRIVATE))
     assert found.missing == ()

@@ -76,6 +76,10 @@ def job(workers=None, *, serving=None, storage=None, **metadata):
     return parse({"apiVersion": "tunewright.io/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "bot", **metadata}, "spec": spec})
 
 
+def variable(**source):
+    return {"name": "A", "valueFrom": source}
+
+
 @pytest.mark.parametrize(
     ("expected", "refused", "given"),
     [
@@ -101,6 +105,19 @@ def job(workers=None, *, serving=None, storage=None, **metadata):
         pytest.param(["spec.output.storage.size"], [], job(storage={"size": "10Gi"}), id="the size of a claim"),
         pytest.param(
             ["metadata.labels[kueue.x-k8s.io/queue-name]"], [], job(labels={"kueue.x-k8s.io/queue-name": "q"}), id="a queue of Kueue's"
+        ),
+        pytest.param(
+            ["spec.workers.volumes", "spec.workers.volumeMounts"],
+            ["spec.workers.volumes", "spec.workers.volumeMounts"],
+            job({"volumes": [{"name": "a", "emptyDir": {}}], "volumeMounts": [{"name": "a", "mountPath": "/a"}]}),
+            id="a volume of a container",
+        ),
+        pytest.param([], [], job(serving={"env": [variable(secretKeyRef={"name": "a", "key": "b"})]}), id="a Secret as a variable"),
+        pytest.param(
+            ["spec.serving.env[0].valueFrom.resourceFieldRef"],
+            ["spec.serving.env[0].valueFrom.resourceFieldRef"],
+            job(serving={"env": [variable(resourceFieldRef={"resource": "limits.cpu"})]}),
+            id="an amount as a variable",
         ),
         pytest.param(["spec.workers.image"], ["spec.workers.image"], job({"image": "own:1"}), id="another trainer"),
         pytest.param(["spec.serving.image"], ["spec.serving.image"], job(serving={"image": "own:1"}), id="another server"),

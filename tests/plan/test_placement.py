@@ -13,6 +13,7 @@ ONE_NODE, MANY, ONE_POD, READ_ONLY = ("ReadWriteOnce",), ("ReadWriteMany",), ("R
 GANG = {"workers": {"replicas": 2}}
 SERVED = {"serving": {}}
 MINE = {"output": {"storage": {"claimName": "mine"}}}
+VOLUMES = [{"name": "a", "persistentVolumeClaim": {"claimName": "shelf"}}, {"name": "b", "emptyDir": {}}]
 SHARED = {"output": {"storage": {"accessModes": ["ReadWriteMany"]}}}
 
 
@@ -33,6 +34,15 @@ def planned(spec, **claims):
         pytest.param(Placement(gang=because("support-bot-output")), GANG, {}, id="a claim that is created is one node's by default"),
         pytest.param(Placement(), GANG | SHARED, {"models": MANY, "corpora": READ_ONLY}, id="claims of many nodes"),
         pytest.param(Placement(gang=because("models", "corpora")), GANG | SHARED, {"models": ONE_NODE, "corpora": ONE_NODE}, id="inputs"),
+        pytest.param(
+            Placement(gang=because("shelf")),
+            {"workers": {"replicas": 2, "volumes": VOLUMES}} | SHARED,
+            {"shelf": ONE_NODE},
+            id="a claim in volumes of the workers",
+        ),
+        pytest.param(
+            Placement(servers=because("shelf")), {"serving": {"volumes": VOLUMES}} | SHARED, {"shelf": ONE_NODE}, id="of the server"
+        ),
         pytest.param(Placement(gang=because("mine")), GANG | MINE, {"mine": ONE_NODE}, id="a given claim"),
         pytest.param(Placement(), GANG | MINE, {"mine": (*ONE_NODE, *MANY)}, id="one of several modes is enough"),
         pytest.param(Placement(), GANG | MINE, {}, id="what is not known holds nobody back"),

@@ -12,7 +12,7 @@ from tunewright.plan.explain import COLUMNS, explain, explain_text
 from tunewright.plan.inputs import Defaults, Missing, Past, References, ServeOutcome, StageState
 from tunewright.plan.memory.counts import model_facts
 from tunewright.plan.plan import forecast, plan
-from tunewright.plan.plan_types import ClaimSource, FolderSource, PodOptions, Scheduling, SecretKey
+from tunewright.plan.plan_types import ClaimSource, FolderSource, PodOptions, Scheduling, SecretKey, VolumeOption
 from tunewright.plan.rejections import ReferencesMissing, Rejection
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import Rollout
@@ -141,7 +141,7 @@ def test_every_pod_has_limits_and_the_users_have_priority(resources, check, expo
 def test_the_server_follows_the_spec():
     serving = SERVED["serving"] | {
         "nodeSelector": {"disk": "ssd"},
-        "tolerations": [{"key": "gpu", "operator": "Exists", "tolerationSeconds": 5}],
+        "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}],
     }
     serving |= {"resources": {"limits": {"cpu": "2"}}, "executionProviders": ["CUDA", "CPU"], "drainSeconds": 7}
     serving |= {"apiKeySecretRef": {"name": "clients", "key": "key"}}
@@ -153,7 +153,7 @@ def test_the_server_follows_the_spec():
     assert serve.resources == {"limits": {"cpu": "2", "ephemeral-storage": "50Gi"}, "requests": {"ephemeral-storage": "1Gi"}}
     assert serve.api_key == SecretKey(name="clients", key="key")
     assert scheduling.node_selector == {"disk": "ssd"}
-    assert scheduling.tolerations == ({"key": "gpu", "operator": "Exists", "tolerationSeconds": 5},)
+    assert scheduling.tolerations == ({"key": "gpu", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5},)
     assert scheduling.image_pull_secrets == ("registry",)
 
 
@@ -195,6 +195,34 @@ def test_fields_that_are_copied_to_pods():
     assert (found.trainer_image, options.env, found.suspend) == ("mine:1", {"NCCL_DEBUG": "INFO"}, True)
     assert found.pods[SERVE] == PodOptions(scheduling=Scheduling(image_pull_secrets=("registry",)))
     assert (found.active_deadline_seconds, found.progress_url) == (60, "http://progress")
+
+
+def test_variables_volumes_and_pull_secrets_are_those_of_kubernetes():
+    secret = {"secretKeyRef": {"name": "s", "key": "k"}}
+    options = planned(
+        Past(),
+        workers={
+            "env": [{"name": "A", "valueFrom": secret}, {"name": "B"}],
+            "imagePullSecrets": ["one", {"name": "two"}],
+            "topologySpreadConstraints": [{"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+            "volumes": [{"name": "ca", "configMap": {"name": "c"}}, {"name": "tmp-dir", "emptyDir": {"sizeLimit": "1Gi"}}],
+            "volumeMounts": [
+                {"name": "ca", "mountPath": "/a", "subPath": "x"},
+                {"name": "tmp-dir", "mountPath": "/b"},
+                {"name": "tmp-dir", "mountPath": "/c", "readOnly": True},
+            ],
+        },
+    ).pods[TRAIN]
+    assert options.env == {"A": secret, "B": ""}
+    assert options.scheduling.image_pull_secrets == ("one", "two")
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    assert options.scheduling.topology_spread_constraints == (spread,)
+    empty = {"emptyDir": {"sizeLimit": "1Gi"}}
+    assert options.volumes == (
+        VolumeOption(name="ca", source={"configMap": {"name": "c"}}, path="/a", sub_path="x"),
+        VolumeOption(name="tmp-dir", source=empty, path="/b", read_only=False),
+        VolumeOption(name="tmp-dir", source=empty, path="/c"),
+    )
 
 
 # what spec.check has -> what its pods have of spec.workers

@@ -1,13 +1,16 @@
 """What render promises, one rule at a time."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 from plan_builders import GANG, REVISION, UID, every_stage, exporting, hub_plan, quickstart_plan, serving
 
+from tunewright.api.rules.pod_volumes import OF_CLAIMS, OWN_NAMES, OWN_PATHS
 from tunewright.plan.ending import Ending, StageRecord
-from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, PodPlan, Scheduling, SecretKey, Storage
+from tunewright.plan.names import volume_name
+from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, PodPlan, Scheduling, SecretKey, Storage, VolumeOption
 from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
 from tunewright.render import render
 from tunewright_contract.reports import Failure
@@ -407,6 +410,36 @@ class TestOwnership:
         assert template["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
         variables = {item["name"]: item.get("value") for item in template["spec"]["containers"][0]["env"]}
         assert (variables["A"], variables["TUNEWRIGHT_TERMINATION_LOG"]) == ("1", "/dev/termination-log")
+
+    @pytest.mark.parametrize("name", ["support-bot-check", "support-bot-train-0", "support-bot-export", "support-bot-serve"])
+    def test_volumes_of_the_job_are_mounted_in_every_stage_and_a_claim_is_one_volume(self, name):
+        own = VolumeOption(name="ca", source={"configMap": {"name": "company-ca"}}, path="/etc/ssl/company")
+        shared = VolumeOption(
+            name="shelf", source={"persistentVolumeClaim": {"claimName": "support-bot-output"}}, path="/mnt/x", sub_path="y"
+        )
+        free = VolumeOption(name="scratch", source={"emptyDir": {}}, path="/mnt/scratch", read_only=False)
+        spec = pod_spec(find_any(serving(quickstart_plan(pods=every_stage(volumes=(own, shared, free)))), name))
+        mounts = {mount["mountPath"]: mount for mount in spec["containers"][0]["volumeMounts"]}
+        assert mounts["/etc/ssl/company"] == {"name": "ca", "mountPath": "/etc/ssl/company", "readOnly": True}
+        assert mounts["/mnt/x"] == {"name": volume_name("support-bot-output"), "mountPath": "/mnt/x", "subPath": "y", "readOnly": True}
+        assert mounts["/mnt/scratch"] == {"name": "scratch", "mountPath": "/mnt/scratch"}
+        assert len([volume for volume in spec["volumes"] if "persistentVolumeClaim" in volume]) == 1
+
+    def test_the_rules_keep_volumes_of_a_job_from_our_names_and_paths(self):
+        for item in render(serving(quickstart_plan())).children:
+            for mount in pod_spec(item)["containers"][0]["volumeMounts"] if item["kind"] in {"Job", "Deployment"} else ():
+                assert mount["name"] in OWN_NAMES or re.fullmatch(OF_CLAIMS, mount["name"])
+                assert any(f"{mount['mountPath']}/".startswith(f"{path}/") for path in OWN_PATHS)
+
+    def test_constraints_of_the_job_replace_the_servers_and_count_its_own_pods(self):
+        own = ({"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"},)
+        plan = serving(quickstart_plan(pods=every_stage(scheduling=Scheduling(topology_spread_constraints=own))))
+        for name, component in (("support-bot-check", "checker"), ("support-bot-serve", "server")):
+            labels = {"tunewright.io/job-name": "support-bot", "tunewright.io/component": component}
+            assert pod_spec(find_any(plan, name))["topologySpreadConstraints"] == [{"labelSelector": {"matchLabels": labels}, **own[0]}]
+        other = ({**own[0], "labelSelector": {"matchLabels": {"a": "b"}}},)
+        plan = quickstart_plan(pods=every_stage(scheduling=Scheduling(topology_spread_constraints=other)))
+        assert pod_spec(find_any(plan, "support-bot-check"))["topologySpreadConstraints"] == list(other)
 
     def test_a_manifest_never_contains_a_secret(self):
         assert "secretKeyRef" in json.dumps(render(hub_plan()).children)

@@ -26,6 +26,183 @@ def env(*names):
     return {"workers.env": [{"name": name, "value": "/x"} for name in names]}
 
 
+def settings(part, field, value):
+    """Pod settings of one stage. Mounts have the volumes beside them."""
+    if field == "resources.limits":
+        return {part: {"resources": {"limits": value}}}
+    return {part: {field: value} | ({"volumes": CA} if field == "volumeMounts" else {})}
+
+
+CA = [{"name": "authorities", "configMap": {"name": "company-ca"}}, {"name": "scratch", "emptyDir": {}}]
+AT_CA = [{"name": "authorities", "mountPath": "/etc/ssl/company"}]
+MINE = {"matchLabels": {"app": "x"}}
+HOST = {"topologyKey": "kubernetes.io/hostname"}
+
+
+def node(**requirement):
+    return {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [{"matchExpressions": [{"key": "pool", **requirement}]}]
+            }
+        }
+    }
+
+
+def near(**term):
+    return {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [HOST | term]}}
+
+
+def spread(**constraint):
+    return [HOST | {"whenUnsatisfiable": "DoNotSchedule"} | constraint]
+
+
+def from_(**source):
+    return [{"name": "A", "valueFrom": source}]
+
+
+def at(path):
+    return [{"name": "authorities", "mountPath": path}]
+
+
+# Settings of pods that the API server refuses when it creates them, and the closest that it accepts: code, stage, field, broken, kept.
+# tests/contract/test_pod_settings.py sends the rendered pods of both to an API server.
+POD_CASES = [
+    (
+        "E023",
+        "workers",
+        "resources",
+        {"requests": {"cpu": "2"}, "limits": {"cpu": "1500m"}},
+        {"requests": {"cpu": "1.5"}, "limits": {"cpu": "1500m"}},
+    ),
+    (
+        "E023",
+        "export",
+        "resources",
+        {"requests": {"memory": "1025Mi"}, "limits": {"memory": "1Gi"}},
+        {"requests": {"memory": "1024Mi"}, "limits": {"memory": "1Gi"}},
+    ),
+    ("E024", "serving", "resources", {"limits": {"gpu": 1}}, {"limits": {"nvidia.com/gpu": 1}}),
+    ("E024", "workers", "resources", {"limits": {"requests.nvidia.com/gpu": 1}}, {"limits": {"example.com/gpu": 1}}),
+    ("E024", "workers", "resources", {"limits": {"example.com/fpga": "0.5"}}, {"limits": {"example.com/fpga": 2}}),
+    (
+        "E024",
+        "workers",
+        "resources",
+        {"requests": {"example.com/fpga": 1}},
+        {"requests": {"example.com/fpga": 1}, "limits": {"example.com/fpga": 1}},
+    ),
+    (
+        "E024",
+        "serving",
+        "resources",
+        {"requests": {"example.com/fpga": 1}, "limits": {"example.com/fpga": 2}},
+        {"limits": {"example.com/fpga": 2}},
+    ),
+    ("E024", "workers", "resources", {"limits": {"hugepages-2Mi": "4Mi"}}, {"limits": {"hugepages-2Mi": "4Mi", "memory": "1Gi"}}),
+    ("E024", "workers", "resources", {"limits": {"hugepages-2Mi": "3Mi", "cpu": 1}}, {"limits": {"hugepages-2Mi": "4Mi", "cpu": 1}}),
+    ("E024", "workers", "resources", {"limits": {"hugepages-big": "4Mi", "cpu": 1}}, {"limits": {"hugepages-1Gi": "1Gi", "cpu": 1}}),
+    ("E025", "workers", "tolerations", [{"key": "gpu", "operator": "Exists", "value": "yes"}], [{"key": "gpu", "operator": "Exists"}]),
+    ("E025", "check", "tolerations", [{"effect": "NoSchedule"}], [{"operator": "Exists", "effect": "NoSchedule"}]),
+    (
+        "E025",
+        "serving",
+        "tolerations",
+        [{"key": "gpu", "tolerationSeconds": 9}],
+        [{"key": "gpu", "effect": "NoExecute", "tolerationSeconds": 9}],
+    ),
+    ("E025", "workers", "affinity", node(operator="In"), node(operator="In", values=["a"])),
+    ("E025", "export", "affinity", node(operator="Exists", values=["a"]), node(operator="Exists")),
+    ("E025", "workers", "affinity", node(operator="Gt", values=["a", "b"]), node(operator="Gt", values=["1"])),
+    (
+        "E025",
+        "serving",
+        "affinity",
+        near(labelSelector={"matchExpressions": [{"key": "app", "operator": "NotIn"}]}),
+        near(labelSelector=MINE),
+    ),
+    (
+        "E025",
+        "workers",
+        "affinity",
+        near(matchLabelKeys=["app"]),
+        near(matchLabelKeys=["app"], labelSelector={"matchLabels": {"tier": "x"}}),
+    ),
+    (
+        "E025",
+        "workers",
+        "affinity",
+        near(labelSelector=MINE, matchLabelKeys=["a"], mismatchLabelKeys=["a"]),
+        near(labelSelector=MINE, matchLabelKeys=["a"], mismatchLabelKeys=["b"]),
+    ),
+    ("E025", "serving", "topologySpreadConstraints", spread(whenUnsatisfiable="ScheduleAnyway", minDomains=2), spread(minDomains=2)),
+    ("E025", "serving", "topologySpreadConstraints", spread() * 2, spread() + spread(whenUnsatisfiable="ScheduleAnyway")),
+    (
+        "E026",
+        "workers",
+        "volumeMounts",
+        [*AT_CA, {"name": "scratch", "mountPath": "/etc/ssl/company"}],
+        [*AT_CA, {"name": "scratch", "mountPath": "/etc/ssl/more"}],
+    ),
+    ("E027", "workers", "env", from_(), from_(secretKeyRef={"name": "s", "key": "k"})),
+    (
+        "E027",
+        "export",
+        "env",
+        from_(resourceFieldRef={"resource": "limits.cpu", "divisor": "1Mi"}),
+        from_(resourceFieldRef={"resource": "limits.cpu", "divisor": "1m"}),
+    ),
+    (
+        "E027",
+        "check",
+        "env",
+        from_(resourceFieldRef={"resource": "limits.memory", "divisor": "1m"}),
+        from_(resourceFieldRef={"resource": "limits.memory"}),
+    ),
+]
+# Refused whatever the API server does: they cannot be rendered, would cover files of Tunewright, or have no use.
+OWN_CASES = [
+    (
+        "E025",
+        "workers",
+        "topologySpreadConstraints",
+        spread(labelSelector=MINE, matchLabelKeys=["app"]),
+        spread(labelSelector=MINE, matchLabelKeys=["tier"]),
+    ),
+    (
+        "E027",
+        "serving",
+        "env",
+        [{"name": "A", "value": "1", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        from_(fieldRef={"fieldPath": "status.podIP"}),
+    ),
+    ("E026", "workers", "volumes", [{"name": "a"}], [{"name": "a", "emptyDir": {}}]),
+    (
+        "E026",
+        "serving",
+        "volumes",
+        [{"name": "a", "emptyDir": {}, "secret": {"secretName": "s"}}],
+        [{"name": "a", "secret": {"secretName": "s"}}],
+    ),
+    ("E026", "workers", "volumes", [{"name": "config", "emptyDir": {}}], [{"name": "configs", "emptyDir": {}}]),
+    ("E026", "workers", "volumeMounts", [{"name": "other", "mountPath": "/x"}], AT_CA),
+    ("E026", "workers", "volumes", [{"name": "corpora-1a2b3c4d", "emptyDir": {}}], [{"name": "corpora", "emptyDir": {}}]),
+    (
+        "E026",
+        "serving",
+        "volumeMounts",
+        [{"name": "authorities", "mountPath": "/x", "readOnly": False}],
+        [{"name": "scratch", "mountPath": "/x", "readOnly": False}],
+    ),
+    *(
+        ("E026", "workers", "volumeMounts", at(path), AT_CA)
+        for path in ("/workspace", "/workspace/models/x", "/etc", "/var/run", "/tmp/x", "/dev/shm")
+    ),
+    ("E028", "export", "resources.limits", {"nvidia.com/gpu": 1}, {"cpu": 1}),
+    ("E028", "check", "resources.limits", {"amd.com/gpu": 1}, {"cpu": 1}),
+]
+
+
 # code, field that is named, what breaks the rule, the closest that keeps it
 CASES = [
     ("E001", "spec.model.source", {"model.source": {}}, {}),
@@ -111,6 +288,9 @@ CASES = [
         {"workers.podAnnotations": {"batch.kubernetes.io/job-completion-index": "1"}},
         {"workers.podAnnotations": {"kubernetes.io/egress-bandwidth": "1M", "sidecar.istio.io/inject": "false"}},
     ),
+    *((code, f"spec.{part}.{field}", settings(part, field, broken), settings(part, field, kept)) for code, part, field, broken, kept in POD_CASES + OWN_CASES),
+    ("E026", "spec.check.volumeMounts", {"workers": {"volumes": CA}, "check": {"volumes": [], "volumeMounts": AT_CA}}, {"workers": {"volumes": CA}, "check": {"volumeMounts": AT_CA}}),
+    ("E026", "spec.export.volumeMounts", {"workers": {"volumes": CA, "volumeMounts": AT_CA}, "export": {"volumes": []}}, {"workers": {"volumes": CA, "volumeMounts": AT_CA}, "export": {}}),
     ("E101", "spec.method.lora.useDora", DORA | BNB4 | ZERO3, DORA | BNB4 | ZERO2),
     ("E101", "spec.method.lora.useDora", DORA | BNB4 | raw(**RAW3), DORA | BNB4 | {"deepspeed": {"stage": "Auto"}}),
     ("E102", "spec.method.quantization.type", BNB4 | {"method.tuner": "full"}, BNB4),

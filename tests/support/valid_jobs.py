@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from rule_cases import CASES
 
 from tunewright.api.rules import check
+from tunewright.api.v1alpha1.common import LABEL_KEY
 from tunewright.api.v1alpha1.job import parse
 
 TOGETHER = [*MAXIMAL.values(), *(kept for _, _, _, kept in CASES if kept)]
@@ -22,6 +23,7 @@ KEYS = st.sampled_from(["a", "pool", "example.com/zone", "nvidia.com/gpu", "cpu"
 QUANTITIES = st.sampled_from([1, 4, "1", "500m", "0.5", "1.5Gi", "16Gi", "2e3", ".5", "7."])
 # What the schema leaves open, because the dialect has no word for "a text or a list", or because another system reads it.
 OPEN: Mapping[str, st.SearchStrategy[Any]] = {
+    "imagePullSecrets": st.sampled_from([["one"], [{"name": "one"}], ["one", {"name": "two"}]]),
     "targetModules": st.sampled_from(["all-linear", "q_proj", ["q_proj", "v_proj"]]),
     "feedforwardModules": st.sampled_from([".*down_proj", ["down_proj"]]),
     "excludeModules": st.sampled_from(["lm_head", ["lm_head"]]),
@@ -43,7 +45,10 @@ def texts(node: Mapping[str, Any]) -> st.SearchStrategy[str]:
     shortest, longest = node.get("minLength", 0), node.get("maxLength", 100)
     if "pattern" not in node:
         return st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=shortest, max_size=min(longest, 20))
-    return st.from_regex(node["pattern"], fullmatch=True).filter(lambda text: shortest <= len(text) <= longest)
+    pattern = (
+        node["pattern"] if node["pattern"] != LABEL_KEY else r"([a-z0-9]{1,9}(\.[a-z0-9]([a-z0-9-]{0,9}[a-z0-9])?){0,2}/)?[A-Za-z0-9]{1,9}"
+    )
+    return st.from_regex(pattern, fullmatch=True).filter(lambda text: shortest <= len(text) <= longest)
 
 
 def lists(node: Mapping[str, Any]) -> st.SearchStrategy[list[Any]]:
@@ -89,7 +94,8 @@ def values(node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
 
 
 def field(name: str, node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    return OPEN[name] if name in OPEN and node.get("type") != "array" else values(node)
+    is_open = name in OPEN and (node.get("type") != "array" or "type" not in node["items"])
+    return OPEN[name] if is_open else values(node)
 
 
 # Fields that stand once; what is in a list is drawn with its list, or as the first of the training data.

@@ -85,10 +85,17 @@ def _json(depth: int) -> Schema:
 
 
 def _either(kinds: Sequence[Mapping[str, Any]], defs: Mapping[str, Any]) -> Schema:
-    """Return the schema of a value of several types: scalars, and a list of entries that have one."""
-    lists = [_node(kind, defs) for kind in kinds if kind.get("type") == "array"]
+    """Return the schema of a value of several types: scalars, a list of entries that have one, or an object.
+
+    Each bound applies to the values of its own type only.
+    """
     node: Schema = {"x-kubernetes-preserve-unknown-fields": True, "maxLength": LONGEST_TEXT, "maxProperties": 0, "maxItems": 0}
-    return {**node, **({name: lists[0][name] for name in ("items", "maxItems")} if lists else {})}
+    for kind in (_node(kind, defs) for kind in kinds):
+        if kind["type"] == "array":
+            node |= {name: kind[name] for name in ("items", "maxItems")}
+        elif kind["type"] == "object":
+            node |= {name: kind[name] for name in ("properties", "required")} | {"maxProperties": len(kind["properties"])}
+    return node
 
 
 def _inlined(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -120,7 +127,9 @@ def _integer(_raw: Mapping[str, Any], _defs: Mapping[str, Any]) -> Schema:
 
 
 def _array(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
-    return {"items": _node(raw["items"], defs), "x-kubernetes-list-type": raw.get("x-kubernetes-list-type", "atomic")}
+    entry = _node(raw["items"], defs)
+    entry.pop("description", None)  # the list has one
+    return {"items": entry}  # without `x-kubernetes-list-type`, which is kept, the API server takes a list for atomic
 
 
 def _object(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:

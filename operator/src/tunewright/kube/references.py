@@ -4,17 +4,21 @@ Of a Secret, only the presence of the key is checked. If the operator may not re
 controller report missing ones in pods and Events (see events.py).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.v1alpha1.pod_settings import PodSettings
+from tunewright.api.v1alpha1.pod_volumes import KeyToPath
 from tunewright.plan.inputs import Missing
-from tunewright.plan.placement import SERVED_MODEL, Use, named_claims
+from tunewright.plan.placement import SERVED_MODEL, Use, named_claims, volume_claims
 from tunewright.plan.rollout import PublishedModel
 from tunewright_contract.stages import STAGES
 from tunewright_runtime.errors import Forbidden
 from tunewright_runtime.lookups import OwnerLookups
 from tunewright_runtime.objects import Manifest
+
+_PULL_SECRETS = "imagePullSecrets"
 
 
 class Found(NamedTuple):
@@ -59,6 +63,7 @@ def _claims(job: FineTuneJob) -> Iterator[Use]:
     named += [
         Use(f"spec.output.destinations[{index}].pvc.claimName", item.pvc.claim_name) for index, item in enumerate(output.destinations)
     ]
+    named += [use for stage in STAGES for use in volume_claims(job, stage)]
     first: dict[str, Use] = {}
     for use in named:
         first.setdefault(use.claim, use)
@@ -66,34 +71,62 @@ def _claims(job: FineTuneJob) -> Iterator[Use]:
 
 
 def _config_maps(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
-    """Yield (field, name, key)."""
+    """Yield (field, name, key). Without a key, the whole ConfigMap is named."""
     data = job.spec.data
     for split, sets in (("train", data.train), ("validation", data.validation), ("test", data.test)):
         for index, item in enumerate(sets):
             if item.source.config_map:
                 yield f"spec.data.{split}[{index}].source.configMap", item.source.config_map.name, item.source.config_map.key
+    for path, settings in _settings(job):
+        for index, variable in enumerate(settings.env or ()):
+            key = variable.value_from.config_map_key_ref if variable.value_from else None
+            if key is not None and not key.optional:
+                yield f"{path}.env[{index}].valueFrom.configMapKeyRef", key.name, key.key
+        for index, volume in enumerate(settings.volumes or ()):
+            if volume.config_map is not None and not volume.config_map.optional:
+                for name in _keys(volume.config_map.items):
+                    yield f"{path}.volumes[{index}].configMap", volume.config_map.name, name
 
 
 def _secrets(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
-    """Yield (field, name, key). A pull secret has one of two keys, which its type names."""
+    """Yield (field, name, key). Without a key, the whole Secret is named."""
     source = job.spec.model.source.hugging_face
     if source is not None and source.token_secret_ref is not None:
         yield "spec.model.source.huggingFace.tokenSecretRef", source.token_secret_ref.name, source.token_secret_ref.key
     serving = job.spec.serving
     if serving is not None and serving.api_key_secret_ref is not None:
         yield "spec.serving.apiKeySecretRef", serving.api_key_secret_ref.name, serving.api_key_secret_ref.key
+    for path, settings in _settings(job):
+        for index, name in enumerate(settings.pull_secrets()):
+            yield f"{path}.{_PULL_SECRETS}[{index}]", name, ""
+        for index, variable in enumerate(settings.env or ()):
+            key = variable.value_from.secret_key_ref if variable.value_from else None
+            if key is not None and not key.optional:
+                yield f"{path}.env[{index}].valueFrom.secretKeyRef", key.name, key.key
+        for index, volume in enumerate(settings.volumes or ()):
+            if volume.secret is not None and not volume.secret.optional:
+                for name in _keys(volume.secret.items):
+                    yield f"{path}.volumes[{index}].secret", volume.secret.secret_name, name
+
+
+def _settings(job: FineTuneJob) -> Iterator[tuple[str, PodSettings]]:
+    """Yield the pod settings that the job writes, with their place."""
     for stage in STAGES:
         settings = job.spec.written_settings(stage)
-        for index, name in enumerate((settings.image_pull_secrets if settings else None) or ()):
-            yield f"spec.{stage.settings}.imagePullSecrets[{index}]", name, ""
+        if settings is not None:
+            yield f"spec.{stage.settings}", settings
+
+
+def _keys(items: Sequence[KeyToPath] | None) -> list[str]:
+    """Return the keys that a volume needs. None are named: the object is enough."""
+    return [item.key for item in items or ()] or [""]
 
 
 def _service_accounts(job: FineTuneJob) -> Iterator[tuple[str, str]]:
     """Yield (field, name)."""
-    for stage in STAGES:
-        settings = job.spec.written_settings(stage)
-        if settings is not None and settings.service_account_name is not None:
-            yield f"spec.{stage.settings}.serviceAccountName", settings.service_account_name
+    for path, settings in _settings(job):
+        if settings.service_account_name is not None:
+            yield f"{path}.serviceAccountName", settings.service_account_name
 
 
 def _objection(use: Use, claim: Manifest | None, namespace: str) -> Missing | None:
@@ -116,7 +149,7 @@ def _access_modes(claim: Manifest) -> tuple[str, ...]:
 
 async def _config_map(client: OwnerLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
     found = await client.get("ConfigMap", namespace, name)
-    if found is not None and (key in found.get("data", {}) or key in found.get("binaryData", {})):
+    if found is not None and (not key or key in found.get("data", {}) or key in found.get("binaryData", {})):
         return None
     lack = f"has no key {key}" if found is not None else f"does not exist in namespace {namespace}"
     return Missing(field=field, kind="ConfigMap", name=name, message=f"it {lack}; create it, or name another")
@@ -130,7 +163,7 @@ async def _secret(client: OwnerLookups, namespace: str, field: str, name: str, k
     if found is not None and (not key or key in found.get("data", {})):
         return None
     lack = f"has no key {key}" if found is not None else f"does not exist in namespace {namespace}"
-    kind = "generic" if key else "docker-registry"
+    kind = "docker-registry" if _PULL_SECRETS in field else "generic"
     return Missing(field=field, kind="Secret", name=name, message=f"it {lack}; kubectl create secret {kind} {name} ...")
 
 

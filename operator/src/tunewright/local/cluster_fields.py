@@ -41,6 +41,7 @@ _POD_FIELDS = (
     ("nodeSelector", _ONE_MACHINE),
     ("tolerations", _ONE_MACHINE),
     ("affinity", _ONE_MACHINE),
+    ("topologySpreadConstraints", _ONE_MACHINE),
     ("schedulerName", _ONE_MACHINE),
     ("priorityClassName", "no pod is preempted"),
     ("runtimeClassName", "pods are processes, and no container runtime starts them"),
@@ -50,6 +51,13 @@ _POD_FIELDS = (
 
 CLUSTER_FIELDS = (
     *(ClusterField(path=f"spec.{stage.settings}.{name}", why=why) for stage in STAGES for name, why in _POD_FIELDS),
+    *(
+        ClusterField(
+            path=f"spec.{stage.settings}.{name}", why="pods are processes, and see the files of this machine", way_out=_WITHOUT_IMAGE
+        )
+        for stage in STAGES
+        for name in ("volumes", "volumeMounts")
+    ),
     ClusterField(path="spec.workers.image", why=_NO_IMAGE, way_out=_WITHOUT_IMAGE),
     ClusterField(path="spec.serving.image", why=_NO_IMAGE, way_out=_WITHOUT_IMAGE),
     ClusterField(path="spec.output.storage.size", why=f"{_FOLDER}, and has the size of its disk"),
@@ -65,7 +73,7 @@ def cluster_fields_of(job: FineTuneJob) -> list[ClusterField]:
     """Return the fields that a manifest sets and that have no effect in a local run, the refused ones included."""
     spec = job.spec.model_dump(by_alias=True, exclude_defaults=True)
     found = [field for field in CLUSTER_FIELDS if _is_set({"spec": spec}, field.path)]
-    return [*found, *_limits(spec), *_shared_accelerators(job), *_queue(job)]
+    return [*found, *_limits(spec), *_amounts_as_variables(job), *_shared_accelerators(job), *_queue(job)]
 
 
 def _is_set(part: Mapping[str, Any], path: str) -> bool:
@@ -82,6 +90,17 @@ def _limits(spec: Mapping[str, Any]) -> Iterator[ClusterField]:
         limits = ((spec.get(owner) or {}).get("resources") or {}).get("limits") or {}
         for name in sorted(limits.keys() - honoured):
             yield ClusterField(path=f"spec.{owner}.resources.limits[{name}]", why="this limit is not enforced, and no device is assigned")
+
+
+def _amounts_as_variables(job: FineTuneJob) -> Iterator[ClusterField]:
+    for stage in STAGES:
+        settings = job.spec.written_settings(stage)
+        for index, variable in enumerate((settings.env if settings else None) or ()):
+            if variable.value_from is not None and variable.value_from.resource_field_ref is not None:
+                path = f"spec.{stage.settings}.env[{index}].valueFrom.resourceFieldRef"
+                yield ClusterField(
+                    path=path, why="a process has no requests and limits of a container", way_out="Give the variable a value."
+                )
 
 
 def _shared_accelerators(job: FineTuneJob) -> Iterator[ClusterField]:

@@ -13,6 +13,7 @@ from tunewright.plan.inputs import Missing, References
 from tunewright.plan.plan_types import Placement, Storage
 from tunewright.plan.rejections import Rejection
 from tunewright.plan.rollout import PublishedModel
+from tunewright_contract.stages import SERVE, TRAIN, Stage
 
 _MANY_NODES = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 _WRITABLE = frozenset({"ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"})
@@ -73,9 +74,10 @@ def _claims(job: FineTuneJob, refs: References, storage: Storage, model: Publish
         served = Use(SERVED_MODEL, model.claim)
     else:
         served_modes = modes
-    gang = [use for use in (*named_claims(job), written) if not _spreads(modes, use)] if job.spec.workers.replicas > 1 else []
+    train, serve = (tuple(volume_claims(job, stage)) for stage in (TRAIN, SERVE))
+    gang = [use for use in (*named_claims(job), written, *train) if not _spreads(modes, use)] if job.spec.workers.replicas > 1 else []
     # During a rollout the new server runs beside the old one, so even a single replica can mean two pods.
-    servers = [served] if job.spec.serving is not None and not _spreads(served_modes, served) else []
+    servers = [use for use in (served, *serve) if not _spreads(served_modes, use)] if job.spec.serving is not None else []
     return _Claims(written=(written, _models(job, storage)), gang=gang, servers=servers, modes=served_modes)
 
 
@@ -88,6 +90,15 @@ def named_claims(job: FineTuneJob) -> Iterator[Use]:
         for index, item in enumerate(sets):
             if item.source.pvc is not None:
                 yield Use(f"spec.data.{split}[{index}].source.pvc.claimName", item.source.pvc.claim_name)
+
+
+def volume_claims(job: FineTuneJob, stage: Stage) -> Iterator[Use]:
+    """Yield the claims in `volumes` of a stage's part of the specification."""
+    settings = job.spec.written_settings(stage)
+    for index, volume in enumerate((settings.volumes if settings else None) or ()):
+        if volume.persistent_volume_claim is not None:
+            field = f"spec.{stage.settings}.volumes[{index}].persistentVolumeClaim.claimName"
+            yield Use(field, volume.persistent_volume_claim.claim_name)
 
 
 def _output(job: FineTuneJob, storage: Storage) -> Use:

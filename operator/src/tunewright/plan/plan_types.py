@@ -109,9 +109,21 @@ class Scheduling:
     scheduler_name: str | None = None
     service_account_name: str | None = None
     image_pull_secrets: tuple[str, ...] = ()
+    topology_spread_constraints: tuple[Mapping[str, Any], ...] = ()  # without a selector: the stage's own pods
 
 
 EnvValue = str | Mapping[str, Any]  # a plain value, or Kubernetes' `valueFrom`
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeOption:
+    """One place where a stage's container mounts a volume of the job."""
+
+    name: str
+    source: Mapping[str, Any]  # Kubernetes' volume source
+    path: str
+    sub_path: str = ""
+    read_only: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +134,7 @@ class PodOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, EnvValue] = field(default_factory=dict)
+    volumes: tuple[VolumeOption, ...] = ()
     scheduling: Scheduling = Scheduling()
 
 

@@ -17,6 +17,8 @@ MARGIN_SECONDS = 10  # between the server's own drain limit and the kernel's SIG
 MIN_READY_SECONDS = 5
 START_SECONDS = 900  # until its port is open, before it loads the model
 DIGITS = 6  # of a template's digest
+# Servers run on different nodes where there is room.
+_SPREAD = ({"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"},)
 
 
 def choose_revision(plan: FineTunePlan, stage: Stage, wanted: ServePlan) -> Choice | None:
@@ -58,7 +60,7 @@ def _revision(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: Publish
 
 
 def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: PublishedModel) -> JsonObject:
-    mounts = serve_mounts(model)
+    mounts = serve_mounts(model, plan.options(stage))
     return pod_template(
         plan,
         stage.component,
@@ -79,14 +81,7 @@ def _template(plan: FineTunePlan, stage: Stage, serve: ServePlan, model: Publish
         options=plan.options(stage),
         grace_seconds=PRE_STOP_SECONDS + serve.drain_seconds + MARGIN_SECONDS,
         together=bool(plan.placement.servers),
-        topologySpreadConstraints=[
-            {
-                "labelSelector": {"matchLabels": selector(plan, stage.component)},
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-            }
-        ],
+        spread=_SPREAD,
     )
 
 

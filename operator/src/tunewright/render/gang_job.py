@@ -30,7 +30,7 @@ def _begun_with(plan: FineTunePlan, train: TrainPlan) -> dict[str, str]:
 
 
 def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) -> JsonObject:
-    mounts = gang_mounts(plan, train.shared_memory)
+    mounts = gang_mounts(plan, stage, train.shared_memory)
     labels = {label_names.ATTEMPT: str(attempt)}
     newest = attempt == train.attempt
     ending = train.ending[1] if train.ending and train.ending[0] == attempt else None

@@ -22,11 +22,13 @@ def pod_template(
     labels: Mapping[str, str] | None = None,
     annotations: Mapping[str, str] | None = None,
     together: bool = False,
+    spread: Sequence[Mapping[str, Any]] = (),
     **spec: Any,
 ) -> JsonObject:
     """Return a pod template.
 
-    `together`: all pods of this stage run on one node. `spec` has the stage's own fields (restartPolicy, subdomain, …).
+    `together`: all pods of this stage run on one node. `spread`: its constraints, unless the job has its own. `spec` has the stage's own
+    fields (restartPolicy, subdomain, …).
     """
     own = child_labels(plan, component)
     metadata: JsonObject = {"labels": {**own, **(labels or {}), **options.labels, **own}}
@@ -48,7 +50,7 @@ def pod_template(
             },
             "terminationGracePeriodSeconds": grace_seconds,
             "volumes": volumes(mounts, scratch=container["resources"].get("limits", {}).get("ephemeral-storage")),
-            **_scheduling(options.scheduling, beside=selector(plan, component) if together else None),
+            **_scheduling(options.scheduling, selector(plan, component), together=together, spread=spread),
             **spec,
         },
     }
@@ -83,16 +85,18 @@ def container(
     }
 
 
-def _scheduling(scheduling: Scheduling, *, beside: Mapping[str, str] | None) -> JsonObject:
+def _scheduling(scheduling: Scheduling, own: Mapping[str, str], *, together: bool, spread: Sequence[Mapping[str, Any]]) -> JsonObject:
+    these = {"labelSelector": {"matchLabels": dict(own)}}
     wanted: JsonObject = {
         "nodeSelector": dict(scheduling.node_selector),
         "tolerations": [dict(toleration) for toleration in scheduling.tolerations],
-        "affinity": scheduling.affinity if beside is None else _beside(beside, scheduling.affinity or {}),
+        "affinity": _beside(own, scheduling.affinity or {}) if together else scheduling.affinity,
         "priorityClassName": scheduling.priority_class_name,
         "runtimeClassName": scheduling.runtime_class_name,
         "schedulerName": scheduling.scheduler_name,
         "serviceAccountName": scheduling.service_account_name,
         "imagePullSecrets": [{"name": name} for name in scheduling.image_pull_secrets],
+        "topologySpreadConstraints": [these | dict(constraint) for constraint in scheduling.topology_spread_constraints or spread],
     }
     return {field: value for field, value in wanted.items() if value}
 

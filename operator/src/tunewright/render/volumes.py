@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.plan.names import volume_name
-from tunewright.plan.plan_types import FineTunePlan, FolderSource, Source
+from tunewright.plan.plan_types import FineTunePlan, FolderSource, PodOptions, Source, VolumeOption
 from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.storage import CACHE_FOLDER, RUNS_FOLDER
 from tunewright.render.config_map import config_name
@@ -42,18 +42,33 @@ def pod_mounts(plan: FineTunePlan, stage: Stage) -> tuple[Mount, ...]:
     The output claim is mounted only if the stage needs it: the first pod to use a claim may bind it to a zone without accelerators.
     """
     own = (_cache(plan), _output(plan)) if stage.keeps_output else (_scratch("cache", CACHE_DIR), _scratch("output", OUTPUT_DIR))
-    return (*_inputs(plan), *own, *((_models(plan),) if stage.publishes else ()))
+    return (*_inputs(plan), *own, *((_models(plan),) if stage.publishes else ()), *job_mounts(plan.options(stage)))
 
 
-def gang_mounts(plan: FineTunePlan, shared_memory: str) -> tuple[Mount, ...]:
+def gang_mounts(plan: FineTunePlan, stage: Stage, shared_memory: str) -> tuple[Mount, ...]:
     """Return the mounts of a rank. NCCL and data loaders exchange tensors in /dev/shm, which has 64 MiB unless mounted."""
     shm = Mount(volume="shm", source={"emptyDir": {"medium": "Memory", "sizeLimit": shared_memory}}, path="/dev/shm")  # noqa: S108
-    return (*_inputs(plan), _cache(plan), _output(plan), shm, *_progress_token(plan))
+    return (*_inputs(plan), _cache(plan), _output(plan), shm, *_progress_token(plan), *job_mounts(plan.options(stage)))
 
 
-def serve_mounts(model: PublishedModel) -> tuple[Mount, ...]:
+def serve_mounts(model: PublishedModel, options: PodOptions) -> tuple[Mount, ...]:
     """Return the mounts of the server: finished models, read-only."""
-    return (_scratch("tmp", "/tmp"), _claim(model.claim, MODELS_DIR, sub_path=model.path, read_only=True))  # noqa: S108
+    own = (_scratch("tmp", "/tmp"), _claim(model.claim, MODELS_DIR, sub_path=model.path, read_only=True))  # noqa: S108
+    return (*own, *job_mounts(options))
+
+
+def job_mounts(options: PodOptions) -> tuple[Mount, ...]:
+    """Return the mounts of the job's own volumes."""
+    return tuple(
+        Mount(volume=_name(volume), source=volume.source, path=volume.path, sub_path=volume.sub_path, read_only=volume.read_only)
+        for volume in options.volumes
+    )
+
+
+def _name(volume: VolumeOption) -> str:
+    """Name a claim as all stages do: a claim that a pod has already is no second volume."""
+    claim = volume.source.get("persistentVolumeClaim")
+    return volume_name(claim["claimName"]) if claim else volume.name
 
 
 def volumes(mounts: Iterable[Mount], *, scratch: str | None) -> list[dict[str, Any]]:

@@ -29,7 +29,9 @@ from tunewright.api.rules import (
     hardware,
     method,
     pod_metadata,
+    pod_volumes,
     resources,
+    scheduling,
     serving,
     shape,
     task,
@@ -37,7 +39,22 @@ from tunewright.api.rules import (
 from tunewright.api.rules.table import Rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
-_ROOMS = (shape, environment, method, deepspeed, deepspeed_allowed, data, evaluation, hardware, resources, pod_metadata, serving, task)
+_ROOMS = (
+    shape,
+    environment,
+    method,
+    deepspeed,
+    deepspeed_allowed,
+    data,
+    evaluation,
+    hardware,
+    resources,
+    pod_metadata,
+    pod_volumes,
+    scheduling,
+    serving,
+    task,
+)
 RULES: tuple[Rule[Any], ...] = tuple(rule for room in _ROOMS for rule in room.RULES)
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tunewright_contract.quantities import amount
+
 Scope = Mapping[str, Any]  # `self` and the variables of `all` and `exists` -> value
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt}
 _NEGATED = {"==": "!=", "!=": "=="}
@@ -130,6 +132,21 @@ def has(path: str, of: str = SELF) -> Predicate:
 def flag(path: str, of: str = SELF) -> Predicate:
     """Return the condition that a Boolean field is true."""
     return _Test(lambda scope: _at(scope[of], path) is True, f"{of}.{path}")
+
+
+def any_above(amounts: str, limits: str) -> Predicate:
+    """Return the condition that a Kubernetes quantity of one map is above that of the same name in the other."""
+
+    def holds(scope: Scope) -> bool:
+        most = _at(scope[SELF], limits)
+        return any(name in most and amount(value) > amount(most[name]) for name, value in _at(scope[SELF], amounts).items())
+
+    value, most = (f"quantity(string({SELF}.{path}[name]))" for path in (amounts, limits))
+    return (
+        has(amounts)
+        & has(limits)
+        & _Test(holds, f"{SELF}.{amounts}.exists(name, name in {SELF}.{limits} && {value}.isGreaterThan({most}))")
+    )
 
 
 def any_of(*conditions: Predicate) -> Predicate:

@@ -1,28 +1,38 @@
-"""`spec.workers.affinity`: Kubernetes' own affinity, field for field, within bounds.
+"""`affinity` of a stage's pods: Kubernetes' own affinity, field for field, within bounds.
 
 Source: the Kubernetes API, core/v1 Affinity, and meta/v1 LabelSelector.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from tunewright.api.v1alpha1.common import DnsLabel, Items, LabelKey, LabelValue, Spec
+from tunewright.api.v1alpha1.common import DnsLabel, DnsSubdomain, Items, LabelKey, LabelValue, Spec
 
 Weight = Annotated[int, Field(ge=1, le=100)]
-Value = Annotated[str, StringConstraints(max_length=63)]
 _FEW: Any = Field(max_length=16)
 
 
 class NodeRequirement(Spec):
-    """One requirement on a node's labels or fields."""
+    """One requirement on a node's labels."""
 
     key: LabelKey
     """Name of the label or field."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
     """Relation of the node's value to `values`."""
-    values: Annotated[Items[Value], Field(max_length=64)] | None = None
+    values: Annotated[Items[LabelValue], Field(max_length=64)] | None = None
     """Values to compare with. None for Exists and DoesNotExist, one whole number for Gt and Lt."""
+
+
+class NodeFieldRequirement(Spec):
+    """One requirement on a node's fields: its name."""
+
+    key: Literal["metadata.name"]
+    """Name of the field."""
+    operator: Literal["In", "NotIn"]
+    """Relation of the node's name to `values`."""
+    values: Annotated[Items[DnsSubdomain], Field(min_length=1, max_length=1)]
+    """The name of one node."""
 
 
 class NodeSelectorTerm(Spec):
@@ -30,8 +40,8 @@ class NodeSelectorTerm(Spec):
 
     match_expressions: Annotated[Items[NodeRequirement], _FEW] | None = None
     """Requirements on labels."""
-    match_fields: Annotated[Items[NodeRequirement], _FEW] | None = None
-    """Requirements on fields, such as metadata.name."""
+    match_fields: Annotated[Items[NodeFieldRequirement], _FEW] | None = None
+    """Requirements on the node's name."""
 
 
 class NodeSelector(Spec):
@@ -65,9 +75,9 @@ class LabelRequirement(Spec):
     key: LabelKey
     """Name of the label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    """Relation of the label's value to `values`."""
-    values: Annotated[Items[Value], Field(max_length=64)] | None = None
-    """Values to compare with. None for Exists and DoesNotExist."""
+    """Relation to `values`."""
+    values: Annotated[Items[LabelValue], Field(max_length=64)] | None = None
+    """Values to compare with."""
 
 
 class LabelSelector(Spec):
@@ -76,7 +86,7 @@ class LabelSelector(Spec):
     match_labels: Annotated[dict[LabelKey, LabelValue], _FEW] | None = None
     """Labels with their values."""
     match_expressions: Annotated[Items[LabelRequirement], _FEW] | None = None
-    """Requirements on labels, all of which must be met."""
+    """Requirements on labels."""
 
 
 class PodAffinityTerm(Spec):

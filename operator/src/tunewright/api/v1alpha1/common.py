@@ -5,6 +5,7 @@ Refuses unknown fields, and any conversion between types (`"2"` is not 2, `1` is
 An explicit null means absent, as in the API server.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -32,10 +33,21 @@ DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 _DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 DnsLabel = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_LABEL, pattern=DNS_LABEL)]
 DnsSubdomain = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_DNS_SUBDOMAIN)]
-ConfigKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-LabelKey = Annotated[
-    str, StringConstraints(min_length=1, max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-]
+_CONFIG_KEY = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"
+ConfigKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=_CONFIG_KEY)]
+# Short, because the CRD has it a hundred times; the operator checks the domain's form.
+LABEL_KEY = r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+LONGEST_DOMAIN = 253
+
+
+def _with_valid_domain(key: str) -> str:
+    domain, slash, _ = key.rpartition("/")
+    if slash and (domain[LONGEST_DOMAIN:] or not re.fullmatch(_DNS_SUBDOMAIN, domain)):
+        raise ValueError(f"needs a domain of at most {LONGEST_DOMAIN} characters before the slash")
+    return key
+
+
+LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317, pattern=LABEL_KEY), AfterValidator(_with_valid_domain)]
 LabelValue = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=65536)]
@@ -43,6 +55,8 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=65536)]
 # A path below a volume's root: no leading slash, no `.` or `..` segment, no control characters.
 _SEGMENT = r"([^./\x00-\x1f]|\.[^./\x00-\x1f]|\.\.[^/\x00-\x1f])[^/\x00-\x1f]*"
 _VOLUME_PATH = rf"^{_SEGMENT}(/{_SEGMENT})*/?$"
+_MOUNT_PATH = rf"^(/{_SEGMENT.replace('[^/', '[^:/').replace('[^./', '[^:./')})+$"
+MountPath = Annotated[str, StringConstraints(min_length=2, max_length=1024, pattern=_MOUNT_PATH)]
 VolumePath = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_VOLUME_PATH)]
 LocalPath = Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"^[^\x00-\x1f]+$")]
 Uri = Annotated[str, StringConstraints(min_length=1, max_length=2048, pattern=r"^[a-z][a-z0-9+.-]*://[^\s]+$")]
@@ -82,7 +96,10 @@ Quantity = Annotated[
 FORMS = {
     DNS_LABEL: "Use lower-case letters, digits and dashes, beginning and ending with a letter or digit.",
     _DNS_SUBDOMAIN: "Use lower-case letters, digits, dashes and dots, beginning and ending with a letter or digit.",
+    LABEL_KEY: "Use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends, after a domain and a slash if any.",
+    _CONFIG_KEY: "Use letters, digits, dashes, dots and underscores, and at most one dot at the beginning.",
     _VOLUME_PATH: "Give a path below the volume's root: no leading slash, no `.` or `..` in it.",
+    _MOUNT_PATH: "Give an absolute path without a slash at its end, a colon, or a `.` or `..` in it.",
     QUANTITY_PATTERN: "Give a Kubernetes quantity such as 1, 500m or 16Gi.",
 }
 

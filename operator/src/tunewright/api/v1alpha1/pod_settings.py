@@ -8,7 +8,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from tunewright.api.v1alpha1.affinity import Affinity
-from tunewright.api.v1alpha1.common import DnsSubdomain, Items, LabelKey, LabelValue, ResourceRequirements, Spec, as_set, keyed
+from tunewright.api.v1alpha1.common import DnsSubdomain, Items, LabelKey, LabelValue, ResourceRequirements, Spec, keyed
+from tunewright.api.v1alpha1.pod_volumes import PodVolume, VolumeMount
+from tunewright.api.v1alpha1.spread import TopologySpreadConstraint
+from tunewright.api.v1alpha1.variables import EnvVar
 
 AnnotationValue = Annotated[str, StringConstraints(max_length=4096)]
 
@@ -28,13 +31,11 @@ class Toleration(Spec):
     """Seconds until eviction, for the effect NoExecute. Absent: no eviction."""
 
 
-class EnvVar(Spec):
-    """One environment variable of a stage's container, in plain text. Do not put secrets here."""
+class PullSecret(Spec):
+    """A Secret for a registry, as in a pod."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    """Name of the variable."""
-    value: Annotated[str, StringConstraints(max_length=4096)] = ""
-    """Its value."""
+    name: DnsSubdomain
+    """Name of the Secret."""
 
 
 class PodSettings(Spec):
@@ -60,7 +61,17 @@ class PodSettings(Spec):
     """Name of the scheduler. Absent: the cluster's default scheduler."""
     service_account_name: DnsSubdomain | None = None
     """ServiceAccount of the pods, which get no token of it. Absent: default."""
-    image_pull_secrets: Annotated[Items[DnsSubdomain], Field(max_length=16), as_set()] | None = None
-    """Secrets for the registry of the image, by name. Absent: those of spec.workers."""
+    topology_spread_constraints: Annotated[Items[TopologySpreadConstraint], Field(max_length=16)] | None = None
+    """How the pods of this stage spread over nodes or zones. Absent: servers over nodes, if there is room; others anywhere."""
+    image_pull_secrets: Annotated[Items[DnsSubdomain | PullSecret], Field(max_length=16)] | None = None
+    """Secrets for the registry of the image: names, or objects such as {name: registry}. Absent: those of spec.workers."""
     env: Annotated[Items[EnvVar], Field(max_length=128), keyed("name")] | None = None
     """Additional environment variables of the container."""
+    volumes: Annotated[Items[PodVolume], Field(max_length=16), keyed("name")] | None = None
+    """Additional volumes: Secrets, ConfigMaps and claims of the namespace, and empty folders."""
+    volume_mounts: Annotated[Items[VolumeMount], Field(max_length=32)] | None = None
+    """Where the container mounts them."""
+
+    def pull_secrets(self) -> tuple[str, ...]:
+        """Return the names in `imagePullSecrets`, however they are written."""
+        return tuple(item if isinstance(item, str) else item.name for item in self.image_pull_secrets or ())
