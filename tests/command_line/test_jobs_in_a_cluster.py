@@ -211,9 +211,10 @@ def test_a_plan_asks_the_api_server_and_stores_nothing(editor, manifest, stored)
     assert stored("support-bot") is None
 
 
-def test_a_change_that_the_api_server_refuses_is_found_by_the_plan(editor, store, manifest):
-    store("support-bot")
-    told(editor.call("plan", str(manifest(raw_job({"task": "TextGeneration"})))), 64, "context test refuses it: spec")
+def test_what_only_the_api_server_refuses_is_found_by_the_plan(editor, manifest):
+    raw = raw_job()
+    raw["metadata"]["annotations"] = {"no key/at/all": "x"}
+    told(editor.call("plan", str(manifest(raw))), 64, "context test refuses it: metadata.annotations: ")
 
 
 @pytest.fixture
