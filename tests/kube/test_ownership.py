@@ -11,6 +11,11 @@ def item(kind, name, uid, owner=None, *, by="FineTuneJob", of="bot", controller=
     return {"kind": kind, "metadata": {"name": name, "namespace": "demo", "uid": uid, "ownerReferences": reference, **meta}}
 
 
+MADE = {
+    "labels": {"app.kubernetes.io/managed-by": "tunewright"}
+    | {f"tunewright.io/{name}": "bot" for name in ("job-name", "job-uid", "component")}
+}
+ENDED = {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
 RETAINED = {"annotations": {"tunewright.io/retain": "why"}, "labels": {"app.kubernetes.io/managed-by": "tunewright"}}
 
 
@@ -19,6 +24,8 @@ RETAINED = {"annotations": {"tunewright.io/retain": "why"}, "labels": {"app.kube
     [
         pytest.param(item("Job", "bot-check", "2", "1"), id="our own"),
         pytest.param(item("PersistentVolumeClaim", "bot-output", "2", **RETAINED), id="a claim that an earlier job left"),
+        pytest.param(item("Deployment", "bot-serve", "2", **MADE), id="a server that lost its owner"),
+        pytest.param(item("Job", "bot-check", "2", **MADE) | ENDED, id="an ended Job that lost its owner"),
     ],
 )
 def test_objects_of_the_job_are_accepted(live):
@@ -30,6 +37,8 @@ def test_objects_of_the_job_are_accepted(live):
     [
         pytest.param(Conflict, item("Job", "bot-check", "2", "0"), id="a predecessor's, on its way out"),
         pytest.param(Rejected, item("Job", "bot-check", "2", "0", of="other"), id="another FineTuneJob's"),
+        pytest.param(Rejected, item("Job", "bot-train-2", "2", **MADE), id="a running Job that lost its owner"),
+        pytest.param(Rejected, item("Service", "bot-serve", "2", "0", of="other", **MADE), id="our labels on another FineTuneJob's"),
         pytest.param(Rejected, item("Service", "bot-serve", "2", "0", by="Ingress", of="bot"), id="another controller's"),
         pytest.param(Rejected, item("ConfigMap", "bot-config", "2"), id="a person's"),
         pytest.param(

@@ -141,6 +141,7 @@ async def test_a_reconcile_without_a_change_writes_nothing():
             World(make_raw(), References(missing=(Missing(field="f", kind="Secret", name="hub", message="no token"),))),
         ),
         ("InvalidSpec", "Failed", RESTING_SECONDS, World(make_raw(), refuse=Invalid("two containers"))),
+        ("OrphanRuns", "Waiting", WAITING_SECONDS, World(make_raw(), refuse=Rejected("bot-train-0 runs", reason="OrphanRuns"))),
         ("NameTaken", "Failed", REFUSED_SECONDS, World(make_raw(), refuse=Rejected("taken", reason="NameTaken"))),
     ],
     ids=[
@@ -149,6 +150,7 @@ async def test_a_reconcile_without_a_change_writes_nothing():
         "it cannot be planned",
         "something is not there yet",
         "the world cannot run it",
+        "an earlier gang runs",
         "the world refuses",
     ],
 )

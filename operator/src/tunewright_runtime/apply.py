@@ -45,11 +45,11 @@ def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspe
     if rendered["kind"] == "Job":
         if not rendered["metadata"].get("labels", {}).items() <= (live["metadata"].get("labels") or {}).items():
             return Action.LABEL
-        if _annotation(rendered, ended) != "" and _annotation(rendered, ended) != _annotation(live, ended) and not _has_ended(live):
+        if _annotation(rendered, ended) != "" and _annotation(rendered, ended) != _annotation(live, ended) and not has_ended(live):
             return Action.END
         wanted = rendered["spec"].get("suspend")
         differs = wanted is not None and wanted != live["spec"].get("suspend", False)
-        return Action.SUSPEND if differs and not _has_ended(live) and may_suspend(live) else Action.KEEP
+        return Action.SUSPEND if differs and not has_ended(live) and may_suspend(live) else Action.KEEP
     return Action.KEEP if is_as_rendered(live, rendered, manager=manager) else Action.APPLY
 
 
@@ -190,6 +190,7 @@ def _annotation(item: Manifest, name: str) -> str:
     return str((item["metadata"].get("annotations") or {}).get(name, ""))
 
 
-def _has_ended(job: Manifest) -> bool:
+def has_ended(job: Manifest) -> bool:
+    """Return whether a Job is complete or failed."""
     conditions = job.get("status", {}).get("conditions", ())
     return any(found["type"] in ("Complete", "Failed") and found["status"] == "True" for found in conditions)

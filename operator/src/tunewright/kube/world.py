@@ -14,15 +14,16 @@ from typing import Any
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.kube.events import event_for, is_news, warnings_about, warnings_for
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED, RESOURCES
-from tunewright.kube.ownership import is_retained, refuse_others
+from tunewright.kube.ownership import is_orphan, is_retained, refuse_others, refuse_running
 from tunewright.kube.references import look_up
 from tunewright.observe.published import read_published
 from tunewright.observe.queue import is_held, suspenders
 from tunewright.observe.volumes import mounted_config_maps
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import ENDED
+from tunewright.plan.names import names_of
 from tunewright.plan.rollout import PublishedModel
-from tunewright_runtime.apply import ChildWriter
+from tunewright_runtime.apply import ChildWriter, has_ended
 from tunewright_runtime.cache import Cache
 from tunewright_runtime.client import Client
 from tunewright_runtime.differences import merge_patch
@@ -118,11 +119,16 @@ class KubeWorld:
         if job is None or job["metadata"]["uid"] != uid or job["metadata"].get("deletionTimestamp"):
             raise Gone(f"FineTuneJob {key.namespace}/{key.name} is gone, or was replaced")
         live = {ref_of(item): item for item in self._cache.children(uid) if item["kind"] in RENDERED}
+        if not any(ref.kind == "Job" for ref in live):
+            self._refuse_running_orphans(key)
         wrote = False
         for manifest in manifests:
             ref = ref_of(manifest)
             # Under a child's name there may be a predecessor's, which has another uid.
             there = live.get(ref) or self._cache.get(ref)
+            if there is not None and ref.kind == "Job" and is_orphan(there, job=key.name) and has_ended(there):
+                await self._writer.delete(there)  # its template is immutable, and names another job
+                there = None
             wrote |= await self._writer.apply(manifest, there, refuse_others=partial(refuse_others, uid=uid, job=key.name))
         for item in to_prune(live.values(), manifests, uid=uid, mounted_config_maps=mounted_config_maps):
             await self._writer.delete(item)
@@ -157,6 +163,13 @@ class KubeWorld:
     async def authenticate(self, key: Key, token: str) -> str | None:
         """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""
         return await self._tokens.owner(key, token)
+
+    def _refuse_running_orphans(self, key: Key) -> None:
+        """Raise Rejected if a Job of an earlier job of this name still runs, under whatever name."""
+        prefixes = tuple(names_of(key.name).stages.values())
+        for ref, _ in list(self._cache.versions("Job")):
+            if ref.namespace == key.namespace and ref.name.startswith(prefixes) and (found := self._cache.get(ref)):
+                refuse_running(found, job=key.name)
 
     def _served(self, job: FineTuneJob) -> PublishedModel | Missing | None:
         name = job.served_job()

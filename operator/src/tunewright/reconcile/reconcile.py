@@ -57,7 +57,7 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
     except Rejected as error:
         status = summarise_refused(error.reason, str(error), field=error.field, **_context(raw, ports))
         await _finish(key, raw, status, ports)
-        return ReconcileResult(requeue_after=REFUSED_SECONDS)
+        return ReconcileResult(requeue_after=WAITING_SECONDS if status.phase is Phase.WAITING else REFUSED_SECONDS)
     except Forbidden as error:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise

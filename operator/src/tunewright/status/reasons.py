@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tunewright.api.v1alpha1.status import Reason
 from tunewright.observe.reasons import FailureReason
-from tunewright.status.refusals import REFUSALS
+from tunewright.status.refusals import HELD, REFUSALS
 
 
 class Outlook(StrEnum):
@@ -85,7 +85,7 @@ REASONS: Mapping[str, Meaning] = {
     Reason.PLAN_REJECTED: _STALLED,
     Reason.ROLLED_BACK: _STALLED,
     Reason.MODEL_REGRESSED: _STALLED,
-    **{reason: _STALLED if refused.stalled else _HEALS for reason, refused in REFUSALS.items()},
+    **{reason: _STALLED if refused.stalled else _HEALS for reason, refused in {**REFUSALS, **HELD}.items()},
 }
 
 

@@ -34,9 +34,16 @@ REFUSALS: Mapping[str, RefusedWrite] = {
     ),
     "TooLarge": RefusedWrite("Shorten the longest texts of the job, such as env, affinity or a chat template.", stalled=True),
 }
+# Objects that this operator does not write over.
+HELD: Mapping[str, RefusedWrite] = {
+    "OrphanRuns": RefusedWrite(
+        "Wait until that Job has ended, or delete it with `kubectl delete job`; this job then starts.", stalled=False
+    ),
+    "NameTaken": RefusedWrite("", stalled=True),
+}
 OTHER = RefusedWrite("", stalled=True)  # a name that is taken, for example: the message has the way out
 
 
 def refusal_of(reason: str) -> RefusedWrite:
     """Return the row of a reason."""
-    return REFUSALS.get(reason, OTHER)
+    return REFUSALS.get(reason) or HELD.get(reason, OTHER)
