@@ -23,14 +23,15 @@ ROOT = Path(__file__).parents[2]
         (("spec.workers.acceleratorMemory",), {"workers.acceleratorMemory": "80Gi"}, {"workers.acceleratorMemory": "40Gi"}),
         ((), {"workers.acceleratorMemory": "80Gi"}, {"workers.acceleratorMemory": "81920Mi"}),
         ((), {"workers.resources.limits": {"cpu": 1}}, {"workers.resources.limits": {"cpu": "1000m"}}),
-        (("spec.workers.resources.limits",), {"workers.resources.limits": {"cpu": 1}}, {"workers.resources.limits": {"cpu": 2}}),
+        ((), {"workers.resources.limits": {"cpu": 1}}, {"workers.resources.limits": {"cpu": 2}}),
         (
             (),
             *({"output.storage.accessModes": modes} for modes in (["ReadWriteOnce", "ReadWriteMany"], ["ReadWriteMany", "ReadWriteOnce"])),
         ),
         (("spec.output.storage.accessModes",), {}, {"output.storage.accessModes": ["ReadWriteMany"]}),
         (("spec.deepspeed",), {}, {"deepspeed": {}}),
-        (("spec.workers.image",), {}, {"workers.replicas": 2, "workers.image": "trainer:2"}),
+        ((), {}, {"workers.replicas": 2, "workers.image": "trainer:2"}),
+        (("spec.workers.acceleratorMemory",), {}, {"workers.image": "trainer:2", "workers.acceleratorMemory": "40Gi"}),
     ],
 )
 def test_changed_inputs(want, before, after):

@@ -161,6 +161,18 @@ async def test_a_job_is_created_once_and_then_only_suspended(applied: Home, worl
     assert applied.store.get("Job", "default", "j")["spec"] == {"suspend": True, "backoffLimit": 0, "template": template}
 
 
+async def test_a_job_is_not_made_again_beside_pods_of_an_earlier_one(applied: Home, world: LocalWorld):
+    template = {"spec": {"containers": [{"name": "c", "command": ["x"]}]}}
+    again = child(applied, "Job", "j", spec={"template": template})
+    pod = child(applied, "Pod", "j-abcde")
+    applied.store.create(pod | {"metadata": pod["metadata"] | {"labels": {"job-name": "j"}}})
+    with pytest.raises(Conflict, match="pod j-abcde of an earlier Job j has not ended"):
+        await world.apply(KEY, uid(applied), [again])
+    applied.store.remove_pod("default", "j-abcde")
+    await world.apply(KEY, uid(applied), [again])
+    assert applied.store.get("Job", "default", "j") is not None
+
+
 async def test_applying_keeps_the_address_of_a_service(applied: Home, world: LocalWorld):
     service = child(applied, "Service", "s", spec={"x": 1})
     await world.apply(KEY, uid(applied), [service])

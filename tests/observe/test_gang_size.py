@@ -3,7 +3,7 @@
 import pytest
 from child_builders import REVISION, a_job, a_pod, ended
 
-from tunewright.observe import observe
+from tunewright.observe import has_begun, observe
 from tunewright.plan.inputs import StageState
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import Failure, dump
@@ -53,3 +53,45 @@ def test_a_gang_that_could_not_save_on_a_stop_has_failed():
         a_gang(SUSPENDED, ("Failed", "BackoffLimitExceeded"), suspend=True), a_pod("trainer", index=0, attempt=0, **ended(75, said))
     )
     assert (seen.failure.reason, seen.disposition) == ("DiskFull", Disposition.RETRY)
+
+
+def recorded(gang, **annotations):
+    gang["metadata"]["annotations"] |= {f"tunewright.io/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    return gang
+
+
+@pytest.mark.parametrize(
+    ("counted", "newest"),
+    [
+        (2, a_gang(("Failed", "BackoffLimitExceeded"), attempt=1)),
+        (5, recorded(a_gang(("Failed", "BackoffLimitExceeded"), attempt=1), counted_failures="4")),
+        (1, recorded(a_gang(("Failed", "BackoffLimitExceeded"), attempt=1), counted_failures="0")),
+        (4, recorded(a_gang(attempt=1), counted_failures="4")),
+        (2, recorded(a_gang(("Failed", "BackoffLimitExceeded"), attempt=1), counted_failures="many")),
+    ],
+    ids=["an earlier release", "recorded", "since a retry", "it runs", "unreadable"],
+)
+def test_counted_failures_are_those_that_the_newest_job_records_and_its_own(counted, newest):
+    assert train(a_gang(("Failed", "BackoffLimitExceeded")), newest).counted_failures == counted
+
+
+def test_pod_settings_and_retry_are_those_of_the_newest_job():
+    found = train(recorded(a_gang(), pod_settings="a", retry="1"), recorded(a_gang(attempt=1), pod_settings="b", retry="2"))
+    assert (found.settings, found.retry) == ("b", "2")
+    assert (train(a_gang()).settings, train(a_gang()).retry) == ("", "")
+
+
+def test_resources_are_those_of_the_newest_job_s_container():
+    gang = a_gang()
+    gang["spec"]["template"] = {"spec": {"containers": [{"resources": {"limits": {"nvidia.com/gpu": 1, "memory": "2Gi"}, "requests": {}}}]}}
+    assert train(gang).resources == {"limits": {"nvidia.com/gpu": "1", "memory": "2Gi"}}
+    assert train(a_gang()).resources == {}
+
+
+def test_a_gang_whose_jobs_are_gone_keeps_what_its_service_records():
+    service = {"kind": "Service", "metadata": a_gang()["metadata"]}
+    found = train(service)
+    assert (found.state, found.attempts, found.global_batch_size, found.zero_stage) == (StageState.ABSENT, 0, 8, 2)
+    assert has_begun([service])
+    service = {"kind": "Service", "metadata": a_job("trainer", attempt=0)["metadata"]}
+    assert (train(service).global_batch_size, has_begun([service])) == (None, False)

@@ -145,11 +145,12 @@ async def test_a_status_is_merged_into_its_subresource(wire):
     assert path == "/apis/tunewright.io/v1alpha1/namespaces/demo/finetunejobs/bot/status"
 
 
-async def test_exactly_one_object_is_deleted_and_its_dependents_in_the_background(wire):
+@pytest.mark.parametrize(("kind", "policy"), [("Job", "Foreground"), ("Service", "Background")])
+async def test_exactly_one_object_is_deleted_and_of_a_job_its_pods_first(wire, kind, policy):
     client, server = wire
     server.answers = [(200, {}), (404, {})]
-    await client.delete("Job", "demo", "bot-check", uid="7")
-    assert json.loads(server.asked[0][4]) == {"propagationPolicy": "Background", "preconditions": {"uid": "7"}}
+    await client.delete(kind, "demo", "bot-check", uid="7")
+    assert json.loads(server.asked[0][4]) == {"propagationPolicy": policy, "preconditions": {"uid": "7"}}
     await client.delete("Job", "demo", "bot-check", uid="7")  # gone already
 
 

@@ -47,9 +47,9 @@ class FakeKubelet:
             state = {"terminated": {**terminated, "finishedAt": "2026-01-01T10:00:00Z"}}
             self._write(pod, "Running", component, state, ready=False, more=[{**proxy, "state": {"running": {}}}])
 
-    def serve(self, component: str = "server", *, count: int = 1) -> None:
+    def serve(self, component: str = "server", *, count: int = 1, **which: Any) -> None:
         """Let all pods of a stage run and be ready."""
-        for pod in self.wait_for(component, count):
+        for pod in self.wait_for(component, count, **which):
             self._write(pod, "Running", component, {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, ready=True)
 
     def serve_revision(self, revision: str) -> None:

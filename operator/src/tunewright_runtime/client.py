@@ -153,8 +153,11 @@ class Client:
         return stored
 
     async def delete(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
-        """Delete the object with this uid, and in the background its dependents. Succeeds if it is already gone."""
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        """Delete the object with this uid, and its dependents. Succeeds if it is already gone.
+
+        A Job stays until its pods are gone, so that another Job of its name does not run beside them.
+        """
+        body = {"propagationPolicy": "Foreground" if kind == "Job" else "Background", "preconditions": {"uid": uid}}
         path = self._scheme.path(kind, namespace, name)
         await self._call("delete", path, doing=f"delete {kind} {namespace}/{name}", writing=kind, body=body, absent_is_none=True)
 

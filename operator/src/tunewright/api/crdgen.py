@@ -26,11 +26,11 @@ NAME_RULE = (size("metadata.name").at_most(LONGEST_LABEL) & field("metadata.name
 NAME_MESSAGE = f"metadata.name must be a DNS label of at most {LONGEST_LABEL} characters: names of Services are made from it"
 
 # What a model is made from; immutable.py has the table of all their fields.
-# Serving, suspension, deadlines, evaluation.allowRegression, and how many pods train and where, stay open.
+# Serving, suspension, deadlines, evaluation.allowRegression, and how many pods train, where and how, stay open.
 IMMUTABLE_FIELDS = (
     "task", "model", "data", "method", "training", "deepspeed", "output",
     "evaluation.maxSamples", "evaluation.generateSamples", "evaluation.maxNewTokens", "evaluation.gates",
-    "workers.acceleratorsPerReplica", "workers.resources", "workers.acceleratorMemory", "workers.image", "workers.env",
+    "workers.acceleratorsPerReplica", "workers.acceleratorMemory",
 )  # fmt: skip
 
 COLUMNS: tuple[tuple[str, str, str, int], ...] = (

@@ -140,11 +140,20 @@ class LocalWorld:
             self._layout.claim(meta["namespace"], meta["name"]).mkdir(parents=True, exist_ok=True)
         existing = self._store.get(kind, meta["namespace"], meta["name"])
         if existing is None:
+            self._refuse_pods_of_an_earlier_job(manifest)
             self._store.create(manifest)
             return
         if owners(existing) and uid not in owners(existing):
             raise Conflict(f"{kind} {meta['name']} belongs to another object, which may be in deletion")
         self._store.change(kind, meta["namespace"], meta["name"], lambda stored: _adapt(stored, manifest))
+
+    def _refuse_pods_of_an_earlier_job(self, manifest: Object) -> None:
+        """Raise Conflict while pods of a deleted Job of this name end, as a cluster keeps such a Job until they are gone."""
+        kind, namespace, name = manifest["kind"], manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+        pods = self._store.select("Pod", namespace=namespace) if kind == "Job" else ()
+        for found in pods:
+            if found["metadata"].get("labels", {}).get("job-name") == name:
+                raise Conflict(f"pod {found['metadata']['name']} of an earlier Job {name} has not ended")
 
     def _missing_in_claim(self, namespace: str, source: PvcSource, field: str) -> list[Missing]:
         folder = self._layout.claim(namespace, source.claim_name)

@@ -1,7 +1,7 @@
 """`observe` sorts all children of a job by stage and reads them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from tunewright.observe.jobs import ExpectedReport, JobOutcome, read_job
 from tunewright.observe.nodes import with_node
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.queue import is_held
-from tunewright.observe.raw import Raw, label, number, parts, text
+from tunewright.observe.raw import Raw, label, number, part, parts, text
 from tunewright.observe.scores import recorded_scores
 from tunewright.observe.servers import read_server
 from tunewright.observe.volumes import claim_warnings
@@ -88,7 +88,7 @@ def _other_inputs(children: Sequence[Raw], revision: str) -> str:
 
 def has_begun(children: Sequence[Raw]) -> bool:
     """Return whether a gang exists or has existed."""
-    return any(_of(children, stage, "Job") for stage in of_shape(Shape.GANG))
+    return any(_of(children, stage, "Job") or _begun_with(children, stage) for stage in of_shape(Shape.GANG))
 
 
 def _read_pod_stage(stage: Stage, there: _Children) -> _StageReading:
@@ -97,7 +97,7 @@ def _read_pod_stage(stage: Stage, there: _Children) -> _StageReading:
         return _StageReading(outcome=StageOutcome())
     expected = ExpectedReport(kind=stage.report, recorded=_is_recorded(stage, there))
     found = _read_job(job, _of(there.present, stage, "Pod"), there, expected)
-    return _StageReading(outcome=_outcome(found), failed_pod=found.failed_pod, leaving=found.leaving)
+    return _StageReading(outcome=_outcome(found, job), failed_pod=found.failed_pod, leaving=found.leaving)
 
 
 def _read_gang(stage: Stage, there: _Children) -> _StageReading:
@@ -107,7 +107,7 @@ def _read_gang(stage: Stage, there: _Children) -> _StageReading:
     """
     jobs = {_attempt(job): job for job in _of(there.present, stage, "Job")}
     if not jobs:
-        return _StageReading(outcome=TrainOutcome())
+        return _StageReading(outcome=replace(TrainOutcome(), **_begun_with(there.present, stage)))
     pods = _of(there.present, stage, "Pod")
     expected = ExpectedReport(kind=stage.report, recorded=_is_recorded(stage, there), otherwise=Disposition.RETRY)
     attempts = {
@@ -149,16 +149,54 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
         disposition=outcome.disposition,
         attempts=newest + 1,
         record=outcome.record,
-        counted_failures=sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values()),
+        settings=_annotation(jobs[newest], label_names.POD_SETTINGS),
+        retry=_annotation(jobs[newest], label_names.RETRY),
+        counted_failures=_counted(attempts, jobs[newest]),
         before=next((attempts[number].failure for number in sorted(attempts, reverse=True)[1:]), None),
         replicas=number(jobs[newest], "spec", "completions"),
+        resources=_resources(jobs[newest]),
         global_batch_size=number(first, "metadata", "annotations", label_names.GLOBAL_BATCH_SIZE),
         zero_stage=number(first, "metadata", "annotations", label_names.ZERO_STAGE),
     )
 
 
-def _outcome(job: JobOutcome) -> StageOutcome[Any]:
-    return StageOutcome(state=job.state, report=job.report, failure=job.failure, disposition=job.disposition, record=job.record)
+def _counted(attempts: Mapping[int, JobOutcome], newest: Raw) -> int:
+    """Return the failures that count against backoffLimit. A Job of an earlier release has no record of those before it."""
+    before = number(newest, "metadata", "annotations", label_names.FAILURES)
+    if before is None:
+        return sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values())
+    return before + (attempts[max(attempts)].disposition is Disposition.RETRY)
+
+
+def _begun_with(children: Sequence[Raw], stage: Stage) -> dict[str, Any]:
+    """Return the global batch and the ZeRO stage of a gang whose Jobs are gone, from its Service; empty if there is none."""
+    names = {"global_batch_size": label_names.GLOBAL_BATCH_SIZE, "zero_stage": label_names.ZERO_STAGE}
+    service = next(iter(_of(children, stage, "Service")), {})
+    found = {field: number(service, "metadata", "annotations", name) for field, name in names.items()}
+    return {field: value for field, value in found.items() if value is not None}
+
+
+def _resources(job: Raw) -> dict[str, dict[str, str]]:
+    """Return limits and requests of the container of a Job's pods."""
+    container = next(iter(parts(job, "spec", "template", "spec", "containers")), {})
+    found = {kind: part(container, "resources", kind) for kind in ("limits", "requests")}
+    return {kind: {name: str(value) for name, value in amounts.items()} for kind, amounts in found.items() if amounts}
+
+
+def _annotation(job: Raw, name: str) -> str:
+    return text(job, "metadata", "annotations", name)
+
+
+def _outcome(found: JobOutcome, job: Raw) -> StageOutcome[Any]:
+    return StageOutcome(
+        state=found.state,
+        report=found.report,
+        failure=found.failure,
+        disposition=found.disposition,
+        record=found.record,
+        settings=_annotation(job, label_names.POD_SETTINGS),
+        retry=_annotation(job, label_names.RETRY),
+    )
 
 
 def _kept(found: Mapping[Stage, _StageReading]) -> Iterator[str]:

@@ -15,7 +15,16 @@ from tunewright.plan.memory.zero import weigh_memory
 from tunewright.plan.placement import reject_gang_volume, reject_read_only, reject_server_volume
 from tunewright.plan.plan_types import Storage
 from tunewright.plan.rejections import Rejection
-from tunewright.plan.resize import as_begun, as_trained, can_stay, reject_batch, reject_stuck_shards
+from tunewright.plan.resize import (
+    as_begun,
+    as_trained,
+    can_stay,
+    goes_on,
+    reject_accelerators,
+    reject_batch,
+    reject_stuck_shards,
+    with_begun_resources,
+)
 from tunewright.plan.rollout import PublishedModel
 from tunewright_contract.reports import ModelFacts
 
@@ -85,6 +94,12 @@ def _with_begun_workers(job: FineTuneJob, past: Past) -> FineTuneJob | None:
     return as_begun(job, past) if can_stay(job, past) else None
 
 
+def _with_begun_gang(job: FineTuneJob, past: Past) -> FineTuneJob | None:
+    """Return the job with number and resources of the gang that exists; None if that changes nothing."""
+    before = with_begun_resources(as_begun(job, past), past)
+    return before if goes_on(past) and before != job else None
+
+
 def _without_partial_admission(job: FineTuneJob, _: Past) -> FineTuneJob:
     rest = {name: value for name, value in job.metadata.annotations.items() if name != PARTIAL_ADMISSION}
     return job.model_copy(update={"metadata": job.metadata.model_copy(update={"annotations": rest})})
@@ -109,7 +124,8 @@ POLICIES = (
     Policy(lambda job, past, _: queueing.reject_resize_in_queue(job, past), _with_begun_workers),
     Policy(lambda job, past, _: queueing.reject_partial_admission(job, past), _without_partial_admission),
     Policy(lambda job, past, _: queueing.reject_suspend_in_queue(job, past), _without_suspend),
-    Policy(_reject_size, _with_begun_workers),
+    Policy(lambda job, past, _: reject_accelerators(job, past), with_begun_resources),
+    Policy(_reject_size, _with_begun_gang),
     Policy(lambda job, _, known: reject_read_only(job, known.refs, known.storage, known.model), _nothing),
     Policy(lambda job, _, known: reject_gang_volume(job, known.refs, known.storage, known.model), _with_begun_workers),
     Policy(lambda job, _, known: reject_server_volume(job, known.refs, known.storage, known.model), _without_server),

@@ -73,6 +73,8 @@ class StageOutcome(Generic[R]):
     failure: Failure | None = None  # when it failed, or why it makes no progress
     disposition: Disposition | None = None  # when it failed: what follows from the failure
     record: StageRecord | None = None  # its own containers have ended, and others keep its pods: end its Job, with this record
+    settings: str = ""  # a digest of the pod settings of its newest Job; empty: not recorded
+    retry: str = ""  # the retry that its newest Job was made for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +82,10 @@ class TrainOutcome(StageOutcome[TrainReport]):
     """Train, over all its attempts. A gang is restarted whole, as a new attempt."""
 
     attempts: int = 0  # Jobs that exist for this revision
-    counted_failures: int = 0  # attempts that ended with Disposition.RETRY
+    counted_failures: int = 0  # attempts that ended with Disposition.RETRY, since the user last requested a retry
     before: Failure | None = None  # the failure of the attempt before the newest
     replicas: int | None = None  # pods of the newest attempt
+    resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of one pod of the newest attempt
     global_batch_size: int | None = None  # of the first attempt; see plan/resize.py
     zero_stage: int | None = None  # of the first attempt
 

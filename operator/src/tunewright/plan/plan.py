@@ -85,7 +85,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
         suspend=spec.suspend,
         active_deadline_seconds=spec.active_deadline_seconds,
         progress_deadline_seconds=spec.progress_deadline_seconds,
-        stages=wanted_stages(job, past, shares, servable(job, past, model)),
+        stages=wanted_stages(job, past, shares, servable(job, past, model), refused=bool(accepted.objections)),
         objection=_objection(accepted.objections),
         lacking=() if _is_written(past) else refs.missing,
     )

@@ -199,6 +199,9 @@ class PodPlan:
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     backoff_limit: int = 2
     ending: Ending | None = None  # end the Job, because an injected container keeps its pod
+    settings: str = ""  # recorded on the Job; see plan/again.py
+    retry: str = ""  # recorded on the Job
+    replaces: bool = False  # the Job is deleted, and created again when it and its pods are gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,6 +214,10 @@ class TrainPlan:
     global_batch_size: int  # examples per optimizer step: recorded on the Job, because it must not change with the number of replicas
     resources: Mapping[str, Mapping[str, str]]
     ending: tuple[int, Ending] | None = None  # end the Job of this attempt, because injected containers keep its pods
+    counted_failures: int = 0  # of the attempts before the newest: recorded on the Job
+    settings: str = ""  # recorded on the Job; see plan/again.py
+    retry: str = ""  # recorded on the Job
+    replaces: bool = False  # the newest Job waits; it is deleted, and created again when it and its pods are gone
     stopping: bool = False  # the newest attempt has another number of pods than the job: it saves and stops, and another follows
     termination_grace_seconds: int = 300
     shared_memory: str = "2Gi"  # /dev/shm

@@ -9,10 +9,13 @@ Refuses a number of ranks that does not divide the batch, and shards that cannot
 from dataclasses import dataclass
 
 from tunewright.api.rules.facts import raw_deepspeed
+from tunewright.api.v1alpha1.common import ResourceRequirements
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
+from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
 from tunewright.plan.inputs import Past, StageState, TrainOutcome
 from tunewright.plan.rejections import Rejection
 from tunewright_contract.capabilities.optimizers import CONVERTIBLE_OPTIMIZERS
+from tunewright_contract.quantities import amount
 
 _MOST_REPLICAS = 1024
 _SHOWN = 8
@@ -40,9 +43,40 @@ def as_begun(job: FineTuneJob, past: Past) -> FineTuneJob:
     return job.model_copy(update={"spec": job.spec.model_copy(update={"workers": workers})})
 
 
+def with_begun_resources(job: FineTuneJob, past: Past) -> FineTuneJob:
+    """Return the job with the resources of its newest gang, if there is one."""
+    if not past.train.resources:
+        return job
+    workers = job.spec.workers.model_copy(update={"resources": ResourceRequirements.model_validate(past.train.resources)})
+    return job.model_copy(update={"spec": job.spec.model_copy(update={"workers": workers})})
+
+
+def reject_accelerators(job: FineTuneJob, past: Past) -> Rejection | None:
+    """Reject other accelerators per pod than those that the gang began with: they fix the ranks of a pod."""
+    if not past.train.resources:
+        return None
+    limits = job.spec.workers.resources.limits
+    begun = past.train.resources.get("limits", {})
+    for name in ACCELERATOR_RESOURCES:
+        before, now = begun.get(name, "0"), limits.get(name, "0")
+        if amount(before) != amount(now):
+            return Rejection(
+                reason="AcceleratorsFixed",
+                field=f"spec.workers.resources.limits[{name}]",
+                message=f"{now} is not {before}, with which the gang began: the ranks of a pod stay the same; set it back to {before} and "
+                "change spec.workers.replicas, or create a new job",
+            )
+    return None
+
+
 def can_stay(job: FineTuneJob, past: Past) -> bool:
     """Return whether a gang of another size runs, which continues if the change is refused."""
-    return is_resized(job.spec, past.train) and past.train.state in {StageState.PENDING, StageState.RUNNING, StageState.SUSPENDED}
+    return is_resized(job.spec, past.train) and goes_on(past)
+
+
+def goes_on(past: Past) -> bool:
+    """Return whether a gang exists that can continue as it is."""
+    return past.train.state in {StageState.PENDING, StageState.RUNNING, StageState.SUSPENDED}
 
 
 def is_resized(spec: FineTuneJobSpec, train: TrainOutcome) -> bool:

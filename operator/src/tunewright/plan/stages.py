@@ -1,6 +1,7 @@
 """Decides which stages run now: each row of the stage table after its predecessor has succeeded."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.plan.again import wanted_of
 from tunewright.plan.ending import ending_of
 from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
 from tunewright.plan.label_names import is_queued
@@ -15,40 +16,58 @@ from tunewright_contract.smoke_test import SmokeTest
 from tunewright_contract.stages import Shape, Stage
 
 
-def wanted_stages(job: FineTuneJob, past: Past, shares: Shares, model: PublishedModel | Missing | None) -> dict[Stage, StagePlan]:
-    """Plan each stage whose predecessor has succeeded. `model` is the model to serve; None: no server."""
+def wanted_stages(
+    job: FineTuneJob, past: Past, shares: Shares, model: PublishedModel | Missing | None, *, refused: bool = False
+) -> dict[Stage, StagePlan]:
+    """Plan each stage whose predecessor has succeeded.
+
+    `model` is the model to serve; None: no server. `refused`: the job has a change that is refused, so no waiting Job is replaced.
+    """
     plans: dict[Stage, StagePlan | None] = {}
     for stage in stages.STAGES:
         if stage.predecessor is None or past[stage.predecessor].state is StageState.SUCCEEDED:
             match stage.shape:
                 case Shape.POD:
-                    plans[stage] = _pod(stage, job, past)
+                    plans[stage] = _pod(stage, job, past, refused=refused)
                 case Shape.GANG:
-                    plans[stage] = _gang(job, past, shares)
+                    plans[stage] = _gang(stage, job, past, shares, refused=refused)
                 case _:  # a server
                     plans[stage] = _server(job, past, model)
     return {stage: plan for stage, plan in plans.items() if plan is not None}
 
 
-def _pod(stage: Stage, job: FineTuneJob, past: Past) -> PodPlan:
+def _pod(stage: Stage, job: FineTuneJob, past: Past, *, refused: bool) -> PodPlan:
     report = past.check.report
     own = job.spec.pod_settings(stage).resources
     resources = pod_resources(stage.resources, own, job.spec.workers.resources, report.model if report else None)
-    ending = ending_of(past[stage].record, queued=_is_held(job, past))
-    return PodPlan(resources=resources, backoff_limit=stage.retries, ending=ending)
+    wanted = wanted_of(job, stage)
+    return PodPlan(
+        resources=resources,
+        backoff_limit=stage.retries,
+        ending=ending_of(past[stage].record, queued=_is_held(job, past)),
+        settings=wanted.settings,
+        retry=wanted.retry,
+        replaces=wanted.runs_again(past[stage]) and not refused,
+    )
 
 
-def _gang(job: FineTuneJob, past: Past, shares: Shares) -> TrainPlan:
+def _gang(stage: Stage, job: FineTuneJob, past: Past, shares: Shares, *, refused: bool) -> TrainPlan:
     workers, begun = job.spec.workers, past.train
     ending = ending_of(begun.record, queued=_is_held(job, past))
     resized = is_resized(job.spec, begun)
-    attempt = attempt_of(begun, backoff_limit=job.spec.backoff_limit, resized=resized)
+    wanted = wanted_of(job, stage)
+    repeated = wanted.repeats(begun) and not refused
+    attempt = attempt_of(begun, backoff_limit=job.spec.backoff_limit, resized=resized, repeated=repeated)
     return TrainPlan(
         attempt=attempt,
         replicas=workers.replicas,
         processes_per_replica=workers.processes,
         resources=with_scratch(workers.resources),
         global_batch_size=shares.global_batch_size,
+        counted_failures=0 if repeated else begun.counted_failures,
+        settings=wanted.settings,
+        retry=wanted.retry,
+        replaces=wanted.replaces(begun) and not resized and not refused,
         stopping=resized and attempt < begun.attempts,
         ending=(begun.attempts - 1, ending) if ending else None,
     )
@@ -58,19 +77,21 @@ def _is_held(job: FineTuneJob, past: Past) -> bool:
     return past.queued or is_queued(job.metadata.labels)
 
 
-def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False) -> int:
+def attempt_of(train: TrainOutcome, *, backoff_limit: int, resized: bool = False, repeated: bool = False) -> int:
     """Return the number of the last attempt to render, counted from 0.
 
     After a gang that stopped and saved, a new attempt follows, which does not count. A failure that a retry can fix is followed by at most
     `backoff_limit` retries, a permanent failure by none. A gang of another size than the job's is followed by one of the right size as soon
-    as it has ended, whatever its outcome.
+    as it has ended, whatever its outcome. `repeated`: the user has changed its pod settings, or requests a retry.
     """
     if train.attempts == 0:
         return 0
     if resized:
         return train.attempts if train.state in {StageState.FAILED, StageState.SUSPENDED} else train.attempts - 1
     again = train.state is StageState.FAILED and (
-        train.disposition is Disposition.RESUME or (train.disposition is Disposition.RETRY and train.counted_failures <= backoff_limit)
+        repeated
+        or train.disposition is Disposition.RESUME
+        or (train.disposition is Disposition.RETRY and train.counted_failures <= backoff_limit)
     )
     return train.attempts if again else train.attempts - 1
 

@@ -7,7 +7,7 @@ the operator counts them.
 from tunewright.plan import label_names
 from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import FineTunePlan, TrainPlan
-from tunewright.render.labels import JsonObject, metadata, pod_pass_labels
+from tunewright.render.labels import JsonObject, metadata, pod_pass_labels, recorded
 from tunewright.render.pod import container, pod_template
 from tunewright.render.pod_job import deadline, ended_annotation, ended_spec, failure_policy, suspension
 from tunewright.render.variables import RENDEZVOUS_PORT, gang_variables
@@ -20,11 +20,11 @@ _STOPPED: JsonObject = {"suspend": True}
 
 
 def render_gang_jobs(plan: FineTunePlan, stage: Stage, wanted: TrainPlan) -> list[JsonObject]:
-    """Return the Jobs of all attempts, the newest last."""
-    return [_gang_job(plan, stage, wanted, attempt) for attempt in range(wanted.attempt + 1)]
+    """Return the Jobs of all attempts, the newest last. One that is replaced is left out, and so deleted."""
+    return [_gang_job(plan, stage, wanted, attempt) for attempt in range(wanted.attempt + (not wanted.replaces))]
 
 
-def _begun_with(plan: FineTunePlan, train: TrainPlan) -> dict[str, str]:
+def begun_with(plan: FineTunePlan, train: TrainPlan) -> dict[str, str]:
     """Return annotations with the values that must not change with the number of workers."""
     return {label_names.GLOBAL_BATCH_SIZE: str(train.global_batch_size), label_names.ZERO_STAGE: str(plan.fit.zero_stage)}
 
@@ -42,7 +42,13 @@ def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) 
             attempt_name(plan.names[stage], attempt),
             stage.component,
             labels=labels | dict(plan.pass_labels),
-            annotations={**plan.pass_annotations, **_begun_with(plan, train), **ended_annotation(ending)},
+            annotations={
+                **plan.pass_annotations,
+                **begun_with(plan, train),
+                **recorded(train),
+                **ended_annotation(ending),
+                label_names.FAILURES: str(train.counted_failures),
+            },
         ),
         "spec": {
             **deadline(plan),

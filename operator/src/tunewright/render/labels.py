@@ -5,7 +5,7 @@ from typing import Any
 
 from tunewright.plan import label_names
 from tunewright.plan.names import label_value
-from tunewright.plan.plan_types import FineTunePlan, Owner
+from tunewright.plan.plan_types import FineTunePlan, Owner, PodPlan, TrainPlan
 
 INSTANCE = "app.kubernetes.io/instance"
 JsonObject = dict[str, Any]  # a manifest under construction, or a part of one
@@ -31,6 +31,12 @@ def metadata(
     if owned:
         result["ownerReferences"] = [owner_reference(plan.owner)]
     return result
+
+
+def recorded(wanted: PodPlan | TrainPlan) -> dict[str, str]:
+    """Return the annotations of a Job by which the planner decides whether it is run again."""
+    values = {label_names.POD_SETTINGS: wanted.settings, label_names.RETRY: wanted.retry}
+    return {name: value for name, value in values.items() if value}
 
 
 def child_labels(plan: FineTunePlan, component: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from tunewright.render.disruption_budget import render_disruption_budgets
 from tunewright.render.gang_job import render_gang_jobs
 from tunewright.render.labels import JsonObject
 from tunewright.render.network_policy import render_network_policies
-from tunewright.render.pod_job import render_pod_job
+from tunewright.render.pod_job import render_pod_jobs
 from tunewright.render.service import render_services
 from tunewright.render.volume_claim import render_volume_claim
 from tunewright_contract import stages
@@ -44,7 +44,7 @@ def _workloads(plan: FineTunePlan) -> tuple[list[JsonObject], Choice | None]:
     for stage in stages.STAGES:
         match plan.stages.get(stage):
             case PodPlan() as wanted:
-                workloads.append(render_pod_job(plan, stage, wanted))
+                workloads += render_pod_jobs(plan, stage, wanted)
             case TrainPlan() as wanted:
                 workloads += render_gang_jobs(plan, stage, wanted)
             case ServePlan() as wanted if serving := choose_revision(plan, stage, wanted):

@@ -6,7 +6,7 @@
 from tunewright.plan import label_names
 from tunewright.plan.ending import AT_ONCE, Ending
 from tunewright.plan.plan_types import FineTunePlan, PodPlan
-from tunewright.render.labels import JsonObject, is_queued, metadata, pod_pass_labels
+from tunewright.render.labels import JsonObject, is_queued, metadata, pod_pass_labels, recorded
 from tunewright.render.pod import container, pod_template
 from tunewright.render.variables import pod_variables
 from tunewright.render.volumes import pod_mounts
@@ -59,14 +59,22 @@ def suspension(plan: FineTunePlan, stage: Stage) -> JsonObject:
     return {} if is_queued(plan) else {"suspend": False}
 
 
-def render_pod_job(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> JsonObject:
-    """Return the Job of a stage of one pod."""
+def render_pod_jobs(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> list[JsonObject]:
+    """Return the Job of a stage of one pod; none if it is replaced, which deletes it."""
+    return [] if wanted.replaces else [_pod_job(plan, stage, wanted)]
+
+
+def _pod_job(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> JsonObject:
     mounts = pod_mounts(plan, stage)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": metadata(
-            plan, plan.names[stage], stage.component, labels=plan.pass_labels, annotations=ended_annotation(wanted.ending)
+            plan,
+            plan.names[stage],
+            stage.component,
+            labels=plan.pass_labels,
+            annotations=recorded(wanted) | ended_annotation(wanted.ending),
         ),
         "spec": {
             **suspension(plan, stage),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.plan.inputs import Past, StageOutcome, StageState
-from tunewright.plan.plan_types import FineTunePlan
+from tunewright.plan.plan_types import FineTunePlan, PodPlan, TrainPlan
 from tunewright.plan.regression import stopped_by_regression
 from tunewright.status.reasons import heals, needs_change
 from tunewright_contract import stages
@@ -77,9 +77,25 @@ class Situation:
         return failed and train is not None and train.attempt >= self.past.train.attempts
 
     @property
+    def repeating(self) -> bool:
+        """The present stage of one pod failed, and its Job is being replaced."""
+        return self.outcome.state is StageState.FAILED and self._planned is not None and self._planned.replaces
+
+    @property
     def failed(self) -> bool:
         """The present stage failed permanently."""
-        return self.outcome.state is StageState.FAILED and not self.retrying
+        return self.outcome.state is StageState.FAILED and not self.retrying and not self.repeating
+
+    @property
+    def outdated(self) -> bool:
+        """The present stage runs with other pod settings than the job's."""
+        differs = self._planned is not None and self.outcome.settings not in {"", self._planned.settings}
+        return differs and self.outcome.state is StageState.RUNNING
+
+    @property
+    def _planned(self) -> PodPlan | TrainPlan | None:
+        planned = self.plan.stages.get(self.at) if self.at else None
+        return planned if isinstance(planned, PodPlan | TrainPlan) else None
 
     @property
     def heals(self) -> bool:

@@ -114,7 +114,28 @@ def _retrying(situation: Situation) -> str:
     return f"attempt {situation.past.train.attempts} failed, the next one follows: {explained(situation.outcome)}"
 
 
+def _repeating(situation: Situation) -> str:
+    return f"{_name(situation)} failed and is run again: {explained(situation.outcome)}"
+
+
 def _by_state(situation: Situation) -> str:
+    return f"{_of_state(situation)}{_when_changed(situation)}"
+
+
+def _when_changed(situation: Situation) -> str:
+    """Return when changed pod settings take effect, and how to apply them now."""
+    if not situation.outdated or situation.at is None:
+        return ""
+    if situation.past.queued:
+        now = "deactivate its Workload (spec.active: false), and activate it when the phase is Queued"
+    elif situation.at.suspendable:
+        now = "set spec.suspend to true, and to false when the phase is Suspended"
+    else:
+        now = f"delete its Job, {situation.plan.names[situation.at]}"
+    return f"; it runs with the pod settings from before the last change, which takes effect when it starts again; to apply it now, {now}"
+
+
+def _of_state(situation: Situation) -> str:
     stage, state, train = _name(situation), situation.outcome.state.value.lower(), situation.past.train
     if why := explained(situation.outcome):
         return f"{stage} is {state}: {why}"
@@ -140,6 +161,7 @@ TABLE = (
     Case(lambda now: now.resizing,                                     _GOES_ON, None,            Reason.RESIZING,    _resizing),
     Case(lambda now: now.retrying,                                     _GOES_ON, None,            Reason.RETRYING,    _retrying),
     Case(lambda now: now.heals,                                        _GOES_ON, None,            None,               _by_state),
+    Case(lambda now: now.repeating,                                    _GOES_ON, None,            Reason.RETRYING,    _repeating),
     Case(lambda now: now.failed,                                       _STALLED, Phase.FAILED,    None,               _by_state),
     Case(lambda now: now.needs_change,                                 _STALLED, None,            None,               _by_state),
     Case(lambda _: True,                                               _GOES_ON, None,            None,               _by_state),
