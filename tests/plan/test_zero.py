@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from plan_jobs import GPU, facts, job, merged, rejected
 
 from tunewright.plan.inputs import GIB, Defaults
+from tunewright.plan.memory import zero
 from tunewright.plan.memory.estimate import Strategy
 from tunewright.plan.memory.strategies import objection
 from tunewright.plan.memory.zero import strategy_of, weigh_memory
@@ -272,3 +273,18 @@ def test_a_decision_reports_correctly_whether_it_fits(asked):
         assert all(option.refused or option.needed > available for option in before)
     else:
         assert found.zero_stage == spec.deepspeed.stage
+
+
+def test_a_repeated_decision_is_not_computed_again_and_any_other_argument_is_another_decision(monkeypatch):
+    wanted, counted, defaults, computed = gpu(20, **FULL_TUNING), FULL, Defaults(), []
+    monkeypatch.setattr(zero, "_DECISIONS", {})
+    monkeypatch.setattr(zero, "_MOST_DECISIONS", 4)
+    monkeypatch.setattr(zero, "_weigh", lambda *question: computed.append(question) or len(computed))
+
+    def decide(spec=wanted, facts=counted, defaults=defaults, begun=None):
+        return weigh_memory(spec, facts, defaults, begun_stage=begun)
+
+    assert [decide(), decide(), decide(wanted.model_copy(deep=True))] == [1, 1, 1]
+    others = [decide(gpu(21, **FULL_TUNING)), decide(facts=None), decide(defaults=Defaults(output_size="1Gi")), decide(begun=2)]
+    assert (others, len(zero._DECISIONS)) == ([2, 3, 4, 5], 4)
+    assert decide() == 6  # the oldest has been dropped

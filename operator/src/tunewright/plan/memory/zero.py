@@ -6,6 +6,8 @@ fit. `Auto` never takes a combination that is known to fail. Refuses if nothing 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
+from typing import Final
 
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.inputs import Defaults
@@ -19,6 +21,9 @@ from tunewright.plan.quantities import people_bytes
 from tunewright.plan.rejections import Rejection
 from tunewright_contract.reports import ModelFacts
 
+_MOST_DECISIONS = 256
+_DECISIONS: Final[dict[bytes, MemoryFit | Rejection]] = {}  # the latest, by a hash of their arguments
+
 
 def strategy_of(decided: MemoryFit | MemoryOption) -> Strategy:
     """Return the strategy of a decision or an option."""
@@ -31,7 +36,26 @@ def weigh_memory(
     """Decide. Without facts the decision is provisional. Returns a rejection if the stage is Auto and nothing fits.
 
     `begun_stage` is the stage of existing checkpoints: `Auto` keeps it when the number of ranks changes.
+
+    Each reconcile decides anew, mostly with the arguments of the last one. This is most of a plan's processor time, so the latest decisions
+    are kept by a hash of what they depend on.
     """
+    question = _hash_of(spec, facts, defaults, begun_stage)
+    decided = _DECISIONS.get(question)
+    if decided is None:
+        decided = _DECISIONS[question] = _weigh(spec, facts, defaults, begun_stage)
+        if len(_DECISIONS) > _MOST_DECISIONS:
+            _DECISIONS.pop(next(iter(_DECISIONS)), None)
+    return decided
+
+
+def _hash_of(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaults, begun_stage: int | None) -> bytes:
+    """Hash the arguments. Of the specification also which fields are written, because messages can depend on that."""
+    written = (spec.model_dump_json(), spec.model_dump_json(exclude_unset=True), facts.model_dump_json() if facts else "")
+    return sha256("\n".join((*written, repr(defaults), repr(begun_stage))).encode()).digest()
+
+
+def _weigh(spec: FineTuneJobSpec, facts: ModelFacts | None, defaults: Defaults, begun_stage: int | None) -> MemoryFit | Rejection:
     capacity = capacity_of(spec, defaults)
     allowed = _allowed(spec, capacity)
     if isinstance(allowed, Rejection):
