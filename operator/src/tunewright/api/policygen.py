@@ -1,7 +1,7 @@
 """Generates the ValidatingAdmissionPolicy that keeps a job's inputs immutable, and its binding.
 
 The API server evaluates it only for an update that changes the specification. The same rules in the CRD are evaluated at each write of
-a status, which then costs half as much again (docs/benchmarks.md). `make crds` writes it to `deploy/`, and a test compares.
+a status, which then costs a fifth more (docs/benchmarks.md). `make crds` writes it to `deploy/`, and a test compares.
 """
 
 import io

@@ -37,7 +37,7 @@ def weigh_memory(
 
     `begun_stage` is the stage of existing checkpoints: `Auto` keeps it when the number of ranks changes.
 
-    Each reconcile decides anew, mostly with the arguments of the last one. This is most of a plan's processor time, so the latest decisions
+    Each reconcile decides again, mostly with the same arguments. This is most of a plan's processor time, so the latest decisions
     are kept by a hash of what they depend on.
     """
     question = _hash_of(spec, facts, defaults, begun_stage)
