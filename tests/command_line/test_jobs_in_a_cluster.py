@@ -3,10 +3,13 @@
 import json
 import re
 import signal
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from api_jobs import raw_job
 from cluster_commands import JOB, PROGRAMS, write_kubeconfig
+from kubelet_stand_in import KubeletStandIn
 from probe_pods import pod
 from stored_jobs import FAILED, SERVING, TRAINING
 
@@ -222,9 +225,10 @@ def pod_of(control_plane, editor):
     """Create a pod of a stage with a status, as a kubelet would leave it. No kubelet answers for it."""
     api, made = control_plane.api, []
 
-    def create(job: dict, component: str, **status) -> str:
+    def create(job: dict, component: str, *, node: str = "", **status) -> str:
         manifest = pod("pause", labels={JOB_UID: job["metadata"]["uid"], COMPONENT: component})
         manifest["spec"]["containers"][0]["name"] = component
+        manifest["spec"] |= {"nodeName": node} if node else {}
         created = api.create(manifest, editor.namespace, keep=True)
         assert created.accepted, created.message
         name = manifest["metadata"]["name"]
@@ -268,6 +272,56 @@ def test_a_pod_whose_container_waits_has_no_log(editor, store, pod_of):
     }
     pod_of(job, "trainer", phase="Pending", containerStatuses=[waiting])
     told(editor.call("logs", "bot", "--stage", "train"), 1, "bot has printed nothing in train yet", "kubectl tunewright describe bot")
+
+
+class OpenAI(BaseHTTPRequestHandler):
+    """A server that answers each conversation with its key and its last message."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = f"{self.headers['Authorization']}: {asked['messages'][-1]['content'].upper()}"
+        events = [json.dumps({"choices": [{"delta": {"content": said}}]}), "[DONE]"]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write("".join(f"data: {event}\n\n" for event in events).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def kubelet(control_plane, team):
+    """A node whose kubelet is a stand-in; pods of this node forward their ports to an OpenAI server."""
+    api, folder = control_plane.api, control_plane.plane.folder
+    with ThreadingHTTPServer(("127.0.0.1", 0), OpenAI) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with KubeletStandIn(folder / "apiserver.crt", folder / "apiserver.key", target=server.server_port) as kubelet:
+            api.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "stand-in"}}, keep=True)
+            endpoints = {"kubeletEndpoint": {"Port": kubelet.port}}
+            status = {"addresses": [{"type": "InternalIP", "address": "127.0.0.1"}], "daemonEndpoints": endpoints}
+            nodes = api.dynamic.resources.get(api_version="v1", kind="Node")
+            nodes.status.patch(name="stand-in", body={"status": status}, content_type="application/merge-patch+json")
+            yield kubelet
+            api.delete("v1", "Node", "stand-in")
+        server.shutdown()
+
+
+def test_logs_come_from_the_container_of_the_stage(editor, store, pod_of, kubelet):
+    job = store("bot", TRAINING)
+    running = {"name": "trainer", "image": "i", "imageID": "i", "ready": True, "restartCount": 0, "state": {"running": {}}}
+    name = pod_of(job, "trainer", node="stand-in", phase="Running", containerStatuses=[running])
+    assert editor.call("logs", "bot").stdout.splitlines() == [f"{name} in trainer", "café", "end"]
+    assert editor.call("logs", "bot", "--stage", "train", "--tail", "1").stdout == "end\n"
+    editor.call("logs", "bot", "--previous")
+    assert "previous=true" in kubelet.requests[-1]
+
+
+def test_chat_forwards_a_port_and_sends_the_key_that_it_never_prints(editor, store, pod_of, kubelet):
+    pod_of(store("bot", SERVING, serving={"replicas": 1}), "server", node="stand-in", **READY)
+    ended = editor.call("chat", "bot", "hello", "--api-key", "k3y")
+    assert (ended.exit_code, ended.stdout) == (0, "Bearer k3y: HELLO\n"), ended.output
+    assert re.search(r"forwarding 127\.0\.0\.1:\d+ to pod probe-", ended.stderr)
+    assert "k3y" not in ended.stderr
 
 
 KUBECONFIGS = {
