@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from api_jobs import raw_job
 from plan_builders import changed, quickstart_plan, serving
+from ruamel.yaml import YAML
 from rule_cases import POD_CASES, settings
+from waiting import until
 
 from tunewright.api.rules import check
 from tunewright.api.v1alpha1.job import parse
@@ -14,10 +17,18 @@ from tunewright.plan.plan_types import ClaimSource, DataVolume
 from tunewright.plan.pod_limits import with_scratch
 from tunewright.plan.pod_options import pod_options
 from tunewright.render import render
-from tunewright_contract.stages import STAGES
+from tunewright_contract.stages import STAGES, TRAIN
 
 IDS = [f"{code} {part}.{field} {broken}"[:100] for code, part, field, broken, _ in POD_CASES]
 CLAIMED = {"model_source": ClaimSource(claim="models"), "data_volumes": (DataVolume(name="data", source=ClaimSource(claim="corpora")),)}
+
+
+QUOTA = {
+    "apiVersion": "v1",
+    "kind": "ResourceQuota",
+    "metadata": {"name": "all"},
+    "spec": {"hard": {f"{kind}.{name}": "1Ti" for kind in ("requests", "limits") for name in ("cpu", "memory", "ephemeral-storage")}},
+}
 
 
 def pod_of(part, spec):
@@ -119,3 +130,18 @@ def test_pull_secrets_are_names_or_objects_for_both_kinds_of_apply(server, contr
         control_plane.kubectl("apply", "--filename", str(path))
         stored = server.get(raw["apiVersion"], raw["kind"], "client-side", namespace)
         assert stored["spec"]["workers"]["imagePullSecrets"] == secrets
+
+
+def test_the_pods_of_the_documented_settings_fit_under_a_quota_on_requests_and_limits(server, control_plane, namespace):
+    page = (Path(__file__).parents[2] / "docs" / "pod-settings.md").read_text(encoding="utf-8")
+    raw = raw_job(YAML(typ="safe").load(page.split("```yaml\n")[1].split("```")[0]))
+    assert server.create(raw, namespace).message == ""
+    spec = parse(raw).spec
+    assert check(spec) == ()
+    assert server.create(QUOTA, namespace, keep=True).message == ""
+    quota = ("v1", "ResourceQuota", "all", namespace)
+    until(lambda: (server.get(*quota) or {}).get("status", {}).get("used"), "the quota counts")
+    pods = {stage.settings: server.create(pod_of(stage.settings, spec), namespace).message for stage in STAGES}
+    assert pods == dict.fromkeys(pods, "")
+    bare = server.create(pod_of(TRAIN.settings, parse(raw_job()).spec), namespace)
+    assert (bare.code, "must specify limits.cpu" in bare.message) == (403, True)
