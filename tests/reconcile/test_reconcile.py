@@ -8,6 +8,7 @@ import pytest
 from child_builders import COMPLETE, a_pod, ended
 from status_builders import CHECKED, EXPORTED, TRAINED
 
+from tunewright.observe import misfits
 from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright.reconcile.ports import Ports
@@ -54,6 +55,7 @@ class World:
         self.refs = refs or References(folders=FOLDERS, host_paths=True)
         self.refuse = refuse
         self.applied: list[Sequence[Mapping[str, Any]]] = []
+        self.refused: Mapping[str, str] = {}  # a stage's component -> why its pods are refused
         self.patches: list[Mapping[str, Any]] = []
 
     async def get(self, key: Key) -> Mapping[str, Any] | None:
@@ -72,6 +74,9 @@ class World:
 
     def altered(self, manifests: Sequence[Mapping[str, Any]]) -> Sequence[str]:
         return ()
+
+    async def refusals(self, pods: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+        return [self.refused.get(pod["metadata"]["labels"]["app.kubernetes.io/component"], "") for pod in pods]
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         assert self.raw is not None
@@ -244,6 +249,7 @@ def test_each_reason_of_a_refused_write_has_a_way_out():
         faults.REFUSED_BY_CLUSTER,
         faults.FIELD_INVALID,
         faults.TOO_LARGE,
+        misfits.TOO_LARGE,
     }
     assert reasons == set(REFUSALS)
 
@@ -260,6 +266,46 @@ class Training(World):
             labels = {"metadata": {**pod["metadata"], "labels": child["metadata"]["labels"]}}
             found += [child | done, pod | labels] if checks else [child]
         return found
+
+
+LIMIT_RANGE = 'pods "x" is forbidden: maximum memory usage per Container is 1536Mi, but limit is 43Gi'
+FULL = 'pods "x" is forbidden: exceeded quota: q, requested: pods=1, used: pods=4, limited: pods=4'
+
+
+async def test_a_later_stage_that_can_never_start_stops_the_job_before_training():
+    world = Training(make_raw())
+    world.refused = {"exporter": LIMIT_RANGE}
+    await reconcile(KEY, ports(world))
+    assert world.raw["status"]["warnings"] == [
+        f"export cannot start: {LIMIT_RANGE}. Change spec.export.resources, or have the limit raised."
+    ], "Check runs meanwhile"
+    assert await reconcile(KEY, ports(world)) == ReconcileResult(requeue_after=REFUSED_SECONDS)
+    status = world.raw["status"]
+    assert (status["phase"], status["reason"]) == ("Failed", "PodOutsideLimits")
+    assert "spec.export.resources" in status["message"]
+    assert "demo-train-0" not in [child["metadata"]["name"] for child in world.applied[-1]]
+    world.refused = {}
+    await reconcile(KEY, ports(world))
+    assert "demo-train-0" in [child["metadata"]["name"] for child in world.applied[-1]], "it continues when the limit is raised"
+
+
+async def test_a_warning_about_a_later_stage_ends_with_its_cause_while_check_runs():
+    world = World(make_raw())
+    world.refused = {"exporter": LIMIT_RANGE}
+    await reconcile(KEY, ports(world))
+    world.refused = {"exporter": ""}
+    assert world.raw["status"]["warnings"]
+    await reconcile(KEY, ports(world))
+    assert not world.raw["status"]["warnings"]
+
+
+async def test_a_quota_that_is_used_up_now_is_a_warning_and_training_begins():
+    world = Training(make_raw())
+    world.refused = {"exporter": FULL}
+    for _ in range(2):
+        await reconcile(KEY, ports(world))
+    assert "export cannot start" in world.raw["status"]["warnings"][0]
+    assert "demo-train-0" in [child["metadata"]["name"] for child in world.applied[-1]]
 
 
 @pytest.mark.parametrize(

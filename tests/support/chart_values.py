@@ -21,7 +21,7 @@ EVERYTHING: dict[str, Any] = {
     "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "replicas": 2,
     "serviceAccount": {"name": "tuner-operator", "annotations": {"example.com/role": "tuner"}},
-    "rbac": {"secrets": True},
+    "rbac": {"secrets": True, "tryPods": True},
     "podAnnotations": {"example.com/note": "x"},
     "podLabels": {"example.com/tier": "platform"},
     "priorityClassName": "system-cluster-critical",

@@ -36,7 +36,7 @@
   verbs: [get, list, watch]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch{{ if .Values.rbac.tryPods }}, create{{ end }}]
 - apiGroups: [""]
   resources: [events]
   verbs: [get, list, create, patch]

@@ -142,10 +142,10 @@ class Client:
         )
         return stored
 
-    async def create(self, kind: str, namespace: str, body: Manifest) -> dict[str, Any]:
-        """Create an object. Raises Conflict if it exists."""
+    async def create(self, kind: str, namespace: str, body: Manifest, *, dry_run: bool = False) -> dict[str, Any]:
+        """Create an object. Raises Conflict if it exists. `dry_run`: only check whether it would be admitted."""
         manifest = {"apiVersion": self._scheme.resources[kind].api_version, "kind": kind, **body}
-        query = [("fieldManager", self._scheme.field_manager)]
+        query = [("fieldManager", self._scheme.field_manager), *([("dryRun", "All")] if dry_run else [])]
         doing = f"create {kind} in {namespace or 'the cluster'}"
         stored: dict[str, Any] = await self._call(
             "post", self._scheme.path(kind, namespace), doing=doing, writing=kind, body=manifest, query=query

@@ -33,6 +33,7 @@ from tunewright_runtime.lookups import Lookups
 from tunewright_runtime.objects import Key, Manifest, ObjectRef, ref_of
 from tunewright_runtime.ownership import descendants, to_prune
 from tunewright_runtime.tokens import Tokens
+from tunewright_runtime.trials import Trials
 
 PROGRESS_PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
 
@@ -75,8 +76,10 @@ class KubeWorld:
         tokens: Tokens,
         complete: Callable[[], Awaitable[None]] = _complete,
         clock: Callable[[], datetime] = utc_now,
+        trials: Trials | None = None,
     ) -> None:
         self._client = client
+        self._trials = trials
         self._cache = cache
         self._writer = ChildWriter(client, cache, may_suspend=may_suspend, ended=ENDED)
         self._lookups = Lookups(client, clock=lambda: clock().timestamp())
@@ -138,6 +141,10 @@ class KubeWorld:
     def altered(self, manifests: Sequence[Manifest]) -> Sequence[str]:
         """Return a message for each of these children that admission has changed in a way that matters."""
         return self._writer.altered(manifests)
+
+    async def refusals(self, pods: Sequence[Manifest]) -> Sequence[str]:
+        """Return why each of these pods would not be admitted; empty for one that would, or that is not tried."""
+        return [await self._trials.refusal(pod) if self._trials else "" for pod in pods]
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status, and post an Event about a new state. A job that is gone, or was replaced, is left alone."""

@@ -108,6 +108,10 @@ class LocalWorld:
         """Return nothing: on this machine no policy changes objects."""
         return ()
 
+    async def refusals(self, pods: Sequence[Manifest]) -> Sequence[str]:
+        """Return that each pod is admitted: nothing on this machine refuses one."""
+        return [""] * len(pods)
+
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status, unless the job is gone or another job has its name now."""
 

@@ -31,6 +31,9 @@ class World(Protocol):
     def altered(self, manifests: Sequence[Manifest]) -> Sequence[str]:
         """Return a message for each applied child that is stored differently from what was written, because a policy changed it."""
 
+    async def refusals(self, pods: Sequence[Manifest]) -> Sequence[str]:
+        """Return why each of these pods would not be admitted; empty for one that would, or that is not tried. Nothing is created."""
+
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status. Does nothing if the job is gone, or if another job has its name now."""
 

@@ -4,21 +4,27 @@ Level-triggered: it does not depend on what has changed, and can run at any time
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from tunewright.api.admission import admit
 from tunewright.api.problems import InvalidJob
+from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
 from tunewright.observe import has_begun, observe
 from tunewright.observe.events import GRACE
+from tunewright.observe.misfits import Misfit, misfit_of
 from tunewright.observe.raw import UNREADABLE, text
-from tunewright.plan.plan import plan
+from tunewright.plan.inputs import Past, References, StageState
+from tunewright.plan.plan import forecast, plan
+from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.rejections import ReferencesMissing, Rejection
 from tunewright.plan.revision import revision_of
 from tunewright.reconcile.ports import Ports
 from tunewright.render import render
+from tunewright.render.trial_pods import trial_pods
 from tunewright.status import (
     summarise,
     summarise_defect,
@@ -89,10 +95,14 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     if isinstance(decided, Rejection):
         return summarise_rejected(decided.reason, str(decided), **_context(raw, ports)), False
     rendering = render(decided)
+    misfits = await _misfits(job, refs, seen.past, ports)
+    if (never := [misfit for misfit in misfits if misfit.final]) and seen.past.check.state is StageState.SUCCEEDED:
+        raise Rejected("; ".join(map(str, never)), reason=never[0].reason, field=never[0].field)
     if await ports.world.apply(key, uid, rendering.children):
         made = await ports.world.children(key, uid)
         # includes the children that were created just now
         seen = observe(made, revision=revision_of(job), status=raw.get("status"), now=ports.clock())
+    seen = replace(seen, warnings=(*map(str, misfits), *seen.warnings))
     progress = ports.progress.latest(key, uid)
     status = summarise(
         job,
@@ -105,6 +115,19 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
         altered=ports.world.altered(rendering.children),
     )
     return status, job.served_job() is not None
+
+
+async def _misfits(job: FineTuneJob, refs: References, past: Past, ports: Ports) -> Sequence[Misfit]:
+    """Return the stages whose pods the API server would refuse, until a gang has begun: then nothing is saved by it any more."""
+    if past.train.attempts or past.check.state is StageState.FAILED:
+        return ()
+    facts = past.check.report.model if past.check.report else None
+    ahead = forecast(job, refs, ports.defaults, model_facts=facts)
+    if not isinstance(ahead, FineTunePlan):
+        return ()
+    pods = [pod for pod in trial_pods(render(ahead).children) if past[pod.stage].state is StageState.ABSENT]
+    refusals = zip(pods, await ports.world.refusals([pod.manifest for pod in pods]), strict=True)
+    return [misfit for pod, refusal in refusals if refusal and (misfit := misfit_of(pod.stage, refusal))]
 
 
 async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Ports) -> None:

@@ -26,6 +26,7 @@ from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, NotWri
 from tunewright_runtime.objects import Key
 from tunewright_runtime.queue import Backoff, Queue
 from tunewright_runtime.tokens import Tokens
+from tunewright_runtime.trials import Trials
 
 SETTLE_SECONDS = 0.05  # children change in bursts: a Job, its pods and their status
 PROGRESS_SECONDS = 15.0  # at most one status write per job in this time, however often its pods report
@@ -55,6 +56,7 @@ class Controller:
             progress_url=settings.progress_url,
             tokens=Tokens(client, self._cache, clock=clock, audience=audience),
             complete=self._sync.require_readable,
+            trials=Trials(client, clock=clock) if settings.try_pods else None,
         )
         self.metrics = OperatorMetrics(
             depth=self._queue.depth,

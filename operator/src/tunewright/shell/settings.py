@@ -35,6 +35,8 @@ class OperatorSettings(BaseModel):
     progress_port: Port = 8080
     health_port: Port = 8081
     """/livez, /readyz and /metrics."""
+    try_pods: bool = False
+    """Try the pods of all stages by dry-run creates before training takes accelerators. Needs the right to create pods."""
     leader_election: bool = False
     """Work only while holding the Lease `tunewright-operator` in the operator's own namespace. Needs the two below."""
     pod_name: str = ""

@@ -32,6 +32,9 @@ REFUSALS: Mapping[str, RefusedWrite] = {
     "FieldInvalid": RefusedWrite(
         "Correct this field where the job sets it: spec.workers or spec.serving has the field of the same name.", stalled=True
     ),
+    "PodOutsideLimits": RefusedWrite(
+        "Change the field that the message names, or have the LimitRange or the ResourceQuota raised; the job then continues.", stalled=True
+    ),
     "TooLarge": RefusedWrite("Shorten the longest texts of the job, such as env, affinity or a chat template.", stalled=True),
 }
 # Objects that this operator does not write over.

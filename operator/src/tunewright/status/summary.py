@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.status import Condition, ConditionType, FineTuneJobStatus, Phase, Reason
 from tunewright.observe.observation import Observation
-from tunewright.plan.inputs import Missing
+from tunewright.plan.inputs import Missing, StageState
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.regression import judged, regression_of
 from tunewright.plan.rollout import Choice
@@ -58,7 +58,8 @@ def summarise(
     conditions = set_conditions(_read(previous).conditions, conditions_of(situation, regression, altered), generation=generation, now=now)
     failure, at = situation.outcome.failure, situation.at
     check, export = seen.past.check.report, seen.past.export.report
-    warnings = (*map(str, plan.lacking), *seen.warnings, *(check.warnings if check else before.warnings))
+    checked = seen.past.check.state is StageState.SUCCEEDED  # before, status can only have what was observed then
+    warnings = (*map(str, plan.lacking), *seen.warnings, *(check.warnings if check else before.warnings if checked else ()))
     return FineTuneJobStatus(
         conditions=conditions,
         observed_generation=generation,
