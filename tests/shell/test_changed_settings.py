@@ -10,7 +10,7 @@ from scene import JOB, Scene
 from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
-from tunewright.plan.label_names import GLOBAL_BATCH_SIZE, ZERO_STAGE
+from tunewright.plan.label_names import GLOBAL_BATCH_SIZE, RETRY, ZERO_STAGE
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure
 
@@ -149,3 +149,32 @@ def test_other_accelerators_are_refused_and_the_gang_continues(scene):
     assert uid(scene, "c6-train-0") == before
     change(scene, "c6", {"workers": {"resources": {"limits": {"nvidia.com/gpu": "1"}}}})
     until(lambda: scene.status("c6").get("reason") == "Running", "the job is as before")
+
+
+def test_a_failed_export_is_retried_once_by_the_annotation_and_training_is_kept(scene):
+    to_export(scene, "r1")
+    fail_export(scene, "r1")
+    before, trained = uid(scene, "r1-export"), uid(scene, "r1-train-0")
+    patch(scene, "r1", {"metadata": {"annotations": {RETRY: "space is free"}}})
+    replaced(scene, "r1-export", before)
+    fail_export(scene, "r1")  # the same text does not retry a second time
+    patch(scene, "r1", {"metadata": {"annotations": {RETRY: "again"}}})
+    scene.reaches("Exporting", "r1")
+    scene.kubelet.end("exporter", EXPORTED, job="r1")
+    scene.reaches("Complete", "r1")
+    assert uid(scene, "r1-train-0") == trained
+
+
+@pytest.mark.parametrize(
+    ("job", "step"),
+    [("r2", {"spec": {"backoffLimit": 1}}), ("r3", {"metadata": {"annotations": {RETRY: "1"}}})],
+    ids=["backoffLimit is raised", "retried"],
+)
+def test_a_gang_that_failed_too_often_continues(scene, job, step):
+    to_training(scene, job, backoffLimit=0)
+    scene.kubelet.end("trainer", FULL, code=ExitCode.RETRY, count=2, job=job)
+    assert "more than spec.backoffLimit" in scene.reaches("Failed", job)["message"]
+    patch(scene, job, step)
+    until(lambda: uid(scene, f"{job}-train-1"), "another attempt is made")
+    scene.kubelet.end("trainer", TRAINED, count=2, attempt=1, job=job)
+    scene.reaches("Exporting", job)

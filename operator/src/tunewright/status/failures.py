@@ -31,7 +31,7 @@ WAYS_OUT: dict[FailureReason, str] = {
         "or force-delete the pod (`kubectl delete pod --force --grace-period=0`)."
     ),
     FailureReason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds, or train less: fewer epochs, fewer examples, more workers.",
-    FailureReason.JOB_FAILED: "Check the Events of the Job; apply the FineTuneJob under another name to try again.",
+    FailureReason.JOB_FAILED: "Check the Events of the Job, and set another value of the annotation tunewright.io/retry to run it again.",
     FailureReason.IMAGE_PULL: (
         "Check that the image exists and that its registry can be reached; a private one needs workers.imagePullSecrets."
     ),
@@ -58,7 +58,7 @@ WAYS_OUT: dict[FailureReason, str] = {
     ),
     FailureReason.REPORT_MISSING: (
         "Use the trainer image of this release (workers.image), or have your image write its report to its termination message. "
-        "To run the stage again, delete its Job."
+        "To run the stage again, set another value of the annotation tunewright.io/retry."
     ),
     FailureReason.NO_PROGRESS: (
         "Read the logs of all ranks; delete the pods to restart from the last complete checkpoint, "

@@ -8,6 +8,7 @@ from tunewright.observe.reasons import OF_NODES
 from tunewright.plan.inputs import StageState
 from tunewright.status.failures import explained
 from tunewright.status.situation import Situation
+from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.stages import TRAIN
 
 
@@ -135,10 +136,21 @@ def _when_changed(situation: Situation) -> str:
     return f"; it runs with the pod settings from before the last change, which takes effect when it starts again; to apply it now, {now}"
 
 
+def _when_exhausted(situation: Situation) -> str:
+    """Return the way out of a gang that has failed too often for reasons that a retry can fix."""
+    if situation.at is not TRAIN or not situation.failed or situation.outcome.disposition is not Disposition.RETRY:
+        return ""
+    counted = situation.past.train.counted_failures
+    return (
+        f" Failures that count: {counted}, more than spec.backoffLimit. To continue from the last checkpoint, raise it, or set another"
+        " value of the annotation tunewright.io/retry."
+    )
+
+
 def _of_state(situation: Situation) -> str:
     stage, state, train = _name(situation), situation.outcome.state.value.lower(), situation.past.train
     if why := explained(situation.outcome):
-        return f"{stage} is {state}: {why}"
+        return f"{stage} is {state}: {why}{_when_exhausted(situation)}"
     before = train.before if situation.at is TRAIN else None
     after = f" (attempt {train.attempts}; the previous one ended: {before.reason})" if before else ""
     return f"{stage} is {'pending' if state == 'absent' else state}{after}"
