@@ -61,12 +61,12 @@ WAYS_OUT: dict[FailureReason, str] = {
         "To run the stage again, set another value of the annotation tunewright.io/retry."
     ),
     FailureReason.NO_PROGRESS: (
-        "Read the logs of all ranks; delete the pods to restart from the last complete checkpoint, "
-        "or raise spec.progressDeadlineSeconds if steps take that long."
+        "Read the logs of all ranks; to restart from the last complete checkpoint, set spec.suspend to true, and to false when the phase "
+        "is Suspended; or raise spec.progressDeadlineSeconds if steps take that long."
     ),
     FailureReason.NO_REPORTS: (
         "Check in the log of rank 0 whether steps continue. If so, open the way to the operator's progress port: NetworkPolicies of the "
-        "namespace, and NO_PROXY for an image of your own. If not, delete the pods to restart from the last complete checkpoint."
+        "namespace, and NO_PROXY for an image of your own. If not, set spec.suspend to true, and then to false, to restart it."
     ),
     FailureReason.ROLLOUT_STUCK: "Read the log of the newest server pod; correct spec.serving, or raise its progressDeadlineSeconds.",
 }
