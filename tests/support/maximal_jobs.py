@@ -57,7 +57,35 @@ AFFINITY = {
     "podAffinity": PODS,
     "podAntiAffinity": PODS,
 }  # fmt: skip
+FILES = {"items": [{"key": "a", "path": "a", "mode": 292}], "defaultMode": 292, "optional": True}
+POD_SETTINGS = {
+    "resources": RESOURCES, "podLabels": {"team": "a"}, "podAnnotations": {"note": "b"}, "nodeSelector": {"pool": "a"}, "tolerations": TOLERATIONS,
+    "affinity": AFFINITY, "priorityClassName": "high", "runtimeClassName": "nvidia", "schedulerName": "kai", "serviceAccountName": "trainer",
+    "imagePullSecrets": ["registry", {"name": "other"}],
+    "topologySpreadConstraints": [
+        {
+            "maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": LABELS, "matchLabelKeys": ["a"],
+            "minDomains": 2, "nodeAffinityPolicy": "Honor", "nodeTaintsPolicy": "Ignore",
+        },
+    ],
+    "env": [
+        {"name": "A", "value": "1"},
+        {"name": "B", "value": "", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},
+        {"name": "C", "value": "", "valueFrom": {"configMapKeyRef": {"name": "s", "key": "k", "optional": True}}},
+        {"name": "D", "value": "", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "E", "value": "", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "1m"}}},
+    ],
+    "volumes": [
+        {"name": "a", "secret": {"secretName": "s", **FILES}},
+        {"name": "b", "configMap": {"name": "c", **FILES}},
+        {"name": "c", "persistentVolumeClaim": {"claimName": "d"}},
+        {"name": "d", "emptyDir": {"medium": "Memory", "sizeLimit": "1Gi"}},
+    ],
+    "volumeMounts": [{"name": "a", "mountPath": "/mnt/a", "subPath": "a", "readOnly": True}],
+}  # fmt: skip
+IN_PROCESSORS = POD_SETTINGS | {"resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}}
 MAXIMAL = {
+    "every setting of pods": {"check": IN_PROCESSORS, "export": IN_PROCESSORS, "workers": POD_SETTINGS, "serving": POD_SETTINGS},
     "every field of the job, the workers and the server": {
         "suspend": True, "backoffLimit": 2, "activeDeadlineSeconds": 60, "progressDeadlineSeconds": 60, "ttlSecondsAfterFinished": 60,
         "workers": {
