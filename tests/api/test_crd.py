@@ -149,7 +149,7 @@ def test_names_columns_and_status():
     spec = crd()["spec"]
     version = spec["versions"][0]
     assert (spec["names"]["shortNames"], spec["names"]["categories"], spec["scope"]) == (["ftj"], ["tunewright"], "Namespaced")
-    assert version["subresources"] == {"status": {}}
+    assert set(version["subresources"]) == {"status", "scale"}
     columns = version["additionalPrinterColumns"]
     assert [c["name"] for c in columns if "priority" not in c] == ["PHASE", "PROGRESS", "LOSS", "ETA", "READY", "AGE"]
     assert [c["name"] for c in columns if c.get("priority") == 1] == ["MODEL", "WORKERS", "ZERO", "ENDPOINT", "REASON"]

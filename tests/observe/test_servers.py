@@ -146,3 +146,9 @@ def test_a_blocked_server_has_the_reason_of_its_events():
     assert (seen.past.serve.state, seen.past.serve.failure.reason) == (StageState.PENDING, "VolumeNotMounted")
     assert 'secret "models" not found' in seen.past.serve.failure.message
     assert seen.failed_pods[SERVE].name == "server-0"
+
+
+def test_the_selector_is_the_deployments_as_text():
+    deployment = a_deployment()
+    deployment["spec"]["selector"] = {"matchLabels": {"b": "2", "a": "1"}}
+    assert observe([deployment], revision=REVISION).past.serve.selector == "a=1,b=2"

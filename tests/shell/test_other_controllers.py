@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from scene import SPEC
 from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
@@ -128,3 +129,47 @@ def test_a_policy_that_rewrites_objects_causes_few_writes(scene: Any, policy: Ca
     scene.kubelet.serve_revision(revision)
     until(lambda: scene.status().get("serving", {}).get("revision") == revision, "the new revision serves")
     assert scene.status()["phase"] == "Serving"
+
+
+HPA = {
+    "apiVersion": "autoscaling/v2",
+    "kind": "HorizontalPodAutoscaler",
+    "metadata": {"name": "bot"},
+    "spec": {
+        "scaleTargetRef": {"apiVersion": "tunewright.io/v1alpha1", "kind": "FineTuneJob", "name": "bot"},
+        "minReplicas": 4,
+        "maxReplicas": 5,
+    },
+}
+
+
+def test_a_job_is_scaled_by_people_and_by_an_autoscaler(scene: Any, control_plane: Any) -> None:
+    def scale(name: str, replicas: int) -> str:
+        found = control_plane.kubectl("scale", f"ftj/{name}", f"--replicas={replicas}", f"--namespace={scene.namespace}")
+        return str(found.stdout + found.stderr)
+
+    def servers() -> int:
+        return int((scene.get("apps/v1", "Deployment", "bot-serve") or {"spec": {"replicas": 0}})["spec"]["replicas"])
+
+    scene.create_job("plain")
+    assert "invalid" in scale("plain", 2)  # it has no server, and scaling does not add one
+    assert not scene.get("tunewright.io/v1alpha1", "FineTuneJob", "plain")["spec"].get("serving")
+    scene.api.delete("tunewright.io/v1alpha1", "FineTuneJob", "plain", scene.namespace)
+    until(lambda: "plain-check" not in scene.names(BATCH, "Job"), "its children are gone")
+    scene.create_job(serving={"replicas": 1})
+    scene.kubelet.end("checker", CHECKED)
+    scene.kubelet.end("trainer", TRAINED, count=2)
+    scene.kubelet.end("exporter", EXPORTED)
+    scene.kubelet.wait_for("server")
+    assert "scaled" in scale("bot", 3)
+    until(lambda: servers() == 3, "the Deployment follows the job")
+
+    # An apply without `replicas` keeps the number.
+    job = {"apiVersion": "tunewright.io/v1alpha1", "kind": "FineTuneJob", "metadata": {"name": "bot"}, "spec": SPEC | {"serving": {}}}
+    assert scene.api.apply(job, scene.namespace, keep=True).accepted
+    assert scene.get("tunewright.io/v1alpha1", "FineTuneJob", "bot")["spec"]["serving"]["replicas"] == 3
+
+    selector = scene.status()["serving"]["selector"]
+    assert len(scene.api.list("v1", "Pod", scene.namespace, selector=selector)) >= 3
+    assert scene.api.create(HPA, scene.namespace, keep=True).accepted
+    until(lambda: servers() == 4, "the autoscaler has raised the number to its least")

@@ -48,6 +48,14 @@ COLUMNS: tuple[tuple[str, str, str, int], ...] = (
 )
 
 
+# `kubectl scale` and autoscalers read and set the number of servers here, without a part of their own for this kind.
+SCALE = {
+    "specReplicasPath": ".spec.serving.replicas",
+    "statusReplicasPath": ".status.serving.readyReplicas",
+    "labelSelectorPath": ".status.serving.selector",
+}
+
+
 def crd() -> dict[str, Any]:
     """Return the CustomResourceDefinition as JSON."""
     return {
@@ -70,7 +78,7 @@ def crd() -> dict[str, Any]:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}, "scale": SCALE},
                     "additionalPrinterColumns": [_column(*column) for column in COLUMNS],
                     "schema": {"openAPIV3Schema": job_schema()},
                 }

@@ -7,7 +7,7 @@ from datetime import datetime
 from tunewright.observe.events import PodProblem, with_event
 from tunewright.observe.nodes import with_node
 from tunewright.observe.pods import PodState, read_pod
-from tunewright.observe.raw import Raw, number, parts, text
+from tunewright.observe.raw import Raw, number, part, parts, text
 from tunewright.observe.rollout import of_revision, read_rollout, refused_pods
 from tunewright.plan import label_names
 from tunewright.plan.inputs import ServeOutcome, StageState
@@ -41,7 +41,15 @@ def read_server(
     else:
         state = StageState.RUNNING if any(pod.running for pod in states) else StageState.PENDING
     ready = number(deployment, "status", "readyReplicas") or 0
-    return ServeOutcome(state=state, failure=failure, ready_replicas=ready, url=_url(service), rollout=rollout), failed_pod
+    selector = _selector(deployment)
+    return ServeOutcome(
+        state=state, failure=failure, ready_replicas=ready, url=_url(service), rollout=rollout, selector=selector
+    ), failed_pod
+
+
+def _selector(deployment: Raw) -> str:
+    labels = part(deployment, "spec", "selector", "matchLabels")
+    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
 def _is_ready(deployment: Raw) -> bool:

@@ -95,6 +95,7 @@ class ServeOutcome(StageOutcome[ExportReport]):
     """The server. SUCCEEDED: all replicas of the Deployment's present template are ready. `rollout` has its revision."""
 
     ready_replicas: int = 0
+    selector: str = ""  # of the Deployment's pods, as text
     url: str = ""
     rollout: Rollout = field(default_factory=Rollout)
 

@@ -45,6 +45,7 @@ def serving_status(serve: ServeOutcome, previous: ServingStatus | None) -> Servi
         previous_revision=kept if kept != answers else None,
         rolled_back_revision=_named(rollout.refused.revision) if rollout.refused else None,
         ready_replicas=serve.ready_replicas,
+        selector=clip(serve.selector, 2048) or None,
     )
 
 

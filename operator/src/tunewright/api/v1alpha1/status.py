@@ -280,6 +280,8 @@ class ServingStatus(StatusPart):
     """Revision that failed and was rolled back."""
     ready_replicas: int = 0
     """Number of server pods that answer."""
+    selector: Long | None = None
+    """Labels of the server pods, which autoscalers read."""
 
 
 class FailureStatus(StatusPart):
