@@ -206,7 +206,7 @@ def _kept(found: Mapping[Stage, _StageReading]) -> Iterator[str]:
         if record is not None:
             yield (
                 f"{stage.name}: container {', '.join(record.kept_by)} still ran in pod {record.pod} after the stage's own container had "
-                "ended, so the Job is ended; inject it as a native sidecar (an init container with restartPolicy Always), or not at all"
+                "ended, so the Job is ended; inject it as a native sidecar (an init container that is always restarted), or not at all"
             )
 
 
