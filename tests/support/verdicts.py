@@ -26,7 +26,8 @@ def operator_verdict(raw: Mapping[str, Any]) -> OperatorVerdict:
     try:
         spec = parse(raw).spec
     except ValidationError as error:
-        keys = any(str(problem["loc"][-1]) == "[key]" for problem in error.errors())
+        # An entry of imagePullSecrets has two types, which the dialect cannot express either.
+        keys = any(str(problem["loc"][-1]) == "[key]" or "imagePullSecrets" in problem["loc"] for problem in error.errors())
         return OperatorVerdict(refuses=True, server_must_refuse=not keys)
     known_in_full = [rule for rule in RULES if rule.cel and rule.code not in CEL_SAYS_LESS and list(rule.find(spec))]
     return OperatorVerdict(refuses=bool(check(spec)), server_must_refuse=bool(known_in_full))
