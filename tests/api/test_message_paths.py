@@ -26,7 +26,7 @@ OTHERS = re.compile(
 WORD = re.compile(r"(?<![\w./}-])[a-z][a-z0-9]*[A-Z][A-Za-z0-9]*(?![\w(])")
 VALUES = {*DATA_FORMATS, *TUNERS}
 KUBERNETES = {"envFrom", "httpGet", "preStop", "subPath", "tcpSocket"}
-OTHER_WORDS = {"camelCase", "mT5", "oldSelf", "vLLM"}
+OTHER_WORDS = {"camelCase", "mT5", "oldObject", "oldSelf", "vLLM"}
 
 
 def texts(source):

@@ -21,7 +21,6 @@ class Kind(StrEnum):
     PRESENCE = "presence"  # of an optional part; its fields have rows of their own
     SCALAR = "scalar"
     QUANTITY = "quantity"
-    QUANTITIES = "quantities"  # a map of them
     SET = "set"  # a list without an order
     WHOLE = "whole"  # any other list or map
 
@@ -69,9 +68,6 @@ def _kind(node: Schema) -> Kind:
         return Kind.SET
     if node.get("pattern") == QUANTITY_PATTERN:
         return Kind.QUANTITY
-    values = node.get("additionalProperties", {})
-    if values.get("pattern") == QUANTITY_PATTERN:
-        return Kind.QUANTITIES
     return Kind.SCALAR if node.get("type") in {"string", "integer", "number", "boolean"} else Kind.WHOLE
 
 
@@ -87,8 +83,6 @@ def _same(kind: Kind, old: Any, new: Any) -> bool:
             return True
         case Kind.QUANTITY:
             return amount(str(old)) == amount(str(new))
-        case Kind.QUANTITIES:
-            return {name: amount(str(value)) for name, value in old.items()} == {name: amount(str(value)) for name, value in new.items()}
         case Kind.SET:
             return set(old) == set(new)
         case _:

@@ -93,19 +93,11 @@ def _same(kind: Kind, old: str, new: str) -> str:
             return f"{old}.hasValue() == {new}.hasValue()"
         case Kind.QUANTITY:
             return _if_both(old, new, f"quantity(string({old}.value())).compareTo(quantity(string({new}.value()))) == 0")
-        case Kind.QUANTITIES:
-            equal = "quantity(string({one}[name])).compareTo(quantity(string({other}[name]))) == 0"
-            return _each_in(old, new, f"{{one}}.all(name, name in {{other}} && {equal})")
         case Kind.SET:
-            return _each_in(old, new, "{one}.all(item, item in {other})")
+            one, other = f"{old}.value()", f"{new}.value()"
+            return _if_both(old, new, f"{one}.all(item, item in {other}) && {other}.all(item, item in {one})")
         case _:
             return f"{old} == {new}"
-
-
-def _each_in(old: str, new: str, each: str) -> str:
-    """Return that each entry of one is in the other, and the other way round."""
-    one, other = f"{old}.value()", f"{new}.value()"
-    return _if_both(old, new, " && ".join((each.format(one=one, other=other), each.format(one=other, other=one))))
 
 
 def _if_both(old: str, new: str, same: str) -> str:
