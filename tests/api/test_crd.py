@@ -183,8 +183,9 @@ def verdicts(raw):
     except ValidationError as error:
         unseen = {"extra_forbidden"}  # the API server prunes unknown fields instead
         kinds = {problem["type"] for problem in error.errors()}
-        keys = any(str(problem["loc"][-1]) == "[key]" for problem in error.errors())
-        return by_schema, False, bool(kinds & unseen) or keys
+        # Neither keys of maps nor entries of two types (imagePullSecrets) can be described in full.
+        loose = any(str(problem["loc"][-1]) == "[key]" or "imagePullSecrets" in problem["loc"] for problem in error.errors())
+        return by_schema, False, bool(kinds & unseen) or loose
     return by_schema, True, False
 
 
