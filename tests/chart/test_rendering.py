@@ -123,6 +123,7 @@ def test_the_operator_accepts_the_charts_settings(helm, name):
     settings = read_settings(environment(helm.template(values)))
 
     assert settings.namespaces == tuple(values.get("watchNamespaces", ()))
+    assert settings.read_cluster == values.get("rbac", {}).get("readCluster", False)
     assert bool(settings.progress_url) == values.get("progress", {}).get("enabled", True)
 
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from tunewright.kube.kinds import WATCHED, new_cache
-from tunewright_runtime.cache_sync import CacheSync, SyncLoop
+from tunewright_runtime.cache_sync import CacheSync, EventHandler, SyncLoop
 from tunewright_runtime.errors import Forbidden, Transient
-from tunewright_runtime.objects import ObjectRef
+from tunewright_runtime.objects import Key, ObjectRef
 
 BOT = ("demo", "bot")
 CHECK = ObjectRef("Job", "demo", "bot-check")
@@ -45,11 +45,11 @@ class Cluster:
         return self.items.get(kind)
 
 
-def cache_sync(cluster, *, shown=(), namespaces=()):
+def cache_sync(cluster, *, shown=(), namespaces=(), read_cluster=False):
     cache, woken = new_cache(), []
     for kind, item in shown:
         cache.put(item, kind)
-    return CacheSync(cluster, cache, namespaces=namespaces, wake=woken.append), cache, woken
+    return CacheSync(cluster, cache, namespaces=namespaces, wake=woken.append, read_cluster=read_cluster), cache, woken
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,36 @@ async def test_many_arriving_objects_are_compared_less_often(monkeypatch, pause,
     assert [round(seconds, 1) for seconds in pauses] == [pause]
 
 
-async def test_only_watched_namespaces_are_compared():
+@pytest.mark.parametrize(
+    ("asked", "missed", "known", "how"),
+    [
+        pytest.param(["other"], 0, 3, {"namespaces": ("other",)}, id="a list of each namespace"),
+        pytest.param([""], 0, 9, {"namespaces": ("other",), "read_cluster": True}, id="one list of the cluster"),
+        pytest.param([""], 0, 9, {}, id="all namespaces"),
+    ],
+)
+async def test_lists_by_namespace_and_of_the_cluster(asked, missed, known, how):
     cluster = Cluster(9)
-    subject, cache, _ = cache_sync(cluster, shown=[("Job", child(3))], namespaces=("other",))
-    await subject.compare("Job", patience=0.0)
-    assert cache.version(CHECK) == 3
-    assert cluster.asked == [("Job", "other", "tunewright.io/job-uid")]
+    subject, cache, _ = cache_sync(cluster, shown=[("Job", child(3))], **how)
+    assert await subject.compare("Job", patience=0.0) == missed
+    assert cache.version(CHECK) == known  # 9: it is not in the list, so it is gone
+    assert cluster.asked == [("Job", namespace, "tunewright.io/job-uid") for namespace in asked]
+
+
+@pytest.mark.parametrize(("missed", "namespace"), [(1, "demo"), (0, "other")])
+async def test_a_list_of_the_cluster_adds_only_watched_namespaces(missed, namespace):
+    subject, cache, _ = cache_sync(Cluster(9, Job=child(3)), namespaces=(namespace,), read_cluster=True)
+    assert await subject.compare("Job", patience=0.0) == missed
+    assert cache.size() == missed
+
+
+@pytest.mark.parametrize(("key", "namespaces"), [(Key(*BOT), ()), (Key(*BOT), ("demo", "other")), (None, ("other",))])
+def test_events_of_other_namespaces_are_ignored(key, namespaces):
+    cache = new_cache()
+    events = EventHandler(cache, namespaces=namespaces)
+    assert events.on_primary("ADDED", job()) == key
+    assert events.on_child("Job", "ADDED", child()) == key
+    assert cache.size() == (2 if key else 0)
 
 
 async def test_work_begins_when_every_kind_was_compared_or_is_forbidden():

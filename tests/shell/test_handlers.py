@@ -7,7 +7,7 @@ import kopf
 import pytest
 
 from tunewright.kube.kinds import CHILDREN, new_cache
-from tunewright.shell.controller import DRAIN_SECONDS, Controller
+from tunewright.shell.controller import DRAIN_SECONDS, Controller, log_scope
 from tunewright.shell.handlers import registry_of
 from tunewright.shell.kopf_settings import EndlessBackoffs, NothingToCompare, NothingToRemember, kopf_settings
 from tunewright.shell.settings import OperatorSettings
@@ -189,3 +189,16 @@ def test_the_settings_that_guard_against_known_pitfalls():
     assert settings.process.ultimate_exiting_timeout < 30
     assert list(settings.watching.label_selectors.values()) == ["tunewright.io/job-uid"] * len(CHILDREN)
     assert isinstance(settings, kopf.OperatorSettings)
+
+
+@pytest.mark.parametrize(
+    ("warned", "how"),
+    [
+        (False, {"namespaces": [f"team-{number}" for number in range(30)]}),
+        (True, {"namespaces": [f"team-{number}" for number in range(31)]}),
+        (False, {"namespaces": [f"team-{number}" for number in range(31)], "read_cluster": True}),
+    ],
+)
+def test_many_watches_are_reported_with_the_way_out(caplog, warned, how):
+    log_scope(OperatorSettings(**how))
+    assert ("31 namespaces need 310 watches: set rbac.readCluster=true" in caplog.text) == warned

@@ -13,6 +13,7 @@ from tunewright_runtime.errors import Invalid
         ({}, {"TUNEWRIGHT_CONFIG": "another program's", "PATH": "/bin"}),
         ({"namespaces": ("a", "b")}, {"TUNEWRIGHT_NAMESPACES": "a, b,"}),
         ({"namespaces": ()}, {"TUNEWRIGHT_NAMESPACES": ""}),
+        ({"read_cluster": True}, {"TUNEWRIGHT_READ_CLUSTER": "true"}),
         (
             {"resync_seconds": 2.5, "watch_silence_seconds": 30.0},
             {"TUNEWRIGHT_RESYNC_SECONDS": "2.5", "TUNEWRIGHT_WATCH_SILENCE_SECONDS": "30"},

@@ -6,6 +6,7 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 OTHER_DIGEST = "sha256:" + "fedcba9876543210" * 4
 
 NAMESPACED: dict[str, Any] = {"watchNamespaces": ["research", "support"]}
+MANY_NAMESPACES: dict[str, Any] = {**NAMESPACED, "rbac": {"readCluster": True}}
 # A user without cluster-wide rights.
 NOTHING_CLUSTER_WIDE: dict[str, Any] = {
     "watchNamespaces": ["research"],
@@ -54,6 +55,7 @@ AIR_GAPPED: dict[str, Any] = {
 VALUE_SETS: dict[str, dict[str, Any]] = {
     "default": {},
     "namespaced": NAMESPACED,
+    "many-namespaces": MANY_NAMESPACES,
     "nothing-cluster-wide": NOTHING_CLUSTER_WIDE,
     "everything": EVERYTHING,
     "digests": DIGESTS,

@@ -50,3 +50,25 @@
   verbs: [get]
 {{- end }}
 {{- end }}
+
+{{/* What the operator reads in the whole cluster with rbac.readCluster. */}}
+{{- define "tunewright.watches" -}}
+- apiGroups: [tunewright.io]
+  resources: [finetunejobs]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [configmaps, persistentvolumeclaims, services, pods]
+  verbs: [list, watch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [list, watch]
+- apiGroups: [apps]
+  resources: [deployments, replicasets]
+  verbs: [list, watch]
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [list, watch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [list, watch]
+{{- end }}

@@ -26,12 +26,18 @@ _COMPARED = ("generation", "deletionTimestamp", "labels", "annotations")
 
 
 class CacheSync:
-    """Checks one cache. An empty list of `namespaces` means all of them; `wake` is called with each key whose objects have changed."""
+    """Checks one cache. An empty list of `namespaces` means all of them; `wake` is called with each key whose objects have changed.
 
-    def __init__(self, client: Client, cache: Cache, *, namespaces: Sequence[str], wake: Callable[[Key], None]) -> None:
+    With `read_cluster`, one list of the cluster replaces a list of each namespace.
+    """
+
+    def __init__(
+        self, client: Client, cache: Cache, *, namespaces: Sequence[str], wake: Callable[[Key], None], read_cluster: bool = False
+    ) -> None:
         self._client = client
         self._cache = cache
-        self._namespaces = namespaces or ("",)
+        self._watched = frozenset(namespaces)
+        self._lists = ("",) if read_cluster or not namespaces else tuple(namespaces)
         self._wake = wake
         self._scheme = cache.scheme
         self._synced: set[str] = set()  # kinds that were compared, or cannot be read
@@ -69,7 +75,7 @@ class CacheSync:
         self._may(kind)
 
     async def _list_one(self, kind: str) -> None:
-        for namespace in self._namespaces:
+        for namespace in self._lists:
             await self._client.probe(kind, namespace, selector=self._scheme.selector(kind))
 
     async def compare(self, kind: str, *, patience: float = PATIENCE_SECONDS) -> int:
@@ -90,9 +96,9 @@ class CacheSync:
 
     async def _list(self, kind: str) -> Mapping[ObjectRef, int]:
         listed: dict[ObjectRef, int] = {}
-        for namespace in self._namespaces:
+        for namespace in self._lists:
             found, version = await self._client.versions(kind, namespace, selector=self._scheme.selector(kind))
-            listed |= {ObjectRef(kind, *where): number for where, number in found.items()}
+            listed |= {ObjectRef(kind, *where): number for where, number in found.items() if _is_watched(self._watched, where[0])}
             del found
             unlisted = [(ref, known) for ref, known in self._cache.versions(kind) if ref not in listed]
             for ref, known in unlisted:
@@ -183,10 +189,11 @@ class SyncLoop:
 
 
 class EventHandler:
-    """Maps watch events to keys, as controller-runtime's EventHandler does."""
+    """Maps watch events to keys, as controller-runtime's EventHandler does. Ignores objects outside `namespaces`; empty: there are none."""
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, *, namespaces: Sequence[str] = ()) -> None:
         self._cache = cache
+        self._watched = frozenset(namespaces)
 
     def on_primary(self, event: str | None, item: Manifest) -> Key | None:
         """Take an event (ADDED, MODIFIED, DELETED, or None for a listing) and return the key if there is something to do.
@@ -194,6 +201,8 @@ class EventHandler:
         A changed status is the operator's own write and needs no reconcile.
         """
         ref = ref_of(item, self._cache.scheme.primary)
+        if not _is_watched(self._watched, ref.namespace):
+            return None
         before = self._cache.get(ref)
         if event == "DELETED":
             return ref.key if self._cache.remove(ref, int(item["metadata"]["resourceVersion"])) else None
@@ -204,8 +213,14 @@ class EventHandler:
     def on_child(self, kind: str, event: str | None, child: Manifest) -> Key | None:
         """Return the key of a child's owner if something has changed; None for an owner that is not cached yet, whose own event follows."""
         ref, version = ref_of(child, kind), int(child["metadata"]["resourceVersion"])
+        if not _is_watched(self._watched, ref.namespace):
+            return None
         news = self._cache.remove(ref, version) if event == "DELETED" else self._cache.put(child, kind)
         return self._cache.owner_of(child) if news and kind not in SILENT else None
+
+
+def _is_watched(namespaces: frozenset[str], namespace: str) -> bool:
+    return not namespaces or namespace in namespaces
 
 
 def _compared(item: Manifest | None) -> tuple[Any, ...]:

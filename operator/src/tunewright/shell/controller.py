@@ -33,6 +33,7 @@ PROGRESS_SECONDS = 15.0  # at most one status write per job in this time, howeve
 PROBE_SECONDS = 30.0  # between two requests for a kind that may not be read
 JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of the watches with a list
 RETRY_CEILING = 60.0  # longest delay of the work after an outage
+NAMESPACES = 30  # each has a watch of each kind; docs/limits.md has their memory
 DRAIN_SECONDS = 15.0  # for running reconciles after SIGTERM; the pod has 30
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,9 @@ class Controller:
         self._cache = new_cache()
         self._watches = WatchHealth()
         self._stop = asyncio.Event()
-        self._sync = CacheSync(client, self._cache, namespaces=settings.namespaces, wake=self._queue.add)
+        self._sync = CacheSync(
+            client, self._cache, namespaces=settings.namespaces, wake=self._queue.add, read_cluster=settings.read_cluster
+        )
         self.board = Board()
         self.world = KubeWorld(
             client,
@@ -83,11 +86,10 @@ class Controller:
 
     async def run(self) -> None:
         """Work until a signal. Raises the error that ended it otherwise, and RuntimeError if a task ended without an error."""
-        spaces = self._settings.namespaces
         watching = asyncio.create_task(self._watch(), name="kopf")
         looking = asyncio.create_task(self._look(), name="look")
         working = asyncio.create_task(self._work(), name="driver")
-        log.info("watching %s", ", ".join(spaces) or "all namespaces")
+        log_scope(self._settings)
         done, _ = await asyncio.wait({working, looking, watching}, return_when=asyncio.FIRST_COMPLETED)
         self._queue.close()
         looking.cancel()
@@ -103,10 +105,14 @@ class Controller:
     async def _watch(self) -> None:
         """Let kopf watch until a signal sets its stop flag. `kopf.operator` would handle the signals itself without reporting them."""
         others = asyncio.all_tasks()
-        spaces = self._settings.namespaces
+        watched = self._settings.namespaces
+        spaces = () if self._settings.read_cluster else watched
         tasks = await kopf.spawn_tasks(
             registry=registry_of(
-                EventHandler(self._cache), self._queue.add, wake_soon=self._wake_soon, wake_routinely=partial(self._queue.add, routine=True)
+                EventHandler(self._cache, namespaces=watched),
+                self._queue.add,
+                wake_soon=self._wake_soon,
+                wake_routinely=partial(self._queue.add, routine=True),
             ),
             settings=kopf_settings(silence_seconds=self._settings.watch_silence_seconds),
             memories=NothingToRemember(),
@@ -145,6 +151,21 @@ class Controller:
 
     def _unready(self) -> str:
         return "" if self._sync.has_synced() else f"not seen yet: {', '.join(self._sync.unsynced())}"
+
+
+def log_scope(settings: OperatorSettings) -> None:
+    """Log what is watched, and a warning about many watches."""
+    spaces = settings.namespaces
+    log.info("watching %s", ", ".join(spaces) or "all namespaces")
+    if len(spaces) > NAMESPACES and not settings.read_cluster:
+        log.warning(
+            "%d namespaces need %d watches: set rbac.readCluster=true in the chart for %d watches, or divide the namespaces among releases "
+            "of at most %d",
+            len(spaces),
+            len(spaces) * len(WATCHED),
+            len(WATCHED),
+            NAMESPACES,
+        )
 
 
 def _raise_first(*tasks: asyncio.Task[None]) -> None:

@@ -6,6 +6,7 @@ Lists have a limit in bytes; longer ones are repeated in shorter pages. Lists an
 """
 
 import asyncio
+import asyncio.sslproto
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from tunewright_runtime.decoding import JsonDecoder
 from tunewright_runtime.pages import SINGLE_BYTES, PageSizes
 
 _CHUNK_BYTES = 2**16
+_TLS_BUFFER_BYTES = 2**15  # a record has 16 KiB. By default each connection keeps 256 KiB, and a namespace has ten watches
 _DECODER = JsonDecoder(SCHEME)
 
 
@@ -124,6 +126,7 @@ class Session:
 
 def session_of(info: kopf.ConnectionInfo, *, page: int) -> kopf.AiohttpSession:
     """Return kopf's connection with the operator's session. `page`: the most objects of a list."""
+    asyncio.sslproto.SSLProtocol.max_size = _TLS_BUFFER_BYTES
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()), headers=info.as_http_headers(), response_class=Response
     )

@@ -24,6 +24,8 @@ class OperatorSettings(BaseModel):
 
     namespaces: tuple[str, ...] = ()
     """Namespaces to watch, comma-separated. Empty: all namespaces."""
+    read_cluster: bool = False
+    """Read each kind with one watch of the whole cluster, and ignore other namespaces. Needs the right to list and watch cluster-wide."""
     trainer_image: str = Defaults().trainer_image
     server_image: str = Defaults().server_image
     accelerator_memory: Quantity = "80Gi"
