@@ -94,6 +94,7 @@ def test_every_invalid_job_reports_its_problem_and_a_valid_one_is_served(scene, 
     scene.create_job("config-map", data=IN_A_CONFIG_MAP)
     scene.create_job("no-image", **workers(image="no.example/such:image"))
     scene.create_job("too-large")
+    scene.create_job("lost-node")
     scene.create_job("no-quota", **workers(priorityClassName=NOBODY))
     scene.create_job("no-class", **workers(priorityClassName="gold-that-is-not-there"))
     scene.create_job("one-pod", output={"storage": {"accessModes": ["ReadWriteOncePod"]}})
@@ -105,6 +106,8 @@ def test_every_invalid_job_reports_its_problem_and_a_valid_one_is_served(scene, 
 
     scene.kubelet.hinder("checker", waiting={"reason": "ErrImagePull", "message": "no.example/such:image: not found"}, job="no-image")
     scene.kubelet.hinder("checker", unscheduled="0/3 nodes are available: 3 Insufficient cpu.", job="too-large")
+    scene.kubelet.lose("checker", node="gone", job="lost-node")
+    says(scene, "lost-node", "NodeNotReady", "node gone of pod lost-node-check", "out-of-service")
     for component, report, count in (("checker", CHECKED, 1), ("trainer", TRAINED, 2), ("exporter", EXPORTED, 1)):
         scene.kubelet.end(component, report, count=count, job="good")
     scene.kubelet.serve()

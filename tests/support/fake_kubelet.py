@@ -74,6 +74,19 @@ class FakeKubelet:
             name, body = pod["metadata"]["name"], {"status": {"phase": "Pending", **status}}
             self._pods.status.patch(name=name, namespace=self._namespace, body=body, content_type="application/merge-patch+json")
 
+    def lose(self, component: str, *, node: str, **which: Any) -> None:
+        """Let all pods of a stage be on a node that stopped reporting, as the node controller marks them."""
+        container = {"name": component, "image": "i", "imageID": "i", "ready": True, "restartCount": 0}
+        container["state"] = {"running": {"startedAt": "2026-01-01T10:00:00Z"}}
+        conditions = [{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": "True"}]
+        status = {"phase": "Running", "containerStatuses": [container], "conditions": conditions}
+        for pod in self.wait_for(component, **which):
+            name = pod["metadata"]["name"]
+            binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
+            self._pods.subresources["binding"].create(name=name, namespace=self._namespace, body=binding)
+            body = {"status": status}
+            self._pods.status.patch(name=name, namespace=self._namespace, body=body, content_type="application/merge-patch+json")
+
     def touch(self, component: str, mark: str) -> None:
         """Annotate a stage's pods: an event that changes nothing."""
         for pod in self._api.list("v1", "Pod", self._namespace, selector=f"tunewright.io/component={component}"):
