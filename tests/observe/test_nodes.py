@@ -85,3 +85,10 @@ def test_a_server_on_such_a_node_is_a_problem_until_it_is_replaced(ready_replica
     lost = on_a_node(running("server") | {"conditions": ready("False", "True")}, component="server")
     failure = observe([a_deployment(**counts, conditions=[COMPLETE]), lost], revision=REVISION, now=NOW).past.serve.failure
     assert (failure and failure.reason) == reason
+
+
+def test_a_servers_lost_node_is_named_before_the_pod_that_waits_for_it():
+    waits = a_pod("server", phase="Pending", conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}])
+    lost = on_a_node(running("server"), until=LEFT, component="server")
+    failure = observe([a_deployment(), waits, lost], revision=REVISION, now=NOW).past.serve.failure
+    assert failure.reason == "NodeLost"

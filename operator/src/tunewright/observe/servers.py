@@ -8,6 +8,7 @@ from tunewright.observe.events import PodProblem, with_event
 from tunewright.observe.nodes import with_node
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.raw import Raw, number, part, parts, text
+from tunewright.observe.reasons import OF_NODES
 from tunewright.observe.rollout import of_revision, read_rollout, refused_pods
 from tunewright.plan import label_names
 from tunewright.plan.inputs import ServeOutcome, StageState
@@ -28,7 +29,7 @@ def read_server(
     rollout, failed_pod = read_rollout(deployment, pods)
     mine = of_revision(pods, rollout.live.name if rollout.live else "")
     states = [with_node(with_event(read_pod(pod), pod, problems), pod, now) for pod in mine]
-    failed_pod = failed_pod or next((pod for pod in states if pod.failure), None)
+    failed_pod = failed_pod or _on_a_lost_node(pods, now) or next((pod for pod in states if pod.failure), None)
     if rollout.failure is not None and failed_pod is not None and failed_pod.failure is not None:
         rollout = replace(rollout, failure=failed_pod.failure)  # the pod's failure is more exact than the Deployment's
     failure = failed_pod.failure if failed_pod else rollout.failure or refused_pods(deployment)
@@ -50,6 +51,12 @@ def read_server(
 def _selector(deployment: Raw) -> str:
     labels = part(deployment, "spec", "selector", "matchLabels")
     return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
+def _on_a_lost_node(pods: Sequence[Raw], now: datetime | None) -> PodState | None:
+    """Return a pod on a node that does not answer, also one that is being replaced: its replacement often waits for it."""
+    found = (with_node(read_pod(pod), pod, now) for pod in pods)
+    return next((pod for pod in found if pod.failure and pod.failure.reason in OF_NODES), None)
 
 
 def _is_ready(deployment: Raw) -> bool:
