@@ -37,7 +37,7 @@ def unbounded(node: dict[str, Any], path: str) -> list[str]:
     found = []
     if node.get("x-kubernetes-preserve-unknown-fields"):
         for bound, inner in (("maxItems", "items"), ("maxProperties", "additionalProperties")):
-            if bound not in node or (node[bound] > 0 and inner not in node):
+            if bound not in node or (node[bound] > 0 and inner not in node and not is_filled(node)):
                 found.append(f"{path} has no {bound}, or entries without a schema")
         if "maxLength" not in node:
             found.append(f"{path} has no maxLength")
@@ -47,6 +47,12 @@ def unbounded(node: dict[str, Any], path: str) -> list[str]:
         if isinstance(node.get(inner), dict):
             found += unbounded(node[inner], f"{path}[*]")
     return found
+
+
+def is_filled(node: dict[str, Any]) -> bool:
+    """Return whether an object has room for its required fields only, and each of them has a schema."""
+    required = set(node.get("required", ()))
+    return len(required) == node.get("maxProperties") and required <= node.get("properties", {}).keys()
 
 
 def test_no_field_of_the_crd_accepts_values_of_any_depth() -> None:
