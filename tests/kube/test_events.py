@@ -1,4 +1,4 @@
-"""Events: one for each change of state, and one object for repeated news."""
+"""Events: one for each change of state that is no routine, and one object for repeated news."""
 
 from datetime import UTC, datetime
 
@@ -27,7 +27,16 @@ def altered(message):
         (True, {}, status()),
         (False, status(), status()),
         (False, status(message="step 10"), status(message="step 20")),
-        (True, status(), status("Exporting")),
+        (True, {}, status("Checking", "Pending")),
+        (False, status("Checking", "Pending"), status("Checking", "Running")),
+        (False, status("Checking", "Succeeded"), status("Training", "Pending")),
+        (False, status(), status("Exporting")),
+        (True, status("Checking", "Unschedulable"), status("Checking", "Running")),
+        (True, status(reason="Retrying"), status()),
+        (True, status("Suspended", "Suspended"), status()),
+        (True, status("Serving", "Serving"), status("Exporting")),
+        (True, status("Exporting"), status("Complete", "Complete")),
+        (True, status("Queued", "Queued"), status()),
         (True, status(), status(reason="Unschedulable")),
         (True, status("Exporting"), status("Failed", "ModelRegressed")),
         (True, status("Serving", "Serving"), status("Serving", "ModelRegressed")),
@@ -35,7 +44,7 @@ def altered(message):
         (False, {}, {"phase": "Training"}),
     ],
 )
-def test_only_a_change_of_state_is_posted(expected, before, after):
+def test_changes_of_state_are_posted_but_for_routine(expected, before, after):
     assert is_news(before, after) is expected
 
 

@@ -1,7 +1,8 @@
 """Events of a FineTuneJob: the one to post for its status, and those that explain children whose status has no reason.
 
-One Event is posted for each change of state, and none for progress. Events about children are read only for a Job that lacks pods or a pod
-that does not start, so that a healthy job costs no request; without the right to list Events only their messages are missing.
+An Event is posted for each change of state, but not from stage to stage without a fault, and none for progress. Events about children are
+read only for a Job that lacks pods or a pod that does not start, so that a healthy job costs no request; without the right to list Events
+only their messages are missing.
 """
 
 import logging
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from tunewright.api.v1alpha1.status import ConditionType
+from tunewright.api.v1alpha1.status import ConditionType, Reason
 from tunewright.kube.kinds import FINE_TUNE_JOB, RESOURCES
 from tunewright.observe.events import unexplained
 from tunewright.status.reasons import is_fault
@@ -22,14 +23,18 @@ from tunewright_runtime.objects import Manifest
 COMPONENT = "tunewright"
 _WARNING_CONDITIONS = frozenset({ConditionType.STALLED, ConditionType.CHANGE_REFUSED})
 
+# Between two of these, an Event would repeat what the phase and the pods' own Events show; each costs as much as a child of the job.
+_ROUTINE = frozenset({Reason.PENDING.value, Reason.RUNNING.value, Reason.SUCCEEDED.value})
+
 _EVENT_CONDITIONS = frozenset({ConditionType.OBJECTS_ALTERED})
 
 log = logging.getLogger(__name__)
 
 
 def is_news(before: Manifest, after: Manifest) -> bool:
-    """Return whether two statuses differ in their phase, or in the reason for it."""
-    return bool(after.get("reason")) and (before.get("phase"), before.get("reason")) != (after.get("phase"), after.get("reason"))
+    """Return whether two statuses differ in their phase, or in the reason for it. From stage to stage is no news, after a fault it is."""
+    changed = (before.get("phase"), before.get("reason")) != (after.get("phase"), after.get("reason"))
+    return bool(after.get("reason")) and changed and not {before.get("reason"), after.get("reason")} <= _ROUTINE
 
 
 def is_refused(status: Manifest) -> bool:
