@@ -100,10 +100,10 @@ def test_a_folder_with_an_objects_name_is_named(call, home, stored):
     ("change", "words"),
     [
         (lambda raw: raw["spec"].update(task="TextGeneration"), ["spec.task"]),
-        (lambda raw: raw["spec"]["workers"].update(resources={"limits": {"cpu": "1", "memory": "8Gi"}}), ["spec.workers.resources"]),
+        (lambda raw: raw["spec"]["workers"].update(acceleratorMemory="8Gi"), ["spec.workers.acceleratorMemory"]),
         (lambda raw: raw["spec"]["model"]["source"].update(path="other"), ["spec.model"]),
     ],
-    ids=["task", "resources", "model"],
+    ids=["task", "accelerator memory", "model"],
 )
 def test_changed_inputs_of_a_job_are_refused(call, home, tmp_path: Path, change, words):
     raw = _quickstart()

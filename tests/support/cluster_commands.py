@@ -43,7 +43,8 @@ class User:
         )
 
     def start(self, *command: str) -> "subprocess.Popen[str]":
-        """Start an installed program."""
+        """Start an installed program. SIGINT has its default, which a background run of the tests does not leave to its processes."""
+        command = ("env", "--default-signal=INT", *command)
         return subprocess.Popen(command, env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def environment(self, **more: str) -> dict[str, str]:
