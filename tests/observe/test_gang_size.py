@@ -36,10 +36,11 @@ def test_train_jobs_without_recorded_sizes():
     ("want", "conditions"),
     [
         (Disposition.RESUME, [SUSPENDED, ("Failed", "BackoffLimitExceeded")]),
-        (Disposition.RETRY, [("Failed", "BackoffLimitExceeded")]),
+        (Disposition.RETRY, [("Failed", "")]),
+        (Disposition.RESUME, [("Failed", "BackoffLimitExceeded")]),
         (Disposition.FAIL, [SUSPENDED, ("Failed", "PodFailurePolicy")]),
     ],
-    ids=["asked to stop", "failed", "failed for good while it was asked to stop"],
+    ids=["asked to stop", "failed", "its pods were deleted", "failed for good while it was asked to stop"],
 )
 def test_a_failed_job_without_pods_has_failed(want, conditions):
     seen = train(a_gang(*conditions, suspend=True))
@@ -63,16 +64,16 @@ def recorded(gang, **annotations):
 @pytest.mark.parametrize(
     ("counted", "newest"),
     [
-        (2, a_gang(("Failed", "BackoffLimitExceeded"), attempt=1)),
-        (5, recorded(a_gang(("Failed", "BackoffLimitExceeded"), attempt=1), counted_failures="4")),
-        (1, recorded(a_gang(("Failed", "BackoffLimitExceeded"), attempt=1), counted_failures="0")),
+        (2, a_gang(("Failed", "Other"), attempt=1)),
+        (5, recorded(a_gang(("Failed", "Other"), attempt=1), counted_failures="4")),
+        (1, recorded(a_gang(("Failed", "Other"), attempt=1), counted_failures="0")),
         (4, recorded(a_gang(attempt=1), counted_failures="4")),
-        (2, recorded(a_gang(("Failed", "BackoffLimitExceeded"), attempt=1), counted_failures="many")),
+        (2, recorded(a_gang(("Failed", "Other"), attempt=1), counted_failures="many")),
     ],
     ids=["an earlier release", "recorded", "since a retry", "it runs", "unreadable"],
 )
 def test_counted_failures_are_those_that_the_newest_job_records_and_its_own(counted, newest):
-    assert train(a_gang(("Failed", "BackoffLimitExceeded")), newest).counted_failures == counted
+    assert train(a_gang(("Failed", "Other")), newest).counted_failures == counted
 
 
 def test_pod_settings_and_retry_are_those_of_the_newest_job():

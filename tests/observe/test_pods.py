@@ -9,6 +9,8 @@ from tunewright_contract.reports import Failure, TrainReport, dump
 
 SAID = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", suggestion="mend the line")
 
+NODE_DOWN = ("Terminated", "NodeShutdown", "Shutdown", "NodeAffinity", "UnexpectedAdmissionError")
+
 
 def read(**status):
     return read_pod(a_pod("trainer", index=1, **status))
@@ -26,7 +28,13 @@ def read(**status):
         (ended(1, "Traceback: ..."), "ProcessFailed", Disposition.RETRY),
         ({"phase": "Failed", "reason": "Evicted", "message": "low on resource: ephemeral-storage"}, "Evicted", Disposition.RETRY),
         (ended(137) | {"reason": "Evicted", "message": "low on memory"}, "Evicted", Disposition.RETRY),
-        ({"phase": "Failed", "reason": "UnexpectedAdmissionError"}, "ProcessFailed", Disposition.RETRY),
+        ({"phase": "Failed", "reason": "OutOfcpu"}, "ProcessFailed", Disposition.RETRY),
+        *(({"phase": "Failed", "reason": reason}, "Disrupted", Disposition.RESUME) for reason in NODE_DOWN),
+        (ended(143, reason="Error") | {"reason": "Terminated", "message": "node shutdown"}, "Disrupted", Disposition.RESUME),
+        (ended(137, reason="ContainerStatusUnknown"), "Disrupted", Disposition.RESUME),
+        (ended(255, reason="Unknown"), "Disrupted", Disposition.RESUME),
+        (ended(255), "ProcessFailed", Disposition.RETRY),
+        (ended(65, reason="Unknown") | {"reason": "Terminated"}, "ProcessFailed", Disposition.FAIL),
         ({"phase": "Failed"}, "ProcessFailed", Disposition.RETRY),
         ({"phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": "True"}]}, "Disrupted", Disposition.RESUME),
     ],
@@ -96,6 +104,10 @@ def test_an_invalid_failure_report_is_refused(words, message):
     found = read(**ended(65, message))
     assert (found.failure.reason, found.disposition) == ("ReportInvalid", Disposition.FAIL)
     assert words in found.failure.message
+
+
+def test_a_negative_index_is_none():
+    assert read_pod(a_pod("trainer", index=-1, **ended(1))).failure.rank is None
 
 
 def test_a_sidecars_state_is_ignored():

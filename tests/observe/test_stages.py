@@ -327,7 +327,7 @@ class TestAJobThatFailedWithoutWitnesses:
         assert (found.failure.reason, found.failure.message, found.disposition) == ("Disrupted", DISRUPTED, Disposition.RESUME)
 
     def test_other_failures_are_retried(self):
-        assert self.failed("BackoffLimitExceeded").disposition is Disposition.RETRY
+        assert self.failed("Other").disposition is Disposition.RETRY
         assert self.failed("").failure.message == "its pods are gone, for an unknown reason"
 
 

@@ -18,8 +18,13 @@ def config_map(data="x", *, labels=None, deleting=False, managed=(APPLIED,)):
     return {"kind": "ConfigMap", "metadata": meta | ({"deletionTimestamp": "now"} if deleting else {}), "data": {"config.json": data}}
 
 
-def job(*, suspend=None, condition="", labels=None, managers=(), deleting=False, ended="", **spec):
-    meta = {"name": "bot-check", "uid": "2", "labels": labels or {}, "annotations": {"ended": ended} if ended else {}}
+def job(*, suspend=None, condition="", labels=None, managers=(), deleting=False, ended="", noted="", **spec):
+    meta = {
+        "name": "bot-check",
+        "uid": "2",
+        "labels": labels or {},
+        "annotations": {name: said for name, said in (("ended", ended), ("noted", noted)) if said},
+    }
     meta["managedFields"] = [{"manager": name, "operation": "Update", "fieldsV1": {"f:spec": {"f:suspend": {}}}} for name in managers]
     return {
         "kind": "Job",
@@ -65,10 +70,13 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
         pytest.param(Action.END, job(suspend=True, ended="done"), job(suspend=False), id="a Job whose pods an injected container keeps"),
         pytest.param(Action.KEEP, job(suspend=True, ended="done"), job(suspend=True, ended="done"), id="it was ended before"),
         pytest.param(Action.KEEP, job(suspend=True, ended="done"), job(suspend=False, condition="Complete"), id="it ended by itself"),
+        pytest.param(Action.NOTE, job(noted="a pod was deleted"), job(), id="a Job whose pod was deleted"),
+        pytest.param(Action.KEEP, job(noted="a pod was deleted"), job(noted="a pod was deleted"), id="it was noted before"),
+        pytest.param(Action.KEEP, job(noted="a pod was deleted"), job(condition="Failed"), id="the Job has failed"),
     ],
 )
 def test_the_action_for_a_child(expected, rendered, live):
-    assert decide(rendered, live, manager="tunewright", may_suspend=may_suspend, ended="ended") is expected
+    assert decide(rendered, live, manager="tunewright", may_suspend=may_suspend, ended="ended", noted="noted") is expected
 
 
 LIVE = {"metadata": {"uid": "1", "resourceVersion": "7"}}

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from fake_kubelet import FakeKubelet
 from operator_process import OperatorProcess
-from scene import JOB, Scene
+from scene import Scene
+from stage_scenes import BATCH, change, patch, to_export, to_training, uid
 from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
@@ -14,7 +15,6 @@ from tunewright.plan.label_names import GLOBAL_BATCH_SIZE, RETRY, ZERO_STAGE
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure
 
-BATCH = "batch/v1"
 FULL = Failure(reason="DiskFull", message="no space left on device", suggestion="Free space.")
 SELECTOR = {"workers": {"nodeSelector": {"pool": "large"}}}
 LESS = {"workers": {"resources": {"limits": {"cpu": "100m"}}}}
@@ -29,19 +29,6 @@ def scene(control_plane: Any, definition: None, shared_namespace: str, tmp_path_
         yield Scene(api=control_plane.api, namespace=shared_namespace, operator=operator, kubelet=kubelet, audit=control_plane.audit)
 
 
-def change(scene: Scene, job: str, spec: Mapping[str, Any]) -> None:
-    patch(scene, job, {"spec": spec})
-
-
-def patch(scene: Scene, job: str, body: Mapping[str, Any]) -> None:
-    resource = scene.api.dynamic.resources.get(api_version=JOB[0], kind=JOB[1])
-    resource.patch(name=job, namespace=scene.namespace, body=body, content_type="application/merge-patch+json")
-
-
-def uid(scene: Scene, child: str) -> str:
-    return str(((scene.get(BATCH, "Job", child) or {}).get("metadata") or {}).get("uid", ""))
-
-
 def replaced(scene: Scene, child: str, before: str) -> Mapping[str, Any]:
     """Wait until a Job has been made again; return the specification of its pods."""
     until(lambda: uid(scene, child) not in ("", before), f"{child} is made again")
@@ -49,18 +36,6 @@ def replaced(scene: Scene, child: str, before: str) -> Mapping[str, Any]:
     assert found is not None
     pods: Mapping[str, Any] = found["spec"]["template"]["spec"]
     return pods
-
-
-def to_training(scene: Scene, job: str, **spec: Any) -> None:
-    scene.create_job(job, **spec)
-    scene.kubelet.end("checker", CHECKED, job=job)
-    scene.kubelet.wait_for("trainer", 2, job=job)
-
-
-def to_export(scene: Scene, job: str, **spec: Any) -> None:
-    to_training(scene, job, **spec)
-    scene.kubelet.end("trainer", TRAINED, count=2, job=job)
-    scene.kubelet.wait_for("exporter", job=job)
 
 
 def fail_export(scene: Scene, job: str) -> None:

@@ -5,7 +5,8 @@ from as its precondition: it never creates over an existing object, and changes 
 
 A Job is created once: its template is immutable, and node selectors and tolerations that Kueue or people have added stay. Of an
 existing Job only labels and `spec.suspend` are updated, the latter unless the Job has ended or another program controls it. A Job whose
-rendered annotations have `ended` (an annotation of the operator) is ended in one patch with that annotation.
+rendered annotations have `ended` (an annotation of the operator) is ended in one patch with that annotation. `noted` is an annotation
+that is added to a running Job.
 """
 
 import time
@@ -30,13 +31,16 @@ class Action(Enum):
     LABEL = "label"  # of a Job whose labels were removed, because the operator finds it by them
     SUSPEND = "suspend"  # or resume
     END = "end"  # a Job: record why in an annotation, and end its pods
+    NOTE = "note"  # a Job: record in an annotation what happened to its pods
     KEEP = "keep"
 
 
-def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspend: Callable[[Manifest], bool], ended: str = "") -> Action:
+def decide(
+    rendered: Manifest, live: Manifest | None, *, manager: str, may_suspend: Callable[[Manifest], bool], ended: str = "", noted: str = ""
+) -> Action:
     """Return the action that makes `live` equal to `rendered`. `may_suspend`: whether this operator may change `spec.suspend` of a Job.
 
-    `ended`: the annotation with which a Job is ended.
+    `ended`: the annotation with which a Job is ended. `noted`: one that is added to a Job.
     """
     if live is None:
         return Action.CREATE
@@ -47,13 +51,17 @@ def decide(rendered: Manifest, live: Manifest | None, *, manager: str, may_suspe
             return Action.LABEL
         if _annotation(rendered, ended) != "" and _annotation(rendered, ended) != _annotation(live, ended) and not has_ended(live):
             return Action.END
+        if _annotation(rendered, noted) not in ("", _annotation(live, noted)) and not has_ended(live):
+            return Action.NOTE
         wanted = rendered["spec"].get("suspend")
         differs = wanted is not None and wanted != live["spec"].get("suspend", False)
         return Action.SUSPEND if differs and not has_ended(live) and may_suspend(live) else Action.KEEP
     return Action.KEEP if is_as_rendered(live, rendered, manager=manager) else Action.APPLY
 
 
-async def carry_out(action: Action, client: Client, rendered: Manifest, live: Manifest | None, *, ended: str = "") -> Manifest | None:
+async def carry_out(
+    action: Action, client: Client, rendered: Manifest, live: Manifest | None, *, ended: str = "", noted: str = ""
+) -> Manifest | None:
     """Perform an action, and return the stored object; None if there was nothing to do. Raises the client's errors."""
     meta = rendered["metadata"]
     if action is Action.CREATE:
@@ -82,6 +90,9 @@ async def carry_out(action: Action, client: Client, rendered: Manifest, live: Ma
         ends = {name: rendered["spec"][name] for name in ("suspend", "activeDeadlineSeconds") if rendered["spec"].get(name)}
         mark = {"annotations": {ended: _annotation(rendered, ended)}}
         return await client.merge("Job", meta["namespace"], meta["name"], {"metadata": _identity(live) | mark, "spec": ends})
+    if action is Action.NOTE and live is not None:
+        mark = {"annotations": {noted: _annotation(rendered, noted)}}
+        return await client.merge("Job", meta["namespace"], meta["name"], {"metadata": _identity(live) | mark})
     return None
 
 
@@ -105,12 +116,14 @@ class ChildWriter:
         *,
         may_suspend: Callable[[Manifest], bool],
         ended: str = "",
+        noted: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._cache = cache
         self._may_suspend = may_suspend
         self._ended = ended
+        self._noted = noted
         self._alterations = Alterations(clock=clock)
 
     async def apply(self, manifest: Manifest, live: Manifest | None, *, refuse_others: Callable[[Manifest], None]) -> bool:
@@ -159,7 +172,7 @@ class ChildWriter:
 
     async def _change(self, ref: ObjectRef, manifest: Manifest, live: Manifest) -> bool:
         manager = self._cache.scheme.field_manager
-        action = decide(manifest, live, manager=manager, may_suspend=self._may_suspend, ended=self._ended)
+        action = decide(manifest, live, manager=manager, may_suspend=self._may_suspend, ended=self._ended, noted=self._noted)
         if action is Action.KEEP:
             if manifest["kind"] != "Job":  # a Job is compared when it is created, and never written again
                 self._alterations.forget(ref)
@@ -167,7 +180,7 @@ class ChildWriter:
         if action is Action.APPLY and self._alterations.rests(ref, manifest, live):
             return False
         try:
-            stored = await carry_out(action, self._client, manifest, live, ended=self._ended)
+            stored = await carry_out(action, self._client, manifest, live, ended=self._ended, noted=self._noted)
         except Conflict:
             await self.fetch(ref, int(live["metadata"]["resourceVersion"]))
             raise

@@ -20,7 +20,7 @@ from tunewright.observe.published import read_published
 from tunewright.observe.queue import is_held, suspenders
 from tunewright.observe.volumes import mounted_config_maps
 from tunewright.plan.inputs import Missing, References
-from tunewright.plan.label_names import ENDED
+from tunewright.plan.label_names import DISRUPTED, ENDED
 from tunewright.plan.names import names_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright_runtime.apply import ChildWriter, has_ended
@@ -81,7 +81,7 @@ class KubeWorld:
         self._client = client
         self._trials = trials
         self._cache = cache
-        self._writer = ChildWriter(client, cache, may_suspend=may_suspend, ended=ENDED)
+        self._writer = ChildWriter(client, cache, may_suspend=may_suspend, ended=ENDED, noted=DISRUPTED)
         self._lookups = Lookups(client, clock=lambda: clock().timestamp())
         self._progress_url = progress_url.rstrip("/")
         self._tokens = tokens

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from tunewright.observe.disruptions import deletion_of, excused, read_deleted
 from tunewright.observe.pods import SECONDARY, PodState
 from tunewright.observe.raw import Raw, condition, number, part, text
 from tunewright.observe.reasons import FailureReason
@@ -48,16 +49,40 @@ class JobOutcome:
     disposition: Disposition | None = None
     failed_pod: PodState | None = None  # the pod that failed
     leaving: bool = False  # the Job is suspended, and its pods have not ended yet
+    disrupted: str = ""  # which of its pods was deleted from outside: to be recorded on the Job
     record: StageRecord | None = None  # injected containers keep its pods: end the Job with this record
 
 
 def read_job(
-    job: Raw, pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool = False, pods_refused: Failure | None = None
+    job: Raw,
+    pods: Sequence[PodState],
+    expected: ExpectedReport,
+    *,
+    gang: bool = False,
+    pods_refused: Failure | None = None,
+    settled: bool = False,
 ) -> JobOutcome:
     """Read a Job and its pods. `failed_pod` is the first to fail of a gang, and the last of pods that replace each other.
 
-    `pods_refused`: why it lacks pods; empty if it does not.
+    `pods_refused`: why it lacks pods; empty if it does not. `settled`: the FineTuneJob is stored as failed. Pods that disappear later, such
+    as old ones that the cluster removes, are no disruption then.
     """
+    deletion = "" if settled else deletion_of(job, pods, gang=gang)
+    seen = [read_deleted(pod, deletion) for pod in pods]
+    failed = condition(job, "Failed")
+    if text(failed, "reason") == "BackoffLimitExceeded" and not settled and not text(job, "metadata", "annotations", label_names.ENDED):
+        if _first_cause(seen) is None and any(not pod.succeeded for pod in seen):  # the Job was read as failed before its pods
+            return JobOutcome(state=StageState.RUNNING, disrupted=deletion)
+        failure, pod = excused(job, seen, deletion, gang=gang)
+        if failure is not None:
+            then = Disposition.RESUME
+            return JobOutcome(state=StageState.FAILED, failure=failure, disposition=then, failed_pod=pod, disrupted=deletion)
+    return replace(_read(job, seen, expected, gang=gang, pods_refused=pods_refused), disrupted=deletion)
+
+
+def _read(
+    job: Raw, pods: Sequence[PodState], expected: ExpectedReport, *, gang: bool = False, pods_refused: Failure | None = None
+) -> JobOutcome:
     failed_pod = _first_cause(pods) if gang else _last_failure(pods)
     record, report = _read_record(job)
     if isinstance(report, expected.kind):

@@ -42,6 +42,11 @@ class _Children:
     recorded: Raw | None  # the stored status, if it belongs to this revision
     now: datetime | None
 
+    @property
+    def has_failed(self) -> bool:
+        """Return whether the job is stored as failed."""
+        return text(self.recorded, "phase") == "Failed"
+
 
 @dataclass(frozen=True, kw_only=True)
 class _StageReading:
@@ -134,7 +139,7 @@ def _is_recorded(stage: Stage, there: _Children) -> bool:
 
 def _read_job(job: Raw, pods: Sequence[Raw], there: _Children, expected: ExpectedReport, *, gang: bool = False) -> JobOutcome:
     states = [with_node(with_event(read_pod(pod), pod, there.problems), pod, there.now) for pod in pods]
-    return read_job(job, states, expected, gang=gang, pods_refused=problem_of_job(job, pods, there.problems))
+    return read_job(job, states, expected, gang=gang, pods_refused=problem_of_job(job, pods, there.problems), settled=there.has_failed)
 
 
 def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> TrainOutcome:
@@ -146,9 +151,10 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
         state=outcome.state,
         report=cast("TrainReport | None", outcome.report),
         failure=outcome.failure,
-        disposition=outcome.disposition,
+        disposition=_disposition(attempts),
         attempts=newest + 1,
         record=outcome.record,
+        disrupted=outcome.disrupted,
         settings=_annotation(jobs[newest], label_names.POD_SETTINGS),
         retry=_annotation(jobs[newest], label_names.RETRY),
         counted_failures=_counted(attempts, jobs[newest]),
@@ -160,12 +166,20 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
     )
 
 
+def _disposition(attempts: Mapping[int, JobOutcome]) -> Disposition | None:
+    """Return what follows from the newest attempt. A kubelet that refuses pods twice in a row is a failure: it can refuse them forever."""
+    newest = attempts[max(attempts)]
+    last = [attempts[number].failed_pod for number in sorted(attempts)[-2:]]
+    again = len(last) > 1 and all(pod is not None and pod.rejected for pod in last)
+    return Disposition.RETRY if again and newest.disposition is Disposition.RESUME else newest.disposition
+
+
 def _counted(attempts: Mapping[int, JobOutcome], newest: Raw) -> int:
     """Return the failures that count against backoffLimit. A Job of an earlier release has no record of those before it."""
     before = number(newest, "metadata", "annotations", label_names.FAILURES)
     if before is None:
         return sum(attempt.disposition is Disposition.RETRY for attempt in attempts.values())
-    return before + (attempts[max(attempts)].disposition is Disposition.RETRY)
+    return before + (_disposition(attempts) is Disposition.RETRY)
 
 
 def _begun_with(children: Sequence[Raw], stage: Stage) -> dict[str, Any]:
@@ -194,6 +208,7 @@ def _outcome(found: JobOutcome, job: Raw) -> StageOutcome[Any]:
         failure=found.failure,
         disposition=found.disposition,
         record=found.record,
+        disrupted=found.disrupted,
         settings=_annotation(job, label_names.POD_SETTINGS),
         retry=_annotation(job, label_names.RETRY),
     )

@@ -16,6 +16,11 @@ from tunewright_contract.reports import Failure, Report, StageReport
 
 _LAST_WORDS = 300  # characters of a log's end that a failure quotes
 SECONDARY = 2  # the weight of a failure that another rank caused
+# Reasons of a pod whose node shut down or started again. At its start, a kubelet admits the pods that it finds once more.
+_REJECTED = ("NodeAffinity", "UnexpectedAdmissionError")
+_SHUT_DOWN = ("Terminated", "NodeShutdown", "Shutdown", *_REJECTED)
+# Of a container whose end was not seen, with its exit code: from the kubelet, and from containerd after a reboot.
+_UNSEEN = (("ContainerStatusUnknown", 137), ("Unknown", 255))
 _SECONDARY_REASONS = {"PeerLost", "RendezvousFailed", FailureReason.STOPPED}
 
 
@@ -33,6 +38,8 @@ class PodState:
     failure: Failure | None = None  # why it failed, or makes no progress
     disposition: Disposition | None = None  # None while it may still succeed
     kept_by: tuple[str, ...] = ()  # containers that still run, although the stage's own one has ended
+    deleted: bool = False  # it is being deleted
+    rejected: bool = False  # its kubelet refused it, so none of its containers ran
     weight: int = 0  # rank of its failure in its gang: 0 has a cause, 1 only an exit code; or SECONDARY
 
     @property
@@ -54,6 +61,8 @@ def read_pod(raw: Raw) -> PodState:
         index=_index(raw),
         kept_by=_others_alive(raw, container) if terminated else (),
         running=bool(part(container, "state", "running")) and not failed,
+        deleted=bool(text(raw, "metadata", "deletionTimestamp")),
+        rejected=text(raw, "status", "reason") in _REJECTED,
         succeeded=done or text(raw, "status", "phase") == "Succeeded",
         ended=moment(terminated, "finishedAt"),
         exit_code=code,
@@ -75,9 +84,8 @@ def last_end(raw: Raw) -> PodState | None:
 
 def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
     asks = Disposition.RETRY if state.exit_code is None else disposition(state.exit_code)
-    disrupted = condition(raw, "DisruptionTarget")
-    if disrupted and asks is not Disposition.FAIL:
-        why = text(disrupted, "message") or text(disrupted, "reason") or "its node was needed for other pods"
+    why = _disruption(raw, terminated)
+    if why and asks is not Disposition.FAIL:
         return _because(state, FailureReason.DISRUPTED, f"pod {state.name} was disrupted: {why}", then=Disposition.RESUME)
     if isinstance(state.report, Failure):
         weight = SECONDARY if state.report.reason in _SECONDARY_REASONS else 0
@@ -90,6 +98,16 @@ def _ended(raw: Raw, state: PodState, terminated: Raw) -> PodState:
         why = text(raw, "status", "message") or text(raw, "status", "reason") or "none of its containers reported a state"
         return _because(state, reason, f"pod {state.name} failed: {why}", then=Disposition.RETRY)
     return _without_report(state, terminated, asks)
+
+
+def _disruption(raw: Raw, terminated: Raw) -> str:
+    """Return why the cluster or the node ended a pod; empty if it ended by itself."""
+    if disrupted := condition(raw, "DisruptionTarget"):
+        return text(disrupted, "message") or text(disrupted, "reason") or "its node was needed for other pods"
+    reason, unseen = text(raw, "status", "reason"), (text(terminated, "reason"), number(terminated, "exitCode"))
+    if reason in _SHUT_DOWN:
+        return text(raw, "status", "message") or f"its node shut down or started again ({reason})"
+    return f"its node started again or lost the container ({unseen[0]})" if unseen in _UNSEEN else ""
 
 
 def _without_report(state: PodState, terminated: Raw, asks: Disposition) -> PodState:
@@ -154,7 +172,8 @@ def _others_alive(raw: Raw, own: Raw) -> tuple[str, ...]:
 
 
 def _index(raw: Raw) -> int | None:
-    return number(raw, "metadata", "annotations", label_names.COMPLETION_INDEX)
+    index = number(raw, "metadata", "annotations", label_names.COMPLETION_INDEX)
+    return index if index is not None and index >= 0 else None
 
 
 def _name_of_code(code: int) -> str:

@@ -18,6 +18,7 @@ POD_SETTINGS = "tunewright.io/pod-settings"  # annotation of Jobs: a digest of t
 RETRY = "tunewright.io/retry"  # annotation of a FineTuneJob and of its Jobs: another text runs a failed stage again
 RETAIN = "tunewright.io/retain"  # annotation: why this object stays when its job is deleted
 ENDED = "tunewright.io/ended"  # annotation of a Job that the operator ended: the StageRecord of its pods
+DISRUPTED = "tunewright.io/disrupted"  # annotation of a Job: which of its pods was deleted from outside, before any had failed
 URL = "tunewright.io/url"  # annotation on a Service: its address, if it is not the cluster's DNS name
 
 # Annotations of the rollout; see plan/rollout.py.

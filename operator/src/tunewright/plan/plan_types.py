@@ -199,6 +199,7 @@ class PodPlan:
     resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     backoff_limit: int = 2
     ending: Ending | None = None  # end the Job, because an injected container keeps its pod
+    disrupted: str = ""  # recorded on the Job: which pod was deleted from outside
     settings: str = ""  # recorded on the Job; see plan/again.py
     retry: str = ""  # recorded on the Job
     replaces: bool = False  # the Job is deleted, and created again when it and its pods are gone
@@ -214,6 +215,7 @@ class TrainPlan:
     global_batch_size: int  # examples per optimizer step: recorded on the Job, because it must not change with the number of replicas
     resources: Mapping[str, Mapping[str, str]]
     ending: tuple[int, Ending] | None = None  # end the Job of this attempt, because injected containers keep its pods
+    disrupted: tuple[int, str] | None = None  # recorded on the Job of this attempt: which pod was deleted from outside
     counted_failures: int = 0  # of the attempts before the newest: recorded on the Job
     settings: str = ""  # recorded on the Job; see plan/again.py
     retry: str = ""  # recorded on the Job

@@ -45,6 +45,7 @@ def _pod(stage: Stage, job: FineTuneJob, past: Past, *, refused: bool) -> PodPla
         resources=resources,
         backoff_limit=stage.retries,
         ending=ending_of(past[stage].record, queued=_is_held(job, past)),
+        disrupted=past[stage].disrupted,
         settings=wanted.settings,
         retry=wanted.retry,
         replaces=wanted.runs_again(past[stage]) and not refused,
@@ -70,6 +71,7 @@ def _gang(stage: Stage, job: FineTuneJob, past: Past, shares: Shares, *, refused
         replaces=wanted.replaces(begun) and not resized and not refused,
         stopping=resized and attempt < begun.attempts,
         ending=(begun.attempts - 1, ending) if ending else None,
+        disrupted=(begun.attempts - 1, begun.disrupted) if begun.disrupted else None,
     )
 
 

@@ -9,7 +9,7 @@ from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import FineTunePlan, TrainPlan
 from tunewright.render.labels import JsonObject, metadata, pod_pass_labels, recorded
 from tunewright.render.pod import container, pod_template
-from tunewright.render.pod_job import deadline, ended_annotation, ended_spec, failure_policy, suspension
+from tunewright.render.pod_job import deadline, disrupted_annotation, ended_annotation, ended_spec, failure_policy, suspension
 from tunewright.render.variables import RENDEZVOUS_PORT, gang_variables
 from tunewright.render.volumes import gang_mounts
 from tunewright_contract.stages import Stage
@@ -34,6 +34,7 @@ def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) 
     labels = {label_names.ATTEMPT: str(attempt)}
     newest = attempt == train.attempt
     ending = train.ending[1] if train.ending and train.ending[0] == attempt else None
+    disrupted = train.disrupted[1] if train.disrupted and train.disrupted[0] == attempt else ""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -47,6 +48,7 @@ def _gang_job(plan: FineTunePlan, stage: Stage, train: TrainPlan, attempt: int) 
                 **begun_with(plan, train),
                 **recorded(train),
                 **ended_annotation(ending),
+                **disrupted_annotation(disrupted),
                 label_names.FAILURES: str(train.counted_failures),
             },
         ),

@@ -35,6 +35,11 @@ def ended_annotation(ending: Ending | None) -> JsonObject:
     return {label_names.ENDED: ending.record.model_dump_json(exclude_none=True)} if ending else {}
 
 
+def disrupted_annotation(disrupted: str) -> JsonObject:
+    """Return the annotation of a Job whose pod was deleted from outside, or nothing."""
+    return {label_names.DISRUPTED: disrupted} if disrupted else {}
+
+
 def ended_spec(ending: Ending | None) -> JsonObject:
     """Return the field that ends a Job, or nothing."""
     if ending is None:
@@ -74,7 +79,7 @@ def _pod_job(plan: FineTunePlan, stage: Stage, wanted: PodPlan) -> JsonObject:
             plan.names[stage],
             stage.component,
             labels=plan.pass_labels,
-            annotations=recorded(wanted) | ended_annotation(wanted.ending),
+            annotations=recorded(wanted) | ended_annotation(wanted.ending) | disrupted_annotation(wanted.disrupted),
         ),
         "spec": {
             **suspension(plan, stage),
