@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tunewright.cli.places import Job
+from tunewright.plan.label_names import RETRY
 
-RETRY = "tunewright.io/retry"  # annotation: any text; a failed stage whose Job records another value is run again
 _MARKS = {  # labels and annotations by which controllers mark what they apply
     "argocd.argoproj.io/tracking-id": "Argo CD",
     "argocd.argoproj.io/instance": "Argo CD",
