@@ -38,7 +38,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime would report each star
 
 CRD_NAME = "finetunejobs.tunewright.io"
 WHICH_CLUSTER = pytest.StashKey[str]()
-THOROUGH = ("matrix", "harness")  # markers of the tests that only `make thorough` runs
+THOROUGH = ("matrix", "harness", "two_nodes")  # markers of the tests that only `make thorough` runs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

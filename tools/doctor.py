@@ -70,10 +70,10 @@ def optional(root: Path) -> list[tuple[str, str]]:
     """Return (what is missing, what brings it) for what the tests with real pods need."""
     needs = node_needs(root)
     packages = needs.missing_packages(with_builders=True)
-    if platform.system() != "Linux" or not packages:
-        return []
+    more = [package for package in needs.missing_packages(with_policies=True) if package not in packages]
+    found = [("tests with real pods need packages, and root", packages), ("tests of two nodes (make thorough) need packages", more)]
     sudo = "" if os.geteuid() == 0 else "sudo "
-    return [("tests with real pods need packages, and root", f"{sudo}apt-get install -y {' '.join(packages)}")]
+    return [(what, f"{sudo}apt-get install -y {' '.join(names)}") for what, names in found if names and platform.system() == "Linux"]
 
 
 def node_needs(root: Path) -> ModuleType:
@@ -86,7 +86,7 @@ def main() -> int:
     """Print what is missing; exit with 1 if anything is that cannot be done without."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent)
-    parser.add_argument("--node-packages", action="store_true", help="print the Debian packages that tests with real pods lack here")
+    parser.add_argument("--node-packages", action="store_true", help="print the Debian packages that pod tests of `make test` lack here")
     asked = parser.parse_args()
     if asked.node_packages:
         print(*node_needs(asked.root).missing_packages(with_builders=True))

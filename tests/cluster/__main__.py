@@ -1,4 +1,4 @@
-"""`python tests/cluster build` builds the programs; `shell` is a shell with kubectl and helm on a
+"""`python tests/cluster build` builds the programs; `policies` what enforces NetworkPolicies on two nodes; `shell` is a shell with kubectl and helm on a
 cluster of one's own, a whole node where one can run, else a control plane; `demo` runs the quickstart on a node.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from binaries import NODE, NoProgramsError, Programs, build
 from control_plane import ControlPlane, StartError
 from demo import Demo, DemoError
+from enforcement import build_policies
 from needs import what_is_missing
 from node import Node
 
@@ -25,7 +26,17 @@ def build_or_say() -> int:
     try:
         print(f"test cluster: {build().apiserver.parent}")
     except NoProgramsError as lacking:
-        print(f"{lacking}\n  tests on a real API server will be skipped", file=sys.stderr)
+        print(f"{lacking}\n  tests that need it will be skipped", file=sys.stderr)
+        return int(os.environ.get("REQUIRE_CLUSTER") == "1")
+    return 0
+
+
+def policies_or_say() -> int:
+    """Build what enforces NetworkPolicies, for the tests of two nodes; without Go as above."""
+    try:
+        print(f"what enforces NetworkPolicies: {build_policies()}")
+    except NoProgramsError as lacking:
+        print(f"{lacking}\n  tests that need it will be skipped", file=sys.stderr)
         return int(os.environ.get("REQUIRE_CLUSTER") == "1")
     return 0
 
@@ -86,5 +97,5 @@ def run_demo(programs: Programs) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["build", "shell", "demo"])
-    sys.exit({"build": build_or_say, "shell": shell, "demo": demo}[parser.parse_args().command]())
+    parser.add_argument("command", choices=["build", "policies", "shell", "demo"])
+    sys.exit({"build": build_or_say, "policies": policies_or_say, "shell": shell, "demo": demo}[parser.parse_args().command]())

@@ -1,10 +1,13 @@
 """containerd for one node: its configuration, the pods' network, and images that come from archives instead of a registry."""
 
 import json
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from isolation import command
+from needs import plugin_folder, what_is_missing
+from processes import Processes, StartError
 from slots import Slot
 
 SOCKET = "/run/containerd/containerd.sock"  # inside the node's own /run
@@ -30,6 +33,25 @@ version = 2
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
   SystemdCgroup = false
 """
+
+
+def configure(slot: Slot, *, pause_image: str) -> None:
+    """Write the files that containerd reads into the slot's folder. Raises `StartError` without network plugins."""
+    plugins = plugin_folder()
+    if plugins is None:
+        raise StartError(what_is_missing())
+    (slot.folder / "cni").mkdir()
+    (slot.folder / "cni" / "pods.conflist").write_text(pod_network(slot), encoding="utf-8")
+    text = configuration(slot.folder, plugins=plugins, pause_image=pause_image)
+    (slot.folder / "containerd.toml").write_text(text, encoding="utf-8")
+
+
+def start(processes: Processes, enter: Sequence[str], configuration: Path) -> None:
+    """Start it and wait until it answers."""
+    processes.run("containerd", [*enter, "containerd", f"--config={configuration}"])
+    asks = [*enter, "ctr", f"--address={SOCKET}", "version"]
+    answers = lambda: subprocess.run(asks, capture_output=True, check=False).returncode == 0  # noqa: E731
+    processes.wait_until(answers, "containerd answers", log_of="containerd")
 
 
 def pod_network(slot: Slot) -> str:

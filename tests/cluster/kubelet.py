@@ -10,16 +10,16 @@ NODE_NAME = "node-1"
 CLUSTER_DOMAIN = "cluster.local"
 
 
-def kubelet(slot: Slot) -> dict[str, Any]:
-    """Return kubelet's configuration. It is in the folder of the certificates it names."""
+def kubelet(slot: Slot, *, dns: str, certificate: str) -> dict[str, Any]:
+    """Return kubelet's configuration. It is in the folder of the certificates it names; `certificate` is its own one's name."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "authentication": {"anonymous": {"enabled": False}, "webhook": {"enabled": True}, "x509": {"clientCAFile": "ca.crt"}},
         "authorization": {"mode": "Webhook"},
         "address": slot.address,
-        "tlsCertFile": "kubelet-server.crt",
-        "tlsPrivateKeyFile": "kubelet-server.key",
+        "tlsCertFile": f"{certificate}.crt",
+        "tlsPrivateKeyFile": f"{certificate}.key",
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
         "cgroupDriver": "cgroupfs",  # there need be no systemd
         "cgroupRoot": f"/{slot.name}",  # two nodes on one machine do not share a group
@@ -27,7 +27,7 @@ def kubelet(slot: Slot) -> dict[str, Any]:
         "enforceNodeAllocatable": [],
         "failSwapOn": False,
         "oomScoreAdj": 0,  # a lower score than its parent's needs CAP_SYS_RESOURCE
-        "clusterDNS": [slot.address],
+        "clusterDNS": [dns],
         "clusterDomain": CLUSTER_DOMAIN,
         "resolvConf": "resolv.conf",  # an empty one: pods do not learn the machine's name servers
         "imageGCHighThresholdPercent": 100,  # never: an image that came from an archive cannot be pulled again
@@ -38,19 +38,19 @@ def kubelet(slot: Slot) -> dict[str, Any]:
     }
 
 
-def kubelet_flags(kubeconfig: Path, slot: Slot) -> list[str]:
+def kubelet_flags(kubeconfig: Path, slot: Slot, name: str) -> list[str]:
     """Return what kubelet takes from flags only."""
-    return [f"--kubeconfig={kubeconfig}", f"--hostname-override={NODE_NAME}", f"--node-ip={slot.address}"]
+    return [f"--kubeconfig={kubeconfig}", f"--hostname-override={name}", f"--node-ip={slot.address}"]
 
 
-def proxy(kubeconfig: Path, slot: Slot) -> dict[str, Any]:
+def proxy(kubeconfig: Path, slot: Slot, name: str) -> dict[str, Any]:
     """Return kube-proxy's configuration; zeros leave the kernel's settings for connections as they are, which may be read-only."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
         "bindAddress": slot.address,
-        "hostnameOverride": NODE_NAME,
+        "hostnameOverride": name,
         "clusterCIDR": slot.pods,
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},

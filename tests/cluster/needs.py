@@ -24,6 +24,7 @@ PROGRAMS = {  # what is looked for -> the Debian package that has it
 PLUGIN_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")  # Debian's, the upstream releases', Fedora's
 PLUGINS = ("ptp", "host-local", "loopback")
 PLUGIN_PACKAGE = "containernetworking-plugins"
+POLICY_PROGRAMS = {"ipset": "ipset", "iptables": "iptables"}  # of the program that enforces NetworkPolicies
 IMAGE_BUILDERS = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
 
 
@@ -32,9 +33,9 @@ def plugin_folder() -> Path | None:
     return next((Path(folder) for folder in PLUGIN_FOLDERS if all(Path(folder, plugin).exists() for plugin in PLUGINS)), None)
 
 
-def missing_packages(*, with_builders: bool = False) -> list[str]:
-    """Return the Debian packages without which no node runs here; with those that build its images on a machine without a registry."""
-    programs = {**PROGRAMS, **(IMAGE_BUILDERS if with_builders else {})}
+def missing_packages(*, with_builders: bool = False, with_policies: bool = False) -> list[str]:
+    """Return the Debian packages without which no node runs here; with those that build its images, or that enforce NetworkPolicies."""
+    programs = {**PROGRAMS, **(IMAGE_BUILDERS if with_builders else {}), **(POLICY_PROGRAMS if with_policies else {})}
     lacking = {package for program, package in programs.items() if shutil.which(program, path=SYSTEM_PATH) is None}
     if plugin_folder() is None:
         lacking.add(PLUGIN_PACKAGE)

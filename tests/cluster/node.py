@@ -28,7 +28,6 @@ from binaries import Programs
 from certificates import make_server
 from control_plane import ControlPlane, Place, sweep_control_planes
 from isolation import Namespaces
-from needs import plugin_folder, what_is_missing
 from processes import PATIENCE_SECONDS, Processes, StartError
 from provisioner import STORAGE_CLASS
 from slots import Claim, abandoned
@@ -45,7 +44,7 @@ class Node:
         sweep()
         self._claim = Claim.first_free()
         self.slot = self._claim.slot
-        _remove_what_is_left(self._claim)  # from before a restart of the machine, which removed the locks
+        remove_what_is_left(self._claim)  # from before a restart of the machine, which removed the locks
         self.folder = self.slot.folder
         self.folder.mkdir(mode=0o700)
         self._outer = Processes(self.folder)  # the namespaces, whose end is the end of all that runs on the node
@@ -80,7 +79,7 @@ class Node:
         self._inner.stop()
         if self.plane is not None:
             self.plane.stop()
-        _remove_what_is_left(self._claim)
+        remove_what_is_left(self._claim)
         self._claim.release()
 
     def __enter__(self) -> Self:
@@ -102,6 +101,19 @@ class Node:
         """Run a command on the node: in its network, among its mounts and processes."""
         return run([*self.namespaces.enter, *words], capture_output=True, text=True, check=False, timeout=timeout)
 
+    def enforce_policies(self, program: Path) -> None:
+        """Enforce NetworkPolicies on this node from now on."""
+        self._run("policies", *self.policy_words(program, kubelet.NODE_NAME))
+
+    def policy_words(self, program: Path, name: str) -> list[str]:
+        """Return the words that start their program on a node of this cluster."""
+        return [str(program), str(self.kubeconfig), name, self.slot.services]
+
+    def forget_policies(self) -> None:
+        """Enforce none again."""
+        self._inner.end("policies")
+        self.run("sh", "-ec", "iptables --flush; iptables --delete-chain; ipset destroy")
+
     def load_image(self, archive: Path) -> list[str]:
         """Import the images of a docker-archive or an oci-archive; return their names."""
         return containerd.load_image(self.namespaces.enter, archive)
@@ -117,16 +129,8 @@ class Node:
         return self.plane
 
     def _start_containerd(self) -> None:
-        plugins = plugin_folder()
-        if plugins is None:
-            raise StartError(what_is_missing())
-        (self.folder / "cni").mkdir()
-        (self.folder / "cni" / "pods.conflist").write_text(containerd.pod_network(self.slot), encoding="utf-8")
-        configuration = self.folder / "containerd.toml"
-        configuration.write_text(containerd.configuration(self.folder, plugins=plugins, pause_image=PROBE_IMAGE), encoding="utf-8")
-        self._run("containerd", "containerd", f"--config={configuration}")
-        answers = lambda: self.run("ctr", f"--address={containerd.SOCKET}", "version").returncode == 0  # noqa: E731
-        self._inner.wait_until(answers, "containerd answers", log_of="containerd")
+        containerd.configure(self.slot, pause_image=PROBE_IMAGE)
+        containerd.start(self._inner, self.namespaces.enter, self.folder / "containerd.toml")
         archive = self.folder / "probe.tar"
         write_image(archive, name=PROBE_IMAGE, program=self.programs.probe, command=["probe", "pause"])
         self.load_image(archive)
@@ -142,7 +146,7 @@ class Node:
         scheduler = plane.kubeconfig_for("system:kube-scheduler")
         own = plane.kubeconfig_for(f"system:node:{kubelet.NODE_NAME}", "system:nodes")
         self._run("kube-scheduler", str(programs.scheduler), f"--kubeconfig={scheduler}", "--leader-elect=false", "--secure-port=0")
-        self._run("kubelet", str(programs.kubelet), f"--config={files['kubelet']}", *kubelet.kubelet_flags(own, slot))
+        self._run("kubelet", str(programs.kubelet), f"--config={files['kubelet']}", *kubelet.kubelet_flags(own, slot, kubelet.NODE_NAME))
         self._run("kube-proxy", str(programs.proxy), f"--config={files['kube-proxy']}")
         self._run("coredns", str(programs.coredns), f"-conf={corefile}")
         volumes = self.folder / "volumes"
@@ -153,7 +157,11 @@ class Node:
 
     def _configurations(self) -> dict[str, Any]:
         proxy = self._plane.kubeconfig_for("system:kube-proxy")
-        return {"kubelet": kubelet.kubelet(self.slot), "kube-proxy": kubelet.proxy(proxy, self.slot), "storage-class": STORAGE_CLASS}
+        return {
+            "kubelet": kubelet.kubelet(self.slot, dns=self.slot.address, certificate="kubelet-server"),
+            "kube-proxy": kubelet.proxy(proxy, self.slot, kubelet.NODE_NAME),
+            "storage-class": STORAGE_CLASS,
+        }
 
     def _run(self, name: str, *words: str) -> None:
         self._inner.run(name, [*self.namespaces.enter, *words])
@@ -163,8 +171,8 @@ class Node:
         is_ready = lambda: self.kubectl("get", "node", kubelet.NODE_NAME, "-o", ready).stdout == "True"  # noqa: E731
         self._inner.wait_until(is_ready, "the node is ready", log_of="kubelet")
         kubernetes = self._plane.place.kubernetes
-        self._inner.wait_until(lambda: _listens(kubernetes, 443), "the Service `kubernetes` leads to the API server", log_of="kube-proxy")
-        self._inner.wait_until(lambda: _listens(self.slot.address, 53), "names are answered", log_of="coredns")
+        self._inner.wait_until(lambda: listens(kubernetes, 443), "the Service `kubernetes` leads to the API server", log_of="kube-proxy")
+        self._inner.wait_until(lambda: listens(self.slot.address, 53), "names are answered", log_of="coredns")
         account = lambda: self.kubectl("get", "serviceaccount", "default", "--namespace=default").returncode == 0  # noqa: E731
         self._inner.wait_until(account, "pods have an account", log_of="kubelet")  # its controller is slower than a quick machine's node
 
@@ -179,12 +187,12 @@ def run_helm(program: Path, kubeconfig: Path, home: Path, *arguments: str, timeo
 def sweep() -> None:
     """Remove what nodes left behind whose process was killed."""
     for claim in abandoned():
-        _remove_what_is_left(claim)
+        remove_what_is_left(claim)
         claim.release()
     sweep_control_planes()
 
 
-def _remove_what_is_left(claim: Claim) -> None:
+def remove_what_is_left(claim: Claim) -> None:
     """Remove a slot's folder, groups and link once its processes are gone. Raises RuntimeError if they stay."""
     slot, deadline = claim.slot, time.monotonic() + PATIENCE_SECONDS
     pid = claim.noted()
@@ -209,7 +217,7 @@ def _pause(deadline: float, why: str) -> None:
     time.sleep(0.02)
 
 
-def _listens(address: str, port: int) -> bool:
+def listens(address: str, port: int) -> bool:
     try:
         socket.create_connection((address, port), timeout=5).close()
     except OSError:

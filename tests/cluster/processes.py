@@ -46,11 +46,15 @@ class Processes:
 
     def restart(self, name: str) -> None:
         """End one at once and start it again by the same words."""
-        process = self._running[name]
+        self.run(name, self.end(name))
+
+    def end(self, name: str) -> Any:
+        """End one at once; return its words."""
+        process = self._running.pop(name)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        self.run(name, process.args)
+        return process.args
 
     def pids(self) -> Mapping[str, int]:
         """Return the process of each program."""

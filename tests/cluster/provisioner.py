@@ -1,7 +1,8 @@
 """Volumes from folders of this machine: for each claim of the class `standard` a PersistentVolume, and with the volume its folder goes.
 
 A program of its own beside the node's others: `python provisioner.py KUBECONFIG FOLDER`. Access modes are granted as asked, since every
-pod is on one machine. Folders are writable by all: kubelet does not change the group (fsGroup) of a folder of the machine.
+pod is on one machine. A volume of the class `one-node` is bound to the node of its first pod, as a local disk is. Folders are writable by
+all: kubelet does not change the group (fsGroup) of a folder of the machine.
 """
 
 import shutil
@@ -24,10 +25,19 @@ STORAGE_CLASS = {
     "reclaimPolicy": "Delete",
     "volumeBindingMode": "Immediate",
 }
+ONE_NODE_CLASS = {
+    "apiVersion": "storage.k8s.io/v1",
+    "kind": "StorageClass",
+    "metadata": {"name": "one-node"},
+    "provisioner": PROVISIONER,
+    "reclaimPolicy": "Delete",
+    "volumeBindingMode": "WaitForFirstConsumer",
+}
 LOOK_ANYWAY_SECONDS = 30
 _TRANSIENT = (client.ApiException, urllib3.exceptions.HTTPError, OSError)
 _BY = "pv.kubernetes.io/provisioned-by"
 _FOR = "volume.kubernetes.io/storage-provisioner"
+_ON = "volume.kubernetes.io/selected-node"  # the scheduler writes it for a class that waits for the first pod
 
 
 def volume_for(claim: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -44,11 +54,18 @@ def volume_for(claim: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             "volumeMode": spec.get("volumeMode", "Filesystem"),
             "storageClassName": spec["storageClassName"],
             "persistentVolumeReclaimPolicy": "Delete",
+            **node_of((metadata.get("annotations") or {}).get(_ON)),
             "hostPath": {"path": str(folder / name), "type": "Directory"},
             "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": metadata["name"], "namespace": metadata["namespace"]}
             | {"uid": metadata["uid"]},
         },
     }
+
+
+def node_of(name: str | None) -> dict[str, Any]:
+    """Return the field that keeps a volume's pods on one node."""
+    expression = {"key": "kubernetes.io/hostname", "operator": "In", "values": [name]}
+    return {"nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}} if name else {}
 
 
 def waits_for_us(claim: Mapping[str, Any]) -> bool:

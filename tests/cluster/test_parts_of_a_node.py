@@ -116,6 +116,15 @@ def test_a_volume_has_the_access_modes_of_its_claim():
     assert volume["spec"]["hostPath"]["path"] == "/volumes/pvc-1234"
     assert volume["spec"]["accessModes"] == ["ReadWriteMany"]
     assert volume["spec"]["claimRef"]["uid"] == "1234"
+    assert "nodeAffinity" not in volume["spec"]
+
+
+def test_a_volume_of_a_class_that_waits_for_the_first_pod_stays_on_its_node():
+    waiting = claim()
+    waiting["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] = "node-2"
+    (term,) = volume_for(waiting, Path("/volumes"))["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+
+    assert term["matchExpressions"] == [{"key": "kubernetes.io/hostname", "operator": "In", "values": ["node-2"]}]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +198,7 @@ def test_packages_are_named_once_and_sorted(monkeypatch):
 
     assert bare == sorted(set(bare))
     assert set(needs.missing_packages(with_builders=True)) - set(bare) == {"buildah", "mmdebstrap"}
+    assert set(needs.missing_packages(with_policies=True)) - set(bare) == {"ipset", "iptables"}
 
 
 def test_images_are_named_to_helm_in_the_chart_s_parts():

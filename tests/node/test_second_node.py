@@ -1,0 +1,88 @@
+"""A second node: a server that moves there, a kubelet that freezes and goes on, and a ReadWriteOnce claim that keeps a gang together.
+
+The second node joins the session's cluster for this file only. Both enforce NetworkPolicies meanwhile.
+"""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from binaries import NoProgramsError
+from enforcement import find_policies
+from levels import lacking
+from needs import missing_packages
+from on_pods import QUICKSTART_JOB, Desk, of, quickstart, short
+from provisioner import ONE_NODE_CLASS
+from second_node import NAME, SecondNode
+from waiting import until
+
+pytestmark = [pytest.mark.slow, pytest.mark.two_nodes, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def second(node, desk, served) -> Iterator[SecondNode]:
+    """The second node, with the server of the quickstart on it."""
+    if node.own is None:
+        pytest.skip("this adds a node to a cluster of our own")
+    if missing := missing_packages(with_policies=True):
+        lacking(f"a node that enforces NetworkPolicies needs packages that are not here: apt-get install -y {' '.join(missing)}")
+    try:
+        policies = find_policies()
+    except NoProgramsError as reason:
+        lacking(str(reason))
+    with SecondNode(node.own, policies=policies) as second:
+        node.own.enforce_policies(policies)
+        desk.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(ONE_NODE_CLASS))
+        move_server(desk, NAME)
+        yield second
+        move_server(desk, "node-1")
+    node.own.forget_policies()
+
+
+def move_server(desk: Desk, node: str) -> None:
+    """Let the quickstart's server be created again on this node."""
+    servers = of(QUICKSTART_JOB, "server")
+    others = nodes(desk, servers)
+    desk.kubectl("cordon", *others)
+    # Its claim is ReadWriteOnce: the next pod is refused by affinity to the one that leaves. The scheduler looks at it again minutes later
+    # (InterPodAffinity does not queue a pod for such a deletion), and at a newer one at once.
+    for _ in range(2):
+        desk.kubectl("delete", "pod", f"--selector={servers}", "--timeout=120s")
+    until(lambda: nodes(desk, servers) == {node} and is_served(desk), f"its server is on {node}", patience=300)
+    desk.kubectl("uncordon", *others)
+
+
+def is_served(desk: Desk) -> bool:
+    return desk.status(QUICKSTART_JOB)["reason"] == "Serving"
+
+
+def nodes(desk: Desk, selector: str) -> set[str]:
+    """Return the nodes of the pods that are not leaving."""
+    return {pod["spec"].get("nodeName", "") for pod in desk.all("pods", selector) if "deletionTimestamp" not in pod["metadata"]}
+
+
+def test_a_frozen_kubelet_that_confirms_no_end_is_named_until_it_goes_on(desk, second):
+    (server,) = desk.all("pods", of(QUICKSTART_JOB, "server"))
+    second.freeze_kubelet()
+    desk.kubectl("delete", "pod", server["metadata"]["name"], "--grace-period=1", "--wait=false")
+
+    status = desk.until(QUICKSTART_JOB, lambda status: status.get("reason") == "NodeLost" and status, "status names the node")
+    assert f"node {NAME} does not confirm" in status["failure"]["message"]
+    assert "powered off or gone" in status["failure"]["suggestion"]
+
+    second.thaw_kubelet()
+    until(lambda: desk.get("pod", server["metadata"]["name"]) is None and is_served(desk), "another server", patience=300)
+    assert nodes(desk, of(QUICKSTART_JOB, "server")) == {NAME}  # its claim is ReadWriteOnce
+
+
+def test_a_read_write_once_claim_keeps_its_gang_on_one_node(desk, second):
+    spec = short(quickstart())
+    spec["output"]["storage"] = {"retain": False, "accessModes": ["ReadWriteOnce"], "storageClassName": ONE_NODE_CLASS["metadata"]["name"]}
+    desk.apply("together", spec)
+    gang = of("together", "trainer")
+    desk.until("together", lambda _: len(desk.all("pods", gang)) == 2 and "" not in nodes(desk, gang), "a gang on nodes")
+
+    (only,) = nodes(desk, gang)
+    claim = desk.get("persistentvolumeclaim", "together-output")
+    assert claim["metadata"]["annotations"]["volume.kubernetes.io/selected-node"] == only
+    desk.kubectl("delete", "finetunejob", "together", "--timeout=120s")
