@@ -55,6 +55,18 @@ def test_a_check_that_waits_is_made_again_with_changed_settings(scene):
     scene.reaches("Training", "c1")
 
 
+@pytest.mark.parametrize(("job", "reason"), [("i1", "ImagePullBackOff"), ("i2", "InvalidImageName")])
+def test_a_check_whose_image_is_wrong_is_made_again_with_the_correct_one(scene, job, reason):
+    scene.create_job(job)
+    scene.kubelet.hinder("checker", waiting={"reason": reason, "message": "no such image"}, job=job)
+    until(lambda: scene.status(job).get("reason") == reason, "status names the image")
+    before = uid(scene, f"{job}-check")
+    change(scene, job, IMAGE)
+    assert replaced(scene, f"{job}-check", before)["containers"][0]["image"] == "registry.example/trainer:2"
+    scene.kubelet.end("checker", CHECKED, job=job)
+    scene.reaches("Training", job)
+
+
 def test_a_gang_that_waits_is_made_again_and_keeps_its_batch(scene):
     to_training(scene, "c2")
     scene.kubelet.hinder("trainer", unscheduled="0/1 nodes are available", job="c2")
