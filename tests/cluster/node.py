@@ -206,8 +206,9 @@ def remove_what_is_left(claim: Claim) -> None:
         run(["ip", "link", "delete", slot.link], capture_output=True, check=False)  # the kernel may be at it already
         _pause(deadline, f"the network device {slot.link} stays")
     while slot.folder.exists():
-        shutil.rmtree(slot.folder, ignore_errors=True)  # a process that is ending may still write into it
-        _pause(deadline, f"the folder {slot.folder} cannot be removed")
+        shutil.rmtree(slot.folder, ignore_errors=True)  # gigabytes: may outlast the deadline; a process that is ending may still write
+        if slot.folder.exists():
+            _pause(deadline, f"the folder {slot.folder} cannot be removed")
     claim.note(None)
 
 
