@@ -477,3 +477,10 @@ def pod_spec(manifest):
 
 def find_any(plan, name):
     return next(item for item in render(plan).children if item["metadata"]["name"] == name and item["kind"] in {"Job", "Deployment"})
+
+
+@pytest.mark.parametrize(("expected", "scaled_by_others"), [(5, False), (None, True)], ids=["the operator", "an autoscaler"])
+def test_the_number_of_servers_is_not_written_where_an_autoscaler_manages_it(expected, scaled_by_others):
+    plan = serving(quickstart_plan(), replicas=5, scaled_by_others=scaled_by_others)
+    assert find(plan, "Deployment", "support-bot-serve")["spec"].get("replicas") == expected
+    assert "support-bot-serve" in names(plan, "PodDisruptionBudget")  # which follows the number all the same

@@ -177,14 +177,15 @@ APPLIED = {"manager": "tunewright", "operation": "Apply", "fieldsV1": {"f:data":
 STATUS = {"manager": "tunewright", "operation": "Update", "subresource": "status"}
 KUEUE = {"manager": "kueue-admission", "operation": "Update", "fieldsV1": {"f:spec": {"f:suspend": {}}}}
 OTHERS = {"manager": "kubectl", "operation": "Update"}
+SCALER = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
 
 
 @pytest.mark.parametrize(
     ("expected", "kind"),
-    [([APPLIED], "ConfigMap"), ([APPLIED], "Deployment"), ([KUEUE], "Job"), (None, "Pod"), (None, "FineTuneJob")],
+    [([APPLIED], "ConfigMap"), ([APPLIED, SCALER], "Deployment"), ([KUEUE], "Job"), (None, "Pod"), (None, "FineTuneJob")],
 )
 def test_only_read_entries_of_managed_fields_are_kept(expected, kind):
-    item = {"metadata": {"name": "x", "managedFields": [APPLIED, STATUS, KUEUE, OTHERS]}, "spec": {}}
+    item = {"metadata": {"name": "x", "managedFields": [APPLIED, STATUS, KUEUE, OTHERS, SCALER]}, "spec": {}}
     assert trimmed(kind, item)["metadata"].get("managedFields") == expected
 
 

@@ -151,11 +151,6 @@ def test_a_job_is_scaled_by_people_and_by_an_autoscaler(scene: Any, control_plan
     def servers() -> int:
         return int((scene.get("apps/v1", "Deployment", "bot-serve") or {"spec": {"replicas": 0}})["spec"]["replicas"])
 
-    scene.create_job("plain")
-    assert "invalid" in scale("plain", 2)  # it has no server, and scaling does not add one
-    assert not scene.get("tunewright.io/v1alpha1", "FineTuneJob", "plain")["spec"].get("serving")
-    scene.api.delete("tunewright.io/v1alpha1", "FineTuneJob", "plain", scene.namespace)
-    until(lambda: "plain-check" not in scene.names(BATCH, "Job"), "its children are gone")
     scene.create_job(serving={"replicas": 1})
     scene.kubelet.end("checker", CHECKED)
     scene.kubelet.end("trainer", TRAINED, count=2)

@@ -56,6 +56,15 @@ SCALE = {
 }
 
 
+# An update of the subresource gets no defaults: it would create `serving` with the number alone.
+SCALE_RULE = {
+    "rule": "!has(self.serving) || has(self.serving.executionProviders)",
+    "message": "the job has no server to scale. Add `serving: {}` to the job first.",
+    "reason": "FieldValueInvalid",
+    "fieldPath": ".serving",
+}
+
+
 def crd() -> dict[str, Any]:
     """Return the CustomResourceDefinition as JSON."""
     return {
@@ -124,7 +133,7 @@ def job_schema() -> Schema:
         },
         "x-kubernetes-validations": [{"rule": NAME_RULE, "message": NAME_MESSAGE}],
     }
-    for path, validation in (*_rules(), *_not_added()):
+    for path, validation in (("spec", SCALE_RULE), *_rules(), *_not_added()):
         node_at(schema, path).setdefault("x-kubernetes-validations", []).append(validation)
     return schema
 

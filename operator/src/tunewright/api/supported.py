@@ -50,7 +50,8 @@ def _names(path: str, table: Table[Any], *, not_added: Predicate | None = None) 
 
 _PROVIDERS = "serving.executionProviders"
 _WAS_THERE = has("serving", of=OLD_SELF) & field(_PROVIDERS, of=OLD_SELF).exists("old", variable("old").equals(variable("name")))
-_ADDS_PROVIDER = has("serving") & field(_PROVIDERS).exists("name", ~variable("name").among(EXECUTION_PROVIDERS.supported) & ~_WAS_THERE)
+_HAS_PROVIDERS = has("serving") & has(_PROVIDERS)
+_ADDS_PROVIDER = _HAS_PROVIDERS & field(_PROVIDERS).exists("name", ~variable("name").among(EXECUTION_PROVIDERS.supported) & ~_WAS_THERE)
 
 NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     _names("spec.task", TASKS),

@@ -139,7 +139,7 @@ class Place(Protocol):
 def asks_for_a_server(job: Job) -> bool:
     """Return whether a job has a server at all."""
     serving = job["spec"].get("serving")
-    return serving is not None and bool(serving.get("replicas", 1))
+    return serving is not None and (serving.get("autoscaling") is not None or bool(serving.get("replicas", 1)))
 
 
 def is_exported(job: Job) -> bool:

@@ -64,20 +64,25 @@ def warnings_for(job: Manifest, before: Manifest, after: Manifest, now: datetime
     known = {(found["type"], found["message"]) for found in before.get("conditions", ()) if found["type"] in _EVENT_CONDITIONS}
     fresh = [found for found in after.get("conditions", ()) if found["type"] in _EVENT_CONDITIONS]
     return [
-        event_about(
-            job,
-            api_version=RESOURCES[FINE_TUNE_JOB].api_version,
-            kind=FINE_TUNE_JOB,
-            severity="Warning",
-            state=str(found["type"]),
-            reason=str(found["reason"]),
-            message=str(found["message"]),
-            component=COMPONENT,
-            now=now,
-        )
+        warning_for(job, str(found["reason"]), str(found["message"]), now, state=str(found["type"]))
         for found in fresh
         if (found["type"], found["message"]) not in known
     ]
+
+
+def warning_for(job: Manifest, reason: str, message: str, now: datetime, *, state: str = "") -> dict[str, Any]:
+    """Return a Warning Event about a job. `state` distinguishes Events with the same reason and message."""
+    return event_about(
+        job,
+        api_version=RESOURCES[FINE_TUNE_JOB].api_version,
+        kind=FINE_TUNE_JOB,
+        severity="Warning",
+        state=state,
+        reason=reason,
+        message=message,
+        component=COMPONENT,
+        now=now,
+    )
 
 
 async def warnings_about(client: Client, namespace: str, children: Sequence[Manifest], now: datetime) -> Sequence[Manifest]:

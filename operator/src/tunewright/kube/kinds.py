@@ -9,6 +9,7 @@ from typing import Any
 
 from tunewright.observe.queue import sets_suspend
 from tunewright.observe.raw import UNREADABLE
+from tunewright.observe.scaling import OPERATOR, sets_replicas
 from tunewright.plan.label_names import JOB_UID
 from tunewright_runtime.cache import Cache
 from tunewright_runtime.objects import Manifest, Resource, Scheme
@@ -39,7 +40,7 @@ SCHEME = Scheme(
     rendered=("ConfigMap", "PersistentVolumeClaim", "NetworkPolicy", "PodDisruptionBudget", "Service", "Job", "Deployment"),
     made_by_controllers=("ReplicaSet", "Pod"),
     uid_label=JOB_UID,
-    field_manager="tunewright",
+    field_manager=OPERATOR,
     unreadable_field=UNREADABLE,
 )
 RENDERED, CHILDREN, WATCHED = SCHEME.rendered, SCHEME.children, SCHEME.watched
@@ -83,7 +84,9 @@ def _metadata(kind: str, meta: Manifest) -> dict[str, Any]:
 
 
 def _is_read(kind: str, entry: Manifest) -> bool:
-    """Return whether the runtime reads an entry of managedFields: the fields this operator applied, or the manager that suspended a Job."""
+    """Return whether an entry of managedFields is read: the fields this operator applied, who suspended a Job, who scaled a Deployment."""
     if kind == "Job":  # created once, never compared
         return sets_suspend(entry)
+    if kind == "Deployment" and sets_replicas(entry):
+        return True
     return entry.get("manager") == SCHEME.field_manager and entry.get("operation") == "Apply"

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.kube.events import event_for, is_news, warnings_about, warnings_for
+from tunewright.kube.events import event_for, is_news, warning_for, warnings_about, warnings_for
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED, RESOURCES
 from tunewright.kube.ownership import is_orphan, is_retained, refuse_others, refuse_running
 from tunewright.kube.references import look_up
@@ -166,6 +166,12 @@ class KubeWorld:
             await post(self._client, event_for(job, status, self._clock()))
         for event in warnings_for(job, before, status, self._clock()):
             await post(self._client, event)
+
+    async def warn(self, key: Key, uid: str, reason: str, message: str) -> None:
+        """Post a Warning Event about a job, unless it is gone."""
+        job = self._cache.primary(key)
+        if job is not None and job["metadata"]["uid"] == uid:
+            await post(self._client, warning_for(job, reason, message, self._clock()))
 
     async def authenticate(self, key: Key, token: str) -> str | None:
         """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""

@@ -60,6 +60,7 @@ CLUSTER_FIELDS = (
     ),
     ClusterField(path="spec.workers.image", why=_NO_IMAGE, way_out=_WITHOUT_IMAGE),
     ClusterField(path="spec.serving.image", why=_NO_IMAGE, way_out=_WITHOUT_IMAGE),
+    ClusterField(path="spec.serving.autoscaling", why="no autoscaler sees the processes of this machine: serving.replicas is the number"),
     ClusterField(path="spec.output.storage.size", why=f"{_FOLDER}, and has the size of its disk"),
     ClusterField(path="spec.output.storage.storageClassName", why=_FOLDER),
     ClusterField(path="spec.output.storage.accessModes", why=_FOLDER),

@@ -6,6 +6,7 @@ by owner uid, so other owners' objects stay.
 
 import hmac
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ PLACES = "tunewright.io/places"  # annotation of a FineTuneJob: where its `path`
 CONTENTS = "tunewright.io/contents"  # annotation of a FineTuneJob: their content when it was applied (see contents.py)
 TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - a variable's name
 OURS = (URL,)  # annotations that this world adds to children, and that applying keeps
+
+log = logging.getLogger(__name__)
 
 
 class LocalWorld:
@@ -120,6 +123,10 @@ class LocalWorld:
                 job["status"] = dict(status)
 
         self._store.change_status(KIND, *key, replace)
+
+    async def warn(self, key: Key, uid: str, reason: str, message: str) -> None:  # noqa: ARG002 - of the interface
+        """Log a warning about a job: there are no Events on this machine."""
+        log.warning("%s/%s: %s: %s", key.namespace, key.name, reason, message)
 
     async def authenticate(self, key: Key, token: str) -> str | None:
         """Return the job's uid if one of its pods has this token. Raises Gone if there is no such job."""

@@ -125,7 +125,9 @@ def _read_gang(stage: Stage, there: _Children) -> _StageReading:
 
 def _read_servers(stage: Stage, there: _Children) -> _StageReading:
     deployment, service = (next(iter(_of(there.everything, stage, kind)), {}) for kind in ("Deployment", "Service"))
-    outcome, failed_pod = read_server(deployment, service, _of(there.everything, stage, "Pod"), there.problems, there.now)
+    outcome, failed_pod = read_server(
+        deployment, service, _of(there.everything, stage, "Pod"), there.problems, now=there.now, recorded=there.recorded
+    )
     return _StageReading(outcome=outcome, failed_pod=failed_pod)
 
 

@@ -4,25 +4,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from tunewright.api.v1alpha1.status import Phase
 from tunewright.observe.events import PodProblem, with_event
 from tunewright.observe.nodes import with_node
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.raw import Raw, number, part, parts, text
 from tunewright.observe.reasons import OF_NODES
 from tunewright.observe.rollout import of_revision, read_rollout, refused_pods
+from tunewright.observe.scaling import read_scaling
 from tunewright.plan import label_names
 from tunewright.plan.inputs import ServeOutcome, StageState
-from tunewright_contract.text import holds_control
+from tunewright.plan.rollout import Rollout
+from tunewright_contract.text import clip, holds_control
 
 LONGEST_URL = 2048  # characters; the limit of the status field
 
 
 def read_server(
-    deployment: Raw, service: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProblem], now: datetime | None
+    deployment: Raw,
+    service: Raw,
+    pods: Sequence[Raw],
+    problems: Mapping[str, PodProblem],
+    *,
+    now: datetime | None,
+    recorded: Raw | None,
 ) -> tuple[ServeOutcome, PodState | None]:
     """Read the server, and name the pod that shows its problem. A rolled-back revision is a failure, even if the earlier one answers.
 
-    `problems` are those that Events report, by the uid of the object.
+    `problems` are those that Events report, by the uid of the object. `recorded`: the stored status.
     """
     if not deployment:
         return ServeOutcome(url=_url(service)), None
@@ -35,7 +44,7 @@ def read_server(
     failure = failed_pod.failure if failed_pod else rollout.failure or refused_pods(deployment)
     if rollout.refused is not None:
         state, failure, failed_pod = StageState.FAILED, rollout.refused.failure, None
-    elif _is_ready(deployment):
+    elif _is_ready(deployment) or (failure is None and _is_only_scaled(deployment, rollout, recorded)):
         state, failure, failed_pod = StageState.SUCCEEDED, None, None
     elif rollout.failure is not None:
         state = StageState.FAILED
@@ -43,9 +52,19 @@ def read_server(
         state = StageState.RUNNING if any(pod.running for pod in states) else StageState.PENDING
     ready = number(deployment, "status", "readyReplicas") or 0
     selector = _selector(deployment)
-    return ServeOutcome(
-        state=state, failure=failure, ready_replicas=ready, url=_url(service), rollout=rollout, selector=selector
-    ), failed_pod
+    scaling = read_scaling(deployment)
+    outcome = ServeOutcome(
+        state=state,
+        failure=failure,
+        ready_replicas=ready,
+        replicas=scaling.replicas,
+        scaler=scaling.scaler,
+        set_by=scaling.set_by,
+        url=_url(service),
+        rollout=rollout,
+        selector=selector,
+    )
+    return outcome, failed_pod
 
 
 def _selector(deployment: Raw) -> str:
@@ -59,10 +78,28 @@ def _on_a_lost_node(pods: Sequence[Raw], now: datetime | None) -> PodState | Non
     return next((pod for pod in found if pod.failure and pod.failure.reason in OF_NODES), None)
 
 
+def _is_only_scaled(deployment: Raw, rollout: Rollout, recorded: Raw | None) -> bool:
+    """Return whether servers that were ready still serve, and only their number has changed since: the new ones may still start.
+
+    Fewer ready ones than the stored status counts, and than are wanted, were lost. A job that is being rolled out is in another phase.
+    """
+    before = part(recorded, "serving")
+    name = clip(rollout.live.name, 253) if rollout.live else ""
+    if text(recorded, "phase") != Phase.SERVING or text(before, "revision") != name:
+        return False
+    ready = number(deployment, "status", "readyReplicas") or 0
+    lost = ready < min(_wanted(deployment), number(before, "readyReplicas") or 0)
+    return not lost and (rollout.completed or not rollout.current)
+
+
+def _wanted(deployment: Raw) -> int:
+    wanted = number(deployment, "spec", "replicas")
+    return 1 if wanted is None else wanted
+
+
 def _is_ready(deployment: Raw) -> bool:
     """Decide as kstatus does: the controller has observed this generation, and all replicas are updated, ready and available."""
-    wanted = number(deployment, "spec", "replicas")
-    wanted = 1 if wanted is None else wanted
+    wanted = _wanted(deployment)
     fields = ("updatedReplicas", "replicas", "readyReplicas", "availableReplicas")
     updated, total, ready, available = (number(deployment, "status", field) or 0 for field in fields)
     return (

@@ -93,9 +93,12 @@ class TrainOutcome(StageOutcome[TrainReport]):
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOutcome(StageOutcome[ExportReport]):
-    """The server. SUCCEEDED: all replicas of the Deployment's present template are ready. `rollout` has its revision."""
+    """The server. SUCCEEDED: all replicas of the Deployment's present template are ready, or were and more start now."""
 
     ready_replicas: int = 0
+    replicas: int | None = None  # that the Deployment requests
+    scaler: str = ""  # an autoscaler that has set `replicas`
+    set_by: str = ""  # another field manager that has set `replicas`
     selector: str = ""  # of the Deployment's pods, as text
     url: str = ""
     rollout: Rollout = field(default_factory=Rollout)

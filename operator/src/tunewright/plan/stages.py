@@ -10,6 +10,7 @@ from tunewright.plan.plan_types import PodPlan, SecretKey, ServePlan, StagePlan,
 from tunewright.plan.pod_limits import pod_resources, with_scratch
 from tunewright.plan.resize import Shares, is_resized
 from tunewright.plan.rollout import PublishedModel, Rollout
+from tunewright.plan.scaling import servers_of
 from tunewright_contract import stages
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.smoke_test import SmokeTest
@@ -117,7 +118,7 @@ def _server(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None
     if serving is None or model is None:
         return None
     return ServePlan(
-        replicas=serving.replicas,
+        replicas=servers_of(serving, past.serve),
         model=model,
         model_name=job.served_model_name(),
         resources=with_scratch(serving.resources),
@@ -128,5 +129,6 @@ def _server(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None
         smoke_test=SmokeTest(**serving.smoke_test.model_dump()) if serving.smoke_test else None,
         progress_deadline_seconds=serving.progress_deadline_seconds,
         drain_seconds=serving.drain_seconds,
+        scaled_by_others=bool(past.serve.scaler),
         rollout=past.serve.rollout,
     )

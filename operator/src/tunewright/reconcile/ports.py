@@ -34,6 +34,9 @@ class World(Protocol):
     async def refusals(self, pods: Sequence[Manifest]) -> Sequence[str]:
         """Return why each of these pods would not be admitted; empty for one that would, or that is not tried. Nothing is created."""
 
+    async def warn(self, key: Key, uid: str, reason: str, message: str) -> None:
+        """Report something that has happened to a job once, and that no status shows. Does nothing if the job is gone."""
+
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:
         """Replace the job's status. Does nothing if the job is gone, or if another job has its name now."""
 

@@ -34,6 +34,7 @@ from tunewright.status import (
     summarise_refused,
     summarise_rejected,
 )
+from tunewright.status.scaling import REPLICAS_REVERTED, reverted
 from tunewright_runtime.driver import ReconcileResult
 from tunewright_runtime.errors import Forbidden, Gone, Invalid, NotWritten, Rejected, TunewrightError
 from tunewright_runtime.objects import Key, Manifest
@@ -99,6 +100,8 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     if (never := [misfit for misfit in misfits if misfit.final]) and seen.past.check.state is StageState.SUCCEEDED:
         raise Rejected("; ".join(map(str, never)), reason=never[0].reason, field=never[0].field)
     if await ports.world.apply(key, uid, rendering.children):
+        if by_hand := reverted(decided, seen.past.serve):
+            await ports.world.warn(key, uid, REPLICAS_REVERTED, by_hand)
         made = await ports.world.children(key, uid)
         # includes the children that were created just now
         seen = observe(made, revision=revision_of(job), status=raw.get("status"), now=ports.clock())

@@ -42,7 +42,8 @@ def render_deployment(plan: FineTunePlan, stage: Stage, wanted: ServePlan, choic
             "minReadySeconds": MIN_READY_SECONDS,
             "paused": False,  # set explicitly, so that a rollout that was paused by hand continues
             "progressDeadlineSeconds": wanted.progress_deadline_seconds,
-            "replicas": wanted.replicas,
+            # Not written where an autoscaler is its field manager, or none is recorded: the API server keeps the number.
+            **({} if wanted.scaled_by_others else {"replicas": wanted.replicas}),
             "revisionHistoryLimit": 3,
             "selector": {"matchLabels": selector(plan, stage.component)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},

@@ -22,6 +22,7 @@ from tunewright.status.failures import PLANNING, explained_failure, failure_of, 
 from tunewright.status.progress import since_running, summarise_checkpoint, summarise_progress, with_no_progress
 from tunewright.status.refusals import refusal_of
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
+from tunewright.status.scaling import scaling_warnings
 from tunewright.status.serving import as_planned, serving_status
 from tunewright.status.situation import situation_of
 from tunewright.status.standing import standing_of
@@ -59,7 +60,8 @@ def summarise(
     failure, at = situation.outcome.failure, situation.at
     check, export = seen.past.check.report, seen.past.export.report
     checked = seen.past.check.state is StageState.SUCCEEDED  # before, status can only have what was observed then
-    warnings = (*map(str, plan.lacking), *seen.warnings, *(check.warnings if check else before.warnings if checked else ()))
+    scaling = scaling_warnings(job.spec.serving, plan, seen.past.serve)
+    warnings = (*map(str, plan.lacking), *scaling, *seen.warnings, *(check.warnings if check else before.warnings if checked else ()))
     return FineTuneJobStatus(
         conditions=conditions,
         observed_generation=generation,

@@ -25,11 +25,17 @@ class SmokeTestSpec(Spec):
     """Most tokens of the answer."""
 
 
+class AutoscalingSpec(Spec):
+    """An autoscaler sets the number of servers. It has no fields: the autoscaler is an object of its own."""
+
+
 class ServingSpec(PodSettings):
     """The model server."""
 
     replicas: Annotated[int, Field(ge=0, le=1024)] = 1
     """Number of server pods."""
+    autoscaling: AutoscalingSpec | None = None
+    """Present (`{}`): a HorizontalPodAutoscaler or KEDA of the Deployment sets the number of servers. It starts from `replicas`."""
     model_ref: ModelReference | None = None
     """Serve the model of another FineTuneJob in this namespace. Absent: this job's own model. Use it to serve a retrained model at the same
     address: after its export it is rolled out like any other change."""
