@@ -95,7 +95,7 @@ MAXIMAL = {
             "env": [{"name": "A", "value": "1"}],
         },
         "serving": {
-            "replicas": 2, "servedModelName": "bot", "executionProviders": ["CUDA", "CPU"], "maxConcurrentRequests": 4, "maxModelLen": 512,
+            "replicas": 2, "autoscaling": {}, "servedModelName": "bot", "executionProviders": ["CUDA", "CPU"], "maxConcurrentRequests": 4, "maxModelLen": 512,
             "resources": RESOURCES, "drainSeconds": 5, "progressDeadlineSeconds": 60, "image": "server:1", "nodeSelector": {"pool": "a"},
             "tolerations": TOLERATIONS, "smokeTest": {"prompt": "Where?", "contains": "here", "maxTokens": 8}, "modelRef": {"name": "next"},
             "apiKeySecretRef": {"name": "clients", "key": "key"},

@@ -136,7 +136,8 @@ def _object(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
     if "properties" in raw:
         parts = {name: _node(value, defs) for name, value in raw["properties"].items()}
         # The parts have defaults of their own: an empty object is enough for the API server to fill them in.
-        return {"properties": parts, **({"default": {}} if raw.get("default") is not None else {})}
+        # The API server drops an empty `properties`, and kubectl would see a change at each apply.
+        return {**({"properties": parts} if parts else {"maxProperties": 0}), **({"default": {}} if raw.get("default") is not None else {})}
     # JSON schema has a pattern for keys of a certain form; the dialect has none.
     values = next(iter(raw.get("patternProperties", {}).values()), raw.get("additionalProperties"))
     if isinstance(values, Mapping) and _inlined(values, defs).keys() & {"type", "anyOf", "x-kubernetes-int-or-string", DEPTH}:
