@@ -61,7 +61,9 @@ def test_a_served_job_that_is_deleted_without_its_children_adopts_them(scene):
     assert {kind: uid(scene.get(*kind)) for kind in before} == {kind: uid(item) for kind, item in before.items()}
 
 
-@pytest.mark.xfail(strict=False, reason="known defect: if the cache learns late of the lost owner, a new check begins before the gang is named")
+@pytest.mark.xfail(
+    strict=False, reason="known defect: if the cache learns late of the lost owner, a new check begins before the gang is named"
+)
 def test_a_running_gang_without_an_owner_is_never_joined_by_a_second(scene):
     scene.create_job()
     scene.kubelet.end("checker", CHECKED)
