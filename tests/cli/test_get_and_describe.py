@@ -157,7 +157,7 @@ def test_describe_shows_why_a_job_failed_and_the_way_out(call, stored):
     stored(FAILED)
     page = call("describe", "support-bot").stdout
     assert re.search(
-        r"Failure\n +stage +check\n +reason +BadData\n +message +chat.jsonl, line 3: not JSON\n +suggestion +mend the line", page
+        r"Failure\n +stage +check\n +reason +BadData\n +message +chat.jsonl, line 3: not JSON\n +suggestion +correct the line", page
     )
     assert re.search(r"^process +none$", page, flags=re.MULTILINE)
 

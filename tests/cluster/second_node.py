@@ -88,7 +88,7 @@ class SecondNode:
         """Cut the link to the other node, and so to the API server."""
         command(*self.first.namespaces.enter_network, "ip", "link", "set", self._link, "down")
 
-    def mend_link(self) -> None:
+    def restore_link(self) -> None:
         """Put it back."""
         command(*self.first.namespaces.enter_network, "ip", "link", "set", self._link, "up")
         self._route()

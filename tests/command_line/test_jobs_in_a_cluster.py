@@ -70,7 +70,7 @@ def test_describe_shows_every_section_and_events(viewer, store, control_plane):
     page = viewer.call("describe", "bot").stdout
     for words in (
         r"^Failure$",
-        r"suggestion +mend the line",
+        r"suggestion +correct the line",
         r"^Events$",
         r"Warning +BadData +2026-01-01T12:00:00Z +not JSON",
         r"PersistentVolumeClaim +bot-output +Pending",
@@ -109,7 +109,7 @@ def test_progress_is_one_line_for_each_change_and_ends_with_the_curve(viewer, st
 
 def test_a_failed_job_ends_the_watch_with_the_way_out(viewer, store):
     store("bot", {**FAILED, "observedGeneration": 1})
-    told(viewer.call("watch", "bot"), 1, "bot failed in check: BadData", "→ mend the line")
+    told(viewer.call("watch", "bot"), 1, "bot failed in check: BadData", "→ correct the line")
 
 
 def test_suspend_and_resume_set_the_field_under_their_own_name(editor, store, stored):
@@ -326,7 +326,7 @@ def test_chat_forwards_a_port_and_sends_the_key_that_it_never_prints(editor, sto
 
 KUBECONFIGS = {
     "no file": ("missing", {}, 1, ["there is no kubeconfig", "--kubeconfig FILE"]),
-    "nobody listens": (
+    "no process listens": (
         "cluster",
         {"server": "https://127.0.0.1:9"},
         1,

@@ -7,7 +7,7 @@ from tunewright.observe.pods import read_pod
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import Failure, TrainReport, dump
 
-SAID = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", suggestion="mend the line")
+SAID = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", suggestion="correct the line")
 
 NODE_DOWN = ("Terminated", "NodeShutdown", "Shutdown", "NodeAffinity", "UnexpectedAdmissionError")
 

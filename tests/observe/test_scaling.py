@@ -32,7 +32,7 @@ HPA = ("kube-controller-manager", "scale")
         ("", "", [entry("kubectl", "scale"), entry("tunewright")]),
     ],
     ids=[
-        "nobody",
+        "no manager",
         "the operator",
         "an autoscaler",
         "both",
@@ -58,7 +58,7 @@ def test_the_field_manager_shows_who_has_set_the_number(scaler, set_by, entries)
         ("", []),
         ("", [entry("kubectl"), entry("tunewright", field="f:template")]),
     ],
-    ids=["nobody's", "the operator's", "without field managers, as on one machine", "an edit's"],
+    ids=["no manager's", "the operator's", "without field managers, as on one machine", "an edit's"],
 )
 def test_a_number_that_no_manager_has_was_set_through_the_subresource(expected, entries):
     deployment = a_deployment()

@@ -49,7 +49,7 @@ def answer(code, message="", *, kind="", causes=(), headers=None, retry=None):
         pytest.param(Transient, answer(503, ""), id="the server starts"),
         pytest.param(Transient, answer(504, "timeout"), id="the server waits"),
         pytest.param(Transient, ApiException(status=0, reason="SSLError"), id="the handshake broke"),
-        pytest.param(Transient, MaxRetryError(None, "/", "refused"), id="nobody listens"),
+        pytest.param(Transient, MaxRetryError(None, "/", "refused"), id="no process listens"),
         pytest.param(Transient, ReadTimeoutError(None, "/", "slow"), id="no answer in time"),
         pytest.param(Transient, ConnectionResetError("reset"), id="the line was cut"),
     ],

@@ -72,5 +72,5 @@ FAILED = {
     "reason": "BadData",
     "message": "chat.jsonl, line 3: not JSON",
     "conditions": [a_condition("Stalled", "True", "BadData", "chat.jsonl, line 3: not JSON")],
-    "failure": {"stage": "check", "reason": "BadData", "message": "chat.jsonl, line 3: not JSON", "suggestion": "mend the line"},
+    "failure": {"stage": "check", "reason": "BadData", "message": "chat.jsonl, line 3: not JSON", "suggestion": "correct the line"},
 }
