@@ -68,6 +68,8 @@ def objects(node: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
         parts = {name: field(name, part) for name, part in node["properties"].items()}
         required = {name: parts.pop(name) for name in node.get("required", ())}
         return st.fixed_dictionaries(required, optional=parts)
+    if "additionalProperties" not in node:  # an object whose presence alone says something, as `emptyDir: {}`
+        return st.just({})
     return st.dictionaries(KEYS, values(node["additionalProperties"]), max_size=min(node.get("maxProperties", 3), 3))
 
 
