@@ -245,6 +245,36 @@ def test_a_stage_takes_what_is_absent_in_its_part_from_the_workers_except_for_re
     assert (options.scheduling.node_selector, options.resources, options.labels) == (selector, resources, labels)
 
 
+# what spec.workers has -> what Check and Export have of it
+HOST = {"topologyKey": "kubernetes.io/hostname"}
+SPREAD = HOST | {"whenUnsatisfiable": "DoNotSchedule"}
+APART = {"requiredDuringSchedulingIgnoredDuringExecution": [HOST | {"labelSelector": {"matchLabels": {"a": "b"}}}]}
+NODES = {
+    "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "pool", "operator": "Exists"}]}]}
+}
+
+
+@pytest.mark.parametrize("stage", [CHECK, EXPORT])
+@pytest.mark.parametrize(
+    ("affinity", "workers"),
+    [
+        (None, {"affinity": {"podAntiAffinity": APART}}),
+        (None, {"affinity": {"podAffinity": APART}}),
+        ({"nodeAffinity": NODES}, {"affinity": {"nodeAffinity": NODES, "podAffinity": APART, "podAntiAffinity": APART}}),
+        (None, {"topologySpreadConstraints": [SPREAD]}),
+    ],
+)
+def test_a_stage_of_one_pod_does_not_take_placement_by_other_pods_from_the_workers(stage, affinity, workers):
+    found = planned(Past(), workers=workers).pods[stage].scheduling
+    assert (found.affinity, found.topology_spread_constraints) == (affinity, ())
+
+
+def test_placement_by_other_pods_of_a_stages_own_part_applies():
+    own = {"affinity": {"podAntiAffinity": APART}, "topologySpreadConstraints": [SPREAD]}
+    found = planned(Past(), check=own).pods[CHECK].scheduling
+    assert (found.affinity, found.topology_spread_constraints) == (own["affinity"], ({"maxSkew": 1} | SPREAD,))
+
+
 def test_a_model_on_the_hub_needs_the_network_and_its_token():
     hub = {"repo": "a/b", "tokenSecretRef": {"name": "hub"}}
     found = planned(model={"source": {"pvc": None, "huggingFace": hub}})

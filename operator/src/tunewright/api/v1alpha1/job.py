@@ -47,13 +47,13 @@ class FineTuneJobSpec(Spec):
     deepspeed: DeepSpeedSpec | None = None
     """DeepSpeed ZeRO. Absent: plain DDP."""
     check: PodSettings | None = None
-    """Pods of the stage Check. What is absent here, apart from `resources`, comes from spec.workers."""
+    """Pods of the stage Check. What is absent here comes from spec.workers, apart from `resources` and placement by other pods."""
     workers: WorkersSpec = WorkersSpec()
     """Number, resources and placement of the training pods."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """Comparison of the base model with the tuned model."""
     export: PodSettings | None = None
-    """Pods of the stage Export. What is absent here, apart from `resources`, comes from spec.workers."""
+    """Pods of the stage Export. What is absent here comes from spec.workers, apart from `resources` and placement by other pods."""
     output: OutputSpec = OutputSpec()
     """The exported model, and its storage."""
     serving: ServingSpec | None = None
@@ -77,7 +77,9 @@ class FineTuneJobSpec(Spec):
     def pod_settings(self, stage: Stage) -> PodSettings:
         """Return the settings of a stage's pods, with those that it takes from another part of the specification."""
         own = self.written_settings(stage) or PodSettings()
-        others: PodSettings = getattr(self, stage.settings_from or TRAIN.settings)
+        written: PodSettings = getattr(self, stage.settings_from or TRAIN.settings)
+        # The anti-affinity of a gang on the pod before it would keep ranks off that pod's node, for minutes after its end.
+        others = written.without_neighbours()
         shared = set(PodSettings.model_fields) - _ALWAYS_OWN if stage.settings_from else _OF_ALL_STAGES
         return own.model_copy(update={name: getattr(others, name) for name in shared if getattr(own, name) is None})
 

@@ -1,6 +1,7 @@
 """The settings of a stage's pods: `spec.check`, `spec.workers`, `spec.export` and `spec.serving` have all of these fields.
 
-An absent field is None, and differs from an empty one. Check and Export take absent fields from another part, which the stage table names.
+An absent field is None, and differs from an empty one. Check and Export take absent fields from another part, which the stage table names,
+apart from those that place a pod by other pods.
 """
 
 from typing import Annotated, Literal
@@ -75,3 +76,9 @@ class PodSettings(Spec):
     def pull_secrets(self) -> tuple[str, ...]:
         """Return the names in `imagePullSecrets`, however they are written."""
         return tuple(item if isinstance(item, str) else item.name for item in self.image_pull_secrets or ())
+
+    def without_neighbours(self) -> "PodSettings":
+        """Return them without the fields that place a pod by other pods: affinity to pods, anti-affinity, and spread."""
+        nodes = self.affinity.node_affinity if self.affinity else None
+        affinity = Affinity(node_affinity=nodes) if nodes else None
+        return self.model_copy(update={"affinity": affinity, "topology_spread_constraints": None})
