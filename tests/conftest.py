@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import processor_time
 import pytest
 from api_server import ApiServer
 from audit import AuditLog
@@ -43,6 +44,11 @@ THOROUGH = ("matrix", "harness", "two_nodes")  # markers of the tests that only 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden instead of comparing with it")
+    parser.addoption(processor_time.OPTION, choices=["file", "test"], nargs="?", const="file", help="print the processor seconds of each")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    processor_time.register(config)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
