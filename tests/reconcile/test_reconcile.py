@@ -22,6 +22,7 @@ from tunewright.reconcile.reconcile import (
     WAITING_SECONDS,
     reconcile,
 )
+from tunewright.reconcile.steps import StepsOfJobs
 from tunewright.status.refusals import REFUSALS
 from tunewright_contract.reports import EvaluationReport, Score, dump
 from tunewright_runtime import faults
@@ -85,7 +86,8 @@ class World:
 
 
 def ports(world: World) -> Ports:
-    return Ports(world=world, progress=Board(), clock=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), defaults=Defaults())
+    clock = lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)  # noqa: E731
+    return Ports(world=world, progress=Board(), clock=clock, defaults=Defaults(), steps=StepsOfJobs())
 
 
 def conditions(world: World) -> dict[str, tuple[str, str]]:

@@ -27,6 +27,7 @@ from tunewright.plan.names import label_value
 from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import PATH, Board, application
 from tunewright.reconcile.reconcile import reconcile
+from tunewright.reconcile.steps import StepsOfJobs
 from tunewright_runtime.driver import Driver, ReconcileResult
 from tunewright_runtime.listening import serve
 from tunewright_runtime.objects import Key
@@ -79,7 +80,7 @@ class LocalOperator:
             lock = stack.enter_context(hold(home.layout, *key, now=utc_now()))
             stack.callback(self._show_logs, follower := Follower(home.log_folder(key), from_now=True))
             world = _StoppableWorld(home.store, home.layout, home.secrets, progress_url=await self._serve_progress(stack, lock))
-            ports = Ports(world=world, progress=self._board, clock=utc_now, defaults=self._defaults)
+            ports = Ports(world=world, progress=self._board, clock=utc_now, defaults=self._defaults, steps=StepsOfJobs())
 
             async def reconcile_once(which: Key) -> ReconcileResult:
                 result = await reconcile(which, ports)

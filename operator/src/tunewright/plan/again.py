@@ -16,7 +16,7 @@ from typing import Any
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
 from tunewright.plan.inputs import StageOutcome, StageState
 from tunewright.plan.label_names import RETRY
-from tunewright.plan.pod_options import pod_options
+from tunewright.plan.pod_options import options_of
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.quantities import amount
 from tunewright_contract.stages import Stage
@@ -57,7 +57,7 @@ def wanted_of(job: FineTuneJob, stage: Stage) -> Wanted:
 
 def _digest(spec: FineTuneJobSpec, stage: Stage) -> str:
     """Return a digest of the user's pod settings of a stage. Absent and empty values are left out, and equal quantities are equal."""
-    options = asdict(pod_options(spec)[stage])
+    options = asdict(options_of(spec, stage))
     chosen = {
         **_without_empty(options.pop("scheduling")),
         **options,

@@ -14,10 +14,12 @@ WRITABLE = "emptyDir"  # volumes of other kinds are mounted read-only
 
 def pod_options(spec: FineTuneJobSpec) -> dict[Stage, PodOptions]:
     """Return the options of every stage."""
-    return {stage: _options(spec.pod_settings(stage)) for stage in stages.STAGES}
+    return {stage: options_of(spec, stage) for stage in stages.STAGES}
 
 
-def _options(settings: PodSettings) -> PodOptions:
+def options_of(spec: FineTuneJobSpec, stage: Stage) -> PodOptions:
+    """Return the options of one stage."""
+    settings = spec.pod_settings(stage)
     return PodOptions(
         resources=settings.resources.wire(),
         labels=dict(settings.pod_labels or {}),

@@ -17,14 +17,14 @@ from tunewright.observe import has_begun, observe
 from tunewright.observe.events import GRACE
 from tunewright.observe.misfits import Misfit, misfit_of
 from tunewright.observe.raw import UNREADABLE, text
-from tunewright.plan.inputs import Past, References, StageState
+from tunewright.plan.inputs import Defaults, Past, References, StageState
 from tunewright.plan.plan import forecast, plan
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.rejections import ReferencesMissing, Rejection
 from tunewright.plan.revision import revision_of
 from tunewright.reconcile.ports import Ports
 from tunewright.render import render
-from tunewright.render.trial_pods import trial_pods
+from tunewright.render.trial_pods import TrialPod, trial_pods
 from tunewright.status import (
     summarise,
     summarise_defect,
@@ -35,6 +35,7 @@ from tunewright.status import (
     summarise_rejected,
 )
 from tunewright.status.scaling import REPLICAS_REVERTED, reverted
+from tunewright_contract.reports import ModelFacts
 from tunewright_runtime.driver import ReconcileResult
 from tunewright_runtime.errors import Forbidden, Gone, Invalid, NotWritten, Rejected, TunewrightError
 from tunewright_runtime.objects import Key, Manifest
@@ -78,6 +79,8 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
         await _finish(key, raw, summarise_defect(error, **_context(raw, ports)), ports)
         raise
     await _finish(key, raw, status, ports)
+    if status.phase in RESTING:
+        ports.steps.forget(str(raw["metadata"]["uid"]))
     return ReconcileResult(requeue_after=_next_look(status, now=ports.clock(), follows=follows))
 
 
@@ -86,16 +89,17 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     if unreadable := text(raw, UNREADABLE):
         raise Invalid(unreadable)
     uid = str(raw["metadata"]["uid"])
+    steps = ports.steps.of(uid)
     children = await ports.world.children(key, uid)
-    job = admit(raw, begun=has_begun(children))
+    job = steps(admit, _without_status(raw), begun=has_begun(children))
     refs = await ports.world.dereference(job)
     seen = observe(children, revision=revision_of(job), status=raw.get("status"), now=ports.clock())
-    decided = plan(job, refs, seen.past, ports.defaults)
+    decided = steps(plan, job, refs, seen.past, ports.defaults)
     if isinstance(decided, ReferencesMissing):
         return summarise_missing(decided.missing, **_context(raw, ports)), False
     if isinstance(decided, Rejection):
         return summarise_rejected(decided.reason, str(decided), **_context(raw, ports)), False
-    rendering = render(decided)
+    rendering = steps(render, decided)
     misfits = await _misfits(job, refs, seen.past, ports)
     if (never := [misfit for misfit in misfits if misfit.final]) and seen.past.check.state is StageState.SUCCEEDED:
         raise Rejected("; ".join(map(str, never)), reason=never[0].reason, field=never[0].field)
@@ -125,12 +129,22 @@ async def _misfits(job: FineTuneJob, refs: References, past: Past, ports: Ports)
     if past.train.attempts or past.check.state is StageState.FAILED:
         return ()
     facts = past.check.report.model if past.check.report else None
-    ahead = forecast(job, refs, ports.defaults, model_facts=facts)
-    if not isinstance(ahead, FineTunePlan):
-        return ()
-    pods = [pod for pod in trial_pods(render(ahead).children) if past[pod.stage].state is StageState.ABSENT]
+    ahead = ports.steps.of(job.metadata.uid)(_pods_ahead, job, refs, ports.defaults, facts)
+    pods = [pod for pod in ahead if past[pod.stage].state is StageState.ABSENT]
     refusals = zip(pods, await ports.world.refusals([pod.manifest for pod in pods]), strict=True)
     return [misfit for pod, refusal in refusals if refusal and (misfit := misfit_of(pod.stage, refusal))]
+
+
+def _pods_ahead(job: FineTuneJob, refs: References, defaults: Defaults, facts: ModelFacts | None) -> Sequence[TrialPod]:
+    """Return one pod of each stage of a job, as if every stage had succeeded."""
+    ahead = forecast(job, refs, defaults, model_facts=facts)
+    return trial_pods(render(ahead).children) if isinstance(ahead, FineTunePlan) else ()
+
+
+def _without_status(raw: Manifest) -> Manifest:
+    """Return a job without what its own status changes."""
+    kept = {name: value for name, value in raw.items() if name != "status"}
+    return {**kept, "metadata": {name: value for name, value in raw["metadata"].items() if name != "resourceVersion"}}
 
 
 async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Ports) -> None:

@@ -14,6 +14,7 @@ from tunewright.kube.world import KubeWorld, audience, utc_now
 from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import Board
 from tunewright.reconcile.reconcile import reconcile
+from tunewright.reconcile.steps import StepsOfJobs
 from tunewright.shell.handlers import registry_of
 from tunewright.shell.health import Health, OperatorMetrics, WatchHealth
 from tunewright.shell.kopf_settings import NothingToRemember, kopf_settings
@@ -138,7 +139,12 @@ class Controller:
         """Begin when the cache is complete: a child that was not listed yet must not count as missing."""
         await self._sync.wait_for_sync()
         ports = Ports(
-            world=self.world, progress=self.board, clock=utc_now, defaults=self._settings.defaults(), failures=self._queue.failures
+            world=self.world,
+            progress=self.board,
+            clock=utc_now,
+            defaults=self._settings.defaults(),
+            steps=StepsOfJobs(),
+            failures=self._queue.failures,
         )
         spine = MeteredReconcile(ports, self.board, self.metrics, self.writes, resync_seconds=self._settings.resync_seconds)
         await Driver(self._queue, spine, workers=self._settings.workers).run()
