@@ -78,14 +78,14 @@ def test_deep_managed_fields_do_not_affect_other_fields():
 
 
 @pytest.mark.parametrize("text", [GOOD, f'{{{META}, "spec": {{"a": "\\ud83d\\ude00", "n": 12345678901234567890}}}}'])
-def test_a_readable_event_is_not_changed(text):
+def test_a_readable_event_is_read_as_it_is(text):
     line = f'{{"type":"ADDED","object":{text}}}'.encode()
-    assert json.loads(DECODER.readable_event(line)) == json.loads(line)
+    assert DECODER.decode_event(line) == json.loads(line)
 
 
-@pytest.mark.parametrize(("why", "text"), [row for row in UNREADABLES if "not finite" not in row[0] and "Expecting" not in row[0]])
-def test_an_event_of_an_unreadable_object_becomes_readable(why, text):
-    event = json.loads(DECODER.readable_event(f'{{"type":"MODIFIED","object":{{{META}, "spec": {text}}}}}'.encode()))
+@pytest.mark.parametrize(("why", "text"), UNREADABLES)
+def test_an_event_of_an_unreadable_object_has_its_readable_part(why, text):
+    event = DECODER.decode_event(f'{{"type":"MODIFIED","object":{{{META}, "spec": {text}}}}}'.encode())
     assert (event["type"], event["object"]["metadata"]["name"]) == ("MODIFIED", "a")
     assert why in event["object"][UNREADABLE]
 
@@ -151,7 +151,9 @@ def test_the_operator_serves_all_others(scene):
 
 async def test_a_repeated_login_with_refused_credentials_is_equal_to_the_old_one():
     """kopf ends if a login returns credentials that were refused before. With sessions that differ, it would log in without end."""
-    same, too, other = (session_of(kopf.ConnectionInfo(server="https://x", token=token), page=1) for token in ("a", "a", "b"))
+    same, too, other = (
+        session_of(kopf.ConnectionInfo(server="https://x", token=token), page=1, take=lambda *_: None) for token in ("a", "a", "b")
+    )
     assert same == too
     assert same != other
     for made in (same, too, other):

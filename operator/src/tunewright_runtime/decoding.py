@@ -27,7 +27,6 @@ _IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 _BRACKET = re.compile(rb"[{}\[\]]")
 _SCALAR = re.compile(rb"[^,\]}\s]*")
 _SPACE = re.compile(rb"[\s,:]*")
-_DIGITS = re.compile(rb"\d{300}")
 _NO_MARKS = bytes(set(range(256)) - set(b"{}[],"))
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -68,13 +67,15 @@ class JsonDecoder:
                 item["metadata"].pop("managedFields", None)  # as large as the spec, and not read
         return found
 
-    def readable_event(self, line: bytes) -> bytes:
-        """Return a line of a watch that any JSON parser can read: unchanged, or with the readable part of its object."""
+    def decode_event(self, line: bytes) -> dict[str, Any]:
+        """Return an event of a watch, with its object as `decode_object` returns it. Raises ValueError if the line is no event."""
         text = _text(line)
-        if not (_objection(text.blank, LEVELS + 1) or _DIGITS.search(line) or b"\\ud" in line.lower()):
-            return line
-        fields = dict(_members(text))
-        return json.dumps({"type": json.loads(fields["type"].data), "object": self._object(fields["object"])}).encode()
+        try:
+            found: dict[str, Any] = _strict(text, LEVELS + 1)
+        except (ValueError, RecursionError):
+            fields = dict(_members(text))
+            found = {name: self._object(part) if name == "object" else json.loads(part.data) for name, part in fields.items()}
+        return found
 
     def _object(self, text: _Text) -> dict[str, Any]:
         if not text.data.lstrip().startswith(b"{"):

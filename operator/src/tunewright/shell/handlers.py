@@ -1,7 +1,8 @@
-"""kopf's handlers. Each puts the object into the cache and, if needed, one key into the queue.
+"""What is done with each object of kopf's lists and watches: it is put into the cache and, if needed, one key into the queue.
 
-They never raise, because an error would end the watch. Only `on.event` is used: the state-changing handlers (create, update, delete,
-timers, daemons) write annotations and finalizers to every object.
+kopf calls the handlers with the objects of lists; the session takes those of watches, which are many (session.py). Neither raises, because
+an error would end the watch. Only `on.event` is used: the state-changing handlers (create, update, delete, timers, daemons) write
+annotations and finalizers to every object.
 """
 
 import logging
@@ -10,7 +11,7 @@ from typing import Any
 
 import kopf
 
-from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, RESOURCES
+from tunewright.kube.kinds import FINE_TUNE_JOB, RESOURCES, WATCHED
 from tunewright.observe.raw import label, part, text
 from tunewright.plan.label_names import JOB_NAME
 from tunewright.reconcile.reconcile import RESTING
@@ -34,17 +35,21 @@ def registry_of(
     """
     registry = kopf.OperatorRegistry()
 
-    async def on_job(event: Mapping[str, Any], **_: Any) -> None:
-        at_rest = _is_listed(event) and text(part(event, "object"), "status", "phase") in RESTING
-        chosen = wake_routinely if at_rest else wake
-        _total(FINE_TUNE_JOB, event, chosen or wake, lambda: events.on_primary(event["type"], event["object"]))
-
-    def on_child_of(kind: str) -> Callable[..., Any]:
-        async def on_child(event: Mapping[str, Any], **_: Any) -> None:
-            chosen = wake_routinely if _is_listed(event) else wake_soon
+    def take(kind: str, event: Mapping[str, Any]) -> None:
+        listed = _is_listed(event)
+        if kind == FINE_TUNE_JOB:
+            at_rest = listed and text(part(event, "object"), "status", "phase") in RESTING
+            chosen = wake_routinely if at_rest else wake
+            _total(kind, event, chosen or wake, lambda: events.on_primary(event["type"], event["object"]))
+        else:
+            chosen = wake_routinely if listed else wake_soon
             _total(kind, event, chosen or wake, lambda: events.on_child(kind, event["type"], event["object"]))
 
-        return on_child
+    def on(kind: str) -> Callable[..., Any]:
+        async def on_event(event: Mapping[str, Any], **_: Any) -> None:
+            take(kind, event)
+
+        return on_event
 
     async def log_in(**_: Any) -> kopf.AiohttpSession:
         reached = connection()
@@ -57,12 +62,11 @@ def registry_of(
             scheme="Bearer" if reached.token else None,
             insecure=reached.insecure,
         )
-        return session_of(info, page=PAGE)
+        return session_of(info, page=PAGE, take=take)
 
-    kopf.on.event(*_selector(FINE_TUNE_JOB), id="on_finetunejob", registry=registry)(on_job)
-    for kind in CHILDREN:
+    for kind in WATCHED:
         # No filter by label: the API server has filtered, and an object that lost its label must leave the cache.
-        kopf.on.event(*_selector(kind), id=f"on_{kind.lower()}", registry=registry)(on_child_of(kind))
+        kopf.on.event(*_selector(kind), id=f"on_{kind.lower()}", registry=registry)(on(kind))
     kopf.on.login(registry=registry)(log_in)
     return registry
 
