@@ -17,12 +17,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from operator_scale import JOBS, NAMESPACE, ApiServer, InstantKubelet, UnthrottledPlane, Wire, columns, find, install_definition, usage
+from plan_jobs import past_of
 from scene import JOB, SPEC
 from status_builders import CHECKED, EXPORTED, TRAINED
 
 from tunewright.api.v1alpha1.job import parse
 from tunewright.observe import Observation
-from tunewright.plan.inputs import Defaults, Past, References, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.inputs import Defaults, References, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.plan import plan
 from tunewright.render import render
 from tunewright.status import summarise
@@ -76,8 +77,8 @@ def what_is_written(raw: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], li
     """Return a FineTuneJob's three Jobs, and its status as they are made, and at the end."""
     job, well = parse(raw), StageState.SUCCEEDED
     check, train = StageOutcome(state=well, report=CHECKED), TrainOutcome(state=well, report=TRAINED, attempts=1, replicas=2)
-    pasts = (Past(), Past(check=check), Past(check=check, train=train))
-    pasts += (Past(check=check, train=train, export=StageOutcome(state=well, report=EXPORTED)),)
+    export = StageOutcome(state=well, report=EXPORTED)
+    pasts = (past_of(), past_of(check=check), past_of(check=check, train=train), past_of(check=check, train=train, export=export))
     plans = [plan(job, References(), past, Defaults()) for past in pasts]
     now = datetime.now(UTC)
     statuses = [

@@ -174,7 +174,7 @@ class Installed(OperatorProcess):
 class Bench:
     """One run."""
 
-    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+    def __init__(self, plane: ControlPlane, folder: Path, *, kubelet: type[InstantKubelet] = InstantKubelet) -> None:
         self.plane, self.wire = plane, Wire(plane)
         self.operator = Installed(plane.kubeconfig, NAMESPACE, folder)
         self._lock = threading.Lock()
@@ -184,7 +184,7 @@ class Bench:
         self.wire.send("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
         for claim in ("base", "corpora"):
             self.wire.send("POST", f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims", {"metadata": {"name": claim}, "spec": CLAIM})
-        self.kubelet = InstantKubelet(self.wire)
+        self.kubelet = kubelet(self.wire)
         self.shares: list[list[str]] = []  # who spent the processor, a row for each load
         self.writes: Counter[str] = Counter()  # the operator's, by verb and resource, over all loads
 
@@ -276,10 +276,10 @@ class Bench:
         with self._no_controllers():  # a child of no job would be garbage
             original.copy_what_is_below(names)
             self._names += names
-            self._wait_until(lambda: self._children() >= children * self.created)
+            self.wait_until(lambda: self._children() >= children * self.created)
             looked_at = self.operator.reconciles()
             original.copy_jobs(names)
-            self._wait_until(lambda: self.operator.reconciles() >= looked_at + len(names))
+            self.wait_until(lambda: self.operator.reconciles() >= looked_at + len(names))
         return self._row("seen as they grew", since, began, before)
 
     def restart(self) -> list[str]:
@@ -292,7 +292,7 @@ class Bench:
         self.operator.start(patience=PATIENCE_SECONDS)
         row_of_one = self.plane.audit.end()
         self.create()
-        self._wait_until(lambda: self.operator.reconciles() >= looked_at)
+        self.wait_until(lambda: self.operator.reconciles() >= looked_at)
         self.kubelet.wait_for(self.created)
         (newcomer,), _, written = self._times(row_of_one, self._names[-1:])
         return self._row("restarted", since, began, 0.0, newcomer_writes=written, newcomer=f"{newcomer:.2f} s")
@@ -319,7 +319,7 @@ class Bench:
         finally:
             os.kill(controllers, signal.SIGCONT)
 
-    def _wait_until(self, done: Callable[[], bool]) -> None:
+    def wait_until(self, done: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             with suppress(OSError):  # it may be too busy to answer in time
