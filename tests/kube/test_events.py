@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tunewright.kube.events import event_for, is_news, warnings_for
+from tunewright.kube.events import event_for, warnings_for
 
 JOB = {"metadata": {"name": "bot", "namespace": "demo", "uid": "1"}}
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -19,33 +19,6 @@ def status(phase="Training", reason="Running", message="", *, true=None):
 def altered(message):
     """A status with the condition of an object that a policy changed."""
     return {**status(), "conditions": [{"type": "ObjectsAltered", "status": "True", "reason": "WriteAltered", "message": message}]}
-
-
-@pytest.mark.parametrize(
-    ("expected", "before", "after"),
-    [
-        (True, {}, status()),
-        (False, status(), status()),
-        (False, status(message="step 10"), status(message="step 20")),
-        (True, {}, status("Checking", "Pending")),
-        (False, status("Checking", "Pending"), status("Checking", "Running")),
-        (False, status("Checking", "Succeeded"), status("Training", "Pending")),
-        (False, status(), status("Exporting")),
-        (True, status("Checking", "Unschedulable"), status("Checking", "Running")),
-        (True, status(reason="Retrying"), status()),
-        (True, status("Suspended", "Suspended"), status()),
-        (True, status("Serving", "Serving"), status("Exporting")),
-        (True, status("Exporting"), status("Complete", "Complete")),
-        (True, status("Queued", "Queued"), status()),
-        (True, status(), status(reason="Unschedulable")),
-        (True, status("Exporting"), status("Failed", "ModelRegressed")),
-        (True, status("Serving", "Serving"), status("Serving", "ModelRegressed")),
-        (False, status("Serving", "ModelRegressed"), status("Serving", "ModelRegressed")),
-        (False, {}, {"phase": "Training"}),
-    ],
-)
-def test_changes_of_state_are_posted_but_for_routine(expected, before, after):
-    assert is_news(before, after) is expected
 
 
 @pytest.mark.parametrize(

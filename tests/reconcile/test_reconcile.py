@@ -11,6 +11,7 @@ from status_builders import CHECKED, EXPORTED, TRAINED
 from tunewright.observe import misfits
 from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.plan.label_names import COMPLETION_INDEX
+from tunewright.reconcile.pace import Pace
 from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import Board
 from tunewright.reconcile.reconcile import (
@@ -85,9 +86,9 @@ class World:
         self.raw["status"] = status
 
 
-def ports(world: World) -> Ports:
+def ports(world: World, pace: Pace | None = None) -> Ports:
     clock = lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)  # noqa: E731
-    return Ports(world=world, progress=Board(), clock=clock, defaults=Defaults(), steps=StepsOfJobs())
+    return Ports(world=world, progress=Board(), clock=clock, defaults=Defaults(), steps=StepsOfJobs(), pace=pace or Pace())
 
 
 def conditions(world: World) -> dict[str, tuple[str, str]]:
@@ -112,6 +113,23 @@ async def test_a_new_stage_is_reconciled_again_sooner():
         looks.append((await reconcile(KEY, ports(world)._replace(clock=lambda at=now: at))).requeue_after)
         now += timedelta(seconds=looks[-1])
     assert looks == [BEGUN_SECONDS, BEGUN_SECONDS, RUNNING_SECONDS, RUNNING_SECONDS]
+
+
+async def test_a_routine_change_is_written_together_with_the_next():
+    now, world = [0.0], World(make_raw())
+    slow = ports(world, Pace(seconds=3.0, clock=lambda: now[0]))
+    await reconcile(KEY, slow)  # the first status is written at once
+    job = next(child for child in world.applied[0] if child["kind"] == "Job")
+    state = {"running": {"startedAt": "2026-01-01T10:00:00Z"}}
+    pod = a_pod("checker", phase="Running", containerStatuses=[{"name": "checker", "state": state}])
+    running = {**pod, "metadata": {**pod["metadata"], "labels": job["metadata"]["labels"]}}
+    world.applied.append([*world.applied[-1], running])
+    looks = []
+    for now[0] in (1.0, 2.0, 4.0):
+        looks.append(((await reconcile(KEY, slow)).requeue_after, len(world.patches)))
+        world.applied.append([*world.applied[-1], running])
+    assert looks == [(3.0, 1), (2.0, 1), (BEGUN_SECONDS, 2)]
+    assert world.raw["status"]["reason"] == "Running"
 
 
 async def test_a_reconcile_without_a_change_writes_nothing():

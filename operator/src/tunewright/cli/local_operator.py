@@ -24,6 +24,7 @@ from tunewright.local.world import KIND, LocalWorld
 from tunewright.plan.inputs import Defaults
 from tunewright.plan.label_names import JOB_NAME
 from tunewright.plan.names import label_value
+from tunewright.reconcile.pace import Pace
 from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import PATH, Board, application
 from tunewright.reconcile.reconcile import reconcile
@@ -80,7 +81,7 @@ class LocalOperator:
             lock = stack.enter_context(hold(home.layout, *key, now=utc_now()))
             stack.callback(self._show_logs, follower := Follower(home.log_folder(key), from_now=True))
             world = _StoppableWorld(home.store, home.layout, home.secrets, progress_url=await self._serve_progress(stack, lock))
-            ports = Ports(world=world, progress=self._board, clock=utc_now, defaults=self._defaults, steps=StepsOfJobs())
+            ports = Ports(world=world, progress=self._board, clock=utc_now, defaults=self._defaults, steps=StepsOfJobs(), pace=Pace())
 
             async def reconcile_once(which: Key) -> ReconcileResult:
                 result = await reconcile(which, ports)

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from tunewright.api.v1alpha1.status import ConditionType, Reason
+from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.kube.kinds import FINE_TUNE_JOB, RESOURCES
 from tunewright.observe.events import unexplained
 from tunewright.status.reasons import is_fault
-from tunewright.status.refusals import REFUSALS
 from tunewright_runtime.client import Client
 from tunewright_runtime.errors import Forbidden
 from tunewright_runtime.events import event_about
@@ -23,23 +22,9 @@ from tunewright_runtime.objects import Manifest
 COMPONENT = "tunewright"
 _WARNING_CONDITIONS = frozenset({ConditionType.STALLED, ConditionType.CHANGE_REFUSED})
 
-# Between two of these, an Event would repeat what the phase and the pods' own Events show; each costs as much as a child of the job.
-_ROUTINE = frozenset({Reason.PENDING.value, Reason.RUNNING.value, Reason.SUCCEEDED.value})
-
 _EVENT_CONDITIONS = frozenset({ConditionType.OBJECTS_ALTERED})
 
 log = logging.getLogger(__name__)
-
-
-def is_news(before: Manifest, after: Manifest) -> bool:
-    """Return whether two statuses differ in their phase, or in the reason for it. From stage to stage is no news, after a fault it is."""
-    changed = (before.get("phase"), before.get("reason")) != (after.get("phase"), after.get("reason"))
-    return bool(after.get("reason")) and changed and not {before.get("reason"), after.get("reason")} <= _ROUTINE
-
-
-def is_refused(status: Manifest) -> bool:
-    """Return whether the job's objects cannot be written at present."""
-    return status.get("reason") in REFUSALS
 
 
 def event_for(job: Manifest, status: Manifest, now: datetime) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.kube.events import event_for, is_news, warning_for, warnings_about, warnings_for
+from tunewright.kube.events import event_for, warning_for, warnings_about, warnings_for
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED, RESOURCES
 from tunewright.kube.ownership import is_orphan, is_retained, refuse_others, refuse_running
 from tunewright.kube.references import look_up
@@ -23,6 +23,7 @@ from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import DISRUPTED, ENDED
 from tunewright.plan.names import names_of
 from tunewright.plan.rollout import PublishedModel
+from tunewright.status.news import is_news
 from tunewright_runtime.apply import ChildWriter, has_ended
 from tunewright_runtime.cache import Cache
 from tunewright_runtime.client import Client

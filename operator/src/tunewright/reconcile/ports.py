@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.inputs import Defaults, References
+from tunewright.reconcile.pace import Pace
 from tunewright.reconcile.steps import StepsOfJobs
 from tunewright_contract.progress import ProgressReport
 from tunewright_runtime.objects import Key, Manifest
@@ -62,6 +63,7 @@ class Ports(NamedTuple):
     clock: "Clock"
     defaults: Defaults
     steps: StepsOfJobs
+    pace: Pace
     failures: Callable[[Key], int] = never_failed
     """How often in a row a job's reconcile has failed, before the present one."""
 

@@ -56,6 +56,7 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
     """Take a job one step further: apply its children and write its status. Raises Gone, Conflict and Transient."""
     raw = await ports.world.get(key)
     if raw is None or raw["metadata"].get("deletionTimestamp"):
+        ports.pace.forget(key)
         raise Gone(f"FineTuneJob {key.namespace}/{key.name} is gone")
     follows = False
     try:
@@ -78,10 +79,10 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
     except Exception as error:  # a defect: status reports it, the log has the traceback
         await _finish(key, raw, summarise_defect(error, **_context(raw, ports)), ports)
         raise
-    await _finish(key, raw, status, ports)
+    pause = await _finish(key, raw, status, ports)
     if status.phase in RESTING:
         ports.steps.forget(str(raw["metadata"]["uid"]))
-    return ReconcileResult(requeue_after=_next_look(status, now=ports.clock(), follows=follows))
+    return ReconcileResult(requeue_after=pause or _next_look(status, now=ports.clock(), follows=follows))
 
 
 async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobStatus, bool]:
@@ -147,15 +148,19 @@ def _without_status(raw: Manifest) -> Manifest:
     return {**kept, "metadata": {name: value for name, value in raw["metadata"].items() if name != "resourceVersion"}}
 
 
-async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Ports) -> None:
-    """Write the status if it has changed."""
+async def _finish(key: Key, raw: Manifest, status: FineTuneJobStatus, ports: Ports) -> float:
+    """Write the status if it has changed. Returns the seconds until a change that waits is written; 0: none waits."""
     wanted = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if wanted == raw.get("status"):
-        return
-    await ports.world.patch_status(key, str(raw["metadata"]["uid"]), wanted)
-    before = (raw.get("status") or {}).get("phase")
-    if before != status.phase:
-        log.info("%s/%s: %s -> %s: %s", key.namespace, key.name, before or "new", status.phase, status.message or status.reason)
+    stored: Mapping[str, Any] = raw.get("status") or {}
+    if wanted != stored:
+        if pause := ports.pace.pause(key, stored, wanted):
+            return pause
+        await ports.world.patch_status(key, str(raw["metadata"]["uid"]), wanted)
+        before = stored.get("phase")
+        if before != status.phase:
+            log.info("%s/%s: %s -> %s: %s", key.namespace, key.name, before or "new", status.phase, status.message or status.reason)
+    ports.pace.forget(key)
+    return 0.0
 
 
 def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import kopf
 
 from tunewright.kube.kinds import FINE_TUNE_JOB, WATCHED, new_cache
 from tunewright.kube.world import KubeWorld, audience, utc_now
+from tunewright.reconcile.pace import Pace
 from tunewright.reconcile.ports import Ports
 from tunewright.reconcile.progress import Board
 from tunewright.reconcile.reconcile import reconcile
@@ -31,6 +32,7 @@ from tunewright_runtime.trials import Trials
 
 SETTLE_SECONDS = 0.05  # children change in bursts: a Job, its pods and their status
 PROGRESS_SECONDS = 15.0  # at most one status write per job in this time, however often its pods report
+ROUTINE_SECONDS = 3.0  # until a stage that follows another, or begins to run, is in status: most pods start within it
 PROBE_SECONDS = 30.0  # between two requests for a kind that may not be read
 JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of the watches with a list
 RETRY_CEILING = 60.0  # longest delay of the work after an outage
@@ -144,6 +146,7 @@ class Controller:
             clock=utc_now,
             defaults=self._settings.defaults(),
             steps=StepsOfJobs(),
+            pace=Pace(seconds=ROUTINE_SECONDS, clock=self._clock),
             failures=self._queue.failures,
         )
         spine = MeteredReconcile(ports, self.board, self.metrics, self.writes, resync_seconds=self._settings.resync_seconds)

@@ -1,0 +1,23 @@
+"""Which changes of a stored status are news, and which can wait for the next change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunewright.api.v1alpha1.status import Phase, Reason
+
+# Between two of these, an Event would repeat what the phase and the pods' own Events show; each costs as much as a child of the job.
+_ROUTINE = frozenset({Reason.PENDING.value, Reason.RUNNING.value, Reason.SUCCEEDED.value})
+_RESULTS = ("observedGeneration", "revision", "artifacts")  # users wait for the first, and decisions read the others
+_FINAL = frozenset(phase.value for phase in Phase)  # all but those of stages that follow each other
+
+
+def is_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Return whether two statuses differ in their phase, or in the reason for it. From stage to stage is no news, after a fault it is."""
+    changed = (before.get("phase"), before.get("reason")) != (after.get("phase"), after.get("reason"))
+    return bool(after.get("reason")) and changed and not {before.get("reason"), after.get("reason")} <= _ROUTINE
+
+
+def can_wait(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Return whether a change can be written a little later, with the next one: a stage follows another, and then its pods start."""
+    unchanged = all(before.get(field) == after.get(field) for field in _RESULTS)
+    return bool(before) and unchanged and not is_news(before, after) and after.get("phase") not in _FINAL
