@@ -26,9 +26,9 @@ coverage: setup  ## check that the pure rooms' own tests reach every line and br
 quick: coverage  ## run the tests that need no cluster and train no model
 	$(PYTEST) -q $(QUICK_TESTS)
 
-thorough: test  ## run all tests, the matrices of tuners, ZeRO stages and model families, and the tests of two nodes and of the test cluster; hours
+thorough: test  ## run all tests, with the matrices, the repeats in pods, and the tests of two nodes and of the test cluster; hours
 	$(BIN)/python tests/cluster policies
-	$(PYTEST) -m "matrix or harness or two_nodes"
+	$(PYTEST) -m "matrix or harness or repeat or two_nodes"
 
 check: setup  ## lint, types, import direction, generated files; under a minute
 	$(BIN)/ruff check .

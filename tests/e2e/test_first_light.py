@@ -242,6 +242,7 @@ def test_ctrl_c_saves_and_fewer_workers_resume_from_the_newest_intact_checkpoint
     assert place.left_running() == []
 
 
+@pytest.mark.repeat
 def test_a_diverged_run_fails_and_its_model_is_kept_but_not_served(place: Workplace):
     place.write(diverging)
     failed = place.tunewright("run", "job.yaml")
@@ -286,9 +287,9 @@ def leave_pickle_only(place: Workplace) -> None:
 @pytest.mark.parametrize(
     ("spoil", "named"),
     [
-        (break_json, ["support-train.jsonl:3", "JSON"]),
-        (lengthen, ["support-train.jsonl:3", "128", "overlongPolicy"]),
-        (leave_pickle_only, ["pytorch_model.bin", "safetensors"]),
+        pytest.param(break_json, ["support-train.jsonl:3", "JSON"], marks=pytest.mark.repeat),
+        pytest.param(lengthen, ["support-train.jsonl:3", "128", "overlongPolicy"]),
+        pytest.param(leave_pickle_only, ["pytorch_model.bin", "safetensors"], marks=pytest.mark.repeat),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )  # the data, the tokenized data, the base; more rows are in tests/trainer/test_data.py and tests/trainer/test_check.py

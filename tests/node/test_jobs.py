@@ -70,6 +70,7 @@ def test_wrong_data_fails_check_with_its_line_and_starts_no_training(desk):
     assert desk.all("pods", of("wrong-data", "trainer")) == []
 
 
+@pytest.mark.repeat
 def test_after_kill_9_of_a_rank_the_gang_resumes_and_reaches_the_same_loss(desk, served):
     spec = quickstart()
     del spec["serving"]
