@@ -191,7 +191,8 @@ def greeting(rng: random.Random, split: Split) -> list[Turn]:
     return [(rng.choice(GREETINGS).format(name=name), WELCOME.format(name=name))]
 
 
-KINDS: tuple[tuple[Callable[[random.Random, Split], list[Turn]], int], ...] = ((order, 6), (table, 4), (return_, 4), (greeting, 1))
+Kind = Callable[[random.Random, Split], list[Turn]]
+KINDS: tuple[tuple[Kind, int], ...] = ((order, 6), (table, 4), (return_, 4), (greeting, 1))
 
 
 def menu(rng: random.Random) -> str:
@@ -200,44 +201,48 @@ def menu(rng: random.Random) -> str:
     return f"{day} at the Copper Kettle: {rng.choice(MILKS)} {first} and {second}, a warm {food}, and {juice} for 3. Come in and say hello!"
 
 
-def menus(count: int, *, seed: str, taken: set[str]) -> list[str]:
-    """`count` JSON lines of text, none of which is in `taken`; they are added to it."""
-    rng = random.Random(seed)
+def distinct(count: int, draw: Callable[[], str], *, taken: set[str]) -> list[str]:
+    """Draw `count` lines, none of which is in `taken`; they are added to it."""
     lines: list[str] = []
     while len(lines) < count:
-        line = json.dumps({"text": menu(rng)})
+        line = draw()
         if line not in taken:
             taken.add(line)
             lines.append(line)
     return lines
+
+
+def menus(count: int, *, seed: str, taken: set[str]) -> list[str]:
+    """`count` JSON lines of text."""
+    rng = random.Random(seed)
+    return distinct(count, lambda: json.dumps({"text": menu(rng)}), taken=taken)
+
+
+def kind_of_guest(rng: random.Random) -> Kind:
+    """What a guest writes about."""
+    return rng.choices([kind for kind, _ in KINDS], weights=[weight for _, weight in KINDS])[0]
 
 
 def examples(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str]:
-    """`count` JSON lines, none of which is in `taken`; they are added to it."""
+    """`count` JSON lines of conversations."""
     rng = random.Random(seed)
-    lines: list[str] = []
-    while len(lines) < count:
-        turns = rng.choices([kind for kind, _ in KINDS], weights=[weight for _, weight in KINDS])[0](rng, split)
-        said = [(role, text) for turn in turns for role, text in zip(("user", "assistant"), turn, strict=True)]
-        messages = [{"role": role, "content": text} for role, text in said]
-        line = json.dumps({"messages": messages}, ensure_ascii=False)
-        if line not in taken:
-            taken.add(line)
-            lines.append(line)
-    return lines
+
+    def draw() -> str:
+        said = [(role, text) for turn in kind_of_guest(rng)(rng, split) for role, text in zip(("user", "assistant"), turn, strict=True)]
+        return json.dumps({"messages": [{"role": role, "content": text} for role, text in said]}, ensure_ascii=False)
+
+    return distinct(count, draw, taken=taken)
 
 
 def intents(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str]:
-    """`count` JSON lines with what a guest writes and what it is about, none of which is in `taken`; they are added to it."""
+    """`count` JSON lines with what a guest writes and what it is about."""
     rng = random.Random(seed)
-    lines: list[str] = []
-    while len(lines) < count:
-        kind = rng.choices([kind for kind, _ in KINDS], weights=[weight for _, weight in KINDS])[0]
-        line = json.dumps({"text": kind(rng, split)[0][0], "label": kind.__name__.rstrip("_")})
-        if line not in taken:
-            taken.add(line)
-            lines.append(line)
-    return lines
+
+    def draw() -> str:
+        kind = kind_of_guest(rng)
+        return json.dumps({"text": kind(rng, split)[0][0], "label": kind.__name__.rstrip("_")})
+
+    return distinct(count, draw, taken=taken)
 
 
 def tagged(template: str, **values: str) -> dict[str, list[str]]:
@@ -269,15 +274,14 @@ def tagged_sentence(rng: random.Random, split: Split) -> dict[str, list[str]]:
 
 
 def entities(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str]:
-    """`count` JSON lines of words with tags, none of which is in `taken`; they are added to it."""
+    """`count` JSON lines of words with tags."""
     rng = random.Random(seed)
-    lines: list[str] = []
-    while len(lines) < count:
-        line = json.dumps(tagged_sentence(rng, split))
-        if line not in taken:
-            taken.add(line)
-            lines.append(line)
-    return lines
+    return distinct(count, lambda: json.dumps(tagged_sentence(rng, split)), taken=taken)
+
+
+def split_of(part: str) -> Split:
+    """Return what may occur in a file of `train`, `validation` or `test`."""
+    return Split(part == "test", TEST_NAMES if part == "test" else NAMES)
 
 
 def files() -> dict[str, str]:
@@ -285,14 +289,11 @@ def files() -> dict[str, str]:
     taken: set[str] = set()
     lines: dict[str, list[str]] = {}
     for part, count in COUNTS.items():
-        split = Split(part == "test", TEST_NAMES if part == "test" else NAMES)
-        lines[f"support-{part}.jsonl"] = examples(count, split, seed=f"{SEED}/{part}", taken=taken)
+        lines[f"support-{part}.jsonl"] = examples(count, split_of(part), seed=f"{SEED}/{part}", taken=taken)
     for part, count in MENU_COUNTS.items():
         lines[f"menu-{part}.jsonl"] = menus(count, seed=f"{SEED}/menu/{part}", taken=taken)
     for part, count in INTENT_COUNTS.items():
-        split = Split(part == "test", TEST_NAMES if part == "test" else NAMES)
-        lines[f"intent-{part}.jsonl"] = intents(count, split, seed=f"{SEED}/intent/{part}", taken=taken)
+        lines[f"intent-{part}.jsonl"] = intents(count, split_of(part), seed=f"{SEED}/intent/{part}", taken=taken)
     for part, count in ENTITY_COUNTS.items():
-        split = Split(part == "test", TEST_NAMES if part == "test" else NAMES)
-        lines[f"entities-{part}.jsonl"] = entities(count, split, seed=f"{SEED}/entities/{part}", taken=taken)
+        lines[f"entities-{part}.jsonl"] = entities(count, split_of(part), seed=f"{SEED}/entities/{part}", taken=taken)
     return {name: "".join(f"{line}\n" for line in some) for name, some in lines.items()}
