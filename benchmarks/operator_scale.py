@@ -5,7 +5,7 @@
     python benchmarks/operator_scale.py --rate 1 2 3 --burst 0 --idle 0  # up to which rate a train Job is there within a second
     python benchmarks/operator_scale.py --steady 0 --burst 0             # the idle ones alone, in a few minutes; needs no quiet machine
 
-etcd, kube-apiserver, kube-controller-manager (`make control-plane`) and the operator share this machine with this program, which creates
+etcd, kube-apiserver, kube-controller-manager (`make test-cluster`) and the operator share this machine with this program, which creates
 jobs and plays the kubelet: each pod's status is written as Succeeded, with a real report as its termination message, as soon as it is
 created. The controller manager's client limits (20 requests/s by default) are lifted: it would be what is measured otherwise.
 

@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
+import helm as real_helm
 import pytest
-from helm import Helm, find_helm
-from levels import lacking
 
 
 @pytest.fixture(scope="session")
 def helm_program() -> Path:
-    """helm itself. It is never built here, since a build takes longer than a test may."""
-    return find_helm() or lacking("there is no helm: put it on PATH, name it in HELM, or build it with `make test-cluster`")
+    """helm itself."""
+    return real_helm.helm_program()
 
 
 @pytest.fixture(scope="session")
-def helm(helm_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+def helm(helm_program: Path, tmp_path_factory: pytest.TempPathFactory) -> real_helm.Helm:
     """helm without a cluster."""
-    return Helm(helm_program, tmp_path_factory.mktemp("helm"))
+    return real_helm.Helm(helm_program, tmp_path_factory.mktemp("helm"))

@@ -2,13 +2,14 @@
 
 import pytest
 from chart_values import EVERYTHING, VALUE_SETS
+from cluster_commands import binding
+from granted import granted
 from helm import RELEASE, kind_of
 from namespaces import new_namespace
 from waiting import until
 
 from tunewright.kube.kinds import CHILDREN, FINE_TUNE_JOB, RENDERED, RESOURCES
 
-RBAC = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 UNKNOWN = {"ServiceMonitor", "PrometheusRule"}  # their definitions are the Prometheus operator's
 GROUPS = {kind: place.api_version.rpartition("/")[0] for kind, place in RESOURCES.items()}
 
@@ -23,39 +24,19 @@ def api(control_plane):
     return control_plane.api
 
 
-def install(api, manifests):
-    for manifest in manifests:
-        made = api.apply(manifest, manifest["metadata"].get("namespace"), keep=True)
-        assert made.accepted, made.message
-
-
-def remove(api, manifests):
-    for manifest in manifests:
-        meta = manifest["metadata"]
-        api.delete(manifest["apiVersion"], manifest["kind"], meta["name"], meta.get("namespace"))
-
-
-def rights_of(helm, namespace, **values):
-    values = {"crds": {"enabled": False}, **values}
-    return [manifest for manifest in helm.template(values, namespace=namespace) if manifest["kind"] in RBAC]
-
-
 @pytest.fixture(scope="module")
 def cluster_mode(api, helm, shared_namespace):
     """The rights of an operator that watches all namespaces, and of people."""
-    manifests = rights_of(helm, shared_namespace)
-    install(api, manifests)
-    yield shared_namespace
-    remove(api, manifests)
+    with granted(api, helm, shared_namespace):
+        yield shared_namespace
 
 
 @pytest.fixture(scope="module")
 def namespaced_mode(api, helm, shared_namespace, other_namespace):
     """The rights of an operator in one namespace that watches another."""
-    manifests = rights_of(helm, shared_namespace, watchNamespaces=[other_namespace], fullnameOverride="narrow", rbac={"aggregate": False})
-    install(api, manifests)
-    yield other_namespace
-    remove(api, manifests)
+    rbac = {"aggregate": False}
+    with granted(api, helm, shared_namespace, watchNamespaces=[other_namespace], fullnameOverride="narrow", rbac=rbac):
+        yield other_namespace
 
 
 def may(api, user, verb, resource, namespace, *, group="", name=""):
@@ -137,16 +118,12 @@ def test_in_namespaced_mode_the_operator_has_no_rights_elsewhere(api, namespaced
 
 
 def test_with_rbac_secrets_the_operator_may_get_secrets_but_not_list_them(api, helm, shared_namespace, other_namespace):
-    manifests = rights_of(
-        helm, shared_namespace, watchNamespaces=[other_namespace], fullnameOverride="reader", rbac={"secrets": True, "aggregate": False}
-    )
-    install(api, manifests)
     operator = f"system:serviceaccount:{shared_namespace}:reader"
-
-    until(lambda: may(api, operator, "get", "secrets", other_namespace), "the right is known to the API server")
-    assert not may(api, operator, "list", "secrets", other_namespace)
-    assert not may(api, operator, "get", "secrets", shared_namespace)
-    remove(api, manifests)
+    rbac = {"secrets": True, "aggregate": False}
+    with granted(api, helm, shared_namespace, watchNamespaces=[other_namespace], fullnameOverride="reader", rbac=rbac):
+        until(lambda: may(api, operator, "get", "secrets", other_namespace), "the right is known to the API server")
+        assert not may(api, operator, "list", "secrets", other_namespace)
+        assert not may(api, operator, "get", "secrets", shared_namespace)
 
 
 @pytest.mark.parametrize(
@@ -159,14 +136,7 @@ def test_with_rbac_secrets_the_operator_may_get_secrets_but_not_list_them(api, h
 )
 def test_rights_of_users_with_view_edit_and_admin(api, cluster_mode, role, allowed):
     user = f"{role}-er"
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": user, "namespace": cluster_mode},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user}],
-    }
-    install(api, [binding])
+    assert api.apply(binding(user, role, cluster_mode), cluster_mode, keep=True).accepted
     until(
         lambda: all(may(api, user, verb, "finetunejobs", cluster_mode, group="tunewright.io") for verb in allowed), "roles are aggregated"
     )

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from fake_kubelet import FakeKubelet
-from helm import Helm, find_helm
-from levels import lacking
+from granted import Granted, granted
+from helm import Helm, helm_program, kind_of
 from namespaces import new_namespace
 from operator_nursery import ForkedOperator, Nursery
 from scene import JOB, SPEC, Scene
@@ -16,7 +16,6 @@ from scene import JOB, SPEC, Scene
 from tunewright.kube.kinds import RESOURCES, WATCHED
 
 MANY = 60
-RBAC = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
 
 
 class Reading(ForkedOperator):
@@ -39,28 +38,18 @@ def others(our_plane: Any, namespace: str) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def rights(our_plane: Any, namespace: str, others: list[str], tmp_path: Path) -> Iterator[Any]:
-    program = find_helm() or lacking("there is no helm: put it on PATH, name it in HELM, or build it with `make control-plane`")
-    values = {"crds": {"enabled": False}, "watchNamespaces": [namespace, *others], "rbac": {"readCluster": True, "aggregate": False}}
-    manifests = [item for item in Helm(Path(program), tmp_path).template(values, namespace=namespace) if item["kind"] in RBAC]
-    for manifest in manifests:
-        made = our_plane.api.apply(manifest, manifest["metadata"].get("namespace"), keep=True)
-        assert made.accepted, made.message
-    yield manifests
-    for manifest in manifests:
-        our_plane.api.delete(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace"))
+def rights(our_plane: Any, namespace: str, others: list[str], tmp_path: Path) -> Iterator[Granted]:
+    rbac = {"readCluster": True, "aggregate": False}
+    with granted(our_plane.api, Helm(helm_program(), tmp_path), namespace, watchNamespaces=[namespace, *others], rbac=rbac) as rights:
+        yield rights
 
 
 @pytest.fixture
-def operator(our_plane: Any, nursery: Nursery, namespace: str, rights: Any, tmp_path: Path) -> Reading:
-    (account,) = [manifest["metadata"]["name"] for manifest in rights if manifest["kind"] == "ServiceAccount"]
-    user = f"system:serviceaccount:{namespace}:{account}"
-    kubeconfig = our_plane.plane.kubeconfig_for(user, "system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-    watched = [
-        manifest["metadata"]["namespace"] for manifest in rights if manifest["kind"] == "Role" and manifest["metadata"]["name"] == account
-    ]
-    operator = Reading(nursery, kubeconfig, ",".join(watched), tmp_path)
-    operator.user = user
+def operator(our_plane: Any, nursery: Nursery, rights: Granted, tmp_path: Path) -> Reading:
+    roles = [manifest["metadata"] for manifest in kind_of(rights.manifests, "Role")]
+    watched = [role["namespace"] for role in roles if role["name"] == rights.account]
+    operator = Reading(nursery, rights.kubeconfig(our_plane.plane), ",".join(watched), tmp_path)
+    operator.user = rights.user
     return operator
 
 
@@ -77,7 +66,7 @@ def unwatched(our_plane: Any) -> Iterator[str]:
 
 
 def test_one_watch_for_each_kind_and_only_watched_namespaces(our_plane, scene, rights, unwatched):
-    (role,) = [item for item in rights if item["kind"] == "ClusterRole" and item["metadata"]["name"].endswith(":read")]
+    (role,) = [item for item in kind_of(rights.manifests, "ClusterRole") if item["metadata"]["name"].endswith(":read")]
     kinds = {(group, resource) for rule in role["rules"] for group in rule["apiGroups"] for resource in rule["resources"]}
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "watch"}
     assert kinds == {(RESOURCES[kind].api_version.rpartition("/")[0], RESOURCES[kind].plural) for kind in WATCHED}

@@ -1,6 +1,6 @@
 """The chart grants exactly the rights that the operator uses. The audit log of jobs that use every feature shows them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -9,8 +9,8 @@ import pytest
 from api_server import ApiServer
 from fake_kubelet import FakeKubelet
 from fault_proxy import Asked, FaultProxy
-from helm import Helm, find_helm
-from levels import lacking
+from granted import Granted, granted
+from helm import Helm, helm_program, kind_of
 from life import finish
 from operator_nursery import Elected, Nursery
 from pod_reports import mounted_audience, post, token_of, url_of
@@ -35,39 +35,25 @@ class Attentive(Elected):
 
 
 @pytest.fixture
-def rights(our_plane: Any, namespace: str, tmp_path: Path) -> Iterator[Any]:
+def rights(our_plane: Any, namespace: str, tmp_path: Path) -> Iterator[Granted]:
     """What the chart grants in one namespace, in force; secrets too."""
-    program = find_helm() or lacking("there is no helm: put it on PATH, name it in HELM, or build it with `make control-plane`")
-    values = {"crds": {"enabled": False}, "watchNamespaces": [namespace], "rbac": {"secrets": True, "aggregate": False}}
-    manifests = [
-        manifest
-        for manifest in Helm(Path(program), tmp_path).template(values, namespace=namespace)
-        if manifest["kind"] in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
-    ]
-    for manifest in manifests:
-        made = our_plane.api.apply(manifest, manifest["metadata"].get("namespace"), keep=True)
-        assert made.accepted, made.message
-    yield manifests
-    for manifest in manifests:
-        our_plane.api.delete(manifest["apiVersion"], manifest["kind"], manifest["metadata"]["name"], manifest["metadata"].get("namespace"))
+    rbac = {"secrets": True, "aggregate": False}
+    with granted(our_plane.api, Helm(helm_program(), tmp_path), namespace, watchNamespaces=[namespace], rbac=rbac) as rights:
+        yield rights
 
 
 @pytest.fixture
-def stage(our_plane: Any, nursery: Nursery, namespace: str, rights: Any, tmp_path: Path) -> Iterator[tuple[Scene, FaultProxy, str]]:
+def stage(our_plane: Any, nursery: Nursery, namespace: str, rights: Granted, tmp_path: Path) -> Iterator[tuple[Scene, FaultProxy, str]]:
     """An operator with these rights and no others."""
-    (account,) = [manifest["metadata"]["name"] for manifest in rights if manifest["kind"] == "ServiceAccount"]
-    user = f"system:serviceaccount:{namespace}:{account}"
-    original = our_plane.plane.kubeconfig_for(user, "system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-    with FaultProxy(original) as proxy, Attentive(nursery, proxy.kubeconfig, namespace, tmp_path) as operator:
+    with FaultProxy(rights.kubeconfig(our_plane.plane)) as proxy, Attentive(nursery, proxy.kubeconfig, namespace, tmp_path) as operator:
         kubelet = FakeKubelet(our_plane.api, namespace)
-        yield Scene(api=our_plane.api, namespace=namespace, operator=operator, kubelet=kubelet, audit=our_plane.audit), proxy, user
+        yield Scene(api=our_plane.api, namespace=namespace, operator=operator, kubelet=kubelet, audit=our_plane.audit), proxy, rights.user
 
 
-def granted(manifests: Any) -> set[Right]:
-    roles = [manifest for manifest in manifests if manifest["kind"] in ("ClusterRole", "Role")]
+def rights_of(manifests: Sequence[Mapping[str, Any]]) -> set[Right]:
     return {
         (verb, group, resource)
-        for role in roles
+        for role in (*kind_of(manifests, "ClusterRole"), *kind_of(manifests, "Role"))
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -92,17 +78,15 @@ def test_the_rights_are_exactly_those_needed(stage, rights):
     live_through_everything(scene, proxy)
     asked = used(scene.audit, user)
     lacking_rights = [f"add     {describe(right)}" for right in sorted(asked) if 403 in asked[right]]
-    idle = [f"remove  {describe(right)}" for right in sorted(granted(rights) - asked.keys() - {FINALIZERS})]
+    idle = [f"remove  {describe(right)}" for right in sorted(rights_of(rights.manifests) - asked.keys() - {FINALIZERS})]
     wrong = "\n".join(["in the chart's rules:", *lacking_rights, *idle])
     assert not lacking_rights + idle, wrong
-    assert asked.keys() <= granted(rights)  # rights that RBAC grants to all users do not hide a missing rule
+    assert asked.keys() <= rights_of(rights.manifests)  # rights that RBAC grants to all users do not hide a missing rule
 
 
-def test_owning_children_needs_the_right_that_admission_checks(our_plane, namespace, rights, tmp_path):
+def test_owning_children_needs_the_right_that_admission_checks(our_plane, namespace, rights):
     api = our_plane.api
-    (account,) = [manifest["metadata"]["name"] for manifest in rights if manifest["kind"] == "ServiceAccount"]
-    user = f"system:serviceaccount:{namespace}:{account}"
-    as_operator = ApiServer(our_plane.plane.kubeconfig_for(user, "system:serviceaccounts", f"system:serviceaccounts:{namespace}"))
+    as_operator = ApiServer(rights.kubeconfig(our_plane.plane))
     job = api.create({"apiVersion": JOB[0], "kind": JOB[1], "metadata": {"name": "bot"}, "spec": SPEC}, namespace, keep=True).object
     owner = {"apiVersion": JOB[0], "kind": JOB[1], "name": "bot", "uid": job["metadata"]["uid"], "controller": True}
     child = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "ownerReferences": [owner | {"blockOwnerDeletion": True}]}}
@@ -112,7 +96,7 @@ def test_owning_children_needs_the_right_that_admission_checks(our_plane, namesp
         return "" if answer.accepted else answer.message
 
     until(lambda: verdict() == "", "with it the operator may own a child")
-    (role,) = [manifest for manifest in rights if manifest["kind"] == "Role" and FINALIZERS in granted([manifest])]
+    (role,) = [manifest for manifest in kind_of(rights.manifests, "Role") if FINALIZERS in rights_of([manifest])]
     rules = [rule for rule in role["rules"] if FINALIZERS[2] not in rule["resources"]]
     api.apply(role | {"rules": rules}, namespace, keep=True)
     until(lambda: "you can't set finalizers on" in verdict(), "without it the API server refuses, as tunewright_runtime/faults.py expects")

@@ -20,8 +20,9 @@ PATIENCE_SECONDS = 300
 
 sys.path.append(str(ROOT / "tools"))
 from chart import find_helm  # noqa: E402 - the program that the tools take
+from levels import lacking  # noqa: E402
 
-__all__ = ["CHART", "NAMESPACE", "RELEASE", "Helm", "committed_crd", "find_helm", "images_of", "kind_of"]
+__all__ = ["CHART", "NAMESPACE", "RELEASE", "Helm", "committed_crd", "helm_program", "images_of", "kind_of"]
 
 
 class Loader(yaml.CSafeLoader):
@@ -64,6 +65,11 @@ class Helm:
     ) -> subprocess.CompletedProcess[str]:
         options = ("--namespace", namespace, "--kube-version", KUBE_VERSION, "--values", "-")
         return self("template", release, CHART, *options, stdin=as_text(values or {}))
+
+
+def helm_program() -> Path:
+    """Return helm itself, or skip. It is never built here, since a build takes longer than a test may."""
+    return find_helm() or lacking("there is no helm: put it on PATH, name it in HELM, or build it with `make test-cluster`")
 
 
 def as_text(values: Mapping[str, Any]) -> str:
