@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunewright_server.engine.encoder_loop import RUN_ROWS, RUN_TOKENS, EncoderEngine
-from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
+from tunewright_server.engine.loop_thread import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Failed
 from tunewright_server.engine.row_queue import EncoderEvent, RowAnswer, TokenRow
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from list_decoder import KINDS, REQUESTS, START, ListDecoder, ask, collect, expected_answer, running
 
-from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
+from tunewright_server.engine.loop_thread import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Event, Failed, FinishReason, GenerationRequest, Progress
 from tunewright_server.engine.sampling import Sampler
 

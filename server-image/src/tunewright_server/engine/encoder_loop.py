@@ -8,8 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tunewright_server.engine.loop import DEFAULT_QUEUE_SECONDS, EngineStoppedError, QueueFullError
-from tunewright_server.engine.loop_thread import LoopThread
+from tunewright_server.engine.loop_thread import DEFAULT_QUEUE_SECONDS, LoopThread
 from tunewright_server.engine.request import Failed, Group
 from tunewright_server.engine.row_queue import DeliverRow, Logits, RowAnswer, RowQueue, RowTicket, TokenRow
 
@@ -40,7 +39,7 @@ class EncoderLoad:
     queue_timeouts: int = 0  # rows, since the start
 
 
-class EncoderEngine(LoopThread):
+class EncoderEngine(LoopThread[RowQueue]):
     """`submit` may be called from any thread; everything else happens in the engine's own."""
 
     def __init__(
@@ -53,29 +52,21 @@ class EncoderEngine(LoopThread):
         queue_seconds: float = DEFAULT_QUEUE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__("encoder")
+        super().__init__(
+            "encoder",
+            RowQueue(),
+            queue_limit=queue_limit,
+            queue_tokens=queue_tokens or QUEUE_RUNS * max(RUN_TOKENS, encoder.max_length),
+            queue_seconds=queue_seconds,
+            clock=clock,
+        )
         self.load = EncoderLoad()
-        self.queue_limit = queue_limit  # rows
-        self.queue_tokens = queue_tokens or QUEUE_RUNS * max(RUN_TOKENS, encoder.max_length)
         self._encoder = encoder
         self._run_rows = run_rows
-        self._queue_seconds = queue_seconds  # until the first run of a request
-        self._clock = clock
-        self._queue = RowQueue()
 
     @property
     def max_length(self) -> int:
         return self._encoder.max_length
-
-    @property
-    def waiting(self) -> int:
-        """Rows in the queue."""
-        return len(self._queue)
-
-    @property
-    def waiting_tokens(self) -> int:
-        with self._changed:
-            return self._queue.tokens
 
     def submit(self, rows: Sequence[TokenRow], deliver: DeliverRow) -> list[RowTicket]:
         """Queue the rows of one request, all or none; they share the request's turns.
@@ -89,36 +80,11 @@ class EncoderEngine(LoopThread):
             raise ValueError(msg)
         group, now = Group(), self._clock()
         tickets = [RowTicket(index, row, deliver, now, group) for index, row in enumerate(rows)]
-        with self._changed:
-            if self._stopping or not self.alive:
-                raise EngineStoppedError
-            full = len(self._queue) + len(rows) > self.queue_limit
-            if full or self._queue.tokens + sum(map(len, rows)) > self.queue_tokens:
-                raise QueueFullError
-            for ticket in tickets:
-                self._queue.add(ticket)
-            self._changed.notify()
+        self._enqueue(tickets, tokens=sum(map(len, rows)))
         return tickets
 
-    def _run(self) -> None:
-        last_words = Failed("the server is stopping", stopping=True)
-        try:
-            while self._wait_for_work():
-                self._step()
-        except Exception:
-            log.exception("the engine loop ended by a defect")
-            last_words = Failed("the engine has a defect; the server's log has the details")
-        with self._changed:
-            self._stopping = True
-            for ticket in self._queue:
-                ticket.deliver(last_words)
-            self._queue.clear()
-        self.load = EncoderLoad()
-
-    def _wait_for_work(self) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._queue)
-            return not self._stopping
+    def _has_work(self) -> bool:
+        return len(self._queue) > 0
 
     def _step(self) -> None:
         with self._changed:
@@ -126,8 +92,7 @@ class EncoderEngine(LoopThread):
             width, rows = self._queue.take(self._encoder.width, self._room)
             # After the run is chosen: even a bound of 0 s lets a request have a run that is free.
             expired = self._queue.take_expired(self._clock() - self._queue_seconds)
-        for ticket in expired:
-            ticket.deliver(Failed(f"the request has waited {self._queue_seconds:.0f} s for its turn; try again later", timed_out=True))
+        self._fail_expired(expired)
         self.load = EncoderLoad(len(rows), self.load.runs + bool(rows), self.load.queue_timeouts + len(expired))
         if rows:
             self._encode(rows, width)
@@ -153,3 +118,9 @@ class EncoderEngine(LoopThread):
             else:
                 log.error("the graph returned logits that are not finite")
                 ticket.deliver(Failed("the graph returned logits that are not finite"))
+
+    def _give_up(self, last_words: Failed) -> None:
+        for ticket in self._queue:
+            ticket.deliver(last_words)
+        self._queue.clear()
+        self.load = EncoderLoad()

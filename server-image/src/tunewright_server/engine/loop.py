@@ -21,7 +21,7 @@ from tunewright_server.engine.decoder import Decoder, Logits
 from tunewright_server.engine.fair_queue import FairQueue
 from tunewright_server.engine.lane import Lane
 from tunewright_server.engine.lengths import Lengths
-from tunewright_server.engine.loop_thread import LoopThread
+from tunewright_server.engine.loop_thread import DEFAULT_QUEUE_SECONDS, LoopThread
 from tunewright_server.engine.request import Deliver, Failed, GenerationRequest, Group, Ticket
 from tunewright_server.engine.sampling import LogitsError
 from tunewright_server.engine.turns import Turns
@@ -29,15 +29,6 @@ from tunewright_server.text.detokenize import Decode
 
 log = logging.getLogger(__name__)
 DEFAULT_CHUNK = 256  # prompt tokens read between two decode steps
-DEFAULT_QUEUE_SECONDS = 300.0  # by then a client has given up, and later requests should not wait for it
-
-
-class QueueFullError(Exception):
-    """The queue is full."""
-
-
-class EngineStoppedError(Exception):
-    """The loop has ended, by `stop` or by a defect."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ class Load:
     queue_timeouts: int = 0  # since the start: answers that waited too long for a first row
 
 
-class Engine(LoopThread):
+class Engine(LoopThread[FairQueue]):
     """Serves `GenerationRequest`s over a `Decoder`. `submit` may be called from any thread; everything else runs in the engine's own."""
 
     def __init__(
@@ -66,17 +57,15 @@ class Engine(LoopThread):
         turns: Turns = Turns(),  # noqa: B008 - it is frozen
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__("engine")
+        super().__init__(
+            "engine", FairQueue(), queue_limit=queue_limit, queue_tokens=queue_tokens, queue_seconds=queue_seconds, clock=clock
+        )
         self.load = Load()
-        self.queue_limit = queue_limit
-        self.queue_tokens = queue_tokens  # prompts and answers of all that waits
-        self._queue_seconds = queue_seconds  # until the first row of a request
         self._decoder = decoder
         self._decode_text = decode_text
         self._switch = long_rope_switch
         self._chunk = chunk
         self._turns = turns
-        self._clock = clock
         self._steps = 0
         self._row_given = 0  # the last step in which a waiting answer got a row
         self._rows_taken = 0
@@ -84,7 +73,6 @@ class Engine(LoopThread):
         self._lanes = [Lane(slots=decoder.slots)]
         if long_rope_switch is not None:
             self._lanes.append(Lane(slots=decoder.slots, downwards=True))
-        self._queue = FairQueue()
         self._crossing: deque[Answer] = deque()  # answers that must be read again with the other rotary table
 
     @property
@@ -98,16 +86,6 @@ class Engine(LoopThread):
     @property
     def max_length(self) -> int:
         return self.lengths.prompt
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queue)
-
-    @property
-    def waiting_tokens(self) -> int:
-        """Tokens that the waiting may come to need: prompts and answers."""
-        with self._changed:
-            return self._queue.tokens
 
     @property
     def paused(self) -> int:
@@ -128,31 +106,11 @@ class Engine(LoopThread):
         if request.sampling.seed is None:
             request = replace(request, sampling=replace(request.sampling, seed=secrets.randbits(63)))
         ticket = Ticket(request, deliver, submitted=self._clock(), group=group or Group())
-        with self._changed:
-            if self._stopping or not self.alive:
-                raise EngineStoppedError
-            if len(self._queue) >= self.queue_limit or self._queue.tokens + len(request.prompt) + request.max_tokens > self.queue_tokens:
-                raise QueueFullError
-            self._queue.add(ticket)
-            self._changed.notify()
+        self._enqueue([ticket], tokens=len(request.prompt) + request.max_tokens)
         return ticket
 
-    def _run(self) -> None:
-        last_words = Failed("the server is stopping", stopping=True)
-        try:
-            while self._wait_for_work():
-                self._step()
-        except Exception:
-            log.exception("the engine loop ended by a defect")
-            last_words = Failed("the engine has a defect; the server's log has the details")
-        with self._changed:
-            self._stopping = True
-        self._give_up(last_words)
-
-    def _wait_for_work(self) -> bool:
-        with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._queue or self._crossing or any(self._lanes))
-            return not self._stopping
+    def _has_work(self) -> bool:
+        return bool(self._queue or self._crossing or any(self._lanes))
 
     def _step(self) -> None:
         self._steps += 1
@@ -179,8 +137,7 @@ class Engine(LoopThread):
         with self._changed:
             expired = self._queue.take_expired(self._clock() - self._queue_seconds, self._rows())
         self._queue_timeouts += len(expired)
-        for ticket in expired:
-            ticket.deliver(Failed(f"the request has waited {self._queue_seconds:.0f} s for its turn; try again later", timed_out=True))
+        self._fail_expired(expired)
 
     def _rows(self) -> Counter[Group]:
         """How many rows each group has, or will have when an answer has been read again."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
+from tunewright_server.engine.loop_thread import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Failed
 from tunewright_server.engine.row_queue import EncoderEvent, RowAnswer, TokenRow
 from tunewright_server.http.disconnect import unless_disconnected

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from tunewright_contract.generation_config import GenerationDefaults
-from tunewright_server.engine.loop import EngineStoppedError, QueueFullError
+from tunewright_server.engine.loop_thread import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Progress, Sampling, Ticket, sampling_of
 from tunewright_server.generators import ServedGenerator
 from tunewright_server.http.errors import ApiError, engine_failed, invalid, too_many_requests, unavailable
