@@ -39,7 +39,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # ONNX Runtime would report each star
 
 CRD_NAME = "finetunejobs.tunewright.io"
 WHICH_CLUSTER = pytest.StashKey[str]()
-THOROUGH = ("matrix", "harness", "repeat", "two_nodes")  # markers of the tests that only `make thorough` runs
+THOROUGH = ("matrix", "harness", "repeat", "two_nodes", "gitops")  # markers of the tests that only `make thorough` runs
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,4 +1,4 @@
-"""`python tests/cluster build` builds the programs; `policies` what enforces NetworkPolicies on two nodes; `shell` is a shell with kubectl and helm on a
+"""`python tests/cluster build` builds the programs; `policies` what enforces NetworkPolicies on two nodes; `kstatus` Flux's verdicts; `shell` is a shell with kubectl and helm on a
 cluster of one's own, a whole node where one can run, else a control plane; `demo` runs the quickstart on a node.
 """
 
@@ -7,16 +7,20 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from binaries import NODE, NoProgramsError, Programs, build
 from control_plane import ControlPlane, StartError
 from demo import Demo, DemoError
-from enforcement import build_policies
+from enforcement import POLICIES
+from go_programs import GoProgram
+from kstatus import KSTATUS
 from needs import what_is_missing
 from node import Node
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = {program.name: program for program in (POLICIES, KSTATUS)}
 IMAGES = [sys.executable, str(ROOT / "tools" / "images.py")]
 sys.path.append(str(ROOT / "tools"))
 
@@ -31,10 +35,10 @@ def build_or_say() -> int:
     return 0
 
 
-def policies_or_say() -> int:
-    """Build what enforces NetworkPolicies, for the tests of two nodes; without Go as above."""
+def program_or_say(program: GoProgram) -> int:
+    """Build a program of thorough tests; without Go as above."""
     try:
-        print(f"what enforces NetworkPolicies: {build_policies()}")
+        print(f"{program.name}: {program.build()}")
     except NoProgramsError as lacking:
         print(f"{lacking}\n  tests that need it will be skipped", file=sys.stderr)
         return int(os.environ.get("REQUIRE_CLUSTER") == "1")
@@ -97,5 +101,7 @@ def run_demo(programs: Programs) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=["build", "policies", "shell", "demo"])
-    sys.exit({"build": build_or_say, "policies": policies_or_say, "shell": shell, "demo": demo}[parser.parse_args().command]())
+    commands = {"build": build_or_say, "shell": shell, "demo": demo}
+    commands |= {name: partial(program_or_say, program) for name, program in PROGRAMS.items()}
+    parser.add_argument("command", choices=list(commands))
+    sys.exit(commands[parser.parse_args().command]())

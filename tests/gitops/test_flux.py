@@ -1,12 +1,23 @@
-"""Flux's view of a FineTuneJob: the committed CEL expressions, and kstatus, which Flux uses without them."""
+"""Flux's view of a FineTuneJob: the committed CEL expressions, and kstatus, which Flux uses without them.
 
+The thorough level compares our reading of kstatus with Flux's own code (`kstatus/`).
+"""
+
+import json
+import subprocess
 from pathlib import Path
 
 import celpy
 import pytest
+from binaries import NoProgramsError
 from celpy.adapter import json_to_cel
 from judged_statuses import judged
+from kstatus import KSTATUS
+from levels import lacking
+from plan_builders import exporting, quickstart_plan, serving
 from ruamel.yaml import YAML
+
+from tunewright.render import render
 
 FOLDER = Path(__file__).parents[2] / "examples/gitops/flux"
 ORDER = (("inProgress", "InProgress"), ("failed", "Failed"), ("current", "Current"))
@@ -65,3 +76,57 @@ def test_ready_is_never_true_beside_reconciling_or_stalled():
     for case in judged():
         true = {condition["type"] for condition in case.job.get("status", {}).get("conditions", ()) if condition["status"] == "True"}
         assert len(true & {"Ready", "Reconciling", "Stalled"}) <= 1, case.name
+
+
+def by_flux(objects):
+    """Return the verdict of Flux's own kstatus on each object."""
+    try:
+        program = KSTATUS.find()
+    except NoProgramsError as reason:
+        lacking(str(reason))
+    done = subprocess.run([program], input=json.dumps(objects), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return [verdict["status"] for verdict in json.loads(done.stdout)]
+
+
+@pytest.mark.gitops
+def test_flux_s_own_kstatus_gives_the_same_verdict_on_each_job():
+    cases = judged()
+    ours = {case.name: kstatus(case.job) for case in cases}
+
+    assert dict(zip(ours, by_flux([case.job for case in cases]), strict=True)) == ours
+    assert ours["going"] == "Terminating"
+
+
+def child(kind, name, **status):
+    """Return a child of a served job, with a status as its controller writes it."""
+    plan = serving(exporting(quickstart_plan()))
+    (found,) = [each for each in render(plan).children if (each["kind"], each["metadata"]["name"]) == (kind, name)]
+    return {**found, "metadata": {**found["metadata"], "generation": 1}, "status": status}
+
+
+def condition(kind, status="True", **more):
+    return {"type": kind, "status": status, **more}
+
+
+READY = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
+UP = [condition("Available"), condition("Progressing", reason="NewReplicaSetAvailable")]
+LATE = [condition("Progressing", "False", reason="ProgressDeadlineExceeded")]
+BEGUN = {"startTime": "2026-01-01T12:00:00Z"}
+CHILDREN = [  # verdict, child, its status
+    ("InProgress", ("Deployment", "support-bot-serve"), {}),
+    ("InProgress", ("Deployment", "support-bot-serve"), {**READY, "readyReplicas": 0, "availableReplicas": 0}),
+    ("Current", ("Deployment", "support-bot-serve"), {**READY, "conditions": UP}),
+    ("Failed", ("Deployment", "support-bot-serve"), {**READY, "availableReplicas": 0, "conditions": LATE}),
+    ("InProgress", ("Job", "support-bot-train-0"), {}),
+    ("Current", ("Job", "support-bot-train-0"), {**BEGUN, "active": 2}),
+    ("Current", ("Job", "support-bot-train-0"), {**BEGUN, "succeeded": 2, "conditions": [condition("Complete")]}),
+    ("Failed", ("Job", "support-bot-train-0"), {**BEGUN, "conditions": [condition("Failed", message="a pod failed")]}),
+    ("InProgress", ("PersistentVolumeClaim", "support-bot-output"), {"phase": "Pending"}),
+    ("Current", ("PersistentVolumeClaim", "support-bot-output"), {"phase": "Bound"}),
+]
+
+
+@pytest.mark.gitops
+def test_flux_s_own_kstatus_reads_the_children_of_a_job():
+    assert by_flux([child(*which, **status) for _, which, status in CHILDREN]) == [verdict for verdict, *_ in CHILDREN]
