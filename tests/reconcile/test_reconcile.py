@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from child_builders import COMPLETE, a_pod, ended
-from status_builders import CHECKED, EXPORTED, TRAINED
+from child_builders import COMPLETE, a_pod, ended, running
+from status_builders import CHECKED, EXPORTED, TRAINED, posted
 
 from tunewright.observe import misfits
 from tunewright.plan.inputs import Defaults, Missing, References
@@ -307,6 +307,45 @@ async def test_a_later_stage_that_can_never_start_stops_the_job_before_training(
     world.refused = {}
     await reconcile(KEY, ports(world))
     assert "demo-train-0" in [child["metadata"]["name"] for child in world.applied[-1]], "it continues when the limit is raised"
+
+
+class RunningGang(Training):
+    """The gang's pods run."""
+
+    async def children(self, key: Key, uid: str) -> Sequence[Mapping[str, Any]]:
+        found = list(await super().children(key, uid))
+        pod = a_pod("trainer", index=0, **running())
+        gangs = [child["metadata"]["labels"] for child in found if child["metadata"]["name"] == "demo-train-0"]
+        return [*found, *(pod | {"metadata": {**pod["metadata"], "labels": labels}} for labels in gangs)]
+
+
+@pytest.mark.parametrize("reason", ["RefusedByPolicy", "FieldInvalid", "TooLarge", "NameTaken", "QuotaExceeded"])
+async def test_a_refused_write_while_a_gang_runs_is_reported_beside_its_progress(reason):
+    world = RunningGang(make_raw())
+    for _ in range(3):
+        await reconcile(KEY, ports(world))
+    assert (world.raw["status"]["phase"], world.raw["status"]["reason"]) == ("Training", "Running")
+    world.refuse = Rejected("apply Service default/demo-train: no", reason=reason)
+    board = Board()
+    told = [await reconcile(KEY, ports(world)._replace(progress=board))]
+    board.post(KEY, "uid-1", posted(percentage=30))
+    told.append(await reconcile(KEY, ports(world)._replace(progress=board)))
+    assert told == [ReconcileResult(requeue_after=BEGUN_SECONDS)] * 2
+    status = world.raw["status"]
+    assert (status["phase"], status["reason"], status["progress"]["progressPercentage"]) == ("Training", reason, 30)
+    assert conditions(world)["Stalled" if reason != "QuotaExceeded" else "Reconciling"] == ("True", reason)
+    world.refuse = None
+    await reconcile(KEY, ports(world))
+    assert (world.raw["status"]["phase"], world.raw["status"]["reason"]) == ("Training", "Running")
+
+
+async def test_a_refused_update_of_a_server_that_answers_is_tried_again_sooner():
+    world = Exported(make_raw(serving={}), base=2.99, tuned=1.31)
+    for _ in range(6):
+        await reconcile(KEY, ports(world))
+    world.refuse = Rejected("apply Deployment default/demo-serve: no", reason="RefusedByPolicy")
+    assert await reconcile(KEY, ports(world)) == ReconcileResult(requeue_after=REFUSED_SECONDS)
+    assert (world.raw["status"]["phase"], world.raw["status"]["reason"]) == ("Serving", "RefusedByPolicy")
 
 
 async def test_a_warning_about_a_later_stage_ends_with_its_cause_while_check_runs():

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from plan_builders import GANG, exporting, hub_plan, quickstart_plan, serving
-from status_builders import CHECKED, EXPORTED, NOON, URL, a_job, seen
+from status_builders import CHECKED, EXPORTED, NOON, URL, a_job, posted, seen
 
 from tunewright.observe.observation import Observation
 from tunewright.observe.pods import PodState
@@ -318,7 +318,7 @@ class TestBeforeAPlan:
             ("Failed", "Stalled", "FieldInvalid", "spec.template", None),
             ("Failed", "Stalled", "NameTaken", "", None),
         ],
-    )
+    )  # without pods that run
     def test_a_refused_object_is_reported_with_its_field_and_a_way_out(self, phase, beside_ready, reason, field, previous):
         summary = summarise_refused(reason, "apply Job a/b: no", field=field, generation=1, now=NOON, previous=previous)
         assert conditions(summary) == {"Ready": ("False", reason), beside_ready: ("True", reason)}
@@ -326,6 +326,16 @@ class TestBeforeAPlan:
         assert summary.failure.message == "apply Job a/b: no" + (f" (field {field})" if field else "")
         assert summary.message.startswith(summary.failure.message)
         assert bool(summary.failure.suggestion) == (reason != "NameTaken")
+
+    def test_a_refused_object_is_reported_beside_the_progress_of_pods_that_run(self):
+        present = status(seen("check", train=RUNNING), progress=posted(percentage=30))
+        before = summarise_refused("FieldInvalid", "no", generation=1, now=NOON, previous=None, present=present)
+        assert (before.phase, before.reason, before.progress.progress_percentage) == ("Training", "FieldInvalid", 30)
+        said = {kind: state for kind, state in conditions(present).items() if kind != "Reconciling"}
+        assert conditions(before) == said | {"Ready": ("False", "FieldInvalid"), "Stalled": ("True", "FieldInvalid")}
+        hour_later = NOON + timedelta(hours=1)
+        later = summarise_refused("FieldInvalid", "no", generation=1, now=hour_later, previous=before.wire(), present=present)
+        assert later == before, "the time is that of the first refusal"
 
     @pytest.mark.parametrize(("phase", "previous"), [("Waiting", None), ("Training", {"phase": "Training"})])
     def test_a_missing_right_keeps_the_jobs_phase(self, phase, previous):

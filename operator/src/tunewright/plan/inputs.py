@@ -128,6 +128,11 @@ class Past:
         """Return the same past with another outcome of a stage."""
         return replace(self, outcomes={**self.outcomes, stage: outcome})
 
+    @property
+    def runs(self) -> bool:
+        """Return whether pods of any stage run."""
+        return self.serve.ready_replicas > 0 or any(outcome.state is StageState.RUNNING for outcome in self.outcomes.values())
+
     # The outcomes that rules use by name, with their types.
     @property
     def check(self) -> StageOutcome[CheckReport]:

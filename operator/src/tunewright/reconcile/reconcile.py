@@ -104,7 +104,8 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
     misfits = await _misfits(job, refs, seen.past, ports)
     if (never := [misfit for misfit in misfits if misfit.final]) and seen.past.check.state is StageState.SUCCEEDED:
         raise Rejected("; ".join(map(str, never)), reason=never[0].reason, field=never[0].field)
-    if await ports.world.apply(key, uid, rendering.children):
+    wrote, refused = await _apply(key, uid, rendering.children, ports, running=seen.past.runs)
+    if wrote:
         if by_hand := reverted(decided, seen.past.serve):
             await ports.world.warn(key, uid, REPLICAS_REVERTED, by_hand)
         made = await ports.world.children(key, uid)
@@ -122,7 +123,19 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
         previous=raw.get("status"),
         altered=ports.world.altered(rendering.children),
     )
+    if refused is not None:
+        status = summarise_refused(refused.reason, str(refused), field=refused.field, present=status, **_context(raw, ports))
     return status, job.served_job() is not None
+
+
+async def _apply(key: Key, uid: str, children: Sequence[Manifest], ports: Ports, *, running: bool) -> tuple[bool, Rejected | None]:
+    """Apply the children. Returns whether anything was written, and the refusal if pods run: their progress is reported beside it."""
+    try:
+        return await ports.world.apply(key, uid, children), None
+    except Rejected as error:
+        if not running:
+            raise
+        return False, error
 
 
 async def _misfits(job: FineTuneJob, refs: References, past: Past, ports: Ports) -> Sequence[Misfit]:
@@ -171,6 +184,8 @@ def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:
 def _next_look(status: FineTuneJobStatus, *, now: datetime, follows: bool) -> float:
     if status.phase is Phase.WAITING:
         return WAITING_SECONDS
+    if status.phase == Phase.SERVING and status.failure is not None:
+        return REFUSED_SECONDS
     if status.phase in RESTING:
         return FOLLOWING_SECONDS if follows else RESTING_SECONDS
     turned = max((one.last_transition_time for one in status.conditions if one.last_transition_time), default=now)

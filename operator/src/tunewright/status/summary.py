@@ -108,15 +108,30 @@ def summarise_missing(
 
 
 def summarise_refused(
-    reason: str, message: str, *, field: str = "", generation: int, now: datetime, previous: Mapping[str, Any] | None
+    reason: str,
+    message: str,
+    *,
+    field: str = "",
+    generation: int,
+    now: datetime,
+    previous: Mapping[str, Any] | None,
+    present: FineTuneJobStatus | None = None,
 ) -> FineTuneJobStatus:
-    """Return the status of a job of which the API server refuses an object. Running work continues. `field`: of that object, if known."""
+    """Return the status of a job of which the API server refuses an object.
+
+    `field`: of that object, if known. `present`: the status without the refusal, if pods of the job run; they continue, and it has their
+    phase and progress.
+    """
     refusal = refusal_of(reason)
     named = f"{message} (field {field})" if field and field not in message else message
     failure = Failure(reason=reason, message=clip(named), suggestion=refusal.way_out)
     beside_ready = ConditionType.STALLED if refusal.stalled else ConditionType.RECONCILING
     said = explained_failure(failure)
     wanted = [make_condition(ConditionType.READY, FALSE, reason, said), make_condition(beside_ready, TRUE, reason, said)]
+    if present is not None:
+        return _interrupted(
+            present.phase or Phase.WAITING, wanted, failure, generation=generation, now=now, previous=previous, present=present
+        )
     phase = Phase.FAILED if refusal.stalled else _read(previous).phase or Phase.WAITING
     return _interrupted(phase, wanted, failure, generation=generation, now=now, previous=previous)
 
@@ -152,14 +167,22 @@ def _stopped(reason: str, message: str, *, generation: int, now: datetime, previ
 
 
 def _interrupted(
-    phase: str, wanted: Sequence[Condition], failure: Failure, *, generation: int, now: datetime, previous: Mapping[str, Any] | None
+    phase: str,
+    wanted: Sequence[Condition],
+    failure: Failure,
+    *,
+    generation: int,
+    now: datetime,
+    previous: Mapping[str, Any] | None,
+    present: FineTuneJobStatus | None = None,
 ) -> FineTuneJobStatus:
-    """Keep the stored stages and results, and report why the job does not continue."""
+    """Report why the job does not continue. Stages and results are those of `present`, else the stored ones."""
     before = _read(previous)
     replaced = {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED}
-    kept = [condition for condition in before.conditions if condition.type not in replaced]
+    kept = [condition for condition in base.conditions if condition.type not in replaced]
+    base = present or before
     conditions = (*set_conditions(before.conditions, wanted, generation=generation, now=now), *kept)
-    return before.model_copy(
+    return base.model_copy(
         update={
             "conditions": conditions,
             "observed_generation": generation,
