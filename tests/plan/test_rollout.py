@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.plan.rollout import Choice, Refusal, Rollout, ServingRevision, choose
+from tunewright.plan.rollout import Choice, Refusal, Rollout, ServingRevision, Terms, choose
 from tunewright_contract.reports import Failure
 
 WHY = Failure(reason="SmokeTestFailed", message="asked 'Hi', the model answered nothing")
 A, B, C = (ServingRevision(name=name, template={"spec": {"image": name}}) for name in "ABC")
-NO_B = Refusal(revision="B", failure=WHY)
+TERMS, RETRIED, LONGER = (Terms(retry=retry, progress_deadline_seconds=seconds) for retry, seconds in (("", 900), ("1", 900), ("", 1800)))
+NO_B = Refusal(revision="B", failure=WHY, terms=TERMS)
 NOT_SEEN = {"current": False}
 
 
@@ -61,7 +62,22 @@ def rollout(live: ServingRevision | None, **more) -> Rollout:
     ],
 )
 def test_the_revision_to_run(expected: Choice | None, wanted: ServingRevision | None, found: Rollout):
-    assert choose(wanted, found) == expected
+    assert choose(wanted, found, TERMS) == expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "terms", "refused"),
+    [
+        pytest.param(Choice(run=B, previous=A), RETRIED, NO_B, id="the job requests a retry"),
+        pytest.param(Choice(run=B, previous=A), LONGER, NO_B, id="its deadline is longer"),
+        pytest.param(Choice(run=B, previous=A), TERMS, Refusal(revision="B", failure=WHY), id="an earlier release recorded no terms"),
+    ],
+)
+def test_a_revision_that_was_rolled_back_is_tried_again_under_other_terms(expected: Choice, terms: Terms, refused: Refusal):
+    found = rollout(A, previous=A, refused=refused, completed=True)
+    assert choose(B, found, terms) == expected
+    again = rollout(B, previous=A, failure=WHY)
+    assert choose(B, again, terms).refused == Refusal(revision="B", failure=WHY, terms=terms), "it can be rolled back again"
 
 
 def after(choice: Choice, found: Rollout) -> Rollout:
@@ -79,21 +95,21 @@ rollouts = st.builds(
     completed=st.booleans(),
     failure=st.none() | st.just(WHY),
     previous=st.none() | revisions,
-    refused=st.none() | st.builds(Refusal, revision=st.sampled_from("ABC"), failure=st.just(WHY)),
+    refused=st.none() | st.builds(Refusal, revision=st.sampled_from("ABC"), failure=st.just(WHY), terms=st.sampled_from([TERMS, RETRIED])),
 )
 
 
 @given(revisions, rollouts)
 def test_a_choice_is_stable_after_it_is_applied(wanted: ServingRevision, found: Rollout):
-    found = after(choose(wanted, found), found)
-    first = choose(wanted, replace(found, current=True))
+    found = after(choose(wanted, found, TERMS), found)
+    first = choose(wanted, replace(found, current=True), TERMS)
     second = after(first, replace(found, current=True))
-    assert choose(wanted, second) == first
+    assert choose(wanted, second, TERMS) == first
 
 
 @given(revisions, rollouts)
 def test_the_revision_is_the_requested_the_previous_or_the_live_one(wanted: ServingRevision, found: Rollout):
-    choice = choose(wanted, found)
+    choice = choose(wanted, found, TERMS)
     assert choice.run in (wanted, found.previous, found.live)
     assert choice.refused is None or choice.run != wanted or not found.current
     kept = (found.previous, found.live if found.completed else None)

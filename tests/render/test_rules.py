@@ -11,7 +11,7 @@ from tunewright.api.rules.pod_volumes import OF_CLAIMS, OWN_NAMES, OWN_PATHS
 from tunewright.plan.ending import Ending, StageRecord
 from tunewright.plan.names import volume_name
 from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, Placement, PodPlan, Scheduling, SecretKey, Storage, VolumeOption
-from tunewright.plan.rollout import Refusal, Rollout, ServingRevision
+from tunewright.plan.rollout import Refusal, Rollout, ServingRevision, Terms
 from tunewright.render import render
 from tunewright_contract.reports import Failure
 from tunewright_contract.smoke_test import SmokeTest
@@ -281,7 +281,9 @@ class TestServer:
         assert deployment["spec"]["replicas"] == 3  # how many there are was not what failed
         notes = deployment["metadata"]["annotations"]
         assert ServingRevision.model_validate_json(notes["tunewright.io/previous"]) == good
-        assert Refusal.model_validate_json(notes["tunewright.io/refused"]) == Refusal(revision=wanted.name, failure=why)
+        assert Refusal.model_validate_json(notes["tunewright.io/refused"]) == Refusal(
+            revision=wanted.name, failure=why, terms=Terms(progress_deadline_seconds=900)
+        )
 
     def test_the_smoke_test_reaches_the_server_unchanged(self):
         asked = SmokeTest(prompt="How much is $(2) in $$?", contains="$2")

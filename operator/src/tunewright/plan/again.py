@@ -50,9 +50,14 @@ class Wanted:
         return resumes or self.replaces(outcome) or self.repeats(outcome)
 
 
+def retry_of(job: FineTuneJob) -> str:
+    """Return the text of the job's annotation that requests a retry."""
+    return job.metadata.annotations.get(RETRY, "")
+
+
 def wanted_of(job: FineTuneJob, stage: Stage) -> Wanted:
     """Return what a Job of a stage records that is made now."""
-    return Wanted(settings=_digest(job.spec, stage), retry=job.metadata.annotations.get(RETRY, ""))
+    return Wanted(settings=_digest(job.spec, stage), retry=retry_of(job))
 
 
 def _digest(spec: FineTuneJobSpec, stage: Stage) -> str:

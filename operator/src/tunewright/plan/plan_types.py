@@ -240,6 +240,7 @@ class ServePlan:
     smoke_test: SmokeTest | None = None
     progress_deadline_seconds: int = 900
     drain_seconds: int = 300
+    retry: str = ""
     scaled_by_others: bool = False  # an autoscaler has set `replicas`, so it is not written
     rollout: Rollout = field(default_factory=Rollout)
 

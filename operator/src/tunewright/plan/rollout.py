@@ -29,11 +29,19 @@ class ServingRevision(Message):
     model: PublishedModel | None = None  # set if it is another job's, which can be deleted
 
 
+class Terms(Message):
+    """The conditions under which a job tries a revision. Under other ones, a revision that was rolled back is tried again."""
+
+    retry: str = ""  # the job's annotation
+    progress_deadline_seconds: int = 0
+
+
 class Refusal(Message):
-    """A revision that was rolled back, and why. It is not tried again until the job requests another one."""
+    """A revision that was rolled back, and why. It is not tried again until the job requests another one, or has other terms."""
 
     revision: str
     failure: Failure
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +65,7 @@ class Choice:
     refused: Refusal | None = None  # the requested revision, if it was rolled back
 
 
-def choose(wanted: ServingRevision | None, rollout: Rollout) -> Choice | None:
+def choose(wanted: ServingRevision | None, rollout: Rollout, terms: Terms) -> Choice | None:
     """Choose the revision. The result is the same until the Deployment or the wanted revision changes.
 
     If the requested revision cannot be rendered yet, `wanted` is None, and the present revision continues. Returns None if there is none.
@@ -69,14 +77,15 @@ def choose(wanted: ServingRevision | None, rollout: Rollout) -> Choice | None:
         # It is unknown whether `live` is good. Wait, because a good revision that is overwritten cannot be restored.
         return Choice(run=live, previous=rollout.previous, refused=rollout.refused)
     good = rollout.previous
-    if good is not None and good.name != wanted.name and (refused := _refusal(wanted, live, rollout)) is not None:
+    if good is not None and good.name != wanted.name and (refused := _refusal(wanted, live, rollout, terms)) is not None:
         return Choice(run=good, previous=good, refused=refused)
     return Choice(run=wanted, previous=live if live.name != wanted.name and rollout.completed else good)
 
 
-def _refusal(wanted: ServingRevision, live: ServingRevision, rollout: Rollout) -> Refusal | None:
-    if rollout.refused is not None and rollout.refused.revision == wanted.name:
-        return rollout.refused
+def _refusal(wanted: ServingRevision, live: ServingRevision, rollout: Rollout, terms: Terms) -> Refusal | None:
+    refused = rollout.refused
+    if refused is not None and refused.revision == wanted.name and refused.terms == terms:
+        return refused
     if rollout.failure is not None and live.name == wanted.name:
-        return Refusal(revision=wanted.name, failure=rollout.failure)
+        return Refusal(revision=wanted.name, failure=rollout.failure, terms=terms)
     return None

@@ -1,7 +1,7 @@
 """Decides which stages run now: each row of the stage table after its predecessor has succeeded."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.plan.again import wanted_of
+from tunewright.plan.again import retry_of, wanted_of
 from tunewright.plan.ending import ending_of
 from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
 from tunewright.plan.label_names import is_queued
@@ -129,6 +129,7 @@ def _server(job: FineTuneJob, past: Past, model: PublishedModel | Missing | None
         smoke_test=SmokeTest(**serving.smoke_test.model_dump()) if serving.smoke_test else None,
         progress_deadline_seconds=serving.progress_deadline_seconds,
         drain_seconds=serving.drain_seconds,
+        retry=retry_of(job),
         scaled_by_others=bool(past.serve.scaler),
         rollout=past.serve.rollout,
     )

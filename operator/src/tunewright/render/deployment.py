@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from tunewright.plan import label_names
 from tunewright.plan.plan_types import FineTunePlan, ServePlan
-from tunewright.plan.rollout import Choice, PublishedModel, ServingRevision, choose
+from tunewright.plan.rollout import Choice, PublishedModel, ServingRevision, Terms, choose
 from tunewright.render.labels import JsonObject, metadata, selector
 from tunewright.render.pod import container, pod_template
 from tunewright.render.variables import SERVER_PORT, serve_variables
@@ -27,7 +27,7 @@ def choose_revision(plan: FineTunePlan, stage: Stage, wanted: ServePlan) -> Choi
     None: there is no model yet, and no server.
     """
     revision = _revision(plan, stage, wanted, wanted.model) if isinstance(wanted.model, PublishedModel) else None
-    return choose(revision, wanted.rollout)
+    return choose(revision, wanted.rollout, Terms(retry=wanted.retry, progress_deadline_seconds=wanted.progress_deadline_seconds))
 
 
 def render_deployment(plan: FineTunePlan, stage: Stage, wanted: ServePlan, choice: Choice) -> JsonObject:

@@ -68,7 +68,10 @@ WAYS_OUT: dict[FailureReason, str] = {
         "Check in the log of rank 0 whether steps continue. If so, open the way to the operator's progress port: NetworkPolicies of the "
         "namespace, and NO_PROXY for an image of your own. If not, set spec.suspend to true, and then to false, to restart it."
     ),
-    FailureReason.ROLLOUT_STUCK: "Read the log of the newest server pod; correct spec.serving, or raise its progressDeadlineSeconds.",
+    FailureReason.ROLLOUT_STUCK: (
+        "Read the log of the newest server pod. If it still starts, wait: the job continues when it is ready. If not, correct "
+        "spec.serving. If a start takes that long, raise serving.progressDeadlineSeconds."
+    ),
 }
 PLANNING = "planner"  # the stage of a failure before any pod exists
 _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
@@ -91,6 +94,10 @@ def explained_failure(failure: Failure) -> str:
     return f"{message}{stop} {way_out}" if way_out else message
 
 
+AGAIN_AFTER_ROLLBACK = (
+    "Afterwards, to try this revision again, set another value of the annotation tunewright.io/retry, or another "
+    "serving.progressDeadlineSeconds."
+)
 def failure_of(missing: Sequence[Missing]) -> Failure:
     """Return the failure for a missing object that a job names."""
     return Failure(
@@ -100,14 +107,15 @@ def failure_of(missing: Sequence[Missing]) -> Failure:
     )
 
 
-def failure_status(stage: str, failure: Failure, failed_pod: PodState | None) -> FailureStatus:
+def failure_status(stage: str, failure: Failure, failed_pod: PodState | None, *, rolled_back: bool = False) -> FailureStatus:
     """Return a failure in the form of status. `stage` is a component, or `PLANNING`."""
     return FailureStatus(
         stage=stage,
         reason=clip(failure.reason, 253),
         message=clip(failure.message),
         rank=failure.rank,
-        suggestion=clip(suggestion(failure)),
+        suggestion=clip(way_out.strip()),
         pod=failed_pod.name if failed_pod else None,
         exit_code=failed_pod.exit_code if failed_pod else None,
     )
+    way_out = f"{suggestion(failure)} {AGAIN_AFTER_ROLLBACK}" if rolled_back else suggestion(failure)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tunewright.api.v1alpha1.status import ConditionType, Phase, Reason
 from tunewright.observe.reasons import OF_NODES
 from tunewright.plan.inputs import StageState
-from tunewright.status.failures import explained
+from tunewright.status.failures import AGAIN_AFTER_ROLLBACK, explained
 from tunewright.status.situation import Situation
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.stages import TRAIN
@@ -80,7 +80,8 @@ def _is_written(_: Situation) -> str:
 
 def _rolled_back(situation: Situation) -> str:
     refused = situation.past.serve.rollout.refused
-    return f"revision {refused.revision if refused else ''} was rolled back, and the previous one serves: {explained(situation.outcome)}"
+    name = refused.revision if refused else ""
+    return f"revision {name} was rolled back, and the previous one serves: {explained(situation.outcome)} {AGAIN_AFTER_ROLLBACK}"
 
 
 def _suspended(situation: Situation) -> str:

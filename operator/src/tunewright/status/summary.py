@@ -71,7 +71,9 @@ def summarise(
         message=conditions[0].message,
         attempts=attempts or None,
         running_since=since,
-        failure=failure_status(at.component, failure, seen.failed_pods.get(at)) if failure and at else None,
+        failure=failure_status(at.component, failure, seen.failed_pods.get(at), rolled_back=situation.rolled_back)
+        if failure and at
+        else None,
         plan=plan_status(plan.fit, plan.placement),
         progress=posted,
         checkpoint=summarise_checkpoint(progress, seen.past.train, plan, before.checkpoint),
@@ -178,9 +180,9 @@ def _interrupted(
 ) -> FineTuneJobStatus:
     """Report why the job does not continue. Stages and results are those of `present`, else the stored ones."""
     before = _read(previous)
+    base = present or before
     replaced = {ConditionType.READY, ConditionType.RECONCILING, ConditionType.STALLED}
     kept = [condition for condition in base.conditions if condition.type not in replaced]
-    base = present or before
     conditions = (*set_conditions(before.conditions, wanted, generation=generation, now=now), *kept)
     return base.model_copy(
         update={
