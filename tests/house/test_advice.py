@@ -19,6 +19,7 @@ OF_STAGES = {
     FailureReason.IMAGE_PULL: IMAGE,
     FailureReason.IMAGE_NAME: IMAGE,
     FailureReason.DISRUPTED: "tests/shell/test_disruptions.py::test_a_deleted_rank_costs_no_attempt",
+    FailureReason.OUTSIDE_LIMITS: FIT,
     FailureReason.UNSCHEDULABLE: "tests/shell/test_changed_settings.py::test_a_check_that_waits_is_made_again_with_changed_settings",
 }
 OF_WRITES = {

@@ -34,6 +34,12 @@ QUOTA = f"{FORBIDDEN} exceeded quota: small,"
             EXPORT,
             f"{QUOTA} requested: limits.memory=4Gi,pods=1, used: limits.memory=6Gi,pods=3, limited: limits.memory=8Gi",
         ),
+        (
+            ("PodOutsideLimits", True, "spec.export.resources"),
+            EXPORT,
+            'create Pod in demo: 422 Pod "p" is invalid: resources.requests: Invalid value: "1": must be less than or equal to cpu limit of 1m',
+        ),
+        (("QuotaExceeded", False, "spec.export.resources"), EXPORT, f"{QUOTA} requested: pods=1, used: pods=0, limited: pods=0"),
         (("RefusedByPolicy", True, ""), EXPORT, f'{FORBIDDEN} violates PodSecurity "restricted:latest": hostPath'),
         (("RefusedByPolicy", True, ""), EXPORT, 'create Pod in demo: 400 admission webhook "w" denied the request: no'),
         (
@@ -42,6 +48,7 @@ QUOTA = f"{FORBIDDEN} exceeded quota: small,"
             "create Pod in demo: 422 ValidatingAdmissionPolicy 'p' with binding 'b' denied request: no",
         ),
         (None, EXPORT, f"{FORBIDDEN} error looking up service account demo/robot"),
+        (None, EXPORT, f"{FORBIDDEN} no PriorityClass with name gold was found"),
     ],
 )
 def test_a_refusal_is_final_or_not_and_names_the_field(expected, stage, message):

@@ -8,7 +8,7 @@ import pytest
 from child_builders import COMPLETE, a_pod, ended, running
 from status_builders import CHECKED, EXPORTED, TRAINED, posted
 
-from tunewright.observe import misfits
+from tunewright.observe.reasons import FailureReason
 from tunewright.plan.inputs import Defaults, Missing, References
 from tunewright.plan.label_names import COMPLETION_INDEX
 from tunewright.reconcile.pace import Pace
@@ -269,7 +269,7 @@ def test_each_reason_of_a_refused_write_has_a_way_out():
         faults.REFUSED_BY_CLUSTER,
         faults.FIELD_INVALID,
         faults.TOO_LARGE,
-        misfits.TOO_LARGE,
+        FailureReason.OUTSIDE_LIMITS,
     }
     assert reasons == set(REFUSALS)
 

@@ -43,9 +43,14 @@ BAD_LINE = StageError(ExitCode.DATA, "DataInvalid", "train.jsonl line 3: no role
 BAD_LENGTH = StageError(ExitCode.CONFIGURATION, "MaxLengthTooLong", "maxLength 8192 is more than the model's 4096", "Lower data.maxLength.")
 NAN = StageError(ExitCode.CONFIGURATION, "NaNLoss", "the loss is nan at step 12", "Lower training.learningRate.")
 PARITY = StageError(ExitCode.CONFIGURATION, "ParityFailed", "top-1 agreement 0.91 is below 0.99", "Raise output.onnx.precision.")
-QUOTA = 'Error creating: pods "bot-check-x7k2p" is forbidden: exceeded quota: small, requested: pods=1, used: pods=0, limited: pods=0'
+QUOTA = 'Error creating: pods "bot-check-x7k2p" is forbidden: exceeded quota: small, requested: pods=1, used: pods=4, limited: pods=4'
+NEVER = 'Error creating: pods "bot-check-x7k2p" is forbidden: exceeded quota: small, requested: limits.memory=8Gi, used: limits.memory=0, limited: limits.memory=4Gi'
 WANTS_LIMITS = 'Error creating: pods "bot-check-x7k2p" is forbidden: failed quota: small: must specify limits.cpu for: checker'
 RANGE = 'Error creating: pods "bot-check-x7k2p" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi'
+BELOW = (
+    'Error creating: Pod "bot-check-x7k2p" is invalid: spec.containers[0].resources.requests: Invalid value: "500m": '
+    "must be less than or equal to cpu limit of 200m"
+)
 ACCOUNT = 'Error creating: pods "bot-check-" is forbidden: error looking up service account a/t: serviceaccount "t" not found'
 SECURITY = 'Error creating: pods "bot-check-x7k2p" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
 WEBHOOK = 'Error creating: admission webhook "policy.example.com" denied the request: no images from there'
@@ -163,8 +168,10 @@ TABLE = [
         unscheduled("0/3 nodes are available: pod has unbound immediate PersistentVolumeClaims."),
     ),
     ("QuotaExceeded", "checker", "exceeded quota: small", "quota", refused(QUOTA)),
-    ("QuotaExceeded", "checker", "must specify limits.cpu", "quota", refused(WANTS_LIMITS)),
-    ("QuotaExceeded", "checker", "per Container is 1Gi", "Request less", refused(RANGE)),
+    ("PodOutsideLimits", "checker", "requested: limits.memory=8Gi", "ResourceQuota changed", refused(NEVER)),
+    ("PodOutsideLimits", "checker", "must specify limits.cpu", "`resources` of this stage (spec.check", refused(WANTS_LIMITS)),
+    ("PodOutsideLimits", "checker", "per Container is 1Gi", "LimitRange", refused(RANGE)),
+    ("PodOutsideLimits", "checker", "less than or equal to cpu limit", "`resources` of this stage", refused(BELOW)),
     ("ServiceAccountMissing", "checker", 'serviceaccount "t" not found', "serviceAccountName", refused(ACCOUNT)),
     ("RefusedByPolicy", "checker", "violates PodSecurity", "admit", refused(SECURITY)),
     ("RefusedByPolicy", "checker", "denied the request", "admit", refused(WEBHOOK)),

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from tunewright.observe.pod_refusals import reason_of_refusal
 from tunewright.observe.pods import PodState
 from tunewright.observe.raw import Raw, condition, moment, number, part, parts, text
 from tunewright.observe.reasons import FailureReason
@@ -23,17 +24,6 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 # An Event's reason -> words in its message -> the operator's reason. The first match counts; the empty text matches everything.
 _MEANINGS: Mapping[str, tuple[tuple[str, FailureReason], ...]] = {
-    "FailedCreate": (
-        ("exceeded quota", FailureReason.QUOTA),
-        ("failed quota", FailureReason.QUOTA),  # the quota requires limits or requests that the pod lacks
-        ("per Container is", FailureReason.QUOTA),  # a LimitRange
-        ("per Pod is", FailureReason.QUOTA),
-        ("error looking up service account", FailureReason.SERVICE_ACCOUNT),
-        ("violates PodSecurity", FailureReason.POLICY),
-        ("admission webhook", FailureReason.POLICY),
-        ("ValidatingAdmissionPolicy", FailureReason.POLICY),
-        ("", FailureReason.PODS_REFUSED),
-    ),
     "FailedMount": (("", FailureReason.VOLUME),),
     "FailedAttachVolume": (("Multi-Attach error", FailureReason.VOLUME_BUSY), ("", FailureReason.VOLUME)),
     "FailedMapVolume": (("", FailureReason.VOLUME),),
@@ -86,8 +76,7 @@ def problem_of_job(job: Raw, pods: Sequence[Raw], problems: Mapping[str, PodProb
 
 def pods_refused(message: str) -> Failure:
     """Return why pods could not be created, with the controller's message."""
-    reason = next(reason for words, reason in _MEANINGS["FailedCreate"] if words in message)
-    return Failure(reason=reason.value, message=f"its pods are rejected: {message}")
+    return Failure(reason=reason_of_refusal(message).value, message=f"its pods are rejected: {message}")
 
 
 def _failure(event: Raw) -> Failure | None:

@@ -1,17 +1,12 @@
 """What the refusal of a trial pod means: whether the stage can never start as it is, or only not now."""
 
-import re
 from dataclasses import dataclass
 
-from tunewright_contract.quantities import amount
+from tunewright.observe.pod_refusals import reason_of_refusal
+from tunewright.observe.reasons import FailureReason
 from tunewright_contract.stages import Stage
 
-TOO_LARGE, POLICY, QUOTA = "PodOutsideLimits", "RefusedByPolicy", "QuotaExceeded"
-
-_LIMIT_RANGE = re.compile(r"(maximum|minimum) \S+ usage per (Container|Pod) is|max limit to request ratio per")
-_POLICY = re.compile(r"violates PodSecurity|denied the request|denied request:")
-_QUOTA = re.compile(r"exceeded quota: \S+, requested: (?P<requested>.+), used: .+, limited: (?P<limited>[^;]+)")
-_UNSET = re.compile(r"failed quota: \S+ must specify")
+_OF_RESOURCES = frozenset({FailureReason.OUTSIDE_LIMITS, FailureReason.QUOTA})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,20 +26,8 @@ class Misfit:
 
 def misfit_of(stage: Stage, message: str) -> Misfit | None:
     """Return what a refusal means; None for one that shows nothing about the pod, such as a missing service account."""
-    resources = f"spec.{stage.settings}.resources"
-    if _LIMIT_RANGE.search(message) or _UNSET.search(message):
-        return Misfit(stage=stage, reason=TOO_LARGE, message=message, field=resources)
-    if _POLICY.search(message):
-        return Misfit(stage=stage, reason=POLICY, message=message)
-    if (quota := _QUOTA.search(message)) is None:
+    reason = reason_of_refusal(message)
+    if reason not in {*_OF_RESOURCES, FailureReason.POLICY}:
         return None
-    requested, limited = _amounts(quota["requested"]), _amounts(quota["limited"])
-    above = [name for name, wanted in requested.items() if name in limited and amount(wanted) > amount(limited[name])]
-    if above:
-        return Misfit(stage=stage, reason=TOO_LARGE, message=message, field=resources)
-    return Misfit(stage=stage, reason=QUOTA, message=message, field=resources, final=False)
-
-
-def _amounts(text: str) -> dict[str, str]:
-    """Read `limits.memory=43Gi,pods=1`."""
-    return {name: value for name, _, value in (part.strip().partition("=") for part in text.split(",")) if value}
+    field = f"spec.{stage.settings}.resources" if reason in _OF_RESOURCES else ""
+    return Misfit(stage=stage, reason=reason.value, message=message, field=field, final=reason is not FailureReason.QUOTA)

@@ -29,6 +29,7 @@ class FailureReason(StrEnum):
     VOLUME_BUSY = "VolumeInUse"
     SANDBOX = "SandboxNotCreated"
     QUOTA = "QuotaExceeded"
+    OUTSIDE_LIMITS = "PodOutsideLimits"
     POLICY = "RefusedByPolicy"
     SERVICE_ACCOUNT = "ServiceAccountMissing"
     PODS_REFUSED = "PodsRefused"

@@ -37,20 +37,41 @@ WAYS_OUT: dict[FailureReason, str] = {
     ),
     FailureReason.IMAGE_NAME: "Correct the image's name.",
     FailureReason.CONTAINER_CONFIG: "Create the Secret, ConfigMap or key that the message names; the pod then starts automatically.",
-    FailureReason.CONTAINER_CREATE: "Check the node's container runtime, and that the image has Python and this release of Tunewright.",
+    FailureReason.CONTAINER_CREATE: (
+        "Check that the image has Python and this release of Tunewright, and set another one (workers.image, serving.image) if not; "
+        "if it has, check the node's container runtime."
+    ),
     FailureReason.CRASH_LOOP: "Read the log of the pod's previous run (`kubectl logs --previous`).",
     FailureReason.UNSCHEDULABLE: (
         "Add nodes that fit, request less in workers.resources, or relax workers.nodeSelector, affinity and tolerations; "
         "status.plan.why shows whether a volume keeps the pods on one node."
     ),
-    FailureReason.VOLUME_UNBOUND: "Check the claim's Events: its StorageClass must exist and have a volume of that size and access mode.",
+    FailureReason.VOLUME_UNBOUND: (
+        "Check the claim's Events (`kubectl describe pvc`): create the StorageClass that it names, or a volume of its size and access "
+        "mode; the pod is then scheduled automatically."
+    ),
     FailureReason.VOLUME: "Create the object that the message names, or repair the volume; the pod then starts automatically.",
-    FailureReason.VOLUME_BUSY: "Wait for the pod that has the volume, delete it, or use a claim with ReadWriteMany.",
-    FailureReason.SANDBOX: "Check the node: its container runtime or its network plugin fails.",
-    FailureReason.QUOTA: "Request less, free some of the namespace's quota, or have it raised; the job then continues.",
-    FailureReason.POLICY: "Ask the cluster's administrator to admit these pods, or change the field that the message names.",
+    FailureReason.VOLUME_BUSY: (
+        "Wait until the pod that has the volume ends, or delete it; the pod then starts automatically. To avoid this, use a claim with "
+        "ReadWriteMany for the next job."
+    ),
+    FailureReason.SANDBOX: (
+        "Check the node's container runtime and its network plugin: the pod starts when they work. To use another node, run "
+        "`kubectl cordon` on this one and delete the pod; this costs no attempt."
+    ),
+    FailureReason.QUOTA: (
+        "Request less in `resources` of this stage (spec.check, spec.workers, spec.export or spec.serving), free some of the namespace's "
+        "quota, or have it raised; the job then continues."
+    ),
+    FailureReason.OUTSIDE_LIMITS: (
+        "Set the requests and limits that the message names in `resources` of this stage (spec.check, spec.workers, spec.export or "
+        "spec.serving), or have the LimitRange or the ResourceQuota changed; the job then continues."
+    ),
+    FailureReason.POLICY: (
+        "Ask the cluster's administrator to admit these pods, or change the field that the message names; the job then continues."
+    ),
     FailureReason.SERVICE_ACCOUNT: (
-        "Create the service account, or correct workers.serviceAccountName; the pods are then created automatically."
+        "Create the service account, or correct serviceAccountName of this stage; the pods are then created automatically."
     ),
     FailureReason.PODS_REFUSED: "Correct the problem that the message names; the pods are then created automatically.",
     FailureReason.REPORT_INVALID: (
@@ -73,6 +94,10 @@ WAYS_OUT: dict[FailureReason, str] = {
         "spec.serving. If a start takes that long, raise serving.progressDeadlineSeconds."
     ),
 }
+AGAIN_AFTER_ROLLBACK = (
+    "Afterwards, to try this revision again, set another value of the annotation tunewright.io/retry, or another "
+    "serving.progressDeadlineSeconds."
+)
 PLANNING = "planner"  # the stage of a failure before any pod exists
 _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
 
@@ -94,10 +119,6 @@ def explained_failure(failure: Failure) -> str:
     return f"{message}{stop} {way_out}" if way_out else message
 
 
-AGAIN_AFTER_ROLLBACK = (
-    "Afterwards, to try this revision again, set another value of the annotation tunewright.io/retry, or another "
-    "serving.progressDeadlineSeconds."
-)
 def failure_of(missing: Sequence[Missing]) -> Failure:
     """Return the failure for a missing object that a job names."""
     return Failure(
@@ -109,6 +130,7 @@ def failure_of(missing: Sequence[Missing]) -> Failure:
 
 def failure_status(stage: str, failure: Failure, failed_pod: PodState | None, *, rolled_back: bool = False) -> FailureStatus:
     """Return a failure in the form of status. `stage` is a component, or `PLANNING`."""
+    way_out = f"{suggestion(failure)} {AGAIN_AFTER_ROLLBACK}" if rolled_back else suggestion(failure)
     return FailureStatus(
         stage=stage,
         reason=clip(failure.reason, 253),
@@ -118,4 +140,3 @@ def failure_status(stage: str, failure: Failure, failed_pod: PodState | None, *,
         pod=failed_pod.name if failed_pod else None,
         exit_code=failed_pod.exit_code if failed_pod else None,
     )
-    way_out = f"{suggestion(failure)} {AGAIN_AFTER_ROLLBACK}" if rolled_back else suggestion(failure)

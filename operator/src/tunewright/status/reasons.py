@@ -54,6 +54,7 @@ REASONS: Mapping[str, Meaning] = {
     FailureReason.NODE_LOST: _HEALS,
     FailureReason.UNSCHEDULABLE: _HEALS,
     FailureReason.QUOTA: _HEALS,
+    FailureReason.OUTSIDE_LIMITS: _STALLED,
     FailureReason.PODS_REFUSED: _HEALS,
     FailureReason.SERVICE_ACCOUNT: _HEALS,
     FailureReason.IMAGE_PULL: _HEALS,

@@ -28,9 +28,13 @@ REFUSALS: Mapping[str, RefusedWrite] = {
     "RefusedByPolicy": RefusedWrite(
         "Ask the cluster's administrator to admit this object, or change the field of the job that the message names.", stalled=True
     ),
-    "RefusedByCluster": RefusedWrite("Change the field of the job that leads to the value in the message.", stalled=True),
+    "RefusedByCluster": RefusedWrite(
+        "Change the field of the job that leads to the value in the message: its name, an annotation, or a setting of the stage.",
+        stalled=True,
+    ),
     "FieldInvalid": RefusedWrite(
-        "Correct this field where the job sets it: spec.workers or spec.serving has the field of the same name.", stalled=True
+        "Correct this field where the job sets it: spec.check, spec.workers, spec.export and spec.serving have the field of the same name.",
+        stalled=True,
     ),
     "PodOutsideLimits": RefusedWrite(
         "Change the field that the message names, or have the LimitRange or the ResourceQuota raised; the job then continues.", stalled=True
