@@ -10,8 +10,8 @@ from helm import RELEASE, kind_of
 
 from tunewright.shell.health import OperatorMetrics
 from tunewright_server.engine.lengths import Lengths
-from tunewright_server.http.metrics import GeneratorMetrics
-from tunewright_server.http.metrics import Metrics as ServerMetrics
+from tunewright_server.metrics import GeneratorMetrics
+from tunewright_server.metrics import Metrics as ServerMetrics
 
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 

@@ -5,7 +5,7 @@ Everything is configured by the environment variables of `tunewright_contract.en
 
     settings ──> model_folder ──> graph_kinds ──> machine, capacity ──> text (tokenizer, chat template)
                                                                     └─> engine (one thread for each model)
-                                                                          └─> registry <── http (OpenAI, health, metrics)
+                                                                          └─> registry <── http (OpenAI, health)
 
 `graph_kinds` is the table: the kind of graph in a model's manifest selects how it is loaded and run, and which routes answer for it.
 

@@ -9,7 +9,7 @@ from tunewright_server.engine.decoder import Decoder, check_graph, open_session,
 from tunewright_server.engine.dynamic_cache import DynamicCacheDecoder
 from tunewright_server.engine.gqa import GqaDecoder
 from tunewright_server.generators import ServedGenerator, engine_over, generation_defaults
-from tunewright_server.http.metrics import GeneratorMetrics, Metrics
+from tunewright_server.metrics import GeneratorMetrics, Metrics
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.refusal import RefusalError
 from tunewright_server.settings import ServerSettings

@@ -8,7 +8,7 @@ from tunewright_server.classifiers import ServedClassifier
 from tunewright_server.engine.decoder import open_session, resolve_providers
 from tunewright_server.engine.encoder import Encoder
 from tunewright_server.engine.encoder_loop import RUN_ROWS, EncoderEngine
-from tunewright_server.http.metrics import EncoderMetrics, Metrics
+from tunewright_server.metrics import EncoderMetrics, Metrics
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.readers import ServedReader
 from tunewright_server.refusal import RefusalError

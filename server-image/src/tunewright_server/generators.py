@@ -9,7 +9,7 @@ from tunewright_contract.generation_config import GenerationConfigError, Generat
 from tunewright_server.capacity import CacheCapacity
 from tunewright_server.engine.decoder import Decoder
 from tunewright_server.engine.loop import Engine
-from tunewright_server.http.metrics import GeneratorMetrics
+from tunewright_server.metrics import GeneratorMetrics
 from tunewright_server.refusal import RefusalError
 from tunewright_server.served import ServedModel
 from tunewright_server.settings import ServerSettings

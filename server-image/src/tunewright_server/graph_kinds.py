@@ -3,11 +3,8 @@
 The kind is `graph.kind` of the model's manifest. A new kind is a row here, its engine, and its routes.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-
-from starlette.requests import Request
-from starlette.responses import Response
 
 from tunewright_contract import environment
 from tunewright_contract.capabilities.tasks import CLASSIFY_ROUTES, QUESTION_ROUTES, TAG_ROUTES
@@ -15,12 +12,11 @@ from tunewright_contract.model_manifest import MANIFEST_NAME
 from tunewright_server.decoders import load_decoder
 from tunewright_server.encoders import load_encoder
 from tunewright_server.http import classify, openai, question_answering, token_classification
+from tunewright_server.http.app import Handler
 from tunewright_server.model_folder import ModelFolder
 from tunewright_server.refusal import RefusalError
 from tunewright_server.sequence_to_sequence import load_sequence_to_sequence
 from tunewright_server.served import ServedModel
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, kw_only=True)

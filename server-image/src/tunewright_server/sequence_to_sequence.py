@@ -11,7 +11,7 @@ from tunewright_server.capacity import plan_source_and_target
 from tunewright_server.engine.decoder import open_session, resolve_providers
 from tunewright_server.engine.sequence_to_sequence import SequenceToSequenceDecoder, Sharing, start_of
 from tunewright_server.generators import ServedGenerator, engine_over, generation_defaults
-from tunewright_server.http.metrics import GeneratorMetrics, Metrics
+from tunewright_server.metrics import GeneratorMetrics, Metrics
 from tunewright_server.model_folder import ModelFolder, verify_contents
 from tunewright_server.refusal import RefusalError
 from tunewright_server.settings import ServerSettings

@@ -8,7 +8,7 @@ from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.engine.encoder_loop import EncoderEngine
 from tunewright_server.engine.request import Failed
 from tunewright_server.engine.row_queue import EncoderEvent, Logits, TokenRow
-from tunewright_server.http.metrics import EncoderMetrics
+from tunewright_server.metrics import EncoderMetrics
 from tunewright_server.refusal import self_test_failed, smoke_test_failed
 from tunewright_server.served import ServedModel
 

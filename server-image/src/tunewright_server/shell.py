@@ -22,7 +22,7 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_server import machine
 from tunewright_server.capacity import share_memory
 from tunewright_server.engine.decoder import resolve_providers
-from tunewright_server.graph_kinds import by_name, kind_of
+from tunewright_server.graph_kinds import by_name, kind_of, routes_of_kinds
 from tunewright_server.http.access import is_loopback
 from tunewright_server.http.app import create_app
 from tunewright_server.http.connections import HEAD_LIMIT, Bounds, Guard, within_open_files
@@ -86,7 +86,7 @@ async def _serve(settings: ServerSettings, folders: Mapping[str, ModelFolder], s
         asyncio.get_running_loop().add_signal_handler(number, told_to_end)
     server = _Server(
         uvicorn.Config(
-            create_app(state, api_key=settings.api_key, local=is_loopback(host)),
+            create_app(state, routes_of_kinds(), api_key=settings.api_key, local=is_loopback(host)),
             log_config=None,
             access_log=False,
             lifespan="off",

@@ -11,10 +11,10 @@ from typing import Any
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.cli.cluster_errors import ClusterNames, objections_of, reported, selecting
 from tunewright.cli.cluster_pods import Pods
+from tunewright.cli.cluster_run import run_job
 from tunewright.cli.console import err
 from tunewright.cli.gitops import retry_patch, reverting
 from tunewright.cli.listing import last_seen
-from tunewright.cli.place_options import Selection
 from tunewright.cli.places import Child, Job, PlaceError, PodLog, PresentState, Run, key_of, ready_of
 from tunewright.cli.terminal import Stop
 from tunewright.kube.kinds import FINE_TUNE_JOB, SCHEME
@@ -37,20 +37,13 @@ WATCH_SECONDS = 300  # then the list is read again
 AGAIN_SECONDS = 1.0  # before a watch that broke off is opened again
 
 
-def open_cluster(selection: Selection) -> "Cluster":
-    """Open the selected cluster. Sends nothing."""
-    with selecting(selection.context):
-        selected = select(kubeconfig=selection.kubeconfig, context=selection.context, namespace=selection.namespace)
+def open_cluster(*, context: str | None, kubeconfig: Path | None, namespace: str | None, program: str) -> "Cluster":
+    """Open the cluster that kubectl would select with these options. Sends nothing. `program` begins the commands in messages."""
+    with selecting(context):
+        selected = select(kubeconfig=kubeconfig, context=context, namespace=namespace)
     client = UserClient(selected, user_agent=f"tunewright-cli/{version('tunewright')}", field_manager=FIELD_MANAGER)
-    options = "".join(
-        [
-            f" --context {selection.context}" if selection.context else "",
-            f" --kubeconfig {selection.kubeconfig}" if selection.kubeconfig else "",
-        ]
-    )
-    names = ClusterNames(
-        context=selected.context, namespace=selected.namespace, server=client.server, program=selection.program, options=options
-    )
+    options = (f" --context {context}" if context else "") + (f" --kubeconfig {kubeconfig}" if kubeconfig else "")
+    names = ClusterNames(context=selected.context, namespace=selected.namespace, server=client.server, program=program, options=options)
     return Cluster(client, names)
 
 
@@ -170,9 +163,7 @@ class Cluster:
         return ()
 
     def run(self, job: FineTuneJob, raw: Mapping[str, Any], wanted: Run) -> int:
-        from tunewright.cli.cluster_run import run_job
-
-        return run_job(self, job, raw, wanted)
+        return run_job(self, self.apply, job, raw, wanted)
 
     def apply(self, raw: Mapping[str, Any]) -> Job:
         """Apply a manifest. Raises PlaceError if another manager owns a field that differs."""

@@ -56,7 +56,7 @@ class Selection:
                 raise typer.BadParameter("--home is a folder of this machine, and the command works in a cluster: leave one of them out")
             from tunewright.cli.cluster import open_cluster
 
-            return open_cluster(self)
+            return open_cluster(context=self.context, kubeconfig=self.kubeconfig, namespace=self.namespace, program=self.program)
         from tunewright.cli.machine import ThisMachine
 
         return ThisMachine(self.home)

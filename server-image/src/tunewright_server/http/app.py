@@ -1,6 +1,7 @@
 """The routes, and one error format for all exceptions."""
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -8,7 +9,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tunewright_server.graph_kinds import routes_of_kinds
 from tunewright_server.http import health, openai
 from tunewright_server.http.access import Access
 from tunewright_server.http.access_log import AccessLog
@@ -16,16 +16,18 @@ from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, ApiError
 from tunewright_server.http.leaving import Leaving
 from tunewright_server.http.state import ServerState
 
+Handler = Callable[[Request], Awaitable[Response]]
+
 log = logging.getLogger(__name__)
 
 
-def create_app(state: ServerState, *, api_key: str | None = None, local: bool = False) -> Starlette:
+def create_app(state: ServerState, answering: Mapping[str, Handler], *, api_key: str | None = None, local: bool = False) -> Starlette:
     """Build the application around `state`, which the shell fills and drains. `local`: only this machine reaches it.
 
-    The routes are those of all kinds of graph. On a route that the named model lacks, the error names the model's routes.
+    `answering`: the handler of each path of all kinds of graph. On a route that the named model lacks, the error names the model's routes.
     """
     routes = [
-        *(Route(path, handler, methods=["POST"]) for path, handler in routes_of_kinds().items()),
+        *(Route(path, handler, methods=["POST"]) for path, handler in answering.items()),
         Route("/v1/models", openai.models),
         Route("/v1/models/{model:path}", openai.one_model),
         Route("/v2/health/live", health.live),

@@ -8,8 +8,8 @@ Paths: KServe's Open Inference Protocol v2, and vLLM's `/health`.
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from tunewright_server.http.metrics import CONTENT_TYPE
 from tunewright_server.http.state import state_of
+from tunewright_server.metrics import CONTENT_TYPE
 from tunewright_server.served import ServedModel
 
 _UNAVAILABLE = 503

@@ -6,7 +6,7 @@ from typing import TypeVar
 from starlette.requests import Request
 
 from tunewright_server.http.errors import ApiError, model_not_found, unavailable, wrong_route
-from tunewright_server.http.metrics import Metrics
+from tunewright_server.metrics import Metrics
 from tunewright_server.registry import Registry
 from tunewright_server.served import ServedModel
 
