@@ -15,12 +15,14 @@ from api_server import ApiServer
 from binaries import HELM, NODE, NoProgramsError, Programs, find
 from control_plane import run_kubectl
 from demo import Demo
+from enforcement import find_policies
 from installation import Installation
 from levels import lacking
 from namespaces import new_namespace
-from needs import what_is_missing
+from needs import missing_packages, what_is_missing
 from node import Node, run_helm
 from on_pods import EXAMPLES, QUICKSTART_JOB, WRONG_LINE, Desk
+from second_node import SecondNode
 
 sys.path.append(str(Path(__file__).parents[2] / "tools"))
 from image_inputs import IMAGES, project_version
@@ -132,3 +134,20 @@ def served(desk: Desk, demo: Demo) -> Mapping[str, Any]:
     """The status of the quickstart, which ran from start to end without faults and is served."""
     assert demo.train() == QUICKSTART_JOB
     return desk.status(QUICKSTART_JOB)
+
+
+@pytest.fixture(scope="module")
+def second(node: RunningNode) -> Iterator[SecondNode]:
+    """A second node, which joins the session's cluster for one file. Both enforce NetworkPolicies meanwhile."""
+    if node.own is None:
+        pytest.skip("this adds a node to a cluster of our own")
+    if missing := missing_packages(with_policies=True):
+        lacking(f"a node that enforces NetworkPolicies needs packages that are not here: apt-get install -y {' '.join(missing)}")
+    try:
+        policies = find_policies()
+    except NoProgramsError as reason:
+        lacking(str(reason))
+    with SecondNode(node.own, policies=policies) as second:
+        node.own.enforce_policies(policies)
+        yield second
+    node.own.forget_policies()

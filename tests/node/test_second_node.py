@@ -7,36 +7,21 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from binaries import NoProgramsError
-from enforcement import find_policies
-from levels import lacking
-from needs import missing_packages
 from on_pods import QUICKSTART_JOB, Desk, of, quickstart, short
 from provisioner import ONE_NODE_CLASS
-from second_node import NAME, SecondNode
+from second_node import NAME
 from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.two_nodes, pytest.mark.timeout(1800)]
 
 
-@pytest.fixture(scope="module")
-def second(node, desk, served) -> Iterator[SecondNode]:
-    """The second node, with the server of the quickstart on it."""
-    if node.own is None:
-        pytest.skip("this adds a node to a cluster of our own")
-    if missing := missing_packages(with_policies=True):
-        lacking(f"a node that enforces NetworkPolicies needs packages that are not here: apt-get install -y {' '.join(missing)}")
-    try:
-        policies = find_policies()
-    except NoProgramsError as reason:
-        lacking(str(reason))
-    with SecondNode(node.own, policies=policies) as second:
-        node.own.enforce_policies(policies)
-        desk.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(ONE_NODE_CLASS))
-        move_server(desk, NAME)
-        yield second
-        move_server(desk, "node-1")
-    node.own.forget_policies()
+@pytest.fixture(scope="module", autouse=True)
+def server(desk, second, served) -> Iterator[None]:
+    """The server of the quickstart, on the second node."""
+    desk.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(ONE_NODE_CLASS))
+    move_server(desk, NAME)
+    yield
+    move_server(desk, "node-1")
 
 
 def move_server(desk: Desk, node: str) -> None:
