@@ -4,15 +4,17 @@ The causes are real: a webhook whose port is closed, an admission policy, a quot
 its own (500, 503, 429, no answer), a proxy in front of it does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from fault_proxy import Asked, FaultProxy
 from operator_nursery import ForkedOperator, Nursery
 from operator_process import kubeconfig_of_its_own
 from scene import JOB
+from stage_scenes import patch
+from status_builders import CHECKED
 from waiting import until
 
 from tunewright.kube.kinds import SCHEME
@@ -121,6 +123,68 @@ def test_a_refusal_is_in_status_and_a_warning_until_its_cause_is_gone(scene, obs
     remove()
     scene.reaches("Checking")  # without an edit
     assert scene.status().get("failure") is None
+
+
+def large(asked: Asked) -> bool:
+    """Return whether a gateway before the API server refuses a write of a Job for its size."""
+    return asked.writes and asked.path.endswith("/jobs/bot-check") and asked.size > 100_000
+
+
+LONG = [{"name": f"LONG_{number}", "value": "x" * 4096} for number in range(100)]
+QUEUE_NOTE = "kueue.x-k8s.io/podset-preferred-topology"  # the operator passes it to the gang
+
+
+class Refused(NamedTuple):
+    """A job with a write that is refused, and the edit that the advice asks for."""
+
+    reason: str
+    advice: str
+    edit: Mapping[str, Any]
+    spec: Mapping[str, Any] = {}
+    notes: Mapping[str, str] = {}  # annotations, added while Check runs
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        Refused(
+            "FieldInvalid",
+            "Correct this field where the job sets it: spec.check",
+            spec={"check": {"imagePullSecrets": ["registry", {"name": "registry"}]}},
+            edit={"spec": {"check": {"imagePullSecrets": ["registry"]}}},
+        ),
+        Refused(
+            "RefusedByCluster",
+            "Change the field of the job that leads to the value in the message: its name, an annotation",
+            notes={QUEUE_NOTE: "x" * 262_000},  # too long with the operator's own
+            edit={"metadata": {"annotations": {QUEUE_NOTE: "rack"}}},
+        ),
+        Refused(
+            "TooLarge",
+            "Shorten the longest texts of the job, such as env",
+            spec={"check": {"env": LONG}},
+            edit={"spec": {"check": {"env": LONG[:10]}}},
+        ),
+    ],
+    ids=lambda row: row.reason,
+)
+def test_a_job_continues_when_the_refused_field_is_changed_as_advised(behind_a_proxy, row):
+    scene, proxy = behind_a_proxy
+    proxy.refuse(413, which=large)
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "registry"}}
+    assert scene.api.create(secret, scene.namespace, keep=True).accepted
+    scene.create_job(**row.spec)
+    if row.notes:
+        patch(scene, "bot", {"metadata": {"annotations": dict(row.notes)}})
+        scene.kubelet.end("checker", CHECKED)
+    until(lambda: scene.status().get("reason") == row.reason, f"status has {row.reason}; it has {scene.status()}")
+    status = scene.status()
+    assert (status["phase"], row.advice in status["message"], row.advice in status["failure"]["suggestion"]) == ("Failed", True, True)
+    (event,) = until(lambda: events_of(scene, row.reason), "there is an Event")
+    assert (event["type"], row.advice in event["message"]) == ("Warning", True)
+    patch(scene, "bot", row.edit)
+    scene.kubelet.wait_for("trainer" if row.notes else "checker")
+    until(lambda: scene.status().get("failure") is None, "the refusal is gone from status")
 
 
 def events_of(scene: Any, reason: str) -> Any:

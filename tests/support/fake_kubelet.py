@@ -1,6 +1,7 @@
 """Pods without a node: their status is written through the API, as a kubelet would, with real reports as termination messages."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from api_server import ApiServer
@@ -81,11 +82,45 @@ class FakeKubelet:
         conditions = [{"type": "Ready", "status": "False"}, {"type": "ContainersReady", "status": "True"}]
         status = {"phase": "Running", "containerStatuses": [container], "conditions": conditions}
         for pod in self.wait_for(component, **which):
-            name = pod["metadata"]["name"]
-            binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
-            self._pods.subresources["binding"].create(name=name, namespace=self._namespace, body=binding)
-            body = {"status": status}
+            self._bind(pod, node)
+            name, body = pod["metadata"]["name"], {"status": status}
             self._pods.status.patch(name=name, namespace=self._namespace, body=body, content_type="application/merge-patch+json")
+
+    def warn(self, component: str, reason: str, message: str, *, node: str, **which: Any) -> None:
+        """Let all pods of a stage wait on a node, with a Warning Event about each."""
+        for pod in self.wait_for(component, **which):
+            self._bind(pod, node)
+            about = {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "namespace": self._namespace,
+                **{key: pod["metadata"][key] for key in ("name", "uid")},
+            }
+            event = {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": f"{pod['metadata']['name']}.{reason.lower()}"},
+                "type": "Warning",
+                "reason": reason,
+                "message": message,
+                "involvedObject": about,
+                "lastTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+            made = self._api.create(event, self._namespace, keep=True)
+            assert made.accepted, made.message
+
+    def confirm_deletions(self, component: str, **which: Any) -> None:
+        """End and remove the pods of a stage that are being deleted and whose containers have never started."""
+        for pod in self.wait_for(component, **which):
+            if "deletionTimestamp" in pod["metadata"]:
+                name, body = pod["metadata"]["name"], {"status": {"phase": "Failed"}}
+                self._pods.status.patch(name=name, namespace=self._namespace, body=body, content_type="application/merge-patch+json")
+                self._pods.delete(name=name, namespace=self._namespace, body={"gracePeriodSeconds": 0})
+
+    def _bind(self, pod: Mapping[str, Any], node: str) -> None:
+        name = pod["metadata"]["name"]
+        binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": {"kind": "Node", "name": node}}
+        self._pods.subresources["binding"].create(name=name, namespace=self._namespace, body=binding)
 
     def touch(self, component: str, mark: str) -> None:
         """Annotate a stage's pods: an event that changes nothing."""

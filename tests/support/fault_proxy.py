@@ -34,6 +34,7 @@ class Asked:
     method: str
     path: str
     watch: bool
+    size: int = 0  # bytes of the body
 
     @property
     def writes(self) -> bool:
@@ -198,8 +199,8 @@ class FaultProxy:
             return _refusal(401, None)
         if request.transport is not None:
             self._transports.add(request.transport)
-        asked = Asked(method=request.method, path=request.path, watch=request.query.get("watch") == "true")
         body = await request.read()
+        asked = Asked(method=request.method, path=request.path, watch=request.query.get("watch") == "true", size=len(body))
         if self.delay_seconds:
             await asyncio.sleep(self.delay_seconds)
         refusal = self._refusal
