@@ -7,6 +7,7 @@ from tunewright.observe import observe
 from tunewright.plan.inputs import StageState
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import Failure, dump
+from tunewright_contract.stages import TRAIN
 
 FAILED = ("Failed", "BackoffLimitExceeded")
 NOTED = {"tunewright.io/disrupted": "pod trainer-1 was deleted"}
@@ -100,6 +101,18 @@ def test_a_job_that_is_stored_as_failed_stays_failed_when_its_pods_disappear(not
     status = {"revision": REVISION, "phase": "Failed"}
     assert train(conditions=[FAILED], annotations=noted, status=status).disposition is RETRY
     assert train(conditions=[FAILED], annotations=noted, status=status | {"revision": "other"}).disposition is RESUME
+
+
+@pytest.mark.parametrize(("found", "statuses"), [({TRAIN: "7"}, ()), ({}, (FULL,))])
+def test_the_job_that_a_disruption_ended_is_named(found, statuses):
+    job = a_job("trainer", FAILED, attempt=0)
+    job["metadata"]["uid"] = "7"
+    assert observe([job, *pods_of("trainer", statuses, 0)], revision=REVISION).disrupted == found
+
+
+def test_a_suspended_job_without_pods_forgets_a_deletion():
+    assert train(conditions=[("Suspended", "")], suspend=True, annotations=NOTED).disrupted == ""
+    assert train(leaving(running()), conditions=[("Suspended", "")], suspend=True, annotations=NOTED).disrupted != ""
 
 
 def test_a_job_that_failed_is_read_again_when_its_pods_have_ended():

@@ -73,6 +73,8 @@ QUEUED = {"kueue.x-k8s.io/queue-name": "gpus"}
         pytest.param(Action.NOTE, job(noted="a pod was deleted"), job(), id="a Job whose pod was deleted"),
         pytest.param(Action.KEEP, job(noted="a pod was deleted"), job(noted="a pod was deleted"), id="it was noted before"),
         pytest.param(Action.KEEP, job(noted="a pod was deleted"), job(condition="Failed"), id="the Job has failed"),
+        pytest.param(Action.NOTE, job(), job(noted="a pod was deleted"), id="the note is no longer needed"),
+        pytest.param(Action.KEEP, job(), job(noted="a pod was deleted", condition="Failed"), id="a Job that has failed keeps its note"),
     ],
 )
 def test_the_action_for_a_child(expected, rendered, live):

@@ -49,6 +49,7 @@ def test_changes_of_state_are_posted_but_for_routine(expected, before, after):
         pytest.param(False, status("Serving", "Serving"), status("Serving", "Serving", url="new"), id="a served job"),
         pytest.param(False, status(), status(observedGeneration=2), id="an edited job"),
         pytest.param(False, status(), status(revision="s"), id="other inputs"),
+        pytest.param(False, status(), status(reason="Pending", disruptions={"count": 1}), id="a disruption"),
         pytest.param(False, status("Exporting"), status("Deploying", "Pending", artifacts=[1]), id="an exported model"),
     ],
 )

@@ -6,7 +6,7 @@ from as its precondition: it never creates over an existing object, and changes 
 A Job is created once: its template is immutable, and node selectors and tolerations that Kueue or people have added stay. Of an
 existing Job only labels and `spec.suspend` are updated, the latter unless the Job has ended or another program controls it. A Job whose
 rendered annotations have `ended` (an annotation of the operator) is ended in one patch with that annotation. `noted` is an annotation
-that is added to a running Job.
+that is added to a Job that has not ended, and removed when it is no longer rendered.
 """
 
 import time
@@ -40,7 +40,7 @@ def decide(
 ) -> Action:
     """Return the action that makes `live` equal to `rendered`. `may_suspend`: whether this operator may change `spec.suspend` of a Job.
 
-    `ended`: the annotation with which a Job is ended. `noted`: one that is added to a Job.
+    `ended`: the annotation with which a Job is ended. `noted`: one that is added to a Job, or removed.
     """
     if live is None:
         return Action.CREATE
@@ -51,7 +51,7 @@ def decide(
             return Action.LABEL
         if _annotation(rendered, ended) != "" and _annotation(rendered, ended) != _annotation(live, ended) and not has_ended(live):
             return Action.END
-        if _annotation(rendered, noted) not in ("", _annotation(live, noted)) and not has_ended(live):
+        if _annotation(rendered, noted) != _annotation(live, noted) and not has_ended(live):
             return Action.NOTE
         wanted = rendered["spec"].get("suspend")
         differs = wanted is not None and wanted != live["spec"].get("suspend", False)
@@ -91,8 +91,8 @@ async def carry_out(
         mark = {"annotations": {ended: _annotation(rendered, ended)}}
         return await client.merge("Job", meta["namespace"], meta["name"], {"metadata": _identity(live) | mark, "spec": ends})
     if action is Action.NOTE and live is not None:
-        mark = {"annotations": {noted: _annotation(rendered, noted)}}
-        return await client.merge("Job", meta["namespace"], meta["name"], {"metadata": _identity(live) | mark})
+        note = {"annotations": {noted: _annotation(rendered, noted) or None}}  # None removes it
+        return await client.merge("Job", meta["namespace"], meta["name"], {"metadata": _identity(live) | note})
     return None
 
 

@@ -77,7 +77,10 @@ def read_job(
         if failure is not None:
             then = Disposition.RESUME
             return JobOutcome(state=StageState.FAILED, failure=failure, disposition=then, failed_pod=pod, disrupted=deletion)
-    return replace(_read(job, seen, expected, gang=gang, pods_refused=pods_refused), disrupted=deletion)
+    found = _read(job, seen, expected, gang=gang, pods_refused=pods_refused)
+    # The pods of a suspended Job have ended, and their successors are others: a record of them is removed.
+    known = deletion or text(job, "metadata", "annotations", label_names.DISRUPTED)
+    return replace(found, disrupted="" if found.state is StageState.SUSPENDED else known)
 
 
 def _read(

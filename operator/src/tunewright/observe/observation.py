@@ -11,6 +11,7 @@ from tunewright.observe.nodes import with_node
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.queue import is_held
 from tunewright.observe.raw import Raw, label, number, part, parts, text
+from tunewright.observe.reasons import FailureReason
 from tunewright.observe.scores import recorded_scores
 from tunewright.observe.servers import read_server
 from tunewright.observe.volumes import claim_warnings
@@ -30,6 +31,15 @@ class Observation:
     failed_pods: Mapping[Stage, PodState] = field(default_factory=dict)  # the pod that a stage's failure is read from
     leaving: frozenset[Stage] = frozenset()  # stages whose Job is suspended, and whose pods have not ended yet
     warnings: tuple[str, ...] = ()
+
+    @property
+    def disrupted(self) -> Mapping[Stage, str]:
+        """Return the newest Jobs (stage -> uid) that a disruption ended, and that others follow."""
+        return {
+            stage: outcome.job_uid
+            for stage, outcome in self.past.outcomes.items()
+            if outcome.failure and outcome.failure.reason == FailureReason.DISRUPTED and outcome.disposition is Disposition.RESUME
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +167,7 @@ def _train(attempts: Mapping[int, JobOutcome], jobs: Mapping[int, Raw]) -> Train
         attempts=newest + 1,
         record=outcome.record,
         disrupted=outcome.disrupted,
+        job_uid=text(jobs[newest], "metadata", "uid"),
         settings=_annotation(jobs[newest], label_names.POD_SETTINGS),
         retry=_annotation(jobs[newest], label_names.RETRY),
         counted_failures=_counted(attempts, jobs[newest]),
@@ -211,6 +222,7 @@ def _outcome(found: JobOutcome, job: Raw) -> StageOutcome[Any]:
         disposition=found.disposition,
         record=found.record,
         disrupted=found.disrupted,
+        job_uid=text(job, "metadata", "uid"),
         settings=_annotation(job, label_names.POD_SETTINGS),
         retry=_annotation(job, label_names.RETRY),
     )

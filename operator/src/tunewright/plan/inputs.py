@@ -74,6 +74,7 @@ class StageOutcome(Generic[R]):
     disposition: Disposition | None = None  # when it failed: what follows from the failure
     record: StageRecord | None = None  # its own containers have ended, and others keep its pods: end its Job, with this record
     disrupted: str = ""  # which pod of its newest Job was deleted from outside: recorded on the Job, because the pod disappears
+    job_uid: str = ""  # of its newest Job
     settings: str = ""  # a digest of the pod settings of its newest Job; empty: not recorded
     retry: str = ""  # the retry that its newest Job was made for
 

@@ -100,7 +100,7 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
         return summarise_missing(decided.missing, **_context(raw, ports)), False
     if isinstance(decided, Rejection):
         return summarise_rejected(decided.reason, str(decided), **_context(raw, ports)), False
-    rendering = steps(render, decided)
+    rendering, disrupted = steps(render, decided), seen.disrupted  # what is applied now replaces the disrupted Jobs
     misfits = await _misfits(job, refs, seen.past, ports)
     if (never := [misfit for misfit in misfits if misfit.final]) and seen.past.check.state is StageState.SUCCEEDED:
         raise Rejected("; ".join(map(str, never)), reason=never[0].reason, field=never[0].field)
@@ -122,6 +122,7 @@ async def _advance(key: Key, raw: Manifest, ports: Ports) -> tuple[FineTuneJobSt
         now=ports.clock(),
         previous=raw.get("status"),
         altered=ports.world.altered(rendering.children),
+        disrupted=disrupted,
     )
     if refused is not None:
         status = summarise_refused(refused.reason, str(refused), field=refused.field, present=status, **_context(raw, ports))

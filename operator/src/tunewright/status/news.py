@@ -7,7 +7,8 @@ from tunewright.api.v1alpha1.status import Phase, Reason
 
 # Between two of these, an Event would repeat what the phase and the pods' own Events show; each costs as much as a child of the job.
 _ROUTINE = frozenset({Reason.PENDING.value, Reason.RUNNING.value, Reason.SUCCEEDED.value})
-_RESULTS = ("observedGeneration", "revision", "artifacts")  # users wait for the first, and decisions read the others
+# Users wait for the first, decisions read the next two, and the last is observed only once.
+_RESULTS = ("observedGeneration", "revision", "artifacts", "disruptions")
 _FINAL = frozenset(phase.value for phase in Phase)  # all but those of stages that follow each other
 
 

@@ -18,6 +18,7 @@ from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.regression import judged, regression_of
 from tunewright.plan.rollout import Choice
 from tunewright.status.conditions import FALSE, TRUE, conditions_of, make_condition, set_conditions
+from tunewright.status.disruptions import count_disruptions, often_disrupted
 from tunewright.status.failures import PLANNING, explained_failure, failure_of, failure_status
 from tunewright.status.progress import since_running, summarise_checkpoint, summarise_progress, with_no_progress
 from tunewright.status.refusals import refusal_of
@@ -28,6 +29,7 @@ from tunewright.status.situation import situation_of
 from tunewright.status.standing import standing_of
 from tunewright_contract.progress import ProgressReport
 from tunewright_contract.reports import Failure
+from tunewright_contract.stages import Stage
 from tunewright_contract.text import clip, one_line
 
 
@@ -41,11 +43,12 @@ def summarise(
     now: datetime,
     previous: Mapping[str, Any] | None,
     altered: Sequence[str] = (),
+    disrupted: Mapping[Stage, str] | None = None,
 ) -> FineTuneJobStatus:
     """Return a job's status.
 
     `serving` is the server revision that was rendered, `previous` the status as stored, `now` the time with a time zone,
-    `altered` the objects that a policy has changed.
+    `altered` the objects that a policy has changed, `disrupted` the Jobs (stage -> uid) that are followed by others after a disruption.
     """
     before = _of_revision(_read(previous), plan.revision)
     attempts = seen.past.train.attempts
@@ -61,7 +64,9 @@ def summarise(
     check, export = seen.past.check.report, seen.past.export.report
     checked = seen.past.check.state is StageState.SUCCEEDED  # before, status can only have what was observed then
     scaling = scaling_warnings(job.spec.serving, plan, seen.past.serve)
-    warnings = (*map(str, plan.lacking), *scaling, *seen.warnings, *(check.warnings if check else before.warnings if checked else ()))
+    disruptions = count_disruptions(situation, disrupted or {}, before.disruptions)
+    of_check = check.warnings if check else before.warnings if checked else ()
+    warnings = (*map(str, plan.lacking), *often_disrupted(situation, disruptions), *scaling, *seen.warnings, *of_check)
     return FineTuneJobStatus(
         conditions=conditions,
         observed_generation=generation,
@@ -74,6 +79,7 @@ def summarise(
         failure=failure_status(at.component, failure, seen.failed_pods.get(at), rolled_back=situation.rolled_back)
         if failure and at
         else None,
+        disruptions=disruptions,
         plan=plan_status(plan.fit, plan.placement),
         progress=posted,
         checkpoint=summarise_checkpoint(progress, seen.past.train, plan, before.checkpoint),

@@ -303,6 +303,17 @@ class FailureStatus(StatusPart):
     """Exit code of the container; a number of the contract with the trainer."""
 
 
+class DisruptionsStatus(StatusPart):
+    """How often the present stage was run again because its pods were deleted, evicted or lost. It has no limit."""
+
+    stage: Name
+    """Component of the stage."""
+    count: int
+    """Number of Jobs of this stage that were disrupted."""
+    last_job: Name
+    """UID of the last of them."""
+
+
 class FineTuneJobStatus(StatusPart):
     """The observed state of a FineTuneJob."""
 
@@ -324,6 +335,8 @@ class FineTuneJobStatus(StatusPart):
     """Time since when the operator has seen the present attempt of training run, by the operator's clock."""
     failure: FailureStatus | None = None
     """The last failure and how to resolve it. Absent after the problem is resolved."""
+    disruptions: DisruptionsStatus | None = None
+    """How often the present stage was run again because its pods were deleted, evicted or lost."""
     plan: PlanStatus | None = None
     """ZeRO stage, offload and memory."""
     progress: ProgressStatus | None = None
