@@ -52,11 +52,3 @@ def test_a_failed_export_is_run_again(phase, reason, replaces):
     found = status(quickstart_plan(export=PodPlan(replaces=replaces)), observed)
     assert (found.phase, found.reason) == (phase, reason)
     assert (found.message == "export failed and is run again: no space left. Free some.") is replaces
-
-
-@pytest.mark.parametrize(("continues", "asks"), [(True, Disposition.RETRY), (False, Disposition.FAIL)])
-def test_a_gang_without_retries_has_the_way_to_continue(continues, asks):
-    failed = TrainOutcome(state=StageState.FAILED, failure=FULL, disposition=asks, attempts=1, counted_failures=1)
-    found = status(quickstart_plan(), seen("check", train=failed))
-    words = "Failures that count: 1, more than spec.backoffLimit. To continue from the last checkpoint, raise it"
-    assert (found.phase, words in found.message) == ("Failed", continues)

@@ -29,7 +29,7 @@ from tunewright_contract.stages import TRAIN
 
 OLD, NEW = (ServingRevision(name=name, template={}) for name in ("old", "new"))
 RUNNING = TrainOutcome(state=StageState.RUNNING, attempts=1)
-BROKEN = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", rank=1, suggestion="Mend the line.")
+BROKEN = Failure(reason="DataInvalid", message="train.jsonl line 3: no role", rank=1, suggestion="Correct the line.")
 WORSE = Score(loss=19_820.0, token_accuracy=0.0, samples=50)
 LOST = Failure(reason="DiskFull", message="no space left", suggestion="Free space.")
 
@@ -252,10 +252,11 @@ class TestFailures:
             "reason": "DataInvalid",
             "message": "train.jsonl line 3: no role",
             "rank": 1,
-            "suggestion": "Mend the line.",
+            "suggestion": found["suggestion"],
             "pod": "support-bot-train-0-1-abcde",
             "exitCode": 65,
         }
+        assert found["suggestion"].startswith(f"{BROKEN.suggestion} A retry alone does not help")
 
     def test_a_failure_without_a_suggestion_gets_the_tables(self):
         stuck = StageOutcome(state=StageState.PENDING, failure=Failure(reason="Unschedulable", message="0/3 nodes"))

@@ -121,8 +121,8 @@ def on_a_lost_node(*, deleted=False):
 
 TABLE = [
     # expected reason, the stage, words of the message, words of the way out, children
-    ("OutOfMemory", "trainer", "CUDA out of memory", "perDeviceTrainBatchSize", failed_training(rank(0, told(CUDA)))),
-    ("OutOfMemory", "trainer", "more memory than its limit", "memory limit", failed_training(rank(1, ended(137, reason="OOMKilled")))),
+    ("OutOfMemory", "trainer", "CUDA out of memory", "add workers", failed_training(rank(0, told(CUDA)))),
+    ("OutOfMemory", "trainer", "more memory than its limit", "limits.memory", failed_training(rank(1, ended(137, reason="OOMKilled")))),
     ("DiskFull", "trainer", "No space left", "intact", failed_training(rank(0, told(OSError(errno.ENOSPC, "No space left on device"))))),
     ("NaNLoss", "trainer", "nan at step 12", "learningRate", failed_training(rank(0, told(NAN)))),
     ("DataInvalid", "checker", "line 3", "Mend", [a_job("checker", FAILED), a_pod("checker", **told(BAD_LINE, "checker"))]),

@@ -68,6 +68,7 @@ def _digest(spec: FineTuneJobSpec, stage: Stage) -> str:
         **options,
         "resources": {kind: {name: _plain(value) for name, value in of.items()} for kind, of in options["resources"].items()},
         "image": spec.workers.image,
+        "deadline": spec.active_deadline_seconds,
         "memory": _plain(spec.workers.resources.limits.get("memory", "0")),  # also the least limit of the other stages
     }
     canonical = json.dumps(_without_empty(chosen), sort_keys=True, separators=(",", ":"))

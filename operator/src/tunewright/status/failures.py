@@ -16,12 +16,15 @@ from tunewright_contract.text import clip
 
 WAYS_OUT: dict[FailureReason, str] = {
     FailureReason.OUT_OF_MEMORY: (
-        "Raise the memory limit, lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or add workers."
+        "Raise resources.limits.memory of the stage (spec.check, spec.workers, spec.export or spec.serving), or add workers for training. "
+        "A smaller batch, a lower data.maxLength and another deepspeed.stage need a job under another name."
     ),
-    FailureReason.PROCESS_FAILED: "Read the pod's log; the next attempt resumes from the last complete checkpoint.",
+    FailureReason.PROCESS_FAILED: "Read the pod's log, and remove the cause that it names.",
     FailureReason.STOPPED: "Nothing to do: it resumes from the last complete checkpoint.",
     FailureReason.DISRUPTED: "Nothing to do: it resumes from the last complete checkpoint, and this does not count against backoffLimit.",
-    FailureReason.EVICTED: "Free the resource that the message names on the node, or raise the pod's requests to its real usage.",
+    FailureReason.EVICTED: (
+        "Free the resource that the message names on the node, or raise the stage's resources (requests and limits) to its real usage."
+    ),
     FailureReason.NODE_NOT_READY: (
         "Repair the node or start it again: its pods may still run, so do not force-delete them. "
         "If it is powered off and stays so, taint it with node.kubernetes.io/out-of-service=nodeshutdown:NoExecute, or delete the Node."
@@ -30,8 +33,10 @@ WAYS_OUT: dict[FailureReason, str] = {
         "Start the node again, and the pod ends. Only if the node is powered off or gone: delete the Node, "
         "or force-delete the pod (`kubectl delete pod --force --grace-period=0`)."
     ),
-    FailureReason.DEADLINE_EXCEEDED: "Raise spec.activeDeadlineSeconds, or train less: fewer epochs, fewer examples, more workers.",
-    FailureReason.JOB_FAILED: "Check the Events of the Job, and set another value of the annotation tunewright.io/retry to run it again.",
+    FailureReason.DEADLINE_EXCEEDED: (
+        "Raise spec.activeDeadlineSeconds, which each attempt has for itself; the stage then runs again. For training, also add workers."
+    ),
+    FailureReason.JOB_FAILED: "Check the Events of the Job.",
     FailureReason.IMAGE_PULL: (
         "Check that the image exists and that its registry can be reached; a private one needs workers.imagePullSecrets."
     ),
@@ -41,7 +46,10 @@ WAYS_OUT: dict[FailureReason, str] = {
         "Check that the image has Python and this release of Tunewright, and set another one (workers.image, serving.image) if not; "
         "if it has, check the node's container runtime."
     ),
-    FailureReason.CRASH_LOOP: "Read the log of the pod's previous run (`kubectl logs --previous`).",
+    FailureReason.CRASH_LOOP: (
+        "Read the log of the pod's previous run (`kubectl logs --previous`), and correct what it names, such as spec.serving; "
+        "the server then starts again."
+    ),
     FailureReason.UNSCHEDULABLE: (
         "Add nodes that fit, request less in workers.resources, or relax workers.nodeSelector, affinity and tolerations; "
         "status.plan.why shows whether a volume keeps the pods on one node."
@@ -78,8 +86,7 @@ WAYS_OUT: dict[FailureReason, str] = {
         "Use the trainer image of this release (workers.image), or correct the report that your image writes to its termination message."
     ),
     FailureReason.REPORT_MISSING: (
-        "Use the trainer image of this release (workers.image), or have your image write its report to its termination message. "
-        "To run the stage again, set another value of the annotation tunewright.io/retry."
+        "Use the trainer image of this release (workers.image), or have your image write its report to its termination message."
     ),
     FailureReason.NO_PROGRESS: (
         "Read the logs of all ranks; to restart from the last complete checkpoint, set spec.suspend to true, and to false when the phase "
@@ -102,19 +109,20 @@ PLANNING = "planner"  # the stage of a failure before any pod exists
 _WAYS_OUT = {reason.value: way_out for reason, way_out in WAYS_OUT.items()}
 
 
-def suggestion(failure: Failure) -> str:
-    """Return the way out: the failure's own, else the table's for its reason."""
-    return failure.suggestion or _WAYS_OUT.get(failure.reason, "")
+def suggestion(failure: Failure, more: str = "") -> str:
+    """Return the way out: the failure's own, else the table's for its reason. `more`: sentences that follow it."""
+    own = failure.suggestion or _WAYS_OUT.get(failure.reason, "")
+    return f"{own} {more}" if own and more else own or more
 
 
-def explained(outcome: StageOutcome[Any]) -> str:
+def explained(outcome: StageOutcome[Any], more: str = "") -> str:
     """Return a failure's message with its way out; empty if there is no failure."""
-    return explained_failure(outcome.failure) if outcome.failure else ""
+    return explained_failure(outcome.failure, more) if outcome.failure else ""
 
 
-def explained_failure(failure: Failure) -> str:
+def explained_failure(failure: Failure, more: str = "") -> str:
     """Return a failure's message with its way out."""
-    message, way_out = failure.message, suggestion(failure)
+    message, way_out = failure.message, suggestion(failure, more)
     stop = "" if message.endswith((".", "!", "?")) else "."
     return f"{message}{stop} {way_out}" if way_out else message
 
@@ -128,15 +136,14 @@ def failure_of(missing: Sequence[Missing]) -> Failure:
     )
 
 
-def failure_status(stage: str, failure: Failure, failed_pod: PodState | None, *, rolled_back: bool = False) -> FailureStatus:
-    """Return a failure in the form of status. `stage` is a component, or `PLANNING`."""
-    way_out = f"{suggestion(failure)} {AGAIN_AFTER_ROLLBACK}" if rolled_back else suggestion(failure)
+def failure_status(stage: str, failure: Failure, failed_pod: PodState | None, *, more: str = "") -> FailureStatus:
+    """Return a failure in the form of status. `stage` is a component, or `PLANNING`. `more`: sentences that follow the way out."""
     return FailureStatus(
         stage=stage,
         reason=clip(failure.reason, 253),
         message=clip(failure.message),
         rank=failure.rank,
-        suggestion=clip(way_out.strip()),
+        suggestion=clip(suggestion(failure, more)),
         pod=failed_pod.name if failed_pod else None,
         exit_code=failed_pod.exit_code if failed_pod else None,
     )

@@ -39,9 +39,14 @@ class Situation:
         return refused and self._is_at(Shape.SERVER) and self.outcome.state is StageState.FAILED
 
     @property
+    def regressed(self) -> bool:
+        """The job's model is worse than its base, and the job does not allow that."""
+        return stopped_by_regression(self.past)
+
+    @property
     def keeps_server(self) -> bool:
         """The job's model is worse than its base, and a server that ran before continues."""
-        return stopped_by_regression(self.past) and self.serves and self.past.serve.ready_replicas > 0
+        return self.regressed and self.serves and self.past.serve.ready_replicas > 0
 
     @property
     def suspended(self) -> bool:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from tunewright.api.v1alpha1.status import ConditionType, Phase, Reason
 from tunewright.observe.reasons import OF_NODES
 from tunewright.plan.inputs import StageState
-from tunewright.status.failures import AGAIN_AFTER_ROLLBACK, explained
+from tunewright.status.failures import explained
+from tunewright.status.retries import to_continue
 from tunewright.status.situation import Situation
-from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.stages import TRAIN
 
 
@@ -80,8 +80,8 @@ def _is_written(_: Situation) -> str:
 
 def _rolled_back(situation: Situation) -> str:
     refused = situation.past.serve.rollout.refused
-    name = refused.revision if refused else ""
-    return f"revision {name} was rolled back, and the previous one serves: {explained(situation.outcome)} {AGAIN_AFTER_ROLLBACK}"
+    why = explained(situation.outcome, to_continue(situation))
+    return f"revision {refused.revision if refused else ''} was rolled back, and the previous one serves: {why}"
 
 
 def _suspended(situation: Situation) -> str:
@@ -137,21 +137,10 @@ def _when_changed(situation: Situation) -> str:
     return f"; it runs with the pod settings from before the last change, which takes effect when it starts again; to apply it now, {now}"
 
 
-def _when_exhausted(situation: Situation) -> str:
-    """Return the way out of a gang that has failed too often for reasons that a retry can fix."""
-    if situation.at is not TRAIN or not situation.failed or situation.outcome.disposition is not Disposition.RETRY:
-        return ""
-    counted = situation.past.train.counted_failures
-    return (
-        f" Failures that count: {counted}, more than spec.backoffLimit. To continue from the last checkpoint, raise it, or set another"
-        " value of the annotation tunewright.io/retry."
-    )
-
-
 def _of_state(situation: Situation) -> str:
     stage, state, train = _name(situation), situation.outcome.state.value.lower(), situation.past.train
-    if why := explained(situation.outcome):
-        return f"{stage} is {state}: {why}{_when_exhausted(situation)}"
+    if why := explained(situation.outcome, to_continue(situation)):
+        return f"{stage} is {state}: {why}"
     before = train.before if situation.at is TRAIN else None
     after = f" (attempt {train.attempts}; the previous one ended: {before.reason})" if before else ""
     return f"{stage} is {'pending' if state == 'absent' else state}{after}"

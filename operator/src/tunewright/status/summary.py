@@ -14,6 +14,7 @@ from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.status import Condition, ConditionType, FineTuneJobStatus, Phase, Reason
 from tunewright.observe.observation import Observation
 from tunewright.plan.inputs import Missing, StageState
+from tunewright.plan.label_names import RETRY
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.regression import judged, regression_of
 from tunewright.plan.rollout import Choice
@@ -23,6 +24,7 @@ from tunewright.status.failures import PLANNING, explained_failure, failure_of, 
 from tunewright.status.progress import since_running, summarise_checkpoint, summarise_progress, with_no_progress
 from tunewright.status.refusals import refusal_of
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
+from tunewright.status.retries import to_continue, without_effect
 from tunewright.status.scaling import scaling_warnings
 from tunewright.status.serving import as_planned, serving_status
 from tunewright.status.situation import situation_of
@@ -65,8 +67,9 @@ def summarise(
     checked = seen.past.check.state is StageState.SUCCEEDED  # before, status can only have what was observed then
     scaling = scaling_warnings(job.spec.serving, plan, seen.past.serve)
     disruptions = count_disruptions(situation, disrupted or {}, before.disruptions)
+    unused = without_effect(situation, job.metadata.annotations.get(RETRY, ""))
     of_check = check.warnings if check else before.warnings if checked else ()
-    warnings = (*map(str, plan.lacking), *often_disrupted(situation, disruptions), *scaling, *seen.warnings, *of_check)
+    warnings = (*map(str, plan.lacking), *unused, *often_disrupted(situation, disruptions), *scaling, *seen.warnings, *of_check)
     return FineTuneJobStatus(
         conditions=conditions,
         observed_generation=generation,
@@ -76,9 +79,7 @@ def summarise(
         message=conditions[0].message,
         attempts=attempts or None,
         running_since=since,
-        failure=failure_status(at.component, failure, seen.failed_pods.get(at), rolled_back=situation.rolled_back)
-        if failure and at
-        else None,
+        failure=failure_status(at.component, failure, seen.failed_pods.get(at), more=to_continue(situation)) if failure and at else None,
         disruptions=disruptions,
         plan=plan_status(plan.fit, plan.placement),
         progress=posted,

@@ -12,12 +12,16 @@ from pathlib import Path
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure, InvalidReportError, Report, dump, load
 
-_DISK = (ExitCode.RETRY, "DiskFull", "Free space on the output volume or enlarge it; the checkpoints written before are intact.")
+_DISK = (
+    ExitCode.RETRY,
+    "DiskFull",
+    "Free space on the full volume (the output claim, or the node's disk for temporary files), or enlarge it. Checkpoints stay intact.",
+)
 _PEER = (ExitCode.RETRY, "PeerLost", "Another rank ended; its own termination message has the cause. The gang resumes from its checkpoint.")
 _MEMORY = (
     ExitCode.OUT_OF_MEMORY,
     "OutOfMemory",
-    "Lower training.perDeviceTrainBatchSize or data.maxLength, raise deepspeed.stage, or give the workers more memory.",
+    "Give the stage more memory (spec.check, spec.workers or spec.export), or add workers. Another batch needs a job under another name.",
 )
 NAMELESS = frozenset({"PeerLost", "InternalError"})  # reasons of processes that do not have the cause
 _HUB_AWAY = (
