@@ -3,10 +3,16 @@
 import os
 
 import pytest
-from stored_jobs import FAILED, SERVING, TRAINING, a_condition
+from stored_jobs import FAILED, SERVING, TRAINING
 
 from tunewright.local.app import utc_now
 from tunewright.local.supervisor import hold
+
+REFUSED_BY_PLAN = {
+    **FAILED,
+    "reason": "DoesNotFit",
+    "failure": {"stage": "planner", "reason": "DoesNotFit", "message": "it does not fit", "suggestion": "raise the limit"},
+}
 
 
 @pytest.mark.parametrize(
@@ -25,15 +31,11 @@ def test_suspend_and_resume_change_the_stored_job(call, home, stored, *, command
     assert (said[-1], home.job(key)["spec"].get("suspend", False)) == (last, suspended)
 
 
-def test_retry_removes_the_failed_stage_so_that_the_next_run_repeats_it(call, home, stored):
+def test_retry_annotates_the_job_so_that_the_next_run_repeats_the_failed_stage(call, home, stored):
     key = stored(FAILED)
-    failed = {"conditions": [a_condition("Failed", "True", "BackoffLimitExceeded")]}
-    owner = {"uid": home.job(key)["metadata"]["uid"]}
-    home.store.create({"kind": "Job", "metadata": {"name": "support-bot-check", "ownerReferences": [owner]}, "spec": {}})
-    home.store.change_status("Job", "default", "support-bot-check", lambda job: job.update(status=failed))
     ended = call("retry", "support-bot")
     assert ended.stdout == "support-bot runs its failed stage again with the next `tunewright run MANIFEST`\n"
-    assert [child for child in home.children(key) if child["kind"] == "Job"] == []
+    assert "tunewright.io/retry" in home.job(key)["metadata"]["annotations"]
 
 
 @pytest.mark.parametrize(
@@ -41,8 +43,9 @@ def test_retry_removes_the_failed_stage_so_that_the_next_run_repeats_it(call, ho
     [
         (TRAINING, False, ["has not failed (phase Training)", "tunewright describe support-bot"]),
         (FAILED, True, [f"process {os.getpid()} runs support-bot", "Stop it first"]),
+        (REFUSED_BY_PLAN, False, ["a retry does not help support-bot: DoesNotFit", "raise the limit"]),
     ],
-    ids=["not failed", "run by a process"],
+    ids=["not failed", "run by a process", "not a failed stage"],
 )
 def test_a_retry_that_cannot_work_is_refused(call, home, stored, *, status, held, words):
     key = stored(status)

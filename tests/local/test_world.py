@@ -9,7 +9,7 @@ from tunewright.api.v1alpha1.job import parse
 from tunewright.local.app import Home
 from tunewright.local.world import LocalWorld
 from tunewright.plan.inputs import Missing
-from tunewright.plan.label_names import REFUSED
+from tunewright.plan.label_names import RETRY
 from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.reconcile.ports import World
@@ -241,30 +241,25 @@ def test_the_home_is_readable_by_its_owner_alone(home: Home):
 
 
 @pytest.mark.parametrize(
-    ("expected", "phase"),
+    ("annotated", "status"),
     [
-        pytest.param({"demo-train-0"}, "Failed", id="a job that has given up forgets its failed Jobs, and keeps what succeeded"),
-        pytest.param({"demo-check", "demo-train-0"}, "Training", id="a job that goes on keeps its history"),
+        (True, {"phase": "Failed", "reason": "DiskFull", "failure": {"stage": "checker"}}),
+        (True, {"phase": "Serving", "reason": "RolledBack", "failure": {"stage": "server"}}),
+        (False, {"phase": "Failed", "reason": "DoesNotFit", "failure": {"stage": "planner"}}),
+        (False, {"phase": "Training", "reason": "Running"}),
     ],
+    ids=["a failed stage", "a refused server", "a refused plan", "a running stage"],
 )
-def test_retrying_deletes_failed_jobs_of_a_stalled_job(applied: Home, expected: set[str], phase: str):
-    stalled = {"phase": phase, "conditions": [{"type": "Stalled", "status": "True"}]}
-    ended = {"demo-check": "Failed", "demo-train-0": "Complete"}
-    for name, how in ended.items():
-        status = {"conditions": [{"type": how, "status": "True"}]}
-        applied.store.create(child(applied, "Job", name, spec={}))
-        applied.store.change_status("Job", "default", name, lambda job, status=status: job.update(status=status))
-    applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status=stalled if phase == "Failed" else {"phase": phase}))
-
+def test_a_retry_annotates_a_job_that_it_helps_and_keeps_its_children(applied: Home, annotated: bool, status: dict[str, object]):
+    applied.store.create(child(applied, "Job", "demo-check", spec={}))
+    applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status=status))
     applied.retry(KEY)
+    assert (RETRY in applied.job(KEY)["metadata"]["annotations"]) is annotated
+    assert [item["metadata"]["name"] for item in applied.children(KEY)] == ["demo-check"]
 
-    assert expected == {item["metadata"]["name"] for item in applied.children(KEY)}
 
-
-def test_retrying_removes_the_refusal_of_a_server(applied: Home):
-    deployment = child(applied, "Deployment", "demo-serve")
-    deployment["metadata"]["annotations"] = {REFUSED: "{}", "other": "stays"}
-    applied.store.create(deployment)
-    applied.store.change_status("FineTuneJob", *KEY, lambda job: job.update(status={"conditions": [{"type": "Stalled", "status": "True"}]}))
-    applied.retry(KEY)
-    assert applied.store.get("Deployment", "default", "demo-serve")["metadata"]["annotations"] == {"other": "stays"}
+def test_a_retry_stays_when_the_manifest_is_applied_again(applied: Home, tmp_path):
+    applied.store.change("FineTuneJob", *KEY, lambda job: job["metadata"]["annotations"].update({RETRY: "1"}))
+    job = applied.job(KEY)
+    applied.apply({"kind": "FineTuneJob", "metadata": {"name": KEY[1]}, "spec": job["spec"]}, tmp_path)
+    assert applied.job(KEY)["metadata"]["annotations"][RETRY] == "1"

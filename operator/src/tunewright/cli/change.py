@@ -3,6 +3,7 @@
 from tunewright.cli.console import fail, out, report_errors
 from tunewright.cli.jobs import find
 from tunewright.cli.places import Place, is_stalled
+from tunewright.status.retries import can_help
 from tunewright_runtime.objects import Key
 
 
@@ -19,10 +20,13 @@ def suspend(place: Place, key: Key, *, suspended: bool) -> None:
 
 
 def retry(place: Place, key: Key) -> None:
-    """Run the failed stage of a job again. Exits with 1 if none has failed."""
+    """Run the failed stage of a job again. Exits with 1 if a retry runs none."""
     with report_errors():
         job = find(place, key)
-        if not is_stalled(job):
-            phase = job.get("status", {}).get("phase", "Pending")
-            fail(f"{key.name} has not failed (phase {phase})", f"See: {place.command(f'describe {key.name}', key.namespace)}")
+        status = job.get("status", {})
+        if not can_help(status):
+            way_out = f"See: {place.command(f'describe {key.name}', key.namespace)}"
+            if is_stalled(job):
+                fail(f"a retry does not help {key.name}: {status['reason']}", (status.get("failure") or {}).get("suggestion") or way_out)
+            fail(f"{key.name} has not failed (phase {status.get('phase', 'Pending')})", way_out)
         out.print(place.retry(job), markup=False)

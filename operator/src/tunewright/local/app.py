@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tunewright.api.v1alpha1.status import ConditionType
 from tunewright.local.environment import Secrets
 from tunewright.local.kubelet import clean_up_orphans
 from tunewright.local.layout import Layout, default_home
@@ -20,8 +19,9 @@ from tunewright.local.removal import Kept, Removal
 from tunewright.local.store import Object, Store, explain
 from tunewright.local.supervisor import Holder, hold, holder_of
 from tunewright.local.world import KIND, MANIFEST_DIRECTORY
-from tunewright.plan.label_names import REFUSED
+from tunewright.plan.label_names import RETRY
 from tunewright.plan.names import label_value
+from tunewright.status.retries import can_help
 from tunewright_runtime.errors import Gone, Invalid, TunewrightError
 from tunewright_runtime.objects import Key
 
@@ -55,7 +55,7 @@ class Home:
         clean_up_orphans(self.store, self.layout)
 
     def apply(self, raw: Mapping[str, Any], directory: Path, *, found: Mapping[str, str] | None = None) -> Key:
-        """Store a FineTuneJob manifest that was read from `directory`. The same manifest again changes nothing.
+        """Store a FineTuneJob manifest that was read from `directory`. The same manifest again changes nothing, and a retry stays.
 
         `found`: annotations with the places and contents of its `path` sources (see world.PLACES and world.CONTENTS).
         """
@@ -68,7 +68,8 @@ class Home:
         def adapt(stored: Object) -> None:
             stored["spec"] = raw.get("spec")
             stored["metadata"]["labels"] = dict(meta.get("labels") or {})
-            stored["metadata"]["annotations"] = annotations
+            kept = {name: text for name, text in stored["metadata"].get("annotations", {}).items() if name == RETRY}
+            stored["metadata"]["annotations"] = kept | annotations
 
         if self.store.change(KIND, *key, adapt) is None:
             labels = dict(meta.get("labels") or {})
@@ -83,19 +84,13 @@ class Home:
         return key
 
     def retry(self, key: Key) -> None:
-        """Delete the failed Jobs of a FineTuneJob, and the mark of a refused server, so that a repeated run tries again.
+        """Request that the next run repeats the failed stage, by the annotation that does the same in a cluster.
 
         The user may have corrected the data or freed disk space meanwhile, without a change of the manifest. Raises Gone.
         """
-        if not _is_stalled(self.job(key)) or self.holder(key) is not None:
-            return
-        for child in self.children(key):
-            if REFUSED in child["metadata"].get("annotations", {}):
-                self.store.change(child["kind"], key[0], child["metadata"]["name"], _forget_refusal)
-            conditions = child.get("status", {}).get("conditions", ())
-            failed = any(item["type"] == "Failed" and item["status"] == "True" for item in conditions)
-            if child["kind"] == "Job" and failed and not _has_another_size(child, self.job(key)):
-                self.store.delete("Job", key[0], child["metadata"]["name"])
+        if can_help(self.job(key).get("status", {})) and self.holder(key) is None:
+            text = utc_now().isoformat()
+            self.store.change(KIND, *key, lambda job: job["metadata"].setdefault("annotations", {}).update({RETRY: text}))
 
     def jobs(self, namespace: str = "*") -> list[Object]:
         """Return all FineTuneJobs."""
@@ -154,17 +149,3 @@ class Home:
             remove_tree(self.log_folder(key))
             self.layout.supervisor(*key).unlink(missing_ok=True)
         return kept
-
-
-def _has_another_size(child: Object, job: Object) -> bool:
-    """Return whether a gang has another number of workers than the job. Another attempt then follows, and needs the recorded batch."""
-    wanted = (job["spec"].get("workers") or {}).get("replicas", 1)
-    return bool(child["spec"].get("completionMode") == "Indexed" and child["spec"]["completions"] != wanted)
-
-
-def _is_stalled(job: Object) -> bool:
-    return any(item["type"] == ConditionType.STALLED and item["status"] == "True" for item in job.get("status", {}).get("conditions", ()))
-
-
-def _forget_refusal(deployment: Object) -> None:
-    del deployment["metadata"]["annotations"][REFUSED]
