@@ -33,3 +33,11 @@ async def cluster(home: Home):
 @pytest.fixture
 def now() -> datetime:
     return datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "manifests"
+    (folder / "model").mkdir(parents=True)
+    (folder / "chat.jsonl").write_text('{"messages": []}\n' * 3)
+    return folder

@@ -80,7 +80,7 @@ def export() -> None:
     if model := os.environ.get("FAKE_MODEL", "").removeprefix("file://"):
         shutil.copytree(model, folder)
     else:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.onnx").write_text("a model")
         (folder / MANIFEST_NAME).write_text(json.dumps({"lineage": {"uid": job()["uid"]}, "files": [{"path": "model.onnx"}]}))
     parity = ParityReport(max_logit_difference=0.0, mean_kl=0.0, top1_agreement=1.0, positions=1)
@@ -106,4 +106,11 @@ if __name__ == "__main__":
         print(f"{stage} fails as it was told to", flush=True)
         say(Failure(reason="FakeFailure", message="as it was told to", suggestion="do not tell it to"))
         sys.exit(int(code))
-    {"check": check, "launch": launch, "export": export}[stage]()
+    try:
+        {"check": check, "launch": launch, "export": export}[stage]()
+    except OSError as error:  # such as a volume that is really full: reported as the trainer does
+        from tunewright_trainer.common.exits import failure, stage_error
+
+        found = stage_error(error)
+        say(failure(found))
+        sys.exit(int(found.code))
