@@ -40,6 +40,17 @@ class FakeKubelet:
             }
             self._write(pod, "Failed" if code else "Succeeded", component, {"terminated": ended}, ready=False)
 
+    def fail(self, component: str, *, code: int = 0, reason: str = "Error", message: str = "", evicted: str = "", **which: Any) -> None:
+        """End all pods of a stage without a report: its containers, or with `evicted` the pods before their containers show how they ended.
+
+        Code 0 is a success without a report.
+        """
+        for pod in self.wait_for(component, which.pop("count", 1), **which):
+            ended = {"exitCode": code, "message": message, "reason": reason, "finishedAt": "2026-01-01T10:00:00Z"}
+            pod_status = {"reason": "Evicted", "message": evicted} if evicted else {}
+            state = {"waiting": {"reason": "ContainerCreating"}} if evicted else {"terminated": ended}
+            self._write(pod, "Failed" if code or evicted else "Succeeded", component, state, ready=False, pod_status=pod_status)
+
     def keep(self, component: str, report: Report, *, count: int = 1, code: int = 0, **which: Any) -> None:
         """End a stage's own containers, while an injected one keeps their pods."""
         terminated = {"exitCode": code, "message": dump(report), "reason": "Error" if code else "Completed"}
@@ -146,12 +157,13 @@ class FakeKubelet:
         ready: bool,
         last: Mapping[str, Any] | None = None,
         more: Sequence[Mapping[str, Any]] = (),
+        pod_status: Mapping[str, str] | None = None,
     ) -> None:
         word = "True" if ready else "False"
         container = {"name": component, "image": "i", "imageID": "i", "ready": ready, "restartCount": 0, "state": state}
         container["lastState"] = last or {}
         conditions = [{"type": kind, "status": word, "lastTransitionTime": "2026-01-01T10:00:00Z"} for kind in ("Ready", "ContainersReady")]
-        status = {"phase": phase, "containerStatuses": [container, *more], "conditions": conditions}
+        status = {"phase": phase, "containerStatuses": [container, *more], "conditions": conditions, **(pod_status or {})}
         self._pods.status.patch(
             name=pod["metadata"]["name"],
             namespace=self._namespace,
