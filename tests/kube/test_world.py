@@ -133,6 +133,50 @@ async def test_objects_of_others_are_never_written(expected, there):
     assert cluster.writes == []
 
 
+ENDED = {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+
+
+def orphan(kind, name, **more):
+    """A child of an earlier job that was deleted with --cascade=orphan."""
+    made = child(kind, name, owner="u0", **more)
+    labels = {"app.kubernetes.io/managed-by": "tunewright", "tunewright.io/job-name": "bot", "tunewright.io/component": "any"}
+    meta = {**made["metadata"], "labels": made["metadata"]["labels"] | labels}
+    del meta["ownerReferences"]
+    return {**made, "metadata": meta}
+
+
+STARTED, CHECKED = [child("Job", "bot-check")], [child("Job", "bot-check", **ENDED)]
+
+
+@pytest.mark.parametrize("ours", [pytest.param([], id="before the check"), pytest.param(CHECKED, id="before the training")])
+@pytest.mark.parametrize(
+    ("expected", "theirs"),
+    [
+        pytest.param(Rejected, orphan("Job", "bot-train-0"), id="an orphan that runs"),
+        pytest.param(Rejected, orphan("Job", "bot-train-3"), id="of another attempt"),
+        pytest.param(Conflict, child("Job", "bot-train-0", owner="u0"), id="the cache has not learned of its lost owner"),
+        pytest.param(None, orphan("Job", "bot-train-3", **ENDED), id="an orphan that has ended"),
+        pytest.param(None, child("Job", "bot-train-3", owner="u0", **ENDED), id="one that has ended, on its way out"),
+        pytest.param(None, child("Job", "bot-train-3", owner="x", of="bot-train"), id="of a job with a similar name"),
+    ],
+)
+async def test_no_job_is_created_while_one_of_an_earlier_job_runs(expected, theirs, ours):
+    cluster = Cluster(job(), theirs, *ours)
+    wanted = child("Job", "bot-train-1" if ours else "bot-check")
+    writing = world(cluster).apply(KEY, UID, [*ours, wanted])
+    if expected is None:
+        assert await writing
+        return
+    with pytest.raises(expected, match=theirs["metadata"]["name"]):
+        await writing
+    assert cluster.writes == []
+
+
+async def test_a_running_job_is_not_disturbed_by_an_orphan_of_an_earlier_job():
+    cluster = Cluster(job(), *STARTED, orphan("Job", "bot-train-0"))
+    assert not await world(cluster).apply(KEY, UID, STARTED)
+
+
 async def test_children_are_those_owned_at_any_depth():
     cluster = Cluster(
         child("Job", "bot-check", uid="j"),

@@ -35,6 +35,13 @@ def child(version=1, *, kind="Job", name="bot-check", of=UID, **more):
     return {"kind": kind, "metadata": meta | {"ownerReferences": [owner]}, "spec": {"v": version}, **more}
 
 
+def orphan():
+    """A child that lost its owner: only its labels name it."""
+    made = child()
+    labels = made["metadata"]["labels"] | {"tunewright.io/job-name": "bot"}
+    return made | {"metadata": {**made["metadata"], "labels": labels, "ownerReferences": []}}
+
+
 def test_an_object_that_was_read_never_changes():
     cache = new_cache()
     assert cache.put(job())
@@ -153,6 +160,9 @@ def test_the_owner_of_a_child():
     cache.put(job(uid="u2"))
     assert cache.owner_of(child()) == ("demo", "bot")  # the new job of that name waits for its deletion
     assert cache.owner_of(child(of="u2")) == ("demo", "bot")
+    assert cache.owner_of(orphan()) == ("demo", "bot")
+    cache.put(orphan())
+    assert cache.owner_at(CHECK) == ("demo", "bot")
     assert cache.owner_of({"metadata": {"namespace": "demo", "name": "x", "labels": None}}) is None
     cache.remove(ObjectRef("FineTuneJob", "demo", "bot"), 5)
     assert cache.owner_of(child(of="u2")) is None

@@ -55,7 +55,7 @@ class Cache:
         ref, meta = ref_of(item, kind), item["metadata"]
         # Strings that many objects share are stored once.
         ref, version = ObjectRef(intern(ref.kind), intern(ref.namespace), ref.name), int(meta["resourceVersion"])
-        owner = intern(str(meta["uid"] if ref.kind == self.scheme.primary else self._uid_label(item)))
+        owner = intern(str(meta["uid"] if ref.kind == self.scheme.primary else self._label(item, self.scheme.uid_label)))
         if not owner:
             return self.remove(ref, version)
         if version <= self.version(ref):
@@ -107,25 +107,31 @@ class Cache:
         return list(self._keys.values())
 
     def owner_of(self, child: Manifest) -> Key | None:
-        """Return the key to reconcile when a child changes: its own primary object, or one of that name that waits for its deletion."""
-        key = self._keys.get(self._uid_label(child))
+        """Return the key to reconcile when a child changes: its own primary object, or a later one of that name, which may wait for it.
+
+        The name is that of the child's owner. A child that lost its owner has it in a label.
+        """
+        key = self._keys.get(self._label(child, self.scheme.uid_label))
         if key is not None:
             return key
         owner, primary = controller(child), self.scheme.primary
-        named = Key(str(child["metadata"]["namespace"]), str(owner.get("name", "")))
-        return named if owner.get("kind") == primary and ObjectRef(primary, *named) in self._entries else None
+        name = str(owner.get("name", "")) if owner.get("kind") == primary else self._label(child, self.scheme.name_label)
+        named = Key(str(child["metadata"]["namespace"]), name)
+        return named if ObjectRef(primary, *named) in self._entries else None
 
     def owner_at(self, ref: ObjectRef) -> Key | None:
-        """Return the primary object of a cached object: itself, or its owner."""
-        entry = self._entries.get(ref)
-        return None if entry is None else self._keys.get(entry.owner)
+        """Return the key to reconcile when a cached object changes: itself, or as `owner_of`."""
+        if ref not in self._entries:
+            return None
+        return ref.key if ref.kind == self.scheme.primary else self.owner_of(self._opened(ref))
 
     def size(self) -> int:
         """Return the number of objects."""
         return len(self._entries)
 
-    def _uid_label(self, item: Manifest) -> str:
-        return str((item["metadata"].get("labels") or {}).get(self.scheme.uid_label, ""))
+    @staticmethod
+    def _label(item: Manifest, name: str) -> str:
+        return str((item["metadata"].get("labels") or {}).get(name, ""))
 
     def _drop(self, ref: ObjectRef) -> bool:
         entry = self._entries.pop(ref, None)

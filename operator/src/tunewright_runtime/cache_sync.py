@@ -131,7 +131,7 @@ class CacheSync:
                 self._wake(key)
 
     def _drop(self, ref: ObjectRef, version: int) -> None:
-        key = ref.key if ref.kind == self._scheme.primary else self._cache.owner_at(ref)
+        key = self._cache.owner_at(ref)
         if self._cache.remove(ref, version) and key is not None:
             self._wake(key)
 

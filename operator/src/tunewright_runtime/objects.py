@@ -54,6 +54,7 @@ class Scheme:
     rendered: tuple[str, ...]  # kinds of children that the operator creates
     made_by_controllers: tuple[str, ...]  # kinds that Kubernetes' controllers create for those
     uid_label: str  # on each child: the uid of its primary object
+    name_label: str  # on each child: the name of its primary object, if it is a valid label
     field_manager: str  # the name under which the operator applies
     unreadable_field: str  # of an object that could only be decoded in part: the reason
 

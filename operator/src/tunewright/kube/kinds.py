@@ -10,7 +10,7 @@ from typing import Any
 from tunewright.observe.queue import sets_suspend
 from tunewright.observe.raw import UNREADABLE
 from tunewright.observe.scaling import OPERATOR, sets_replicas
-from tunewright.plan.label_names import JOB_UID
+from tunewright.plan.label_names import JOB_NAME, JOB_UID
 from tunewright_runtime.cache import Cache
 from tunewright_runtime.objects import Manifest, Resource, Scheme
 
@@ -40,6 +40,7 @@ SCHEME = Scheme(
     rendered=("ConfigMap", "PersistentVolumeClaim", "NetworkPolicy", "PodDisruptionBudget", "Service", "Job", "Deployment"),
     made_by_controllers=("ReplicaSet", "Pod"),
     uid_label=JOB_UID,
+    name_label=JOB_NAME,
     field_manager=OPERATOR,
     unreadable_field=UNREADABLE,
 )

@@ -28,10 +28,17 @@ def is_orphan(item: Manifest, *, job: str) -> bool:
     return ours and JOB_UID in labels and COMPONENT in labels and not meta.get("ownerReferences")
 
 
-def refuse_running(item: Manifest, *, job: str) -> None:
-    """Raise Rejected if an orphan is a Job that has not ended: its pods hold accelerators, and may write."""
-    if item["kind"] == "Job" and is_orphan(item, job=job) and not has_ended(item):
-        raise Rejected(f"{ref_of(item)} of an earlier FineTuneJob {job} has no owner any more, and still runs", reason="OrphanRuns")
+def refuse_running(live: Manifest, *, uid: str, job: str) -> None:
+    """Raise if a Job of an earlier job of this name has not ended: its pods hold accelerators, and may write.
+
+    Raises Rejected if it is an orphan. Raises Conflict if it names the earlier job as its owner: garbage collection deletes it soon, or
+    it has become an orphan, and the cache has not learned it yet.
+    """
+    if live["kind"] != "Job" or has_ended(live) or controller(live).get("uid") == uid:
+        return
+    _refuse_left_to_garbage_collection(live, job=job)
+    if is_orphan(live, job=job):
+        raise Rejected(f"{ref_of(live)} of an earlier FineTuneJob {job} has no owner any more, and still runs", reason="OrphanRuns")
 
 
 def refuse_others(live: Manifest, *, uid: str, job: str) -> None:
@@ -44,9 +51,14 @@ def refuse_others(live: Manifest, *, uid: str, job: str) -> None:
     if owner.get("uid") == uid:
         return
     what = str(ref_of(live))
-    if owner.get("kind") == FINE_TUNE_JOB and owner.get("name") == job:
-        raise Conflict(f"{what} belongs to an earlier FineTuneJob {job}, and is being deleted with it")
-    refuse_running(live, job=job)
+    _refuse_left_to_garbage_collection(live, job=job)
+    refuse_running(live, uid=uid, job=job)
     if not is_retained(live) and not is_orphan(live, job=job):
         whose = f"belongs to {owner['kind']} {owner['name']}" if owner else "was not created by this job"
         raise Rejected(f"{what} exists and {whose}; rename or delete it, or rename the FineTuneJob", reason="NameTaken")
+
+
+def _refuse_left_to_garbage_collection(live: Manifest, *, job: str) -> None:
+    owner = controller(live)
+    if owner.get("kind") == FINE_TUNE_JOB and owner.get("name") == job:
+        raise Conflict(f"{ref_of(live)} belongs to an earlier FineTuneJob {job}, and is being deleted with it")

@@ -123,8 +123,8 @@ class KubeWorld:
         if job is None or job["metadata"]["uid"] != uid or job["metadata"].get("deletionTimestamp"):
             raise Gone(f"FineTuneJob {key.namespace}/{key.name} is gone, or was replaced")
         live = {ref_of(item): item for item in self._cache.children(uid) if item["kind"] in RENDERED}
-        if not any(ref.kind == "Job" for ref in live):
-            self._refuse_running_orphans(key)
+        if any(ref.kind == "Job" and ref not in live for ref in map(ref_of, manifests)):
+            self._refuse_running_jobs(key, uid)
         wrote = False
         for manifest in manifests:
             ref = ref_of(manifest)
@@ -178,12 +178,12 @@ class KubeWorld:
         """Return the job's uid if `token` is that of one of its pods. Raises Gone when there is no such job."""
         return await self._tokens.owner(key, token)
 
-    def _refuse_running_orphans(self, key: Key) -> None:
-        """Raise Rejected if a Job of an earlier job of this name still runs, under whatever name."""
+    def _refuse_running_jobs(self, key: Key, uid: str) -> None:
+        """Raise Conflict or Rejected if a Job of an earlier job of this name still runs, under whatever name: a gang has no second."""
         prefixes = tuple(names_of(key.name).stages.values())
         for ref, _ in list(self._cache.versions("Job")):
             if ref.namespace == key.namespace and ref.name.startswith(prefixes) and (found := self._cache.get(ref)):
-                refuse_running(found, job=key.name)
+                refuse_running(found, uid=uid, job=key.name)
 
     def _served(self, job: FineTuneJob) -> PublishedModel | Missing | None:
         name = job.served_job()
