@@ -23,6 +23,9 @@ CRASHES = "tests/shell/test_advice_for_failures.py::test_the_suggestion_for_a_se
 OF_STAGES = {
     FailureReason.IMAGE_PULL: IMAGE,
     FailureReason.IMAGE_NAME: IMAGE,
+    FailureReason.INIT_CONTAINER: (
+        "tests/shell/test_changed_settings.py::test_a_check_that_waits_for_an_injected_init_container_is_made_again_without_it"
+    ),
     FailureReason.DISRUPTED: "tests/shell/test_disruptions.py::test_a_deleted_rank_costs_no_attempt",
     FailureReason.QUOTA: BEFORE_START,
     FailureReason.OUTSIDE_LIMITS: BEFORE_START,

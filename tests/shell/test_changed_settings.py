@@ -67,6 +67,21 @@ def test_a_check_whose_image_is_wrong_is_made_again_with_the_correct_one(scene, 
     scene.reaches("Training", job)
 
 
+def test_a_check_that_waits_for_an_injected_init_container_is_made_again_without_it(scene):
+    scene.create_job("n1")
+    scene.kubelet.hinder("checker", init="istio-init", waiting={"reason": "PodInitializing"}, job="n1")
+    until(lambda: scene.status("n1").get("reason") == "InitContainerRuns", "status names the init container")
+    status, before = scene.status("n1"), uid(scene, "n1-check")
+    assert "init container istio-init runs since" in status["failure"]["message"]
+    assert "podLabels" in status["failure"]["suggestion"]
+    change(scene, "n1", {"check": {"podLabels": {"sidecar.istio.io/inject": "false"}}})
+    replaced(scene, "n1-check", before)
+    (pod,) = scene.kubelet.wait_for("checker", job="n1")
+    assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
+    scene.kubelet.end("checker", CHECKED, job="n1")
+    scene.reaches("Training", "n1")
+
+
 def test_a_gang_that_waits_is_made_again_and_keeps_its_batch(scene):
     to_training(scene, "c2")
     scene.kubelet.hinder("trainer", unscheduled="0/1 nodes are available", job="c2")

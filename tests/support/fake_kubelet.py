@@ -10,6 +10,8 @@ from waiting import until
 from tunewright.plan.label_names import SERVING_REVISION
 from tunewright_contract.reports import Report, dump
 
+LONG_AGO = "2026-01-01T10:00:00Z"
+
 
 class FakeKubelet:
     """Runs the pods of one namespace."""
@@ -77,11 +79,23 @@ class FakeKubelet:
                 pod, "Running", "server", {"running": {"startedAt": "2026-01-01T10:00:00Z"}}, ready=False, last={"terminated": ended}
             )
 
-    def hinder(self, component: str, *, waiting: Mapping[str, str] | None = None, unscheduled: str = "", **which: Any) -> None:
-        """Let all pods of a stage wait: the kubelet for what `waiting` says, or the scheduler for a node."""
+    def hinder(
+        self, component: str, *, waiting: Mapping[str, str] | None = None, unscheduled: str = "", init: str = "", **which: Any
+    ) -> None:
+        """Let all pods of a stage wait: the kubelet for what `waiting` says, the scheduler for a node, or all for the init container `init`."""
         condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": unscheduled}
         container = {"name": component, "image": "i", "imageID": "", "ready": False, "restartCount": 0, "state": {"waiting": waiting}}
-        status = {"conditions": [condition]} if unscheduled else {"containerStatuses": [container]}
+        status: dict[str, Any] = {"conditions": [condition]} if unscheduled else {"containerStatuses": [container]}
+        if init:
+            runs = {
+                "name": init,
+                "image": "i",
+                "imageID": "i",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"running": {"startedAt": LONG_AGO}},
+            }
+            status |= {"initContainerStatuses": [runs], "conditions": [{"type": "Initialized", "status": "False"}]}
         for pod in self.wait_for(component, **which):
             name, body = pod["metadata"]["name"], {"status": {"phase": "Pending", **status}}
             self._pods.status.patch(name=name, namespace=self._namespace, body=body, content_type="application/merge-patch+json")

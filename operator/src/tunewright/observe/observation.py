@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
-from tunewright.observe.events import PodProblem, problem_of_job, read_events, with_event
+from tunewright.observe.events import PodProblem, problem_of_job, read_events
+from tunewright.observe.explained_pods import read_explained
 from tunewright.observe.jobs import ExpectedReport, JobOutcome, read_job
-from tunewright.observe.nodes import with_node
-from tunewright.observe.pods import PodState, read_pod
+from tunewright.observe.pods import PodState
 from tunewright.observe.queue import is_held
 from tunewright.observe.raw import Raw, label, number, part, parts, text
 from tunewright.observe.reasons import FailureReason
@@ -150,7 +150,7 @@ def _is_recorded(stage: Stage, there: _Children) -> bool:
 
 
 def _read_job(job: Raw, pods: Sequence[Raw], there: _Children, expected: ExpectedReport, *, gang: bool = False) -> JobOutcome:
-    states = [with_node(with_event(read_pod(pod), pod, there.problems), pod, there.now) for pod in pods]
+    states = [read_explained(pod, there.problems, there.now) for pod in pods]
     return read_job(job, states, expected, gang=gang, pods_refused=problem_of_job(job, pods, there.problems), settled=there.has_failed)
 
 

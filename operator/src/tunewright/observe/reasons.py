@@ -28,6 +28,7 @@ class FailureReason(StrEnum):
     VOLUME = "VolumeNotMounted"
     VOLUME_BUSY = "VolumeInUse"
     SANDBOX = "SandboxNotCreated"
+    INIT_CONTAINER = "InitContainerRuns"
     QUOTA = "QuotaExceeded"
     OUTSIDE_LIMITS = "PodOutsideLimits"
     POLICY = "RefusedByPolicy"

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from tunewright.api.v1alpha1.status import Phase
-from tunewright.observe.events import PodProblem, with_event
+from tunewright.observe.events import PodProblem
+from tunewright.observe.explained_pods import read_explained
 from tunewright.observe.nodes import with_node
 from tunewright.observe.pods import PodState, read_pod
 from tunewright.observe.raw import Raw, number, part, parts, text
@@ -37,7 +38,7 @@ def read_server(
         return ServeOutcome(url=_url(service)), None
     rollout, failed_pod = read_rollout(deployment, pods)
     mine = of_revision(pods, rollout.live.name if rollout.live else "")
-    states = [with_node(with_event(read_pod(pod), pod, problems), pod, now) for pod in mine]
+    states = [read_explained(pod, problems, now) for pod in mine]
     failed_pod = failed_pod or _on_a_lost_node(pods, now) or next((pod for pod in states if pod.failure), None)
     if rollout.failure is not None and failed_pod is not None and failed_pod.failure is not None:
         rollout = replace(rollout, failure=failed_pod.failure)  # the pod's failure is more exact than the Deployment's

@@ -67,6 +67,10 @@ WAYS_OUT: dict[FailureReason, str] = {
         "Check the node's container runtime and its network plugin: the pod starts when they work. To use another node, run "
         "`kubectl cordon` on this one and delete the pod; this costs no attempt."
     ),
+    FailureReason.INIT_CONTAINER: (
+        "Read its log (`kubectl logs POD --container=NAME`) and repair what it waits for, or leave it out: set podLabels or podAnnotations "
+        "of the stage as the webhook that adds it documents; the pod is then created again."
+    ),
     FailureReason.QUOTA: (
         "Request less in `resources` of this stage (spec.check, spec.workers, spec.export or spec.serving), free some of the namespace's "
         "quota, or have it raised; the job then continues."

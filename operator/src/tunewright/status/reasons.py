@@ -61,6 +61,7 @@ REASONS: Mapping[str, Meaning] = {
     FailureReason.CONTAINER_CONFIG: _HEALS,
     FailureReason.CONTAINER_CREATE: _HEALS,
     FailureReason.SANDBOX: _HEALS,
+    FailureReason.INIT_CONTAINER: _HEALS,
     FailureReason.VOLUME_UNBOUND: _HEALS,
     FailureReason.VOLUME: _HEALS,
     FailureReason.VOLUME_BUSY: _HEALS,
