@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.pod_settings import PodSettings
 from tunewright.api.v1alpha1.pod_volumes import KeyToPath
+from tunewright.api.v1alpha1.variables import EnvVarSource
 from tunewright.plan.inputs import Missing
 from tunewright.plan.placement import SERVED_MODEL, Use, named_claims, volume_claims
 from tunewright.plan.rollout import PublishedModel
@@ -19,6 +20,21 @@ from tunewright_runtime.lookups import OwnerLookups
 from tunewright_runtime.objects import Manifest
 
 _PULL_SECRETS = "imagePullSecrets"
+_UNREAD = frozenset({"Secret", "ServiceAccount"})  # the operator may lack the right to read them
+_WAYS_OUT = {
+    "ConfigMap": "create it, or name another",
+    "Secret": "kubectl create secret {type} {name} ...",
+    "ServiceAccount": "kubectl create serviceaccount {name}, or name another",
+}
+
+
+class _Named(NamedTuple):
+    """An object that a field names."""
+
+    kind: str
+    field: str
+    name: str
+    key: str = ""  # empty: the whole object
 
 
 class Found(NamedTuple):
@@ -32,14 +48,12 @@ class Found(NamedTuple):
 async def look_up(client: OwnerLookups, job: FineTuneJob, served: PublishedModel | Missing | None = None) -> Found:
     """Look up everything that a job names. `served` is the model of `serving.modelRef`; its claim is looked up here.
 
-    If the operator has no right to read a kind, the kubelet reports missing objects.
+    If the operator has no right to read Secrets or service accounts, the kubelet reports missing objects.
     """
     namespace = job.metadata.namespace
     claims = {use.claim: (use, await client.get("PersistentVolumeClaim", namespace, use.claim)) for use in _claims(job)}
     found = [_objection(use, claim, namespace) for use, claim in claims.values()]
-    found += [await _config_map(client, namespace, *named) for named in _config_maps(job)]
-    found += [await _secret(client, namespace, *named) for named in _secrets(job)]
-    found += [await _service_account(client, namespace, *named) for named in _service_accounts(job)]
+    found += [await _missing(client, namespace, named) for named in _named(job)]
     return Found(
         missing=tuple(item for item in found if item is not None),
         claims={name: _access_modes(claim) for name, (_, claim) in claims.items() if claim is not None},
@@ -70,63 +84,51 @@ def _claims(job: FineTuneJob) -> Iterator[Use]:
     yield from first.values()
 
 
-def _config_maps(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
-    """Yield (field, name, key). Without a key, the whole ConfigMap is named."""
-    data = job.spec.data
-    for split, sets in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+def _named(job: FineTuneJob) -> Iterator[_Named]:
+    """Yield each ConfigMap, Secret and service account that the job needs, in the order of the fields that name them."""
+    spec = job.spec
+    hub = spec.model.source.hugging_face
+    if hub is not None and hub.token_secret_ref is not None:
+        yield _Named("Secret", "spec.model.source.huggingFace.tokenSecretRef", hub.token_secret_ref.name, hub.token_secret_ref.key)
+    for split, sets in (("train", spec.data.train), ("validation", spec.data.validation), ("test", spec.data.test)):
         for index, item in enumerate(sets):
             if item.source.config_map:
-                yield f"spec.data.{split}[{index}].source.configMap", item.source.config_map.name, item.source.config_map.key
-    for path, settings in _settings(job):
-        for index, variable in enumerate(settings.env or ()):
-            key = variable.value_from.config_map_key_ref if variable.value_from else None
-            if key is not None and not key.optional:
-                yield f"{path}.env[{index}].valueFrom.configMapKeyRef", key.name, key.key
-        for index, volume in enumerate(settings.volumes or ()):
-            if volume.config_map is not None and not volume.config_map.optional:
-                for name in _keys(volume.config_map.items):
-                    yield f"{path}.volumes[{index}].configMap", volume.config_map.name, name
-
-
-def _secrets(job: FineTuneJob) -> Iterator[tuple[str, str, str]]:
-    """Yield (field, name, key). Without a key, the whole Secret is named."""
-    source = job.spec.model.source.hugging_face
-    if source is not None and source.token_secret_ref is not None:
-        yield "spec.model.source.huggingFace.tokenSecretRef", source.token_secret_ref.name, source.token_secret_ref.key
-    serving = job.spec.serving
-    if serving is not None and serving.api_key_secret_ref is not None:
-        yield "spec.serving.apiKeySecretRef", serving.api_key_secret_ref.name, serving.api_key_secret_ref.key
-    for path, settings in _settings(job):
-        for index, name in enumerate(settings.pull_secrets()):
-            yield f"{path}.{_PULL_SECRETS}[{index}]", name, ""
-        for index, variable in enumerate(settings.env or ()):
-            key = variable.value_from.secret_key_ref if variable.value_from else None
-            if key is not None and not key.optional:
-                yield f"{path}.env[{index}].valueFrom.secretKeyRef", key.name, key.key
-        for index, volume in enumerate(settings.volumes or ()):
-            if volume.secret is not None and not volume.secret.optional:
-                for name in _keys(volume.secret.items):
-                    yield f"{path}.volumes[{index}].secret", volume.secret.secret_name, name
-
-
-def _settings(job: FineTuneJob) -> Iterator[tuple[str, PodSettings]]:
-    """Yield the pod settings that the job writes, with their place."""
+                yield _Named(
+                    "ConfigMap", f"spec.data.{split}[{index}].source.configMap", item.source.config_map.name, item.source.config_map.key
+                )
+    if spec.serving is not None and spec.serving.api_key_secret_ref is not None:
+        yield _Named("Secret", "spec.serving.apiKeySecretRef", spec.serving.api_key_secret_ref.name, spec.serving.api_key_secret_ref.key)
     for stage in STAGES:
-        settings = job.spec.written_settings(stage)
+        settings = spec.written_settings(stage)
         if settings is not None:
-            yield f"spec.{stage.settings}", settings
+            yield from _of_pods(f"spec.{stage.settings}", settings)
 
 
-def _keys(items: Sequence[KeyToPath] | None) -> list[str]:
-    """Return the keys that a volume needs. None are named: the object is enough."""
-    return [item.key for item in items or ()] or [""]
+def _of_pods(path: str, settings: PodSettings) -> Iterator[_Named]:
+    """Yield what the pods of one stage need to start."""
+    if settings.service_account_name is not None:
+        yield _Named("ServiceAccount", f"{path}.serviceAccountName", settings.service_account_name)
+    for index, name in enumerate(settings.pull_secrets()):
+        yield _Named("Secret", f"{path}.{_PULL_SECRETS}[{index}]", name)
+    for index, variable in enumerate(settings.env or ()):
+        value = variable.value_from or EnvVarSource()
+        for kind, field, key in (
+            ("ConfigMap", "configMapKeyRef", value.config_map_key_ref),
+            ("Secret", "secretKeyRef", value.secret_key_ref),
+        ):
+            if key is not None and not key.optional:
+                yield _Named(kind, f"{path}.env[{index}].valueFrom.{field}", key.name, key.key)
+    for index, volume in enumerate(settings.volumes or ()):
+        if volume.config_map is not None and not volume.config_map.optional:
+            yield from _keys("ConfigMap", f"{path}.volumes[{index}].configMap", volume.config_map.name, volume.config_map.items)
+        if volume.secret is not None and not volume.secret.optional:
+            yield from _keys("Secret", f"{path}.volumes[{index}].secret", volume.secret.secret_name, volume.secret.items)
 
 
-def _service_accounts(job: FineTuneJob) -> Iterator[tuple[str, str]]:
-    """Yield (field, name)."""
-    for path, settings in _settings(job):
-        if settings.service_account_name is not None:
-            yield f"{path}.serviceAccountName", settings.service_account_name
+def _keys(kind: str, field: str, name: str, items: Sequence[KeyToPath] | None) -> Iterator[_Named]:
+    """Yield each key that a volume needs. Without items, the object is enough."""
+    for key in [item.key for item in items or ()] or [""]:
+        yield _Named(kind, field, name, key)
 
 
 def _objection(use: Use, claim: Manifest | None, namespace: str) -> Missing | None:
@@ -147,31 +149,16 @@ def _access_modes(claim: Manifest) -> tuple[str, ...]:
     return tuple(str(mode) for mode in modes)
 
 
-async def _config_map(client: OwnerLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
-    found = await client.get("ConfigMap", namespace, name)
+async def _missing(client: OwnerLookups, namespace: str, named: _Named) -> Missing | None:
+    kind, field, name, key = named
+    try:
+        found = await client.get(kind, namespace, name)
+    except Forbidden:
+        if kind in _UNREAD:
+            return None
+        raise
     if found is not None and (not key or key in found.get("data", {}) or key in found.get("binaryData", {})):
         return None
     lack = f"has no key {key}" if found is not None else f"does not exist in namespace {namespace}"
-    return Missing(field=field, kind="ConfigMap", name=name, message=f"it {lack}; create it, or name another")
-
-
-async def _secret(client: OwnerLookups, namespace: str, field: str, name: str, key: str) -> Missing | None:
-    try:
-        found = await client.get("Secret", namespace, name)
-    except Forbidden:
-        return None
-    if found is not None and (not key or key in found.get("data", {})):
-        return None
-    lack = f"has no key {key}" if found is not None else f"does not exist in namespace {namespace}"
-    kind = "docker-registry" if _PULL_SECRETS in field else "generic"
-    return Missing(field=field, kind="Secret", name=name, message=f"it {lack}; kubectl create secret {kind} {name} ...")
-
-
-async def _service_account(client: OwnerLookups, namespace: str, field: str, name: str) -> Missing | None:
-    try:
-        if await client.get("ServiceAccount", namespace, name) is not None:
-            return None
-    except Forbidden:
-        return None
-    message = f"it does not exist in namespace {namespace}; kubectl create serviceaccount {name}, or name another"
-    return Missing(field=field, kind="ServiceAccount", name=name, message=message)
+    way_out = _WAYS_OUT[kind].format(name=name, type="docker-registry" if _PULL_SECRETS in field else "generic")
+    return Missing(field=field, kind=kind, name=name, message=f"it {lack}; {way_out}")
