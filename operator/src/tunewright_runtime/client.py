@@ -13,7 +13,6 @@ from typing import Any
 
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.exceptions import ApiException
-from kubernetes.dynamic import DynamicClient
 
 from tunewright_runtime.connection import configuration
 from tunewright_runtime.decoding import JsonDecoder
@@ -21,10 +20,10 @@ from tunewright_runtime.errors import Transient
 from tunewright_runtime.faults import TRANSPORT_ERRORS, translate
 from tunewright_runtime.objects import Manifest, Scheme
 from tunewright_runtime.pages import SINGLE_BYTES, PageSizes
+from tunewright_runtime.transport import APPLY, JSON, MERGE, Transport
 
 PAGE = 250  # objects of one answer to a list
 LISTS_AT_A_TIME = 3  # answers to lists: 250 pods take 8 MB, and ten kinds are listed when the operator starts
-JSON = "application/json"
 BARE = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"  # a list of metadata alone
 THREADS = 8
 CONNECT_SECONDS = 5.0
@@ -67,7 +66,7 @@ class Client:
         self._decoder = JsonDecoder(scheme)
         self._may_write = may_write
         self._time_limit = (CONNECT_SECONDS, read_seconds)
-        self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
+        self._transport = Transport(api)
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="kube")
         self._lists = asyncio.Semaphore(LISTS_AT_A_TIME)
         self._pages = PageSizes(PAGE)
@@ -123,8 +122,8 @@ class Client:
             self._scheme.path(kind, meta["namespace"], meta["name"]),
             doing=f"apply {kind} {meta['namespace']}/{meta['name']}",
             writing=kind,
-            body=json.dumps(manifest),  # JSON is YAML
-            content_type="application/apply-patch+yaml",
+            body=json.dumps(manifest),
+            content_type=APPLY,
             query=[("fieldManager", self._scheme.field_manager), ("force", "true" if force else "false")],
         )
         return stored
@@ -137,7 +136,7 @@ class Client:
             doing=f"patch {kind} {namespace}/{name}",
             writing=kind,
             body=dict(patch),
-            content_type="application/merge-patch+json",
+            content_type=MERGE,
             query=[("fieldManager", self._scheme.field_manager)],
         )
         return stored
@@ -203,15 +202,8 @@ class Client:
         def request() -> Any:
             if writing:
                 self._may_write()  # here, after any wait for a thread
-            answer = self._dynamic.request(
-                method,
-                path,
-                body=body,
-                content_type=content_type,
-                query_params=list(query),
-                header_params={"Accept": accept},
-                serialize=False,
-                _request_timeout=self._time_limit,
+            answer = self._transport.request(
+                method, path, body=body, content_type=content_type, query=query, accept=accept, time_limit=self._time_limit
             )
             data = answer.read(most_bytes + 1)
             if len(data) > most_bytes:
@@ -235,10 +227,3 @@ class Client:
 
 class _TooLongError(Transient):
     """An answer has more bytes than the limit."""
-
-
-class _NoDiscovery:
-    """Replaces the library's discovery: see scheme.py."""
-
-    def __init__(self, client: DynamicClient, cache_file: str | None) -> None:
-        del client, cache_file

@@ -49,7 +49,7 @@ def translate(error: Exception, *, doing: str, primary: str, writing: str = "") 
 
 
 def _of_answer(error: ApiException, *, doing: str, primary: str, writing: str) -> TunewrightError:
-    code, status, headers = error.status or 0, _status_of(error.body), dict(error.headers or {})
+    code, status, headers = error.status or 0, status_of(error.body), dict(error.headers or {})
     message = f"{doing}: {code} {str(status.get('message') or error.reason or '')[:_MESSAGE_LIMIT]}"
     details = status.get("details") or {}
     if code >= 500 and (invalid := _INVALID.search(message)):
@@ -109,7 +109,7 @@ def _retry_after(headers: Mapping[str, str], details: Mapping[str, Any]) -> floa
     return None if seconds is None or isnan(seconds) else min(max(seconds, 0.0), LONGEST_RETRY_SECONDS)
 
 
-def _status_of(body: Any) -> Mapping[str, Any]:
+def status_of(body: Any) -> Mapping[str, Any]:
     """Return the `Status` object of an answer; empty for a proxy's HTML or empty answer."""
     try:
         parsed = json.loads(body or "{}")

@@ -10,16 +10,13 @@ from typing import Any
 
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.exceptions import ApiException
-from kubernetes.dynamic import DynamicClient
 from kubernetes.stream import portforward
 
 from tunewright_runtime.errors import TunewrightError
-from tunewright_runtime.faults import TRANSPORT_ERRORS
+from tunewright_runtime.faults import TRANSPORT_ERRORS, status_of
 from tunewright_runtime.kubeconfig import SelectedCluster
+from tunewright_runtime.transport import APPLY, JSON, MERGE, Transport
 
-JSON = "application/json"
-MERGE = "application/merge-patch+json"
-APPLY = "application/apply-patch+yaml"
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0  # an apply can wait for several admission webhooks
 STREAM_SECONDS = 3600.0  # without a line; the API server ends a stream sooner
@@ -60,7 +57,7 @@ class UserClient:
         self._api = ApiClient(cluster.settings)
         self._api.user_agent = user_agent
         self._field_manager = field_manager
-        self._dynamic = DynamicClient(self._api, discoverer=_NoDiscoverer)  # type: ignore[no-untyped-call]
+        self._transport = Transport(self._api)
 
     def get(self, path: str, query: Sequence[tuple[str, Any]] = ()) -> dict[str, Any]:
         """Return an object or a list."""
@@ -120,28 +117,9 @@ class UserClient:
             raise UnreachableError(f"the answer is not JSON: {str(error)[:200]}") from error
         return Received(body=body, warnings=_warnings(answer.headers))
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Any = None,
-        content_type: str = JSON,
-        query: Sequence[tuple[str, Any]] = (),
-        accept: str = JSON,
-        seconds: float = READ_SECONDS,
-    ) -> Any:
+    def _request(self, method: str, path: str, *, seconds: float = READ_SECONDS, **options: Any) -> Any:
         try:
-            return self._dynamic.request(
-                method,
-                path,
-                body=body,
-                content_type=content_type,
-                query_params=list(query),
-                header_params={"Accept": accept},
-                serialize=False,
-                _request_timeout=(CONNECT_SECONDS, seconds),
-            )
+            return self._transport.request(method, path, time_limit=(CONNECT_SECONDS, seconds), **options)
         except ApiException as error:
             raise _refusal(error) from error
         except TRANSPORT_ERRORS as error:
@@ -149,11 +127,7 @@ class UserClient:
 
 
 def _refusal(error: ApiException) -> RefusedError:
-    try:
-        status = json.loads(error.body or "{}")
-    except (ValueError, RecursionError):
-        status = {}
-    status = status if isinstance(status, dict) else {}
+    status = status_of(error.body)
     text = status.get("message") or error.body or error.reason or "no reason"
     text = text.decode(errors="replace") if isinstance(text, bytes) else str(text)
     return RefusedError(error.status or 0, status, " ".join(text.split())[:_LONGEST_MESSAGE])
@@ -180,10 +154,3 @@ def _warnings(headers: Any) -> tuple[str, ...]:
     """Return the texts of `Warning: 299 - "text"` headers."""
     values = headers.getlist("Warning") if hasattr(headers, "getlist") else []
     return tuple(value.partition('"')[2].rpartition('"')[0].replace('\\"', '"') for value in values)
-
-
-class _NoDiscoverer:
-    """Replaces the library's discovery: paths come from the caller."""
-
-    def __init__(self, client: DynamicClient, cache_file: str | None) -> None:
-        del client, cache_file
