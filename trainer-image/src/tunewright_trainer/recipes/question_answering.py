@@ -60,9 +60,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     from tunewright_trainer.evaluation.encoded import TYPES, takes_types
     from tunewright_trainer.evaluation.question_answering import training_metrics
     from tunewright_trainer.recipes.trainers import WindowTrainer
-    from tunewright_trainer.tuning.arguments import training_arguments
-    from tunewright_trainer.tuning.base_model import random_base
-    from tunewright_trainer.tuning.heads import headed_config, load_with_tuner, pads_right
+    from tunewright_trainer.tuning.heads import headed_config, ready_to_train
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
@@ -74,11 +72,9 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     validation = None if splits.validation is None else encode_questions(splits.validation, reading, held_out=True)
 
     config = headed_config(settings, tokenizer, _ENDS)
-    if settings.config.model.from_scratch:
-        random_base(settings, config)  # before the arguments: from then on ZeRO-3 partitions whatever is created
-    pads_right(tokenizer, config)
-    arguments = training_arguments(settings, TrainingArguments, has_validation=validation is not None, label_names=_POSITIONS)
-    model = load_with_tuner(settings, config)
+    arguments, model = ready_to_train(
+        settings, tokenizer, config, TrainingArguments, has_validation=validation is not None, label_names=_POSITIONS
+    )
     unknown = [] if takes_types(model) else [TYPES]
     trainer = WindowTrainer(
         start=start,

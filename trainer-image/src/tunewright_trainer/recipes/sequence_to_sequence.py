@@ -60,10 +60,8 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     from tunewright_trainer.evaluation.generated_text import training_metrics
     from tunewright_trainer.evaluation.pairs import target_room
     from tunewright_trainer.recipes.trainers import Seq2SeqTrainer
-    from tunewright_trainer.tuning.arguments import training_arguments
-    from tunewright_trainer.tuning.base_model import random_base
     from tunewright_trainer.tuning.encoder_decoder import encoder_decoder_config, greedy_generation
-    from tunewright_trainer.tuning.heads import load_with_tuner, pads_right
+    from tunewright_trainer.tuning.heads import ready_to_train
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
@@ -76,13 +74,11 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     validation_set = None if validation is None else encode_pairs(validation, tokenizer, settings).dataset.remove_columns(texts)
 
     config = encoder_decoder_config(settings)
-    if settings.config.model.from_scratch:
-        random_base(settings, config)  # before the arguments: from then on ZeRO-3 partitions whatever is created
-    pads_right(tokenizer, config)
-    arguments = training_arguments(settings, Seq2SeqTrainingArguments, has_validation=validation_set is not None, label_names=["labels"])
+    arguments, model = ready_to_train(
+        settings, tokenizer, config, Seq2SeqTrainingArguments, has_validation=validation_set is not None, label_names=["labels"]
+    )
     longest = target_room(config, settings.config.evaluation.max_new_tokens)
     arguments.generation_config = greedy_generation(settings, config, tokenizer, max_new_tokens=longest)
-    model = load_with_tuner(settings, config)
     trainer = Seq2SeqTrainer(
         start=start,
         request=request,

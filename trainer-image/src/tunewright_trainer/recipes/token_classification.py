@@ -54,9 +54,7 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     from tunewright_trainer.distributed.resume import starting_point
     from tunewright_trainer.evaluation.tagging import chosen_tags, training_metrics
     from tunewright_trainer.recipes.trainers import Trainer
-    from tunewright_trainer.tuning.arguments import training_arguments
-    from tunewright_trainer.tuning.base_model import random_base
-    from tunewright_trainer.tuning.heads import headed_config, load_with_tuner, pads_right
+    from tunewright_trainer.tuning.heads import headed_config, ready_to_train
     from tunewright_trainer.tuning.progress import MetricsCallback, posters
     from tunewright_trainer.tuning.tokenizer import load_tokenizer
 
@@ -68,14 +66,13 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     validation_set = None if splits.validation is None else encode_tagged(splits.validation, tokenizer, settings, tags).dataset
 
     config = headed_config(settings, tokenizer, tags)
-    if settings.config.model.from_scratch:
-        random_base(settings, config)  # before the arguments: from then on ZeRO-3 partitions whatever is created
-    pads_right(tokenizer, config)
-    arguments = training_arguments(settings, TrainingArguments, has_validation=validation_set is not None, label_names=["labels"])
+    arguments, model = ready_to_train(
+        settings, tokenizer, config, TrainingArguments, has_validation=validation_set is not None, label_names=["labels"]
+    )
     trainer = Trainer(
         start=start,
         request=request,
-        model=load_with_tuner(settings, config),
+        model=model,
         args=arguments,
         train_dataset=train_set,
         eval_dataset=validation_set,

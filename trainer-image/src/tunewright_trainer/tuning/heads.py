@@ -1,4 +1,4 @@
-"""A base model with a new head: its configuration, its loading, and the tuner on it."""
+"""A base model with a new head: its configuration, its loading, the tuner on it, and the arguments of its training."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -7,8 +7,8 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.tuning.adapters import fitted_adapter
-from tunewright_trainer.tuning.arguments import zero_stage
-from tunewright_trainer.tuning.base_model import load_base, load_config
+from tunewright_trainer.tuning.arguments import ArgumentsT, training_arguments, zero_stage
+from tunewright_trainer.tuning.base_model import load_base, load_config, random_base
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -39,13 +39,33 @@ def headed_config(
     return config
 
 
-def pads_right(tokenizer: "PreTrainedTokenizerBase", config: "PretrainedConfig") -> None:
+def _pads_right(tokenizer: "PreTrainedTokenizerBase", config: "PretrainedConfig") -> None:
     """Let the tokenizer pad as the server does: on the right, with the configuration's padding token."""
     tokenizer.padding_side = "right"
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.pad_token_id)
 
 
-def load_with_tuner(settings: Settings, config: "PretrainedConfig") -> "PreTrainedModel":
+def ready_to_train(
+    settings: Settings,
+    tokenizer: "PreTrainedTokenizerBase",
+    config: "PretrainedConfig",
+    kind: type[ArgumentsT],
+    *,
+    has_validation: bool,
+    label_names: Sequence[str],
+) -> "tuple[ArgumentsT, PreTrainedModel]":
+    """Return the training arguments and the model with its head and tuner, made in the order that ZeRO-3 needs.
+
+    From then on, the tokenizer pads as the server does.
+    """
+    if settings.config.model.from_scratch:
+        random_base(settings, config)  # before the arguments: from then on ZeRO-3 partitions whatever is created
+    _pads_right(tokenizer, config)
+    arguments = training_arguments(settings, kind, has_validation=has_validation, label_names=list(label_names))
+    return arguments, _load_with_tuner(settings, config)
+
+
+def _load_with_tuner(settings: Settings, config: "PretrainedConfig") -> "PreTrainedModel":
     """The base with the task's head and the job's tuner, ready to train. A head that the base lacks is drawn from `training.seed`."""
     from transformers import set_seed
 
