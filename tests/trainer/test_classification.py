@@ -57,12 +57,11 @@ def write_labeled(space: Workspace) -> None:
         (space.data / "corpus" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-@pytest.fixture(params=["phi3", "bert"])
-def classifier(request: pytest.FixtureRequest, space: Workspace, tmp_path: Path) -> Workspace:
-    """A decoder and an encoder, of each of which there is a configuration and a tokenizer only."""
-    space.model = Path(shutil.copytree(space.model, tmp_path / "model"))
+def of_family(family: str, space: Workspace, folder: Path) -> Workspace:
+    """A decoder or an encoder, of which there is a configuration and a tokenizer only."""
+    space.model = Path(shutil.copytree(space.model, folder))
     (space.model / "model.safetensors").unlink()
-    if request.param == "bert":
+    if family == "bert":
         bert().config.save_pretrained(space.model)
     write_labeled(space)
     return space
@@ -76,12 +75,22 @@ METHODS = {
 }
 
 
+TRAININGS = (("full", 2, "fp32"), ("lora", 3, "int8"), ("ia3", 2, "fp32"))
+ALWAYS = {("phi3", "lora"), ("bert", "full")}
+WAYS = [
+    pytest.param((family, *training), marks=[] if (family, training[0]) in ALWAYS else [pytest.mark.matrix])
+    for family in ("phi3", "bert")
+    for training in TRAININGS
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [("full", 2, "fp32"), ("lora", 3, "int8"), ("ia3", 2, "fp32")], ids=lambda how: "-".join(map(str, how)))
+@pytest.mark.parametrize("how", WAYS, ids=lambda how: "-".join(map(str, how)))
 def test_a_classifier_is_checked_trained_and_exported(
-    gang: WarmGang, classifier: Workspace, tmp_path: Path, how: tuple[str, int, str]
+    gang: WarmGang, space: Workspace, tmp_path: Path, how: tuple[str, str, int, str]
 ) -> None:
-    space, (tuner, stage, precision) = classifier, how
+    family, tuner, stage, precision = how
+    of_family(family, space, tmp_path / "model")
     config = classification(
         model={"fromScratch": True, "dtype": "float32"},
         method=METHODS[tuner],
