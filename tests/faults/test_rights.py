@@ -64,7 +64,7 @@ def rights_of(manifests: Sequence[Mapping[str, Any]]) -> set[Right]:
 def used(audit: Any, user: str) -> Mapping[Right, set[int]]:
     """Return a user's requests and the codes of their answers, without discovery, which all users may read."""
     found: dict[Right, set[int]] = {}
-    for event in audit.events():
+    for event in audit.events(naming=user):
         if event["user"]["username"] == user and (what := event.get("objectRef")) and what.get("resource"):
             resource = "/".join(filter(None, (what["resource"], what.get("subresource"))))
             code = event.get("responseStatus", {}).get("code", 0)
@@ -106,7 +106,7 @@ def test_lists_come_in_pages_and_of_children_only_ours(stage):
     scene, _, user = stage
     scene.create_job()
     scene.reaches("Checking")
-    asked = [event for event in scene.audit.events() if event["user"]["username"] == user and event["verb"] in ("list", "watch")]
+    asked = [event for event in scene.audit.events(naming=user) if event["user"]["username"] == user and event["verb"] in ("list", "watch")]
     assert {event["objectRef"]["resource"] for event in asked} >= {"finetunejobs", "pods", "jobs"}
     assert [event["requestURI"] for event in asked if event["verb"] == "list" and "limit=" not in event["requestURI"]] == []
     of_children = [unquote(event["requestURI"]) for event in asked if event["objectRef"]["resource"] != "finetunejobs"]
@@ -213,7 +213,7 @@ def hide_a_replica_set(scene: Scene, proxy: FaultProxy) -> None:
 def is_looked_at(scene: Scene, kind: str, name: str, since: int) -> bool:
     place = RESOURCES[kind]
     uri = f"/apis/{place.api_version}/namespaces/{scene.namespace}/{place.plural}/{name}"
-    asked = [event for event in scene.audit.events(since=since) if event.get("userAgent") == USER_AGENT]
+    asked = [event for event in scene.audit.events(since=since, naming=uri) if event.get("userAgent") == USER_AGENT]
     return any(event["verb"] == "get" and event["requestURI"] == uri for event in asked)
 
 

@@ -102,7 +102,7 @@ def made(scene: Scene, kind: str = "jobs") -> Sequence[str]:
     """Return the name of each object of a kind that was ever created here, as often as it was, by the audit log."""
     return sorted(
         event["objectRef"]["name"]
-        for event in scene.audit.events()
+        for event in scene.audit.events(naming=scene.namespace)
         if (event.get("objectRef") or {}).get("namespace") == scene.namespace
         and event["objectRef"]["resource"] == kind
         and event["verb"] in ("create", "patch")

@@ -74,7 +74,7 @@ class Scene:
         """Return all requests of the operator since a place in the audit log."""
         user = self.operator.user
         assert user != ADMIN, "this operator cannot be told from the test"
-        return [event for event in self.audit.events(since=since) if event["user"]["username"] == user]
+        return [event for event in self.audit.events(since=since, naming=user) if event["user"]["username"] == user]
 
     def look_again(self, mark: str, component: str = "checker") -> None:
         """Make the operator look at its job once more, although nothing has changed, and wait until it has."""
