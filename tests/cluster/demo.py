@@ -22,6 +22,7 @@ CONTENT = {"base-model": EXAMPLES / "base-model" / "model", "data": EXAMPLES / "
 NAMESPACE = "tunewright-demo"
 QUESTION = "Hi, I would like two large oat lattes to go. My name is Jean."
 PATIENCE_SECONDS = 3600
+LOOK_SECONDS = 3  # each look starts a kubectl
 RESTRICTED = {
     "apiVersion": "v1",
     "kind": "Namespace",
@@ -87,7 +88,7 @@ class Demo:
             while (phase := self.kubectl("get", job, "-o", "jsonpath={.status.phase}", quiet=True)) != "Serving":
                 if phase == "Failed" or time.monotonic() > deadline:
                     raise DemoError(self.kubectl("describe", job) + self.kubectl("get", "pods", "-o", "wide"))
-                time.sleep(1)
+                time.sleep(LOOK_SECONDS)
         finally:
             live.kill()
             live.wait()

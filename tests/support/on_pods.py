@@ -11,6 +11,7 @@ import pytest
 from content import fill_claim
 from kubernetes.dynamic.exceptions import TooManyRequestsError
 from ruamel.yaml import YAML
+from scene import JOB
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -94,8 +95,8 @@ class Desk:
         return found
 
     def status(self, name: str) -> dict[str, Any]:
-        """Return a job's status, empty before there is one."""
-        return dict((self.get("finetunejob", name) or {}).get("status", {}))
+        """Return a job's status, empty before there is one. Not through kubectl: tests look at it twice a second for minutes."""
+        return dict((self.cluster.api.get(*JOB, name, self.namespace) or {}).get("status", {}))
 
     def until(self, name: str, condition: Callable[[dict[str, Any]], Any], why: str) -> Any:
         """Wait until a job's status meets a condition; return what it gave. A job that fails meanwhile ends the test with its reason."""
