@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from fake_kubelet import FakeKubelet
-from operator_process import OperatorProcess, kubeconfig_of_its_own
+from operator_nursery import ForkedOperator, Nursery
+from operator_process import kubeconfig_of_its_own
 from scene import JOB, Scene
 from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
@@ -23,7 +24,7 @@ OTHERS: Shares = {
 }
 
 
-class Restless(OperatorProcess):
+class Restless(ForkedOperator):
     """An operator that goes over all jobs again and again, once it is started for that."""
 
     resync_seconds = 600
@@ -33,8 +34,8 @@ class Restless(OperatorProcess):
 
 
 @pytest.mark.slow
-def test_a_restart_among_500_jobs_writes_nothing(our_plane, namespace, tmp_path: Path):
-    with Restless(kubeconfig_of_its_own(our_plane, namespace), namespace, tmp_path) as operator:
+def test_a_restart_among_500_jobs_writes_nothing(our_plane, nursery: Nursery, namespace, tmp_path: Path):
+    with Restless(nursery, kubeconfig_of_its_own(our_plane, namespace), namespace, tmp_path) as operator:
         kubelet = FakeKubelet(our_plane.api, namespace)
         scene = Scene(api=our_plane.api, namespace=namespace, operator=operator, kubelet=kubelet, audit=our_plane.audit)
         scene.create_job("one-more")  # and the claims that all name

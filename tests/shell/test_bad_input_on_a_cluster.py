@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from namespaces import new_namespace
-from operator_process import OperatorProcess
+from operator_nursery import ForkedOperator
 from ruamel.yaml import YAML
 from scene import CLAIM, CRDS, JOB, SPEC
 from status_builders import CHECKED, EXPORTED, TRAINED
@@ -162,10 +162,10 @@ def test_a_stored_job_that_is_no_longer_valid_is_reported(scene):
     assert scene.operator.reconciles("bug") == 0
 
 
-def test_deleting_a_namespace_deletes_only_its_jobs(make_scene, control_plane, namespace, tmp_path: Path):
+def test_deleting_a_namespace_deletes_only_its_jobs(make_scene, control_plane, namespace, nursery, tmp_path: Path):
     doomed = new_namespace(control_plane.api)
     going = next(doomed)
-    with OperatorProcess(control_plane.kubeconfig, f"{namespace},{going}", tmp_path) as operator:
+    with ForkedOperator(nursery, control_plane.kubeconfig, f"{namespace},{going}", tmp_path) as operator:
         scene = make_scene(operator)
         there = copy.copy(scene)
         object.__setattr__(there, "namespace", going)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fake_kubelet import FakeKubelet
-from operator_process import OperatorProcess
+from operator_nursery import ForkedOperator, Nursery
 from scene import Scene
 from stage_scenes import BATCH, change, patch, to_export, to_training, uid
 from status_builders import CHECKED, EXPORTED, TRAINED
@@ -22,9 +22,11 @@ IMAGE = {"workers": {"image": "registry.example/trainer:2"}}
 
 
 @pytest.fixture(scope="module")
-def scene(control_plane: Any, definition: None, shared_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(
+    control_plane: Any, definition: None, shared_namespace: str, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     """One operator for the jobs of all tests."""
-    with OperatorProcess(control_plane.kubeconfig, shared_namespace, tmp_path_factory.mktemp("changed")) as operator:
+    with ForkedOperator(nursery, control_plane.kubeconfig, shared_namespace, tmp_path_factory.mktemp("changed")) as operator:
         kubelet = FakeKubelet(control_plane.api, shared_namespace)
         yield Scene(api=control_plane.api, namespace=shared_namespace, operator=operator, kubelet=kubelet, audit=control_plane.audit)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fake_kubelet import FakeKubelet
 from kubernetes.dynamic.exceptions import NotFoundError
-from operator_process import OperatorProcess
+from operator_nursery import ForkedOperator, Nursery
 from scene import Scene
 from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
@@ -46,10 +46,12 @@ EDITS: Mapping[str, tuple[Sequence[str], Mapping[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def served(control_plane: Any, definition: None, shared_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def served(
+    control_plane: Any, definition: None, shared_namespace: str, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     """Two jobs, one that is served by two servers, and one that trains."""
     api = control_plane.api
-    with OperatorProcess(control_plane.kubeconfig, shared_namespace, tmp_path_factory.mktemp("served")) as operator:
+    with ForkedOperator(nursery, control_plane.kubeconfig, shared_namespace, tmp_path_factory.mktemp("served")) as operator:
         kubelet = FakeKubelet(api, shared_namespace)
         scene = Scene(api=api, namespace=shared_namespace, operator=operator, kubelet=kubelet, audit=control_plane.audit)
         scene.create_job(serving={"replicas": 2})

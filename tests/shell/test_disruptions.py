@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fake_kubelet import FakeKubelet
 from kubernetes.dynamic.exceptions import NotFoundError
-from operator_process import OperatorProcess
+from operator_nursery import ForkedOperator, Nursery
 from scene import Scene
 from stage_scenes import BATCH, MERGE, to_export, to_training, uid
 from status_builders import EXPORTED, TRAINED
@@ -23,11 +23,13 @@ FULL = Failure(reason="DiskFull", message="no space left on device", suggestion=
 
 
 @pytest.fixture(scope="module")
-def scene(control_plane: Any, definition: None, shared_namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(
+    control_plane: Any, definition: None, shared_namespace: str, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Scene]:
     """One operator for the jobs of all tests, and a node that is only an object: a pod with a node waits for its kubelet."""
     nodes = control_plane.api.dynamic.resources.get(api_version="v1", kind="Node")
     nodes.create(body={"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
-    with OperatorProcess(control_plane.kubeconfig, shared_namespace, tmp_path_factory.mktemp("deleted")) as operator:
+    with ForkedOperator(nursery, control_plane.kubeconfig, shared_namespace, tmp_path_factory.mktemp("deleted")) as operator:
         kubelet = FakeKubelet(control_plane.api, shared_namespace)
         yield Scene(api=control_plane.api, namespace=shared_namespace, operator=operator, kubelet=kubelet, audit=control_plane.audit)
     nodes.delete(name=NODE, body={})

@@ -9,7 +9,8 @@ import pytest
 from cuttable_line import CuttableLine
 from fault_proxy import FaultProxy
 from life import made
-from operator_process import OperatorProcess, kubeconfig_of_its_own
+from operator_nursery import ForkedOperator, Nursery
+from operator_process import kubeconfig_of_its_own
 from status_builders import CHECKED
 from waiting import until
 
@@ -17,11 +18,11 @@ LEASE = ("coordination.k8s.io/v1", "Lease", "tunewright-operator")
 KINDS = ("configmaps", "persistentvolumeclaims", "networkpolicies", "poddisruptionbudgets", "services", "jobs")
 
 
-class Contender(OperatorProcess):
+class Contender(ForkedOperator):
     """An operator that stands for election in the namespace it works in."""
 
-    def __init__(self, name: str, kubeconfig: Path, namespace: str, folder: Path) -> None:
-        super().__init__(kubeconfig, namespace, folder)
+    def __init__(self, name: str, nursery: Nursery, kubeconfig: Path, namespace: str, folder: Path) -> None:
+        super().__init__(nursery, kubeconfig, namespace, folder)
         self.log = folder / f"{name}.log"
         self._name = name
 
@@ -31,11 +32,11 @@ class Contender(OperatorProcess):
 
 
 @pytest.fixture
-def contend(control_plane: Any, namespace: str, tmp_path: Path) -> Iterator[Callable[..., Contender]]:
+def contend(control_plane: Any, nursery: Nursery, namespace: str, tmp_path: Path) -> Iterator[Callable[..., Contender]]:
     """Start a contender."""
     with ExitStack() as stack:
         yield lambda name, kubeconfig=None: stack.enter_context(
-            Contender(name, kubeconfig or control_plane.kubeconfig, namespace, tmp_path)
+            Contender(name, nursery, kubeconfig or control_plane.kubeconfig, namespace, tmp_path)
         )
 
 

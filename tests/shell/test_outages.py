@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from cuttable_line import CuttableLine
-from operator_process import OperatorProcess
+from operator_nursery import ForkedOperator, Nursery
 from waiting import until
 
 # How many attempts of the watches shall fail in all; TUNEWRIGHT_OUTAGE_TRIES=130 makes an outage of three minutes.
@@ -41,7 +41,7 @@ class Outage(NamedTuple):
 
 
 @pytest.fixture
-def outage(control_plane: Any, make_scene: Any, tmp_path: Path, namespace: str) -> Iterator[Outage]:
+def outage(control_plane: Any, make_scene: Any, nursery: Nursery, tmp_path: Path, namespace: str) -> Iterator[Outage]:
     if control_plane.plane is None:
         pytest.skip("this would harm a cluster that is not ours")
     user = f"operator-of-{namespace}"
@@ -49,7 +49,7 @@ def outage(control_plane: Any, make_scene: Any, tmp_path: Path, namespace: str) 
     allow(control_plane.api, user)
     with (
         CuttableLine(control_plane.plane.port) as line,
-        OperatorProcess(line.kubeconfig(kubeconfig), namespace, tmp_path) as operator,
+        ForkedOperator(nursery, line.kubeconfig(kubeconfig), namespace, tmp_path) as operator,
     ):
         scene = make_scene(operator)
         scene.create_job("before")

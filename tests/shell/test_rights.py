@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from operator_process import OperatorProcess
+from operator_nursery import ForkedOperator, Nursery
 from status_builders import CHECKED
 from waiting import until
 
@@ -55,8 +55,8 @@ def rights(control_plane: Any, namespace: str) -> Iterator[Rights]:
 
 
 @pytest.fixture
-def operator(control_plane: Any, rights: Rights, namespace: str, tmp_path: Path) -> OperatorProcess:
-    return OperatorProcess(control_plane.plane.kubeconfig_for(rights.user), namespace, tmp_path)
+def operator(control_plane: Any, rights: Rights, namespace: str, nursery: Nursery, tmp_path: Path) -> ForkedOperator:
+    return ForkedOperator(nursery, control_plane.plane.kubeconfig_for(rights.user), namespace, tmp_path)
 
 
 def says(scene: Any, name: str, *words: str) -> None:
