@@ -7,7 +7,9 @@ import asyncio
 import json
 import random
 import time
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
@@ -21,15 +23,15 @@ STEPS_MOVED = 48
 A_MINUTE = 60.0  # seconds
 KILLS = 10
 CLASSIFIER = "guest-intent".ljust(63, "x")  # as long as a name may be: its children's have to be shorter
-RANK_PROCESSES = "import os, re; print(*(p for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()))"
+KILL_RANKS = "import os; [os.kill(int(p), 9) for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()]"
 # A gang that continued from a checkpoint reads the same samples in the same order with the same random numbers;
 # sums over two ranks are added in the same order too. What is left is the order of threads within a matrix product.
 SAME_LOSS = 5e-3
 
 
-def rank_processes(desk: Desk, pod: str) -> list[int]:
-    """Return the processes in a pod that train: torchrun's children, not itself."""
-    return [int(pid) for pid in desk.kubectl("exec", pod, "--", "python3", "-c", RANK_PROCESSES).split()]
+def kill_ranks(desk: Desk, pod: Mapping[str, Any]) -> None:
+    """`kill -9` the processes in a pod that train: torchrun's children, not itself."""
+    desk.kubectl("exec", pod["metadata"]["name"], "--", "python3", "-c", KILL_RANKS)
 
 
 def test_the_quickstart_trains_in_two_pods(desk, served):
@@ -78,8 +80,7 @@ def test_after_kill_9_of_a_rank_the_gang_resumes_and_reaches_the_same_loss(desk,
     desk.apply("killed", spec)
     desk.until("killed", lambda status: status.get("checkpoint", {}).get("step", 0) >= 60, "a checkpoint in the middle")
     (victim,) = desk.all("pods", of("killed", "trainer") + ",batch.kubernetes.io/job-completion-index=1")
-    processes = rank_processes(desk, victim["metadata"]["name"])
-    desk.kubectl("exec", victim["metadata"]["name"], "--", "python3", "-c", f"import os; [os.kill(p, 9) for p in {processes}]")
+    kill_ranks(desk, victim)
 
     status = desk.until_phase("killed", "Complete")
 
@@ -101,12 +102,12 @@ def steps_since_resumed(status: dict) -> int:
     return 0 if resumed is None else status["progress"]["step"] - resumed
 
 
-def test_a_gang_resumes_after_an_eviction_a_suspension_and_a_resize(desk, demo, served):
-    """It resumes each time from the checkpoint that it saved on SIGTERM; it writes no other checkpoints. None of it is a failure. It is served under a name that is taken."""
+def test_a_gang_resumes_after_an_eviction_a_suspension_a_resize_and_kill_9(desk, demo, served):
+    """It resumes each time from the checkpoint that it saved on SIGTERM; it writes no other checkpoints. Only the kill is a failure. It is served under a name that is taken."""
     spec = short(quickstart())
     spec["training"] |= {"saveStrategy": "no", "maxSteps": STEPS_MOVED}
     del spec["training"]["saveSteps"]
-    spec |= {"backoffLimit": 0, "serving": quickstart()["serving"] | {"servedModelName": QUICKSTART_JOB}}
+    spec |= {"backoffLimit": 1, "serving": quickstart()["serving"] | {"servedModelName": QUICKSTART_JOB}}
     desk.apply("moved", spec)
     desk.until("moved", lambda status: status.get("progress", {}).get("step", 0) >= 5, "some steps")
     (rank,) = desk.all("pods", of("moved", "trainer") + ",batch.kubernetes.io/job-completion-index=1")
@@ -129,10 +130,18 @@ def test_a_gang_resumes_after_an_eviction_a_suspension_and_a_resize(desk, demo, 
     assert [pod for pod in desk.all("pods", of("moved", "trainer")) if pod["status"]["phase"] in {"Pending", "Running"}] == []
 
     desk.patch("moved", suspend=False, workers={"replicas": 1})
+    alone = desk.until(
+        "moved",
+        lambda status: steps_since_resumed(status) > 0 and status["checkpoint"]["resumedFromStep"] == saved and status,
+        "it goes on alone",
+    )
+    (rank,) = [pod for pod in desk.all("pods", of("moved", "trainer")) if pod["status"]["phase"] == "Running"]
+    kill_ranks(desk, rank)
     done = desk.until_phase("moved", "Serving")
+    assert done["attempts"] == alone["attempts"] + 1
     assert (done["checkpoint"]["resumedFromStep"], done["progress"]["step"]) == (saved, STEPS_MOVED)
     gangs = sorted(desk.all("jobs", of("moved", "trainer")), key=lambda gang: gang["metadata"]["creationTimestamp"])
-    assert [gang["spec"]["completions"] for gang in gangs] == [2, 2, 1]
+    assert [gang["spec"]["completions"] for gang in gangs] == [2, 2, 1, 1]
     assert demo.ask("moved")
     assert desk.status(QUICKSTART_JOB)["phase"] == "Serving"
 
