@@ -19,6 +19,9 @@ from ruamel.yaml import YAML
 from scene import CRDS, JOB, SPEC
 
 from tunewright.api.crdgen import IMMUTABLE_FIELDS, node_at
+from tunewright.api.structural import Schema, structural
+from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright.api.v1alpha1.status import FineTuneJobStatus
 
 MERGE = "application/merge-patch+json"
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/finetunejobs.tunewright.io"
@@ -64,21 +67,29 @@ def main() -> None:
 
 
 def variants(path: Path) -> Mapping[str, Any]:
-    """Return the committed definition, one with rules that compare the specification with its earlier version, and one without defaults."""
+    """Return the committed definition, one with defaults, and one that also compares the specification with its earlier version."""
     committed = YAML(typ="safe").load(path)
-    with_rules, without_defaults = copy.deepcopy(committed), copy.deepcopy(committed)
-    schema = with_rules["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    with_defaults = copy.deepcopy(committed)
+    for name, model in (("spec", FineTuneJobSpec), ("status", FineTuneJobStatus)):
+        _add_defaults(_schema(with_defaults)["properties"][name], structural(model))
+    with_rules = copy.deepcopy(with_defaults)
     for field in IMMUTABLE_FIELDS:
-        node_at(schema, f"spec.{field}").setdefault("x-kubernetes-validations", []).append({"rule": "self == oldSelf", "message": "no"})
-    _drop_defaults(without_defaults["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
-    return {"immutability in the CRD": with_rules, "as committed": committed, "without defaults": without_defaults}
+        rules = node_at(_schema(with_rules), f"spec.{field}").setdefault("x-kubernetes-validations", [])
+        rules.append({"rule": "self == oldSelf", "message": "no"})
+    return {"defaults and immutability in the CRD": with_rules, "defaults in the CRD": with_defaults, "as committed": committed}
 
 
-def _drop_defaults(node: Any) -> None:
-    node.pop("default", None)
-    for part in (*node.get("properties", {}).values(), *(node[name] for name in ("items", "additionalProperties") if name in node)):
-        if isinstance(part, dict):
-            _drop_defaults(part)
+def _schema(definition: Any) -> Any:
+    return definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+
+def _add_defaults(node: Any, model: Schema) -> None:
+    if "default" in model:
+        node["default"] = model["default"]
+    for name, part in model.get("properties", {}).items():
+        _add_defaults(node["properties"][name], part)
+    if "items" in model:
+        _add_defaults(node["items"], model["items"])
 
 
 def cost(plane: UnthrottledPlane, write: Callable[[int], None], writes: int) -> float:

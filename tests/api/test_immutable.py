@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
         ((), {}, {}),
         ((), {}, {"training": {}, "workers.replicas": 1}),  # defaults written out are no change
         ((), {"serving": {"replicas": 1}}, {"serving": {"replicas": 2}, "suspend": True, "workers.nodeSelector": {"pool": "a"}}),
+        ((), {"training": {}, "workers.replicas": 1, "data.train[0].columns": {}}, {}),
         (("spec.training.maxSteps",), {}, {"training.maxSteps": 5}),
         (("spec.deepspeed.stage",), {"deepspeed": {"stage": 1}}, {"deepspeed": {"stage": 2}}),
         (("spec.workers.acceleratorMemory",), {"workers.acceleratorMemory": "80Gi"}, {"workers.acceleratorMemory": "40Gi"}),

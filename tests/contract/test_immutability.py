@@ -6,7 +6,7 @@ The policy that enforces it and `changed_inputs`, for machines without a cluster
 import re
 
 import pytest
-from api_jobs import ABSENT, put, raw_job
+from api_jobs import ABSENT, as_written, in_full, put, raw_job
 from waiting import until
 
 from tunewright.api.crdgen import IMMUTABLE_FIELDS
@@ -57,6 +57,7 @@ OPEN = [
 
 
 SAME = [  # values of another form that mean the same
+    {"data.validation": [], "data.train[0].columns": {}},
     {"training": {}},
     {"method": {"type": "sft", "tuner": "lora"}},
     {"evaluation": {}},
@@ -65,6 +66,17 @@ SAME = [  # values of another form that mean the same
     {"output.storage.size": "20480Mi"},
     {"output.storage.accessModes": ["ReadWriteOnce", "ReadWriteMany"]},
 ]
+WITH_DEFAULTS_IN_LISTS = {
+    "model.source": {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hub"}}},
+    "data.validation": [{"source": {"huggingFace": {"repo": "a/b", "tokenSecretRef": {"name": "hub"}}}}],
+    "evaluation.gates": [{"metric": "eval_loss", "maximum": 2.0}],
+    "deepspeed": {},
+    "method": {"lora": {}},
+    "training": {"lrSchedulerKwargs": {}},
+    "serving": {},
+    "workers.env": [{"name": "A"}],
+    "workers.topologySpreadConstraints": [{"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+}
 SHOWN = [  # field, old and new value in the message
     ("spec.training.maxSteps: -1 -> 7", {"training.maxSteps": 7}),
     ("spec.model.dtype: bfloat16 -> float32", {"model.dtype": "float32"}),
@@ -86,6 +98,19 @@ def update(control_plane, crd, shared_namespace):
     yield ask
     for kind in kinds:
         control_plane.api.delete(*kind)
+
+
+@pytest.fixture
+def replaced(update, control_plane, namespace):
+    """The verdict on one job after another."""
+
+    def verdict(before, after):
+        stored = control_plane.api.create(before, namespace, keep=True)
+        assert stored.accepted, stored.message
+        after["metadata"]["resourceVersion"] = stored.object["metadata"]["resourceVersion"]
+        return control_plane.api.replace(after, namespace)
+
+    return verdict
 
 
 def _asking(control_plane, shared_namespace):
@@ -181,6 +206,20 @@ def test_the_rest_may_change(update, changes):
 def test_writing_the_same_in_another_form_is_no_change(update, changes):
     assert update(changes).message == ""
     assert as_on_one_machine(changes) == ()
+
+
+@pytest.mark.parametrize(("before", "after"), [(in_full, as_written), (as_written, in_full)])
+@pytest.mark.parametrize("changes", [WITH_DEFAULTS_IN_LISTS, {}], ids=["many fields", "the smallest job"])
+def test_defaults_that_an_earlier_release_wrote_out_are_no_change(replaced, before, after, changes):
+    """The CRD had defaults then. `kubectl apply` replaces lists, such as data.train, as the manifest has them."""
+    assert replaced(before(raw_job(changes)), after(raw_job(changes))).message == ""
+
+
+def test_a_change_beside_a_default_in_a_list_is_refused(replaced):
+    changed = {**WITH_DEFAULTS_IN_LISTS, "data.train[0].source.pvc.path": "other.jsonl"}
+    refused = replaced(in_full(raw_job(WITH_DEFAULTS_IN_LISTS)), raw_job(changed))
+
+    assert (refused.code, named(refused)) == (422, ("spec.data.train",))
 
 
 def named(refused):

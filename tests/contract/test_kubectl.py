@@ -1,5 +1,6 @@
 """kubectl: applied examples, the columns of `kubectl get ftj`, refusals that name the field."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,40 @@ def test_explain_shows_type_description_unit_and_default(kubectl):
     assert "<integer>" in explained
     assert "Seconds for open requests to finish" in " ".join(explained.split())
     assert "Default: 300." in " ".join(explained.split())
+
+
+# Of these fields the first manifest has none.
+OTHER_VALUES = {
+    "backoffLimit": 5,
+    "evaluation": {"allowRegression": True},
+    "progressDeadlineSeconds": 600,
+    "serving": {"executionProviders": ["CPU"], "resources": {"limits": {"cpu": "2"}}, "maxConcurrentRequests": 4, "drainSeconds": 60},
+    "suspend": True,
+    "training": {"maxSteps": 5},
+    "workers": {"replicas": 2, "resources": {"limits": {"cpu": "2"}}},
+}
+
+
+@pytest.mark.parametrize("command", ["create", "apply"])
+def test_another_manager_sets_fields_with_a_default_without_a_conflict(kubectl, command):
+    kubectl(command, "-f", "-", stdin=json.dumps(raw_job({"serving": {}})))
+    applied = server_side(kubectl, raw_job(OTHER_VALUES))
+
+    assert (applied.returncode, applied.stderr) == (0, "")
+    stored = json.loads(kubectl("get", "ftj", "support-bot", "-o", "json").stdout)
+    assert stored["spec"] == raw_job({**OTHER_VALUES, "serving": {"replicas": 1, **OTHER_VALUES["serving"]}})["spec"]
+
+
+def test_the_default_that_scale_needs_belongs_to_the_first_manager(kubectl):
+    kubectl("create", "-f", "-", stdin=json.dumps(raw_job({"serving": {}})))
+    applied = server_side(kubectl, raw_job({"serving": {"replicas": 2}}))
+
+    assert applied.returncode == 1
+    assert ".spec.serving.replicas" in applied.stderr
+
+
+def server_side(kubectl, job):
+    return kubectl("apply", "--server-side", "--field-manager=gitops", "-f", "-", stdin=json.dumps(job))
 
 
 @pytest.mark.parametrize("part", ["spec", "status"])

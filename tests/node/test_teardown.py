@@ -9,7 +9,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 def test_deleting_jobs_keeps_only_retained_claims(desk, served):
     """A created claim stays, unless its job disables that."""
-    jobs = {job["metadata"]["name"]: job["spec"]["output"].get("storage", {}).get("retain", True) for job in desk.all("finetunejobs")}
+    jobs = {
+        job["metadata"]["name"]: job["spec"].get("output", {}).get("storage", {}).get("retain", True) for job in desk.all("finetunejobs")
+    }
     kept = {"corpora", *(f"{job}-output" for job, retain in jobs.items() if retain)}
     desk.kubectl("delete", "finetunejobs", "--all", "--timeout=300s")
 

@@ -377,6 +377,7 @@ class TestResults:
         assert status(seen(), quickstart_plan(fit=fit)).wire()["plan"] == {
             "zeroStage": 3,
             "offload": "optimizer:cpu,param:nvme",
+            "workers": 8,
             "worldSize": 8,
             "estimatedBytesPerRank": 1,
             "availableBytesPerRank": 2,

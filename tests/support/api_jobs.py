@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from tunewright.api.v1alpha1.job import parse
+
 
 class _Absent:
     """Marks a field to remove. Its name appears in test ids."""
@@ -32,6 +34,16 @@ def raw_job(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     for path, value in (changes or {}).items():
         put(job["spec"], path, value if value is ABSENT else copy.deepcopy(value))
     return job
+
+
+def as_written(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The same job."""
+    return copy.deepcopy(dict(job))
+
+
+def in_full(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The same job with every default written out, as API servers stored it while the CRD had defaults."""
+    return {**as_written(job), "spec": parse(job).spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
 
 def put(part: Any, path: str, value: Any) -> None:

@@ -30,6 +30,8 @@ OPEN: Mapping[str, st.SearchStrategy[Any]] = {
     "labelSmoothing": st.sampled_from([0, 0.1, 0.49]),  # a bound with a fraction is CEL's
     "initLoraWeights": st.sampled_from([True, False, "gaussian", "olora", "pissa_niter_4"]),
 }
+# Names and values of labels in a selector: their schema has no pattern, which only the operator checks.
+LABELS = ("key", "values", "topologyKey", "matchLabels", "matchLabelKeys", "mismatchLabelKeys")
 SCALARS: list[Any] = [1, 0.1, "x", True, None]
 
 
@@ -51,30 +53,30 @@ def texts(node: Mapping[str, Any]) -> st.SearchStrategy[str]:
     return st.from_regex(pattern, fullmatch=True).filter(lambda text: shortest <= len(text) <= longest)
 
 
-def lists(node: Mapping[str, Any]) -> st.SearchStrategy[list[Any]]:
+def lists(name: str, node: Mapping[str, Any]) -> st.SearchStrategy[list[Any]]:
     keys = node.get("x-kubernetes-list-map-keys", [])
     distinct = node.get("x-kubernetes-list-type") == "set" or bool(keys)
     by = (lambda item: tuple(item[key] for key in keys)) if keys else repr
     return st.lists(
-        values(node["items"]),
+        values(name, node["items"]),
         min_size=node.get("minItems", 0),
         max_size=min(node.get("maxItems", 3), 3),
         unique_by=by if distinct else None,
     )
 
 
-def objects(node: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
+def objects(name: str, node: Mapping[str, Any]) -> st.SearchStrategy[dict[str, Any]]:
     if "properties" in node:
         parts = {name: field(name, part) for name, part in node["properties"].items()}
         required = {name: parts.pop(name) for name in node.get("required", ())}
         return st.fixed_dictionaries(required, optional=parts)
     if "additionalProperties" not in node:  # an object whose presence alone says something, as `emptyDir: {}`
         return st.just({})
-    return st.dictionaries(KEYS, values(node["additionalProperties"]), max_size=min(node.get("maxProperties", 3), 3))
+    return st.dictionaries(KEYS, values(name, node["additionalProperties"]), max_size=min(node.get("maxProperties", 3), 3))
 
 
-def values(node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
-    """Return values that a node of the schema allows."""
+def values(name: str, node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    """Return values that a node of the schema allows. `name`: of the field that it is, or is in."""
     if "enum" in node:
         return st.sampled_from(node["enum"])
     if node.get("x-kubernetes-int-or-string"):
@@ -84,20 +86,20 @@ def values(node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     if node.get("type") == "boolean":
         return st.booleans()
     if node.get("type") == "string":
-        return texts(node)
+        return st.sampled_from(["a", "pool", "cpu"]) if name in LABELS and "pattern" not in node else texts(node)
     if "type" not in node:  # any JSON, as deep as its schema goes
         deeper = [
-            values(node[part]).map(make)
+            values(name, node[part]).map(make)
             for part, make in (("items", lambda one: [one]), ("additionalProperties", lambda one: {"a": one}))
             if part in node
         ]
         return st.one_of(st.sampled_from(SCALARS), *deeper)
-    return lists(node) if node.get("type") == "array" else objects(node)
+    return lists(name, node) if node.get("type") == "array" else objects(name, node)
 
 
 def field(name: str, node: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     is_open = name in OPEN and (node.get("type") != "array" or "type" not in node["items"])
-    return OPEN[name] if is_open else values(node)
+    return OPEN[name] if is_open else values(name, node)
 
 
 # Fields that stand once; what is in a list is drawn with its list, or as the first of the training data.

@@ -11,18 +11,18 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from tunewright.api.rules import RULES
-from tunewright.api.rules.predicates import field, size
-from tunewright.api.structural import Schema, structural, with_defaults_named
+from tunewright.api.rules.predicates import OLD_SELF, SELF, field, size
+from tunewright.api.structural import Schema, everywhere, structural, with_defaults_named, without_default
 from tunewright.api.supported import CODE, NOT_SUPPORTED_YET
 from tunewright.api.v1alpha1.common import DNS_LABEL, LONGEST_LABEL
-from tunewright.api.v1alpha1.job import API_VERSION, GROUP, KIND, VERSION, FineTuneJobSpec
+from tunewright.api.v1alpha1.job import API_VERSION, GROUP, KIND, VERSION, FineTuneJob, FineTuneJobSpec
 from tunewright.api.v1alpha1.status import FineTuneJobStatus
 
 PLURAL = "finetunejobs"
 FILENAME = f"{PLURAL}.{GROUP}.yaml"
 _YAML_1_1_BOOLEANS = frozenset({"y", "n", "yes", "no", "on", "off"})
 UNSEEN = -1  # no generation is this one
-NAME_RULE = (size("metadata.name").at_most(LONGEST_LABEL) & field("metadata.name").matches(DNS_LABEL)).cel()
+NAME_RULE = (size("metadata.name").at_most(LONGEST_LABEL) & field("metadata.name").matches(DNS_LABEL)).cel({SELF: FineTuneJob})
 NAME_MESSAGE = f"metadata.name must be a DNS label of at most {LONGEST_LABEL} characters: names of Services are made from it"
 
 # What a model is made from; immutable.py has the table of all their fields.
@@ -41,7 +41,7 @@ COLUMNS: tuple[tuple[str, str, str, int], ...] = (
     ("READY", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
     ("AGE", "date", ".metadata.creationTimestamp", 0),
     ("MODEL", "string", ".spec.model.source.huggingFace.repo", 1),
-    ("WORKERS", "integer", ".spec.workers.replicas", 1),
+    ("WORKERS", "integer", ".status.plan.workers", 1),
     ("ZERO", "integer", ".status.plan.zeroStage", 1),
     ("ENDPOINT", "string", ".status.serving.url", 1),
     ("REASON", "string", ".status.reason", 1),
@@ -56,11 +56,28 @@ SCALE = {
 }
 
 
+# Parts with the same fields as another part, which has the descriptions of what is below these fields. kubectl stores the whole definition
+# in an annotation of at most 256 KiB.
+REPEATED = (
+    ("spec.check", "spec.workers"),
+    ("spec.export", "spec.workers"),
+    ("spec.serving", "spec.workers"),
+    ("spec.data.validation[*]", "spec.data.train[*]"),
+    ("spec.data.test[*]", "spec.data.train[*]"),
+)
+
+# The API server fills in these defaults, and no others: the operator does (docs/adr/0034-defaults.md).
+KEPT_DEFAULTS: tuple[tuple[str, Any], ...] = (
+    ("spec.serving.replicas", 1),  # /scale refuses an object without the number
+    ("spec.serving.resources", {}),  # not filled in for `serving` that an update of /scale has created: see SCALE_RULE
+    ("status", {}),
+    ("status.observedGeneration", UNSEEN),  # kstatus (kubernetes-sigs/cli-utils) treats a job without a status as complete
+)
+
 # An update of the subresource gets no defaults: it would create `serving` with the number alone.
 SCALE_RULE = {
-    "rule": "!has(self.serving) || has(self.serving.executionProviders)",
+    "rule": "!has(self.serving) || has(self.serving.resources)",
     "message": "the job has no server to scale. Add `serving: {}` to the job first.",
-    "reason": "FieldValueInvalid",
     "fieldPath": ".serving",
 }
 
@@ -128,20 +145,27 @@ def job_schema() -> Schema:
             "apiVersion": {"type": "string", "description": f"Group and version: {API_VERSION}."},
             "kind": {"type": "string", "description": f"Kind: {KIND}."},
             "metadata": {"type": "object"},  # the API server describes it
-            "spec": with_defaults_named(structural(FineTuneJobSpec)),
-            "status": _unseen(structural(FineTuneJobStatus)),
+            "spec": everywhere(without_default, everywhere(with_defaults_named, structural(FineTuneJobSpec))),
+            "status": everywhere(without_default, structural(FineTuneJobStatus)),
         },
         "x-kubernetes-validations": [{"rule": NAME_RULE, "message": NAME_MESSAGE}],
     }
+    for path, described in REPEATED:
+        _refer(schema, path, described)
+    for path, default in KEPT_DEFAULTS:
+        node_at(schema, path)["default"] = default
     for path, validation in (("spec", SCALE_RULE), *_rules(), *_not_added()):
         node_at(schema, path).setdefault("x-kubernetes-validations", []).append(validation)
     return schema
 
 
-def _unseen(status: Schema) -> Schema:
-    """Mark a job that the operator has not seen: kstatus (kubernetes-sigs/cli-utils) treats a job without a status as complete."""
-    status["properties"]["observedGeneration"]["default"] = UNSEEN
-    return {**status, "default": {}}
+def _refer(schema: Schema, path: str, described: str) -> None:
+    """Describe what is below the fields of a part by a reference to another part, if that has the field, too."""
+    fields = node_at(schema, path)["properties"]
+    reference = {"description": f"As in {described.removeprefix('spec.').removesuffix('[*]')}."}
+    for name in fields.keys() & node_at(schema, described)["properties"].keys():
+        own = {"description": fields[name]["description"]}
+        fields[name] = everywhere(lambda node: node | reference if "description" in node else node, fields[name]) | own
 
 
 def node_at(schema: Schema, path: str) -> Schema:
@@ -158,7 +182,7 @@ def _rules() -> Iterator[tuple[str, Schema]]:
         if rule.cel is not None:
             message = f"{rule.code}: {rule.refuses}. {rule.way_out}"
             for node in rule.subject.nodes:
-                yield node, {"rule": rule.cel, "message": message, "reason": "FieldValueInvalid", "fieldPath": f".{rule.path}"}
+                yield node, {"rule": rule.cel, "message": message, "fieldPath": f".{rule.path}"}
 
 
 def _not_added() -> Iterator[tuple[str, Schema]]:
@@ -166,7 +190,8 @@ def _not_added() -> Iterator[tuple[str, Schema]]:
         if entry.not_added is not None:
             place = entry.path.removeprefix("spec").removesuffix("[*]")
             message = f"{CODE}. {entry.instead}"
-            yield "spec", {"rule": entry.not_added.cel(), "message": message, "reason": "FieldValueInvalid", "fieldPath": place}
+            rule = entry.not_added.cel({SELF: FineTuneJobSpec, OLD_SELF: FineTuneJobSpec})
+            yield "spec", {"rule": rule, "message": message, "fieldPath": place}
 
 
 def _column(name: str, kind: str, path: str, priority: int) -> dict[str, Any]:

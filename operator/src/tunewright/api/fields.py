@@ -21,7 +21,7 @@ def model_at(steps: Sequence[Step]) -> type[Spec] | None:
     for step in steps:
         if isinstance(step, int) or model is None:
             continue  # an entry of a list has the type of the list's own entries
-        model = next((_part_of(field.annotation) for field in model.model_fields.values() if field.alias == step), None)
+        model = next((part_of(field.annotation) for field in model.model_fields.values() if field.alias == step), None)
     return model
 
 
@@ -35,13 +35,13 @@ def _walk(model: type[Spec], prefix: str) -> Iterator[str]:
     for field in model.model_fields.values():
         path = f"{prefix}{field.alias}"
         yield path
-        part = _part_of(field.annotation)
+        part = part_of(field.annotation)
         if part is not None and field.alias != "metadata":
             yield from _walk(part, f"{path}.")
 
 
-def _part_of(annotation: Any) -> type[Spec] | None:
+def part_of(annotation: Any) -> type[Spec] | None:
     """Return the part inside Annotated, Optional and tuples."""
     if isinstance(annotation, type) and issubclass(annotation, Spec):
         return annotation
-    return next((found for inner in get_args(annotation) if (found := _part_of(inner)) is not None), None)
+    return next((found for inner in get_args(annotation) if (found := part_of(inner)) is not None), None)

@@ -1,6 +1,7 @@
 """Immutability of a job's inputs: one table of fields. It is evaluated here, and printed as CEL for the API server (policygen.py).
 
-Two values are the same if they mean the same: `1` and `1000m` are one quantity, and a set has no order. Defaults count as written.
+Two values are the same if they mean the same: `1` and `1000m` are one quantity, a set has no order, and a field without a value has its
+default. The operator fills defaults in, and so did the CRD of earlier versions: stored jobs can have them or not.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,11 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
 from tunewright.api.crdgen import IMMUTABLE_FIELDS, node_at
+from tunewright.api.places import place_of
 from tunewright.api.structural import Schema, structural
 from tunewright.api.v1alpha1.common import QUANTITY_PATTERN
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
@@ -22,6 +27,7 @@ class Kind(StrEnum):
     SCALAR = "scalar"
     QUANTITY = "quantity"
     SET = "set"  # a list without an order
+    ENTRIES = "entries"  # a list of parts whose fields have defaults
     WHOLE = "whole"  # any other list or map
 
 
@@ -31,6 +37,8 @@ class Input(NamedTuple):
     path: tuple[str, ...]  # below spec
     kind: Kind
     within: tuple[str, ...] = ()  # the nearest optional part above it
+    default: Any = None
+    entries: tuple["Input", ...] = ()  # the fields of an entry of ENTRIES
 
     @property
     def field(self) -> str:
@@ -41,8 +49,7 @@ class Input(NamedTuple):
 @cache
 def inputs() -> tuple[Input, ...]:
     """Return every field that cannot change."""
-    spec: Schema = {"properties": {"spec": structural(FineTuneJobSpec)}}
-    return tuple(row for field in IMMUTABLE_FIELDS for row in _below(spec, tuple(field.split("."))))
+    return tuple(row for field in IMMUTABLE_FIELDS for row in _below(FineTuneJobSpec, tuple(field.split("."))))
 
 
 def changed_inputs(before: FineTuneJob, after: FineTuneJob) -> tuple[str, ...]:
@@ -51,16 +58,29 @@ def changed_inputs(before: FineTuneJob, after: FineTuneJob) -> tuple[str, ...]:
     return tuple(row.field for row in inputs() if _compared(row, old, new) and not _same(row.kind, _at(old, row.path), _at(new, row.path)))
 
 
-def _below(spec: Schema, path: tuple[str, ...], within: tuple[str, ...] = ()) -> Iterator[Input]:
-    owner, node = (node_at(spec, ".".join(("spec", *steps))) for steps in (path[:-1], path))
+def _below(model: type[BaseModel], path: tuple[str, ...], within: tuple[str, ...] = ()) -> Iterator[Input]:
+    node, place = node_at(_schema(model), ".".join(path)), place_of(model, "self", ".".join(path))
     if "properties" not in node:
-        yield Input(path, _kind(node), within)
+        entries = _of_entries(place.part) if place.part else ()
+        default = None if place.default is PydanticUndefined else place.default
+        yield Input(path, Kind.ENTRIES if entries else _kind(node), within, default, entries)
         return
-    if path[-1] not in owner.get("required", ()) and "default" not in node:
+    if place.default is None:
         yield Input(path, Kind.PRESENCE, within)
         within = path
     for name in node["properties"]:
-        yield from _below(spec, (*path, name), within)
+        yield from _below(model, (*path, name), within)
+
+
+def _of_entries(model: type[BaseModel]) -> tuple[Input, ...]:
+    """Return the fields of a list's entries, if any of them has a default."""
+    rows = tuple(row for name in _schema(model)["properties"] for row in _below(model, (name,)))
+    return rows if any(row.default is not None for row in rows) else ()
+
+
+@cache
+def _schema(model: type[BaseModel]) -> Schema:
+    return structural(model)
 
 
 def _kind(node: Schema) -> Kind:

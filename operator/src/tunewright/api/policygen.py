@@ -9,6 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tunewright.api.constants import constant
 from tunewright.api.crdgen import PLURAL
 from tunewright.api.immutable import Input, Kind, inputs
 from tunewright.api.v1alpha1.job import GROUP, VERSION
@@ -33,7 +34,7 @@ def policy() -> dict[str, Any]:
     every = " + ".join(f"variables.{name}" for name in changed)
     validation = {
         "expression": "size(variables.changed) == 0",
-        "messageExpression": f"variables.changed.join('; ') + {_text('. ' + WAY_OUT)}",
+        "messageExpression": f"variables.changed.join('; ') + {constant('. ' + WAY_OUT)}",
         "message": WAY_OUT,
         "reason": "Invalid",
     }
@@ -73,10 +74,10 @@ def policy_yaml() -> str:
 
 def _change(row: Input) -> str:
     """Return the CEL of what a row contributes to the message: nothing if the field is the same."""
-    old, new = _at("oldObject", row.path), _at("object", row.path)
+    old, new = _value("oldObject.spec", row), _value("object.spec", row)
     same = _same(row.kind, old, new)
     if row.within:
-        both = " && ".join(f"{_at(version, row.within)}.hasValue()" for version in ("oldObject", "object"))
+        both = " && ".join(f"{_at(version, row.within)}.hasValue()" for version in ("oldObject.spec", "object.spec"))
         same = f"!({both}) || {same}"
     return f"({same}) ? '' : {_message(row, old, new)}"
 
@@ -84,6 +85,7 @@ def _change(row: Input) -> str:
 def _message(row: Input, old: str, new: str) -> str:
     if row.kind in {Kind.SCALAR, Kind.QUANTITY}:
         return f"'{row.field}: ' + {_shown(old)} + ' -> ' + {_shown(new)}"
+    old, new = _at("oldObject.spec", row.path), _at("object.spec", row.path)
     return f"'{row.field}: ' + ({old}.hasValue() ? ({new}.hasValue() ? 'changed' : 'removed') : 'added')"
 
 
@@ -109,9 +111,18 @@ def _shown(value: str) -> str:
     return f"{value}.optMap(shown, {cut}).orValue('{_UNSET}')"
 
 
-def _at(version: str, path: tuple[str, ...]) -> str:
-    return f"{version}.spec" + "".join(f".?{name}" for name in path)
+def _value(part: str, row: Input) -> str:
+    """Return the optional value of a row's field. A field that has a default always has a value."""
+    value = _at(part, row.path)
+    if row.entries:
+        fields = ", ".join(_comparable("entry", field) for field in row.entries)
+        return f"optional.of({value}.orValue([]).map(entry, [{fields}]))"
+    return value if row.default is None else f"optional.of({value}.orValue({constant(row.default)}))"
 
 
-def _text(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+def _comparable(part: str, row: Input) -> str:
+    return f"dyn({_at(part, row.path)}.hasValue())" if row.kind is Kind.PRESENCE else f"dyn({_value(part, row)})"
+
+
+def _at(part: str, path: tuple[str, ...]) -> str:
+    return part + "".join(f".?{name}" for name in path)

@@ -7,7 +7,8 @@ map keys.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -37,15 +38,23 @@ def structural(model: type[BaseModel]) -> Schema:
 
 def with_defaults_named(node: Schema) -> Schema:
     """Name each default in the field's description, because `kubectl explain` shows no defaults."""
-    node = dict(node)
     default = node.get("default")
-    if default not in (None, {}, [], ""):
-        node["description"] = f"{node['description']} Default: {default if isinstance(default, str) else json.dumps(default)}."
+    if default in (None, {}, [], ""):
+        return node
+    return {**node, "description": f"{node['description']} Default: {default if isinstance(default, str) else json.dumps(default)}."}
+
+
+def without_default(node: Schema) -> Schema:
+    """Leave the default out: the operator fills it in (docs/adr/0034-defaults.md)."""
+    return {name: value for name, value in node.items() if name != "default"}
+
+
+def everywhere(change: Callable[[Schema], Schema], node: Schema) -> Schema:
+    """Return a schema with this change at each node."""
+    node = dict(change(node))
     if "properties" in node:
-        node["properties"] = {name: with_defaults_named(part) for name, part in node["properties"].items()}
-    if isinstance(node.get("items"), dict):
-        node["items"] = with_defaults_named(node["items"])
-    return node
+        node["properties"] = {name: everywhere(change, part) for name, part in node["properties"].items()}
+    return node | {name: everywhere(change, node[name]) for name in ("items", "additionalProperties") if isinstance(node.get(name), dict)}
 
 
 def _node(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
@@ -54,6 +63,8 @@ def _node(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
     if len(kinds) == 1:
         return _node({**kinds[0], **{name: value for name, value in raw.items() if name != "anyOf"}}, defs)
     node: Schema = {name: raw[name] for name in _KEPT if name in raw}
+    if node.get("minLength") == 1 and not re.search(node.get("pattern", ""), ""):
+        del node["minLength"]  # the pattern refuses an empty text
     if raw.get("default") is not None:
         node["default"] = raw["default"]
     if node.get("x-kubernetes-int-or-string"):
@@ -122,10 +133,6 @@ def _nothing(_raw: Mapping[str, Any], _defs: Mapping[str, Any]) -> Schema:
     return {}
 
 
-def _integer(_raw: Mapping[str, Any], _defs: Mapping[str, Any]) -> Schema:
-    return {"format": "int64"}
-
-
 def _array(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
     entry = _node(raw["items"], defs)
     entry.pop("description", None)  # the list has one
@@ -145,4 +152,4 @@ def _object(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
     raise TypeError(f"a map without bounds: {raw}")
 
 
-_PARTS = {"integer": _integer, "array": _array, "object": _object}
+_PARTS = {"array": _array, "object": _object}

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from tunewright.api.problems import Problem
-from tunewright.api.rules.predicates import OLD_SELF, Predicate, field, has, variable
+from tunewright.api.rules.predicates import OLD_SELF, Predicate, exists, has, variable
 from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.written import as_written
@@ -49,9 +49,8 @@ def _names(path: str, table: Table[Any], *, not_added: Predicate | None = None) 
 
 
 _PROVIDERS = "serving.executionProviders"
-_WAS_THERE = has("serving", of=OLD_SELF) & field(_PROVIDERS, of=OLD_SELF).exists("old", variable("old").equals(variable("name")))
-_HAS_PROVIDERS = has("serving") & has(_PROVIDERS)
-_ADDS_PROVIDER = _HAS_PROVIDERS & field(_PROVIDERS).exists("name", ~variable("name").among(EXECUTION_PROVIDERS.supported) & ~_WAS_THERE)
+_WAS_THERE = has("serving", of=OLD_SELF) & exists(_PROVIDERS, "old", variable("old").equals(variable("name")), of=OLD_SELF)
+_ADDS_PROVIDER = has("serving") & exists(_PROVIDERS, "name", ~variable("name").among(EXECUTION_PROVIDERS.supported) & ~_WAS_THERE)
 
 NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     _names("spec.task", TASKS),

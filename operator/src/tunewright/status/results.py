@@ -16,13 +16,14 @@ from tunewright_contract.text import clip
 LARGEST_INTEGER = 2**63 - 1
 
 
-def plan_status(fit: MemoryFit, placement: Placement) -> PlanStatus:
-    """Return the ZeRO decision, and restrictions on the pods' nodes."""
+def plan_status(fit: MemoryFit, placement: Placement, *, processes: int) -> PlanStatus:
+    """Return the ZeRO decision, and restrictions on the pods' nodes. `processes`: ranks of one training pod."""
     parts = {"optimizer": fit.offload_optimizer, "param": fit.offload_param}
     offload = ",".join(f"{part}:{device}" for part, device in parts.items() if device != "none")
     return PlanStatus(
         zero_stage=fit.zero_stage,
         offload=offload or "none",
+        workers=fit.world_size // processes,
         world_size=fit.world_size,
         estimated_bytes_per_rank=_stored(fit.needed_bytes_per_rank),
         available_bytes_per_rank=_stored(fit.available_bytes_per_rank),

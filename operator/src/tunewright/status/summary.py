@@ -81,7 +81,7 @@ def summarise(
         running_since=since,
         failure=failure_status(at.component, failure, seen.failed_pods.get(at), more=to_continue(situation)) if failure and at else None,
         disruptions=disruptions,
-        plan=plan_status(plan.fit, plan.placement),
+        plan=plan_status(plan.fit, plan.placement, processes=job.spec.workers.processes),
         progress=posted,
         checkpoint=summarise_checkpoint(progress, seen.past.train, plan, before.checkpoint),
         data=data_status(check, plan) if check else before.data,

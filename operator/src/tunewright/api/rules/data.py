@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tunewright.api.rules.predicates import Predicate, any_of, field, flag, has, size
+from tunewright.api.rules.predicates import Predicate, any_of, exists, field, flag, has, size
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.written import as_written
@@ -23,7 +23,7 @@ def formats(spec: FineTuneJobSpec, unfit: tuple[str, ...]) -> list[str]:
 def _any_format(unfit: tuple[str, ...]) -> Predicate:
     """Return the condition that a data set has one of these formats by its `format` field."""
     named = has("format", of="d") & field("format", of="d").among(unfit)
-    return any_of(*(field(f"data.{split}").exists("d", named) for split in ("train", "validation", "test")))
+    return any_of(*(exists(f"data.{split}", "d", named) for split in ("train", "validation", "test")))
 
 
 RULES: tuple[Rule[Any], ...] = (

@@ -49,7 +49,7 @@ def removed_keys(spec: FineTuneJobSpec) -> list[str]:
 
 
 def typed_beside_raw(spec: FineTuneJobSpec) -> list[str]:
-    """Return the typed fields set beside a raw configuration. Defaults do not count: the API server fills them in."""
+    """Return the typed fields set beside a raw configuration. Defaults do not count: earlier CRDs wrote them out."""
     if spec.deepspeed is None or spec.deepspeed.config is None:
         return []
     fields = DeepSpeedSpec.model_fields

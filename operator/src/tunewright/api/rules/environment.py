@@ -7,7 +7,7 @@ tuning (OMP_*, NCCL_*, TORCH_*).
 import re
 from typing import Any
 
-from tunewright.api.rules.predicates import field, has
+from tunewright.api.rules.predicates import exists, field, has
 from tunewright.api.rules.table import Rule, pod_rule
 from tunewright.api.v1alpha1.pod_settings import PodSettings
 
@@ -53,6 +53,6 @@ RULES: tuple[Rule[Any], ...] = (
         faults=refused_variables,
         refuses="variables that decide which code runs, where files or tokens go, or that Tunewright sets",
         way_out="Remove them; what an image needs of its own is built into it (workers.image, serving.image).",
-        broken=has("env") & field("env").exists("variable", field("name", of="variable").matches(PATTERN)),
+        broken=has("env") & exists("env", "variable", field("name", of="variable").matches(PATTERN)),
     ),
 )

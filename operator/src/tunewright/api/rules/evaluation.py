@@ -5,7 +5,7 @@ Sources: transformers 5.23.0 (training_args.py, optimization.py), trl 1.16.0, Az
 
 from typing import Any
 
-from tunewright.api.rules.predicates import any_of, field, flag, has, size, variable
+from tunewright.api.rules.predicates import any_of, exists, field, flag, has, size, variable
 from tunewright.api.rules.table import Faults, Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.method import DpoSpec
@@ -33,8 +33,8 @@ BEST_UNMEASURED = field("training.saveStrategy").equals("best") & (
     NO_EVALUATION | (~has("training.metricForBestModel") & ~flag("training.loadBestModelAtEnd"))
 )
 UNEVEN_WEIGHTS = size("method.dpo.lossWeights").above(0) & size("method.dpo.lossWeights").differs(size("method.dpo.lossType"))
-WITHOUT_DIVERGENCE = field("method.dpo.fDivergenceType").differs("reverse_kl") & field("method.dpo.lossType").exists(
-    "loss", ~variable("loss").among(sorted(F_DIVERGENCE_LOSSES))
+WITHOUT_DIVERGENCE = field("method.dpo.fDivergenceType").differs("reverse_kl") & exists(
+    "method.dpo.lossType", "loss", ~variable("loss").among(sorted(F_DIVERGENCE_LOSSES))
 )
 UNMEASURED_METRIC = any_of(
     *(

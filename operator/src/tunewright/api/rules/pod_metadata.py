@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tunewright.api.rules.predicates import Predicate, field, has, variable
+from tunewright.api.rules.predicates import Predicate, exists, has, variable
 from tunewright.api.rules.table import Rule, pod_rule
 from tunewright.api.v1alpha1.pod_settings import PodSettings
 
@@ -43,7 +43,7 @@ def _refused(keys: Iterable[str]) -> Iterator[str]:
 def _any_refused(path: str) -> Predicate:
     refused = "^(" + "|".join(pattern for pattern, _ in REFUSED) + ")$"
     key = variable("key")
-    return has(path) & field(path).exists("key", key.matches(refused) & ~key.matches(f"^({ALLOWED})$"))
+    return has(path) & exists(path, "key", key.matches(refused) & ~key.matches(f"^({ALLOWED})$"))
 
 
 RULES: tuple[Rule[Any], ...] = tuple(

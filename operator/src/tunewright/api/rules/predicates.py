@@ -1,22 +1,25 @@
 """A small language of conditions. Each evaluates on a parsed specification, and prints the same condition as CEL for the API server.
 
 Paths are written as in YAML, and relative to the rule's subject (`self` in CEL). As in CEL, `has` must guard each read of a field that is
-optional: `has("method.dpo") & size("method.dpo.lossWeights").above(0)`.
+optional: `has("method.dpo") & size("method.dpo.lossWeights").above(0)`. A field with a default needs no guard: its CEL has the default
+(places.py).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from operator import eq, gt, le, lt, ne
 from re import fullmatch
 from typing import Any
 
 from pydantic import BaseModel
 
+from tunewright.api.constants import constant
+from tunewright.api.places import place_of, value_at
 from tunewright_contract.quantities import amount
 
-Scope = Mapping[str, Any]  # `self` and the variables of `all` and `exists` -> value
+Scope = Mapping[str, Any]  # `self` and the variables of `exists` -> value
+Types = Mapping[str, type[BaseModel] | None]  # the same -> model; None: a plain value
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {"==": eq, "!=": ne, "<": lt, "<=": le, ">": gt}
 _NEGATED = {"==": "!=", "!=": "=="}
 SELF = "self"
@@ -44,16 +47,16 @@ class Predicate(ABC):
         """Evaluate with variables."""
 
     @abstractmethod
-    def cel(self) -> str:
+    def cel(self, types: Types) -> str:
         """Return the condition as CEL."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """A value: a field, or a value computed from one. `read` is for Python, `text` the same for CEL."""
+    """A value: a field, or a value computed from one. `read` is for Python, `cel` the same for the API server."""
 
     read: Callable[[Scope], Any]
-    text: str
+    cel: Callable[[Types], str]
 
     def equals(self, other: "Term | str | float") -> Predicate:
         """Compare with a value or another term. A number of a field with a fraction is written with one: 0.0."""
@@ -76,77 +79,91 @@ class Term:
         return (
             self.equals(names[0])
             if len(names) == 1
-            else _Test(lambda scope: self.read(scope) in names, f"{self.text} in {_cel(names)}", bare=False)
+            else _Test(lambda scope: self.read(scope) in names, lambda types: f"{self.cel(types)} in {constant(names)}", bare=False)
         )
 
     def starts_with(self, beginning: str) -> Predicate:
-        return _Test(lambda scope: self.read(scope).startswith(beginning), f"{self.text}.startsWith({_cel(beginning)})")
+        return _Test(
+            lambda scope: self.read(scope).startswith(beginning), lambda types: f"{self.cel(types)}.startsWith({constant(beginning)})"
+        )
 
     def ends_with(self, end: str) -> Predicate:
-        return _Test(lambda scope: self.read(scope).endswith(end), f"{self.text}.endsWith({_cel(end)})")
+        return _Test(lambda scope: self.read(scope).endswith(end), lambda types: f"{self.cel(types)}.endsWith({constant(end)})")
 
     def matches(self, pattern: str) -> Predicate:
         """Match a whole text. `pattern` begins with ^ and ends with $, and both RE2 and Python read it."""
-        return _Test(lambda scope: fullmatch(pattern, self.read(scope)) is not None, f"{self.text}.matches({_cel(pattern)})")
-
-    def exists(self, variable: str, condition: Predicate) -> Predicate:
-        """Return the condition that an item of this list meets `condition`, in which it is `variable`."""
         return _Test(
-            lambda scope: any(condition.holds({**scope, variable: item}) for item in self.read(scope)),
-            f"{self.text}.exists({variable}, {condition.cel()})",
+            lambda scope: fullmatch(pattern, self.read(scope)) is not None, lambda types: f"{self.cel(types)}.matches({constant(pattern)})"
         )
 
 
 def field(path: str, of: str = SELF) -> Term:
     """Return a field's value. `of` is a variable of `exists` where the field is one of an item."""
-    return Term(lambda scope: _at(scope[of], path), f"{of}.{path}")
+    return _computed(path, of, lambda value: value, lambda text: text)
 
 
 def variable(name: str) -> Term:
     """Return the value of a variable of `exists`, where items are plain values."""
-    return Term(lambda scope: scope[name], name)
+    return Term(lambda scope: scope[name], lambda _: name)
 
 
 def text(path: str) -> Term:
     """Return a field's value as text: of a field that holds a number or a word."""
-    return Term(lambda scope: str(_at(scope[SELF], path)), f"string({SELF}.{path})")
+    return _computed(path, SELF, str, lambda text: f"string({text})")
 
 
 def size(path: str) -> Term:
     """Return the number of items of a list."""
-    return Term(lambda scope: len(_at(scope[SELF], path)), f"size({SELF}.{path})")
+    return _computed(path, SELF, len, lambda text: f"size({text})")
 
 
 def number_given(paths: Sequence[str]) -> Term:
     """Return how many of these fields are given."""
     given = [has(path) for path in paths]
-    listed = ", ".join(condition.cel() for condition in given)
-    return Term(lambda scope: sum(condition.holds(scope) for condition in given), f"[{listed}].filter(x, x).size()")
+    return Term(
+        lambda scope: sum(condition.holds(scope) for condition in given),
+        lambda types: f"[{', '.join(condition.cel(types) for condition in given)}].filter(x, x).size()",
+    )
 
 
 def has(path: str, of: str = SELF) -> Predicate:
-    """Return the condition that a field is given, or has a default."""
-    return _Test(lambda scope: _at(scope[of], path) is not None, f"has({of}.{path})")
+    """Return the condition that an optional field is given."""
+    return _Test(lambda scope: value_at(scope[of], path) is not None, lambda types: place_of(types[of], of, path).given())
 
 
 def flag(path: str, of: str = SELF) -> Predicate:
     """Return the condition that a Boolean field is true."""
-    return _Test(lambda scope: _at(scope[of], path) is True, f"{of}.{path}")
+    return _Test(lambda scope: value_at(scope[of], path) is True, field(path, of).cel)
+
+
+def exists(path: str, variable: str, condition: Predicate, of: str = SELF) -> Predicate:
+    """Return the condition that an item of a list, or a key of a map, meets `condition`, in which it is `variable`."""
+
+    def cel(types: Types) -> str:
+        place = place_of(types[of], of, path)
+        inner = condition.cel({**types, variable: place.part})
+        return place.value(
+            lambda text: f"{text}.exists({variable}, {inner})",
+            lambda default: f"{constant(tuple(default))}.exists({variable}, {inner})" if default else "false",
+        )
+
+    return _Test(lambda scope: any(condition.holds({**scope, variable: item}) for item in value_at(scope[of], path)), cel)
 
 
 def any_above(amounts: str, limits: str) -> Predicate:
     """Return the condition that a Kubernetes quantity of one map is above that of the same name in the other."""
 
     def holds(scope: Scope) -> bool:
-        most = _at(scope[SELF], limits)
-        return any(name in most and amount(value) > amount(most[name]) for name, value in _at(scope[SELF], amounts).items())
+        most = value_at(scope[SELF], limits)
+        return any(name in most and amount(value) > amount(most[name]) for name, value in value_at(scope[SELF], amounts).items())
 
-    value, most = (f"quantity(string({SELF}.{path}[name]))" for path in (amounts, limits))
-    return (
-        has(amounts)
-        & has(limits)
-        & _Test(holds, f"{SELF}.{amounts}.exists(name, name in {SELF}.{limits} && {value}.isGreaterThan({most}))")
-    )
+    def cel(types: Types) -> str:
+        places = [place_of(types[SELF], SELF, path) for path in (amounts, limits)]
+        value, most = (f"quantity(string({place.text}[name]))" for place in places)
+        some = f"{places[0].text}.exists(name, name in {places[1].text} && {value}.isGreaterThan({most}))"
+        return f"({' && '.join(dict.fromkeys((*places[0].guards, *places[1].guards, some)))})"
+
+    return _Test(holds, cel)
 
 
 def any_of(*conditions: Predicate) -> Predicate:
@@ -157,14 +174,14 @@ def any_of(*conditions: Predicate) -> Predicate:
 @dataclass(frozen=True)
 class _Test(Predicate):
     test: Callable[[Scope], bool]
-    text: str
+    text: Callable[[Types], str]
     bare: bool = True  # `!` can stand before it without parentheses
 
     def holds(self, scope: Scope) -> bool:
         return self.test(scope)
 
-    def cel(self) -> str:
-        return self.text
+    def cel(self, types: Types) -> str:
+        return self.text(types)
 
 
 @dataclass(frozen=True)
@@ -180,8 +197,8 @@ class _Comparison(Predicate):
     def holds(self, scope: Scope) -> bool:
         return _OPERATORS[self.operator](self.left.read(scope), self.right.read(scope))
 
-    def cel(self) -> str:
-        return f"{self.left.text} {self.operator} {self.right.text}"
+    def cel(self, types: Types) -> str:
+        return f"{self.left.cel(types)} {self.operator} {self.right.cel(types)}"
 
 
 @dataclass(frozen=True)
@@ -194,8 +211,8 @@ class _Every(Predicate):
     def holds(self, scope: Scope) -> bool:
         return all(part.holds(scope) for part in self.parts)
 
-    def cel(self) -> str:
-        return " && ".join(f"({part.cel()})" if isinstance(part, _Either) else part.cel() for part in self.parts)
+    def cel(self, types: Types) -> str:
+        return " && ".join(f"({part.cel(types)})" if isinstance(part, _Either) else part.cel(types) for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -208,8 +225,8 @@ class _Either(Predicate):
     def holds(self, scope: Scope) -> bool:
         return any(part.holds(scope) for part in self.parts)
 
-    def cel(self) -> str:
-        return " || ".join(f"({part.cel()})" if isinstance(part, _Every) else part.cel() for part in self.parts)
+    def cel(self, types: Types) -> str:
+        return " || ".join(f"({part.cel(types)})" if isinstance(part, _Every) else part.cel(types) for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -222,29 +239,18 @@ class _Not(Predicate):
     def holds(self, scope: Scope) -> bool:
         return not self.part.holds(scope)
 
-    def cel(self) -> str:
+    def cel(self, types: Types) -> str:
         bare = isinstance(self.part, _Test) and self.part.bare
-        return f"!{self.part.cel()}" if bare else f"!({self.part.cel()})"
+        return f"!{self.part.cel(types)}" if bare else f"!({self.part.cel(types)})"
+
+
+def _computed(path: str, of: str, convert: Callable[[Any], Any], in_cel: Callable[[str], str]) -> Term:
+    """Return what `convert` makes of a field's value."""
+    return Term(
+        lambda scope: convert(value_at(scope[of], path)),
+        lambda types: place_of(types[of], of, path).value(in_cel, lambda default: constant(convert(default))),
+    )
 
 
 def _term(value: Term | str | float) -> Term:
-    return value if isinstance(value, Term) else Term(lambda _: value, _cel(value))
-
-
-def _cel(value: str | float | Sequence[str]) -> str:
-    """Write a constant in CEL."""
-    if isinstance(value, str):
-        return f"'{value}'"
-    return str(value) if isinstance(value, int | float) else "[" + ", ".join(map(_cel, value)) + "]"
-
-
-def _at(value: Any, path: str) -> Any:
-    for step in path.split("."):
-        value = getattr(value, _attribute(value.__class__, step))
-    return value
-
-
-@cache
-def _attribute(kind: type[BaseModel], name: str) -> str:
-    """Return the attribute of a field that is written `name` in YAML."""
-    return next(attribute for attribute, field in kind.model_fields.items() if field.alias == name)
+    return value if isinstance(value, Term) else Term(lambda _: value, lambda _: constant(value))

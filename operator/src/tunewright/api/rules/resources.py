@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from tunewright.api.rules.predicates import any_above, has
+from tunewright.api.rules.predicates import any_above
 from tunewright.api.rules.table import Rule, fault_rule, pod_rule
 from tunewright.api.v1alpha1.common import QUANTITY_PATTERN, Quantity, ResourceRequirements
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
@@ -112,7 +112,7 @@ RULES: tuple[Rule[Any], ...] = (
         faults=requests_above_limits,
         refuses="a request above the limit of the same resource",
         way_out="Lower the request, or raise the limit; without a request, the limit is the request.",
-        broken=has("resources") & any_above("resources.requests", "resources.limits"),
+        broken=any_above("resources.requests", "resources.limits"),
     ),
     pod_rule(
         code="E024",

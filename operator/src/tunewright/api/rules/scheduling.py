@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tunewright.api.rules.predicates import field, has
+from tunewright.api.rules.predicates import exists, field, has
 from tunewright.api.rules.table import Rule, pod_rule
 from tunewright.api.v1alpha1.affinity import LabelRequirement, LabelSelector, NodeRequirement, PodAffinityTerm
 from tunewright.api.v1alpha1.common import Spec
@@ -95,7 +95,8 @@ def _label_keys(selector: LabelSelector | None, path: str, **lists: tuple[str, .
 
 
 _EXISTS = has("operator", of="item") & field("operator", of="item").equals("Exists")
-_BAD_TOLERATION = has("tolerations") & field("tolerations").exists(
+_BAD_TOLERATION = has("tolerations") & exists(
+    "tolerations",
     "item",
     (_EXISTS & has("value", of="item") & field("value", of="item").differs(""))
     | (~has("key", of="item") & ~_EXISTS)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from tunewright.api.rules.predicates import Predicate, Term, field, flag, has, number_given, size
+from tunewright.api.rules.predicates import Predicate, Term, exists, field, flag, has, number_given, size
 from tunewright.api.rules.table import DATASET, Faults, Rule, job_rule
 from tunewright.api.v1alpha1.data import DATA_SOURCES
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
@@ -159,8 +159,8 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E014",
         path="evaluation.gates",
-        broken=field("evaluation.gates").exists(
-            "gate", ~(flag("mustNotRegress", of="gate") | has("minimum", of="gate") | has("maximum", of="gate"))
+        broken=exists(
+            "evaluation.gates", "gate", ~(flag("mustNotRegress", of="gate") | has("minimum", of="gate") | has("maximum", of="gate"))
         ),
         says=lambda spec: f"a gate demands nothing: {as_written([gate.metric for gate in spec.evaluation.gates])}",
         refuses="a gate without a demand",

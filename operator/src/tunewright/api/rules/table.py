@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from tunewright.api.problems import Problem
-from tunewright.api.rules.predicates import Predicate, any_of
+from tunewright.api.rules.predicates import SELF, Predicate, any_of
+from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.data import Dataset
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.pod_settings import PodSettings
@@ -18,12 +19,14 @@ S = TypeVar("S")
 class Subject(Generic[S]):
     """What a rule looks at: the places of it in a specification, and the schema nodes that describe it."""
 
+    model: type[Spec]
     nodes: tuple[str, ...]
     places: Callable[[FineTuneJobSpec], Iterable[tuple[str, S]]]  # (path, value)
 
 
-JOB = Subject[FineTuneJobSpec](nodes=("spec",), places=lambda spec: [("spec", spec)])
-DATASET = Subject[Dataset](
+JOB = Subject(model=FineTuneJobSpec, nodes=("spec",), places=lambda spec: [("spec", spec)])
+DATASET = Subject(
+    model=Dataset,
     nodes=("spec.data.train[*]", "spec.data.validation[*]", "spec.data.test[*]"),
     places=lambda spec: [
         (f"spec.data.{split}[{index}]", dataset)
@@ -31,7 +34,8 @@ DATASET = Subject[Dataset](
         for index, dataset in enumerate(datasets)
     ],
 )
-POD_SETTINGS = Subject[PodSettings](
+POD_SETTINGS = Subject(
+    model=PodSettings,
     nodes=tuple(f"spec.{stage.settings}" for stage in STAGES),
     places=lambda spec: [
         (f"spec.{stage.settings}", settings) for stage in STAGES if (settings := spec.written_settings(stage)) is not None
@@ -55,8 +59,8 @@ class Rule(Generic[S]):
 
     @property
     def cel(self) -> str | None:
-        """Return CEL that is true where the rule holds; `self` is the subject with its defaults. None: CEL cannot express the rule."""
-        return (~self.broken).cel() if isinstance(self.broken, Predicate) else None
+        """Return CEL that is true where the rule holds; `self` is the subject. None: CEL cannot express the rule."""
+        return (~self.broken).cel({SELF: self.subject.model}) if isinstance(self.broken, Predicate) else None
 
     def find(self, spec: FineTuneJobSpec) -> Iterator[Problem]:
         """Yield a violation for every place where the rule is broken."""

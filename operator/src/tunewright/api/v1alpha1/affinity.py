@@ -7,20 +7,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tunewright.api.v1alpha1.common import DnsLabel, DnsSubdomain, Items, LabelKey, LabelValue, Spec
+from tunewright.api.v1alpha1.common import DnsLabel, DnsSubdomain, Items, LabelKey, LabelValue, Spec, without_pattern
 
 Weight = Annotated[int, Field(ge=1, le=100)]
 _FEW: Any = Field(max_length=16)
+SelectorKey = Annotated[LabelKey, Field(json_schema_extra=without_pattern)]
+SelectorValue = Annotated[LabelValue, Field(json_schema_extra=without_pattern)]
 
 
 class NodeRequirement(Spec):
     """One requirement on a node's labels."""
 
-    key: LabelKey
+    key: SelectorKey
     """Name of the label or field."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"]
     """Relation of the node's value to `values`."""
-    values: Annotated[Items[LabelValue], Field(max_length=64)] | None = None
+    values: Annotated[Items[SelectorValue], Field(max_length=64)] | None = None
     """Values to compare with. None for Exists and DoesNotExist, one whole number for Gt and Lt."""
 
 
@@ -72,18 +74,18 @@ class NodeAffinity(Spec):
 class LabelRequirement(Spec):
     """One requirement on labels."""
 
-    key: LabelKey
+    key: SelectorKey
     """Name of the label."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     """Relation to `values`."""
-    values: Annotated[Items[LabelValue], Field(max_length=64)] | None = None
+    values: Annotated[Items[SelectorValue], Field(max_length=64)] | None = None
     """Values to compare with."""
 
 
 class LabelSelector(Spec):
     """Selects objects by their labels."""
 
-    match_labels: Annotated[dict[LabelKey, LabelValue], _FEW] | None = None
+    match_labels: Annotated[dict[LabelKey, SelectorValue], _FEW] | None = None
     """Labels with their values."""
     match_expressions: Annotated[Items[LabelRequirement], _FEW] | None = None
     """Requirements on labels."""
@@ -98,11 +100,11 @@ class PodAffinityTerm(Spec):
     """Namespaces of the pods, by labels. Absent: `namespaces`, or the job's own."""
     namespaces: Annotated[Items[DnsLabel], _FEW] | None = None
     """Namespaces of the pods, by name."""
-    topology_key: LabelKey
+    topology_key: SelectorKey
     """Node label whose value names the place, such as kubernetes.io/hostname."""
-    match_label_keys: Annotated[Items[LabelKey], _FEW] | None = None
+    match_label_keys: Annotated[Items[SelectorKey], _FEW] | None = None
     """Pod labels whose values must be those of the new pod."""
-    mismatch_label_keys: Annotated[Items[LabelKey], _FEW] | None = None
+    mismatch_label_keys: Annotated[Items[SelectorKey], _FEW] | None = None
     """Pod labels whose values must not be those of the new pod."""
 
 

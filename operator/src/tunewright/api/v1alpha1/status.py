@@ -121,6 +121,8 @@ class PlanStatus(StatusPart):
     """Number of the ZeRO stage. 0: plain DDP."""
     offload: Name = "none"
     """What is offloaded to host memory or NVMe."""
+    workers: int | None = None
+    """Number of training pods."""
     world_size: int
     """Number of ranks."""
     estimated_bytes_per_rank: int | None = None
