@@ -215,7 +215,7 @@ def test_a_rank_above_its_memory_limit_is_named(desk, hopeless):
     failure = desk.until_phase("forgetful", "Failed")["failure"]
 
     assert (failure["stage"], failure["reason"], failure["rank"], failure["exitCode"]) == ("trainer", "OutOfMemory", 0, 137)
-    assert "give the workers more memory" in failure["suggestion"]
+    assert "resources.limits.memory" in failure["suggestion"]
 
 
 def test_a_classifier_is_served_although_its_operator_is_killed_ten_times(desk, tunewright):
