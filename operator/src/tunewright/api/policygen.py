@@ -5,6 +5,8 @@ a status, which then costs a fifth more (docs/benchmarks.md). `make crds` writes
 """
 
 import io
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -26,12 +28,24 @@ _UNSET = "unset"
 
 
 def policy() -> dict[str, Any]:
-    """Return the policy. One validation lists all changed fields; a variable for each part keeps the expressions short."""
+    """Return the policy. One validation lists all changed fields; two variables for each part keep the expressions short.
+
+    The API server compiles the expressions in the request that writes the policy, and takes seconds for it. So the rows of scalars, which
+    are most, are data, and one expression compares and prints them.
+    """
     parts: dict[str, list[Input]] = {}
     for row in inputs():
         parts.setdefault(row.path[0], []).append(row)
-    changed = {f"changed_{part}": f"[{', '.join(map(_change, rows))}].filter(change, change != '')" for part, rows in parts.items()}
-    every = " + ".join(f"variables.{name}" for name in changed)
+    texts: dict[str, str] = {}
+    scalars: dict[str, str] = {}
+    for part, rows in parts.items():
+        plain, others = _split(rows)
+        if others:
+            texts[f"changed_{part}"] = f"[{', '.join(map(_change, others))}].filter(change, change != '')"
+        if plain:
+            scalars[f"scalars_{part}"] = " + ".join(_pairs(*group) for group in groupby(plain, key=lambda row: row.within))
+    printed = f"row[0] + ': ' + {_shown('row[1]')} + ' -> ' + {_shown('row[2]')}"
+    every = [*map(_variable, texts), f"({' + '.join(map(_variable, scalars))}).filter(row, row[1] != row[2]).map(row, {printed})"]
     validation = {
         "expression": "size(variables.changed) == 0",
         "messageExpression": f"variables.changed.join('; ') + {constant('. ' + WAY_OUT)}",
@@ -48,8 +62,8 @@ def policy() -> dict[str, Any]:
             "matchConstraints": {"resourceRules": [rule]},
             "matchConditions": [{"name": "the-specification-changes", "expression": "object.spec != oldObject.spec"}],
             "variables": [
-                *({"name": name, "expression": expression} for name, expression in changed.items()),
-                {"name": "changed", "expression": every},
+                *({"name": name, "expression": expression} for name, expression in (texts | scalars).items()),
+                {"name": "changed", "expression": " + ".join(every)},
             ],
             "validations": [validation],
         },
@@ -72,18 +86,39 @@ def policy_yaml() -> str:
     return f"# Generated from operator/src/tunewright/api by `make crds`. A test compares; do not edit.\n{text.getvalue()}"
 
 
+def _variable(name: str) -> str:
+    return f"variables.{name}"
+
+
+def _split(rows: Iterable[Input]) -> tuple[list[Input], list[Input]]:
+    """Return the rows of scalars, and the others."""
+    found: tuple[list[Input], list[Input]] = [], []
+    for row in rows:
+        found[row.kind is not Kind.SCALAR].append(row)
+    return found
+
+
+def _pairs(within: tuple[str, ...], rows: Iterable[Input]) -> str:
+    """Return the CEL of (field, old, new) for rows of scalars in one part; none if a version lacks the part."""
+    pairs = ", ".join(f"[dyn('{row.field}'), dyn({_value('oldObject.spec', row)}), dyn({_value('object.spec', row)})]" for row in rows)
+    return f"({_in_both(within)} ? [{pairs}] : [])" if within else f"[{pairs}]"
+
+
+def _in_both(part: tuple[str, ...]) -> str:
+    return " && ".join(f"{_at(version, part)}.hasValue()" for version in ("oldObject.spec", "object.spec"))
+
+
 def _change(row: Input) -> str:
     """Return the CEL of what a row contributes to the message: nothing if the field is the same."""
     old, new = _value("oldObject.spec", row), _value("object.spec", row)
     same = _same(row.kind, old, new)
     if row.within:
-        both = " && ".join(f"{_at(version, row.within)}.hasValue()" for version in ("oldObject.spec", "object.spec"))
-        same = f"!({both}) || {same}"
+        same = f"!({_in_both(row.within)}) || {same}"
     return f"({same}) ? '' : {_message(row, old, new)}"
 
 
 def _message(row: Input, old: str, new: str) -> str:
-    if row.kind in {Kind.SCALAR, Kind.QUANTITY}:
+    if row.kind is Kind.QUANTITY:
         return f"'{row.field}: ' + {_shown(old)} + ' -> ' + {_shown(new)}"
     old, new = _at("oldObject.spec", row.path), _at("object.spec", row.path)
     return f"'{row.field}: ' + ({old}.hasValue() ? ({new}.hasValue() ? 'changed' : 'removed') : 'added')"
@@ -107,7 +142,7 @@ def _if_both(old: str, new: str, same: str) -> str:
 
 
 def _shown(value: str) -> str:
-    cut = f"size(string(shown)) > {_LONGEST} ? string(shown).substring(0, {_LONGEST}) + '…' : string(shown)"
+    cut = f"size(string(dyn(shown))) > {_LONGEST} ? string(dyn(shown)).substring(0, {_LONGEST}) + '…' : string(dyn(shown))"
     return f"{value}.optMap(shown, {cut}).orValue('{_UNSET}')"
 
 
