@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from api_server import ApiServer
-from control_plane import ControlPlane
 from helm import CHART, NAMESPACE, RELEASE, ROOT, Helm, committed_crd
 from waiting import until
 
@@ -26,19 +24,6 @@ SPEC = {
     "workers": {"replicas": 2, "resources": {"limits": {"cpu": "1", "memory": "2Gi"}}},
 }
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
-
-
-@pytest.fixture(scope="module")
-def plane(control_plane, helm_program):
-    if control_plane.plane is None:
-        pytest.skip("these tests remove FineTuneJobs' definition: never on a cluster that exists")
-    with ControlPlane(control_plane.plane.programs) as own:
-        yield own
-
-
-@pytest.fixture(scope="module")
-def api(plane):
-    return ApiServer(plane.kubeconfig)
 
 
 @pytest.fixture
