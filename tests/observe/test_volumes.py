@@ -4,7 +4,7 @@ import pytest
 from child_builders import REVISION, a_job
 
 from tunewright.observe import observe
-from tunewright.observe.volumes import mounted_config_maps
+from tunewright.observe.volumes import claim_size, mounted_config_maps
 
 EARLY, NOON, LATE = (f"2026-01-01T{hour:02d}:00:00Z" for hour in (10, 12, 14))
 
@@ -60,3 +60,16 @@ def test_only_config_maps_of_jobs_are_in_use():
     mounting = a_job_with({"configMap": {"name": "one"}}, {"emptyDir": {}}, {"configMap": {}}, {"configMap": {"name": "two"}})
     deployment = a_job_with({"configMap": {"name": "three"}}) | {"kind": "Deployment"}
     assert mounted_config_maps([mounting, deployment, {"kind": "Job"}, {"kind": "ConfigMap"}]) == {"one", "two"}
+
+
+@pytest.mark.parametrize(
+    ("expected", "requests"),
+    [("40Gi", {"storage": "40Gi"}), ("", {}), ("", {"storage": ["1Gi"]})],
+)
+def test_the_size_that_the_claim_requests(expected, requests):
+    children = [{"kind": "Job"}, {"kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": requests}}}]
+    assert claim_size(children) == expected
+
+
+def test_without_a_claim_there_is_no_size():
+    assert claim_size([{"kind": "Job"}]) == ""

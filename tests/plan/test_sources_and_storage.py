@@ -126,6 +126,22 @@ def test_the_created_claim_follows_the_spec():
     assert found.retain is False
 
 
+@pytest.mark.parametrize(
+    ("expected", "written", "present"),
+    [
+        pytest.param("50Gi", {}, "", id="no claim, no size: the default"),
+        pytest.param("40Gi", {}, "40Gi", id="the default was another when the claim was created"),
+        pytest.param("60Gi", {}, "60Gi", id="a person has enlarged it"),
+        pytest.param("60Gi", {"size": "20Gi"}, "60Gi", id="a person has enlarged one with a size in the job"),
+        pytest.param("20Gi", {"size": "20Gi"}, "20480Mi", id="the same size in another form"),
+        pytest.param("1Ti", {"size": "1Ti"}, "50Gi", id="a larger size in the job"),
+    ],
+)
+def test_a_claim_keeps_its_size_unless_the_job_asks_for_more(expected, written, present):
+    found = storage_of(job({"output": {"storage": written}}), "support-bot-output", Defaults(), None, present_size=present)
+    assert found.create.size == expected
+
+
 def test_a_claim_too_small_for_its_checkpoints_is_refused_once_parameters_are_counted():
     small = {"storage": {"size": "100Gi"}}
     assert storage(small).create is not None

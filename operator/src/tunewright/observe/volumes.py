@@ -14,6 +14,12 @@ def mounted_config_maps(children: Iterable[Raw]) -> frozenset[str]:
     return frozenset(name for volume in volumes if (name := text(volume, "name")))
 
 
+def claim_size(children: Iterable[Raw]) -> str:
+    """Return the size that the output claim requests; empty without a claim."""
+    claims = (child for child in children if child.get("kind") == "PersistentVolumeClaim")
+    return next((text(claim, "spec", "resources", "requests", "storage") for claim in claims), "")
+
+
 def claim_warnings(children: Sequence[Raw]) -> tuple[str, ...]:
     """Return a warning for each claim that is being deleted, or was created again after training had written to it."""
     begun = min(filter(None, (moment(job, "metadata", "creationTimestamp") for job in _gangs(children))), default=None)

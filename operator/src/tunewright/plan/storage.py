@@ -16,13 +16,15 @@ _CHECKPOINT_BYTES = 2 + 12  # of a trained parameter: its weight, and the fp32 m
 _WEIGHT_BYTES = 2  # of the model as kept at the end of a full fine-tune
 
 
-def storage_of(job: FineTuneJob, output_claim: str, defaults: Defaults, facts: ModelFacts | None) -> Storage | Rejection:
+def storage_of(
+    job: FineTuneJob, output_claim: str, defaults: Defaults, facts: ModelFacts | None, *, present_size: str = ""
+) -> Storage | Rejection:
     """Return the claims and folders of the job; `output_claim` is the name of a claim to create.
 
     When the parameters are counted, a claim to create must have space for the kept checkpoints (E402).
     """
     output = job.spec.output
-    create = _new_claim(job, defaults) if output.storage.claim_name is None else None
+    create = _new_claim(job, defaults, present_size) if output.storage.claim_name is None else None
     if create is not None and facts is not None and (rejection := _reject_too_small(job, create, facts)):
         return rejection
     kept = output.storage.claim_name or output_claim
@@ -55,10 +57,15 @@ def _reject_taken_folder(output_claim: str, models_claim: str, models_path: str)
     )
 
 
-def _new_claim(job: FineTuneJob, defaults: Defaults) -> NewClaim:
+def _new_claim(job: FineTuneJob, defaults: Defaults, present_size: str) -> NewClaim:
     storage = job.spec.output.storage
     modes = storage.access_modes or ("ReadWriteOnce",)
-    return NewClaim(size=storage.size or defaults.output_size, storage_class=storage.storage_class_name, access_modes=tuple(modes))
+    # A claim cannot shrink, and grows only where its StorageClass permits that: another default leaves it as it is, and so does a person
+    # who has enlarged it.
+    size = storage.size or present_size or defaults.output_size
+    if present_size and whole(present_size) > whole(size):
+        size = present_size
+    return NewClaim(size=size, storage_class=storage.storage_class_name, access_modes=tuple(modes))
 
 
 def _reject_too_small(job: FineTuneJob, create: NewClaim, facts: ModelFacts) -> Rejection | None:
