@@ -42,8 +42,7 @@ def policy() -> dict[str, Any]:
         plain, others = _split(rows)
         if others:
             texts[f"changed_{part}"] = f"[{', '.join(map(_change, others))}].filter(change, change != '')"
-        if plain:
-            scalars[f"scalars_{part}"] = " + ".join(_pairs(*group) for group in groupby(plain, key=lambda row: row.within))
+        scalars[f"scalars_{part}"] = " + ".join(_pairs(*group) for group in groupby(plain, key=lambda row: row.within)) or "[]"
     printed = f"row[0] + ': ' + {_shown('row[1]')} + ' -> ' + {_shown('row[2]')}"
     every = [*map(_variable, texts), f"({' + '.join(map(_variable, scalars))}).filter(row, row[1] != row[2]).map(row, {printed})"]
     validation = {
