@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_jobs import make_manifest
 from models import TinyModel, build
 from pretended_trainer import pretended_trainer  # noqa: F401 - a fixture
 from steady_clients import Clients
@@ -24,18 +25,7 @@ def key(home: Home, tmp_path: Path) -> tuple[str, str]:
     (folder / "model").mkdir(parents=True)
     (folder / "chat.jsonl").write_text('{"messages": []}\n')
     variables = {"FAKE_MODEL": build(TinyModel()).served_dir.as_uri()}
-    manifest = {
-        "apiVersion": "tunewright.io/v1alpha1",
-        "kind": "FineTuneJob",
-        "metadata": {"name": "demo"},
-        "spec": {
-            "task": "ChatCompletion",
-            "model": {"source": {"path": "model"}},
-            "data": {"train": [{"source": {"path": "chat.jsonl"}}]},
-            "workers": {"env": [{"name": name, "value": value} for name, value in variables.items()]},
-            "serving": {"replicas": 1, "smokeTest": {"prompt": "Hello?"}},
-        },
-    }
+    manifest = make_manifest(env=variables, serving={"replicas": 1, "smokeTest": {"prompt": "Hello?"}})
     return home.apply(manifest, folder)
 
 

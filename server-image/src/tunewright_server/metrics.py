@@ -84,9 +84,13 @@ class Metrics:
 
 
 class ModelMetrics:
-    """The metrics of one model with any graph. Its series exist from the start."""
+    """The metrics of one model with any graph. Its series exist from the start, and gauges read the engine when they are scraped."""
 
-    def __init__(self, metrics: Metrics, model_name: str) -> None:
+    def __init__(self, metrics: Metrics, engine: Engine | EncoderEngine, model_name: str) -> None:
+        metrics.running.labels(model_name).set_function(lambda: engine.load.running)
+        metrics.waiting.labels(model_name).set_function(lambda: engine.waiting)
+        metrics.tokens_waiting.labels(model_name).set_function(lambda: engine.waiting_tokens)
+        metrics.timeouts.follow(model_name, lambda: engine.load.queue_timeouts)
         self._model = model_name
         self._success = metrics.success
         self._prompt_tokens = metrics.prompt_tokens.labels(model_name)
@@ -103,14 +107,10 @@ class ModelMetrics:
 
 
 class EncoderMetrics(ModelMetrics):
-    """Gauges read the engine when they are scraped; a row is a request."""
+    """The metrics of a model with an encoder; a row is a request."""
 
     def __init__(self, metrics: Metrics, engine: EncoderEngine, model_name: str) -> None:
-        super().__init__(metrics, model_name)
-        metrics.running.labels(model_name).set_function(lambda: engine.load.running)
-        metrics.waiting.labels(model_name).set_function(lambda: engine.waiting)
-        metrics.tokens_waiting.labels(model_name).set_function(lambda: engine.waiting_tokens)
-        metrics.timeouts.follow(model_name, lambda: engine.load.queue_timeouts)
+        super().__init__(metrics, engine, model_name)
         metrics.runs.follow(model_name, lambda: engine.load.runs)
 
     def observe_row(self, row: RowAnswer, *, tokens: int) -> None:
@@ -119,16 +119,12 @@ class EncoderMetrics(ModelMetrics):
 
 
 class GeneratorMetrics(ModelMetrics):
-    """Gauges read the engine when they are scraped."""
+    """The metrics of a model that generates text."""
 
     def __init__(self, metrics: Metrics, engine: Engine, model_name: str) -> None:
-        super().__init__(metrics, model_name)
-        metrics.running.labels(model_name).set_function(lambda: engine.load.running)
-        metrics.waiting.labels(model_name).set_function(lambda: engine.waiting)
-        metrics.tokens_waiting.labels(model_name).set_function(lambda: engine.waiting_tokens)
+        super().__init__(metrics, engine, model_name)
         metrics.paused.labels(model_name).set_function(lambda: engine.paused)
         metrics.preemptions.follow(model_name, lambda: engine.load.rows_taken)
-        metrics.timeouts.follow(model_name, lambda: engine.load.queue_timeouts)
         capacity = engine.slots * engine.lengths.total
         metrics.cache_usage.labels(model_name).set_function(lambda: engine.load.cached_tokens / capacity)
         metrics.cache_config.labels(model_name, str(engine.lengths.total), str(engine.slots)).set(1)
