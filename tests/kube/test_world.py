@@ -187,11 +187,26 @@ async def test_children_are_those_owned_at_any_depth():
     assert [item["metadata"]["name"] for item in await world(cluster).children(KEY, UID)] == ["bot-check", "ours"]
 
 
-async def test_a_retained_claim_is_listed_with_the_children():
-    kept = child("PersistentVolumeClaim", "bot-output", uid="v")
-    kept["metadata"] |= {"ownerReferences": [], "annotations": {"tunewright.io/retain": "why"}}
-    kept["metadata"]["labels"] = {**kept["metadata"]["labels"], "app.kubernetes.io/managed-by": "tunewright"}
-    assert [item["metadata"]["name"] for item in await world(Cluster(kept)).children(KEY, UID)] == ["bot-output"]
+@pytest.mark.parametrize(
+    ("uid", "annotations"),
+    [
+        pytest.param(UID, {"tunewright.io/retain": "why"}, id="retained, of this job"),
+        pytest.param("earlier", {"tunewright.io/retain": "why"}, id="retained, of an earlier job"),
+        pytest.param("earlier", {}, id="an orphan"),
+    ],
+)
+async def test_a_claim_without_an_owner_is_listed_if_the_job_has_it_or_adopts_it(uid, annotations):
+    claim = orphan("PersistentVolumeClaim", "bot-output")
+    claim["metadata"]["labels"]["tunewright.io/job-uid"] = uid
+    claim["metadata"]["annotations"] = annotations
+    found = await world(Cluster(claim)).children(KEY, UID)
+    assert [item["metadata"]["name"] for item in found] == ["bot-output"]
+
+
+async def test_a_claim_of_a_stranger_is_not_listed():
+    claim = orphan("PersistentVolumeClaim", "bot-output")
+    claim["metadata"]["labels"] = {}
+    assert await world(Cluster(claim)).children(KEY, UID) == []
 
 
 async def test_cached_objects_are_not_requested():

@@ -160,6 +160,25 @@ def test_deleting_a_job_deletes_only_its_children(scene):
     scene.reaches("Checking")
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("70Gi", {}, id="of a job with a size"),
+        pytest.param("20Gi", {}, id="smaller than the default"),
+        pytest.param("70Gi", {"size": "60Gi"}, id="larger than the next job's"),
+    ],
+)
+def test_a_retained_claim_keeps_its_size_for_the_next_job_of_that_name(scene, before, after):
+    scene.create_job(output={"storage": {"retain": True, "size": before}})
+    scene.reaches("Checking")
+    scene.api.delete("tunewright.io/v1alpha1", "FineTuneJob", "bot", scene.namespace)
+    until(lambda: scene.names(BATCH, "Job") == [], "garbage collection takes the Job")
+
+    scene.create_job(output={"storage": {"retain": True, **after}})
+    scene.reaches("Checking")
+    assert scene.get("v1", "PersistentVolumeClaim", "bot-output")["spec"]["resources"]["requests"]["storage"] == before
+
+
 def test_a_job_waits_for_a_missing_claim(scene):
     scene.create_job(output={"storage": {"claimName": "mine"}})
     assert "mine" in scene.reaches("Waiting")["message"]

@@ -37,8 +37,7 @@ def refuse_running(live: Manifest, *, uid: str, job: str) -> None:
     if live["kind"] != "Job" or has_ended(live) or controller(live).get("uid") == uid:
         return
     _refuse_left_to_garbage_collection(live, job=job)
-    if is_orphan(live, job=job):
-        raise Rejected(f"{ref_of(live)} of an earlier FineTuneJob {job} has no owner any more, and still runs", reason="OrphanRuns")
+    _refuse_running_orphan(live, job=job)
 
 
 def refuse_others(live: Manifest, *, uid: str, job: str) -> None:
@@ -52,7 +51,7 @@ def refuse_others(live: Manifest, *, uid: str, job: str) -> None:
         return
     what = str(ref_of(live))
     _refuse_left_to_garbage_collection(live, job=job)
-    refuse_running(live, uid=uid, job=job)
+    _refuse_running_orphan(live, job=job)
     if not is_retained(live) and not is_orphan(live, job=job):
         whose = f"belongs to {owner['kind']} {owner['name']}" if owner else "was not created by this job"
         raise Rejected(f"{what} exists and {whose}; rename or delete it, or rename the FineTuneJob", reason="NameTaken")
@@ -62,3 +61,8 @@ def _refuse_left_to_garbage_collection(live: Manifest, *, job: str) -> None:
     owner = controller(live)
     if owner.get("kind") == FINE_TUNE_JOB and owner.get("name") == job:
         raise Conflict(f"{ref_of(live)} belongs to an earlier FineTuneJob {job}, and is being deleted with it")
+
+
+def _refuse_running_orphan(live: Manifest, *, job: str) -> None:
+    if live["kind"] == "Job" and is_orphan(live, job=job) and not has_ended(live):
+        raise Rejected(f"{ref_of(live)} of an earlier FineTuneJob {job} has no owner any more, and still runs", reason="OrphanRuns")

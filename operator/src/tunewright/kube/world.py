@@ -104,14 +104,16 @@ class KubeWorld:
         return References(missing=found.missing, claims=found.claims, progress_url=url, served=found.served)
 
     async def children(self, key: Key, uid: str) -> Sequence[Manifest]:
-        """Return the job's objects at any depth, retained ones, and Events about pods that do not start.
+        """Return the job's objects at any depth, a claim without an owner, and Events about pods that do not start.
 
+        That claim is this job's own, which stays when the job is deleted, or one of an earlier job of its name, which it adopts.
         Raises Forbidden when a kind is hidden.
         """
         await self._complete()
-        known = self._cache.children(uid)
-        owned = descendants(known, uid)
-        return [*owned, *filter(is_retained, known), *await warnings_about(self._client, key.namespace, owned, self._clock())]
+        owned = descendants(self._cache.children(uid), uid)
+        claim = self._cache.get(ObjectRef("PersistentVolumeClaim", key.namespace, names_of(key.name).output))
+        kept = [claim] if claim is not None and (is_retained(claim) or is_orphan(claim, job=key.name)) else []
+        return [*owned, *kept, *await warnings_about(self._client, key.namespace, owned, self._clock())]
 
     async def apply(self, key: Key, uid: str, manifests: Sequence[Manifest]) -> bool:
         """Make the cluster hold these children, in this order, and prune owned ones not among them. Returns whether anything was written.

@@ -185,7 +185,7 @@ def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:
 def _next_look(status: FineTuneJobStatus, *, now: datetime, follows: bool) -> float:
     if status.phase is Phase.WAITING:
         return WAITING_SECONDS
-    if status.phase == Phase.SERVING and status.failure is not None:
+    if status.phase is Phase.SERVING and status.failure is not None:  # a write beside the running server is refused
         return REFUSED_SECONDS
     if status.phase in RESTING:
         return FOLLOWING_SECONDS if follows else RESTING_SECONDS
