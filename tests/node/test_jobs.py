@@ -7,13 +7,11 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
-from on_pods import EXAMPLES, QUICKSTART_JOB, WRONG_LINE, Desk, classifier, of, quickstart, short
+from on_pods import EXAMPLES, QUICKSTART_JOB, WRONG_LINE, Desk, classifier, kill_ranks, of, quickstart, short
 from steady_clients import Clients
 from waiting import until
 
@@ -23,15 +21,9 @@ STEPS_MOVED = 48
 A_MINUTE = 60.0  # seconds
 KILLS = 10
 CLASSIFIER = "guest-intent".ljust(63, "x")  # as long as a name may be: its children's have to be shorter
-KILL_RANKS = "import os; [os.kill(int(p), 9) for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()]"
 # A gang that continued from a checkpoint reads the same samples in the same order with the same random numbers;
 # sums over two ranks are added in the same order too. What is left is the order of threads within a matrix product.
 SAME_LOSS = 5e-3
-
-
-def kill_ranks(desk: Desk, pod: Mapping[str, Any]) -> None:
-    """`kill -9` the processes in a pod that train: torchrun's children, not itself."""
-    desk.kubectl("exec", pod["metadata"]["name"], "--", "python3", "-c", KILL_RANKS)
 
 
 def test_the_quickstart_trains_in_two_pods(desk, served):

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from on_pods import QUICKSTART_JOB, Desk, of, quickstart, short
+from on_pods import QUICKSTART_JOB, is_served, move_server, nodes, of, quickstart, short
 from provisioner import ONE_NODE_CLASS
 from second_node import NAME
 from waiting import until
@@ -22,28 +22,6 @@ def server(desk, second, served) -> Iterator[None]:
     move_server(desk, NAME)
     yield
     move_server(desk, "node-1")
-
-
-def move_server(desk: Desk, node: str) -> None:
-    """Let the quickstart's server be created again on this node."""
-    servers = of(QUICKSTART_JOB, "server")
-    others = nodes(desk, servers)
-    desk.kubectl("cordon", *others)
-    # Its claim is ReadWriteOnce: the next pod is refused by affinity to the one that leaves. The scheduler looks at it again minutes later
-    # (InterPodAffinity does not queue a pod for such a deletion), and at a newer one at once.
-    for _ in range(2):
-        desk.kubectl("delete", "pod", f"--selector={servers}", "--timeout=120s")
-    until(lambda: nodes(desk, servers) == {node} and is_served(desk), f"its server is on {node}", patience=300)
-    desk.kubectl("uncordon", *others)
-
-
-def is_served(desk: Desk) -> bool:
-    return desk.status(QUICKSTART_JOB)["reason"] == "Serving"
-
-
-def nodes(desk: Desk, selector: str) -> set[str]:
-    """Return the nodes of the pods that are not leaving."""
-    return {pod["spec"].get("nodeName", "") for pod in desk.all("pods", selector) if "deletionTimestamp" not in pod["metadata"]}
 
 
 def test_a_frozen_kubelet_that_confirms_no_end_is_named_until_it_goes_on(desk, second):

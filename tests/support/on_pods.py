@@ -12,6 +12,7 @@ from content import fill_claim
 from kubernetes.dynamic.exceptions import TooManyRequestsError
 from ruamel.yaml import YAML
 from scene import JOB
+from waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -19,6 +20,7 @@ QUICKSTART = EXAMPLES / "quickstart-cluster.yaml"
 QUICKSTART_JOB = "support-bot-cluster"  # its name
 WRONG_LINE = 17  # of the file `wrong/train.jsonl` on the claim `corpora`
 PATIENCE_SECONDS = 900  # training on a loaded machine; a job that fails is noticed at once
+KILL_RANKS = "import os; [os.kill(int(p), 9) for p in os.listdir('/proc') if p.isdigit() and b'tunewright_trainer\\0train' in open(f'/proc/{p}/cmdline', 'rb').read()]"
 Spec = dict[str, Any]
 
 
@@ -125,3 +127,30 @@ class Desk:
     def fill_claim(self, claim: str, image: str, folders: Mapping[str, Path]) -> None:
         """Make a claim and copy folders into it (name there -> folder here)."""
         fill_claim(self.kubectl, claim, image, folders)
+
+
+def move_server(desk: Desk, node: str) -> None:
+    """Let the quickstart's server be created again on this node."""
+    servers = of(QUICKSTART_JOB, "server")
+    others = nodes(desk, servers)
+    desk.kubectl("cordon", *others)
+    # Its claim is ReadWriteOnce: the next pod is refused by affinity to the one that leaves. The scheduler looks at it again minutes later
+    # (InterPodAffinity does not queue a pod for such a deletion), and at a newer one at once.
+    for _ in range(2):
+        desk.kubectl("delete", "pod", f"--selector={servers}", "--timeout=120s")
+    until(lambda: nodes(desk, servers) == {node} and is_served(desk), f"its server is on {node}", patience=300)
+    desk.kubectl("uncordon", *others)
+
+
+def is_served(desk: Desk) -> bool:
+    return desk.status(QUICKSTART_JOB)["reason"] == "Serving"
+
+
+def nodes(desk: Desk, selector: str) -> set[str]:
+    """Return the nodes of the pods that are not leaving."""
+    return {pod["spec"].get("nodeName", "") for pod in desk.all("pods", selector) if "deletionTimestamp" not in pod["metadata"]}
+
+
+def kill_ranks(desk: Desk, pod: Mapping[str, Any]) -> None:
+    """`kill -9` the processes in a pod that train: torchrun's children, not itself."""
+    desk.kubectl("exec", pod["metadata"]["name"], "--", "python3", "-c", KILL_RANKS)

@@ -29,8 +29,8 @@ class Worker:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
         made = yield
-        if fixturedef.argname == "node" and made.own is not None:
-            self._groups[made.own.slot.name] = 0.0
+        if fixturedef.argname == "node" and (own := getattr(made, "own", None)) is not None:  # a parameter may have this name, too
+            self._groups[own.slot.name] = 0.0
         return made
 
     def pytest_collection_finish(self) -> None:

@@ -66,7 +66,7 @@ async def reconcile(key: Key, ports: Ports) -> ReconcileResult:
     except Rejected as error:
         status = summarise_refused(error.reason, str(error), field=error.field, **_context(raw, ports))
         await _finish(key, raw, status, ports)
-        return ReconcileResult(requeue_after=WAITING_SECONDS if status.phase is Phase.WAITING else REFUSED_SECONDS)
+        return ReconcileResult(requeue_after=WAITING_SECONDS if status.phase == Phase.WAITING else REFUSED_SECONDS)
     except Forbidden as error:
         await _finish(key, raw, summarise_forbidden(str(error), **_context(raw, ports)), ports)
         raise
@@ -183,9 +183,9 @@ def _context(raw: Manifest, ports: Ports) -> dict[str, Any]:
 
 
 def _next_look(status: FineTuneJobStatus, *, now: datetime, follows: bool) -> float:
-    if status.phase is Phase.WAITING:
+    if status.phase == Phase.WAITING:
         return WAITING_SECONDS
-    if status.phase is Phase.SERVING and status.failure is not None:  # a write beside the running server is refused
+    if status.phase == Phase.SERVING and status.failure is not None:  # a write beside the running server is refused
         return REFUSED_SECONDS
     if status.phase in RESTING:
         return FOLLOWING_SECONDS if follows else RESTING_SECONDS
