@@ -4,7 +4,7 @@ import pytest
 from child_builders import REVISION, a_job
 
 from tunewright.observe import observe
-from tunewright.observe.volumes import claim_size, mounted_config_maps
+from tunewright.observe.volumes import claim_sizes, mounted_config_maps
 
 EARLY, NOON, LATE = (f"2026-01-01T{hour:02d}:00:00Z" for hour in (10, 12, 14))
 
@@ -64,12 +64,17 @@ def test_only_config_maps_of_jobs_are_in_use():
 
 @pytest.mark.parametrize(
     ("expected", "requests"),
-    [("40Gi", {"storage": "40Gi"}), ("", {}), ("", {"storage": ["1Gi"]})],
+    [
+        ({"out": "40Gi"}, {"out": {"storage": "40Gi"}}),
+        ({"old": "1Gi", "out": "40Gi"}, {"old": {"storage": "1Gi"}, "out": {"storage": "40Gi"}}),
+        ({}, {"out": {}}),
+        ({}, {"out": {"storage": ["1Gi"]}}),
+        ({}, {}),
+    ],
 )
-def test_the_size_that_the_claim_requests(expected, requests):
-    children = [{"kind": "Job"}, {"kind": "PersistentVolumeClaim", "spec": {"resources": {"requests": requests}}}]
-    assert claim_size(children) == expected
-
-
-def test_without_a_claim_there_is_no_size():
-    assert claim_size([{"kind": "Job"}]) == ""
+def test_the_sizes_that_claims_request(expected, requests):
+    claims = [
+        {"kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": {"resources": {"requests": requested}}}
+        for name, requested in requests.items()
+    ]
+    assert claim_sizes([{"kind": "Job", "metadata": {"name": "out"}}, *claims]) == expected

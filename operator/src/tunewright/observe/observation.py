@@ -14,7 +14,7 @@ from tunewright.observe.raw import Raw, label, number, part, parts, text
 from tunewright.observe.reasons import FailureReason
 from tunewright.observe.scores import recorded_scores
 from tunewright.observe.servers import read_server
-from tunewright.observe.volumes import claim_size, claim_warnings
+from tunewright.observe.volumes import claim_sizes, claim_warnings
 from tunewright.plan import label_names
 from tunewright.plan.inputs import Past, StageOutcome, TrainOutcome
 from tunewright_contract import stages
@@ -87,7 +87,7 @@ def observe(children: Sequence[Raw], *, revision: str, status: Raw | None = None
             outcomes={stage: reading.outcome for stage, reading in found.items() if reading.outcome != nothing[stage]},
             made_from=_other_inputs(children, revision),
             recorded_scores=recorded_scores(there.recorded) if parts(there.recorded, "artifacts") else None,
-            claim_size=claim_size(children),
+            claim_sizes=claim_sizes(children),
             queued=any(is_held(child) for child in there.present if child.get("kind") == "Job"),
         ),
         failed_pods={stage: reading.failed_pod for stage, reading in found.items() if reading.failed_pod is not None},

@@ -14,10 +14,11 @@ def mounted_config_maps(children: Iterable[Raw]) -> frozenset[str]:
     return frozenset(name for volume in volumes if (name := text(volume, "name")))
 
 
-def claim_size(children: Iterable[Raw]) -> str:
-    """Return the size that the output claim requests; empty without a claim."""
+def claim_sizes(children: Iterable[Raw]) -> dict[str, str]:
+    """Return the sizes that claims request, by the claims' names. Beside the output claim there may be one of an earlier version."""
     claims = (child for child in children if child.get("kind") == "PersistentVolumeClaim")
-    return next((text(claim, "spec", "resources", "requests", "storage") for claim in claims), "")
+    sizes = {text(claim, "metadata", "name"): text(claim, "spec", "resources", "requests", "storage") for claim in claims}
+    return {name: size for name, size in sizes.items() if size}
 
 
 def claim_warnings(children: Sequence[Raw]) -> tuple[str, ...]:

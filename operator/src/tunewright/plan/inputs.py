@@ -119,7 +119,7 @@ class Past:
     outcomes: Mapping[Stage, StageOutcome[Any]] = field(default_factory=dict)
     recorded_scores: EvaluationReport | None = None  # from the stored status, of an export whose own report is gone
     made_from: str = ""  # the revision of Jobs that were made from other inputs; empty: there is none
-    claim_size: str = ""  # that the job's output claim requests; empty: there is none
+    claim_sizes: Mapping[str, str] = field(default_factory=dict)  # what the job's claims request, by their names
     queued: bool = False  # Kueue decides when its Jobs start, because the job names a queue or its namespace has a default one
 
     def __getitem__(self, stage: Stage) -> StageOutcome[Any]:

@@ -51,7 +51,7 @@ def plan(job: FineTuneJob, refs: References, past: Past, defaults: Defaults, *, 
     if isinstance(files, Rejection):
         return files
     facts = past.check.report.model if past.check.report is not None else model_facts
-    storage = storage_of(job, names.output, defaults, facts, present_size=past.claim_size)
+    storage = storage_of(job, names.output, defaults, facts, present_size=past.claim_sizes.get(names.output, ""))
     if isinstance(storage, Rejection):
         return storage
     own = PublishedModel(job=job.metadata.name, revision=revision, claim=storage.models_claim, path=storage.models_path)
