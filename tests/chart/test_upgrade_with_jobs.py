@@ -22,7 +22,7 @@ from status_builders import CHECKED, EXPORTED, TRAINED
 from waiting import until
 
 from tunewright.kube.kinds import RENDERED, RESOURCES
-from tunewright.plan.label_names import RETRY
+from tunewright.plan.label_names import RETRY, SERVING_REVISION
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import Failure
 
@@ -86,11 +86,17 @@ def check_again(scene: Scene, job: str) -> None:
     check(scene, job)
 
 
+def serve_the_newer(scene: Scene, job: str) -> None:
+    """Let the new server be ready; the older one is deleted at once."""
+    deployment = scene.get("apps/v1", "Deployment", f"{job}-serve") or {}
+    scene.kubelet.serve_revision(deployment["spec"]["template"]["metadata"]["annotations"][SERVING_REVISION])
+
+
 STAGES = {
     "Checking": Stage(lambda scene, job: scene.create_job(job) and None, check, "Training"),
     "Training": Stage(to_training, train, "Exporting"),
     "Exporting": Stage(to_export, export, "Complete"),
-    "Serving": Stage(to_serving, lambda scene, job: scene.kubelet.serve(count=2, job=job), "Serving"),
+    "Serving": Stage(to_serving, serve_the_newer, "Serving"),
     "Suspended": Stage(to_suspended, lambda scene, job: change(scene, job, {"suspend": False}), "Training"),
     "Failed": Stage(to_failed, check_again, "Training"),
 }

@@ -206,7 +206,7 @@ class MeteredReconcile:
             self._writes.succeeded(key)
             raise
         except (Conflict, Transient, Invalid, Rejected) as error:
-            result = type(error).__name__.lower()
+            result = "transient" if isinstance(error, NotWritten) else type(error).__name__.lower()
             if isinstance(error, Forbidden):
                 self._metrics.forbidden.labels(error.verb, error.resource).inc()
             if isinstance(error, NotWritten):
