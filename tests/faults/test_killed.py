@@ -51,6 +51,7 @@ def test_the_operator_is_killed_at_every_write_of_one_job(mortal, faultless_hard
 
 
 @pytest.mark.slow
+@pytest.mark.repeat
 def test_the_operator_is_killed_at_one_write_of_each_job(mortal, faultless):
     """One life is struck at its first write, another at its sixth, … until one has no such write; TUNEWRIGHT_SWEEP=1 leaves out none."""
     step = int(os.environ.get("TUNEWRIGHT_SWEEP", "5"))
@@ -59,6 +60,7 @@ def test_the_operator_is_killed_at_one_write_of_each_job(mortal, faultless):
 
 
 @pytest.mark.slow
+@pytest.mark.repeat
 def test_the_operator_is_killed_at_one_write_of_each_job_with_failures(mortal, faultless_hard):
     """The same with every twelfth write, or TUNEWRIGHT_SWEEP."""
     step = int(os.environ.get("TUNEWRIGHT_SWEEP", "12"))

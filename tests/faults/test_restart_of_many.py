@@ -34,6 +34,7 @@ class Restless(ForkedOperator):
 
 
 @pytest.mark.slow
+@pytest.mark.repeat
 def test_a_restart_among_500_jobs_writes_nothing(our_plane, nursery: Nursery, namespace, tmp_path: Path):
     with Restless(nursery, kubeconfig_of_its_own(our_plane, namespace), namespace, tmp_path) as operator:
         kubelet = FakeKubelet(our_plane.api, namespace)

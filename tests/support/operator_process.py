@@ -92,13 +92,13 @@ class OperatorProcess:
 
     def reconciles(self, result: str = "ok") -> float:
         """Return how many reconciles have ended that way."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/metrics", timeout=PATIENCE_SECONDS) as answer:
             found = re.search(rf'tunewright_reconciles_total{{result="{result}"}} (\S+)', answer.read().decode())
         return float(found[1]) if found else 0.0
 
     def metric(self, name: str) -> float:
         """Return a metric without labels."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/metrics", timeout=PATIENCE_SECONDS) as answer:
             found = re.search(rf"^{name} (\S+)", answer.read().decode(), flags=re.MULTILINE)
         return float(found[1]) if found else 0.0
 
