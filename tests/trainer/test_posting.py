@@ -174,3 +174,8 @@ def test_a_report_after_one_that_was_lost_is_sent(operators, poster) -> None:
     poster.post(b'{"trainerStatus": {"progressPercentage": 2}}')
     poster.close()
     assert operators.load_universal() == [2]
+
+
+@pytest.mark.parametrize(("trained", "pause"), [(0, 2.0), (20, 2.0), (50, 5.0), (100, 10.0), (86_400, 10.0)])
+def test_the_longer_a_training_takes_the_fewer_reports_it_sends(trained, pause):
+    assert reporting.pause_after(trained) == pause

@@ -76,6 +76,9 @@ class MetricsCallback(TrainerCallback):
             file.write(json.dumps(line) + "\n")
 
 
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 2.0, 10.0  # seconds
+
+
 class ProgressCallback(KubeflowCallback):
     """Transformers' own reports, with the correct progress of an interrupted run, for which transformers reports 100 %.
 
@@ -83,13 +86,14 @@ class ProgressCallback(KubeflowCallback):
     """
 
     _last_update_time: float  # set by KubeflowCallback; monotonic seconds
-    _MIN_UPDATE_INTERVAL = 2.0  # seconds; users watch the progress
 
     def __init__(self, poster: Poster) -> None:
         super().__init__()
         self._poster = poster
+        self._began = time.monotonic()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        self._began = time.monotonic()
         super().on_train_begin(args, state, control, **kwargs)
         self._metrics |= {progress.STEP: state.global_step, progress.MAX_STEPS: state.max_steps}
         if state.is_world_process_zero and state.global_step:  # resumed: transformers has just reported 0 %
@@ -120,7 +124,7 @@ class ProgressCallback(KubeflowCallback):
         force: bool = False,
     ) -> bool:
         now = time.monotonic()
-        if not force and now - self._last_update_time < self._MIN_UPDATE_INTERVAL:
+        if not force and now - self._last_update_time < pause_after(now - self._began):
             return False
         self._last_update_time = now
         # Constructed without validation: the receiver refuses an invalid report, which must not end the training.
@@ -132,6 +136,11 @@ class ProgressCallback(KubeflowCallback):
         )
         self._poster.post(progress.ProgressReport.model_construct(trainer_status=status).model_dump_json(by_alias=True).encode())
         return True
+
+
+def pause_after(seconds: float) -> float:
+    """Return the seconds between two reports of a training that has taken so long: users watch its beginning, and status shows one in 15 s."""
+    return min(max(seconds / 10, _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 
 def posters() -> list[TrainerCallback]:
