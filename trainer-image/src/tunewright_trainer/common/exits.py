@@ -21,7 +21,7 @@ _PEER = (ExitCode.RETRY, "PeerLost", "Another rank ended; its own termination me
 _MEMORY = (
     ExitCode.OUT_OF_MEMORY,
     "OutOfMemory",
-    "Give the stage more memory (spec.check, spec.workers or spec.export), or add workers. Another batch needs a job under another name.",
+    "Raise resources.limits.memory of check, workers or export, or add workers for training. Another batch needs a job under another name.",
 )
 NAMELESS = frozenset({"PeerLost", "InternalError"})  # reasons of processes that do not have the cause
 _HUB_AWAY = (
