@@ -29,6 +29,7 @@ quick: coverage  ## run the tests that need no cluster and train no model
 thorough: test  ## run all tests, with the matrices, the repeats in pods, and the tests of two nodes and of the test cluster; hours
 	$(BIN)/python tests/cluster policies
 	$(BIN)/python tests/cluster kstatus
+	$(BIN)/python tests/cluster argocd
 	$(PYTEST) -m "matrix or harness or repeat or two_nodes or gitops"
 
 check: setup  ## lint, types, import direction, generated files; under a minute

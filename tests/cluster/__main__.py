@@ -1,5 +1,5 @@
-"""`python tests/cluster build` builds the programs; `policies` what enforces NetworkPolicies on two nodes; `kstatus` Flux's verdicts; `shell` is a shell with kubectl and helm on a
-cluster of one's own, a whole node where one can run, else a control plane; `demo` runs the quickstart on a node.
+"""`python tests/cluster build` builds the programs; `policies` what enforces NetworkPolicies on two nodes; `kstatus` and
+`argocd` the verdicts of Flux and Argo CD; `shell` is a shell with kubectl and helm on a cluster of one's own, a whole node where one can run, else a control plane; `demo` runs the quickstart on a node.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from argocd import ARGOCD
 from binaries import NODE, NoProgramsError, Programs, build
 from control_plane import ControlPlane, StartError
 from demo import Demo, DemoError
@@ -20,7 +21,7 @@ from needs import what_is_missing
 from node import Node
 
 ROOT = Path(__file__).resolve().parents[2]
-PROGRAMS = {program.name: program for program in (POLICIES, KSTATUS)}
+PROGRAMS = {program.name: program for program in (POLICIES, KSTATUS, ARGOCD)}
 IMAGES = [sys.executable, str(ROOT / "tools" / "images.py")]
 sys.path.append(str(ROOT / "tools"))
 

@@ -1,13 +1,25 @@
-"""Argo CD's view of a FineTuneJob: the committed Lua script, run by real Lua of Argo CD's version, without any library."""
+"""Argo CD's view of a FineTuneJob: the committed Lua script, run by real Lua of Argo CD's version, without any library.
 
+The thorough level asks Argo CD's own code (`argocd/`), also about drift and about the children of a job.
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import lupa.lua51
 import lupa.lua54
 import pytest
+from api_jobs import raw_job
+from argocd import ARGOCD
+from binaries import NoProgramsError
 from judged_statuses import judged, stored
+from levels import lacking
 from plan_builders import exporting, quickstart_plan, serving
 from ruamel.yaml import YAML
+from scene import JOB, install_definition
 
 from tunewright.render import render
 
@@ -94,3 +106,75 @@ def test_label_tracking_takes_no_child_for_an_application_of_the_jobs_name(plan)
     assert [child["kind"] for child in unowned] == ["PersistentVolumeClaim"]
     assert [child for child in unowned if child["metadata"]["labels"].get("app.kubernetes.io/instance")] == []
     assert {child["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] for child in unowned} == {"Prune=false,Delete=false"}
+
+
+def by_argo_cd(command: str, given: Sequence[Any], *arguments: str) -> list[Any]:
+    """Return what Argo CD's own code prints about each object."""
+    try:
+        program = ARGOCD.find()
+    except NoProgramsError as reason:
+        lacking(str(reason))
+    done = subprocess.run([program, command, *arguments], input=json.dumps(given), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+def verdicts(objects: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, str]]:
+    written = folder / "health.lua"
+    written.write_text(script(), encoding="utf-8")
+    return by_argo_cd("health", objects, str(written))
+
+
+@pytest.mark.gitops
+def test_argo_cd_s_own_code_gives_the_same_verdict_on_each_job(tmp_path):
+    cases = judged()
+    found = verdicts([case.job for case in cases], tmp_path)
+
+    assert {case.name: verdict["status"] for case, verdict in zip(cases, found, strict=True)} == {case.name: case.argo for case in cases}
+    living = [(case, verdict) for case, verdict in zip(cases, found, strict=True) if case.name != "going"]  # it has words of its own
+    assert [(case.name, verdict["message"]) for case, verdict in living if case.says not in verdict["message"]] == []
+
+
+CHILDREN = [  # verdict, child, its status
+    ("Progressing", ("Deployment", "support-bot-serve"), {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1}),
+    ("Healthy", ("Deployment", "support-bot-serve"), {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}),
+    ("Progressing", ("Job", "support-bot-train-0"), {"active": 2}),
+    ("Healthy", ("Job", "support-bot-train-0"), {"conditions": [{"type": "Complete", "status": "True"}]}),
+    ("Degraded", ("Job", "support-bot-train-0"), {"conditions": [{"type": "Failed", "status": "True", "message": "a pod failed"}]}),
+    ("Progressing", ("PersistentVolumeClaim", "support-bot-output"), {"phase": "Pending"}),
+    ("Healthy", ("PersistentVolumeClaim", "support-bot-output"), {"phase": "Bound"}),
+]  # fmt: skip
+
+
+@pytest.mark.gitops
+def test_argo_cd_s_own_code_reads_the_children_of_a_job(tmp_path):
+    rendered = {(each["kind"], each["metadata"]["name"]): each for each in render(serving(exporting(quickstart_plan()))).children}
+    objects = [
+        {**rendered[which], "metadata": {**rendered[which]["metadata"], "generation": 1}, "status": status} for _, which, status in CHILDREN
+    ]
+
+    assert [verdict["status"] for verdict in verdicts(objects, tmp_path)] == [expected for expected, *_ in CHILDREN]
+
+
+@pytest.mark.gitops
+@pytest.mark.parametrize("options", [(), ("--server-side",)], ids=["client-side", "server-side"])
+def test_argo_cd_s_own_code_sees_drift_only_where_a_person_changed_a_field(control_plane, namespace, tmp_path, options):
+    api, manifest = control_plane.api, raw_job({"suspend": False})
+    install_definition(api)
+    manifest["metadata"] = {"name": "bot", "namespace": namespace, "labels": {"app.kubernetes.io/instance": "jobs"}}
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    applied = control_plane.kubectl("apply", *options, "-f", str(path))
+    assert applied.returncode == 0, applied.stderr
+
+    def live(body: Mapping[str, Any], subresource: str = "") -> Mapping[str, Any]:
+        jobs = api.dynamic.resources.get(api_version=JOB[0], kind=JOB[1])
+        patch = (jobs.status if subresource else jobs).patch
+        return dict(patch(name="bot", namespace=namespace, body=body, content_type="application/merge-patch+json").to_dict())
+
+    served = next(case for case in judged() if case.name == "serving")
+    as_applied = live({"status": dict(served.job["status"])}, "status")
+    suspended = live({"spec": {"suspend": True}})
+    pairs = [{"manifest": manifest, "live": each} for each in (as_applied, suspended)]
+
+    assert by_argo_cd("diff", pairs) == [False, True]
