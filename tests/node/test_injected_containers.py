@@ -14,7 +14,7 @@ JOB = "meshed"
 ADMISSION = "admissionregistration.k8s.io/v1beta1"
 PROXY = f"""Object.spec.containers{{
   name: 'proxy', image: '{PROBE_IMAGE}', command: ['probe', 'serve', ':15001', 'proxy'],
-  resources: Object.spec.containers.resources{{requests: {{'cpu': quantity('10m'), 'memory': quantity('16Mi')}}}},
+  resources: Object.spec.containers.resources{{requests: {{'cpu': '10m', 'memory': '16Mi'}}}},
   securityContext: Object.spec.containers.securityContext{{
     allowPrivilegeEscalation: false, capabilities: Object.spec.containers.securityContext.capabilities{{drop: ['ALL']}}
   }}
