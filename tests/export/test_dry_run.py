@@ -2,12 +2,14 @@
 
 import dataclasses
 import errno
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lazily import lazily
+from small_volume import small_volume
 
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.trainer_config import ExportConfig, MethodConfig, Precision
@@ -178,6 +180,17 @@ def test_an_error_of_the_machine_is_not_reported_as_the_bases(rehearse, monkeypa
     with pytest.raises(StageError) as told:
         rehearse(base("llama"))
     assert told.value.reason == reason
+
+
+def test_a_full_volume_for_temporary_files_is_reported_as_full(rehearse, monkeypatch, tmp_path) -> None:
+    with small_volume(tmp_path / "temporary") as volume:
+        monkeypatch.setattr(tempfile, "tempdir", str(volume))
+        with pytest.raises(StageError) as told:
+            rehearse(base("llama"))
+    assert (told.value.code, told.value.reason) == (ExitCode.RETRY, "DiskFull")
+    assert told.value.suggestion.startswith("Free space on the full volume")
+    monkeypatch.undo()
+    rehearse(base("llama"))  # the suggestion is followed
 
 
 @pytest.mark.parametrize(("start", "end"), [("A" * 3000, "the reason"), ("the reason", "B" * 3000)])

@@ -1,6 +1,5 @@
 """The output volume is really full: the stage fails with DiskFull, its suggestion is followed, and the job completes. Needs root to mount."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from local_jobs import is_training, make_manifest, run
 from pretended_trainer import pretended_trainer  # noqa: F401 - a fixture
+from small_volume import small_volume
 
 from tunewright.cli.local_operator import LocalOperator
 from tunewright.cli.places import settled
@@ -20,13 +20,8 @@ pytestmark = pytest.mark.usefixtures("pretended_trainer")
 @pytest.fixture
 def volume(home: Home) -> Iterator[Path]:
     """The claim of the job, as a file system of 256 KiB."""
-    claim = home.layout.claim("default", "demo-output")
-    claim.mkdir(parents=True)
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", claim], check=False, capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr.strip()}")
-    yield claim
-    subprocess.run(["umount", "--lazy", claim], check=True)
+    with small_volume(home.layout.claim("default", "demo-output")) as claim:
+        yield claim
 
 
 def fill(volume: Path) -> Path:

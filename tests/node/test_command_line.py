@@ -71,7 +71,7 @@ def test_retry_runs_a_failed_check_again_after_its_file_is_corrected(node, desk,
     spec = short(quickstart())
     spec["training"] |= {"maxSteps": 5}
     spec["data"] = {"train": [{"source": {"pvc": {"claimName": "corpora", "path": "wrong/train.jsonl"}}, "format": "messages"}]}
-    spec["output"]["storage"] = {"retain": False}
+    spec["output"] |= {"storage": {"retain": False}, "onnx": {"precision": "fp32"}}
     refused = user.run(*here, "run", str(written(tmp_path, "corrected", spec)))
     assert (refused.returncode, f"train.jsonl:{WRONG_LINE}: not JSON" in refused.stdout + refused.stderr) == (1, True)
 

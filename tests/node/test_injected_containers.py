@@ -55,7 +55,7 @@ def injects(desk: Desk) -> bool:
 def test_a_job_is_trained_and_served_although_each_of_its_pods_has_a_sidecar(desk, demo, served, mesh):
     spec = short(quickstart()) | {"serving": quickstart()["serving"] | {"servedModelName": JOB}}
     spec["training"] |= {"maxSteps": 10}
-    spec["output"]["storage"] = {"retain": False}
+    spec["output"] |= {"storage": {"retain": False}, "onnx": {"precision": "fp32"}}
     desk.apply(JOB, spec)
 
     status = desk.until_phase(JOB, "Serving")
