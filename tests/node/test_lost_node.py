@@ -85,6 +85,7 @@ def test_a_gang_and_a_server_continue_elsewhere_when_their_node_is_off_and_the_a
         assert OUT_OF_SERVICE in status["failure"]["suggestion"]
     desk.kubectl("taint", "node", NAME, OUT_OF_SERVICE)
 
+    desk.until("lost", lambda status: status.get("reason") == "Disrupted" and status, "status names why the gang ends")
     until(lambda: server_moves(desk), "its server is on the other node", patience=GRACE_SECONDS)
     desk.until("lost", lambda status: status.get("attempts") == 2 and status["progress"]["step"] > 10, "the gang goes on")
     assert ranks(desk, "lost").keys() == {FIRST}

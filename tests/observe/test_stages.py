@@ -292,6 +292,21 @@ class TestTheGang:
         found = past(*going, *pods).train
         assert (found.state, found.failure.reason, found.disposition) == (StageState.RUNNING, "DataInvalid", None)
 
+    @pytest.mark.parametrize(
+        ("reason", "message", "named"),
+        [
+            ("PodFailurePolicy", "Pod lost-0-1 has condition DisruptionTarget matching FailJob rule at index 1", "Disrupted"),
+            ("PodFailurePolicy", "Container trainer for pod lost-0-1 failed with exit code 65 matching FailJob rule at index 0", None),
+            ("DeadlineExceeded", "Job was active longer than specified deadline", None),
+        ],
+    )
+    def test_a_gang_that_ends_because_a_node_is_gone_has_that_reason_while_its_other_pods_end(self, reason, message, named):
+        going = a_job("trainer", attempt=0)
+        going["status"] = {"conditions": [{"type": "FailureTarget", "status": "True", "reason": reason, "message": message}]}
+        found = past(going, a_pod("trainer", attempt=0, index=0, **running())).train
+        assert (found.state, found.failure and found.failure.reason) == (StageState.RUNNING, named)
+        assert named is None or found.failure.message == f"{message}; the other pods are being stopped"
+
     def test_an_unschedulable_rank_is_named_while_others_run(self):
         unschedulable = {
             "phase": "Pending",

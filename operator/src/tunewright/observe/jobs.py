@@ -105,11 +105,12 @@ def _read(
     if suspended and condition(job, "Suspended") and not busy:
         return JobOutcome(state=StageState.SUSPENDED)
     running = any(pod.running for pod in pods)
-    ending = not running or bool(condition(job, "FailureTarget"))  # the others of the gang are still being stopped
+    failing = condition(job, "FailureTarget")  # the others of the gang are still being stopped
+    ending = not running or bool(failing)
     blocked = next((pod for pod in pods if pod.failure and pod.disposition is None), failed_pod if ending else None)
     return JobOutcome(
         state=StageState.RUNNING if running else StageState.PENDING,
-        failure=blocked.failure if blocked else pods_refused,
+        failure=blocked.failure if blocked else _removed(failing) or pods_refused,
         failed_pod=blocked,
         leaving=suspended and busy,
     )
@@ -172,6 +173,14 @@ def _failed(job: Raw, failed: Raw, failed_pod: PodState | None) -> JobOutcome:
         failure=Failure(reason=FailureReason.JOB_FAILED.value, message=message or reason or "its pods are gone, for an unknown reason"),
         disposition=Disposition.FAIL if reason == "PodFailurePolicy" else Disposition.RETRY,
     )
+
+
+def _removed(failing: Raw) -> Failure | None:
+    """Return the disruption of a gang that is being stopped, if the pod that was disrupted is gone, as with its node."""
+    why = text(failing, "message")
+    if text(failing, "reason") != "PodFailurePolicy" or "DisruptionTarget" not in why:
+        return None
+    return Failure(reason=FailureReason.DISRUPTED.value, message=f"{why}; the other pods are being stopped")
 
 
 def _busy(job: Raw, pods: Sequence[PodState]) -> bool:
