@@ -11,7 +11,7 @@ from datetime import datetime
 from urllib.request import Request, urlopen
 
 import pytest
-from on_pods import EXAMPLES, QUICKSTART_JOB, WRONG_LINE, Desk, classifier, kill_ranks, of, quickstart, short
+from on_pods import EXAMPLES, QUICKSTART_JOB, WRONG_LINE, Desk, classifier, kill_ranks, of, quickstart, short, steps_since_resumed
 from steady_clients import Clients
 from waiting import until
 
@@ -86,12 +86,6 @@ def evict_without_budget(desk: Desk, job: str, pod: str) -> bool:
     """Return whether a pod was evicted before the operator put back the budget that forbids it."""
     desk.kubectl("delete", "poddisruptionbudget", f"{job}-train", "--ignore-not-found")
     return desk.evict(pod) == ""
-
-
-def steps_since_resumed(status: dict) -> int:
-    """Return how many steps the present attempt has made; 0 also where it is the first."""
-    resumed = status.get("checkpoint", {}).get("resumedFromStep")
-    return 0 if resumed is None else status["progress"]["step"] - resumed
 
 
 def test_a_gang_resumes_after_an_eviction_a_suspension_a_resize_and_kill_9(desk, demo, served):

@@ -157,3 +157,9 @@ def kill_ranks(desk: Desk, pod: Mapping[str, Any]) -> None:
     words = ("exec", pod["metadata"]["name"], f"--namespace={desk.namespace}", "--", "python3", "-c", KILL_RANKS)
     done = desk.cluster.kubectl(*words)
     assert done.returncode in {0, KILLED}, done.stderr
+
+
+def steps_since_resumed(status: dict) -> int:
+    """Return how many steps the present attempt has made; 0 also where it is the first."""
+    resumed = status.get("checkpoint", {}).get("resumedFromStep")
+    return 0 if resumed is None else status["progress"]["step"] - resumed
