@@ -24,13 +24,15 @@ REPORT = {
         ([0.0, 14.0, 10.0, 1.0], [100.0, 101.0, 105.0, 114.0]),
         ([0.0, 14.0, 0.0], [100.0, 101.0, 130.0]),
         ([0.0, 0.0, 14.0], [100.0, 150.0, 151.0]),
+        ([0.0, 0.0, 19.0], [100.0, 300.0, 301.0]),  # a job that trains longer: a tenth of that time
+        ([0.0, 0.0, 29.0], [100.0, 3700.0, 3701.0]),
     ],
 )
-def test_status_shows_the_first_report_at_once_and_then_one_in_fifteen_seconds(pauses, arrivals):
+def test_status_shows_the_first_report_at_once_and_then_one_in_fifteen_to_thirty_seconds(pauses, arrivals):
     board = Board()
-    assert [board.pause(KEY, now=now, every=15.0) for now in arrivals] == pauses
+    assert [round(board.pause(KEY, now=now, least=15.0, most=30.0)) for now in arrivals] == pauses
     board.forget(KEY)
-    assert board.pause(KEY, now=arrivals[-1], every=15.0) == 0.0
+    assert board.pause(KEY, now=arrivals[-1], least=15.0, most=30.0) == 0.0
 
 
 class Gate:

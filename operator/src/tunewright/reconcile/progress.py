@@ -39,6 +39,7 @@ class Board:
     def __init__(self, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._clock = clock
         self._latest: dict[Key, tuple[str, ProgressReport]] = {}
+        self._first: dict[Key, float] = {}  # when a job's first report arrived
         self._due: dict[Key, float] = {}  # when the latest report of a job is, or was, shown in its status
 
     def post(self, key: Key, uid: str, report: ProgressReport) -> None:
@@ -51,8 +52,12 @@ class Board:
         owner, report = self._latest.get(key, ("", None))
         return report if owner == uid else None
 
-    def pause(self, key: Key, *, now: float, every: float) -> float:
-        """Return the seconds until status shows a report that arrives `now`: none for the first, then one report in `every` seconds."""
+    def pause(self, key: Key, *, now: float, least: float, most: float) -> float:
+        """Return the seconds until status shows a report that arrives `now`: none for the first.
+
+        Then status shows one report in a tenth of the time since the first, but at least one in `most` seconds and at most one in `least`.
+        """
+        every = min(max((now - self._first.setdefault(key, now)) / 10, least), most)
         if (due := self._due.get(key, -every)) <= now:
             self._due[key] = due = max(now, due + every)
         return due - now
@@ -60,6 +65,7 @@ class Board:
     def forget(self, key: Key) -> None:
         """Drop a job's report."""
         self._latest.pop(key, None)
+        self._first.pop(key, None)
         self._due.pop(key, None)
 
 

@@ -32,6 +32,7 @@ from tunewright_runtime.trials import Trials
 
 SETTLE_SECONDS = 0.05  # children change in bursts: a Job, its pods and their status
 PROGRESS_SECONDS = 15.0  # at most one status write per job in this time, however often its pods report
+LONG_PROGRESS_SECONDS = 30.0  # the same of a job that has trained for minutes
 ROUTINE_SECONDS = 3.0  # until a stage that follows another, or begins to run, is in status: most pods start within it
 PROBE_SECONDS = 30.0  # between two requests for a kind that may not be read
 JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of the watches with a list
@@ -85,7 +86,7 @@ class Controller:
 
     def wake_later(self, key: Key) -> None:
         """Reconcile a job soon: a pod has reported."""
-        self._queue.add_after(key, self.board.pause(key, now=self._clock(), every=PROGRESS_SECONDS))
+        self._queue.add_after(key, self.board.pause(key, now=self._clock(), least=PROGRESS_SECONDS, most=LONG_PROGRESS_SECONDS))
 
     async def run(self) -> None:
         """Work until a signal. Raises the error that ended it otherwise, and RuntimeError if a task ended without an error."""

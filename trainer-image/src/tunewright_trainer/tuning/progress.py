@@ -139,7 +139,7 @@ class ProgressCallback(KubeflowCallback):
 
 
 def pause_after(seconds: float) -> float:
-    """Return the seconds between two reports after so many seconds of training. Users watch its beginning; status shows one in 15 s."""
+    """Return the seconds between two reports after so many seconds of training. Users watch the beginning; status has one in 15 to 30 s."""
     return min(max(seconds / 10, _SHORTEST_PAUSE), _LONGEST_PAUSE)
 
 
