@@ -52,6 +52,8 @@ def make_raw(**spec: Any) -> dict[str, Any]:
 class World:
     """Holds one job; counts what is written."""
 
+    tries_pods = True
+
     def __init__(self, raw: dict[str, Any] | None, refs: References | None = None, *, refuse: Exception | None = None) -> None:
         self.raw = raw
         self.refs = refs or References(folders=FOLDERS, host_paths=True)

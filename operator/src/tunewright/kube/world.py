@@ -145,6 +145,11 @@ class KubeWorld:
         """Return a message for each of these children that admission has changed in a way that matters."""
         return self._writer.altered(manifests)
 
+    @property
+    def tries_pods(self) -> bool:
+        """Whether pods are tried by dry-run creates, which needs the right to create pods (ADR 27)."""
+        return self._trials is not None
+
     async def refusals(self, pods: Sequence[Manifest]) -> Sequence[str]:
         """Return why each of these pods would not be admitted; empty for one that would, or that is not tried."""
         return [await self._trials.refusal(pod) if self._trials else "" for pod in pods]

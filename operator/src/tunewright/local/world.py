@@ -111,8 +111,13 @@ class LocalWorld:
         """Return nothing: on this machine no policy changes objects."""
         return ()
 
+    @property
+    def tries_pods(self) -> bool:
+        """Nothing on this machine refuses a pod."""
+        return False
+
     async def refusals(self, pods: Sequence[Manifest]) -> Sequence[str]:
-        """Return that each pod is admitted: nothing on this machine refuses one."""
+        """Return that each pod is admitted."""
         return [""] * len(pods)
 
     async def patch_status(self, key: Key, uid: str, status: Mapping[str, Any]) -> None:

@@ -33,6 +33,10 @@ class World(Protocol):
     def altered(self, manifests: Sequence[Manifest]) -> Sequence[str]:
         """Return a message for each applied child that is stored differently from what was written, because a policy changed it."""
 
+    @property
+    def tries_pods(self) -> bool:
+        """Whether `refusals` asks about pods."""
+
     async def refusals(self, pods: Sequence[Manifest]) -> Sequence[str]:
         """Return why each of these pods would not be admitted; empty for one that would, or that is not tried. Nothing is created."""
 

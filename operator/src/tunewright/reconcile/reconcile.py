@@ -141,7 +141,7 @@ async def _apply(key: Key, uid: str, children: Sequence[Manifest], ports: Ports,
 
 async def _misfits(job: FineTuneJob, refs: References, past: Past, ports: Ports) -> Sequence[Misfit]:
     """Return the stages whose pods the API server would refuse, until a gang has begun: then nothing is saved by it any more."""
-    if past.train.attempts or past.check.state is StageState.FAILED:
+    if not ports.world.tries_pods or past.train.attempts or past.check.state is StageState.FAILED:
         return ()
     facts = past.check.report.model if past.check.report else None
     ahead = ports.steps.of(job.metadata.uid)(_pods_ahead, job, refs, ports.defaults, facts)
