@@ -326,6 +326,12 @@ OF_ALL = (  # what rows create outside their namespaces, under its name
 )
 
 
+def is_warned_of(scene: Scene, advice: str) -> bool:
+    """Return whether a Warning about the job has this advice."""
+    told = [event for event in scene.api.list("v1", "Event", scene.namespace) if event["involvedObject"]["kind"] == JOB[1]]
+    return any(event["type"] == "Warning" and advice in event["message"] for event in told)
+
+
 def play(scene: Scene, row: Row) -> None:
     """Provoke a row's fault, read the advice, follow it, and see the job continue."""
     steps = row.steps(scene)
@@ -334,8 +340,7 @@ def play(scene: Scene, row: Row) -> None:
     status = scene.status()
     assert row.advice in status["failure"]["suggestion"]
     assert row.advice in status["message"]
-    told = [event for event in scene.api.list("v1", "Event", scene.namespace) if event["involvedObject"]["kind"] == JOB[1]]
-    assert any(event["type"] == "Warning" and row.advice in event["message"] for event in told), told
+    until(lambda: is_warned_of(scene, row.advice), "an Event has the advice, which is posted after the status is written")
     assert next(steps, "done") == "done"
     row.finish(scene)
     assert scene.status().get("failure") is None
