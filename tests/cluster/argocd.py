@@ -3,4 +3,4 @@
 from binaries import HERE
 from go_programs import GoProgram
 
-ARGOCD = GoProgram("argocd", HERE.parent / "gitops" / "argocd")
+ARGOCD = GoProgram("argocd", HERE.parent / "gitops" / "argocd", shared=(HERE.parent / "gitops" / "wire",))

@@ -16,10 +16,11 @@ from binaries import BUILD_ENVIRONMENT, HERE, NoProgramsError, cache
 
 @dataclass(frozen=True)
 class GoProgram:
-    """The program that the module in `source` makes. `python tests/cluster NAME` builds it."""
+    """The program that the module in `source` makes. `python tests/cluster NAME` builds it. `shared`: modules beside it that it imports."""
 
     name: str
     source: Path
+    shared: tuple[Path, ...] = ()
 
     def find(self) -> Path:
         """Return the program: from `KUBEBUILDER_ASSETS` if that has it, else the one that was built. Raises `NoProgramsError`."""
@@ -50,6 +51,7 @@ class GoProgram:
 
     def _built(self) -> Path:
         digest = sha256()
-        for file in sorted(self.source.iterdir()):
-            digest.update(sha256(file.read_bytes()).digest())
+        for folder in (self.source, *self.shared):
+            for file in sorted(folder.iterdir()):
+                digest.update(sha256(file.read_bytes()).digest())
         return cache() / f"{self.name}-{digest.hexdigest()[:16]}"

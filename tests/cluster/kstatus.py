@@ -3,4 +3,4 @@
 from binaries import HERE
 from go_programs import GoProgram
 
-KSTATUS = GoProgram("kstatus", HERE.parent / "gitops" / "kstatus")
+KSTATUS = GoProgram("kstatus", HERE.parent / "gitops" / "kstatus", shared=(HERE.parent / "gitops" / "wire",))

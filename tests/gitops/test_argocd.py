@@ -4,7 +4,6 @@ The thorough level asks Argo CD's own code (`argocd/`), also about drift and abo
 """
 
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ import lupa.lua54
 import pytest
 from api_jobs import raw_job
 from argocd import ARGOCD
-from binaries import NoProgramsError
+from gitops_programs import ask
 from judged_statuses import judged, stored
-from levels import lacking
 from plan_builders import exporting, quickstart_plan, serving
 from ruamel.yaml import YAML
 from scene import JOB, install_definition
@@ -108,21 +106,11 @@ def test_label_tracking_takes_no_child_for_an_application_of_the_jobs_name(plan)
     assert {child["metadata"]["annotations"]["argocd.argoproj.io/sync-options"] for child in unowned} == {"Prune=false,Delete=false"}
 
 
-def by_argo_cd(command: str, given: Sequence[Any], *arguments: str) -> list[Any]:
-    """Return what Argo CD's own code prints about each object."""
-    try:
-        program = ARGOCD.find()
-    except NoProgramsError as reason:
-        lacking(str(reason))
-    done = subprocess.run([program, command, *arguments], input=json.dumps(given), capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout))
-
-
 def verdicts(objects: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, str]]:
+    """Return Argo CD's verdict on each object, with the committed script."""
     written = folder / "health.lua"
     written.write_text(script(), encoding="utf-8")
-    return by_argo_cd("health", objects, str(written))
+    return ask(ARGOCD, objects, "health", str(written))
 
 
 @pytest.mark.gitops
@@ -177,4 +165,4 @@ def test_argo_cd_s_own_code_sees_drift_only_where_a_person_changed_a_field(contr
     suspended = live({"spec": {"suspend": True}})
     pairs = [{"manifest": manifest, "live": each} for each in (as_applied, suspended)]
 
-    assert by_argo_cd("diff", pairs) == [False, True]
+    assert ask(ARGOCD, pairs, "diff") == [False, True]

@@ -3,17 +3,14 @@
 The thorough level compares our reading of kstatus with Flux's own code (`kstatus/`).
 """
 
-import json
-import subprocess
 from pathlib import Path
 
 import celpy
 import pytest
-from binaries import NoProgramsError
 from celpy.adapter import json_to_cel
+from gitops_programs import ask
 from judged_statuses import judged
 from kstatus import KSTATUS
-from levels import lacking
 from plan_builders import exporting, quickstart_plan, serving
 from ruamel.yaml import YAML
 
@@ -80,13 +77,7 @@ def test_ready_is_never_true_beside_reconciling_or_stalled():
 
 def by_flux(objects):
     """Return the verdict of Flux's own kstatus on each object."""
-    try:
-        program = KSTATUS.find()
-    except NoProgramsError as reason:
-        lacking(str(reason))
-    done = subprocess.run([program], input=json.dumps(objects), capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return [verdict["status"] for verdict in json.loads(done.stdout)]
+    return [verdict["status"] for verdict in ask(KSTATUS, objects)]
 
 
 @pytest.mark.gitops

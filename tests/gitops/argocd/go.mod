@@ -6,6 +6,7 @@ require (
 	github.com/argoproj/argo-cd/v3 v3.2.0
 	github.com/argoproj/gitops-engine v0.7.1-0.20251006172252-b89b0871b414
 	k8s.io/apimachinery v0.34.0
+	tunewright.io/tests/gitops/wire v0.0.0
 )
 
 require (
@@ -210,3 +211,5 @@ replace (
 	k8s.io/sample-cli-plugin => k8s.io/sample-cli-plugin v0.34.0
 	k8s.io/sample-controller => k8s.io/sample-controller v0.34.0
 )
+
+replace tunewright.io/tests/gitops/wire => ../wire

@@ -7,16 +7,16 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/argoproj/gitops-engine/pkg/diff"
 	"github.com/argoproj/gitops-engine/pkg/health"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/json"
 
 	"github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
 	"github.com/argoproj/argo-cd/v3/util/lua"
+
+	"tunewright.io/tests/gitops/wire"
 )
 
 type verdict struct {
@@ -33,16 +33,16 @@ func main() {
 	switch os.Args[1] {
 	case "health":
 		script, err := os.ReadFile(os.Args[2])
-		check(err)
+		wire.Check(err)
 		var objects []map[string]any
-		read(&objects)
-		write(judge(objects, string(script)))
+		wire.Read(&objects)
+		wire.Write(judge(objects, string(script)))
 	case "diff":
 		var pairs []pair
-		read(&pairs)
-		write(differ(pairs))
+		wire.Read(&pairs)
+		wire.Write(differ(pairs))
 	default:
-		check(fmt.Errorf("unknown command %s", os.Args[1]))
+		wire.Check(fmt.Errorf("unknown command %s", os.Args[1]))
 	}
 }
 
@@ -53,7 +53,7 @@ func judge(objects []map[string]any, script string) []verdict {
 	verdicts := make([]verdict, len(objects))
 	for index, object := range objects {
 		found, err := health.GetResourceHealth(&unstructured.Unstructured{Object: object}, overrides)
-		check(err)
+		wire.Check(err)
 		if found != nil { // nil: Argo CD has no check for the kind
 			verdicts[index] = verdict{string(found.Status), found.Message}
 		}
@@ -66,27 +66,8 @@ func differ(pairs []pair) []bool {
 	for index, one := range pairs {
 		manifest, live := &unstructured.Unstructured{Object: one.Manifest}, &unstructured.Unstructured{Object: one.Live}
 		result, err := diff.Diff(manifest, live)
-		check(err)
+		wire.Check(err)
 		modified[index] = result.Modified
 	}
 	return modified
-}
-
-func read(into any) {
-	text, err := io.ReadAll(os.Stdin)
-	check(err)
-	check(json.Unmarshal(text, into)) // whole numbers become int64, as in objects from the API server
-}
-
-func write(value any) {
-	answer, err := json.Marshal(value)
-	check(err)
-	fmt.Println(string(answer))
-}
-
-func check(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 }

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/fluxcd/cli-utils v1.2.3
 	k8s.io/apimachinery v0.36.4
+	tunewright.io/tests/gitops/wire v0.0.0
 )
 
 require (
@@ -27,3 +28,5 @@ require (
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.3.3 // indirect
 )
+
+replace tunewright.io/tests/gitops/wire => ../wire

@@ -4,13 +4,10 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"os"
-
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/json"
+
+	"tunewright.io/tests/gitops/wire"
 )
 
 type verdict struct {
@@ -19,24 +16,13 @@ type verdict struct {
 }
 
 func main() {
-	text, err := io.ReadAll(os.Stdin)
-	check(err)
 	var objects []map[string]any
-	check(json.Unmarshal(text, &objects)) // whole numbers become int64, as in objects from the API server
+	wire.Read(&objects)
 	verdicts := make([]verdict, len(objects))
 	for index, object := range objects {
 		found, err := status.Compute(&unstructured.Unstructured{Object: object})
-		check(err)
+		wire.Check(err)
 		verdicts[index] = verdict{found.Status.String(), found.Message}
 	}
-	answer, err := json.Marshal(verdicts)
-	check(err)
-	fmt.Println(string(answer))
-}
-
-func check(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	wire.Write(verdicts)
 }
