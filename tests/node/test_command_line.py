@@ -2,9 +2,7 @@
 tests of tests/command_line cover rights, refusals and output."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 from cluster_commands import User
@@ -13,7 +11,6 @@ from waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.repeat, pytest.mark.timeout(1800)]
 
-Tunewright = Callable[..., CompletedProcess[str]]
 QUESTION = "Hi, I would like two large oat lattes to go. My name is Jean."
 
 
@@ -33,7 +30,7 @@ def here(user) -> tuple[str, ...]:
     [
         (("get", QUICKSTART_JOB), ("Serving", "100")),
         (("describe", QUICKSTART_JOB), ("Deployed", "loss", "Events")),
-        (("logs", QUICKSTART_JOB, "--stage", "check"), ("\n",)),
+        (("logs", QUICKSTART_JOB, "--stage", "check"), ("the int8 export of the small model agrees",)),
         (("logs", QUICKSTART_JOB, "--stage", "train", "--rank", "1"), ("rank",)),
         (("logs", QUICKSTART_JOB, "--stage", "serve"), ("model",)),
         (("chat", QUICKSTART_JOB, QUESTION), ("Jean",)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from on_pods import QUICKSTART_JOB, Desk, is_served, kill_ranks, move_server, of, quickstart, short, steps_since_resumed
+from on_pods import QUICKSTART_JOB, Desk, is_served, kill_ranks, move_server, nodes, of, quickstart, short, steps_since_resumed
 from ruamel.yaml import YAML
 from second_node import NAME
 from waiting import until
@@ -105,4 +105,4 @@ def server_moves(desk: Desk) -> bool:
     for pod in pods:
         if pod["spec"].get("nodeName") is None and desk.status(QUICKSTART_JOB)["reason"] == "Unschedulable":
             desk.kubectl("delete", "pod", pod["metadata"]["name"])
-    return [pod["spec"].get("nodeName") for pod in pods] == [FIRST] and is_served(desk)
+    return nodes(desk, of(QUICKSTART_JOB, "server")) == {FIRST} and is_served(desk)
