@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import urllib3
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.plan.revision import revision_of
+from tunewright.plan.names import revision_of
 
 ROOT, EVENTS = b"/registry/", b"/registry/events/"
 HANDS = 4
@@ -104,7 +104,7 @@ def _revision(job: bytes) -> bytes:
 
 
 def _digest(config: bytes) -> bytes:
-    """Return what the ConfigMap's name ends with (render/config_map.py)."""
+    """Return what the ConfigMap's name ends with (render/volumes.py)."""
     return sha256(config).hexdigest()[:8].encode()
 
 

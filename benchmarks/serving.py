@@ -27,7 +27,7 @@ import psutil
 from openai import AsyncOpenAI
 
 from tunewright_contract import environment
-from tunewright_contract.model_manifest import MANIFEST_NAME, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, ModelManifest
 from tunewright_server.machine import cpu_limit
 
 Prompts = list[list[int]]

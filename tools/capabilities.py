@@ -6,14 +6,12 @@ from pydantic.alias_generators import to_camel
 
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
 from tunewright_contract.capabilities.execution_providers import EXECUTION_PROVIDERS
-from tunewright_contract.capabilities.lora_starts import LORA_STARTS
 from tunewright_contract.capabilities.methods import METHODS
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
-from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, TRAINING_PRECISIONS
-from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
+from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, QUANTIZATIONS, TRAINING_PRECISIONS
 from tunewright_contract.capabilities.table import Row
 from tunewright_contract.capabilities.tasks import TASKS, tasks_of
-from tunewright_contract.capabilities.tuners import TUNERS, Tuner
+from tunewright_contract.capabilities.tuners import LORA_STARTS, TUNERS, Tuner
 
 INTRODUCTION = """# Capabilities
 

@@ -13,13 +13,11 @@ from pathlib import Path
 
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
 from tunewright_contract.capabilities.execution_providers import EXECUTION_PROVIDERS
-from tunewright_contract.capabilities.lora_starts import LORA_STARTS
 from tunewright_contract.capabilities.methods import METHODS
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
-from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, TRAINING_PRECISIONS
-from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
+from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, QUANTIZATIONS, TRAINING_PRECISIONS
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.capabilities.tuners import LORA_STARTS, TUNERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("operator/src", "trainer-image/src", "server-image/src")

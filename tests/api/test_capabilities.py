@@ -6,17 +6,15 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tunewright.api.v1alpha1.method import MethodSpec
-from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
+from tunewright.api.v1alpha1.pod_settings import ACCELERATOR_RESOURCES
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
 from tunewright_contract.capabilities.execution_providers import EXECUTION_PROVIDERS
-from tunewright_contract.capabilities.lora_starts import LORA_STARTS, dora_works, lora_start
 from tunewright_contract.capabilities.methods import METHODS
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
-from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, TRAINING_PRECISIONS
-from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
+from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, QUANTIZATIONS, TRAINING_PRECISIONS
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 from tunewright_contract.capabilities.tasks import TASKS, tasks_of
-from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.capabilities.tuners import LORA_STARTS, TUNERS, dora_works, lora_start
 from tunewright_contract.trainer_config import MethodConfig
 
 FRUIT = Table(Row(name="apple"), Row(name="durian", supported=False), Row(name="pear"), instead="Take an apple.")

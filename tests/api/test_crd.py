@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from rule_cases import CASES, IDS
 
 from tunewright.api.crdgen import FILENAME, UNSEEN, crd, crd_yaml, node_at
-from tunewright.api.fields import model_at, names_in, part_of
+from tunewright.api.field_names import model_at, names_in, part_of
 from tunewright.api.rules import RULES
 from tunewright.api.v1alpha1.job import FineTuneJobSpec, parse
 from tunewright_contract.quantities import amount

@@ -7,7 +7,7 @@ from job_mutations import SCHEMA
 from pydantic_core import PydanticUndefined
 
 from tunewright.api.crdgen import REPEATED, crd, node_at
-from tunewright.api.fields import part_of
+from tunewright.api.field_names import part_of
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
 # What a number counts or measures; "without a unit" is also an answer.

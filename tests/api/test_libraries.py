@@ -9,8 +9,7 @@ import pytest
 
 from tunewright.api.rules.deepspeed import REMOVED_KEYS, REMOVED_ZERO_KEYS
 from tunewright.api.rules.evaluation import F_DIVERGENCE_LOSSES
-from tunewright.api.v1alpha1.lora import LoraSpec
-from tunewright.api.v1alpha1.method import Ia3Spec
+from tunewright.api.v1alpha1.method import Ia3Spec, LoraSpec
 from tunewright.api.v1alpha1.training import LrScheduler, TrainingSpec
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.tasks import TASKS

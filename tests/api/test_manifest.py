@@ -3,9 +3,9 @@
 import pytest
 from manifest_text import HEAD
 
+from tunewright.api.admission import ManifestError, read_job
 from tunewright.api.explain import written
-from tunewright.api.manifest import ManifestError, read_job
-from tunewright.api.renamed import RENAMED
+from tunewright.api.field_names import RENAMED
 from tunewright.api.yaml_nodes import LARGEST_TEXT, LONGEST_PATH, MOST_NODES, MOST_PROBLEMS
 
 

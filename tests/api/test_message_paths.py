@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.api.fields import model_at, names_in, places_of
+from tunewright.api.field_names import model_at, names_in, places_of
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
 from tunewright_contract.capabilities.tuners import TUNERS

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tunewright.api.constants import constant
-from tunewright.api.places import place_of
+from tunewright.api.places import constant, place_of
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 
 READS = [

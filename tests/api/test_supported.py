@@ -4,7 +4,7 @@ import pytest
 from api_jobs import raw_job
 
 from tunewright.api.crdgen import IMMUTABLE_FIELDS
-from tunewright.api.fields import model_at, names_in
+from tunewright.api.field_names import model_at, names_in
 from tunewright.api.supported import CODE, NOT_SUPPORTED_YET, unsupported
 from tunewright.api.v1alpha1.job import parse
 

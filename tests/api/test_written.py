@@ -2,8 +2,8 @@
 
 import pytest
 
+from tunewright.api.problems import as_written
 from tunewright.api.v1alpha1.model import ChatTemplateSource
-from tunewright.api.written import as_written
 
 
 @pytest.mark.parametrize(

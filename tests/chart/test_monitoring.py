@@ -9,7 +9,7 @@ from chart_values import EVERYTHING
 from helm import RELEASE, kind_of
 
 from tunewright.shell.health import OperatorMetrics
-from tunewright_server.engine.lengths import Lengths
+from tunewright_server.engine.request import Lengths
 from tunewright_server.metrics import GeneratorMetrics
 from tunewright_server.metrics import Metrics as ServerMetrics
 

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 from stored_jobs import FAILED, SERVING, TRAINING, make_raw
 
-from tunewright.api.manifest import read_job
+from tunewright.api.admission import read_job
 from tunewright.api.yaml_nodes import read_document
 from tunewright.cli.listing import dump
 from tunewright.local.app import utc_now

@@ -15,11 +15,11 @@ from waiting import until
 
 from tunewright.api.rules import check
 from tunewright.api.v1alpha1.job import parse
-from tunewright.observe.misfits import misfit_of
+from tunewright.observe.pod_refusals import misfit_of
 from tunewright.plan.inputs import Defaults, References
 from tunewright.plan.plan import forecast
 from tunewright.render import render
-from tunewright.render.trial_pods import TrialPod, trial_pods
+from tunewright.render.manifests import TrialPod, trial_pods
 
 SMALL = CHECKED.model.model_copy(update={"parameters": 100_000_000})
 TWO_CPUS = {"resources": {"limits": {"cpu": "2"}}}

@@ -14,8 +14,7 @@ from waiting import until
 from tunewright.api.rules import check
 from tunewright.api.v1alpha1.job import parse
 from tunewright.plan.plan_types import ClaimSource, DataVolume
-from tunewright.plan.pod_limits import with_scratch
-from tunewright.plan.pod_options import pod_options
+from tunewright.plan.pods import pod_options, with_scratch
 from tunewright.render import render
 from tunewright_contract.stages import STAGES, TRAIN
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.api.manifest import read_job
+from tunewright.api.admission import read_job
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MANIFESTS = sorted(path.name for path in EXAMPLES.glob("*.yaml"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from tunewright_contract.context_windows import windows_of
+from tunewright_contract.questions import windows_of
 from tunewright_trainer.data.formats import normalise, recognise
 
 

@@ -14,7 +14,7 @@ from lazily import lazily
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import MANIFEST_NAME, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, ModelManifest
 from tunewright_contract.reports import ExportReport, load
 from tunewright_contract.trainer_config import EvaluationConfig, Precision
 from tunewright_trainer.common.exits import StageError, stage_error

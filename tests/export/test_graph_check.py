@@ -9,7 +9,7 @@ import pytest
 from lazily import lazily
 
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.folders import DecoderGraph
 from tunewright_trainer.common.exits import StageError
 
 graph_check = lazily("tunewright_trainer.export.graph_check")

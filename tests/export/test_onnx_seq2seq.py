@@ -9,9 +9,9 @@ import tiny
 from encoder_decoders import CONTEXT, FAMILIES, HEAD_SIZE, HEADS, encoder_decoder
 from lazily import lazily
 
-from tunewright_contract.model_manifest import DECODER_FILE, ENCODER_FILE, SequenceToSequenceGraph
+from tunewright_contract.folders import DECODER_FILE, ENCODER_FILE, SequenceToSequenceGraph
 from tunewright_trainer.common.exits import StageError
-from tunewright_trainer.evaluation.onnx_seq2seq import ExportedSequenceToSequence
+from tunewright_trainer.evaluation.exported_models import ExportedSequenceToSequence
 
 graph_check = lazily("tunewright_trainer.export.graph_check")
 onnx = lazily("onnx")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, Lineage, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, DecoderGraph, Lineage, ModelManifest
 from tunewright_contract.reports import ParityReport
 from tunewright_trainer.export import publish
 

@@ -99,7 +99,7 @@ def test_owning_children_needs_the_right_that_admission_checks(our_plane, namesp
     (role,) = [manifest for manifest in kind_of(rights.manifests, "Role") if FINALIZERS in rights_of([manifest])]
     rules = [rule for rule in role["rules"] if FINALIZERS[2] not in rule["resources"]]
     api.apply(role | {"rules": rules}, namespace, keep=True)
-    until(lambda: "you can't set finalizers on" in verdict(), "without it the API server refuses, as tunewright_runtime/faults.py expects")
+    until(lambda: "you can't set finalizers on" in verdict(), "without it the API server refuses, as tunewright_runtime/errors.py expects")
 
 
 def test_lists_come_in_pages_and_of_children_only_ours(stage):

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from tunewright.api.manifest import read_job
+from tunewright.api.admission import read_job
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples/gitops"

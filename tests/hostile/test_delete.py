@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from tunewright.local.app import Home
-from tunewright_contract.model_manifest import MANIFEST_NAME
-from tunewright_contract.run_folder import RUN_MANIFEST_NAME, RunFolder
+from tunewright_contract.folders import MANIFEST_NAME, RUN_MANIFEST_NAME, RunFolder
 from tunewright_runtime.errors import Gone, Invalid
 
 OTHER = "00000000-0000-4000-8000-000000000000"

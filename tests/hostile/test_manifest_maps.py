@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from open_places import HOSTILE, LEAVES, VALUES, job_text
 
+from tunewright.api.admission import ManifestError, read_job
 from tunewright.api.crdgen import crd
-from tunewright.api.manifest import ManifestError, read_job
 
 
 def job_with(field: str, value: Any) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from manifest_text import HEAD
 from typer.testing import CliRunner
 
-from tunewright.api.manifest import ManifestError, read_job
+from tunewright.api.admission import ManifestError, read_job
 from tunewright.api.yaml_nodes import LARGEST_TEXT, LONGEST_NUMBER, LONGEST_PATH, MOST_NODES, MOST_PROBLEMS
 from tunewright.cli.console import EXIT_FAILED, EXIT_REFUSED, LARGEST_MANIFEST
 from tunewright.cli.main import app

@@ -12,8 +12,7 @@ from kubernetes.client.configuration import Configuration
 
 from tunewright.kube.kinds import SCHEME
 from tunewright.shell.session import session_of
-from tunewright_runtime.client import Client
-from tunewright_runtime.pages import PAGE_BYTES, PageSizes
+from tunewright_runtime.client import PAGE_BYTES, Client, PageSizes
 
 MB = 2**20
 SIZES = {

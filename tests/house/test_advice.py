@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from tunewright.observe.reasons import FailureReason
-from tunewright.status.failures import WAYS_OUT
-from tunewright.status.refusals import HELD, REFUSALS
+from tunewright.status.failures import HELD, REFUSALS, WAYS_OUT
 
 ROOT = Path(__file__).parents[2]
 REFUSED = "tests/shell/test_refused_writes.py::test_a_refusal_is_in_status_and_a_warning_until_its_cause_is_gone"

@@ -11,7 +11,7 @@ from tunewright.api.v1alpha1.job import parse
 from tunewright.kube.kinds import new_cache
 from tunewright.kube.world import KubeWorld, audience
 from tunewright.plan.inputs import Missing
-from tunewright.plan.revision import revision_of
+from tunewright.plan.names import revision_of
 from tunewright.reconcile.progress import PATH
 from tunewright_runtime.differences import merge_patch
 from tunewright_runtime.errors import Conflict, Forbidden, Gone, Rejected

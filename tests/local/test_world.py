@@ -10,7 +10,7 @@ from tunewright.local.app import Home
 from tunewright.local.world import LocalWorld
 from tunewright.plan.inputs import Missing
 from tunewright.plan.label_names import RETRY
-from tunewright.plan.revision import revision_of
+from tunewright.plan.names import revision_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.reconcile.ports import World
 from tunewright_runtime.errors import Conflict, Gone, Invalid

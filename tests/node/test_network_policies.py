@@ -18,7 +18,7 @@ from waiting import until
 
 from tunewright.plan.plan_types import FineTunePlan, Owner
 from tunewright.render.labels import child_labels
-from tunewright.render.network_policy import render_network_policies
+from tunewright.render.network import render_network_policies
 from tunewright.render.variables import RENDEZVOUS_PORT, SERVER_PORT
 from tunewright_contract.stages import CHECK, SERVE, TRAIN
 

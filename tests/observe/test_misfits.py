@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright.observe.misfits import misfit_of
+from tunewright.observe.pod_refusals import misfit_of
 from tunewright_contract.stages import EXPORT, TRAIN
 
 FORBIDDEN = 'create Pod in demo: 403 pods "bot-export-trial-x" is forbidden:'

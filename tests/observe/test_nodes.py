@@ -6,7 +6,7 @@ import pytest
 from child_builders import COMPLETE, REVISION, a_deployment, a_job, a_pod, ended, running, waiting
 
 from tunewright.observe import observe
-from tunewright.observe.nodes import with_node
+from tunewright.observe.disruptions import with_node
 from tunewright.observe.pods import read_pod
 from tunewright.plan.inputs import StageState
 

@@ -4,9 +4,9 @@ import pytest
 from child_builders import a_job
 from plan_jobs import job, raw_job
 
-from tunewright.observe.published import read_published
+from tunewright.observe.observation import read_published
 from tunewright.plan.inputs import Missing
-from tunewright.plan.revision import revision_of
+from tunewright.plan.names import revision_of
 from tunewright.plan.rollout import PublishedModel
 
 SHELF = {"output": {"destinations": [{"pvc": {"claimName": "shelf", "path": "bots/"}}]}}

@@ -4,7 +4,7 @@ import pytest
 from child_builders import REVISION, a_job
 
 from tunewright.observe import observe
-from tunewright.observe.queue import is_held
+from tunewright.observe.other_controllers import is_held
 
 SUSPENDS = {"f:spec": {"f:suspend": {}}}
 

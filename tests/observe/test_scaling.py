@@ -4,7 +4,7 @@ import pytest
 from child_builders import REVISION, SERVING, a_deployment, a_pod, running, waiting
 
 from tunewright.observe import observe
-from tunewright.observe.scaling import UNRECORDED, read_scaling
+from tunewright.observe.other_controllers import UNRECORDED, read_scaling
 from tunewright.plan.inputs import StageState
 
 COMPLETE = {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}

@@ -7,7 +7,7 @@ from lazily import lazily
 from plan_jobs import job
 
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
-from tunewright.plan.deepspeed_config import deepspeed_config
+from tunewright.plan.library_arguments import deepspeed_config
 from tunewright.plan.memory.estimate import Strategy
 
 zero_config = lazily("deepspeed.runtime.zero.config")

@@ -15,7 +15,7 @@ from tunewright.plan.memory.estimate import (
     paper_bytes,
     quantized_bytes,
 )
-from tunewright_contract.capabilities.quantizations import BNB4
+from tunewright_contract.capabilities.precisions import BNB4
 
 GIB = 2**30
 PHI3 = 3_821_079_552

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunewright.plan.names import NAME_LIMIT, attempt_name, child_name, label_value, names_of, volume_name
-from tunewright.plan.quantities import people_bytes, quantity_of_bytes, whole
+from tunewright_contract.quantities import people_bytes, quantity_of_bytes, whole
 from tunewright_contract.stages import STAGES, TRAIN
 
 DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # RFC 1035, what a Service needs

@@ -11,10 +11,18 @@ from tunewright.api.admission import objections
 from tunewright.plan.explain import COLUMNS, explain, explain_text
 from tunewright.plan.inputs import Defaults, Missing, Past, References, ServeOutcome, StageState
 from tunewright.plan.memory.counts import model_facts
+from tunewright.plan.names import revision_of
 from tunewright.plan.plan import forecast, plan
-from tunewright.plan.plan_types import ClaimSource, FolderSource, PodOptions, Scheduling, SecretKey, VolumeOption
-from tunewright.plan.rejections import ReferencesMissing, Rejection
-from tunewright.plan.revision import revision_of
+from tunewright.plan.plan_types import (
+    ClaimSource,
+    FolderSource,
+    PodOptions,
+    ReferencesMissing,
+    Rejection,
+    Scheduling,
+    SecretKey,
+    VolumeOption,
+)
 from tunewright.plan.rollout import Rollout
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.smoke_test import SmokeTest

@@ -7,9 +7,9 @@ from plan_jobs import checked, job, past_of
 from status_builders import EXPORTED, seen
 
 from tunewright.plan.inputs import Defaults, Missing, References, ServeOutcome, StageOutcome, StageState
+from tunewright.plan.names import revision_of
 from tunewright.plan.plan import plan
 from tunewright.plan.regression import has_regressed, judged, regression_of, stopped_by_regression
-from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel, Rollout, ServingRevision
 from tunewright_contract.reports import EvaluationReport, Score
 

@@ -9,8 +9,7 @@ from plan_jobs import GPU, checked, facts, job, past_of, rejected
 
 from tunewright.plan.inputs import GIB, Defaults, References, StageState, TrainOutcome
 from tunewright.plan.plan import plan
-from tunewright.plan.plan_types import Objection
-from tunewright.plan.rejections import Rejection
+from tunewright.plan.plan_types import Objection, Rejection
 from tunewright.plan.resize import reject_batch, shares_of
 from tunewright_contract.exit_codes import Disposition
 

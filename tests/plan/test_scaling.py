@@ -4,7 +4,7 @@ import pytest
 
 from tunewright.api.v1alpha1.serving import AutoscalingSpec, ServingSpec
 from tunewright.plan.inputs import ServeOutcome
-from tunewright.plan.scaling import servers_of
+from tunewright.plan.stages import servers_of
 
 KEDA = "KEDA (field manager keda-operator)"
 

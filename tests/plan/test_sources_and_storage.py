@@ -5,8 +5,7 @@ from plan_jobs import CLUSTER, facts, job, rejected
 
 from tunewright.plan.inputs import Defaults, References
 from tunewright.plan.plan_types import ClaimSource, FolderSource, NewClaim, SecretKey
-from tunewright.plan.sources import data_files, model_origin
-from tunewright.plan.storage import storage_of
+from tunewright.plan.storage import data_files, model_origin, storage_of
 from tunewright_contract.trainer_config import HubModel
 
 

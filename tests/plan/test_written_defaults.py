@@ -7,7 +7,7 @@ from maximal_jobs import MAXIMAL
 from tunewright.api.immutable import changed_inputs
 from tunewright.api.v1alpha1.job import parse
 from tunewright.plan.again import wanted_of
-from tunewright.plan.revision import revision_of
+from tunewright.plan.names import revision_of
 from tunewright_contract.stages import STAGES
 
 JOBS = {**MAXIMAL, "the smallest": {}, "empty parts": {"training": {}, "deepspeed": {}, "serving": {}, "method": {"lora": {}}}}

@@ -10,7 +10,7 @@ from tunewright.plan.memory import zero
 from tunewright.plan.memory.estimate import Strategy
 from tunewright.plan.memory.strategies import objection
 from tunewright.plan.memory.zero import strategy_of, weigh_memory
-from tunewright.plan.rejections import Rejection
+from tunewright.plan.plan_types import Rejection
 
 FULL = facts(trainable=None)
 

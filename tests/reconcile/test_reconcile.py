@@ -24,9 +24,9 @@ from tunewright.reconcile.reconcile import (
     reconcile,
 )
 from tunewright.reconcile.steps import StepsOfJobs
-from tunewright.status.refusals import REFUSALS
+from tunewright.status.failures import REFUSALS
 from tunewright_contract.reports import EvaluationReport, Score, dump
-from tunewright_runtime import faults
+from tunewright_runtime import errors
 from tunewright_runtime.driver import ReconcileResult
 from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, NotWritten, Rejected, Transient
 from tunewright_runtime.objects import Key
@@ -263,15 +263,15 @@ async def test_a_status_that_is_not_written_is_an_error_of_its_own(monkeypatch):
 
 def test_each_reason_of_a_refused_write_has_a_way_out():
     reasons = {
-        faults.WEBHOOK_FAILED,
-        faults.SERVER_BUSY,
-        faults.NO_ANSWER,
-        faults.SERVER_FAILED,
-        faults.QUOTA_EXCEEDED,
-        faults.REFUSED_BY_POLICY,
-        faults.REFUSED_BY_CLUSTER,
-        faults.FIELD_INVALID,
-        faults.TOO_LARGE,
+        errors.WEBHOOK_FAILED,
+        errors.SERVER_BUSY,
+        errors.NO_ANSWER,
+        errors.SERVER_FAILED,
+        errors.QUOTA_EXCEEDED,
+        errors.REFUSED_BY_POLICY,
+        errors.REFUSED_BY_CLUSTER,
+        errors.FIELD_INVALID,
+        errors.TOO_LARGE,
         FailureReason.OUTSIDE_LIMITS,
     }
     assert reasons == set(REFUSALS)

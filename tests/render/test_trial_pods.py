@@ -3,7 +3,7 @@
 from plan_builders import quickstart_plan, serving
 
 from tunewright.render import render
-from tunewright.render.trial_pods import trial_pods
+from tunewright.render.manifests import trial_pods
 
 
 def test_each_workload_has_a_pod_with_the_labels_and_the_spec_of_its_template():

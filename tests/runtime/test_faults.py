@@ -6,8 +6,7 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
-from tunewright_runtime.errors import Conflict, Forbidden, Gone, NotWritten, Rejected, Transient, TunewrightError
-from tunewright_runtime.faults import translate
+from tunewright_runtime.errors import Conflict, Forbidden, Gone, NotWritten, Rejected, Transient, TunewrightError, translate
 
 # The message of an API server with OwnerReferencesPermissionEnforcement.
 OF_OWNERS = 'configmaps "c" is forbidden: cannot set blockOwnerDeletion '

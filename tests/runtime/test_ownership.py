@@ -1,7 +1,7 @@
 """What an object owns, and which of it is pruned."""
 
 from tunewright.observe.volumes import mounted_config_maps
-from tunewright_runtime.ownership import descendants, to_prune
+from tunewright_runtime.objects import descendants, to_prune
 
 RETAINED = {"annotations": {"tunewright.io/retain": "why"}, "labels": {"app.kubernetes.io/managed-by": "tunewright"}}
 

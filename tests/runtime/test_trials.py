@@ -3,7 +3,7 @@
 import pytest
 
 from tunewright_runtime.errors import Forbidden, Rejected, Transient
-from tunewright_runtime.trials import Trials
+from tunewright_runtime.lookups import Trials
 
 POD = {"kind": "Pod", "metadata": {"namespace": "demo", "name": "x"}, "spec": {}}
 

@@ -18,7 +18,7 @@ from serving import Server, ready_server, start_server
 from tokenizers import Tokenizer
 
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, EncoderGraph, ModelManifest
 from tunewright_server.graph_kinds import GRAPH_KINDS
 
 TEXTS = ["Paris is the capital of France.", "hello", "a fine-tuned model answers questions", "🙂🚀"]

@@ -11,7 +11,7 @@ from models import BuiltModel
 
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.encoder_heads import QuestionAnsweringHead, SequenceClassificationHead, TokenClassificationHead
-from tunewright_contract.model_manifest import EncoderGraph
+from tunewright_contract.folders import EncoderGraph
 from tunewright_server.engine.decoder import open_session
 from tunewright_server.engine.encoder import Encoder
 from tunewright_server.engine.encoder_loop import EncoderEngine

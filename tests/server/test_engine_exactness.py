@@ -12,10 +12,10 @@ from tokenizers import Tokenizer
 
 from tunewright_server.decoders import DECODERS
 from tunewright_server.engine import dynamic_cache, gqa
+from tunewright_server.engine.answer import Turns
 from tunewright_server.engine.decoder import check_graph, open_session
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Sampling
-from tunewright_server.engine.turns import Turns
 from tunewright_server.model_folder import open_folder
 
 PHI3 = TinyModel()

@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from list_decoder import KINDS, REQUESTS, ListDecoder, collect, expected_answer, running
 
-from tunewright_server.engine.answer import Answer
+from tunewright_server.engine.answer import Answer, Turns
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.loop_thread import QueueFullError
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Sampling, Ticket
-from tunewright_server.engine.turns import Turns
 
 
 def submit(engine: Engine, groups: Sequence[Sequence[GenerationRequest]]) -> list[list["queue.Queue[Event]"]]:

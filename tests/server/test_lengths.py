@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright_server.engine.lengths import Lengths
+from tunewright_server.engine.request import Lengths
 from tunewright_server.http.errors import ApiError
 from tunewright_server.http.limits import check_room
 

@@ -16,7 +16,7 @@ from models import BuiltModel
 from serving import Server, ready_server, start_server
 
 from tunewright_contract import environment
-from tunewright_contract.model_manifest import MANIFEST_NAME, ModelFile, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, ModelFile, ModelManifest
 from tunewright_server.http.errors import ApiError
 from tunewright_server.http.state import ServerState
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tunewright_contract.capabilities.tasks import TASKS, GraphKind, HeadKind
 from tunewright_contract.encoder_heads import EncoderHead, QuestionAnsweringHead, SequenceClassificationHead, TokenClassificationHead
-from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, EncoderGraph, ModelManifest, SequenceToSequenceGraph
+from tunewright_contract.folders import MANIFEST_NAME, DecoderGraph, EncoderGraph, ModelManifest, SequenceToSequenceGraph
 from tunewright_server.encoders import HEADS
 from tunewright_server.graph_kinds import GRAPH_KINDS, kind_of
 from tunewright_server.model_folder import open_folder

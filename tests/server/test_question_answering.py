@@ -11,9 +11,8 @@ from questions import CONTEXT, QUESTION, word_pieces
 from readers import LENGTH, STRIDE, build_reader
 from serving import Server, ready_server, start_server
 
-from tunewright_contract.answer_spans import AnswerSpan, find_answers
-from tunewright_contract.context_windows import windows_of
-from tunewright_contract.model_manifest import MANIFEST_NAME
+from tunewright_contract.folders import MANIFEST_NAME
+from tunewright_contract.questions import AnswerSpan, find_answers, windows_of
 
 SHORT = "The oak planks and the box of nails."
 PAIRS = [(QUESTION, CONTEXT), ("Where is the box?", SHORT), (QUESTION, SHORT), ("of nails", CONTEXT[:97])]

@@ -15,7 +15,7 @@ from serving import Server, ready_server, start_server
 from tokenizers import Tokenizer
 from translators import CONTEXT, FIRST, SENTENCE, TinyTranslator, build_translator, rewrite
 
-from tunewright_contract.model_manifest import DECODER_FILE, MANIFEST_NAME
+from tunewright_contract.folders import DECODER_FILE, MANIFEST_NAME
 
 BART = TinyTranslator(family="bart")
 SAMPLED = {"temperature": 1.0, "top_p": 0.95, "seed": 5}

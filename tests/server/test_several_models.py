@@ -11,7 +11,7 @@ import pytest
 from models import BuiltModel, TinyModel, build
 from serving import Server, ready_server, start_server
 
-from tunewright_contract.model_manifest import MANIFEST_NAME
+from tunewright_contract.folders import MANIFEST_NAME
 
 LONG = {"prompt": "Paris is", "max_tokens": 1000, "temperature": 0, "extra_body": {"ignore_eos": True}}
 SHORT = {"prompt": "Paris is", "max_tokens": 16, "temperature": 0, "extra_body": {"ignore_eos": True}}

@@ -11,8 +11,7 @@ from serving import Server, ready_server, start_server
 
 from tunewright_contract.fenced import Fence
 from tunewright_contract.smoke_test import SmokeTest
-from tunewright_server.engine.lengths import Lengths
-from tunewright_server.engine.request import Failed, FinishReason, GenerationRequest, Progress
+from tunewright_server.engine.request import Failed, FinishReason, GenerationRequest, Lengths, Progress
 from tunewright_server.refusal import RefusalError
 from tunewright_server.text.chat_template import ChatTemplate
 from tunewright_server.trial import ask

@@ -9,10 +9,10 @@ import pytest
 from models import BuiltModel
 
 from tunewright_contract import environment
-from tunewright_contract.model_manifest import MANIFEST_NAME, ModelManifest, SequenceToSequenceGraph
+from tunewright_contract.folders import MANIFEST_NAME, ModelManifest, SequenceToSequenceGraph
 from tunewright_server.capacity import READING_ARRAYS, bytes_per_token, plan_capacity, plan_source_and_target, share_memory
 from tunewright_server.engine.decoder import resolve_providers
-from tunewright_server.engine.lengths import Lengths
+from tunewright_server.engine.request import Lengths
 from tunewright_server.machine import cpu_limit, memory_limit
 from tunewright_server.model_folder import open_folder, verify_contents
 from tunewright_server.refusal import RefusalError

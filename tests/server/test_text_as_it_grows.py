@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from models import make_tokenizer
 from tokenizers import Tokenizer, decoders, models
 
-from tunewright_server.engine.stopping import StopStrings
-from tunewright_server.text.detokenize import REPLACEMENT, Detokenizer
+from tunewright_server.engine.answer import StopStrings
+from tunewright_server.text.tokenizer import REPLACEMENT, Detokenizer
 
 VOCABULARY = 700
 

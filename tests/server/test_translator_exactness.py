@@ -11,13 +11,12 @@ from list_decoder import collect
 from tokenizers import Tokenizer
 from translators import CONTEXT, TinyTranslator, build_translator
 
-from tunewright_contract.model_manifest import SequenceToSequenceGraph
+from tunewright_contract.folders import SequenceToSequenceGraph
+from tunewright_server.engine.answer import Turns
 from tunewright_server.engine.decoder import open_session
-from tunewright_server.engine.lengths import Lengths
 from tunewright_server.engine.loop import Engine
-from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Sampling
+from tunewright_server.engine.request import Event, Failed, GenerationRequest, Group, Lengths, Sampling
 from tunewright_server.engine.sequence_to_sequence import SequenceToSequenceDecoder, Sharing, start_of
-from tunewright_server.engine.turns import Turns
 from tunewright_server.model_folder import open_folder
 from tunewright_server.refusal import RefusalError
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 from list_decoder import ListDecoder, collect, expected_answer, running
 
+from tunewright_server.engine.answer import FACTOR, TURN_STEPS, Turn, Turns
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, GenerationRequest, Sampling
-from tunewright_server.engine.turns import FACTOR, TURN_STEPS, Turn, Turns
 
 QUESTION = GenerationRequest(prompt=(2, 3), max_tokens=5)
 ALONE = 5  # runs that its answer takes on an idle engine

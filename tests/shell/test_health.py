@@ -8,9 +8,8 @@ import sys
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tunewright.shell.health import Health, OperatorMetrics, WatchHealth, application
+from tunewright.shell.health import Health, OperatorMetrics, WatchHealth, WriteHealth, application
 from tunewright.shell.logs import JsonFormatter
-from tunewright.shell.write_health import WriteHealth
 from tunewright_runtime.driver import Driver, ReconcileResult
 from tunewright_runtime.errors import NotWritten
 from tunewright_runtime.objects import Key

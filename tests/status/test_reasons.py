@@ -12,8 +12,8 @@ from tunewright.observe.reasons import FailureReason
 from tunewright.plan.inputs import ServeOutcome, StageOutcome, StageState
 from tunewright.render import render
 from tunewright.status import summarise
+from tunewright.status.failures import REFUSALS
 from tunewright.status.reasons import REASONS, Meaning, Outlook, is_fault
-from tunewright.status.refusals import REFUSALS
 from tunewright_contract.reports import Failure
 
 DOCS = Path(__file__).parents[2] / "docs/when-it-fails.md"

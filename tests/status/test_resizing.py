@@ -7,9 +7,9 @@ from status_builders import CHECKED, EXPORTED, NOON, TRAINED, a_job
 
 from tunewright.observe import observe
 from tunewright.plan.inputs import Defaults, References
+from tunewright.plan.names import revision_of
 from tunewright.plan.plan import plan
-from tunewright.plan.rejections import Rejection
-from tunewright.plan.revision import revision_of
+from tunewright.plan.plan_types import Rejection
 from tunewright.render import render
 from tunewright.status import summarise
 from tunewright_contract.reports import Failure, Report, dump

@@ -11,7 +11,7 @@ from tunewright.plan.inputs import ServeOutcome
 from tunewright.plan.plan_types import ServePlan
 from tunewright.plan.rollout import PublishedModel
 from tunewright.status import summarise
-from tunewright.status.scaling import reverted, scaling_warnings
+from tunewright.status.serving import reverted, scaling_warnings
 
 PLAN = quickstart_plan(serve=ServePlan(replicas=2, model=PublishedModel(job="support-bot", revision="r", claim="c"), model_name="bot"))
 KEDA = "KEDA (field manager keda-operator)"

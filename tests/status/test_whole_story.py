@@ -9,8 +9,8 @@ from status_builders import CHECKED, EXPORTED, NOON, TRAINED, a_job
 from tunewright.api.v1alpha1.serving import ServingSpec
 from tunewright.observe import observe
 from tunewright.plan.inputs import Defaults, Missing, References
+from tunewright.plan.names import revision_of
 from tunewright.plan.plan import plan
-from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.render import render
 from tunewright.status import summarise

@@ -12,8 +12,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from tunewright.cli.app import Selection
 from tunewright.cli.main import app
-from tunewright.cli.place_options import Selection
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent  # where `tunewright` and `kubectl-tunewright` are installed

@@ -12,7 +12,7 @@ from models import BuiltModel, cached, describe_file, make_tokenizer
 
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.encoder_heads import Head, SequenceClassificationHead, TokenClassificationHead
-from tunewright_contract.model_manifest import MANIFEST_NAME, EncoderGraph, Lineage, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, EncoderGraph, Lineage, ModelManifest
 from tunewright_contract.reports import ParityReport
 
 LABELS = ("negative", "neutral", "positive")

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from tunewright_server.engine.lengths import Lengths
 from tunewright_server.engine.loop import Engine
-from tunewright_server.engine.request import Event, Failed, GenerationRequest
+from tunewright_server.engine.request import Event, Failed, GenerationRequest, Lengths
 
 VOCABULARY = 50
 SWITCH = 12

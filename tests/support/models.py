@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from tunewright_contract.model_manifest import MANIFEST_NAME, DecoderGraph, Lineage, ModelFile, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, DecoderGraph, Lineage, ModelFile, ModelManifest
 from tunewright_contract.reports import ParityReport
 from tunewright_trainer.common.logs import quiet
 

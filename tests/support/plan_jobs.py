@@ -6,7 +6,7 @@ from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob, parse
 from tunewright.plan.inputs import Past, References, StageOutcome, StageState, TrainOutcome
-from tunewright.plan.rejections import Rejection
+from tunewright.plan.plan_types import Rejection
 from tunewright_contract import stages
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import CheckReport, DataFacts, ModelFacts, SplitFacts

@@ -8,7 +8,7 @@ from models import BuiltModel, cached, describe_file
 from questions import word_pieces
 
 from tunewright_contract.encoder_heads import QuestionAnsweringHead
-from tunewright_contract.model_manifest import MANIFEST_NAME, Lineage, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, Lineage, ModelManifest
 from tunewright_contract.reports import ParityReport
 
 LENGTH, STRIDE = 32, 8

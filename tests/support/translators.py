@@ -17,7 +17,7 @@ from encoder_decoders import CONTEXT, encoder_decoder
 from models import BuiltModel, cached, describe_file
 
 from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS
-from tunewright_contract.model_manifest import DECODER_FILE, ENCODER_FILE, MANIFEST_NAME, Lineage, ModelManifest
+from tunewright_contract.folders import DECODER_FILE, ENCODER_FILE, MANIFEST_NAME, Lineage, ModelManifest
 from tunewright_contract.reports import ParityReport
 
 FIRST = tiny.END_ID  # a special token that BART's targets begin with, as a language code would

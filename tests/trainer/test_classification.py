@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from tunewright_contract import environment
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.folders import ModelManifest
 from tunewright_contract.trainer_config import TrainerConfig
 from tunewright_server.engine.encoder import Encoder
 from tunewright_server.engine.row_queue import TokenRow

@@ -6,8 +6,7 @@ from lazily import lazily
 from questions import CONTEXT, QUESTION, bytes_, word_pieces
 from tokenizers import processors
 
-from tunewright_contract.answer_spans import AnswerSpan, find_answers
-from tunewright_contract.context_windows import UnreadableContextError, Window, windows_of
+from tunewright_contract.questions import AnswerSpan, UnreadableContextError, Window, find_answers, windows_of
 
 transformers = lazily("transformers")
 

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tunewright_contract import environment
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.folders import ModelManifest
 from tunewright_contract.words import first_tokens, join_words, split_words
 from tunewright_server.engine.encoder import Encoder
 from tunewright_server.engine.row_queue import TokenRow

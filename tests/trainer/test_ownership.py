@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tunewright_contract.run_folder import RUN_MANIFEST_NAME, RunFolder
+from tunewright_contract.folders import RUN_MANIFEST_NAME, RunFolder
 from tunewright_contract.trainer_config import JobIdentity
 from tunewright_trainer.common.exits import StageError
-from tunewright_trainer.common.ownership import RUN_ENTRIES, mark
+from tunewright_trainer.common.own_file import RUN_ENTRIES, mark
 
 
 def job(uid: str = "u1", namespace: str = "default") -> JobIdentity:

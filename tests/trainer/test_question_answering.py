@@ -12,9 +12,8 @@ from questions import read_rows, save_reader
 from tokenizers import Tokenizer
 
 from tunewright_contract import environment
-from tunewright_contract.answer_spans import find_answers
-from tunewright_contract.context_windows import windows_of
-from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.folders import ModelManifest
+from tunewright_contract.questions import find_answers, windows_of
 from tunewright_server.engine.encoder import Encoder
 from tunewright_server.engine.row_queue import TokenRow
 from tunewright_trainer.common.exits import StageError

@@ -15,7 +15,7 @@ from serving import ready_server
 
 from tunewright_contract import environment
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.folders import ModelManifest
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.data.formats import BadRow, normalise, recognise

@@ -7,8 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tunewright_contract.base import Message
-from tunewright_contract.bounds import Name
+from tunewright_contract.base import Message, Name
 from tunewright_contract.capabilities.tasks import HeadKind
 
 ROWS, TOKENS = "rows", "tokens"  # sizes that differ from run to run

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from tunewright_contract.bounds import LARGEST_COUNT
+from tunewright_contract.base import LARGEST_COUNT
 
 STEP = "global_step"
 MAX_STEPS = "max_steps"

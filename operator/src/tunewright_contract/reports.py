@@ -1,7 +1,7 @@
 """The report of a stage, as JSON in its termination message: at most 4096 bytes, the limit of Kubernetes.
 
 A failure is a `Failure`; a success is the stage's own report. To stay within the limit, `dump` shortens texts, never the structure.
-Reports are untrusted: any image can write anything there. Each field has a range (`bounds.py`), and `load` refuses other values.
+Reports are untrusted: any image can write anything there. Each field has a range (`base.py`), and `load` refuses other values.
 """
 
 from math import isfinite
@@ -10,8 +10,21 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 from pydantic_core import from_json
 
-from tunewright_contract.base import Message
-from tunewright_contract.bounds import Amount, Count, Loss, Name, Percent, Positive, Prose, Rank, ReasonWord, RelativePath, Sha256, Share
+from tunewright_contract.base import (
+    Amount,
+    Count,
+    Loss,
+    Message,
+    Name,
+    Percent,
+    Positive,
+    Prose,
+    Rank,
+    ReasonWord,
+    RelativePath,
+    Sha256,
+    Share,
+)
 from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
 

@@ -18,8 +18,7 @@ from tunewright_runtime.alterations import Alterations
 from tunewright_runtime.cache import Cache
 from tunewright_runtime.client import Client
 from tunewright_runtime.differences import can_close, closing_patch, is_as_rendered
-from tunewright_runtime.errors import Conflict, Rejected
-from tunewright_runtime.faults import REFUSED_BY_CLUSTER
+from tunewright_runtime.errors import REFUSED_BY_CLUSTER, Conflict, Rejected
 from tunewright_runtime.objects import Manifest, ObjectRef, ref_of
 
 

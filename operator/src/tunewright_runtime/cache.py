@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sys import intern
 from typing import Any, NamedTuple
 
-from tunewright_runtime.objects import Key, Manifest, ObjectRef, Scheme, ref_of
-from tunewright_runtime.ownership import controller
+from tunewright_runtime.objects import Key, Manifest, ObjectRef, Scheme, controller, ref_of
 
 SAMPLE_BYTES = 32_000  # zlib's window
 REMEMBERED_DELETIONS = 20_000  # older news arrives within seconds of the newer

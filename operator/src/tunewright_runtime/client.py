@@ -2,6 +2,8 @@
 
 The client library is synchronous. Its calls run on a few threads, so that a slow API server never blocks the event loop. Every request
 has a timeout. The library's own retries are off: the queue retries, with backoff, and logs it.
+
+`PageSizes` chooses how much a list requests at once: the API server limits a page by the number of objects, but memory is limited in bytes.
 """
 
 import asyncio
@@ -14,13 +16,42 @@ from typing import Any
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.exceptions import ApiException
 
-from tunewright_runtime.connection import configuration
+from tunewright_runtime.connection import APPLY, JSON, MERGE, Transport, configuration
 from tunewright_runtime.decoding import JsonDecoder
-from tunewright_runtime.errors import Transient
-from tunewright_runtime.faults import TRANSPORT_ERRORS, translate
+from tunewright_runtime.errors import TRANSPORT_ERRORS, Transient, translate
 from tunewright_runtime.objects import Manifest, Scheme
-from tunewright_runtime.pages import SINGLE_BYTES, PageSizes
-from tunewright_runtime.transport import APPLY, JSON, MERGE, Transport
+
+PAGE_BYTES = 8 * 2**20  # of one answer to a list; decoded it takes several times as much
+SINGLE_BYTES = 16 * 2**20  # of one object: etcd stores 1.5 MB by default, and warns when it is set up for more than 10
+
+
+class PageSizes:
+    """Sizes of pages, by what is listed. A page that is too long is requested again with a quarter of its size; sizes then grow again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._sizes: dict[str, int] = {}
+
+    def size(self, what: str) -> int:
+        """Return how many objects to request."""
+        return self._sizes.get(what, self._most)
+
+    def limit_bytes(self, what: str) -> int:
+        """Return how many bytes of an answer to read. A page of one object cannot be made shorter."""
+        return PAGE_BYTES if self.size(what) > 1 else SINGLE_BYTES
+
+    def too_long(self, what: str) -> None:
+        """Record that an answer was too long."""
+        self._sizes[what] = max(1, self.size(what) // 4)
+
+    def fitted(self, what: str) -> None:
+        """Record that an answer fitted."""
+        size = min(self.size(what) * 2, self._most)
+        if size < self._most:
+            self._sizes[what] = size
+        else:
+            self._sizes.pop(what, None)
+
 
 PAGE = 250  # objects of one answer to a list
 LISTS_AT_A_TIME = 3  # answers to lists: 250 pods take 8 MB, and ten kinds are listed when the operator starts

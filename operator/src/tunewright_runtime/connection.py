@@ -1,10 +1,18 @@
-"""Address and credentials of the API server: the pod's service account, or a kubeconfig outside a cluster ($KUBECONFIG, ~/.kube/config)."""
+"""The way to the API server: its address and credentials, and one request by its path, with no discovery and the answer unread.
 
+Credentials are those of the pod's service account, or of a kubeconfig outside a cluster ($KUBECONFIG, ~/.kube/config). The controller's
+client and a person's client both send their requests so. Each has its own time limits, errors and decoding.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kubernetes import config
+from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
+from kubernetes.dynamic import DynamicClient
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -44,3 +52,48 @@ def connection() -> Connection:
         token=token.rpartition(" ")[2] or None,  # the library keeps it with its scheme, as in the header
         insecure=not settings.verify_ssl,
     )
+
+
+JSON = "application/json"
+MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"  # JSON is YAML
+
+
+class Transport:
+    """The connections to one API server. Safe to use from several threads."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._dynamic = DynamicClient(api, discoverer=_NoDiscovery)  # type: ignore[no-untyped-call]
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        time_limit: tuple[float, float],
+        body: Any = None,
+        content_type: str = JSON,
+        query: Sequence[tuple[str, Any]] = (),
+        accept: str = JSON,
+    ) -> Any:
+        """Return urllib3's answer, whose body is not read yet. Raises ApiException for an error, and one of `faults.TRANSPORT_ERRORS`.
+
+        `time_limit`: seconds to connect, and between two reads.
+        """
+        return self._dynamic.request(
+            method,
+            path,
+            body=body,
+            content_type=content_type,
+            query_params=list(query),
+            header_params={"Accept": accept},
+            serialize=False,
+            _request_timeout=time_limit,
+        )
+
+
+class _NoDiscovery:
+    """Replaces the library's discovery: the caller has the path."""
+
+    def __init__(self, client: DynamicClient, cache_file: str | None) -> None:
+        del client, cache_file

@@ -10,8 +10,7 @@ from typing import Any
 from tunewright_runtime.cache import Cache
 from tunewright_runtime.client import Client
 from tunewright_runtime.errors import Gone
-from tunewright_runtime.objects import Key, Manifest, ObjectRef
-from tunewright_runtime.ownership import controller
+from tunewright_runtime.objects import Key, Manifest, ObjectRef, controller
 
 REMEMBER_SECONDS = 60.0  # a deleted pod's token stays valid for at most this time
 REMEMBER_AT_MOST = 10_000  # answers

@@ -12,10 +12,9 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward
 
-from tunewright_runtime.errors import TunewrightError
-from tunewright_runtime.faults import TRANSPORT_ERRORS, status_of
+from tunewright_runtime.connection import APPLY, JSON, MERGE, Transport
+from tunewright_runtime.errors import TRANSPORT_ERRORS, TunewrightError, status_of
 from tunewright_runtime.kubeconfig import SelectedCluster
-from tunewright_runtime.transport import APPLY, JSON, MERGE, Transport
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0  # an apply can wait for several admission webhooks

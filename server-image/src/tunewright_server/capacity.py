@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tunewright_contract import environment
-from tunewright_contract.model_manifest import DecoderGraph, SequenceToSequenceGraph
-from tunewright_server.engine.lengths import Lengths
+from tunewright_contract.folders import DecoderGraph, SequenceToSequenceGraph
+from tunewright_server.engine.request import Lengths
 from tunewright_server.refusal import RefusalError
 
 DEFAULT_SLOTS = 16  # where throughput levelled off on CPU

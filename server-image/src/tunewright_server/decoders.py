@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.folders import DecoderGraph
 from tunewright_server import machine
 from tunewright_server.capacity import plan_capacity
 from tunewright_server.engine.decoder import Decoder, check_graph, open_session, resolve_providers

@@ -1,10 +1,10 @@
 """Loads an encoder: folder, tokenizer and running engine, and the self-test."""
 
 from tunewright_contract.capabilities.tasks import HeadKind
-from tunewright_contract.model_manifest import EncoderGraph
+from tunewright_contract.folders import EncoderGraph
 from tunewright_server import machine
 from tunewright_server.capacity import DEFAULT_LENGTH, check_length_fits, check_weights_fit
-from tunewright_server.classifiers import ServedClassifier
+from tunewright_server.classifiers import ServedClassifier, ServedTokenClassifier
 from tunewright_server.engine.decoder import open_session, resolve_providers
 from tunewright_server.engine.encoder import Encoder
 from tunewright_server.engine.encoder_loop import RUN_ROWS, EncoderEngine
@@ -15,7 +15,6 @@ from tunewright_server.refusal import RefusalError
 from tunewright_server.served_encoder import ServedEncoder
 from tunewright_server.settings import ServerSettings
 from tunewright_server.text.tokenizer import load_tokenizer
-from tunewright_server.token_classifiers import ServedTokenClassifier
 
 # By the kind of head in the manifest. The routes of each are in `graph_kinds`.
 HEADS: dict[HeadKind, type[ServedEncoder]] = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tunewright_contract import environment
 from tunewright_contract.capabilities.tasks import CLASSIFY_ROUTES, QUESTION_ROUTES, TAG_ROUTES
-from tunewright_contract.model_manifest import MANIFEST_NAME
+from tunewright_contract.folders import MANIFEST_NAME
 from tunewright_server.decoders import load_decoder
 from tunewright_server.encoders import load_encoder
 from tunewright_server.http import classify, openai, question_answering, token_classification

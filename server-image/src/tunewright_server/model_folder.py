@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import MANIFEST_NAME, UNKNOWN_VERSION, ModelFile, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, UNKNOWN_VERSION, ModelFile, ModelManifest
 from tunewright_server.refusal import RefusalError
 
 _EXPORT_AGAIN = "export the model again, or copy the whole folder again"

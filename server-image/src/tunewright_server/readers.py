@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tunewright_contract.answer_spans import LONGEST_ANSWER, AnswerSpan, find_answers
-from tunewright_contract.context_windows import UnreadableContextError, Window, windows_of
 from tunewright_contract.encoder_heads import QuestionAnsweringHead
+from tunewright_contract.questions import LONGEST_ANSWER, AnswerSpan, UnreadableContextError, Window, find_answers, windows_of
 from tunewright_server.engine.row_queue import Logits, TokenRow
 from tunewright_server.refusal import smoke_test_failed
 from tunewright_server.served_encoder import ServedEncoder

@@ -4,8 +4,8 @@ import logging
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tunewright_contract.folders import SequenceToSequenceGraph
 from tunewright_contract.generation_config import GENERATION_CONFIG_NAME
-from tunewright_contract.model_manifest import SequenceToSequenceGraph
 from tunewright_server import machine
 from tunewright_server.capacity import plan_source_and_target
 from tunewright_server.engine.decoder import open_session, resolve_providers

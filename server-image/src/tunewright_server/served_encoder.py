@@ -3,7 +3,7 @@
 import queue
 from dataclasses import dataclass
 
-from tunewright_contract.model_manifest import EncoderGraph
+from tunewright_contract.folders import EncoderGraph
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.engine.encoder_loop import EncoderEngine
 from tunewright_server.engine.request import Failed

@@ -23,13 +23,13 @@ from tunewright_server import machine
 from tunewright_server.capacity import share_memory
 from tunewright_server.engine.decoder import resolve_providers
 from tunewright_server.graph_kinds import by_name, kind_of, routes_of_kinds
-from tunewright_server.http.access import is_loopback
 from tunewright_server.http.app import create_app
 from tunewright_server.http.connections import HEAD_LIMIT, Bounds, Guard, within_open_files
+from tunewright_server.http.middleware import is_loopback
 from tunewright_server.http.state import ServerState
 from tunewright_server.model_folder import ModelFolder, open_folder
 from tunewright_server.refusal import RefusalError
-from tunewright_server.registry import Registry
+from tunewright_server.served import Registry
 from tunewright_server.settings import ServerSettings
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ import queue
 from collections.abc import Iterator
 
 from tunewright_contract.capabilities.tasks import TASKS
+from tunewright_contract.folders import ModelManifest
 from tunewright_contract.generation_config import GREEDY, GenerationDefaults
-from tunewright_contract.model_manifest import ModelManifest
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_server.engine.loop import Engine
 from tunewright_server.engine.request import Event, Failed, GenerationRequest, Progress, sampling_of

@@ -8,11 +8,9 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from tunewright.api.fields import Step, model_at, names_in, places_of
-from tunewright.api.problems import Problem
-from tunewright.api.renamed import GONE, RENAMED, as_camel
+from tunewright.api.field_names import GONE, RENAMED, Step, as_camel, model_at, names_in, places_of
+from tunewright.api.problems import Problem, as_written
 from tunewright.api.v1alpha1.common import FORMS
-from tunewright.api.written import as_written
 
 UNKNOWN, MISSING, INVALID = "unknown field", "missing field", "invalid value"
 LONGEST_VALUE = 80

@@ -1,10 +1,10 @@
-"""Places of fields below a model, in Python and in CEL.
+"""Places of fields below a model, in Python and in CEL, and constants in CEL.
 
 The API server fills in no defaults, so CEL has the default of each field that it reads, for a manifest without the field. A field whose
 absence has a meaning of its own (its default is None) is read as it is: a rule guards such a read with `has`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +12,22 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from tunewright.api.fields import part_of
+from tunewright.api.field_names import part_of
+
+
+def constant(value: Any) -> str:
+    """Write a JSON value in CEL."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        case Sequence():
+            return "[" + ", ".join(map(constant, value)) + "]"
+        case Mapping():
+            return "{" + ", ".join(f"{constant(name)}: {constant(item)}" for name, item in value.items()) + "}"
+        case _:
+            return str(value)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tunewright.api.constants import constant
 from tunewright.api.crdgen import PLURAL
 from tunewright.api.immutable import Input, Kind, inputs
+from tunewright.api.places import constant
 from tunewright.api.v1alpha1.job import GROUP, VERSION
 
 POLICY_FILENAME = "immutable-inputs.yaml"

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tunewright.api.v1alpha1.open_map import DEPTH, LONGEST_TEXT, MOST_ENTRIES
+from tunewright.api.v1alpha1.common import DEPTH, LONGEST_TEXT, MOST_ENTRIES
 
 Schema = dict[str, Any]
 

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from tunewright.api.problems import Problem
+from tunewright.api.problems import Problem, as_written
 from tunewright.api.rules.predicates import OLD_SELF, Predicate, exists, has, variable
 from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright.api.written import as_written
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
 from tunewright_contract.capabilities.execution_providers import EXECUTION_PROVIDERS
-from tunewright_contract.capabilities.lora_starts import LORA_STARTS
 from tunewright_contract.capabilities.methods import METHODS
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.table import Table
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.capabilities.tuners import LORA_STARTS, TUNERS
 
 CODE = "not supported yet"
 

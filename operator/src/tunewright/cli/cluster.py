@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.cli.change import retry_patch, reverting
 from tunewright.cli.cluster_errors import ClusterNames, objections_of, reported, selecting
 from tunewright.cli.cluster_pods import Pods
 from tunewright.cli.cluster_run import run_job
 from tunewright.cli.console import err
-from tunewright.cli.gitops import retry_patch, reverting
 from tunewright.cli.listing import last_seen
 from tunewright.cli.places import Child, Job, PlaceError, PodLog, PresentState, Run, key_of, ready_of
 from tunewright.cli.terminal import Stop

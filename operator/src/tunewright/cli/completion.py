@@ -8,8 +8,7 @@ from typing import Any
 import typer
 from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
-from tunewright.cli.app import app
-from tunewright.cli.place_options import OPTIONS, Selection, selection
+from tunewright.cli.app import OPTIONS, Selection, app, selection
 from tunewright_runtime.errors import TunewrightError
 
 COMPLETE_VARIABLE = "_TUNEWRIGHT_COMPLETE"

@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.logging import RichHandler
 
-from tunewright.api.manifest import ManifestError
+from tunewright.api.admission import ManifestError
 from tunewright.api.yaml_nodes import LARGEST_TEXT
 from tunewright.cli.ask import AskError
 from tunewright.local.app import Home

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from tunewright.cli.app import app
-from tunewright.cli.place_options import Selection, at_a_place
+from tunewright.cli.app import Selection, app, at_a_place
 from tunewright_contract import environment
 from tunewright_contract.stages import STAGES
 from tunewright_runtime.objects import Key
@@ -105,7 +104,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Follow new output until Ctrl-C.")] = False,
 ) -> None:
     """Print what a job's pods have printed; several pods' lines begin with the pod's name."""
-    from tunewright.cli.show_logs import Which, show_logs
+    from tunewright.cli.watch import Which, show_logs
 
     which = Which(stage=stage, rank=rank, attempt=attempt, everything=everything)
     show_logs(place, Key(chosen.namespace or place.namespace, name), which, tail=tail, previous=previous, follow=follow)
@@ -261,6 +260,6 @@ def delete(
     a process runs: stop that process first. In a cluster it deletes the FineTuneJob and its objects, and no file of a claim that stays.
     A claim with `output.storage.retain: true` stays in both places.
     """
-    from tunewright.cli.remove import remove
+    from tunewright.cli.change import remove
 
     remove(place, Key(chosen.namespace or place.namespace, name), keep_models=keep_models, yes=yes)

@@ -13,7 +13,7 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarStri
 from tunewright.cli.console import columns
 from tunewright.cli.live import duration
 from tunewright.cli.places import Child, Job, PresentState
-from tunewright.plan.quantities import people_bytes
+from tunewright_contract.quantities import people_bytes
 from tunewright_contract.stages import TRAIN
 
 COLUMNS = ("NAME", "PHASE", "PROGRESS", "LOSS", "ETA", "READY")  # then those of the place, and AGE

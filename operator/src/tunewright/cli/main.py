@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from tunewright.cli import job_commands  # noqa: F401 - it adds its commands
-from tunewright.cli.app import app
-from tunewright.cli.place_options import ContextName, HomeFolder, Kubeconfig, Namespace, Selection, at_a_place, selection
+from tunewright.cli.app import ContextName, HomeFolder, Kubeconfig, Namespace, Selection, app, at_a_place, selection
 
 if TYPE_CHECKING:
     from tunewright.cli.places import Place

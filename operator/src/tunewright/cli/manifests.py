@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from tunewright.api.manifest import ManifestError, read_job
+from tunewright.api.admission import ManifestError, read_job
 from tunewright.api.v1alpha1.job import FineTuneJob, parse
 from tunewright.api.yaml_nodes import read_document
 from tunewright.cli.console import EXIT_FAILED, EXIT_REFUSED, fail, out, read_text, report_errors, show_manifest_error

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from tunewright.api.manifest import ManifestError, read_job
+from tunewright.api.admission import ManifestError, read_job
 from tunewright.api.v1alpha1.job import FineTuneJob, parse
 from tunewright.api.yaml_nodes import read_document
 from tunewright.cli.console import EXIT_REFUSED, fail, out, read_text, report_errors, show_error, show_manifest_error
@@ -24,7 +24,7 @@ from tunewright.plan.memory.counts import model_facts, shapes_of_header
 from tunewright.plan.plan import forecast
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.render import render
-from tunewright_contract.bounds import LARGEST_CONFIG
+from tunewright_contract.base import LARGEST_CONFIG
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.reports import ModelFacts

@@ -11,9 +11,9 @@ from tunewright.cli.ask import ENCODER_TEXTS, Asked, answer
 from tunewright.cli.console import columns
 from tunewright.cli.live import draw_loss
 from tunewright.local.app import Home
-from tunewright.plan.quantities import people_bytes
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.model_manifest import EVALUATION_NAME
+from tunewright_contract.folders import EVALUATION_NAME
+from tunewright_contract.quantities import people_bytes
 from tunewright_runtime.objects import Key
 
 CURVE_WIDTH = 100  # columns; wide enough for a curve, narrow enough for half a screen

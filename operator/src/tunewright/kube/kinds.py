@@ -7,9 +7,8 @@ a Job's controller counts its pods in three steps, and a budget's controller wri
 
 from typing import Any
 
-from tunewright.observe.queue import sets_suspend
+from tunewright.observe.other_controllers import OPERATOR, sets_replicas, sets_suspend
 from tunewright.observe.raw import UNREADABLE
-from tunewright.observe.scaling import OPERATOR, sets_replicas
 from tunewright.plan.label_names import JOB_NAME, JOB_UID
 from tunewright_runtime.cache import Cache
 from tunewright_runtime.objects import Manifest, Resource, Scheme

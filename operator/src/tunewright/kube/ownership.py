@@ -8,8 +8,7 @@ from tunewright.plan.label_names import COMPONENT, JOB_NAME, JOB_UID, RETAIN
 from tunewright.plan.names import label_value
 from tunewright_runtime.apply import has_ended
 from tunewright_runtime.errors import Conflict, Rejected
-from tunewright_runtime.objects import Manifest, ref_of
-from tunewright_runtime.ownership import controller
+from tunewright_runtime.objects import Manifest, controller, ref_of
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.v1alpha1.pod_inputs import EnvVarSource, KeyToPath
 from tunewright.api.v1alpha1.pod_settings import PodSettings
-from tunewright.api.v1alpha1.pod_volumes import KeyToPath
-from tunewright.api.v1alpha1.variables import EnvVarSource
 from tunewright.plan.inputs import Missing
 from tunewright.plan.placement import SERVED_MODEL, Use, named_claims, volume_claims
 from tunewright.plan.rollout import PublishedModel

@@ -16,8 +16,8 @@ from tunewright.kube.events import event_for, warning_for, warnings_about, warni
 from tunewright.kube.kinds import FINE_TUNE_JOB, RENDERED, RESOURCES
 from tunewright.kube.ownership import is_orphan, is_retained, refuse_others, refuse_running
 from tunewright.kube.references import look_up
-from tunewright.observe.published import read_published
-from tunewright.observe.queue import is_held, suspenders
+from tunewright.observe.observation import read_published
+from tunewright.observe.other_controllers import is_held, suspenders
 from tunewright.observe.volumes import mounted_config_maps
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import DISRUPTED, ENDED
@@ -30,11 +30,9 @@ from tunewright_runtime.client import Client
 from tunewright_runtime.differences import merge_patch
 from tunewright_runtime.errors import Conflict, Gone
 from tunewright_runtime.events import post
-from tunewright_runtime.lookups import Lookups
-from tunewright_runtime.objects import Key, Manifest, ObjectRef, ref_of
-from tunewright_runtime.ownership import descendants, to_prune
+from tunewright_runtime.lookups import Lookups, Trials
+from tunewright_runtime.objects import Key, Manifest, ObjectRef, descendants, ref_of, to_prune
 from tunewright_runtime.tokens import Tokens
-from tunewright_runtime.trials import Trials
 
 PROGRESS_PATH = "/apis/tunewright.io/v1alpha1/namespaces/{namespace}/finetunejobs/{name}/status"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
+from tunewright.api.v1alpha1.pod_settings import ACCELERATOR_RESOURCES
 from tunewright.plan.label_names import KUEUE
 from tunewright_contract.stages import STAGES, Shape
 

@@ -20,7 +20,7 @@ from tunewright.local.layout import Layout, PodFolder
 from tunewright.local.pod_status import DISRUPTED, ContainerStatus, Waiting, pod_status
 from tunewright.local.store import DEFAULT_GRACE_SECONDS, Object, explain
 from tunewright.plan.label_names import JOB_NAME
-from tunewright.plan.quantities import whole
+from tunewright_contract.quantities import whole
 from tunewright_runtime.errors import Invalid
 
 MESSAGE_BYTES = 4096  # Kubernetes' limits

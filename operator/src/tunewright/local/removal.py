@@ -19,8 +19,7 @@ from tunewright.local.open_folder import OpenFolder
 from tunewright.local.store import Object
 from tunewright.plan.names import names_of
 from tunewright.plan.storage import CACHE_FOLDER, RUNS_FOLDER, published_to
-from tunewright_contract.model_manifest import MANIFEST_NAME
-from tunewright_contract.run_folder import RUN_MANIFEST_NAME, RunFolder
+from tunewright_contract.folders import MANIFEST_NAME, RUN_MANIFEST_NAME, RunFolder
 
 _CHECKPOINT_MANIFEST = "MANIFEST.json"
 _DOWNLOADS = ("hub", "xet", "triton", "datasets", "assets", ".locks")  # folders that the libraries create in HF_HOME

@@ -20,7 +20,7 @@ from tunewright.local import job_controller, pod
 from tunewright.local.environment import Secrets
 from tunewright.local.layout import Layout
 from tunewright.local.store import Object, Store, owners
-from tunewright.observe.published import read_published
+from tunewright.observe.observation import read_published
 from tunewright.observe.volumes import mounted_config_maps
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import URL

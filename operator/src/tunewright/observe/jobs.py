@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from tunewright.observe.disruptions import deletion_of, excused, read_deleted
-from tunewright.observe.pods import SECONDARY, PodState
+from tunewright.observe.pods import SECONDARY, PodState, read_termination
 from tunewright.observe.raw import Raw, condition, number, part, text
 from tunewright.observe.reasons import FailureReason
-from tunewright.observe.reports import read_termination
 from tunewright.plan import label_names
 from tunewright.plan.ending import StageRecord
 from tunewright.plan.inputs import StageState

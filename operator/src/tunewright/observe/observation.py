@@ -1,22 +1,32 @@
-"""`observe` sorts all children of a job by stage and reads them."""
+"""`observe` sorts all children of a job by stage and reads them.
+
+`read_published` finds the published model of a job, for another job that serves it.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
+from tunewright.api.admission import admit
+from tunewright.api.problems import InvalidJob
 from tunewright.observe.events import PodProblem, problem_of_job, read_events
 from tunewright.observe.explained_pods import read_explained
 from tunewright.observe.jobs import ExpectedReport, JobOutcome, read_job
+from tunewright.observe.other_controllers import is_held
 from tunewright.observe.pods import PodState
-from tunewright.observe.queue import is_held
 from tunewright.observe.raw import Raw, label, number, part, parts, text
 from tunewright.observe.reasons import FailureReason
 from tunewright.observe.scores import recorded_scores
 from tunewright.observe.servers import read_server
 from tunewright.observe.volumes import claim_sizes, claim_warnings
 from tunewright.plan import label_names
-from tunewright.plan.inputs import Past, StageOutcome, TrainOutcome
+from tunewright.plan.inputs import Missing, Past, StageOutcome, StageState, TrainOutcome
+from tunewright.plan.names import names_of, revision_of
+from tunewright.plan.placement import SERVED_MODEL
+from tunewright.plan.regression import regression_of
+from tunewright.plan.rollout import PublishedModel
+from tunewright.plan.storage import published_to
 from tunewright_contract import stages
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.reports import TrainReport
@@ -247,3 +257,27 @@ def _of(children: Sequence[Raw], stage: Stage, kind: str) -> list[Raw]:
 
 def _attempt(child: Raw) -> int:
     return number(child, "metadata", "labels", label_names.ATTEMPT) or 0
+
+
+def read_published(name: str, raw: Raw | None, children: Sequence[Raw]) -> PublishedModel | Missing:
+    """Return the location of this FineTuneJob's model, or why there is none. `raw` is the job, or None if it does not exist."""
+    if raw is None or raw["metadata"].get("deletionTimestamp"):
+        return _missing(name, "there is no such job; create it, or name another")
+    try:
+        job = admit(raw, begun=has_begun(children))
+    except InvalidJob:
+        return _missing(name, "it is invalid, see its status; correct it, or name another")
+    revision = revision_of(job)
+    past = observe(children, revision=revision, status=raw.get("status")).past
+    if past.export.state is not StageState.SUCCEEDED:
+        return _missing(name, "it has not exported its model yet; the present server continues until then")
+    found = regression_of(job, past)
+    if found is not None and not found.allowed:
+        way_out = "set evaluation.allowRegression: true on that job to serve it anyway, or name another"
+        return _missing(name, f"{found.figures}; the present server continues; {way_out}")
+    claim, path = published_to(job, names_of(name).output)
+    return PublishedModel(job=name, revision=revision, claim=claim, path=path)
+
+
+def _missing(name: str, why: str) -> Missing:
+    return Missing(field=SERVED_MODEL, kind="FineTuneJob", name=name, message=why)

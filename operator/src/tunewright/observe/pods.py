@@ -1,18 +1,48 @@
 """Reads one pod: whether it runs, how it ended, and its report.
 
-The trainer's own report (its termination message) has priority. Without one, the kubelet's reason and the exit code count.
+A pod's termination message is untrusted input, because any image can write it. A message that is not a report within its bounds counts as
+none, with a reason that names field and value. Never raises.
 """
 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from signal import Signals
+from typing import NamedTuple
 
+from tunewright.api.v1alpha1.status import Reason as StatusReason
 from tunewright.observe.raw import Raw, condition, moment, number, part, parts, text
 from tunewright.observe.reasons import WAITING, FailureReason
-from tunewright.observe.reports import NO_MESSAGE, TerminationMessage, read_termination
 from tunewright.plan import label_names
 from tunewright_contract.exit_codes import Disposition, ExitCode, disposition
-from tunewright_contract.reports import Failure, Report, StageReport
+from tunewright_contract.reports import Failure, InvalidReportError, Report, StageReport, load
+
+# Reasons of status itself. A failure with such a name would look like a state of the job: Ready=False, reason Complete.
+RESERVED = frozenset(reason.value for reason in StatusReason)
+
+
+class TerminationMessage(NamedTuple):
+    """A container's termination message."""
+
+    report: Report | None = None
+    refused: str = ""  # why a message that looks like a report is refused; empty for a valid report, the end of a log, or no message
+
+
+NO_MESSAGE = TerminationMessage()
+
+
+def read_termination(message: str) -> TerminationMessage:
+    """Read a termination message."""
+    if not message:
+        return NO_MESSAGE
+    try:
+        report = load(message)
+    except InvalidReportError as error:
+        # If the container wrote no message, the kubelet uses the end of its log. That is not a report.
+        return TerminationMessage(refused=str(error) if message.lstrip().startswith("{") else "")
+    if isinstance(report, Failure) and report.reason in RESERVED:
+        return TerminationMessage(refused=f"reason: '{report.reason}': this reason is reserved for the operator")
+    return TerminationMessage(report)
+
 
 _LAST_WORDS = 300  # characters of a log's end that a failure quotes
 SECONDARY = 2  # the weight of a failure that another rank caused

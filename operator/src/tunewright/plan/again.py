@@ -16,7 +16,7 @@ from typing import Any
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
 from tunewright.plan.inputs import StageOutcome, StageState
 from tunewright.plan.label_names import RETRY
-from tunewright.plan.pod_options import options_of
+from tunewright.plan.pods import options_of
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.quantities import amount
 from tunewright_contract.stages import Stage

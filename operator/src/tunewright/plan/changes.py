@@ -13,8 +13,7 @@ from tunewright.plan.inputs import Defaults, Missing, Past, References, StageSta
 from tunewright.plan.label_names import PARTIAL_ADMISSION
 from tunewright.plan.memory.zero import weigh_memory
 from tunewright.plan.placement import reject_gang_volume, reject_read_only, reject_server_volume
-from tunewright.plan.plan_types import Storage
-from tunewright.plan.rejections import Rejection
+from tunewright.plan.plan_types import Rejection, Storage
 from tunewright.plan.resize import (
     as_begun,
     as_trained,

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from tunewright.plan.memory.zero import strategy_of
 from tunewright.plan.names import attempt_name
 from tunewright.plan.plan_types import FineTunePlan, FolderSource, MemoryOption, Source, StagePlan
-from tunewright.plan.quantities import people_bytes
 from tunewright_contract import stages
 from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.quantities import people_bytes
 from tunewright_contract.stages import Shape, Stage
 
 COLUMNS = ("option", "weights", "gradients", "optimizer", "model states", "buffers", "activations", "process", "needed", "verdict")

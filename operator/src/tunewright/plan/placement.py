@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.inputs import Missing, References
-from tunewright.plan.plan_types import Placement, Storage
-from tunewright.plan.rejections import Rejection
+from tunewright.plan.plan_types import Placement, Rejection, Storage
 from tunewright.plan.rollout import PublishedModel
 from tunewright_contract.stages import SERVE, TRAIN, Stage
 

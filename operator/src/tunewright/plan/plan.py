@@ -12,18 +12,15 @@ from tunewright.plan.changes import Known, accept, reject_at_start
 from tunewright.plan.inputs import Defaults, Missing, Past, References, StageOutcome, StageState, TrainOutcome
 from tunewright.plan.label_names import KUEUE
 from tunewright.plan.memory.zero import strategy_of, weigh_memory
-from tunewright.plan.names import names_of
+from tunewright.plan.names import names_of, revision_of
 from tunewright.plan.placement import placement_of
-from tunewright.plan.plan_types import FineTunePlan, Objection, Owner
-from tunewright.plan.pod_options import pod_options
+from tunewright.plan.plan_types import FineTunePlan, Objection, Owner, ReferencesMissing, Rejection
+from tunewright.plan.pods import pod_options
 from tunewright.plan.regression import servable
-from tunewright.plan.rejections import ReferencesMissing, Rejection
 from tunewright.plan.resize import shares_of
-from tunewright.plan.revision import revision_of
 from tunewright.plan.rollout import PublishedModel
-from tunewright.plan.sources import data_files, model_origin
 from tunewright.plan.stages import served_model, wanted_stages
-from tunewright.plan.storage import storage_of
+from tunewright.plan.storage import data_files, model_origin, storage_of
 from tunewright.plan.trainer_config import trainer_config
 from tunewright_contract import stages
 from tunewright_contract.reports import ModelFacts

@@ -1,10 +1,10 @@
-"""`FineTunePlan`: all decisions. Rendering it needs nothing else and cannot fail."""
+"""`FineTunePlan`: all decisions. Rendering it needs nothing else and cannot fail. Or what planning returns instead of a plan."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from tunewright.plan.ending import Ending
 from tunewright.plan.inputs import Missing
@@ -313,3 +313,26 @@ class FineTunePlan:
     def serve(self) -> ServePlan | None:
         """Return the plan of the server."""
         return cast("ServePlan | None", self.stages.get(SERVE))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """Why a job, or a change of it, cannot be carried out: a stable CamelCase `reason`, the path of the field, and the way out."""
+
+    reason: str
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+@dataclass(frozen=True)
+class ReferencesMissing:
+    """Objects that the job names and that do not exist yet. Planning succeeds when they do."""
+
+    missing: tuple[Missing, ...]
+    reason: ClassVar[str] = "ReferencesMissing"
+
+    def __str__(self) -> str:
+        return "; ".join(f"{item.field}: {item.message}" for item in self.missing)

@@ -6,7 +6,7 @@ After the export none of these rules applies.
 from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.plan.inputs import Past, StageState
 from tunewright.plan.label_names import PARTIAL_ADMISSION, is_queued
-from tunewright.plan.rejections import Rejection
+from tunewright.plan.plan_types import Rejection
 from tunewright.plan.resize import is_resized
 
 

@@ -71,7 +71,7 @@ def judged(job: FineTuneJob, past: Past) -> Past:
 
 
 def stopped_by_regression(past: Past) -> bool:
-    """Return whether `judged` has failed the export. No report can claim this reason (`observe/reports.py`)."""
+    """Return whether `judged` has failed the export. No report can claim this reason (`observe/pods.py`)."""
     return past.export.state is StageState.FAILED and past.export.failure is not None and past.export.failure.reason == REASON
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from tunewright.api.rules.facts import raw_deepspeed
 from tunewright.api.v1alpha1.common import ResourceRequirements
 from tunewright.api.v1alpha1.job import FineTuneJob, FineTuneJobSpec
-from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
+from tunewright.api.v1alpha1.pod_settings import ACCELERATOR_RESOURCES
 from tunewright.plan.inputs import Past, StageState, TrainOutcome
-from tunewright.plan.rejections import Rejection
+from tunewright.plan.plan_types import Rejection
 from tunewright_contract.capabilities.optimizers import CONVERTIBLE_OPTIMIZERS
 from tunewright_contract.quantities import amount
 

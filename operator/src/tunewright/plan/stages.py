@@ -1,20 +1,33 @@
-"""Decides which stages run now: each row of the stage table after its predecessor has succeeded."""
+"""Decides which stages run now: each row of the stage table after its predecessor has succeeded.
+
+The number of servers is set by the job, or by an autoscaler of the Deployment. The plan then has the number it finds.
+"""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
+from tunewright.api.v1alpha1.serving import ServingSpec
 from tunewright.plan.again import retry_of, wanted_of
 from tunewright.plan.ending import ending_of
-from tunewright.plan.inputs import Missing, Past, References, StageState, TrainOutcome
+from tunewright.plan.inputs import Missing, Past, References, ServeOutcome, StageState, TrainOutcome
 from tunewright.plan.label_names import is_queued
 from tunewright.plan.placement import SERVED_MODEL
 from tunewright.plan.plan_types import PodPlan, SecretKey, ServePlan, StagePlan, TrainPlan
-from tunewright.plan.pod_limits import pod_resources, with_scratch
+from tunewright.plan.pods import pod_resources, with_scratch
 from tunewright.plan.resize import Shares, is_resized
 from tunewright.plan.rollout import PublishedModel, Rollout
-from tunewright.plan.scaling import servers_of
 from tunewright_contract import stages
 from tunewright_contract.exit_codes import Disposition
 from tunewright_contract.smoke_test import SmokeTest
 from tunewright_contract.stages import Shape, Stage
+
+
+def is_handed_over(serving: ServingSpec, live: ServeOutcome) -> bool:
+    """Return whether an autoscaler of the Deployment sets the number: the job states it, or the Deployment shows it."""
+    return serving.autoscaling is not None or bool(live.scaler)
+
+
+def servers_of(serving: ServingSpec, live: ServeOutcome) -> int:
+    """Return the number of servers to render. The job's own number is also the one that an autoscaler starts from."""
+    return live.replicas if live.replicas is not None and is_handed_over(serving, live) else serving.replicas
 
 
 def wanted_stages(

@@ -1,11 +1,10 @@
 """FineTuneJob → TrainerConfig: the one file that check, train and export read, with the libraries' own arguments."""
 
 from tunewright.api.v1alpha1.job import FineTuneJob
-from tunewright.plan.deepspeed_config import deepspeed_config
-from tunewright.plan.library_arguments import adapter_arguments, quantization_arguments, training_arguments
+from tunewright.plan.library_arguments import adapter_arguments, deepspeed_config, quantization_arguments, training_arguments
 from tunewright.plan.memory.estimate import Strategy
 from tunewright.plan.resize import Shares
-from tunewright.plan.sources import DataFiles, ModelOrigin
+from tunewright.plan.storage import DataFiles, ModelOrigin
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.trainer_config import (
     DataConfig,

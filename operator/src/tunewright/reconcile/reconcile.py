@@ -15,16 +15,15 @@ from tunewright.api.v1alpha1.job import FineTuneJob
 from tunewright.api.v1alpha1.status import FineTuneJobStatus, Phase
 from tunewright.observe import has_begun, observe
 from tunewright.observe.events import GRACE
-from tunewright.observe.misfits import Misfit, misfit_of
+from tunewright.observe.pod_refusals import Misfit, misfit_of
 from tunewright.observe.raw import UNREADABLE, text
 from tunewright.plan.inputs import Defaults, Past, References, StageState
+from tunewright.plan.names import revision_of
 from tunewright.plan.plan import forecast, plan
-from tunewright.plan.plan_types import FineTunePlan
-from tunewright.plan.rejections import ReferencesMissing, Rejection
-from tunewright.plan.revision import revision_of
+from tunewright.plan.plan_types import FineTunePlan, ReferencesMissing, Rejection
 from tunewright.reconcile.ports import Ports
 from tunewright.render import render
-from tunewright.render.trial_pods import TrialPod, trial_pods
+from tunewright.render.manifests import TrialPod, trial_pods
 from tunewright.status import (
     summarise,
     summarise_defect,
@@ -34,7 +33,7 @@ from tunewright.status import (
     summarise_refused,
     summarise_rejected,
 )
-from tunewright.status.scaling import REPLICAS_REVERTED, reverted
+from tunewright.status.serving import REPLICAS_REVERTED, reverted
 from tunewright_contract.reports import ModelFacts
 from tunewright_runtime.driver import ReconcileResult
 from tunewright_runtime.errors import Forbidden, Gone, Invalid, NotWritten, Rejected, TunewrightError

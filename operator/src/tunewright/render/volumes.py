@@ -1,18 +1,80 @@
-"""Volumes and mounts of a stage's pod.
+"""Volumes and mounts of a stage's pod, and the objects of the job that some of them need: a ConfigMap, and a claim.
 
-A claim or folder is one volume, however often it is mounted. Inputs are mounted read-only.
+The ConfigMap has the trainer's configuration, `config.json`. It is immutable and named after its content: a pod that restarts or starts
+late must read the same configuration as the rest of its gang. If the plan changes between two stages, by Check's counts or an operator
+upgrade, a second ConfigMap is created. The first stays while a Job mounts it. The claim is for checkpoints and models, if the job names
+none.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
+from tunewright.plan import label_names
+from tunewright.plan.label_names import SHARED
 from tunewright.plan.names import volume_name
 from tunewright.plan.plan_types import FineTunePlan, FolderSource, PodOptions, Source, VolumeOption
 from tunewright.plan.rollout import PublishedModel
 from tunewright.plan.storage import CACHE_FOLDER, RUNS_FOLDER
-from tunewright.render.config_map import config_name
+from tunewright.render.labels import INSTANCE, JsonObject, metadata
 from tunewright_contract.stages import Stage
+
+_DIGITS = 8  # hexadecimal, of the content's sha256
+
+
+def render_config_map(plan: FineTunePlan) -> tuple[JsonObject, ...]:
+    """Return the ConfigMap, the same text for the same configuration."""
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": metadata(plan, config_name(plan), SHARED),
+            "data": {"config.json": plan.config_text},
+            "immutable": True,
+        },
+    )
+
+
+def config_name(plan: FineTunePlan) -> str:
+    """Return the name of the ConfigMap with this configuration."""
+    return f"{plan.names.config}-{sha256(plan.config_text.encode()).hexdigest()[:_DIGITS]}"
+
+
+_WHY_RETAINED = "holds checkpoints and models; deleting the FineTuneJob leaves it, deleting this claim deletes them"
+# Argo CD's tracking label can be another one, and a person may have put the claim into a repository of Flux.
+_NEVER_PRUNED = {"argocd.argoproj.io/sync-options": "Prune=false,Delete=false", "kustomize.toolkit.fluxcd.io/prune": "disabled"}
+
+
+def render_volume_claim(plan: FineTunePlan) -> tuple[JsonObject, ...]:
+    """Return the claim to create. A retained one has no owner, so that garbage collection keeps it, and an annotation that records this.
+
+    With label tracking, Argo CD takes an object without an owner for its Application's if the label `app.kubernetes.io/instance` has that
+    Application's name, and prunes it if it is not in Git. A retained claim therefore lacks this label.
+    """
+    new = plan.storage.create
+    if new is None:
+        return ()
+    retain = plan.storage.retain
+    described = metadata(
+        plan,
+        plan.storage.output_claim,
+        SHARED,
+        annotations={label_names.RETAIN: _WHY_RETAINED, **_NEVER_PRUNED} if retain else None,
+        owned=not retain,
+    )
+    if retain:
+        described["labels"] = {name: value for name, value in described["labels"].items() if name != INSTANCE}
+    storage_class = {} if new.storage_class is None else {"storageClassName": new.storage_class}
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": described,
+            "spec": {"accessModes": list(new.access_modes), "resources": {"requests": {"storage": new.size}}, **storage_class},
+        },
+    )
+
 
 CONFIG_DIR = "/etc/tunewright"
 MODEL_DIR = "/workspace/model"

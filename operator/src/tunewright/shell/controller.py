@@ -17,18 +17,17 @@ from tunewright.reconcile.progress import Board
 from tunewright.reconcile.reconcile import reconcile
 from tunewright.reconcile.steps import StepsOfJobs
 from tunewright.shell.handlers import registry_of
-from tunewright.shell.health import Health, OperatorMetrics, WatchHealth
+from tunewright.shell.health import Health, OperatorMetrics, WatchHealth, WriteHealth
 from tunewright.shell.kopf_settings import NothingToRemember, kopf_settings
 from tunewright.shell.settings import OperatorSettings
-from tunewright.shell.write_health import WriteHealth
 from tunewright_runtime.cache_sync import CacheSync, EventHandler, SyncLoop
 from tunewright_runtime.client import Client
 from tunewright_runtime.driver import Driver, ReconcileResult
 from tunewright_runtime.errors import Conflict, Forbidden, Gone, Invalid, NotWritten, Rejected, Transient
+from tunewright_runtime.lookups import Trials
 from tunewright_runtime.objects import Key
 from tunewright_runtime.queue import Backoff, Queue
 from tunewright_runtime.tokens import Tokens
-from tunewright_runtime.trials import Trials
 
 SETTLE_SECONDS = 0.05  # children change in bursts: a Job, its pods and their status
 PROGRESS_SECONDS = 15.0  # at most one status write per job in this time, however often its pods report

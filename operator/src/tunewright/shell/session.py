@@ -18,8 +18,8 @@ from yarl import URL
 
 from tunewright.kube.kinds import RESOURCES, SCHEME, WATCHED
 from tunewright.observe.raw import text
+from tunewright_runtime.client import SINGLE_BYTES, PageSizes
 from tunewright_runtime.decoding import JsonDecoder
-from tunewright_runtime.pages import SINGLE_BYTES, PageSizes
 
 _CHUNK_BYTES = 2**16
 _TLS_BUFFER_BYTES = 2**15  # a record has 16 KiB. By default each connection keeps 256 KiB, and a namespace has ten watches

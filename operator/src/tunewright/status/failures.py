@@ -1,10 +1,11 @@
-"""Suggestions for failures without one of their own: a table of the reasons that observe/ derives.
+"""Suggestions for failures and for refused writes without one of their own: tables of their reasons.
 
-Reports of the trainer and the server bring their own suggestion, which stays unchanged.
+`tunewright_runtime` derives the reasons of writes from the API server's answers, and observe/ those of failures. Reports of the trainer and
+the server bring their own suggestion, which stays unchanged.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tunewright.api.v1alpha1.status import FailureStatus
 from tunewright.api.v1alpha1.status import Reason as StatusReason
@@ -13,6 +14,59 @@ from tunewright.observe.reasons import FailureReason
 from tunewright.plan.inputs import Missing, StageOutcome
 from tunewright_contract.reports import Failure
 from tunewright_contract.text import clip
+
+
+class RefusedWrite(NamedTuple):
+    """One reason, and what ends the refusals."""
+
+    way_out: str
+    stalled: bool  # only a change of the job or of the cluster's rules helps; otherwise another try can succeed
+
+
+REFUSALS: Mapping[str, RefusedWrite] = {
+    "WebhookFailed": RefusedWrite(
+        "Repair the service of the admission webhook that the message names, or delete its configuration; the job then continues.",
+        stalled=False,
+    ),
+    "ServerBusy": RefusedWrite(
+        "Nothing to do unless it lasts: the job continues when the API server accepts requests again.", stalled=False
+    ),
+    "NoAnswer": RefusedWrite(
+        "Check the API server's latency and the admission webhooks for this kind; the job continues when a write is answered.",
+        stalled=False,
+    ),
+    "ServerFailed": RefusedWrite("Check the API server's log; the job continues when a write succeeds.", stalled=False),
+    "QuotaExceeded": RefusedWrite("Delete objects that the quota counts, or have it raised; the job then continues.", stalled=False),
+    "RefusedByPolicy": RefusedWrite(
+        "Ask the cluster's administrator to admit this object, or change the field of the job that the message names.", stalled=True
+    ),
+    "RefusedByCluster": RefusedWrite(
+        "Change the field of the job that leads to the value in the message: its name, an annotation, or a setting of the stage.",
+        stalled=True,
+    ),
+    "FieldInvalid": RefusedWrite(
+        "Correct this field where the job sets it: spec.check, spec.workers, spec.export and spec.serving have the field of the same name.",
+        stalled=True,
+    ),
+    "PodOutsideLimits": RefusedWrite(
+        "Change the field that the message names, or have the LimitRange or the ResourceQuota raised; the job then continues.", stalled=True
+    ),
+    "TooLarge": RefusedWrite("Shorten the longest texts of the job, such as env, affinity or a chat template.", stalled=True),
+}
+# Objects that this operator does not write over.
+HELD: Mapping[str, RefusedWrite] = {
+    "OrphanRuns": RefusedWrite(
+        "Wait until that Job has ended, or delete it with `kubectl delete job`; this job then starts.", stalled=False
+    ),
+    "NameTaken": RefusedWrite("", stalled=True),
+}
+OTHER = RefusedWrite("", stalled=True)  # a name that is taken, for example: the message has the way out
+
+
+def refusal_of(reason: str) -> RefusedWrite:
+    """Return the row of a reason."""
+    return REFUSALS.get(reason) or HELD.get(reason, OTHER)
+
 
 WAYS_OUT: dict[FailureReason, str] = {
     FailureReason.OUT_OF_MEMORY: (

@@ -15,7 +15,7 @@ from tunewright.plan.inputs import Past, StageState, TrainOutcome
 from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.storage import RUNS_FOLDER
 from tunewright_contract import progress as words
-from tunewright_contract.bounds import LARGEST_COUNT
+from tunewright_contract.base import LARGEST_COUNT
 from tunewright_contract.progress import ProgressReport
 from tunewright_contract.reports import Failure
 from tunewright_contract.stages import TRAIN

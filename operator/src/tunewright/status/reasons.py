@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tunewright.api.v1alpha1.status import Reason
 from tunewright.observe.reasons import FailureReason
-from tunewright.status.refusals import HELD, REFUSALS
+from tunewright.status.failures import HELD, REFUSALS
 
 
 class Outlook(StrEnum):

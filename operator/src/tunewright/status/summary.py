@@ -19,14 +19,11 @@ from tunewright.plan.plan_types import FineTunePlan
 from tunewright.plan.regression import judged, regression_of
 from tunewright.plan.rollout import Choice
 from tunewright.status.conditions import FALSE, TRUE, conditions_of, make_condition, set_conditions
-from tunewright.status.disruptions import count_disruptions, often_disrupted
-from tunewright.status.failures import PLANNING, explained_failure, failure_of, failure_status
+from tunewright.status.failures import PLANNING, explained_failure, failure_of, failure_status, refusal_of
 from tunewright.status.progress import since_running, summarise_checkpoint, summarise_progress, with_no_progress
-from tunewright.status.refusals import refusal_of
 from tunewright.status.results import artifact_status, data_status, evaluation_status, plan_status
-from tunewright.status.retries import to_continue, without_effect
-from tunewright.status.scaling import scaling_warnings
-from tunewright.status.serving import as_planned, serving_status
+from tunewright.status.retries import count_disruptions, often_disrupted, to_continue, without_effect
+from tunewright.status.serving import as_planned, scaling_warnings, serving_status
 from tunewright.status.situation import situation_of
 from tunewright.status.standing import standing_of
 from tunewright_contract.progress import ProgressReport

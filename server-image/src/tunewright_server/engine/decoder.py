@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import DecoderGraph, SequenceToSequenceGraph
+from tunewright_contract.folders import DecoderGraph, SequenceToSequenceGraph
 from tunewright_server.engine.graph_names import check_inputs, mismatch
-from tunewright_server.engine.lengths import Lengths
+from tunewright_server.engine.request import Lengths
 from tunewright_server.refusal import RefusalError
 
 Logits = NDArray[np.float32]

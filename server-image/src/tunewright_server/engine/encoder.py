@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 from tunewright_contract.encoder_heads import EncoderHead
-from tunewright_contract.model_manifest import EncoderGraph
+from tunewright_contract.folders import EncoderGraph
 from tunewright_server.engine.graph_names import check_inputs, check_outputs, mismatch
 from tunewright_server.engine.row_queue import Logits, TokenRow
 

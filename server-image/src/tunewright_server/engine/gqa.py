@@ -13,9 +13,9 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.folders import DecoderGraph
 from tunewright_server.engine.decoder import Logits, cache_names, differs_alone, graph_vocabulary, present_name
-from tunewright_server.engine.lengths import Lengths
+from tunewright_server.engine.request import Lengths
 
 Ids = NDArray[np.int64]
 

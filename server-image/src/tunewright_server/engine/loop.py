@@ -16,16 +16,14 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from tunewright_server.engine.answer import Answer
+from tunewright_server.engine.answer import Answer, Turns
 from tunewright_server.engine.decoder import Decoder, Logits
 from tunewright_server.engine.fair_queue import FairQueue
 from tunewright_server.engine.lane import Lane
-from tunewright_server.engine.lengths import Lengths
 from tunewright_server.engine.loop_thread import DEFAULT_QUEUE_SECONDS, LoopThread
-from tunewright_server.engine.request import Deliver, Failed, GenerationRequest, Group, Ticket
+from tunewright_server.engine.request import Deliver, Failed, GenerationRequest, Group, Lengths, Ticket
 from tunewright_server.engine.sampling import LogitsError
-from tunewright_server.engine.turns import Turns
-from tunewright_server.text.detokenize import Decode
+from tunewright_server.text.tokenizer import Decode
 
 log = logging.getLogger(__name__)
 DEFAULT_CHUNK = 256  # prompt tokens read between two decode steps

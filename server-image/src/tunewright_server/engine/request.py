@@ -1,13 +1,46 @@
-"""A request to the engine, and its result."""
+"""A request to the engine, its result, and how many tokens a row of the cache takes for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunewright_contract.generation_config import GenerationDefaults
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Bounds in tokens. A decoder keeps prompt and answer in one sequence; a model with an encoder bounds source and target separately."""
+
+    prompt: int
+    answer: int
+    total: int
+
+    @classmethod
+    def shared(cls, tokens: int) -> Self:
+        """Prompt and answer have so many tokens together."""
+        return cls(tokens, tokens, tokens)
+
+    @classmethod
+    def separate(cls, *, prompt: int, answer: int) -> Self:
+        """Each has a bound of its own."""
+        return cls(prompt, answer, prompt + answer)
+
+    @property
+    def are_separate(self) -> bool:
+        """Whether an answer can be as long after a long prompt as after a short one."""
+        return self.total == self.prompt + self.answer
+
+    def room(self, prompt: int) -> int:
+        """Return how many tokens an answer can have after a prompt of so many; 0 when the prompt is too long."""
+        return max(0, min(self.answer, self.total - prompt)) if prompt <= self.prompt else 0
+
+    def __str__(self) -> str:
+        return f"{self.prompt} and {self.answer}" if self.are_separate else str(self.total)
+
 
 Logits = NDArray[np.float32]
 

@@ -17,10 +17,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from tunewright_contract.model_manifest import SequenceToSequenceGraph
+from tunewright_contract.folders import SequenceToSequenceGraph
 from tunewright_server.engine.decoder import Logits, cache_names, present_name
 from tunewright_server.engine.graph_names import check_inputs, check_outputs, mismatch
-from tunewright_server.engine.lengths import Lengths
+from tunewright_server.engine.request import Lengths
 
 Array = NDArray[np.floating]
 _CROSS = "cross"

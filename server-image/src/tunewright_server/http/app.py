@@ -1,4 +1,9 @@
-"""The routes, and one error format for all exceptions."""
+"""The routes, and one error format for all exceptions. Probes and metrics are here.
+
+Live: no restart is needed. Ready: the server accepts work (the self-test has passed and no shutdown has begun).
+`/v2/models/{model}/ready` is the readiness of one model.
+Paths: KServe's Open Inference Protocol v2, and vLLM's `/health`.
+"""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -6,15 +11,38 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tunewright_server.http import health, openai
-from tunewright_server.http.access import Access
-from tunewright_server.http.access_log import AccessLog
+from tunewright_server.http import openai
 from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, ApiError
-from tunewright_server.http.leaving import Leaving
-from tunewright_server.http.state import ServerState
+from tunewright_server.http.middleware import Access, AccessLog, Leaving
+from tunewright_server.http.state import ServerState, state_of
+from tunewright_server.metrics import CONTENT_TYPE
+from tunewright_server.served import ServedModel
+
+_UNAVAILABLE = 503
+
+
+async def live(request: Request) -> Response:
+    alive = state_of(request).alive
+    return JSONResponse({"live": alive}, 200 if alive else _UNAVAILABLE)
+
+
+async def ready(request: Request) -> Response:
+    reason = state_of(request).unready
+    return JSONResponse({"ready": False, "reason": reason}, _UNAVAILABLE) if reason else JSONResponse({"ready": True})
+
+
+async def model_ready(request: Request) -> Response:
+    """Raises `ApiError` 404 or 503."""
+    state_of(request).find(request.path_params["model"], ServedModel)
+    return await ready(request)
+
+
+async def metrics(request: Request) -> Response:
+    return Response(state_of(request).metrics.exposition(), media_type=CONTENT_TYPE)
+
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -30,11 +58,11 @@ def create_app(state: ServerState, answering: Mapping[str, Handler], *, api_key:
         *(Route(path, handler, methods=["POST"]) for path, handler in answering.items()),
         Route("/v1/models", openai.models),
         Route("/v1/models/{model:path}", openai.one_model),
-        Route("/v2/health/live", health.live),
-        Route("/v2/health/ready", health.ready),
-        Route("/v2/models/{model:path}/ready", health.model_ready),
-        Route("/health", health.live),
-        Route("/metrics", health.metrics),
+        Route("/v2/health/live", live),
+        Route("/v2/health/ready", ready),
+        Route("/v2/models/{model:path}/ready", model_ready),
+        Route("/health", live),
+        Route("/metrics", metrics),
     ]
     app = Starlette(
         routes=routes, exception_handlers={ApiError: _refused, HTTPException: _not_routed, ClientDisconnect: _gone, Exception: _defect}

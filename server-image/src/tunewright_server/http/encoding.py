@@ -15,12 +15,12 @@ from starlette.responses import JSONResponse
 from tunewright_server.engine.loop_thread import EngineStoppedError, QueueFullError
 from tunewright_server.engine.request import Failed
 from tunewright_server.engine.row_queue import EncoderEvent, RowAnswer, TokenRow
-from tunewright_server.http.disconnect import unless_disconnected
 from tunewright_server.http.errors import invalid, too_many_requests, unavailable
 from tunewright_server.http.formats import JsonObject, usage
 from tunewright_server.http.generation import bridge, check_vocabulary, ended
 from tunewright_server.http.parameters import Body, String, parse
 from tunewright_server.http.state import BODY_LIMIT, ServerState, read_body, state_of
+from tunewright_server.http.stream import unless_disconnected
 from tunewright_server.served_encoder import ServedEncoder
 
 

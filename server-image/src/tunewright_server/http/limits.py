@@ -1,6 +1,6 @@
 """Limits of one request, checked before its prompts are tokenized completely."""
 
-from tunewright_server.engine.lengths import Lengths
+from tunewright_server.engine.request import Lengths
 from tunewright_server.generators import ServedGenerator
 from tunewright_server.http.errors import ApiError, invalid
 from tunewright_server.http.parameters import Generation

@@ -13,14 +13,13 @@ from starlette.responses import JSONResponse, Response
 from tunewright_server.decoders import ServedDecoder
 from tunewright_server.engine.request import GenerationRequest
 from tunewright_server.generators import ServedGenerator
-from tunewright_server.http.disconnect import unless_disconnected
 from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, invalid
 from tunewright_server.http.formats import ChatFormat, Collected, CompletionFormat, Format, usage
 from tunewright_server.http.generation import Answers, generation_request
 from tunewright_server.http.limits import check_answers, check_length
 from tunewright_server.http.parameters import ChatRequest, CompletionRequest, Generation, parse
 from tunewright_server.http.state import BODY_LIMIT, read_body, state_of
-from tunewright_server.http.stream import EventStream, stream_chunks
+from tunewright_server.http.stream import EventStream, stream_chunks, unless_disconnected
 from tunewright_server.served import ServedModel
 from tunewright_server.text import conversation
 from tunewright_server.text.chat_template import TemplateRefusedError

@@ -13,8 +13,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tunewright_contract.answer_spans import CANDIDATES, LONGEST_ANSWER, AnswerSpan
-from tunewright_contract.context_windows import UnreadableContextError, Window
+from tunewright_contract.questions import CANDIDATES, LONGEST_ANSWER, AnswerSpan, UnreadableContextError, Window
 from tunewright_server.engine.row_queue import RowAnswer
 from tunewright_server.http.encoding import EncoderRequest, check_count, check_together, listed, read, run_rows
 from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, invalid

@@ -7,8 +7,7 @@ from starlette.requests import Request
 
 from tunewright_server.http.errors import ApiError, model_not_found, unavailable, wrong_route
 from tunewright_server.metrics import Metrics
-from tunewright_server.registry import Registry
-from tunewright_server.served import ServedModel
+from tunewright_server.served import Registry, ServedModel
 
 Model = TypeVar("Model", bound=ServedModel)
 BODY_LIMIT = 16 * 2**20  # bytes of one body

@@ -1,15 +1,36 @@
-"""Server-sent events: `data: {json}` per chunk and `data: [DONE]` at the end (WHATWG HTML, section 9.2; OpenAI API reference)."""
+"""Server-sent events: `data: {json}` per chunk and `data: [DONE]` at the end (WHATWG HTML, section 9.2; OpenAI API reference).
 
+The work for a client that disconnects before its answer is complete is ended.
+"""
+
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tunewright_server.http.errors import ApiError
 from tunewright_server.http.formats import Format, JsonObject, usage
 from tunewright_server.http.generation import Answers
+
+
+async def unless_disconnected(request: Request, work: Callable[[], Awaitable[None]]) -> bool:
+    """Do `work`, and stop it if the client disconnects. Return whether it was finished."""
+    working = asyncio.ensure_future(work())
+    listening = asyncio.ensure_future(request.receive())  # the body has been read, so the next message is a disconnect
+    try:
+        await asyncio.wait({working, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:
+        working.cancel()
+        listening.cancel()
+
 
 _DONE = b"data: [DONE]\n\n"
 

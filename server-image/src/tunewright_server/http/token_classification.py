@@ -10,13 +10,13 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tunewright_server.classifiers import ReadWords, ServedTokenClassifier
 from tunewright_server.engine.row_queue import RowAnswer
 from tunewright_server.http.encoding import EncoderRequest, check_count, check_row, check_together, listed, read, run_rows
 from tunewright_server.http.errors import CLIENT_CLOSED_REQUEST, invalid
 from tunewright_server.http.formats import JsonObject
 from tunewright_server.http.limits import check_length
 from tunewright_server.http.parameters import String
-from tunewright_server.token_classifiers import ReadWords, ServedTokenClassifier
 
 
 class TokenClassificationRequest(EncoderRequest):

@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from tunewright_contract.environment import CONFIG, DATA_DIR, OUTPUT_DIR, PROGRESS_TOKEN_FILE, PROGRESS_URL, PUBLISH_DIR, TERMINATION_LOG
-from tunewright_contract.model_manifest import MANIFEST_NAME
+from tunewright_contract.folders import MANIFEST_NAME, RUN_MANIFEST_NAME, RunFolder
 from tunewright_contract.reports import (
     Artifact,
     CheckReport,
@@ -29,7 +29,6 @@ from tunewright_contract.reports import (
     TrainReport,
     dump,
 )  # fmt: skip
-from tunewright_contract.run_folder import RUN_MANIFEST_NAME, RunFolder
 
 STEPS = 4
 

@@ -2,6 +2,9 @@
 
 Promises never to wait (a FIFO would wait for a writer), to open no device, and to follow no link out of the folder. Links of a Hugging Face
 cache snapshot to blobs of the same cache are allowed.
+
+A folder on a shared claim has an owner: `mark` writes a manifest with the job's uid before any other file, and refuses a folder that
+belongs to another job. `tunewright delete` reads the same manifest (see `tunewright_contract.folders`).
 """
 
 import errno
@@ -12,6 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.folders import RUN_MANIFEST_NAME, RunFolder
+from tunewright_contract.trainer_config import JobIdentity
+from tunewright_trainer.common.exits import StageError
 
 _SHOWN = 8  # neighbours of a missing file that are named
 _SEARCHED = 1000  # entries of its folder that are looked through for them
@@ -113,3 +123,37 @@ def _missing(path: Path) -> str:
     except OSError:
         beside = []
     return "the file does not exist" + (f"; the folder has {', '.join(beside)}" if beside else "")
+
+
+# The entries that Train and Export write below OUTPUT_DIR.
+RUN_ENTRIES = [
+    *("metrics.jsonl", "final", "merged", "base"),
+    *("checkpoints/checkpoint-*", "checkpoints/.partial-*", "checkpoints/.replaced-*"),
+    *(".partial-final", ".replaced-final", ".merged.partial", ".base-partial", ".parity-*"),
+]
+
+
+def mark(folder: Path, job: JobIdentity, *, entries: list[str]) -> None:
+    """Create `folder` and record this job as its owner. Raises `StageError` if it belongs to another job."""
+    folder.mkdir(parents=True, exist_ok=True)
+    own = RunFolder(namespace=job.namespace, job=job.name, uid=job.uid, revision=job.revision, entries=entries)
+    file = folder / RUN_MANIFEST_NAME
+    found = _read(file)
+    if found is not None and found.uid != job.uid:
+        raise StageError(
+            ExitCode.CONFIGURATION,
+            "FolderTaken",
+            f"{folder} belongs to FineTuneJob {found.namespace}/{found.job} (uid {found.uid}), and this job's uid is {job.uid}",
+            "Use another claim or another path in output, or another metadata.name.",
+        )
+    if found != own:
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
+        partial.write_text(own.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        partial.replace(file)
+
+
+def _read(file: Path) -> RunFolder | None:
+    try:
+        return RunFolder.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):
+        return None

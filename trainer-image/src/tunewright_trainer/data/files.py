@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from tunewright_trainer.common.own_file import UnusableFileError, open_own
-from tunewright_trainer.data.conll_files import conll_rows
 from tunewright_trainer.data.json_files import json_list, parse
 from tunewright_trainer.data.parquet_files import parquet_rows
 from tunewright_trainer.data.rows import LONGEST_ROW, Located, RowProblem
+from tunewright_trainer.data.tagged import conll_rows
 from tunewright_trainer.data.utf8 import first_problem, lines
 
 _MOST_COLUMNS = 4096

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunewright_contract.context_windows import PairTokenizer, UnreadableContextError, Window, windows_of
 from tunewright_contract.exit_codes import ExitCode
+from tunewright_contract.questions import PairTokenizer, UnreadableContextError, Window, windows_of
 from tunewright_contract.reports import LENGTH_BUCKETS, SplitFacts
 from tunewright_trainer.common.exits import StageError
 

@@ -1,14 +1,20 @@
-"""A row of words with a tag each, as the data sets for named entities on the Hugging Face hub: `tokens` and `ner_tags`.
+"""Words with a tag each: a row as the data sets for named entities on the Hugging Face hub have it, and the columns of CoNLL.
 
-Tags are names in the scheme IOB2. Refuses other schemes by name, because a tag that is guessed would be trained.
+A row has `tokens` and `ner_tags`. Tags are names in the scheme IOB2. Refuses other schemes by name, because a tag that is guessed would be
+trained.
+
+A file in the columns of CoNLL has a word with its tags on each line, and an empty line after each sentence. The word is in the first column
+and the tag of the entity in the last one. Columns are separated by tabs, or else by white space. A row is a sentence, and its line is that
+of its first word. A line of `-DOCSTART-` begins a document, and is no word.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
 
 from tunewright_contract.text import holds_control
 from tunewright_contract.words import BEGIN, INSIDE, OUTSIDE
-from tunewright_trainer.data.rows import Row
+from tunewright_trainer.data.rows import LONGEST_ROW, Located, Row, RowProblem
+from tunewright_trainer.data.utf8 import lines
 from tunewright_trainer.data.values import BadRow, kind, structure
 
 WORDS, TAGS = "tokens", "ner_tags"
@@ -58,3 +64,43 @@ def _tag(tag: Any, at: int, previous: str) -> str:
     if tag.startswith(INSIDE) and previous not in {BEGIN + tag[len(INSIDE) :], tag}:
         raise BadRow(f"{where} is {tag!r} after {previous!r}; in IOB2 the first word of an entity has {BEGIN + tag[len(INSIDE) :]!r}")
     return tag
+
+
+_DOCUMENT = "-DOCSTART-"
+
+
+def conll_rows(file: BinaryIO, name: str) -> Iterator[Located | RowProblem]:
+    """Yield the sentences, and each line that cannot be read. A sentence with such a line is left out."""
+    words: list[str] = []
+    tags: list[str] = []
+    begin = size = 0
+    broken = False
+    for item in lines(file, name):
+        if isinstance(item, RowProblem):
+            yield item
+            broken = True
+            continue
+        line, text = item
+        if not text.strip():
+            if words and not broken:
+                yield Located(name, begin, {WORDS: words, TAGS: tags})
+            words, tags, size, broken = [], [], 0, False
+            continue
+        columns = text.rstrip("\r\n").split("\t") if "\t" in text else text.split()
+        if columns[0] == _DOCUMENT:
+            continue
+        if len(columns) < 2:
+            yield RowProblem(
+                name, line, f"the line has one column; a line is a word and its tag, and {_DOCUMENT} or an empty line stands alone"
+            )
+            broken = True
+            continue
+        size += len(text)
+        if size > LONGEST_ROW:
+            yield RowProblem(name, line, f"the sentence is longer than {LONGEST_ROW} characters; end each sentence with an empty line")
+            return
+        begin = begin if words else line
+        words.append(columns[0])
+        tags.append(columns[-1])
+    if words and not broken:
+        yield Located(name, begin, {WORDS: words, TAGS: tags})

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from tunewright_contract.words import BEGIN, OUTSIDE, entities, first_tokens, in_words, join_words
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.data.labels import MOST_LABELS, LabelFacts, counted, require_known
 from tunewright_trainer.data.reading import Splits
 from tunewright_trainer.data.rows import Row
-from tunewright_trainer.data.texts import EncodedTexts, Labels, encode_texts, refuse
+from tunewright_trainer.data.texts import MOST_LABELS, EncodedTexts, LabelFacts, Labels, counted, encode_texts, refuse, require_known
 from tunewright_trainer.data.tokenization import IGNORED
 
 if TYPE_CHECKING:

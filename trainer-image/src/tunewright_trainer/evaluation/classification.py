@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tunewright_contract.reports import Score
-from tunewright_trainer.evaluation.onnx_decoder import FloatArray
+from tunewright_trainer.evaluation.exported_models import FloatArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,8 +13,8 @@ import numpy as np
 import onnxruntime as ort
 
 from tunewright_contract.encoder_heads import EncoderHead
-from tunewright_contract.model_manifest import EncoderGraph
-from tunewright_trainer.evaluation.onnx_decoder import FloatArray
+from tunewright_contract.folders import EncoderGraph
+from tunewright_trainer.evaluation.exported_models import FloatArray
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

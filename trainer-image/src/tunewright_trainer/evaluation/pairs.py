@@ -13,9 +13,8 @@ import numpy as np
 from tunewright_contract.reports import Score
 from tunewright_trainer.data.tokenization import IGNORED
 from tunewright_trainer.evaluation.evaluate import Result
+from tunewright_trainer.evaluation.exported_models import ExportedSequenceToSequence, FloatArray
 from tunewright_trainer.evaluation.generated_text import text_metrics
-from tunewright_trainer.evaluation.onnx_decoder import FloatArray
-from tunewright_trainer.evaluation.onnx_seq2seq import ExportedSequenceToSequence
 from tunewright_trainer.evaluation.parity import GREEDY_TOKENS, GreedyPair
 
 if TYPE_CHECKING:

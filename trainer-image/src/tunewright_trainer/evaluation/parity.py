@@ -18,8 +18,8 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.reports import ParityReport
 from tunewright_contract.trainer_config import ParityConfig, Precision
 from tunewright_trainer.common.exits import StageError
+from tunewright_trainer.evaluation.exported_models import ExportedDecoder, FloatArray
 from tunewright_trainer.evaluation.held_out import Example
-from tunewright_trainer.evaluation.onnx_decoder import ExportedDecoder, FloatArray
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from tunewright_contract.answer_spans import find_answers
+from tunewright_contract.questions import find_answers
 from tunewright_contract.reports import Score
 from tunewright_trainer.data.questions import AskedContext
-from tunewright_trainer.evaluation.onnx_decoder import FloatArray
+from tunewright_trainer.evaluation.exported_models import FloatArray
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)

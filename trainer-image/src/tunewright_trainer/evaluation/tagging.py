@@ -10,7 +10,7 @@ import numpy as np
 
 from tunewright_contract.reports import Score
 from tunewright_trainer.data.tokenization import IGNORED
-from tunewright_trainer.evaluation.onnx_decoder import FloatArray
+from tunewright_trainer.evaluation.exported_models import FloatArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

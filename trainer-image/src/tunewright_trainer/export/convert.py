@@ -17,15 +17,15 @@ import torch
 
 from tunewright_contract.capabilities.precisions import WHOLE
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import DecoderGraph
+from tunewright_contract.folders import DecoderGraph
 from tunewright_contract.reports import ParityReport
 from tunewright_contract.text import head_and_tail, one_line
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.exits import StageError, stage_error
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.evaluation import parity
+from tunewright_trainer.evaluation.exported_models import ExportedDecoder
 from tunewright_trainer.evaluation.held_out import Example
-from tunewright_trainer.evaluation.onnx_decoder import ExportedDecoder
 from tunewright_trainer.evaluation.parity import GREEDY_PROMPTS, Reference
 from tunewright_trainer.export import graph_check, merge, onnx_dynamo, onnx_genai
 from tunewright_trainer.export.graph_check import GRAPH_FILE

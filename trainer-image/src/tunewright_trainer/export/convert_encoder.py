@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from tunewright_contract.encoder_heads import Head
-from tunewright_contract.model_manifest import EncoderGraph, ModelManifest
+from tunewright_contract.folders import EncoderGraph, ModelManifest
 from tunewright_contract.reports import EvaluationReport, ParityReport, TrainReport
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.evaluation import parity
 from tunewright_trainer.evaluation.encoded import EncodedRow, ExportedEncoder, run_model
-from tunewright_trainer.evaluation.onnx_decoder import FloatArray
+from tunewright_trainer.evaluation.exported_models import FloatArray
 from tunewright_trainer.export import merge, publish
 from tunewright_trainer.export.graph_check import GRAPH_FILE
 from tunewright_trainer.export.lineage import trace, write_card

@@ -26,8 +26,8 @@ from tunewright_trainer.common.exits import StageError, stage_error
 from tunewright_trainer.common.logs import quiet
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.evaluation import parity
+from tunewright_trainer.evaluation.exported_models import ExportedDecoder, FloatArray
 from tunewright_trainer.evaluation.held_out import Example
-from tunewright_trainer.evaluation.onnx_decoder import ExportedDecoder, FloatArray
 from tunewright_trainer.evaluation.parity import Reference
 from tunewright_trainer.export.convert import convert
 from tunewright_trainer.export.exportable import ANOTHER_BASE, export_unsupported

@@ -14,7 +14,7 @@ import onnx
 
 from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import DECODER_FILE, ENCODER_FILE, DecoderGraph, EncoderGraph
+from tunewright_contract.folders import DECODER_FILE, ENCODER_FILE, DecoderGraph, EncoderGraph
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.export.onnx_genai import Exporter

@@ -4,7 +4,7 @@ import hashlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tunewright_contract.model_manifest import Lineage
+from tunewright_contract.folders import Lineage
 from tunewright_contract.reports import EvaluationReport, ParityReport, Score, TrainReport
 from tunewright_contract.trainer_config import TrainerConfig
 from tunewright_trainer.common.settings import Settings

@@ -14,13 +14,13 @@ from transformers import PretrainedConfig, PreTrainedModel
 from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, WHOLE
 from tunewright_contract.encoder_heads import Head
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import EncoderGraph
+from tunewright_contract.folders import EncoderGraph
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.exits import StageError, stage_error
 from tunewright_trainer.common.logs import quiet
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.evaluation.encoded import TYPES, EncodedRow, ExportedEncoder, run_model, takes_types
-from tunewright_trainer.evaluation.onnx_decoder import FloatArray
+from tunewright_trainer.evaluation.exported_models import FloatArray
 from tunewright_trainer.export import graph_check
 from tunewright_trainer.export.exportable import export_unsupported
 from tunewright_trainer.export.onnx_dynamo import quantise

@@ -18,12 +18,12 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 
 from tunewright_contract.capabilities.precisions import EXPORT_PRECISIONS, WHOLE
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import DECODER_FILE, ENCODER_FILE, SequenceToSequenceGraph
+from tunewright_contract.folders import DECODER_FILE, ENCODER_FILE, SequenceToSequenceGraph
 from tunewright_contract.trainer_config import Precision
 from tunewright_trainer.common.exits import StageError, stage_error
 from tunewright_trainer.common.logs import quiet
 from tunewright_trainer.common.settings import Settings
-from tunewright_trainer.evaluation.onnx_seq2seq import ExportedSequenceToSequence
+from tunewright_trainer.evaluation.exported_models import ExportedSequenceToSequence
 from tunewright_trainer.export import graph_check
 from tunewright_trainer.export.exportable import export_unsupported
 from tunewright_trainer.export.onnx_dynamo import quantise

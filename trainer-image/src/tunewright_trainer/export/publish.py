@@ -13,9 +13,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tunewright_contract.model_manifest import MANIFEST_NAME, ModelFile, ModelManifest
+from tunewright_contract.folders import MANIFEST_NAME, RUN_MANIFEST_NAME, ModelFile, ModelManifest
 from tunewright_contract.reports import Artifact
-from tunewright_contract.run_folder import RUN_MANIFEST_NAME
 from tunewright_trainer.common import verified_folder
 
 

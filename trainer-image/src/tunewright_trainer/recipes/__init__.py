@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tunewright_contract.capabilities.tasks import TASKS
-from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.folders import ModelManifest
 from tunewright_contract.reports import CheckReport, TrainReport
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.common.signals import StopRequest

@@ -6,7 +6,7 @@ Read from top to bottom: `check`, `train` and `export` are the three stages for 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright_contract.model_manifest import EVALUATION_NAME, ModelManifest
+from tunewright_contract.folders import EVALUATION_NAME, ModelManifest
 from tunewright_contract.reports import CheckReport, DataFacts, TrainReport
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.common.signals import StopRequest

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tunewright_contract import environment
 from tunewright_contract.exit_codes import ExitCode
-from tunewright_contract.model_manifest import ModelManifest
+from tunewright_contract.folders import ModelManifest
 from tunewright_contract.reports import ExportReport
 from tunewright_trainer.common.exits import StageError
-from tunewright_trainer.common.ownership import mark
+from tunewright_trainer.common.own_file import mark
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.export import publish
 from tunewright_trainer.recipes import recipe_for

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright_contract.encoder_heads import QuestionAnsweringHead
-from tunewright_contract.model_manifest import EVALUATION_NAME, ModelManifest
+from tunewright_contract.folders import EVALUATION_NAME, ModelManifest
 from tunewright_contract.reports import CheckReport, DataFacts, TrainReport
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.common.signals import StopRequest

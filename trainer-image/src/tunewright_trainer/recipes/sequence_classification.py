@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from tunewright_contract.encoder_heads import SequenceClassificationHead
-from tunewright_contract.model_manifest import EVALUATION_NAME, ModelManifest
+from tunewright_contract.folders import EVALUATION_NAME, ModelManifest
 from tunewright_contract.reports import CheckReport, DataFacts, TrainReport
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.common.signals import StopRequest
@@ -19,7 +19,7 @@ PROBLEM_TYPE: Final = "single_label_classification"  # transformers': one cross 
 def check(settings: Settings, splits: Splits) -> CheckReport:
     """Count, encode and dry-run the export; cheap and likely faults first. Raises `StageError` for the first one."""
     from tunewright_trainer.data import review
-    from tunewright_trainer.data.labels import encode_labeled, label_facts, label_names
+    from tunewright_trainer.data.texts import encode_labeled, label_facts, label_names
     from tunewright_trainer.export.onnx_encoder import dry_run_encoder
     from tunewright_trainer.tuning.base_model import require_weights
     from tunewright_trainer.tuning.heads import headed_config
@@ -51,8 +51,8 @@ def train(settings: Settings, request: StopRequest) -> TrainReport:
     """Train on every rank of the group, and leave `final/`. Raises `StageError`; after `Stopped` there is a checkpoint to resume from."""
     from transformers import DataCollatorWithPadding, TrainingArguments
 
-    from tunewright_trainer.data.labels import encode_labeled, label_names
     from tunewright_trainer.data.reading import read_splits
+    from tunewright_trainer.data.texts import encode_labeled, label_names
     from tunewright_trainer.distributed.final import train_to_final
     from tunewright_trainer.distributed.resume import starting_point
     from tunewright_trainer.evaluation.classification import training_metrics
@@ -91,8 +91,8 @@ def export(settings: Settings, draft: Path) -> ModelManifest:
     """Fill `draft` with everything but the manifest, and return that. Raises `StageError` unless the graph matches the trained model."""
     import numpy as np
 
-    from tunewright_trainer.data.labels import encode_labeled, label_names
     from tunewright_trainer.data.reading import read_splits
+    from tunewright_trainer.data.texts import encode_labeled, label_names
     from tunewright_trainer.evaluation.classification import score
     from tunewright_trainer.evaluation.encoded import EncodedRow
     from tunewright_trainer.evaluation.evaluate import Result, write_evaluation

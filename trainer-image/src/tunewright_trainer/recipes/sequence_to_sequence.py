@@ -5,7 +5,7 @@ Read from top to bottom: `check`, `train` and `export` are what the three stages
 
 from pathlib import Path
 
-from tunewright_contract.model_manifest import EVALUATION_NAME, ModelManifest
+from tunewright_contract.folders import EVALUATION_NAME, ModelManifest
 from tunewright_contract.reports import CheckReport, DataFacts, TrainReport
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.common.signals import StopRequest
@@ -106,8 +106,8 @@ def export(settings: Settings, draft: Path) -> ModelManifest:
     from tunewright_trainer.data.reading import read_splits
     from tunewright_trainer.evaluation import parity
     from tunewright_trainer.evaluation.evaluate import write_evaluation
+    from tunewright_trainer.evaluation.exported_models import ExportedSequenceToSequence
     from tunewright_trainer.evaluation.held_out import Question
-    from tunewright_trainer.evaluation.onnx_seq2seq import ExportedSequenceToSequence
     from tunewright_trainer.evaluation.pairs import Pair, PairEvaluator, PairReference
     from tunewright_trainer.export import merge, publish
     from tunewright_trainer.export.convert_encoder import held_out

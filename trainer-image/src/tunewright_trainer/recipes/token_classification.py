@@ -6,7 +6,7 @@ Read from top to bottom: `check`, `train` and `export` are what the three stages
 from pathlib import Path
 
 from tunewright_contract.encoder_heads import TokenClassificationHead
-from tunewright_contract.model_manifest import EVALUATION_NAME, ModelManifest
+from tunewright_contract.folders import EVALUATION_NAME, ModelManifest
 from tunewright_contract.reports import CheckReport, DataFacts, TrainReport
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.common.signals import StopRequest

@@ -8,7 +8,7 @@ import logging
 import os
 
 from tunewright_contract.reports import TrainReport
-from tunewright_trainer.common.ownership import RUN_ENTRIES, mark
+from tunewright_trainer.common.own_file import RUN_ENTRIES, mark
 from tunewright_trainer.common.settings import Settings
 from tunewright_trainer.common.signals import StopRequest, exit_on_signal_during_rendezvous
 from tunewright_trainer.distributed import process_group

@@ -9,9 +9,8 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tunewright_contract.capabilities.lora_starts import dora_works
 from tunewright_contract.capabilities.precisions import TRAINING_PRECISIONS
-from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.capabilities.tuners import TUNERS, dora_works
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_trainer.common.exits import StageError
 from tunewright_trainer.common.settings import Settings

@@ -9,7 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from tunewright_contract.bounds import LARGEST_CONFIG
+from tunewright_contract.base import LARGEST_CONFIG
 from tunewright_contract.exit_codes import ExitCode
 from tunewright_contract.text import one_line
 from tunewright_trainer.common.exits import StageError

@@ -32,7 +32,6 @@ from tunewright.api.rules import (
     pod_volumes,
     resources,
     scheduling,
-    serving,
     shape,
     task,
 )
@@ -52,7 +51,6 @@ _ROOMS = (
     pod_metadata,
     pod_volumes,
     scheduling,
-    serving,
     task,
 )
 RULES: tuple[Rule[Any], ...] = tuple(rule for room in _ROOMS for rule in room.RULES)

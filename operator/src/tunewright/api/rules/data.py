@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from tunewright.api.problems import as_written
 from tunewright.api.rules.predicates import Predicate, any_of, exists, field, flag, has, size
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright.api.written import as_written
 from tunewright_contract.capabilities.data_formats import DATA_FORMATS
 from tunewright_contract.capabilities.methods import METHODS
 

@@ -5,12 +5,12 @@ Sources: deepspeed 0.19.8 (runtime/config.py, runtime/zero/), transformers 5.23.
 
 from typing import Any
 
+from tunewright.api.problems import as_written
 from tunewright.api.rules.facts import HAS_DEEPSPEED, STAGE_3, block, raw_deepspeed, raw_device, raw_stage
 from tunewright.api.rules.predicates import Predicate, field, flag, has, text
 from tunewright.api.rules.table import Faults, Rule, fault_rule, job_rule
 from tunewright.api.v1alpha1.deepspeed import DeepSpeedSpec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright.api.written import as_written
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.precisions import PRECISION_FLAGS, TRAINING_PRECISIONS
 

@@ -5,11 +5,11 @@ Sources: transformers 5.23.0 (training_args.py, optimization.py), trl 1.16.0, Az
 
 from typing import Any
 
+from tunewright.api.problems import as_written
 from tunewright.api.rules.predicates import any_of, exists, field, flag, has, size, variable
 from tunewright.api.rules.table import Faults, Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.method import DpoSpec
-from tunewright.api.written import as_written
 from tunewright_contract.capabilities.tasks import TASKS
 
 METRIC_SCHEDULERS = ("reduce_lr_on_plateau", "greedy")

@@ -5,7 +5,7 @@ from typing import Any
 
 from tunewright.api.rules.predicates import field, has, text
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
+from tunewright_contract.capabilities.precisions import QUANTIZATIONS
 
 
 def raw_deepspeed(spec: FineTuneJobSpec) -> Mapping[str, Any]:

@@ -1,12 +1,24 @@
-"""E401: settings that need an accelerator. Sources: torch 2.13.0, bitsandbytes 0.50.2, flash-attn, liger-kernel."""
+"""E018, E401: hardware that a job needs: an execution provider that the server image holds, and an accelerator.
+
+Without E018, the server fails after the model is trained. Sources: torch 2.13.0, bitsandbytes 0.50.2, flash-attn, liger-kernel.
+"""
 
 from typing import Any
 
 from tunewright.api.rules.predicates import field
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
+from tunewright_contract.capabilities.execution_providers import EXECUTION_PROVIDERS
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
 from tunewright_contract.capabilities.precisions import TRAINING_PRECISIONS
+
+
+def not_in_image(spec: FineTuneJobSpec) -> list[str]:
+    """Return the execution providers that are in no image the job can be served from. The job's own image is assumed to have them."""
+    serving = spec.serving
+    if serving is None or serving.image is not None:
+        return []
+    return [name for name in serving.execution_providers if not EXECUTION_PROVIDERS[name].in_server_image]
 
 
 def needs_accelerator(spec: FineTuneJobSpec) -> list[str]:
@@ -22,7 +34,17 @@ def needs_accelerator(spec: FineTuneJobSpec) -> list[str]:
     return [name for name, present in wants.items() if present]
 
 
+_HELD = " or ".join(EXECUTION_PROVIDERS.where(lambda row: row.in_server_image))
+
 RULES: tuple[Rule[Any], ...] = (
+    job_rule(
+        code="E018",
+        path="serving.executionProviders",
+        broken=lambda spec: bool(not_in_image(spec)),
+        says=lambda spec: f"the server image holds no {', '.join(not_in_image(spec))}, so no server could start",
+        refuses="an execution provider that the server image does not hold",
+        way_out=f"Use {_HELD}, or set serving.image to an image of your own that holds it.",
+    ),
     job_rule(
         code="E401",
         path="workers.resources.limits",

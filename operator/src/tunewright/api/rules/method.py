@@ -2,17 +2,15 @@
 
 from typing import Any
 
+from tunewright.api.problems import as_written
 from tunewright.api.rules.facts import HAS_DEEPSPEED, QUANTIZED, asked_stage, is_quantized, raw_stage
 from tunewright.api.rules.predicates import field, flag, has, size, text
 from tunewright.api.rules.table import Faults, Rule, job_rule
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright.api.v1alpha1.lora import LoraSpec
-from tunewright.api.v1alpha1.method import QuantizationSpec
-from tunewright.api.written import as_written
-from tunewright_contract.capabilities.lora_starts import LOFTQ, dora_works, lora_start
+from tunewright.api.v1alpha1.method import LoraSpec, QuantizationSpec
 from tunewright_contract.capabilities.methods import METHODS
-from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
-from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.capabilities.precisions import QUANTIZATIONS
+from tunewright_contract.capabilities.tuners import LOFTQ, TUNERS, dora_works, lora_start
 
 QUANTIZABLE = TUNERS.where(lambda row: row.quantizable)
 WITHOUT_CHECKPOINTING = TUNERS.where(lambda row: not row.gradient_checkpointing)

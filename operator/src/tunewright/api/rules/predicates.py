@@ -14,8 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tunewright.api.constants import constant
-from tunewright.api.places import place_of, value_at
+from tunewright.api.places import constant, place_of, value_at
 from tunewright_contract.quantities import amount
 
 Scope = Mapping[str, Any]  # `self` and the variables of `exists` -> value

@@ -12,8 +12,7 @@ from tunewright.api.rules.predicates import any_above
 from tunewright.api.rules.table import Rule, fault_rule, pod_rule
 from tunewright.api.v1alpha1.common import QUANTITY_PATTERN, Quantity, ResourceRequirements
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
-from tunewright.api.v1alpha1.pod_settings import PodSettings
-from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
+from tunewright.api.v1alpha1.pod_settings import ACCELERATOR_RESOURCES, PodSettings
 from tunewright_contract.quantities import amount
 from tunewright_contract.stages import STAGES, Shape, Stage
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from tunewright.api.rules.predicates import exists, field, has
 from tunewright.api.rules.table import Rule, pod_rule
-from tunewright.api.v1alpha1.affinity import LabelRequirement, LabelSelector, NodeRequirement, PodAffinityTerm
 from tunewright.api.v1alpha1.common import Spec
 from tunewright.api.v1alpha1.pod_settings import PodSettings
-from tunewright.api.v1alpha1.spread import TopologySpreadConstraint
+from tunewright.api.v1alpha1.scheduling import LabelRequirement, LabelSelector, NodeRequirement, PodAffinityTerm, TopologySpreadConstraint
 
 _WITHOUT_VALUES = ("Exists", "DoesNotExist")
 _OF_NUMBERS = ("Gt", "Lt")

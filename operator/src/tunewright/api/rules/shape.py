@@ -5,13 +5,13 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from tunewright.api.problems import as_written
 from tunewright.api.rules.predicates import Predicate, Term, exists, field, flag, has, number_given, size
 from tunewright.api.rules.table import DATASET, Faults, Rule, job_rule
 from tunewright.api.v1alpha1.data import DATA_SOURCES
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.model import MODEL_SOURCES
-from tunewright.api.v1alpha1.workers import ACCELERATOR_RESOURCES
-from tunewright.api.written import as_written
+from tunewright.api.v1alpha1.pod_settings import ACCELERATOR_RESOURCES
 from tunewright_contract.capabilities.methods import METHODS
 from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.quantities import amount

@@ -6,13 +6,13 @@ A translator has no conversation either, and learns each token of its targets.
 from collections.abc import Callable
 from typing import Any
 
+from tunewright.api.problems import as_written
 from tunewright.api.rules.predicates import Predicate, field, has
 from tunewright.api.rules.table import Rule, job_rule
 from tunewright.api.v1alpha1.data import DataSpec
 from tunewright.api.v1alpha1.evaluation import EvaluationSpec
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.api.v1alpha1.serving import SmokeTestSpec
-from tunewright.api.written import as_written
 from tunewright_contract.capabilities.tasks import TASKS
 
 READS_WINDOWS = field("task").among(TASKS.where(lambda task: task.windows))

@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from tunewright.api.v1alpha1.common import LocalPath, Spec
-from tunewright.api.v1alpha1.open_map import NestedMap
+from tunewright.api.v1alpha1.common import LocalPath, NestedMap, Spec
 
 AUTO = "auto"
 Buffer = Annotated[int, Field(ge=1, le=2**40)]  # elements

@@ -12,10 +12,9 @@ from tunewright.api.v1alpha1.evaluation import EvaluationSpec
 from tunewright.api.v1alpha1.method import MethodSpec
 from tunewright.api.v1alpha1.model import ModelSpec
 from tunewright.api.v1alpha1.output import OutputSpec
-from tunewright.api.v1alpha1.pod_settings import PodSettings
+from tunewright.api.v1alpha1.pod_settings import PodSettings, WorkersSpec
 from tunewright.api.v1alpha1.serving import ServingSpec
 from tunewright.api.v1alpha1.training import TrainingSpec
-from tunewright.api.v1alpha1.workers import WorkersSpec
 from tunewright_contract.capabilities.tasks import TaskName
 from tunewright_contract.capabilities.tuners import TUNERS
 from tunewright_contract.stages import TRAIN, Stage

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from tunewright.api.v1alpha1.common import Items, SecretKeyRef, Spec, Word
-from tunewright.api.v1alpha1.open_map import FlatMap
+from tunewright.api.v1alpha1.common import FlatMap, Items, SecretKeyRef, Spec, Word
 from tunewright_contract.capabilities.optimizers import DEFAULT_OPTIMIZER, OptimizerName
 from tunewright_contract.capabilities.precisions import DEFAULT_TRAINING_PRECISION, TrainingPrecisionName
 

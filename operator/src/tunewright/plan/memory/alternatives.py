@@ -8,9 +8,9 @@ from tunewright.plan.memory.estimate import Strategy, Workload, estimate
 from tunewright.plan.memory.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
 from tunewright.plan.memory.workload import Capacity, as_qlora, fits
 from tunewright.plan.plan_types import MemoryOption
-from tunewright.plan.quantities import people_bytes
-from tunewright_contract.capabilities.quantizations import BNB4
+from tunewright_contract.capabilities.precisions import BNB4
 from tunewright_contract.capabilities.tuners import LORA
+from tunewright_contract.quantities import people_bytes
 
 MOST_REPLICAS = 1024  # the API's bound
 SHORTEST_LENGTH = 128  # suggest no fewer tokens

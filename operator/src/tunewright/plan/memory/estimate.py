@@ -10,6 +10,8 @@ Adam, of which a stage divides a part by the number of ranks N:
 
 Only trained parameters have g and K; frozen ones cost their weights, divided by N at stage 3 alone. The formula does not
 cover activations: they are estimated separately, from Korthikanti et al. 2022 (arXiv:2205.05198), and shown separately.
+
+`arithmetic` shows the formula with a job's own numbers, line by line, so that a user can check it.
 """
 
 from dataclasses import dataclass, replace
@@ -218,3 +220,33 @@ def _offloaded(option: MemoryOption, strategy: Strategy, *, fp32_gradients: int)
         host += option.weights if strategy.offload_param == "cpu" else 0
         option = replace(option, weights=0)
     return replace(option, host=host)
+
+
+def arithmetic(load: Workload, strategy: Strategy, world_size: int) -> tuple[tuple[str, str], ...]:
+    """Return (term, formula) pairs whose values are the terms of `memory.estimate`, before anything is offloaded."""
+    stage, trained = strategy.stage, trained_bytes(load, strategy.stage)
+    size = trained.gradients // trained.count if trained.count else 0
+    moments = (trained.optimizer / trained.count) if trained.count else 0
+    shared = f" / {world_size} ranks" if stage else ""
+    weights = [_frozen(load, stage)] if load.tuning == "adapter" else []
+    weights.append(f"{trained.count:,} trained x {size} B")
+    together = " + ".join(weights)
+    return (
+        ("weights", f"({together}){shared}" if stage == 3 else together),
+        ("gradients", f"{trained.count:,} x {size} B{shared}"),
+        ("optimizer", f"{trained.count:,} x {moments:g} B{shared}"),
+        ("activations", f"estimated for {_pass(load)}; at least the fp32 gradients of the step"),
+    )
+
+
+def _pass(load: Workload) -> str:
+    kept = "checkpointed" if load.gradient_checkpointing else "all kept"
+    return f"{load.batch} x {load.length} tokens, {load.facts.layers} layers of {load.facts.hidden_size}, {kept}"
+
+
+def _frozen(load: Workload, stage: int) -> str:
+    facts, size = load.facts, load.compute_bytes if stage else load.loaded_bytes
+    if load.quantized_bits is None:
+        return f"{facts.parameters:,} frozen x {size} B"
+    rest = facts.parameters - facts.linear_parameters
+    return f"{facts.linear_parameters:,} quantised x {load.quantized_bits:.3f} bit + {rest:,} other x {size} B"

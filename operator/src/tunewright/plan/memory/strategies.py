@@ -7,7 +7,7 @@ from tunewright.api.rules.facts import block, raw_device
 from tunewright.api.rules.method import dora_fails, lora_of, start_fails
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.memory.estimate import Strategy
-from tunewright_contract.capabilities.quantizations import QUANTIZATIONS
+from tunewright_contract.capabilities.precisions import QUANTIZATIONS
 from tunewright_contract.capabilities.tuners import TUNERS
 
 _STAGES = (0, 1, 2, 3)

@@ -6,12 +6,11 @@ from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.inputs import Defaults
 from tunewright.plan.memory.estimate import CPU_PROCESS_BYTES, Workload
 from tunewright.plan.plan_types import MemoryOption
-from tunewright.plan.quantities import whole
 from tunewright_contract.capabilities.optimizers import OPTIMIZERS
-from tunewright_contract.capabilities.precisions import TRAINING_PRECISIONS
-from tunewright_contract.capabilities.quantizations import BNB4, QUANTIZATIONS
+from tunewright_contract.capabilities.precisions import BNB4, QUANTIZATIONS, TRAINING_PRECISIONS
 from tunewright_contract.capabilities.tasks import TASKS
 from tunewright_contract.capabilities.tuners import TUNERS
+from tunewright_contract.quantities import whole
 from tunewright_contract.reports import ModelFacts
 
 _DTYPE_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}

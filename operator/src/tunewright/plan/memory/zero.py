@@ -12,13 +12,11 @@ from typing import Final
 from tunewright.api.v1alpha1.job import FineTuneJobSpec
 from tunewright.plan.inputs import Defaults
 from tunewright.plan.memory.alternatives import alternatives
-from tunewright.plan.memory.arithmetic import arithmetic
-from tunewright.plan.memory.estimate import Strategy, Workload, estimate
+from tunewright.plan.memory.estimate import Strategy, Workload, arithmetic, estimate
 from tunewright.plan.memory.strategies import asked_strategies, every_strategy, leaves_stage_open, objection
 from tunewright.plan.memory.workload import Capacity, capacity_of, fits, workload_of
-from tunewright.plan.plan_types import MemoryFit, MemoryOption
-from tunewright.plan.quantities import people_bytes
-from tunewright.plan.rejections import Rejection
+from tunewright.plan.plan_types import MemoryFit, MemoryOption, Rejection
+from tunewright_contract.quantities import people_bytes
 from tunewright_contract.reports import ModelFacts
 
 _MOST_DECISIONS = 256

@@ -1,13 +1,8 @@
-"""`tunewright.json`: content, use and origin of a model folder.
+"""The manifests of a job's folders: content, use and origin of a model folder, and the owner of a folder for work.
 
-The exporter writes it last; a folder without it is not a model. The server reads it, and needs nothing else from the trainer.
-
-A model folder holds model.onnx (and model.onnx.data), tokenizer.json, tokenizer_config.json, evaluation.json and tunewright.json.
-A sequence-to-sequence model has encoder.onnx and decoder.onnx instead, each with its data file.
-A decoder's also holds genai_config.json where the ONNX Runtime GenAI builder made it, chat_template.jinja when there is one, and
-generation_config.json.
-
-Version 2 names the kind of graph in `graph.kind`. Version 1 knew decoders only and had the kind of cache there; it is still read.
+`tunewright.json` describes a model folder. `tunewright-run.json` names the owner of a folder with checkpoints or an unfinished model, and
+the entries that this job created. The trainer writes it before any other file. `tunewright delete` removes only the files that a manifest
+with the job's uid lists.
 """
 
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -21,6 +16,23 @@ from tunewright_contract.encoder_heads import Head
 from tunewright_contract.reports import EvaluationReport, ParityReport
 from tunewright_contract.text import one_line
 from tunewright_contract.trainer_config import Precision
+
+RUN_MANIFEST_NAME = "tunewright-run.json"
+
+
+class RunFolder(Message):
+    """`entries` are patterns (`fnmatch`) of paths relative to the folder, such as `checkpoints/checkpoint-*`.
+
+    Of a folder with a MANIFEST.json, only the files that are listed there belong to the job; any other folder belongs to it as a whole.
+    """
+
+    api_version: Literal["tunewright.io/run/v1"] = "tunewright.io/run/v1"
+    namespace: str
+    job: str
+    uid: str
+    revision: str
+    entries: list[str]
+
 
 MANIFEST_NAME = "tunewright.json"
 EVALUATION_NAME = "evaluation.json"

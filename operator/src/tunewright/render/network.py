@@ -1,17 +1,58 @@
-"""Allowed traffic. To a worker: from its own gang. From a worker: to its gang, DNS, the progress endpoint, and the hub if used.
+"""Services and allowed traffic.
+
+One Service is for a gang to find its members, one for clients to find the servers. Traffic to a worker may come from its own gang. From a
+worker it may go to its gang, DNS, the progress endpoint, and the hub if used.
 
 Stages of one shape need the same traffic, so they share one policy. Different shapes do not: policies add up, and one policy for all
 would let servers connect to the hub, and Check's pod to the gang. Storage needs no rule: volumes are mounted by the node.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from tunewright.plan.label_names import COMPONENT
-from tunewright.plan.plan_types import FineTunePlan
+from tunewright.plan.plan_types import FineTunePlan, TrainPlan
+from tunewright.render.jobs import begun_with
 from tunewright.render.labels import JsonObject, metadata, selector
+from tunewright.render.variables import RENDEZVOUS_PORT
 from tunewright_contract import stages
 from tunewright_contract.stages import Shape, Stage
+
+
+def render_services(plan: FineTunePlan) -> list[JsonObject]:
+    """Return the Services of the planned stages."""
+    writers = {Shape.GANG: _for_members, Shape.SERVER: _for_clients}
+    wanted = (stage for stage in stages.STAGES if stage in plan.stages and stage.shape in writers)
+    return [_service(plan, stage, writers[stage.shape](), _begun_with(plan, stage)) for stage in wanted]
+
+
+def _for_members() -> JsonObject:
+    """Return a headless Service: it gives every rank a DNS name, also before the pod is ready, because rendezvous needs it."""
+    return {
+        "clusterIP": "None",
+        "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT, "protocol": "TCP", "targetPort": "rendezvous"}],
+        "publishNotReadyAddresses": True,
+    }
+
+
+def _for_clients() -> JsonObject:
+    return {"ports": [{"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http", "appProtocol": "http"}]}
+
+
+def _begun_with(plan: FineTunePlan, stage: Stage) -> dict[str, str]:
+    """Return what a gang has begun with. Its Service has it, too, because the Job of the first attempt can be deleted."""
+    wanted = plan.stages[stage]
+    return begun_with(plan, wanted) if isinstance(wanted, TrainPlan) else {}
+
+
+def _service(plan: FineTunePlan, stage: Stage, spec: JsonObject, annotations: Mapping[str, str]) -> JsonObject:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(plan, plan.names[stage], stage.component, annotations=annotations),
+        "spec": {"type": "ClusterIP", **spec, "selector": selector(plan, stage.component)},
+    }
+
 
 _TCP_443: JsonObject = {"port": 443, "protocol": "TCP"}
 # By port alone: node-local caches answer on link-local addresses that no pod selector matches.
