@@ -68,7 +68,7 @@ def _node(raw: Mapping[str, Any], defs: Mapping[str, Any]) -> Schema:
     if raw.get("default") is not None:
         node["default"] = raw["default"]
     if node.get("x-kubernetes-int-or-string"):
-        return {**node, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+        return {**node, **_bounds(raw), "anyOf": [{"type": "integer"}, {"type": "string"}]}
     if DEPTH in raw:
         return {**node, **_json(raw[DEPTH])}
     if kinds:  # several types: only the operator can check the value
