@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from sleeping import replace_sleep
 
 GANG = {
     "support-bot-check-aaaaa": "checking\nfine\n",
@@ -92,7 +93,7 @@ def test_following_shows_each_old_and_new_line_once_until_ctrl_c(call, print_log
             raise KeyboardInterrupt
         step()
 
-    monkeypatch.setattr("tunewright.cli.machine.time.sleep", wait)
+    replace_sleep(monkeypatch, "tunewright.cli.machine", wait, library="time")
     ended = call("logs", "support-bot", "-f", "--tail", "1")
     assert ended.exit_code == 130
     assert ended.stdout.splitlines() == [

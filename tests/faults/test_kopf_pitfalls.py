@@ -19,6 +19,7 @@ from kopf._cogs.structs import ephemera, references
 from kopf._core.engines.indexing import OperatorIndexers
 from kopf._core.reactor.inventory import ResourceMemories
 from kopf._core.reactor.processing import process_resource_event
+from sleeping import replace_sleep
 
 from tunewright.kube.kinds import WATCHED, new_cache
 from tunewright.shell import kopf_settings as ours
@@ -70,7 +71,7 @@ def slept(monkeypatch):
     async def sleep(pause: float) -> None:
         seconds.append(pause)
 
-    monkeypatch.setattr(api.asyncio, "sleep", sleep)
+    replace_sleep(monkeypatch, api.__name__, sleep)
     return seconds
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from sleeping import replace_sleep
 
 from tunewright.kube.kinds import WATCHED, new_cache
 from tunewright_runtime.cache_sync import CacheSync, EventHandler, SyncLoop
@@ -113,7 +114,7 @@ async def test_many_arriving_objects_are_compared_less_often(monkeypatch, pause,
             cache.put({"metadata": child(3)["metadata"] | {"name": f"p{number}"}}, "Pod")
 
     cluster.versions = all_pods
-    monkeypatch.setattr(asyncio, "sleep", sleep)
+    replace_sleep(monkeypatch, "tunewright_runtime.cache_sync", sleep)
     assert await subject.compare("Pod", patience=60.0) == 0
     assert [round(seconds, 1) for seconds in pauses] == [pause]
 
@@ -218,7 +219,7 @@ async def test_the_loop_compares_probes_and_continues_after_an_error(monkeypatch
         if len(pauses) == 6:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr("tunewright_runtime.cache_sync.asyncio.sleep", sleep)
+    replace_sleep(monkeypatch, "tunewright_runtime.cache_sync", sleep)
     loop = SyncLoop(Subject(), "Pod", every=120.0, probe_every=30.0, report=lambda *told: done.append(told))
     with pytest.raises(asyncio.CancelledError):
         await loop.run()

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from sleeping import replace_sleep
 
 from tunewright_runtime.errors import Conflict, Transient
 from tunewright_runtime.lease import Lease, LeaseLostError, NotHeldError
@@ -174,7 +175,7 @@ def until_told(bench, monkeypatch):
             if bench.passed >= seconds:
                 raise EnoughError
 
-        monkeypatch.setattr("tunewright_runtime.lease.asyncio.sleep", sleep)
+        replace_sleep(monkeypatch, "tunewright_runtime.lease", sleep)
         await bench.one.acquire()
         with pytest.raises((EnoughError, LeaseLostError)) as ended:
             await bench.one.keep()
@@ -233,7 +234,7 @@ async def test_waiting_continues_during_an_outage(bench, monkeypatch):
         bench.passed += seconds
         bench.cluster.away = bench.passed < 20
 
-    monkeypatch.setattr("tunewright_runtime.lease.asyncio.sleep", sleep)
+    replace_sleep(monkeypatch, "tunewright_runtime.lease", sleep)
     bench.cluster.away = True
     await bench.one.acquire()
     assert holds(bench.one)
@@ -263,7 +264,7 @@ async def test_a_holder_keeps_the_lease_if_answers_come_within_half_of_its_time(
             raise EnoughError
 
     bench.cluster.wait = wait
-    monkeypatch.setattr("tunewright_runtime.lease.asyncio.sleep", sleep)
+    replace_sleep(monkeypatch, "tunewright_runtime.lease", sleep)
     await bench.one.acquire()
     held.clear()
     with pytest.raises(EnoughError):
