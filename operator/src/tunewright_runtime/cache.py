@@ -4,8 +4,8 @@ Promises: an older version never replaces a newer one or restores a deleted obje
 KEP-5504); one object for each name; an object that a reader got never changes. It sends no requests: `cache_sync.py` checks that it is
 complete.
 
-Objects are stored as JSON without unread fields, compressed relative to the first object of their kind. The last few that were read are
-also kept as dictionaries, because a reconcile reads them several times.
+Objects are stored without unread fields. The last few that were stored or read are dictionaries, because a reconcile reads them several
+times. The others are JSON, compressed relative to the first object of their kind.
 """
 
 import json
@@ -28,8 +28,8 @@ class Entry(NamedTuple):
 
     version: int
     owner: str  # uid of the primary object: its own, or its owner's
-    packed: bytes  # all but its version
     size: int  # bytes of its JSON
+    packed: bytes = b""  # all but its version; empty until the object is closed for the first time
 
 
 class Cache:
@@ -59,15 +59,21 @@ class Cache:
             return self.remove(ref, version)
         if version <= self.version(ref):
             return False
-        before, (packed, size) = self._entries.get(ref), self._pack(ref.kind, item)
+        before, known = self._entries.get(ref), self._open.get(ref)
+        whole = {"apiVersion": self.scheme.resources[ref.kind].api_version, "kind": ref.kind, **self._trim(ref.kind, item)}
+        whole["metadata"] = {**whole["metadata"], "resourceVersion": meta["resourceVersion"]}
+        if before is not None and known is None:
+            known = self._unpack(ref.kind, before)
+        changed = before is None or known is None or before.owner != owner or _without_version(known) != _without_version(whole)
         self._drop(ref)
         self._deleted.pop(ref, None)
-        self._entries[ref] = Entry(version, owner, packed, size)
+        self._entries[ref] = Entry(version, owner, len(_json(whole)))
         if ref.kind == self.scheme.primary:
             self._keys[owner] = ref.key
         else:
             self._children.setdefault(owner, {})[ref] = None
-        return before is None or (before.owner, before.packed) != (owner, packed)
+        self._keep_open(ref, whole)
+        return changed
 
     def remove(self, ref: ObjectRef, version: int) -> bool:
         """Record that the object was deleted at `version`. Returns whether that was news."""
@@ -148,25 +154,37 @@ class Cache:
         return True
 
     def _opened(self, ref: ObjectRef) -> Manifest:
-        entry, found = self._entries[ref], self._open.pop(ref, None)
+        found = self._open.pop(ref, None)
         if found is None:
-            found = self._unpack(ref.kind, entry)
-            self._open_bytes += entry.size
+            return self._keep_open(ref, self._unpack(ref.kind, self._entries[ref]))
         self._open[ref] = found
-        while len(self._open) > KEPT_OPEN or (self._open_bytes > KEPT_OPEN_BYTES and len(self._open) > 1):
-            oldest = next(iter(self._open))
-            del self._open[oldest]
-            self._open_bytes -= self._entries[oldest].size
         return found
 
-    def _pack(self, kind: str, item: Manifest) -> tuple[bytes, int]:
-        # The items of a list have no kind.
-        whole = {"apiVersion": self.scheme.resources[kind].api_version, "kind": kind, **self._trim(kind, item)}
-        text = json.dumps(whole, separators=(",", ":"), ensure_ascii=False).encode()
+    def _keep_open(self, ref: ObjectRef, item: Manifest) -> Manifest:
+        """Keep an object as a dictionary, and close the ones that were not used for longest."""
+        self._open[ref] = item
+        self._open_bytes += self._entries[ref].size
+        while len(self._open) > KEPT_OPEN or (self._open_bytes > KEPT_OPEN_BYTES and len(self._open) > 1):
+            oldest = next(iter(self._open))
+            closed, entry = self._open.pop(oldest), self._entries[oldest]
+            self._open_bytes -= entry.size
+            self._entries[oldest] = entry if entry.packed else entry._replace(packed=self._pack(oldest.kind, closed))
+        return item
+
+    def _pack(self, kind: str, item: Manifest) -> bytes:
+        text = _json(_without_version(item))
         sample = self._samples.setdefault(kind, text[:SAMPLE_BYTES])
         packer = zlib.compressobj(wbits=WITHOUT_FRAME, zdict=sample)
-        return packer.compress(text) + packer.flush(), len(text)
+        return packer.compress(text) + packer.flush()
 
     def _unpack(self, kind: str, entry: Entry) -> Manifest:
         found = json.loads(zlib.decompressobj(WITHOUT_FRAME, self._samples[kind]).decompress(entry.packed))
         return {**found, "metadata": {**found["metadata"], "resourceVersion": str(entry.version)}}
+
+
+def _without_version(item: Manifest) -> dict[str, Any]:
+    return {**item, "metadata": {name: value for name, value in item["metadata"].items() if name != "resourceVersion"}}
+
+
+def _json(item: Manifest) -> bytes:
+    return json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode()
