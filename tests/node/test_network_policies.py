@@ -59,6 +59,9 @@ ADMITTED = [
     ("rank-0", "operator", PROGRESS),
     ("rank-1", "operator", PROGRESS),
     ("rank-of-another-job", "operator", PROGRESS),
+    ("check", "operator", PROGRESS),  # check and gang share a policy
+    ("check", "rank-0", RENDEZVOUS_PORT),
+    ("rank-0", "check", ANY),
     ("rank-0", *DNS),
     ("rank-1", *DNS),
     ("check", *DNS),
@@ -66,13 +69,14 @@ ADMITTED = [
     ("unrelated-1", "server", SERVER_PORT),
     ("unrelated-2", "server", SERVER_PORT),
 ]
+OTHERS = ("unrelated-1", "unrelated-2", "rank-of-another-job", "server", "operator")
 BLOCKED = [
-    *((party, "rank-0", RENDEZVOUS_PORT) for party in ("unrelated-1", "unrelated-2", "rank-of-another-job", "check", "server", "operator")),
-    *((party, "rank-1", GLOO) for party in ("unrelated-1", "unrelated-2", "rank-of-another-job", "check", "server", "operator")),
-    *((party, "operator", PROGRESS) for party in ("unrelated-1", "unrelated-2", "check", "server")),
+    *((party, "rank-0", RENDEZVOUS_PORT) for party in OTHERS),
+    *((party, "rank-1", GLOO) for party in OTHERS),
+    *((party, "operator", PROGRESS) for party in ("unrelated-1", "unrelated-2", "server")),
     *((party, "operator", METRICS) for party in ("unrelated-1", "unrelated-2", "rank-1", "check", "server")),
     *((party, "server", INNER) for party in ("unrelated-1", "unrelated-2", "rank-0", "operator")),
-    *((party, "check", ANY) for party in ("unrelated-1", "unrelated-2", "rank-0")),
+    *((party, "check", ANY) for party in OTHERS),
     *((party, "unrelated-1", ANY) for party in ("rank-0", "rank-1", "check", "server", "operator")),
     *((party, "unrelated-2", ANY) for party in ("rank-0", "rank-1", "check", "server", "operator")),
     *((party, *API) for party in ("rank-0", "rank-1", "check", "server")),

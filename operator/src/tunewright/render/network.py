@@ -1,10 +1,10 @@
 """Services and allowed traffic.
 
-One Service is for a gang to find its members, one for clients to find the servers. Traffic to a worker may come from its own gang. From a
-worker it may go to its gang, DNS, the progress endpoint, and the hub if used.
+One Service is for a gang to find its members, one for clients to find the servers.
 
-Stages of one shape need the same traffic, so they share one policy. Different shapes do not: policies add up, and one policy for all
-would let servers connect to the hub, and Check's pod to the gang. Storage needs no rule: volumes are mounted by the node.
+One NetworkPolicy selects all pods that make the model. Traffic to them may come from the job's gang. From them it may go to the gang, DNS,
+the progress endpoint, and the hub if used. Servers have a policy of their own, because policies add up: with the first one, a server that
+answers for other people could connect to the hub. Storage needs no rule: volumes are mounted by the node.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,22 +65,19 @@ _HUB: JsonObject = {
 
 
 def render_network_policies(plan: FineTunePlan) -> list[JsonObject]:
-    """Return one policy for each shape of the planned stages. It selects the pods of all stages of that shape."""
-    rules = {Shape.POD: _pod, Shape.GANG: _gang, Shape.SERVER: _server}
-    planned = dict.fromkeys(stage.shape for stage in stages.STAGES if stage in plan.stages)
-    return [_policy(plan, stages.of_shape(shape), *rules[shape](plan, stages.of_shape(shape))) for shape in planned]
+    """Return a policy for the pods that make the model, of all stages, as soon as one of them is planned; and one for the servers."""
+    servers = stages.of_shape(Shape.SERVER)
+    makers = tuple(stage for stage in stages.STAGES if stage not in servers)
+    groups = ((makers, _makers), (servers, _servers))
+    return [_policy(plan, group, *rules(plan)) for group, rules in groups if not plan.stages.keys().isdisjoint(group)]
 
 
-def _pod(plan: FineTunePlan, _: Sequence[Stage]) -> tuple[list[JsonObject], list[JsonObject]]:
-    return [], _outside(plan)
-
-
-def _gang(plan: FineTunePlan, gangs: Sequence[Stage]) -> tuple[list[JsonObject], list[JsonObject]]:
-    members = [{"podSelector": _pods_of(plan, gangs)}]
+def _makers(plan: FineTunePlan) -> tuple[list[JsonObject], list[JsonObject]]:
+    members = [{"podSelector": _pods_of(plan, stages.of_shape(Shape.GANG))}]
     return [{"from": members}], [{"to": members}, *_outside(plan), *_progress(plan)]
 
 
-def _server(_: FineTunePlan, __: Sequence[Stage]) -> tuple[list[JsonObject], list[JsonObject]]:
+def _servers(_: FineTunePlan) -> tuple[list[JsonObject], list[JsonObject]]:
     return [{"ports": [{"port": "http", "protocol": "TCP"}]}], []
 
 
