@@ -119,7 +119,7 @@ async def test_a_new_stage_is_reconciled_again_sooner():
 
 async def test_a_routine_change_is_written_together_with_the_next():
     now, world = [0.0], World(make_raw())
-    slow = ports(world, Pace(seconds=3.0, clock=lambda: now[0]))
+    slow = ports(world, Pace(within_a_stage=3.0, clock=lambda: now[0]))
     await reconcile(KEY, slow)  # the first status is written at once
     job = next(child for child in world.applied[0] if child["kind"] == "Job")
     state = {"running": {"startedAt": "2026-01-01T10:00:00Z"}}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright.status.news import can_wait, is_news
+from tunewright.status.news import can_wait, is_news, is_within_a_stage
 
 
 def status(phase="Training", reason="Running", message="", **fields):
@@ -12,10 +12,12 @@ def status(phase="Training", reason="Running", message="", **fields):
 @pytest.mark.parametrize(
     ("expected", "before", "after"),
     [
-        (True, {}, status()),
+        (False, {}, status()),
         (False, status(), status()),
         (False, status(message="step 10"), status(message="step 20")),
-        (True, {}, status("Checking", "Pending")),
+        (False, {}, status("Checking", "Pending")),
+        (True, {}, status("Failed", "InvalidSpec")),
+        (True, {}, status("Queued", "Queued")),
         (False, status("Checking", "Pending"), status("Checking", "Running")),
         (False, status("Checking", "Succeeded"), status("Training", "Pending")),
         (False, status(), status("Exporting")),
@@ -55,3 +57,16 @@ def test_changes_of_state_are_posted_but_for_routine(expected, before, after):
 )
 def test_routine_changes_of_a_running_job_can_wait(expected, before, after):
     assert can_wait(before, after) is expected
+
+
+@pytest.mark.parametrize(
+    ("expected", "before", "after"),
+    [
+        pytest.param(True, status("Checking", "Pending"), status("Checking"), id="its pods run"),
+        pytest.param(True, status(message="waits"), status(message="runs"), id="a message"),
+        pytest.param(False, status("Checking"), status(reason="Pending"), id="the next stage"),
+        pytest.param(False, status(progress={"step": 1}), status(progress={"step": 2}), id="a step"),
+    ],
+)
+def test_changes_within_a_stage_show_neither_another_stage_nor_another_step(expected, before, after):
+    assert is_within_a_stage(before, after) is expected

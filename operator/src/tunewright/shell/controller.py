@@ -32,7 +32,8 @@ from tunewright_runtime.tokens import Tokens
 SETTLE_SECONDS = 0.05  # children change in bursts: a Job, its pods and their status
 PROGRESS_SECONDS = 15.0  # at most one status write per job in this time, however often its pods report
 LONG_PROGRESS_SECONDS = 30.0  # the same of a job that has trained for minutes
-ROUTINE_SECONDS = 3.0  # until a stage that follows another, or begins to run, is in status: most pods start within it
+ROUTINE_SECONDS = 3.0  # until a stage that follows another, or a step, is in status
+WITHIN_STAGE_SECONDS = 15.0  # until status shows that the pods of a stage run: most start within it
 PROBE_SECONDS = 30.0  # between two requests for a kind that may not be read
 JOBS_SECONDS, CHILDREN_SECONDS = 60.0, 300.0  # between two comparisons of the watches with a list
 RETRY_CEILING = 60.0  # longest delay of the work after an outage
@@ -146,7 +147,7 @@ class Controller:
             clock=utc_now,
             defaults=self._settings.defaults(),
             steps=StepsOfJobs(),
-            pace=Pace(seconds=ROUTINE_SECONDS, clock=self._clock),
+            pace=Pace(seconds=ROUTINE_SECONDS, within_a_stage=WITHIN_STAGE_SECONDS, clock=self._clock),
             failures=self._queue.failures,
         )
         spine = MeteredReconcile(ports, self.board, self.metrics, self.writes, resync_seconds=self._settings.resync_seconds)
