@@ -111,6 +111,14 @@ def test_a_readable_object_is_read_beside_unreadable_ones(spec, other, indent, e
     assert UNREADABLE in found["items"][0]
 
 
+@given(values, st.booleans(), st.sampled_from([None, 1]))
+@settings(max_examples=200, deadline=None)
+def test_a_readable_object_is_read_as_python_reads_it(spec, escaped, indent):
+    line = json.dumps({"type": "ADDED", "object": {"metadata": {"name": "a"}, "spec": spec}}, indent=indent, ensure_ascii=escaped).encode()
+    assert DECODER.decode_event(line) == json.loads(line)
+    assert DECODER.decode_object(line) == json.loads(line)
+
+
 @given(st.binary(max_size=60))
 @settings(deadline=None)
 def test_bytes_that_are_not_an_object_are_refused_without_a_crash(data):

@@ -4,8 +4,8 @@ Python's parser is recursive, and so are copies, comparisons and hashes. An obje
 crashes such code. It is decoded partially, as is an object with numbers or text that cannot be stored: metadata without managed fields, and
 each other field that can be read. The scheme's `unreadable_field` then gives the reason.
 
-This module does not recurse, and needs memory for only a few copies of the text. It scans text in C, many characters at a time: a megabyte
-of brackets takes a tenth of a second.
+A text without such a thing is read at once, by pydantic's parser. For the others, this module does not recurse, and needs memory for only
+a few copies of the text. It scans text in C, many characters at a time: a megabyte of brackets takes a tenth of a second.
 """
 
 import json
@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from itertools import accumulate
 from math import isfinite
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json
 
 from tunewright_runtime.objects import Scheme
 
@@ -27,6 +29,7 @@ _IDENTITY = ("name", "namespace", "uid", "resourceVersion")
 _BRACKET = re.compile(rb"[{}\[\]]")
 _SCALAR = re.compile(rb"[^,\]}\s]*")
 _SPACE = re.compile(rb"[\s,:]*")
+_HUGE = re.compile(rb"[eE]\+?\d{3}")  # of a number that may not be finite
 _NO_MARKS = bytes(set(range(256)) - set(b"{}[],"))
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -53,15 +56,17 @@ class JsonDecoder:
 
     def decode_object(self, data: bytes) -> dict[str, Any]:
         """Return one object, or its readable part. Raises ValueError if the text is not a JSON object."""
-        return self._object(_text(data))
+        try:
+            return _whole(data, LEVELS)
+        except ValueError:
+            return self._object(_text(data))
 
     def decode_list(self, data: bytes) -> dict[str, Any]:
         """Return a list of objects, each as `decode_object` does. An object without a readable name is left out, and logged."""
-        text = _text(data)
         try:
-            found: dict[str, Any] = _strict(text, LEVELS + 2)
-        except (ValueError, RecursionError):
-            found = self._list_by_item(text)
+            found = _whole(data, LEVELS + 2)
+        except ValueError:
+            found = self._list_by_item(_text(data))
         if found.get("kind") == f"{self._scheme.primary}List":
             for item in found.get("items") or ():
                 item["metadata"].pop("managedFields", None)  # as large as the spec, and not read
@@ -69,13 +74,11 @@ class JsonDecoder:
 
     def decode_event(self, line: bytes) -> dict[str, Any]:
         """Return an event of a watch, with its object as `decode_object` returns it. Raises ValueError if the line is no event."""
-        text = _text(line)
         try:
-            found: dict[str, Any] = _strict(text, LEVELS + 1)
-        except (ValueError, RecursionError):
-            fields = dict(_members(text))
-            found = {name: self._object(part) if name == "object" else json.loads(part.data) for name, part in fields.items()}
-        return found
+            return _whole(line, LEVELS + 1)
+        except ValueError:
+            fields = dict(_members(_text(line)))
+            return {name: self._object(part) if name == "object" else json.loads(part.data) for name, part in fields.items()}
 
     def _object(self, text: _Text) -> dict[str, Any]:
         if not text.data.lstrip().startswith(b"{"):
@@ -101,6 +104,16 @@ class JsonDecoder:
                 else:
                     log.error("an object in a list has no readable name: %.200r", element.data)
         return found
+
+
+def _whole(data: bytes, levels: int) -> dict[str, Any]:
+    """Parse a text that is a JSON object and needs no closer look. Raises ValueError for any other."""
+    outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])  # of strings
+    if not _objection(outside, levels) and not _HUGE.search(outside):
+        found = from_json(data, allow_inf_nan=False)
+        if isinstance(found, dict):
+            return found
+    raise ValueError("it needs a closer look")
 
 
 def _text(data: bytes) -> _Text:
