@@ -81,7 +81,8 @@ def job(uid=UID, *, status=None, **meta):
 
 
 def child(kind, name, *, owner=UID, uid="c", by="FineTuneJob", of="bot", **more):
-    meta = {"name": name, "namespace": "demo", "uid": uid, "resourceVersion": "8", "labels": {"tunewright.io/job-uid": owner}}
+    labels = {"tunewright.io/job-uid": owner, "tunewright.io/job-name": of}
+    meta = {"name": name, "namespace": "demo", "uid": uid, "resourceVersion": "8", "labels": labels}
     return {
         "kind": kind,
         "metadata": meta | {"ownerReferences": [{"kind": by, "name": of, "uid": owner, "controller": True}]},

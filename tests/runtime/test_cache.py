@@ -55,6 +55,21 @@ def test_an_object_that_was_read_never_changes():
     assert (cache.owner_at(CHECK), cache.owner_at(ObjectRef("Job", "demo", "other"))) == (("demo", "bot"), None)
 
 
+def test_jobs_are_found_by_the_name_of_their_primary_object_until_they_are_deleted():
+    cache = new_cache()
+    cache.put(orphan())
+    cache.put(child(2, name="other"))
+    cache.put(child(3, kind="Pod", name="pod"))
+    assert [item["metadata"]["name"] for item in cache.named("Job", "demo", "bot")] == ["bot-check"]
+    assert cache.named("Job", "elsewhere", "bot") == []
+    unnamed = child(4)
+    cache.put(unnamed)
+    assert cache.named("Job", "demo", "bot") == []
+    cache.put(orphan() | {"metadata": orphan()["metadata"] | {"resourceVersion": "5"}})
+    cache.remove(CHECK, 6)
+    assert cache.named("Job", "demo", "bot") == []
+
+
 def test_large_objects_unlike_the_first_are_kept_completely():
     cache = new_cache()
     large = {name: child(name=name, data={"text": name * 50_000 + "é"}) for name in ("a", "b")}

@@ -8,11 +8,12 @@ Objects are stored without unread fields. The last few that were stored or read 
 times. The others are JSON, compressed relative to the first object of their kind.
 """
 
-import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from sys import intern
 from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
 
 from tunewright_runtime.objects import Key, Manifest, ObjectRef, Scheme, controller, ref_of
 
@@ -29,6 +30,7 @@ class Entry(NamedTuple):
     version: int
     owner: str  # uid of the primary object: its own, or its owner's
     size: int  # bytes of its JSON
+    label: str  # the name of its primary object, if its kind is looked up by it
     packed: bytes = b""  # all but its version; empty until the object is closed for the first time
 
 
@@ -40,6 +42,7 @@ class Cache:
         self._trim = trim
         self._entries: dict[ObjectRef, Entry] = {}
         self._children: dict[str, dict[ObjectRef, None]] = {}  # uid of a primary object -> its children, in the order of their arrival
+        self._named: dict[tuple[str, str, str], dict[ObjectRef, None]] = {}  # kind, namespace and label -> the objects
         self._keys: dict[str, Key] = {}  # uid of a primary object -> its address
         self._deleted: dict[ObjectRef, int] = {}
         self._samples: dict[str, bytes] = {}  # kind -> its first object, the dictionary for compressing the others
@@ -67,7 +70,10 @@ class Cache:
         changed = before is None or known is None or before.owner != owner or _without_version(known) != _without_version(whole)
         self._drop(ref)
         self._deleted.pop(ref, None)
-        self._entries[ref] = Entry(version, owner, len(_json(whole)))
+        label = intern(self._label(item, self.scheme.name_label)) if ref.kind in self.scheme.found_by_name else ""
+        self._entries[ref] = Entry(version, owner, len(to_json(whole)), label)
+        if label:
+            self._named.setdefault((ref.kind, ref.namespace, label), {})[ref] = None
         if ref.kind == self.scheme.primary:
             self._keys[owner] = ref.key
         else:
@@ -97,6 +103,10 @@ class Cache:
     def children(self, uid: str) -> Sequence[Manifest]:
         """Return all objects with a primary object's uid."""
         return [self._opened(ref) for ref in self._children.get(uid, ())]
+
+    def named(self, kind: str, namespace: str, label: str) -> Sequence[Manifest]:
+        """Return the objects of a kind whose label names a primary object, also an earlier one of the same name."""
+        return [self._opened(ref) for ref in self._named.get((kind, namespace, label), ())]
 
     def version(self, ref: ObjectRef) -> int:
         """Return the version at which an object was last stored or deleted; 0 if neither is known."""
@@ -144,13 +154,12 @@ class Cache:
             return False
         if self._open.pop(ref, None) is not None:
             self._open_bytes -= entry.size
+        if entry.label:
+            _remove(self._named, (ref.kind, ref.namespace, entry.label), ref)
         if ref.kind == self.scheme.primary:
             self._keys.pop(entry.owner, None)
         else:
-            siblings = self._children[entry.owner]
-            del siblings[ref]
-            if not siblings:
-                del self._children[entry.owner]
+            _remove(self._children, entry.owner, ref)
         return True
 
     def _opened(self, ref: ObjectRef) -> Manifest:
@@ -172,13 +181,13 @@ class Cache:
         return item
 
     def _pack(self, kind: str, item: Manifest) -> bytes:
-        text = _json(_without_version(item))
+        text = to_json(_without_version(item))
         sample = self._samples.setdefault(kind, text[:SAMPLE_BYTES])
         packer = zlib.compressobj(wbits=WITHOUT_FRAME, zdict=sample)
         return packer.compress(text) + packer.flush()
 
     def _unpack(self, kind: str, entry: Entry) -> Manifest:
-        found = json.loads(zlib.decompressobj(WITHOUT_FRAME, self._samples[kind]).decompress(entry.packed))
+        found = from_json(zlib.decompressobj(WITHOUT_FRAME, self._samples[kind]).decompress(entry.packed))
         return {**found, "metadata": {**found["metadata"], "resourceVersion": str(entry.version)}}
 
 
@@ -186,5 +195,9 @@ def _without_version(item: Manifest) -> dict[str, Any]:
     return {**item, "metadata": {name: value for name, value in item["metadata"].items() if name != "resourceVersion"}}
 
 
-def _json(item: Manifest) -> bytes:
-    return json.dumps(item, separators=(",", ":"), ensure_ascii=False).encode()
+def _remove(index: dict[Any, dict[ObjectRef, None]], name: Hashable, ref: ObjectRef) -> None:
+    """Remove an object from an index, and its entry with the last one."""
+    found = index[name]
+    del found[ref]
+    if not found:
+        del index[name]

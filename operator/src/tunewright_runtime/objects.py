@@ -58,6 +58,7 @@ class Scheme:
     made_by_controllers: tuple[str, ...]  # kinds that Kubernetes' controllers create for those
     uid_label: str  # on each child: the uid of its primary object
     name_label: str  # on each child: the name of its primary object, if it is a valid label
+    found_by_name: tuple[str, ...] = ()  # kinds of children that are looked up by this label
     field_manager: str  # the name under which the operator applies
     unreadable_field: str  # of an object that could only be decoded in part: the reason
 

@@ -40,6 +40,7 @@ SCHEME = Scheme(
     made_by_controllers=("ReplicaSet", "Pod"),
     uid_label=JOB_UID,
     name_label=JOB_NAME,
+    found_by_name=("Job",),
     field_manager=OPERATOR,
     unreadable_field=UNREADABLE,
 )

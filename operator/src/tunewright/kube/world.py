@@ -21,7 +21,7 @@ from tunewright.observe.other_controllers import is_held, suspenders
 from tunewright.observe.volumes import mounted_config_maps
 from tunewright.plan.inputs import Missing, References
 from tunewright.plan.label_names import DISRUPTED, ENDED
-from tunewright.plan.names import names_of
+from tunewright.plan.names import label_value, names_of
 from tunewright.plan.rollout import PublishedModel
 from tunewright.status.news import is_news
 from tunewright_runtime.apply import ChildWriter, has_ended
@@ -185,10 +185,8 @@ class KubeWorld:
 
     def _refuse_running_jobs(self, key: Key, uid: str) -> None:
         """Raise Conflict or Rejected if a Job of an earlier job of this name still runs, under whatever name: a gang has no second."""
-        prefixes = tuple(names_of(key.name).stages.values())
-        for ref, _ in list(self._cache.versions("Job")):
-            if ref.namespace == key.namespace and ref.name.startswith(prefixes) and (found := self._cache.get(ref)):
-                refuse_running(found, uid=uid, job=key.name)
+        for found in self._cache.named("Job", key.namespace, label_value(key.name)):
+            refuse_running(found, uid=uid, job=key.name)
 
     def _served(self, job: FineTuneJob) -> PublishedModel | Missing | None:
         name = job.served_job()
