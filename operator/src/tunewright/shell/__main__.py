@@ -1,6 +1,7 @@
 """`python -m tunewright.shell`, installed as `tunewright-operator`. Exit codes: 0 stopped · 1 a task ended · 64 invalid settings."""
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -12,6 +13,8 @@ from tunewright_contract.exit_codes import ExitCode
 from tunewright_runtime.errors import Invalid
 from tunewright_runtime.lease import LeaseLostError
 
+COLLECTED_AFTER = 20_000  # containers more than were freed. Objects of the API server are trees, and go without a collection
+
 
 def main() -> int:
     """Run the operator."""
@@ -21,6 +24,8 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return ExitCode.CONFIGURATION
     set_up(level=settings.log_level, form=settings.log_format)
+    gc.freeze()  # what is imported stays
+    gc.set_threshold(COLLECTED_AFTER, *gc.get_threshold()[1:])
     try:
         asyncio.run(run(settings))
     except LeaseLostError:
