@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import tiny
 from gang import WarmGang, Workspace, deepspeed, job
+from layouts import metrics_by_layout
 from lazily import lazily
 from tokenizers import Tokenizer
 
@@ -67,6 +68,15 @@ def of_family(family: str, space: Workspace, folder: Path) -> Workspace:
     return space
 
 
+SCRATCH = {"fromScratch": True, "dtype": "float32"}
+
+
+def without_dropout(folder: Path) -> None:
+    """Let nothing in a model's training be drawn but its weights."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({name: 0.0 if "dropout" in name else value for name, value in config.items()}))
+
+
 RATES = {"ia3": 3e-2}  # it has few parameters, and learns slowly at the rate of the others
 METHODS = {
     "full": {"tuner": "full"},
@@ -116,6 +126,17 @@ def test_a_classifier_is_checked_trained_and_exported(
     answers = json.loads((folder / "evaluation.json").read_text())["answers"]
     assert {"question": "The box holds nails and screws, lot 50", "reference": "nails", "tuned": "nails"}.items() <= answers[0].items()
     assert served_label(folder, manifest, "A bucket of red paint, lot 7") == "paint"
+
+
+@pytest.mark.slow
+def test_the_loss_does_not_depend_on_how_a_step_is_divided(gang: WarmGang, space: Workspace, tmp_path: Path) -> None:
+    of_family("bert", space, tmp_path / "model")
+    without_dropout(space.model)
+    held_out = {"train": [{"path": "corpus/labeled.jsonl"}], "validation": [{"path": "corpus/labeled-test.jsonl"}], "maxLength": 64}
+    found = metrics_by_layout(gang, space, classification(model=SCRATCH, method=METHODS["full"], data=held_out))
+    assert len(found["one batch"]) == 5
+    assert found["two batches"] == pytest.approx(found["one batch"], rel=1e-4)
+    assert found["two ranks"] == pytest.approx(found["one batch"], rel=1e-4)
 
 
 def served_label(folder: Path, manifest: ModelManifest, text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 import tiny
 from encoder_decoders import encoder_decoder
 from gang import WarmGang, Workspace, deepspeed, job, merged
+from layouts import metrics_by_layout
 from lazily import lazily
 from serving import ready_server
 
@@ -122,6 +123,19 @@ def test_an_encoder_decoder_is_checked_trained_and_exported(
     assert json.loads((folder / "generation_config.json").read_text()).keys() <= {
         "decoder_start_token_id", "bos_token_id", "eos_token_id", "pad_token_id",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_loss_hardly_depends_on_how_a_step_is_divided(gang: WarmGang, space: Workspace, tmp_path: Path) -> None:
+    """It is the mean over batches of the mean over their tokens, so it differs a little where the targets differ in length."""
+    of_family("bart", space, tmp_path / "model")
+    dropout = {"dropout": 0.0, "attention_dropout": 0.0, "activation_dropout": 0.0}
+    (space.model / "config.json").write_text(json.dumps(json.loads((space.model / "config.json").read_text()) | dropout))
+    held_out = {"validation": [{"path": "corpus/pairs-test.jsonl"}]}
+    found = metrics_by_layout(gang, space, translation(method=METHODS["full"], data=held_out))
+    assert len(found["one batch"]) == 5
+    assert found["two batches"] == pytest.approx(found["one batch"], rel=0.05)
+    assert found["two ranks"] == pytest.approx(found["one batch"], rel=0.05)
 
 
 @pytest.mark.parametrize("family", ["t5", "bart"])

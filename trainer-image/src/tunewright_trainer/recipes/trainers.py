@@ -14,7 +14,19 @@ class SFTTrainer(DistributedTrainerMixin, trl.SFTTrainer):
     """For causal language models."""
 
 
-class Seq2SeqTrainer(DistributedTrainerMixin, transformers.Seq2SeqTrainer):
+class MeanLossMixin(DistributedTrainerMixin):
+    """For models whose own forward returns the mean loss of its batch, such as classifiers.
+
+    transformers 5.23 asks a model for its share of the loss of a whole step if its forward takes keyword arguments. These models take them,
+    and ignore the number of items: the loss and its gradients were as many times too large as a step has batches on all ranks.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.model_accepts_loss_kwargs = False
+
+
+class Seq2SeqTrainer(MeanLossMixin, transformers.Seq2SeqTrainer):
     """For encoder-decoders, whose evaluation may generate texts."""
 
     def evaluation_loop(self, *arguments: Any, **named: Any) -> EvalLoopOutput:
@@ -23,8 +35,8 @@ class Seq2SeqTrainer(DistributedTrainerMixin, transformers.Seq2SeqTrainer):
         return super().evaluation_loop(*arguments, **named)
 
 
-class Trainer(DistributedTrainerMixin, transformers.Trainer):
-    """For models whose own forward computes the loss, such as classifiers."""
+class Trainer(MeanLossMixin, transformers.Trainer):
+    """For models that read a whole text."""
 
 
 class WindowTrainer(Trainer):
