@@ -10,7 +10,7 @@ answers for other people could connect to the hub. Storage needs no rule: volume
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-from tunewright.plan.label_names import COMPONENT
+from tunewright.plan.label_names import COMPONENT, SHARED
 from tunewright.plan.plan_types import FineTunePlan, TrainPlan
 from tunewright.render.jobs import begun_with
 from tunewright.render.labels import JsonObject, metadata, selector
@@ -85,7 +85,7 @@ def _policy(plan: FineTunePlan, alike: Sequence[Stage], ingress: list[JsonObject
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": metadata(plan, plan.names[alike[0]], alike[0].component),
+        "metadata": metadata(plan, plan.names[alike[0]], alike[0].component if len(alike) == 1 else SHARED),
         "spec": {
             "podSelector": _pods_of(plan, alike),
             "policyTypes": ["Ingress", "Egress"],
