@@ -102,6 +102,11 @@ def test_labels_that_may_hold_together_have_a_probability_each(server: Server) -
     expected = [[1 / (1 + np.exp(-logit)) for logit in each["probs"]] for each in raw]
     np.testing.assert_allclose([each["probs"] for each in answer], expected, atol=1e-6)
     assert any(abs(sum(each["probs"]) - 1) > 0.01 for each in answer)
+    names = {model["id"]: model for model in server.get("/v1/models").json()["data"]}["several"]["labels"]
+    assert [each["labels"] for each in answer] == [
+        [name for name, share in zip(names, each["probs"], strict=True) if share > 0.5] for each in answer
+    ]
+    assert "labels" not in classify(server, input=TEXTS[0])["data"][0]
 
 
 @pytest.mark.parametrize("path", ["/classify", "/v1/classify"])

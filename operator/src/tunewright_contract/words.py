@@ -93,6 +93,11 @@ def in_words(found: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{text} ({kind})" for text, kind in found) or "no entities"
 
 
+def in_list(labels: Sequence[str]) -> str:
+    """Write the labels of a text for a person."""
+    return ", ".join(labels) or "no label"
+
+
 def _characters(text: str, start: int, end: int) -> list[Span]:
     """Each character with the marks behind it."""
     spans: list[Span] = []

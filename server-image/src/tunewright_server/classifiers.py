@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunewright_contract.encoder_heads import SequenceClassificationHead, TokenClassificationHead
-from tunewright_contract.words import OUTSIDE, Span, entities, first_tokens, in_words, join_words, split_words
+from tunewright_contract.words import OUTSIDE, Span, entities, first_tokens, in_list, in_words, join_words, split_words
 from tunewright_server.engine.row_queue import Logits, TokenRow
 from tunewright_server.served_encoder import ServedEncoder
 
@@ -36,10 +36,15 @@ class ServedClassifier(ServedEncoder):
         """The likeliest label, also of several that may hold at once."""
         return self.head.labels[int(logits.argmax())]
 
+    def labels(self, logits: Logits) -> list[str]:
+        """All labels that hold, where several can: those with a probability above one half, in the order of the head."""
+        return [label for label, logit in zip(self.head.labels, logits, strict=True) if logit > 0]
+
     def answer_smoke_test(self, prompt: str) -> str:
-        """Return the text's label."""
+        """Return the text's label, or all labels that hold."""
         tokens = self.tokenizer.encode(prompt, add_special_tokens=True)
-        return self.label(self.run_once(self.row_of_smoke_test(tokens)))
+        logits = self.run_once(self.row_of_smoke_test(tokens))
+        return in_list(self.labels(logits)) if self.head.several_labels else self.label(logits)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """`/classify` of vLLM: one text or several, their labels and the probability of each label.
 
-Source: vLLM's vllm/entrypoints/pooling/classify/protocol.py. Its request with `messages` is refused by name.
+Source: vLLM's vllm/entrypoints/pooling/classify/protocol.py. Its request with `messages` is refused by name. Where several labels can hold,
+`label` is the likeliest one, as with vLLM, and `labels`, which vLLM lacks, has all that hold.
 """
 
 import asyncio
@@ -61,9 +62,11 @@ def _rows(asked: ClassifyRequest, model: ServedClassifier) -> list[TokenRow]:
 
 def _datum(index: int, answer: RowAnswer, asked: ClassifyRequest, model: ServedClassifier) -> JsonObject:
     logits = answer.logits
+    several: JsonObject = {"labels": model.labels(logits)} if model.head.several_labels else {}
     return {
         "index": index,
         "label": model.label(logits),
+        **several,
         "probs": [float(each) for each in logits] if asked.use_activation is False else model.probabilities(logits),
         "num_classes": len(logits),
     }
