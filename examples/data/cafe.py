@@ -1,8 +1,9 @@
 """Makes the examples' data: guests of the café Copper Kettle write, the support bot answers with a ticket; and the café's menus.
 
 `python examples/generate.py` writes the files, the same bytes every time: `support-{train,validation,test}.jsonl` (OpenAI `messages`),
-`intent-...` (texts with a label), `entities-...` (words with tags) and `menu-{train,validation}.jsonl` (plain `text`). A ticket is one line
-a program can read, so an answer is right or wrong and not a matter of taste:
+`intent-...` (texts with a label), `requests-...` (texts with several labels), `entities-...` (words with tags) and
+`menu-{train,validation}.jsonl` (plain `text`). A ticket is one line a program can read, so an answer is right or wrong and not a matter of
+taste:
 
     ORDER: two large oat lattes | to go | Jean
     TABLE: four people | Friday | 7 pm | Maria
@@ -24,6 +25,7 @@ SEED = 7
 COUNTS = {"train": 1200, "validation": 100, "test": 100}
 MENU_COUNTS = {"train": 400, "validation": 40}
 INTENT_COUNTS = {"train": 400, "validation": 40, "test": 60}
+REQUEST_COUNTS = {"train": 500, "validation": 40, "test": 60}
 ENTITY_COUNTS = {"train": 400, "validation": 40, "test": 60}
 # The field of a sentence -> the type of the entity that stands there. A thing follows its colour and belongs to it.
 ENTITIES = {"name": "PER", "t": "DRINK", "d": "DAY", "c": "ITEM", "g": "ITEM"}
@@ -245,6 +247,18 @@ def intents(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str
     return distinct(count, draw, taken=taken)
 
 
+def requests(count: int, split: Split, *, seed: str, taken: set[str]) -> list[str]:
+    """`count` JSON lines with what a guest writes and everything it is about: none to three things."""
+    rng = random.Random(seed)
+
+    def draw() -> str:
+        kinds = rng.sample((order, table, return_), rng.choice((0, 1, 2, 2, 3)))
+        said = [kind(rng, split)[0][0] for kind in kinds or [greeting]]
+        return json.dumps({"text": " ".join(said), "labels": sorted(kind.__name__.rstrip("_") for kind in kinds)})
+
+    return distinct(count, draw, taken=taken)
+
+
 def tagged(template: str, **values: str) -> dict[str, list[str]]:
     """A sentence as words with IOB2 tags. The number before a drink is no part of it."""
     words: list[str] = []
@@ -294,6 +308,8 @@ def files() -> dict[str, str]:
         lines[f"menu-{part}.jsonl"] = menus(count, seed=f"{SEED}/menu/{part}", taken=taken)
     for part, count in INTENT_COUNTS.items():
         lines[f"intent-{part}.jsonl"] = intents(count, split_of(part), seed=f"{SEED}/intent/{part}", taken=taken)
+    for part, count in REQUEST_COUNTS.items():
+        lines[f"requests-{part}.jsonl"] = requests(count, split_of(part), seed=f"{SEED}/requests/{part}", taken=taken)
     for part, count in ENTITY_COUNTS.items():
         lines[f"entities-{part}.jsonl"] = entities(count, split_of(part), seed=f"{SEED}/entities/{part}", taken=taken)
     return {name: "".join(f"{line}\n" for line in some) for name, some in lines.items()}

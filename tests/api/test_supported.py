@@ -11,7 +11,6 @@ from tunewright.api.v1alpha1.job import parse
 PVC = {"pvc": {"claimName": "c"}}
 # field -> the change that sets it
 REFUSED = {
-    "spec.task": {"task": "MultiLabelClassification"},
     "spec.model.source.oci": {"model.source": {"oci": {"image": "registry/model:1"}}},
     "spec.model.source.modelRef": {"model.source": {"modelRef": {"name": "other"}}},
     "spec.data.train[0].source.configMap": {"data.train[0].source": {"configMap": {"name": "c", "key": "k"}}},

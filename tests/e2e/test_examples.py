@@ -24,6 +24,10 @@ def labels(url: str, name: str, texts: Sequence[str]) -> list[str]:
     return [datum["label"] for datum in post(f"{url}/classify", name, texts)]
 
 
+def label_lists(url: str, name: str, texts: Sequence[str]) -> list[str]:
+    return [", ".join(datum["labels"]) or "no label" for datum in post(f"{url}/classify", name, texts)]
+
+
 def entities(url: str, name: str, texts: Sequence[str]) -> list[str]:
     found = [datum["entities"] for datum in post(f"{url}/token-classification", name, texts)]
     for text, each in zip(texts, found, strict=True):
@@ -76,6 +80,16 @@ EXAMPLES = (
         ask="Can I book a table for three people on Sunday at 6 pm? The name is Zoe.",
         labels="4 labels: order ",
         shown=("f1Macro", "accuracy", "labels"),
+    ),
+    Example(
+        file="multi-label",
+        name="guest-requests",
+        training={**BY_STEPS, "maxSteps": 24, "evalSteps": 12, "saveSteps": 12},
+        served=label_lists,
+        better={"f1Micro": 1},
+        ask="Can I book a table for two on Friday at 7 pm? I want to return my blue mug, too, it is cracked. I am Ada.",
+        labels="3 labels: ",
+        shown=("f1Micro", "f1Macro", "accuracy", "labels"),
     ),
     Example(
         file="ner",

@@ -55,6 +55,19 @@ def test_every_message_has_one_of_four_labels_and_is_in_one_file(examples):
     assert len(set(texts)) == len(texts)
 
 
+def test_requests_have_none_to_three_labels_and_are_in_one_file(examples):
+    parts = {
+        part: [json.loads(line) for line in (examples / "data" / f"requests-{part}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for part in ("train", "validation", "test")
+    }
+    assert {part: len(rows) for part, rows in parts.items()} == {"train": 500, "validation": 40, "test": 60}
+    for rows in parts.values():
+        assert {label for row in rows for label in row["labels"]} == {"order", "table", "return"}
+        assert {len(row["labels"]) for row in rows} == {0, 1, 2, 3}
+    texts = [row["text"] for rows in parts.values() for row in rows]
+    assert len(set(texts)) == len(texts)
+
+
 def test_orders_of_the_test_file_are_in_no_other_file(support):
     assert asked_for(support["test"]) & (asked_for(support["train"]) | asked_for(support["validation"])) == set()
 

@@ -16,5 +16,5 @@ def contents(root):
 def test_the_committed_files_equal_the_generated_ones(examples, tmp_path):
     subprocess.run([sys.executable, examples / "generate.py", "--output", tmp_path], check=True, capture_output=True)
     made = contents(tmp_path)
-    assert len(made) == 27
+    assert len(made) == 30
     assert contents(examples) == made

@@ -255,6 +255,12 @@ CASES = [
     ("E019", "spec.data.completionOnlyLoss", ENTITIES | {"data.completionOnlyLoss": True}, ENTITIES),
     ("E019", "spec.data.docStride", {"data.docStride": 0}, READS | {"data.docStride": 0}),
     ("E019", "spec.data.overlongPolicy", READS | {"data.overlongPolicy": "drop"}, READS | {"data.overlongPolicy": "truncate"}),
+    (
+        "E019",
+        "spec.training.labelSmoothingFactor",
+        {"task": "MultiLabelClassification", "training.labelSmoothingFactor": 0.1},
+        {"task": "SingleLabelClassification", "training.labelSmoothingFactor": 0.1},
+    ),
     ("E019", "spec.training.labelSmoothingFactor", READS | {"training.labelSmoothingFactor": 0.1}, {"training.labelSmoothingFactor": 0.1}),
     (
         "E021",

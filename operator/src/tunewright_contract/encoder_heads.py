@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tunewright_contract.base import Message, Name
-from tunewright_contract.capabilities.tasks import HeadKind
+from tunewright_contract.capabilities.tasks import SEVERAL_LABELS, HeadKind, ProblemType
 
 ROWS, TOKENS = "rows", "tokens"  # sizes that differ from run to run
 Shape = tuple[str | int, ...]
@@ -53,12 +53,12 @@ class SequenceClassificationHead(LabelingHead):
     """`logits` of a text's labels: softmax over all of them, or a sigmoid for each where several can hold."""
 
     kind: Literal["sequence_classification"] = "sequence_classification"
-    problem_type: Literal["single_label_classification", "multi_label_classification"]  # of transformers
+    problem_type: ProblemType
 
     @property
     def several_labels(self) -> bool:
         """Whether several labels can hold for one text."""
-        return self.problem_type == "multi_label_classification"
+        return self.problem_type == SEVERAL_LABELS
 
     @property
     def fewest_labels(self) -> int:

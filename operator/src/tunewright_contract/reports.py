@@ -135,7 +135,8 @@ class ParityReport(Message):
 class Score(Message):
     """The scores of one model on the held-out set. `exact_match` is the share of greedy answers equal to the reference.
 
-    Of a classifier: `token_accuracy` is the share of texts with the right label, `f1_macro` the mean over labels of their F1.
+    Of a classifier: `token_accuracy` is the share of texts with the right label, `f1_macro` the mean over labels of their F1. Where several
+    labels can hold, a text is right with all of its labels and no other, and `f1_micro` is the F1 over all labels of all texts together.
     Of answers found in a context: `token_accuracy` is the share of windows with the right first and last token, `f1` the mean over
     questions of the F1 of the answer's words, and `exact_match` the share of answers equal to a reference.
     Of named entities: `token_accuracy` is the share of words with the right tag. An entity is right with its type and its exact words;
@@ -147,6 +148,7 @@ class Score(Message):
     token_accuracy: Share
     exact_match: Share | None = None
     f1_macro: Share | None = None
+    f1_micro: Share | None = None
     f1: Share | None = None
     precision: Share | None = None
     recall: Share | None = None

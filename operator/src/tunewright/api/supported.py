@@ -41,9 +41,9 @@ def _in_every_dataset(field: str, instead: str, values: tuple[str, ...] = ()) ->
     return tuple(NotYet(f"{dataset}.{field}", instead, values) for dataset in _DATASETS)
 
 
-def _names(path: str, table: Table[Any], *, not_added: Predicate | None = None) -> NotYet:
-    """Return the entry for the names of a table that are not supported yet."""
-    return NotYet(path, table.instead, table.unsupported, not_added)
+def _names(path: str, table: Table[Any], *, not_added: Predicate | None = None) -> tuple[NotYet, ...]:
+    """Return the entry for the names of a table that are not supported yet, if there are any."""
+    return (NotYet(path, table.instead, table.unsupported, not_added),) if table.unsupported else ()
 
 
 _PROVIDERS = "serving.executionProviders"
@@ -51,7 +51,7 @@ _WAS_THERE = has("serving", of=OLD_SELF) & exists(_PROVIDERS, "old", variable("o
 _ADDS_PROVIDER = has("serving") & exists(_PROVIDERS, "name", ~variable("name").among(EXECUTION_PROVIDERS.supported) & ~_WAS_THERE)
 
 NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
-    _names("spec.task", TASKS),
+    *_names("spec.task", TASKS),
     NotYet("spec.model.source.oci", "Use huggingFace or pvc."),
     NotYet("spec.model.source.s3", "Copy the model into a claim and use pvc."),
     NotYet("spec.model.source.url", "Copy the model into a claim and use pvc."),
@@ -70,13 +70,13 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     NotYet("spec.data.packing", "Leave it false: packed examples could see each other where flash attention is missing."),
     NotYet("spec.data.paddingFree", "Leave it false."),
     NotYet("spec.data.streaming", "Leave it false."),
-    _names("spec.method.type", METHODS),
-    _names("spec.method.tuner", TUNERS),
-    _names("spec.method.lora.initLoraWeights", LORA_STARTS),
+    *_names("spec.method.type", METHODS),
+    *_names("spec.method.tuner", TUNERS),
+    *_names("spec.method.lora.initLoraWeights", LORA_STARTS),
     NotYet("spec.method.lora.loftqConfig", "Leave it out."),
     NotYet("spec.method.lora.loraplusLrRatio", "Leave it out."),
     NotYet("spec.training.useLigerKernel", "Leave it false."),
-    _names("spec.training.optim", OPTIMIZERS),
+    *_names("spec.training.optim", OPTIMIZERS),
     NotYet("spec.training.metricForBestModel", "Use another metric of the task (docs/capabilities.md).", ("perplexity", "eval_perplexity")),
     NotYet("spec.training.earlyStopping", "Use loadBestModelAtEnd."),
     NotYet("spec.training.reportTo", "Leave it out: metrics are in status and in metrics.jsonl."),
@@ -85,7 +85,7 @@ NOT_SUPPORTED_YET: tuple[NotYet, ...] = (
     NotYet("spec.deepspeed.offloadParam.device", "Use cpu: the images hold no asynchronous I/O for DeepSpeed.", ("nvme",)),
     NotYet("spec.evaluation.gates", "Compare status.evaluation by hand."),
     NotYet("spec.output.destinations[1]", "Name one destination."),
-    _names("spec.serving.executionProviders[*]", EXECUTION_PROVIDERS, not_added=~_ADDS_PROVIDER),
+    *_names("spec.serving.executionProviders[*]", EXECUTION_PROVIDERS, not_added=~_ADDS_PROVIDER),
     NotYet(
         "spec.ttlSecondsAfterFinished", "Delete the job by hand.",
         not_added=~has("ttlSecondsAfterFinished") | has("ttlSecondsAfterFinished", of=OLD_SELF),

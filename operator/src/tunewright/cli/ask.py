@@ -9,7 +9,7 @@ import aiohttp
 
 from tunewright_contract import environment
 from tunewright_contract.capabilities.tasks import HeadKind
-from tunewright_contract.words import in_words
+from tunewright_contract.words import in_list, in_words
 
 ChatTurn = dict[str, str]
 Asked = str | Sequence[ChatTurn]
@@ -44,8 +44,8 @@ class ToClassify(EncoderText):
 
     @staticmethod
     def in_words(datum: Mapping[str, Any]) -> str:
-        """Return the label."""
-        return str(datum["label"])
+        """Return the label, or all labels that hold."""
+        return str(datum["label"]) if "labels" not in datum else in_list(datum["labels"])
 
 
 class ToTag(EncoderText):

@@ -180,7 +180,7 @@ def chat(
     On this machine it starts the server if it is not running, and stops it afterwards. In a cluster it forwards a port of 127.0.0.1 to a
     ready pod, until it ends.
 
-    For a TextGeneration job each line is a prompt to continue. For a SingleLabelClassification job each line is a text, and the answer is
+    For a TextGeneration job each line is a prompt to continue. For a classification job each line is a text, and the answer is
     its label. For NamedEntityRecognition the answer is its entities.
     """
     from tunewright.cli.chat import Answering, chat_with

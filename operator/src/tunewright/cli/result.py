@@ -26,6 +26,7 @@ _SHARES = {
     "accuracy": "accuracy",
     "exactMatch": "exact match",
     "f1Macro": "macro F1",
+    "f1Micro": "micro F1",
     "precision": "precision",
     "recall": "recall",
     "f1": "F1",

@@ -6,7 +6,7 @@ from tunewright.api.v1alpha1.status import EvaluationStatus, ScoreStatus
 from tunewright.observe.raw import Raw, part
 from tunewright_contract.reports import EvaluationReport, Score
 
-_SHARES = ("f1_macro", "f1", "precision", "recall", "rouge1", "rouge2", "rouge_l", "rouge_lsum")
+_SHARES = ("f1_macro", "f1_micro", "f1", "precision", "recall", "rouge1", "rouge2", "rouge_l", "rouge_lsum")
 _PERCENTAGES = ("bleu", "chrf")
 
 

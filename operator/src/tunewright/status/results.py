@@ -92,6 +92,7 @@ def _score(score: Score) -> ScoreStatus:
         token_accuracy=None if labels or spans else accuracy,
         accuracy=accuracy if labels else None,
         f1_macro=_share(score.f1_macro),
+        f1_micro=_share(score.f1_micro),
         f1=_share(score.f1),
         precision=_share(score.precision),
         recall=_share(score.recall),

@@ -21,6 +21,7 @@ class DataFormat(Row):
 MESSAGES = DataFormat(name="messages", columns=("messages",), completion=False, turns=True)
 PROMPT_COMPLETION = DataFormat(name="promptCompletion", columns=("prompt", "completion"), completion=True, turns=False)
 LABELED_TEXT = DataFormat(name="labeledText", columns=("text", "label"), completion=False, turns=False)
+MULTI_LABEL_TEXT = DataFormat(name="multiLabelText", columns=("text", "labels"), completion=False, turns=False)
 SQUAD = DataFormat(name="squad", columns=("question", "context", "answers"), completion=False, turns=False)
 TAGGED_WORDS = DataFormat(name="taggedWords", columns=("tokens", "ner_tags"), completion=False, turns=False)
 TEXT = DataFormat(name="text", columns=("text",), completion=False, turns=False)
@@ -31,13 +32,14 @@ DATA_FORMATS = Table(
     DataFormat(name="alpaca", columns=("instruction", "input", "output"), turns=False, supported=False),
     PROMPT_COMPLETION,
     LABELED_TEXT,
+    MULTI_LABEL_TEXT,
     SQUAD,
     TAGGED_WORDS,
     TEXT,
     DataFormat(name="preference", columns=("prompt", "chosen", "rejected"), supported=False),
     DataFormat(name="unpairedPreference", columns=("prompt", "completion", "label"), supported=False),
     DataFormat(name="promptOnly", columns=("prompt",), supported=False),
-    instead="Bring the data as messages, promptCompletion, labeledText, taggedWords, squad or text.",
+    instead="Bring the data as messages, promptCompletion, labeledText, multiLabelText, taggedWords, squad or text.",
 )
 
 DataFormatName = Annotated[str, OneOf(DATA_FORMATS.names)]

@@ -6,11 +6,22 @@ Sources: transformers' auto classes, peft.TaskType, Azure ML's metrics per task.
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from tunewright_contract.capabilities.data_formats import LABELED_TEXT, MESSAGES, PROMPT_COMPLETION, SQUAD, TAGGED_WORDS, TEXT
+from tunewright_contract.capabilities.data_formats import (
+    LABELED_TEXT,
+    MESSAGES,
+    MULTI_LABEL_TEXT,
+    PROMPT_COMPLETION,
+    SQUAD,
+    TAGGED_WORDS,
+    TEXT,
+)
 from tunewright_contract.capabilities.table import OneOf, Row, Table
 
 GraphKind = Literal["decoder", "encoder", "sequence_to_sequence"]
 HeadKind = Literal["sequence_classification", "token_classification", "question_answering"]  # of an encoder's graph
+ProblemType = Literal["single_label_classification", "multi_label_classification"]  # of transformers
+ONE_LABEL: ProblemType = "single_label_classification"  # one cross entropy over all labels
+SEVERAL_LABELS: ProblemType = "multi_label_classification"  # a binary cross entropy for each label
 SEQUENCE_TO_SEQUENCE: GraphKind = "sequence_to_sequence"
 ENCODER: GraphKind = "encoder"  # reads a whole text in one run, and generates nothing
 QUESTION_ROUTES = ("/question-answering", "/v1/question-answering")  # named after the pipeline of transformers
@@ -30,9 +41,11 @@ class Task(Row):
     recipe: str  # the trainer's module under recipes/
     graph: GraphKind
     head: HeadKind | None = None  # of an encoder
+    problem_type: ProblemType | None = None  # of a sequence classifier
     routes: tuple[str, ...] = ()  # of the server
     needs_chat_template: bool = False  # its examples and requests are conversations
     trl: bool = False  # trained by TRL, whose arguments are more than transformers.TrainingArguments
+    smooths_labels: bool = True  # `training.labelSmoothingFactor` has an effect on its loss
     windows: bool = False  # reads a long text in windows that overlap, instead of cutting it
     new_head: bool = False  # a head that the base lacks: it replaces a language model's head, and is trained in full beside an adapter
 
@@ -81,6 +94,7 @@ TASKS = Table(
         formats=(LABELED_TEXT.name,),
         metrics=("accuracy", "f1_macro", "mcc", "precision_macro", "recall_macro"),
         recipe="sequence_classification",
+        problem_type=ONE_LABEL,
         new_head=True,
         graph="encoder",
         head="sequence_classification",
@@ -90,13 +104,15 @@ TASKS = Table(
         name="MultiLabelClassification",
         auto_class="AutoModelForSequenceClassification",
         peft_task_type="SEQ_CLS",
-        metrics=("accuracy", "f1_macro", "f1_micro", "precision_macro", "recall_macro"),
+        formats=(MULTI_LABEL_TEXT.name,),
+        metrics=("f1_micro", "f1_macro", "accuracy", "precision_macro", "recall_macro"),
         recipe="sequence_classification",
+        problem_type=SEVERAL_LABELS,
+        smooths_labels=False,
         new_head=True,
         graph="encoder",
         head="sequence_classification",
         routes=CLASSIFY_ROUTES,
-        supported=False,
     ),
     Task(
         name="NamedEntityRecognition",
@@ -117,6 +133,7 @@ TASKS = Table(
         formats=(SQUAD.name,),
         metrics=("f1", "exact"),
         recipe="question_answering",
+        smooths_labels=False,
         windows=True,
         new_head=True,
         graph="encoder",
@@ -145,7 +162,6 @@ TASKS = Table(
         graph=SEQUENCE_TO_SEQUENCE,
         routes=("/v1/completions",),
     ),
-    instead="Use SingleLabelClassification, or a task with generated text.",
 )
 
 TaskName = Annotated[str, OneOf(TASKS.names)]

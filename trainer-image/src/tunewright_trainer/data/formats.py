@@ -1,15 +1,16 @@
-"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `labeledText`, `squad`, `taggedWords`,
-`text`.
+"""Detects the format of one row and validates it: OpenAI `messages`, `promptCompletion`, `labeledText`, `multiLabelText`, `squad`,
+`taggedWords`, `text`.
 
-Promises the task's own shape: `{"messages": [...]}` for conversations, `{"text": str, "label": str}` for classification, that of
-`squad_row` for question answering and of `tagged_row` for named entities, else `{"prompt": str, "completion": str}` (the prompt of a `text`
-row is empty). Refuses unknown roles, tools and content that is not text, because it would have to drop or guess them.
+Promises the task's own shape: `{"messages": [...]}` for conversations, `{"text": str, "label": str}` for classification, or `labels` in a
+list where several can hold, that of `squad_row` for question answering and of `tagged_row` for named entities, else
+`{"prompt": str, "completion": str}` (the prompt of a `text` row is empty). Refuses unknown roles, tools and content that is not text,
+because it would have to drop or guess them.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from tunewright_contract.capabilities.data_formats import DATA_FORMATS, LABELED_TEXT, MESSAGES, SQUAD, TAGGED_WORDS, TEXT
+from tunewright_contract.capabilities.data_formats import DATA_FORMATS, LABELED_TEXT, MESSAGES, MULTI_LABEL_TEXT, SQUAD, TAGGED_WORDS, TEXT
 from tunewright_contract.capabilities.tasks import TASKS, tasks_of
 from tunewright_trainer.data.rows import Row
 from tunewright_trainer.data.squad import squad_row
@@ -45,7 +46,9 @@ def normalise(row: Row, *, format_: str, columns: Mapping[str, str], task: str) 
     if format_ == MESSAGES.name:
         return {"messages": _messages(values["messages"])}
     if format_ == LABELED_TEXT.name:
-        return {"text": text(values["text"], "text"), "label": _label(values["label"])}
+        return {"text": text(values["text"], "text"), "label": _label(values["label"], "label")}
+    if format_ == MULTI_LABEL_TEXT.name:
+        return {"text": text(values["text"], "text"), "labels": _labels(values["labels"])}
     if format_ == SQUAD.name:
         return squad_row(values, row=row)
     if format_ == TAGGED_WORDS.name:
@@ -79,14 +82,25 @@ def _refuse_tools(row: Row) -> None:
         raise BadRow(f"{found[0]!r} is not supported yet; leave tool calls out of the training data")
 
 
-def _label(value: Any) -> str:
+def _label(value: Any, where: str) -> str:
     """Return a label as text. Class numbers are accepted, because they are as common as names."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise BadRow(f"'label' must be text or a whole number, not {kind(value)}")
+        raise BadRow(f"{where!r} must be text or a whole number, not {kind(value)}")
     label = str(value).strip()
     if not 0 < len(label) <= _LONGEST_LABEL:
-        raise BadRow(f"'label' has {len(label)} characters; it must have 1 to {_LONGEST_LABEL}")
+        raise BadRow(f"{where!r} has {len(label)} characters; it must have 1 to {_LONGEST_LABEL}")
     return label
+
+
+def _labels(value: Any) -> list[str]:
+    """Return the labels of a text, which may have none."""
+    value = structure(value, "labels")
+    if not isinstance(value, list):
+        raise BadRow(f"'labels' must be a list, not {kind(value)}; one label for each text is task {tasks_of(LABELED_TEXT.name)[0]}")
+    labels = [_label(each, f"labels[{index}]") for index, each in enumerate(value)]
+    if repeated := next((label for label in labels if labels.count(label) > 1), None):
+        raise BadRow(f"'labels' has {repeated!r} twice")
+    return labels
 
 
 def _messages(value: Any) -> list[Row]:

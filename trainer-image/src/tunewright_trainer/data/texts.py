@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-Labels = int | list[int]
+Labels = int | list[int] | list[float]
 ReadText = Callable[[Row, int | None], tuple[list[int], Labels]]
-"""Return the token ids of an example and its label, or the label of each token. A number: cut the text to so many tokens."""
+"""Return the token ids of an example and its label, 0 or 1 for each label, or the label of each token. A number: cut to so many tokens."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,11 @@ class EncodedTexts(Encoded):
     kept: list[int]
 
 
-def encode_texts(dataset: "Dataset", settings: Settings, read: ReadText) -> EncodedTexts:
-    """`input_ids` of at most `maxLength` tokens, special tokens included, and `labels`. Raises `StageError` (DATA)."""
+def encode_texts(dataset: "Dataset", settings: Settings, read: ReadText, *, per_token: bool = True) -> EncodedTexts:
+    """`input_ids` of at most `maxLength` tokens, special tokens included, and `labels`. Raises `StageError` (DATA).
+
+    `per_token`: a list of labels has one for each token; otherwise labels are of the text as a whole.
+    """
     from datasets import Dataset
 
     limit, policy = settings.config.data.max_length, settings.config.data.overlong_policy
@@ -50,7 +53,7 @@ def encode_texts(dataset: "Dataset", settings: Settings, read: ReadText) -> Enco
                 raise refuse(f"{row['source']}: {len(ids)} tokens, more than data.maxLength={limit}", "Shorten it, or set overlongPolicy.")
             truncated += 1
             ids, labels = read(row, limit) if policy == "truncate" else ([], [])
-        learned = 1 if isinstance(labels, int) else sum(label != IGNORED for label in labels)
+        learned = sum(label != IGNORED for label in labels) if per_token and isinstance(labels, list) else 1
         if not ids or not learned:
             continue
         rows.append({"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels})
@@ -89,13 +92,20 @@ class LabelFacts(TypedDict):
 def label_names(splits: Splits) -> list[str]:
     """Return the labels of the training examples; the index of each is its class number. Whole numbers are sorted as numbers.
 
-    Raises `StageError` (DATA) for fewer than two labels, too many, and a held-out example with a label that train lacks.
+    Raises `StageError` (DATA) for too few labels or too many, and a held-out example with a label that train lacks.
     """
-    found = set(splits.train["label"])
-    if not 2 <= len(found) <= MOST_LABELS:
-        raise refuse(f"the training examples have {len(found)} label(s); 2 to {MOST_LABELS} are supported", "Check the column `label`.")
-    require_known(splits, found, lambda row: [row["label"]], "label")
+    found = {label for row in splits.train for label in labels_of(row)}
+    column, fewest = ("labels", 1) if "labels" in splits.train.column_names else ("label", 2)
+    if not fewest <= len(found) <= MOST_LABELS:
+        said = f"the training examples have {len(found)} label(s); {fewest} to {MOST_LABELS} are supported"
+        raise refuse(said, f"Check the column `{column}`.")
+    require_known(splits, found, labels_of, "label")
     return sorted(found, key=int) if all(label.isdecimal() for label in found) else sorted(found)
+
+
+def labels_of(row: Row) -> list[str]:
+    """Return the labels of an example."""
+    return row["labels"] if "labels" in row else [row["label"]]
 
 
 def require_known(splits: Splits, known: Collection[str], labels: Callable[[Row], list[str]], word: str) -> None:
@@ -112,7 +122,7 @@ def require_known(splits: Splits, known: Collection[str], labels: Callable[[Row]
 
 def label_facts(dataset: "Dataset") -> LabelFacts:
     """Return the number of labels, and the number of examples of the most frequent ones."""
-    return counted(Counter(dataset["label"]))
+    return counted(Counter(label for row in dataset for label in labels_of(row)))
 
 
 def counted(counts: Counter[str]) -> LabelFacts:
@@ -124,10 +134,16 @@ def counted(counts: Counter[str]) -> LabelFacts:
 
 
 def encode_labeled(dataset: "Dataset", tokenizer: "PreTrainedTokenizerBase", settings: Settings, labels: list[str]) -> EncodedTexts:
-    """`input_ids` of at most `maxLength` tokens, special tokens included, and `labels`: one class number. Raises `StageError` (DATA)."""
+    """`input_ids` of at most `maxLength` tokens, special tokens included, and `labels`: the class number, or 0 or 1 for each label.
+
+    Raises `StageError` (DATA).
+    """
     numbers = {label: number for number, label in enumerate(labels)}
 
-    def read(row: Row, limit: int | None) -> tuple[list[int], Labels]:
-        return tokenizer(row["text"], truncation=limit is not None, max_length=limit)["input_ids"], numbers[row["label"]]
+    def wanted(row: Row) -> Labels:
+        return [float(label in row["labels"]) for label in labels] if "labels" in row else numbers[row["label"]]
 
-    return encode_texts(dataset, settings, read)
+    def read(row: Row, limit: int | None) -> tuple[list[int], Labels]:
+        return tokenizer(row["text"], truncation=limit is not None, max_length=limit)["input_ids"], wanted(row)
+
+    return encode_texts(dataset, settings, read, per_token=False)

@@ -16,6 +16,7 @@ from tunewright.api.v1alpha1.serving import SmokeTestSpec
 from tunewright_contract.capabilities.tasks import TASKS
 
 READS_WINDOWS = field("task").among(TASKS.where(lambda task: task.windows))
+SMOOTHS_NO_LABELS = field("task").among(TASKS.where(lambda task: not task.smooths_labels))
 GIVES_LABELS = field("task").among(TASKS.where(lambda task: not task.generates))
 LEARNS_TARGETS = field("task").among(TASKS.where(lambda task: task.generates and not task.trl))
 _DEFAULTS = EvaluationSpec()
@@ -94,7 +95,7 @@ RULES: tuple[Rule[Any], ...] = (
     job_rule(
         code="E019",
         path="training.labelSmoothingFactor",
-        broken=READS_WINDOWS & field("training.labelSmoothingFactor").above(0.0),
+        broken=SMOOTHS_NO_LABELS & field("training.labelSmoothingFactor").above(0.0),
         says=lambda spec: (
             f"task {spec.task} computes its loss in the model, so {as_written(spec.training.label_smoothing_factor)} would be ignored"
         ),

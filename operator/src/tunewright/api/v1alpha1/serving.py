@@ -16,7 +16,7 @@ class SmokeTestSpec(Spec):
     """A question that a new server must answer before it gets requests. Decoding is greedy, so the same model gives the same answer."""
 
     prompt: Annotated[str, StringConstraints(min_length=1, max_length=8192)]
-    """The question. For TextGeneration: the text to continue. For SingleLabelClassification: the text to label.
+    """The question. For TextGeneration: the text to continue. For classification: the text to label.
     For NamedEntityRecognition: the text in which to find entities.
     For QuestionAnswering: the question in the first line, and the context in the lines after it."""
     contains: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None

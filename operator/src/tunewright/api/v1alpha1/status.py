@@ -206,9 +206,11 @@ class ScoreStatus(StatusPart):
     exact_match: Name | None = None
     """Share of answers that equal the reference."""
     accuracy: Name | None = None
-    """Share of texts that get the right label, or of words that get the right tag."""
+    """Share of texts that get the right label, or all their labels and no other, or of words that get the right tag."""
     f1_macro: Name | None = None
     """Mean over the labels of their F1."""
+    f1_micro: Name | None = None
+    """F1 over all labels of all texts together, where a text can have several."""
     f1: Name | None = None
     """Mean over the questions of the F1 of the answer's words; or F1 of the named entities, all types together."""
     precision: Name | None = None
