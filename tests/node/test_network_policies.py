@@ -59,8 +59,7 @@ ADMITTED = [
     ("rank-0", "operator", PROGRESS),
     ("rank-1", "operator", PROGRESS),
     ("rank-of-another-job", "operator", PROGRESS),
-    ("check", "operator", PROGRESS),  # check and gang share a policy
-    ("check", "rank-0", RENDEZVOUS_PORT),
+    ("check", "rank-0", RENDEZVOUS_PORT),  # check and gang share a policy
     ("rank-0", "check", ANY),
     ("rank-0", *DNS),
     ("rank-1", *DNS),
@@ -73,7 +72,7 @@ OTHERS = ("unrelated-1", "unrelated-2", "rank-of-another-job", "server", "operat
 BLOCKED = [
     *((party, "rank-0", RENDEZVOUS_PORT) for party in OTHERS),
     *((party, "rank-1", GLOO) for party in OTHERS),
-    *((party, "operator", PROGRESS) for party in ("unrelated-1", "unrelated-2", "server")),
+    *((party, "operator", PROGRESS) for party in ("unrelated-1", "unrelated-2", "check", "server")),
     *((party, "operator", METRICS) for party in ("unrelated-1", "unrelated-2", "rank-1", "check", "server")),
     *((party, "server", INNER) for party in ("unrelated-1", "unrelated-2", "rank-0", "operator")),
     *((party, "check", ANY) for party in OTHERS),
