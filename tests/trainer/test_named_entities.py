@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import tiny
 from gang import WarmGang, Workspace, deepspeed, job
+from layouts import metrics_by_layout
 from lazily import lazily
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -72,6 +73,18 @@ def tagger(space: Workspace, tmp_path: Path) -> Workspace:
     for name, numbers in (("tagged", range(48)), ("tagged-validation", range(50, 54)), ("tagged-test", range(60, 68))):
         (space.data / "corpus" / f"{name}.jsonl").write_text("".join(json.dumps(sentence(number)) + "\n" for number in numbers))
     return space
+
+
+@pytest.mark.slow
+@pytest.mark.matrix
+def test_the_loss_does_not_depend_on_how_a_step_is_divided(gang: WarmGang, tagger: Workspace) -> None:
+    full = {"model": {"fromScratch": True, "dtype": "float32"}, "method": {"tuner": "full", "lora": None}}
+    config = json.loads((tagger.model / "config.json").read_text())
+    (tagger.model / "config.json").write_text(json.dumps({name: 0.0 if "dropout" in name else value for name, value in config.items()}))
+    found = metrics_by_layout(gang, tagger, tagging(**full))
+    assert len(found["one batch"]) == 5
+    assert found["two batches"] == pytest.approx(found["one batch"], rel=1e-4)
+    assert found["two ranks"] == pytest.approx(found["one batch"], rel=1e-4)
 
 
 @pytest.mark.slow

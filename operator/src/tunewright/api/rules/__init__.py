@@ -12,7 +12,7 @@ These codes need facts that a specification does not hold, so Check and the plan
 | E111 | adalora without totalStep | the plan computes it |
 | E210 | merging inside a ZeRO-3 process | cannot occur: Export merges in a separate process |
 | E402 | checkpoints larger than the claim; estimated memory above the limits | the plan, once Check has counted the parameters |
-| W501 | too many tokens truncated; a model that ignores num_items_in_batch | Check |
+| W501 | too many tokens truncated | Check |
 
 E101 and E104 apply to an explicit stage; `stage: Auto` never chooses stage 3 where they forbid it.
 """
